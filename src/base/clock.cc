@@ -1,0 +1,27 @@
+#include "src/base/clock.h"
+
+#include <time.h>
+
+#include "absl/time/clock.h"
+
+namespace forekey {
+namespace {
+
+class SystemClock : public Clock {
+ public:
+  absl::Time WallNow() const override { return absl::Now(); }
+  int64_t BootNanos() const override {
+    timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  }
+};
+
+}  // namespace
+
+const Clock& Clock::System() {
+  static const SystemClock* const clock = new SystemClock;
+  return *clock;
+}
+
+}  // namespace forekey

@@ -1,0 +1,85 @@
+// Credentials as the verifier needs them: looked up once in the registry, their key parsed once, and
+// shared by every session that they opened. Revocation flips a flag that all of them see.
+#ifndef FOREKEY_SRC_STORE_LIVE_CREDENTIALS_H_
+#define FOREKEY_SRC_STORE_LIVE_CREDENTIALS_H_
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "src/crypto/public_key.h"
+#include "src/store/registry.h"
+
+namespace forekey {
+
+// A subject as sessions see it. Roles are replaced as a whole; readers take a snapshot.
+class LiveSubject {
+ public:
+  LiveSubject(std::string name, std::vector<std::string> roles, bool disabled);
+  const std::string& name() const { return name_; }
+  bool disabled() const { return disabled_.load(std::memory_order_acquire); }
+  std::shared_ptr<const std::vector<std::string>> roles() const;
+
+ private:
+  friend class LiveCredentials;
+  std::string name_;
+  std::atomic<bool> disabled_;
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<const std::vector<std::string>> roles_ ABSL_GUARDED_BY(mutex_);
+};
+
+class LiveCredential {
+ public:
+  LiveCredential(CredentialRecord record, PublicKey key, std::shared_ptr<LiveSubject> subject);
+  const CredentialRecord& record() const { return record_; }  // as at enrolment; see revoked()
+  const PublicKey& key() const { return key_; }
+  const LiveSubject& subject() const { return *subject_; }
+  const std::shared_ptr<LiveSubject>& shared_subject() const { return subject_; }
+  // True as soon as the registry has it durably; a call judged after that is refused.
+  bool revoked() const { return revoked_.load(std::memory_order_acquire); }
+
+ private:
+  friend class LiveCredentials;
+  CredentialRecord record_;
+  PublicKey key_;
+  std::shared_ptr<LiveSubject> subject_;
+  std::atomic<bool> revoked_;
+};
+
+// Safe from any thread. Keeps at most `capacity` entries that nobody else holds.
+class LiveCredentials {
+ public:
+  LiveCredentials(std::shared_ptr<Registry> registry, size_t capacity = 65536);
+
+  // Refuses with kCredentialUnknown, kStoreUnavailable. A revoked credential or one of a disabled
+  // subject is returned: the caller asks. An unknown id is not remembered (strangers could fill it).
+  absl::StatusOr<std::shared_ptr<const LiveCredential>> Find(absl::string_view id);
+
+  // Registry first, then the flag: when they return, no later call sees the old state. The registry
+  // must be changed through these while a gate runs.
+  absl::StatusOr<bool> Revoke(absl::string_view id, absl::string_view note, absl::Time now);
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles);
+  absl::Status SetDisabled(absl::string_view subject, bool disabled);
+  // An enrolment may revoke the credential that it replaces.
+  absl::Status Enroll(const Registry::Enrollment& enrollment);
+
+  Registry& registry() { return *registry_; }
+
+ private:
+  std::shared_ptr<Registry> registry_;
+  const size_t capacity_;
+  absl::Mutex mutex_;
+  // Grows with every change, so that a load that began before a revocation is not inserted after it.
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::flat_hash_map<std::string, std::shared_ptr<LiveCredential>> credentials_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::weak_ptr<LiveSubject>> subjects_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_STORE_LIVE_CREDENTIALS_H_

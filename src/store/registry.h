@@ -1,0 +1,112 @@
+// The registry: subjects, their roles, credentials with what was proved of them, and invites. An
+// interface, so that shared stores can be added; src/store/sqlite_registry.h is the embedded default.
+//
+// Every mutating call is durable when it returns OK: a kill -9 after that loses nothing. All calls
+// are safe from any thread. Errors: Refuse(kStoreUnavailable) when the store can't answer (disk full,
+// locked, corrupt), and the reasons named at each call. Times are wall time.
+#ifndef FOREKEY_SRC_STORE_REGISTRY_H_
+#define FOREKEY_SRC_STORE_REGISTRY_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace forekey {
+
+struct SubjectRecord {
+  std::string name;
+  std::vector<std::string> roles;  // sorted, each once
+  bool disabled = false;
+  absl::Time created_at;
+};
+
+struct CredentialRecord {
+  std::string id;  // 32 bytes
+  std::string subject;
+  int kind = 0;       // TokenKind
+  int algorithm = 0;  // Algorithm
+  std::string spki;
+  std::string label;
+  std::string device_id;             // SHA-256 naming the device, or empty
+  std::vector<std::string> factors;  // what a signature by it proves
+  std::string proved_json;
+  std::string evidence;   // the serialized enrolment, kept whole for later re-verification
+  std::string rp_id;      // FIDO2: pinned at enrolment
+  std::string origin;     // FIDO2
+  uint32_t sign_count = 0;  // FIDO2
+  absl::Time enrolled_at;
+  std::optional<absl::Time> revoked_at;
+  std::string revocation_note;
+};
+
+struct InviteRecord {
+  std::string id;          // SHA-256 of public_key
+  std::string public_key;  // 32 bytes Ed25519; the seed is never stored
+  std::string subject;
+  std::vector<std::string> roles;
+  std::vector<int> kinds;  // TokenKind; empty: any
+  std::string pinned_device;        // device_id that must be proved; empty: any
+  std::string replaces_credential;  // recovery: this credential is revoked at use
+  absl::Time created_at;
+  absl::Time expires_at;
+  std::optional<absl::Time> used_at;
+};
+
+class Registry {
+ public:
+  virtual ~Registry() = default;
+
+  // Refuses with kInviteUnknown where there is none; used and expired ones are returned as they are.
+  virtual absl::StatusOr<InviteRecord> FindInvite(absl::string_view public_key) = 0;
+  virtual absl::Status AddInvite(const InviteRecord& invite) = 0;
+  virtual absl::Status CancelInvite(absl::string_view invite_id) = 0;
+  virtual absl::StatusOr<std::vector<InviteRecord>> ListInvites() = 0;
+
+  // One transaction: the invite is unused and unexpired at `now` (kInviteUnknown, kInviteUsed,
+  // kInviteExpired), the key is new (kCredentialExists: one key belongs to one subject), the device is
+  // not another subject's where `one_subject_a_device` (kDeviceExists); then the subject is made with
+  // the invite's roles if it is new (an existing subject keeps exactly its own roles), the credential
+  // is added, a replaced one is revoked, the invite is used. All of it or nothing.
+  struct Enrollment {
+    std::string invite_id;
+    CredentialRecord credential;
+    bool one_subject_a_device = true;
+    absl::Time now;
+  };
+  virtual absl::Status Enroll(const Enrollment& enrollment) = 0;
+
+  // Refuses with kCredentialUnknown; revoked ones are returned as they are.
+  virtual absl::StatusOr<CredentialRecord> FindCredential(absl::string_view id) = 0;
+  // NotFound where there is none.
+  virtual absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) = 0;
+  virtual absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() = 0;
+  // Of one subject, or of all (empty).
+  virtual absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view subject) = 0;
+
+  // False when it was revoked already. kCredentialUnknown where there is none.
+  virtual absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
+                                                absl::Time now) = 0;
+  virtual absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) = 0;
+  virtual absl::Status SetDisabled(absl::string_view subject, bool disabled) = 0;
+
+  // FIDO2's signature counter: stores `count` if it is greater than the stored one, or both are zero;
+  // otherwise refuses with kCounterRollback. Atomic; durable before the call is admitted.
+  virtual absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) = 0;
+
+  struct Counts {
+    uint64_t subjects = 0;
+    uint64_t credentials = 0;
+    uint64_t invites = 0;
+  };
+  virtual absl::StatusOr<Counts> Count() = 0;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_STORE_REGISTRY_H_

@@ -1,0 +1,67 @@
+// The prefix (proto/forekey/v1/prefix.proto), read without copying or allocating: views into the
+// metadata's own bytes. This reader is stricter than protobuf's: unknown fields, a singular field
+// twice, a field of a size that the protocol does not have, non-minimal varints, and both or neither
+// kind of proof are all refused.
+#ifndef FOREKEY_SRC_WIRE_PREFIX_H_
+#define FOREKEY_SRC_WIRE_PREFIX_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace forekey {
+
+inline constexpr size_t kMaxPrefixSize = 2048;
+inline constexpr size_t kMaxAssertions = 3;
+
+struct AssertionView {
+  absl::string_view credential_id;       // 32 bytes
+  absl::string_view signature;           // 1..512 bytes
+  absl::string_view authenticator_data;  // empty, or at most 1024 bytes
+  absl::string_view client_data_json;    // empty, or at most 1024 bytes
+};
+
+struct DeviceProofView {
+  absl::string_view challenge;        // 64 bytes
+  absl::string_view channel_binding;  // 32 bytes
+  absl::string_view key_share;        // 32 bytes or empty
+  absl::string_view request_digest;   // 32 bytes or empty
+  absl::InlinedVector<AssertionView, kMaxAssertions> assertions;  // 1..3, strictly ascending
+};
+
+struct SessionProofView {
+  absl::string_view session_id;      // 16 bytes
+  uint64_t sequence = 0;             // at least 1
+  uint32_t age_s = 0;
+  absl::string_view mac;             // 16 bytes
+  absl::string_view request_digest;  // 32 bytes or empty
+};
+
+// Views into the bytes given to Parse, which must outlive it.
+class Prefix {
+ public:
+  // Refuses with kPrefixOversize or kPrefixMalformed.
+  static absl::StatusOr<Prefix> Parse(absl::string_view bytes);
+
+  // Exactly one is not null.
+  const DeviceProofView* device() const { return std::get_if<DeviceProofView>(&proof_); }
+  const SessionProofView* session() const { return std::get_if<SessionProofView>(&proof_); }
+
+ private:
+  explicit Prefix(DeviceProofView proof) : proof_(std::move(proof)) {}
+  explicit Prefix(SessionProofView proof) : proof_(proof) {}
+  std::variant<DeviceProofView, SessionProofView> proof_;
+};
+
+// The pair of Parse: what a client sends. The views' sizes must be right already.
+std::string SerializePrefix(const DeviceProofView& proof);
+std::string SerializePrefix(const SessionProofView& proof);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_WIRE_PREFIX_H_
