@@ -1,0 +1,49 @@
+# Shared by the scripts beside it: say what is done, install what is missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+started=$SECONDS
+say() { printf '\n== [%3ds] %s\n' "$((SECONDS - started))" "$*"; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else
+    echo "This needs root to install Debian packages: run it as root, or install sudo." >&2
+    exit 2
+  fi
+}
+
+# Build tools and libraries, then what the tests and the demo run beside them.
+packages=(
+  g++ cmake ninja-build ccache mold pkg-config git ca-certificates python3
+  libgrpc++-dev libgrpc-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev
+  libssl-dev libsqlite3-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
+  libsodium-dev libtss2-dev libtss2-tcti-tabrmd0 libgtest-dev libgmock-dev libbenchmark-dev
+  swtpm swtpm-tools tpm2-tools tpm2-openssl openssl python3-cryptography dbus tpm2-abrmd
+)
+
+install_missing() {
+  local missing=() package
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' ||
+      missing+=("$package")
+  done
+  if [ ${#missing[@]} -eq 0 ]; then
+    echo "every Debian package that is needed is installed"
+    return
+  fi
+  echo "installing: ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}" >/dev/null
+}
+
+# build PRESET [target...]
+build() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" >"build/.$preset.log" 2>&1 || { cat "build/.$preset.log" >&2; return 1; }
+  cmake --build --preset "$preset" ${1+--target "$@"}
+}
+mkdir -p build

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Checks that hold for the whole tree: who may include whom, vendor headers, secrets, tests.
+
+Exits 1 and names file, line and rule when one is broken. Run from anywhere.
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# Downward only. A room may include itself and what is listed here.
+BASE = {"src/base"}
+CRYPTO = BASE | {"src/crypto"}
+WIRE = CRYPTO | {"src/wire", "proto"}
+VERIFY = WIRE | {"src/verify"}
+ALLOWED = {
+    "src/base": BASE,
+    "src/crypto": CRYPTO,
+    "src/wire": WIRE,
+    "src/verify": VERIFY,
+    "src/policy": VERIFY,
+    "src/store": WIRE | {"src/store", "src/policy"},
+    "src/gate": VERIFY | {"src/policy", "src/store", "src/gate"},
+    "hw": WIRE | {"hw"},
+    "src/client": WIRE | {"src/client"},
+    "src/agent": WIRE | {"hw", "src/client", "src/agent"},
+    "src/cli": VERIFY | {"src/policy", "src/store", "src/gate", "hw", "src/client", "src/agent", "src/cli"},
+    # Software tokens share no encoder with the verifiers: one bug would cancel itself.
+    "simulators": BASE | {"simulators"},
+    "examples": {"src/client", "src/gate", "examples", "src/base"},
+}
+# Where the vendors' own headers may be named.
+VENDOR = {
+    re.compile(r"<tss2/"): ("hw/tpm", "tests", "simulators/tpm"),
+    re.compile(r"<fido"): ("hw/fido2", "tests", "bench"),
+    re.compile(r"<(PCSC/|winscard|pcsclite|wintypes)"): ("hw/piv", "tests"),
+    re.compile(r"<grpc"): ("src/gate", "src/client", "src/agent", "src/cli", "tests", "bench", "examples"),
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])')
+SECRET_WORD = re.compile(r"\b(secret|password|pin|mac|seed|private_key|session_key|confirmation)\w*(\(\))?(\.view\(\))?$", re.I)
+COMPARISON = re.compile(r"([\w.\->()]+)\s*(?:==|!=)\s*([\w.\->()]+)")
+
+
+def room_of(path: str) -> str:
+    parts = path.split("/")
+    return "/".join(parts[:2]) if parts[0] == "src" else parts[0]
+
+
+def included_room(name: str):
+    if name.startswith('"forekey/v1/'):
+        return "proto"
+    match = re.match(r'"(src/[a-z0-9_]+|hw|simulators|tests|examples)/', name)
+    return match.group(1) if match else None
+
+
+def check_includes(path, number, line, problems):
+    match = INCLUDE.match(line)
+    if not match:
+        return
+    name, room = match.group(1), room_of(path)
+    target = included_room(name)
+    if room in ALLOWED and target and target != room and target not in ALLOWED[room]:
+        problems.append(f"{path}:{number}: {room} may not include {target} ({name})")
+    if room not in ("tests", "bench") and target == "tests":
+        problems.append(f"{path}:{number}: only tests include tests")
+    if name == '"hw/drivers/drivers.h"' and room not in ("src/cli", "hw", "tests"):
+        problems.append(f"{path}:{number}: only programs name the list of drivers")
+    for pattern, places in VENDOR.items():
+        if pattern.match(name) and not path.startswith(places):
+            problems.append(f"{path}:{number}: {name} belongs in {', '.join(places)}")
+    if path.startswith("src/gate/core/") and name.startswith("<grpc"):
+        problems.append(f"{path}:{number}: the gate's core has no gRPC types")
+
+
+def check_secrets(path, number, line, problems):
+    code = line.split("//")[0]
+    if re.search(r"\b(mem|str)n?cmp\s*\(", code) and path != "src/base/secret.cc":
+        problems.append(f"{path}:{number}: use ConstantTimeEqual (or ==, where it is no secret)")
+    for left, right in COMPARISON.findall(code):
+        for side, other in ((left, right), (right, left)):
+            if SECRET_WORD.search(side) and not re.fullmatch(r"nullptr|0|\w*::k\w+|k[A-Z]\w*|true|false", other) \
+                    and not re.search(r"(size|empty|kind|policy|error|type|tries)\w*\(?\)?$", side, re.I):
+                problems.append(f"{path}:{number}: compare secrets with ConstantTimeEqual: {line.strip()}")
+                return
+
+
+def check_tests(path, number, line, problems):
+    for pattern, rule in (
+        (r"\bsleep_for\b|absl::SleepFor|\busleep\(", "wait for the event, don't sleep"),
+        (r"DISABLED_|GTEST_SKIP", "a test that doesn't test"),
+        (r"EXPECT_TRUE\(true\)", "a test that doesn't test"),
+    ):
+        if re.search(pattern, line):
+            problems.append(f"{path}:{number}: {rule}")
+
+
+def main():
+    problems = []
+    for path in sorted(ROOT.rglob("*")):
+        name = path.relative_to(ROOT).as_posix()
+        if path.suffix not in (".h", ".cc") or name.startswith(("build", ".", "node_modules")):
+            continue
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            check_includes(name, number, line, problems)
+            if name.startswith(("src/", "hw/")):
+                check_secrets(name, number, line, problems)
+            if name.startswith(("tests/", "simulators/")):
+                check_tests(name, number, line, problems)
+            if "AttestationBuilder" in line and not name.startswith(("src/verify/", "tests/lint")):
+                problems.append(f"{name}:{number}: only verifiers build a VerifiedAttestation")
+    for problem in problems:
+        print(problem)
+    print(f"checked the tree: {len(problems)} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
