@@ -19,7 +19,7 @@ std::string Sha384(absl::string_view data);
 std::string Sha512(absl::string_view data);
 
 // HMAC-SHA256 (RFC 2104) under one key. The two key blocks are compressed once, at construction, so
-// that a MAC of a short message costs its own blocks alone; this object is 72 bytes, allocates
+// that a MAC of a short message costs its own blocks alone; this object is 64 bytes, allocates
 // nothing, and is wiped when it goes. Mac() is const and safe from any thread.
 class HmacSha256 {
  public:

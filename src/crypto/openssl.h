@@ -36,6 +36,10 @@ using X509Ptr = std::unique_ptr<X509, OpenSslFree<X509_free>>;
 // Takes OpenSSL's queued errors, empties the queue, and names the call that failed.
 absl::Status OpenSslError(absl::string_view call);
 
+// Ends the process unless `ok`: for calls that fail only without memory, randomness or the default
+// provider, and after which nothing that Forekey does would be safe. Never for a peer's input.
+void OrDie(bool ok, absl::string_view call);
+
 }  // namespace forekey
 
 #endif  // FOREKEY_SRC_CRYPTO_OPENSSL_H_

@@ -2,6 +2,7 @@
 #ifndef FOREKEY_SRC_CRYPTO_PUBLIC_KEY_H_
 #define FOREKEY_SRC_CRYPTO_PUBLIC_KEY_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,33 +30,39 @@ std::optional<Algorithm> AlgorithmFromCose(int value);
 class PublicKey {
  public:
   // From DER SubjectPublicKeyInfo, whole buffer. Refuses (kKeyAlgorithm) what none of the algorithms
-  // takes: other curves, explicit curve parameters, compressed points, RSA outside 2048..4096 bits
-  // or e != 65537. `spki` must be the canonical encoding: it is re-encoded and compared.
+  // takes: other curves, explicit curve parameters, compressed points, points off the curve, RSA
+  // outside 2048..4096 bits or e != 65537, Ed25519 keys outside the prime-order group. `spki` must be
+  // the canonical encoding, so that one key has one encoding and one credential id.
   static absl::StatusOr<PublicKey> FromSpki(absl::string_view spki);
-  // From an OpenSSL key, which it shares.
+  // From an OpenSSL key, by its encoding: what FromSpki refuses is refused here too.
   static absl::StatusOr<PublicKey> FromEvp(EVP_PKEY* key);
-  // From raw coordinates: `x` and `y` of 32 bytes (P-256) or 48 bytes (P-384), big endian.
+  // From raw coordinates: `x` and `y` of 32 bytes (NID_X9_62_prime256v1) or 48 bytes
+  // (NID_secp384r1), big endian.
   static absl::StatusOr<PublicKey> FromEcPoint(int nid, absl::string_view x, absl::string_view y);
+  // `modulus` big endian, leading zeros allowed.
   static absl::StatusOr<PublicKey> FromRsa(absl::string_view modulus, uint32_t exponent);
   static absl::StatusOr<PublicKey> FromEd25519(absl::string_view raw);
 
-  Algorithm algorithm() const { return algorithm_; }
-  const std::string& spki() const { return spki_; }  // DER
-  EVP_PKEY* evp() const { return key_.get(); }       // borrowed
+  Algorithm algorithm() const;
+  const std::string& spki() const;  // DER
+  EVP_PKEY* evp() const;            // borrowed
 
   // Refuses with kSignatureInvalid. ECDSA signatures must be strict DER (no trailing bytes, minimal
-  // integers); high-S is accepted (tokens make it), so a signature is never an identity.
+  // integers); high-S is accepted (tokens make it), so a signature is never an identity. Leaves
+  // OpenSSL's error queue as empty as it found it: this runs on threads whose TLS code reads it.
   absl::Status Verify(absl::string_view message, absl::string_view signature) const;
 
  private:
-  PublicKey(std::shared_ptr<EVP_PKEY> key, Algorithm algorithm, std::string spki);
-  std::shared_ptr<EVP_PKEY> key_;
-  Algorithm algorithm_;
-  std::string spki_;
+  struct Data;
+  explicit PublicKey(std::shared_ptr<const Data> data);
+  std::shared_ptr<const Data> data_;
 };
 
 // Verifies a signature with an explicit hash, for structures whose algorithm is not a credential's
-// (TPM attestations by RSA AKs, attestation statements). `md`: "SHA256", ...
+// (TPM attestations by RSA AKs, attestation statements). RSA keys take PKCS#1 v1.5, or PSS with MGF1
+// of the same hash and a salt of any length (TPMs use the longest); EC keys take ECDSA in strict DER.
+// Refuses with kSignatureInvalid, other kinds of key included. Which hashes, curves and sizes are good
+// enough is for the caller to say.
 absl::Status VerifyWithHash(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss, absl::string_view message,
                             absl::string_view signature);
 

@@ -1,0 +1,363 @@
+#include "src/crypto/public_key.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/obj_mac.h>
+#include <openssl/params.h>
+#include <openssl/rsa.h>
+#include <sodium/crypto_core_ed25519.h>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/bytes.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/crypto/digest.h"
+
+namespace forekey {
+namespace {
+
+// Everything before the key's own bytes in the only encoding that each curve has: RFC 5480 with a
+// named curve and an uncompressed point, RFC 8410. Comparing with it leaves no room for explicit
+// parameters, other points or loose DER.
+constexpr absl::string_view kP256Head(
+    "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+    "\x03\x42\x00\x04",
+    27);
+constexpr absl::string_view kP384Head(
+    "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00\x04",
+    24);
+constexpr absl::string_view kEd25519Head("\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", 12);
+constexpr size_t kP256FieldSize = 32;
+constexpr size_t kP384FieldSize = 48;
+constexpr size_t kEd25519KeySize = 32;
+constexpr size_t kEd25519SignatureSize = 64;
+constexpr size_t kMaxRsaSpkiSize = 600;  // 4096 bits take 550
+
+constexpr int kMinRsaBits = 2048;
+constexpr int kMaxRsaBits = 4096;
+constexpr uint32_t kRsaExponent = 65537;
+
+const EVP_MD* FetchOrDie(const char* name) {
+  const EVP_MD* md = EVP_MD_fetch(nullptr, name, nullptr);
+  OrDie(md != nullptr, "EVP_MD_fetch");
+  return md;
+}
+
+const EVP_MD* HashOf(Algorithm algorithm) {
+  static const EVP_MD* const sha256 = FetchOrDie("SHA256");
+  static const EVP_MD* const sha384 = FetchOrDie("SHA384");
+  return algorithm == Algorithm::kEs384 ? sha384 : sha256;
+}
+
+// DER (SPKI or not) into OpenSSL's type; null unless the whole buffer is one.
+EvpPkeyPtr Decode(absl::string_view spki) {
+  const uint8_t* at = U8(spki);
+  EvpPkeyPtr key(d2i_PUBKEY(nullptr, &at, static_cast<long>(spki.size())));
+  if (key != nullptr && at != U8(spki) + spki.size()) key.reset();
+  ERR_clear_error();
+  return key;
+}
+
+std::string Encode(EVP_PKEY* key) {
+  uint8_t* der = nullptr;
+  int size = i2d_PUBKEY(key, &der);
+  ERR_clear_error();
+  if (size <= 0) return "";
+  std::string spki(View(der, size));
+  OPENSSL_free(der);
+  return spki;
+}
+
+absl::Status CheckRsa(EVP_PKEY* key, absl::string_view spki) {
+  if (!EVP_PKEY_is_a(key, "RSA")) {  // RSA-PSS keys have a type of their own
+    return Refuse(Reason::kKeyAlgorithm, "not a P-256, P-384, Ed25519 or RSA key");
+  }
+  BIGNUM* n = nullptr;
+  BIGNUM* e = nullptr;
+  bool read = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+              EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1;
+  BignumPtr own_n(n), own_e(e);
+  if (!read) return OpenSslError("EVP_PKEY_get_bn_param");
+  if (BN_num_bits(n) < kMinRsaBits || BN_num_bits(n) > kMaxRsaBits || !BN_is_odd(n)) {
+    return Refuse(Reason::kKeyAlgorithm,
+                  absl::StrCat("RSA of ", BN_num_bits(n), " bits; 2048 to 4096 are accepted"));
+  }
+  if (!BN_is_word(e, kRsaExponent)) {
+    return Refuse(Reason::kKeyAlgorithm, "an RSA exponent other than 65537");
+  }
+  if (Encode(key) != spki) {
+    return Refuse(Reason::kKeyAlgorithm, "not the canonical encoding of the key");
+  }
+  return absl::OkStatus();
+}
+
+// One INTEGER of an ECDSA signature: positive, minimal, no wider than the field.
+bool SkipDerInteger(ByteReader& reader, size_t field_size) {
+  if (reader.U8() != 0x02) return false;
+  absl::string_view value = reader.Len1();
+  if (!reader.ok() || value.empty()) return false;
+  bool leading_zero = value[0] == 0;
+  if (leading_zero && (value.size() == 1 || (U8(value)[1] & 0x80) == 0)) return false;
+  if (!leading_zero && (U8(value)[0] & 0x80) != 0) return false;
+  return value.size() - leading_zero <= field_size;
+}
+
+// SEQUENCE of two INTEGERs (RFC 3279 §2.2.3). Both fit a short-form length up to P-384's 104 bytes.
+bool IsStrictEcdsaDer(absl::string_view signature, size_t field_size) {
+  ByteReader reader(signature);
+  if (reader.U8() != 0x30 || reader.U8() != signature.size() - 2 || signature.size() - 2 > 0x7f) {
+    return false;
+  }
+  return SkipDerInteger(reader, field_size) && SkipDerInteger(reader, field_size) &&
+         reader.Finished();
+}
+
+// A context ready to verify with `key`, hash and padding set; null when OpenSSL can't.
+EvpPkeyCtxPtr NewVerifyContext(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss) {
+  EvpPkeyCtxPtr context(EVP_PKEY_CTX_new(key, nullptr));
+  if (context == nullptr || EVP_PKEY_verify_init(context.get()) != 1 ||
+      EVP_PKEY_CTX_set_signature_md(context.get(), md) != 1) {
+    return nullptr;
+  }
+  if (!EVP_PKEY_is_a(key, "RSA")) return context;
+  int padding = rsa_pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
+  if (EVP_PKEY_CTX_set_rsa_padding(context.get(), padding) != 1 ||
+      (rsa_pss &&
+       EVP_PKEY_CTX_set_rsa_pss_saltlen(context.get(), RSA_PSS_SALTLEN_AUTO) != 1)) {
+    return nullptr;
+  }
+  return context;
+}
+
+absl::Status RefuseSignature(absl::string_view detail = "") {
+  ERR_clear_error();
+  return Refuse(Reason::kSignatureInvalid, detail);
+}
+
+size_t FieldSize(Algorithm algorithm) {
+  return algorithm == Algorithm::kEs384 ? kP384FieldSize : kP256FieldSize;
+}
+
+absl::Status VerifyEd25519(EVP_PKEY* key, absl::string_view message, absl::string_view signature) {
+  if (signature.size() != kEd25519SignatureSize) {
+    return RefuseSignature("an Ed25519 signature has 64 bytes");
+  }
+  EvpMdCtxPtr context(EVP_MD_CTX_new());
+  if (context == nullptr ||
+      EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key) != 1) {
+    return OpenSslError("EVP_DigestVerifyInit");
+  }
+  if (EVP_DigestVerify(context.get(), U8(signature), signature.size(), U8(message),
+                       message.size()) != 1) {
+    return RefuseSignature();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::string_view AlgorithmName(Algorithm algorithm) {
+  switch (algorithm) {
+    case Algorithm::kEs256: return "ES256";
+    case Algorithm::kEdDsa: return "EdDSA";
+    case Algorithm::kEs384: return "ES384";
+    case Algorithm::kRs256: return "RS256";
+  }
+  return "unknown";
+}
+
+std::optional<Algorithm> AlgorithmFromCose(int value) {
+  for (Algorithm algorithm :
+       {Algorithm::kEs256, Algorithm::kEdDsa, Algorithm::kEs384, Algorithm::kRs256}) {
+    if (static_cast<int>(algorithm) == value) return algorithm;
+  }
+  return std::nullopt;
+}
+
+struct PublicKey::Data {
+  Data(EvpPkeyPtr k, Algorithm a, absl::string_view s) : key(std::move(k)), algorithm(a), spki(s) {}
+  ~Data() { EVP_PKEY_CTX_free(idle.load()); }
+  EvpPkeyPtr key;
+  Algorithm algorithm;
+  std::string spki;
+  // One context of this key that nobody is verifying with, or null. Setting up a context costs
+  // OpenSSL about as much as a twentieth of a P-256 verification (fetches under locks), and only
+  // one thread may use it at a time: whoever takes it out has it, whoever finds none makes one.
+  mutable std::atomic<EVP_PKEY_CTX*> idle{nullptr};
+};
+
+PublicKey::PublicKey(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
+Algorithm PublicKey::algorithm() const { return data_->algorithm; }
+const std::string& PublicKey::spki() const { return data_->spki; }
+EVP_PKEY* PublicKey::evp() const { return data_->key.get(); }
+
+absl::StatusOr<PublicKey> PublicKey::FromSpki(absl::string_view spki) {
+  Algorithm algorithm = Algorithm::kRs256;
+  if (absl::StartsWith(spki, kP256Head) && spki.size() == kP256Head.size() + 2 * kP256FieldSize) {
+    algorithm = Algorithm::kEs256;
+  } else if (absl::StartsWith(spki, kP384Head) &&
+             spki.size() == kP384Head.size() + 2 * kP384FieldSize) {
+    algorithm = Algorithm::kEs384;
+  } else if (absl::StartsWith(spki, kEd25519Head) &&
+             spki.size() == kEd25519Head.size() + kEd25519KeySize) {
+    algorithm = Algorithm::kEdDsa;
+    // A key of small order verifies signatures that nobody made.
+    if (crypto_core_ed25519_is_valid_point(U8(spki) + kEd25519Head.size()) != 1) {
+      return Refuse(Reason::kKeyAlgorithm, "not a point of Ed25519's prime-order group");
+    }
+  } else if (spki.size() > kMaxRsaSpkiSize) {
+    return Refuse(Reason::kKeyAlgorithm, "a public key of more than 600 bytes");
+  }
+  EvpPkeyPtr key = Decode(spki);
+  if (key == nullptr) return Refuse(Reason::kKeyAlgorithm, "not a public key that can be read");
+  if (algorithm == Algorithm::kRs256) FOREKEY_RETURN_IF_ERROR(CheckRsa(key.get(), spki));
+  return PublicKey(std::make_shared<const Data>(std::move(key), algorithm, spki));
+}
+
+absl::StatusOr<PublicKey> PublicKey::FromEvp(EVP_PKEY* key) { return FromSpki(Encode(key)); }
+
+absl::StatusOr<PublicKey> PublicKey::FromEcPoint(int nid, absl::string_view x,
+                                                 absl::string_view y) {
+  if (nid != NID_X9_62_prime256v1 && nid != NID_secp384r1) {
+    return Refuse(Reason::kKeyAlgorithm, "a curve other than P-256 and P-384");
+  }
+  bool p384 = nid == NID_secp384r1;
+  size_t size = p384 ? kP384FieldSize : kP256FieldSize;
+  if (x.size() != size || y.size() != size) {
+    return Refuse(Reason::kKeyAlgorithm, "coordinates of another size than the curve's");
+  }
+  return FromSpki(absl::StrCat(p384 ? kP384Head : kP256Head, x, y));
+}
+
+absl::StatusOr<PublicKey> PublicKey::FromRsa(absl::string_view modulus, uint32_t exponent) {
+  // OpenSSL wants the machine's byte order; it is also where leading zeros go.
+  while (!modulus.empty() && modulus.front() == 0) modulus.remove_prefix(1);
+  if (modulus.size() > kMaxRsaBits / 8 || modulus.size() < kMinRsaBits / 8) {
+    return Refuse(Reason::kKeyAlgorithm, "an RSA modulus outside 2048 to 4096 bits");
+  }
+  BignumPtr n(BN_bin2bn(U8(modulus), static_cast<int>(modulus.size()), nullptr));
+  std::string native(modulus.size(), '\0');
+  if (n == nullptr || BN_bn2nativepad(n.get(), U8(native), static_cast<int>(native.size())) < 0) {
+    return OpenSslError("BN_bn2nativepad");
+  }
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_N, U8(native), native.size()),
+      OSSL_PARAM_construct_uint32(OSSL_PKEY_PARAM_RSA_E, &exponent),
+      OSSL_PARAM_construct_end(),
+  };
+  EvpPkeyCtxPtr context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
+  EVP_PKEY* key = nullptr;
+  if (context == nullptr || EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, params) != 1) {
+    return OpenSslError("EVP_PKEY_fromdata(RSA)");
+  }
+  EvpPkeyPtr own(key);
+  return FromEvp(key);
+}
+
+absl::StatusOr<PublicKey> PublicKey::FromEd25519(absl::string_view raw) {
+  if (raw.size() != kEd25519KeySize) {
+    return Refuse(Reason::kKeyAlgorithm, "an Ed25519 key has 32 bytes");
+  }
+  return FromSpki(absl::StrCat(kEd25519Head, raw));
+}
+
+absl::Status PublicKey::Verify(absl::string_view message, absl::string_view signature) const {
+  const Data& data = *data_;
+  if (data.algorithm == Algorithm::kEdDsa) {
+    return VerifyEd25519(data.key.get(), message, signature);
+  }
+  if (data.algorithm != Algorithm::kRs256 &&
+      !IsStrictEcdsaDer(signature, FieldSize(data.algorithm))) {
+    return RefuseSignature("not an ECDSA signature in strict DER");
+  }
+  const EVP_MD* md = HashOf(data.algorithm);
+  uint8_t digest[EVP_MAX_MD_SIZE];
+  unsigned digest_size = 0;
+  if (EVP_Digest(message.data(), message.size(), digest, &digest_size, md, nullptr) != 1) {
+    return OpenSslError("EVP_Digest");
+  }
+  EvpPkeyCtxPtr context(data.idle.exchange(nullptr, std::memory_order_acquire));
+  if (context == nullptr) context = NewVerifyContext(data.key.get(), md, /*rsa_pss=*/false);
+  if (context == nullptr) return OpenSslError("EVP_PKEY_verify_init");
+  bool good = EVP_PKEY_verify(context.get(), U8(signature), signature.size(), digest,
+                              digest_size) == 1;
+  EVP_PKEY_CTX* empty = nullptr;
+  if (data.idle.compare_exchange_strong(empty, context.get(), std::memory_order_release,
+                                        std::memory_order_relaxed)) {
+    context.release();
+  }
+  return good ? absl::OkStatus() : RefuseSignature();
+}
+
+absl::Status VerifyWithHash(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss,
+                            absl::string_view message, absl::string_view signature) {
+  bool rsa = EVP_PKEY_is_a(key, "RSA") == 1;
+  if (!rsa && !EVP_PKEY_is_a(key, "EC")) return RefuseSignature("neither an RSA nor an EC key");
+  if (rsa_pss && !rsa) return RefuseSignature("PSS asked of a key that is not RSA");
+  // P-521, which attestation CAs may use, is past short-form lengths; there OpenSSL's own check (it
+  // re-encodes and compares) is what keeps the DER strict.
+  size_t field_size = (EVP_PKEY_get_bits(key) + 7) / 8;
+  if (!rsa && field_size <= kP384FieldSize && !IsStrictEcdsaDer(signature, field_size)) {
+    return RefuseSignature("not an ECDSA signature in strict DER");
+  }
+  uint8_t digest[EVP_MAX_MD_SIZE];
+  unsigned digest_size = 0;
+  if (EVP_Digest(message.data(), message.size(), digest, &digest_size, md, nullptr) != 1) {
+    return OpenSslError("EVP_Digest");
+  }
+  EvpPkeyCtxPtr context = NewVerifyContext(key, md, rsa_pss);
+  if (context == nullptr) return OpenSslError("EVP_PKEY_verify_init");
+  if (EVP_PKEY_verify(context.get(), U8(signature), signature.size(), digest, digest_size) != 1) {
+    return RefuseSignature();
+  }
+  return absl::OkStatus();
+}
+
+SoftwareKey::SoftwareKey(EvpPkeyPtr key, PublicKey public_key)
+    : key_(std::move(key)), public_key_(std::move(public_key)) {}
+
+absl::StatusOr<SoftwareKey> SoftwareKey::Ed25519FromSeed(absl::string_view seed) {
+  if (seed.size() != 32) return absl::InvalidArgumentError("an Ed25519 seed has 32 bytes");
+  EvpPkeyPtr key(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, U8(seed), seed.size()));
+  if (key == nullptr) return OpenSslError("EVP_PKEY_new_raw_private_key");
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey public_key, PublicKey::FromEvp(key.get()));
+  return SoftwareKey(std::move(key), std::move(public_key));
+}
+
+SoftwareKey SoftwareKey::Generate(Algorithm algorithm) {
+  EvpPkeyPtr key;
+  switch (algorithm) {
+    case Algorithm::kEs256: key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")); break;
+    case Algorithm::kEs384: key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384")); break;
+    case Algorithm::kEdDsa: key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")); break;
+    case Algorithm::kRs256:
+      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{kMinRsaBits}));
+      break;
+  }
+  OrDie(key != nullptr, "EVP_PKEY_Q_keygen");
+  absl::StatusOr<PublicKey> public_key = PublicKey::FromEvp(key.get());
+  OrDie(public_key.ok(), "PublicKey::FromEvp of a new key");
+  return SoftwareKey(std::move(key), *std::move(public_key));
+}
+
+std::string SoftwareKey::Sign(absl::string_view message) const {
+  bool ed25519 = public_key_.algorithm() == Algorithm::kEdDsa;
+  const EVP_MD* md = ed25519 ? nullptr : HashOf(public_key_.algorithm());
+  EvpMdCtxPtr context(EVP_MD_CTX_new());
+  size_t size = EVP_PKEY_get_size(key_.get());
+  std::string signature(size, '\0');
+  OrDie(context != nullptr &&
+            EVP_DigestSignInit(context.get(), nullptr, md, nullptr, key_.get()) == 1 &&
+            EVP_DigestSign(context.get(), U8(signature), &size, U8(message), message.size()) == 1,
+        "EVP_DigestSign");
+  signature.resize(size);
+  return signature;
+}
+
+}  // namespace forekey
