@@ -6,9 +6,11 @@
 #ifndef FOREKEY_SRC_CRYPTO_CERTIFICATE_H_
 #define FOREKEY_SRC_CRYPTO_CERTIFICATE_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,12 +24,16 @@ namespace forekey {
 // An immutable parsed certificate; copies share it.
 class Certificate {
  public:
-  // Exactly one DER certificate: anything left over refuses (kCertificateMalformed).
+  // Exactly one DER certificate: anything left over, an outer encoding that is not DER, an extension
+  // that is there twice, a date that can't be read: all refuse (kCertificateMalformed). Whether the
+  // public key is one that OpenSSL knows is not asked here.
   static absl::StatusOr<Certificate> ParseDer(absl::string_view der);
   // DER or the first PEM block; PEM may have text around it.
   static absl::StatusOr<Certificate> Parse(absl::string_view bytes);
-  // Every certificate of a PEM bundle, or one DER certificate.
+  // Every certificate of a PEM bundle, or one DER certificate. At least one, and none that is bad.
   static absl::StatusOr<std::vector<Certificate>> ParseAll(absl::string_view bytes);
+  // The same, where one bad certificate must not spoil the others: one result a certificate.
+  static std::vector<absl::StatusOr<Certificate>> ParseEach(absl::string_view bytes);
 
   const std::string& der() const { return der_; }
   std::string Fingerprint() const;    // SHA-256 of der, 32 bytes
@@ -40,22 +46,40 @@ class Certificate {
   // The raw value (inside the OCTET STRING) of the extension with this dotted OID, if present once.
   std::optional<std::string> Extension(absl::string_view oid) const;
   bool ExtensionIsCritical(absl::string_view oid) const;
+  // basicConstraints says cA TRUE (RFC 5280 §4.2.1.9). False without the extension.
+  bool IsCa() const;
+  // The bits of keyUsage (OpenSSL's KU_ constants); nullopt when there is no such extension. An
+  // extension that does not parse gives no bits.
+  std::optional<uint32_t> KeyUsage() const;
+  // Subject and issuer are the same name. Names are compared as RFC 5280 §7.1 says: string types,
+  // case and spaces don't matter.
+  bool IsSelfIssued() const;
+  bool IsIssuedByNameOf(const Certificate& issuer) const;
   // Extended key usage holds this OID; nullopt when there is no EKU extension.
   std::optional<bool> HasExtendedKeyUsage(absl::string_view oid) const;
   X509* x509() const { return x509_.get(); }  // borrowed
+  // OpenSSL could only parse a repaired form of der() (certificate_quirks.h): X509_verify on x509()
+  // would check other bytes than the ones that were signed.
+  bool repaired() const { return repaired_; }
 
  private:
-  Certificate(std::shared_ptr<X509> x509, std::string der);
+  Certificate(std::shared_ptr<X509> x509, std::string der, bool repaired);
   std::shared_ptr<X509> x509_;
   std::string der_;
+  absl::Time not_before_;
+  absl::Time not_after_;
+  bool repaired_;
 };
 
-// Trust anchors: certificates taken as they are, whatever they say of themselves.
+// Trust anchors: a name and a key each, taken as they are, whatever else they say of themselves
+// (expired, version 1, CA:FALSE, self-signed with SHA-1), except for their path length, which is
+// kept. Every certificate that an administrator puts into a trust folder is an anchor; an
+// intermediate put there is trusted by that, without its root.
 class TrustAnchors {
  public:
   TrustAnchors() = default;
-  // All files of a folder (PEM bundles or DER). One bad file does not stop the load: it is named in
-  // `skipped`, with the reason. NotFound when the folder is missing.
+  // All files of a folder (PEM bundles or DER). One bad file or certificate does not stop the load:
+  // it is named in `skipped`, with the reason. NotFound when the folder is missing.
   static absl::StatusOr<TrustAnchors> FromDirectory(const std::string& path,
                                                     std::vector<std::string>* skipped);
   void Add(Certificate anchor);
@@ -69,7 +93,10 @@ class TrustAnchors {
 struct PathOptions {
   absl::Time time;                    // validity is checked at this time
   size_t max_length = 6;              // certificates in the path, leaf and anchor included
-  // Dotted OIDs of critical extensions of the leaf that the caller checks by itself.
+  size_t max_signature_checks = 32;   // in all; beyond it VerifyPath gives up
+  // Dotted OIDs of critical extensions of the leaf that the caller checks by itself (extKeyUsage and
+  // subjectAltName are not understood otherwise; keyUsage, basicConstraints and certificatePolicies
+  // are, but it is the caller who reads them).
   std::vector<std::string> understood_critical;
   // The leaf may itself be a trust anchor (FIDO MDS lists such leaves).
   bool leaf_may_be_anchor = false;
@@ -87,15 +114,20 @@ class VerifiedPath {
  private:
   friend absl::StatusOr<VerifiedPath> VerifyPath(const Certificate&, const std::vector<Certificate>&,
                                                  const TrustAnchors&, const PathOptions&);
+  explicit VerifiedPath(std::vector<Certificate> certificates)
+      : certificates_(std::move(certificates)) {}
   std::vector<Certificate> certificates_;
 };
 
 // Builds and checks a path from `leaf` through `intermediates` (untrusted, any order, extras are
 // ignored) to an anchor: names chain, signatures, validity of each but the anchor at `time` (an
 // anchor that has expired still anchors: Nuvoton EKs outlive their root), issuers are CAs with
-// keyCertSign where they say so, path lengths, critical extensions understood. Does not check
-// revocation, EKU, policies or names: the caller does. Refuses with the most telling Certificate
-// reason; tries every candidate before it refuses.
+// keyCertSign where they say so, path lengths (the anchor's, too), critical extensions understood.
+// Issuers' keys: RSA of 2048 to 8192 bits, named curves of 256 bits and more, Ed25519. Signatures
+// with hashes weaker than SHA-256 are refused on every certificate but the anchor. Does not check
+// revocation, EKU, policies, names or the leaf's key: the caller does. Refuses with the most
+// telling Certificate reason; tries every candidate before it refuses. Hostile input costs at most
+// `max_signature_checks` public-key operations.
 absl::StatusOr<VerifiedPath> VerifyPath(const Certificate& leaf,
                                         const std::vector<Certificate>& intermediates,
                                         const TrustAnchors& anchors, const PathOptions& options);

@@ -1,0 +1,275 @@
+#include "src/crypto/certificate.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <time.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/bytes.h"
+#include "src/base/file.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/crypto/certificate_quirks.h"
+#include "src/crypto/digest.h"
+
+namespace forekey {
+namespace {
+
+using Asn1ObjectPtr = std::unique_ptr<ASN1_OBJECT, OpenSslFree<ASN1_OBJECT_free>>;
+using BasicConstraintsPtr =
+    std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
+using ExtendedKeyUsagePtr =
+    std::unique_ptr<EXTENDED_KEY_USAGE, OpenSslFree<EXTENDED_KEY_USAGE_free>>;
+using BitStringPtr = std::unique_ptr<ASN1_BIT_STRING, OpenSslFree<ASN1_BIT_STRING_free>>;
+
+absl::Status Malformed(absl::string_view detail) {
+  ERR_clear_error();
+  return Refuse(Reason::kCertificateMalformed, detail);
+}
+
+std::string NameText(const X509_NAME* name) {
+  BioPtr bio(BIO_new(BIO_s_mem()));
+  if (X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253) < 0) return "(unprintable)";
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, size);
+}
+
+absl::StatusOr<absl::Time> ToTime(const ASN1_TIME* asn1) {
+  struct tm tm = {};
+  if (ASN1_TIME_check(asn1) != 1 || ASN1_TIME_to_tm(asn1, &tm) != 1) {
+    return Malformed("a validity date can't be read");
+  }
+  // RFC 5280 §4.1.2.5: 99991231235959Z means that there is no end.
+  if (tm.tm_year + 1900 == 9999 && tm.tm_mon == 11 && tm.tm_mday == 31) return absl::InfiniteFuture();
+  return absl::FromTimeT(timegm(&tm));
+}
+
+X509Ptr ParseX509(absl::string_view der) {
+  const uint8_t* at = U8(der);
+  X509Ptr x509(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  if (x509 == nullptr || at != U8(der) + der.size()) return nullptr;
+  return x509;
+}
+
+// OpenSSL takes BER. The TBSCertificate is under the signature as it stands, but nothing vouches
+// for the encoding around it, so that is compared with the canonical one.
+bool IsCanonical(X509* x509, absl::string_view der) {
+  uint8_t* encoded = nullptr;
+  const int size = i2d_X509(x509, &encoded);
+  absl::Cleanup free_encoded = [&encoded] { OPENSSL_free(encoded); };
+  return size >= 0 && View(encoded, size) == der;
+}
+
+bool HasRepeatedExtension(const X509* x509) {
+  std::set<std::string> seen;
+  for (int i = 0; i < X509_get_ext_count(x509); ++i) {
+    const ASN1_OBJECT* object = X509_EXTENSION_get_object(X509_get_ext(x509, i));
+    if (!seen.emplace(View(OBJ_get0_data(object), OBJ_length(object))).second) return true;
+  }
+  return false;
+}
+
+X509_EXTENSION* FindExtension(const X509* x509, absl::string_view oid) {
+  Asn1ObjectPtr object(OBJ_txt2obj(std::string(oid).c_str(), 1));
+  if (object == nullptr) return nullptr;
+  const int index = X509_get_ext_by_OBJ(x509, object.get(), -1);
+  return index < 0 ? nullptr : X509_get_ext(x509, index);
+}
+
+// The DER of one PEM block, text from its "-----BEGIN" on.
+absl::StatusOr<Certificate> ParsePemBlock(absl::string_view pem) {
+  BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  char* name = nullptr;
+  char* header = nullptr;
+  uint8_t* data = nullptr;
+  long size = 0;
+  const bool ok = PEM_read_bio(bio.get(), &name, &header, &data, &size) == 1;
+  absl::Cleanup free_all = [&] {
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(data);
+  };
+  if (!ok) return Malformed("a PEM block is damaged");
+  return Certificate::ParseDer(View(data, size));
+}
+
+bool LooksLikeDer(absl::string_view bytes) {
+  return bytes.size() > 2 && bytes[0] == 0x30 && (static_cast<uint8_t>(bytes[1]) & 0x80) != 0;
+}
+
+}  // namespace
+
+Certificate::Certificate(std::shared_ptr<X509> x509, std::string der, bool repaired)
+    : x509_(std::move(x509)), der_(std::move(der)), repaired_(repaired) {}
+
+absl::StatusOr<Certificate> Certificate::ParseDer(absl::string_view der) {
+  if (der.size() > (1 << 16)) return Malformed("larger than 64 KiB");
+  bool repaired = false;
+  std::string parsed(der);
+  if (auto fixed = RepairUnusedBits(der)) parsed = *std::move(fixed);
+  X509Ptr x509 = ParseX509(parsed);
+  if (x509 == nullptr) {
+    if (auto fixed = RepairSerial(der)) {
+      parsed = *std::move(fixed);
+      x509 = ParseX509(parsed);
+      repaired = true;
+    }
+  }
+  if (x509 == nullptr) return Malformed("not one X.509 certificate in DER");
+  if (!IsCanonical(x509.get(), parsed)) return Malformed("the outer encoding is not DER");
+  if (HasRepeatedExtension(x509.get())) return Malformed("an extension is there twice");
+  FOREKEY_ASSIGN_OR_RETURN(absl::Time not_before, ToTime(X509_get0_notBefore(x509.get())));
+  FOREKEY_ASSIGN_OR_RETURN(absl::Time not_after, ToTime(X509_get0_notAfter(x509.get())));
+  // A key that OpenSSL does not know leaves errors in the queue and is not an error here.
+  X509_get0_pubkey(x509.get());
+  ERR_clear_error();
+  Certificate certificate(std::shared_ptr<X509>(std::move(x509)), std::string(der), repaired);
+  certificate.not_before_ = not_before;
+  certificate.not_after_ = not_after;
+  return certificate;
+}
+
+std::vector<absl::StatusOr<Certificate>> Certificate::ParseEach(absl::string_view bytes) {
+  constexpr absl::string_view kBegin = "-----BEGIN ";
+  std::vector<absl::StatusOr<Certificate>> result;
+  size_t begin = bytes.find(kBegin);
+  if (LooksLikeDer(bytes) || begin == absl::string_view::npos) {
+    result.push_back(ParseDer(bytes));
+    return result;
+  }
+  while (begin != absl::string_view::npos) {
+    const size_t next = bytes.find(kBegin, begin + kBegin.size());
+    const absl::string_view block = bytes.substr(begin, next - begin);
+    begin = next;
+    if (absl::StartsWith(block, "-----BEGIN CERTIFICATE-----") ||
+        absl::StartsWith(block, "-----BEGIN X509 CERTIFICATE-----")) {
+      result.push_back(ParsePemBlock(block));
+    }
+  }
+  if (result.empty()) result.push_back(Malformed("no certificate in the PEM text"));
+  return result;
+}
+
+absl::StatusOr<std::vector<Certificate>> Certificate::ParseAll(absl::string_view bytes) {
+  std::vector<Certificate> result;
+  for (absl::StatusOr<Certificate>& certificate : ParseEach(bytes)) {
+    if (!certificate.ok()) return certificate.status();
+    result.push_back(*std::move(certificate));
+  }
+  return result;
+}
+
+absl::StatusOr<Certificate> Certificate::Parse(absl::string_view bytes) {
+  return std::move(ParseEach(bytes).front());
+}
+
+std::string Certificate::Fingerprint() const { return Sha256(der_); }
+
+std::string Certificate::Spki() const {
+  uint8_t* encoded = nullptr;
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509_.get()), &encoded);
+  if (size < 0) return "";
+  absl::Cleanup free_encoded = [encoded] { OPENSSL_free(encoded); };
+  return std::string(View(encoded, size));
+}
+
+std::string Certificate::SubjectText() const {
+  return NameText(X509_get_subject_name(x509_.get()));
+}
+
+std::string Certificate::IssuerText() const { return NameText(X509_get_issuer_name(x509_.get())); }
+
+std::string Certificate::SerialHex() const {
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(x509_.get());
+  std::string hex = absl::BytesToHexString(
+      View(ASN1_STRING_get0_data(serial), ASN1_STRING_length(serial)));
+  return absl::StrCat(ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER ? "-" : "", hex);
+}
+
+absl::Time Certificate::not_before() const { return not_before_; }
+absl::Time Certificate::not_after() const { return not_after_; }
+
+std::optional<std::string> Certificate::Extension(absl::string_view oid) const {
+  X509_EXTENSION* extension = FindExtension(x509_.get(), oid);
+  if (extension == nullptr) return std::nullopt;
+  const ASN1_OCTET_STRING* value = X509_EXTENSION_get_data(extension);
+  return std::string(View(ASN1_STRING_get0_data(value), ASN1_STRING_length(value)));
+}
+
+bool Certificate::ExtensionIsCritical(absl::string_view oid) const {
+  X509_EXTENSION* extension = FindExtension(x509_.get(), oid);
+  return extension != nullptr && X509_EXTENSION_get_critical(extension) == 1;
+}
+
+std::optional<bool> Certificate::HasExtendedKeyUsage(absl::string_view oid) const {
+  if (FindExtension(x509_.get(), "2.5.29.37") == nullptr) return std::nullopt;
+  ExtendedKeyUsagePtr usages(static_cast<EXTENDED_KEY_USAGE*>(
+      X509_get_ext_d2i(x509_.get(), NID_ext_key_usage, nullptr, nullptr)));
+  Asn1ObjectPtr wanted(OBJ_txt2obj(std::string(oid).c_str(), 1));
+  ERR_clear_error();
+  if (usages == nullptr || wanted == nullptr) return false;
+  for (int i = 0; i < sk_ASN1_OBJECT_num(usages.get()); ++i) {
+    if (OBJ_cmp(sk_ASN1_OBJECT_value(usages.get(), i), wanted.get()) == 0) return true;
+  }
+  return false;
+}
+
+bool Certificate::IsCa() const {
+  BasicConstraintsPtr constraints(static_cast<BASIC_CONSTRAINTS*>(
+      X509_get_ext_d2i(x509_.get(), NID_basic_constraints, nullptr, nullptr)));
+  ERR_clear_error();
+  return constraints != nullptr && constraints->ca != 0;
+}
+
+std::optional<uint32_t> Certificate::KeyUsage() const {
+  if (FindExtension(x509_.get(), "2.5.29.15") == nullptr) return std::nullopt;
+  BitStringPtr bits(static_cast<ASN1_BIT_STRING*>(
+      X509_get_ext_d2i(x509_.get(), NID_key_usage, nullptr, nullptr)));
+  ERR_clear_error();
+  uint32_t usage = 0;
+  if (bits == nullptr) return usage;
+  if (bits->length > 0) usage = bits->data[0];
+  if (bits->length > 1) usage |= static_cast<uint32_t>(bits->data[1]) << 8;
+  return usage;
+}
+
+bool Certificate::IsIssuedByNameOf(const Certificate& issuer) const {
+  return X509_NAME_cmp(X509_get_issuer_name(x509_.get()),
+                       X509_get_subject_name(issuer.x509_.get())) == 0;
+}
+
+bool Certificate::IsSelfIssued() const { return IsIssuedByNameOf(*this); }
+
+void TrustAnchors::Add(Certificate anchor) { anchors_.push_back(std::move(anchor)); }
+
+absl::StatusOr<TrustAnchors> TrustAnchors::FromDirectory(const std::string& path,
+                                                         std::vector<std::string>* skipped) {
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> names, ListFiles(path));
+  TrustAnchors result;
+  for (const std::string& name : names) {
+    absl::StatusOr<std::string> content = ReadFile(absl::StrCat(path, "/", name));
+    if (!content.ok()) {
+      skipped->push_back(absl::StrCat(name, ": ", content.status().message()));
+      continue;
+    }
+    for (absl::StatusOr<Certificate>& anchor : Certificate::ParseEach(*content)) {
+      if (anchor.ok()) {
+        result.Add(*std::move(anchor));
+      } else {
+        skipped->push_back(absl::StrCat(name, ": ", anchor.status().message()));
+      }
+    }
+  }
+  return result;
+}
+
+}  // namespace forekey

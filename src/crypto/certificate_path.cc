@@ -1,0 +1,313 @@
+// Paths: RFC 5280 §6.1, with these deviations.
+// - An anchor is a name, a key and a path length: its validity, extensions and own signature are not
+//   looked at (§6.1.1 (d) leaves them to local policy). Vendors' roots expire before their EKs do.
+// - Critical certificatePolicies and extKeyUsage of CAs are understood and have no effect: no
+//   policy is asked for, and which purposes count is asked of the leaf alone, by the caller.
+// - nameConstraints, policyConstraints and inhibitAnyPolicy are not understood: where they are
+//   critical, the path is refused.
+// - basicConstraints and keyUsage need not be critical (Yubico's roots, old intermediates).
+//
+// Threats, and what stands against each:
+//  T1 a chain under names copied from a vendor           every signature is checked, up to an anchor
+//  T2 a leaf (or anything that is no CA) that issues      cA, keyCertSign, pathLenConstraint
+//  T3 collisions and weak keys                            SHA-256 at least, RSA 2048 at least
+//  T4 a key on attacker-chosen curve parameters           named curves only
+//  T5 intermediates crafted so that the search explodes   a budget of signature checks for all of it
+//  T6 an untrusted certificate passing as an anchor       anchors come from TrustAnchors alone
+//  T7 a certificate that means something not understood   unknown critical extensions refuse
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/crypto/certificate.h"
+#include "src/crypto/certificate_quirks.h"
+#include "src/crypto/public_key.h"
+
+namespace forekey {
+namespace {
+
+using BasicConstraintsPtr =
+    std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
+
+constexpr absl::string_view kIssuerAltName = "2.5.29.18";
+constexpr absl::string_view kKeyUsage = "2.5.29.15";
+constexpr absl::string_view kSubjectAltName = "2.5.29.17";
+constexpr absl::string_view kBasicConstraints = "2.5.29.19";
+constexpr absl::string_view kCrlDistributionPoints = "2.5.29.31";
+constexpr absl::string_view kCertificatePolicies = "2.5.29.32";
+constexpr absl::string_view kExtKeyUsage = "2.5.29.37";
+
+std::string Describe(const Certificate& certificate) {
+  return absl::StrCat("certificate \"", certificate.SubjectText(), "\" serial ",
+                      certificate.SerialHex(), " of \"", certificate.IssuerText(), "\"");
+}
+
+std::string ObjectText(const ASN1_OBJECT* object) {
+  char text[128];
+  const int size = OBJ_obj2txt(text, sizeof(text), object, 1);
+  return size > 0 ? std::string(text) : "(unknown)";
+}
+
+// T3, T4. The checks of OpenSSL's security levels are part of X509_verify_cert, not of X509_verify.
+absl::Status CheckIssuerKey(EVP_PKEY* key, const Certificate& issuer) {
+  const auto refuse = [&issuer](absl::string_view why) {
+    return Refuse(Reason::kCertificateAlgorithm, absl::StrCat(why, " in ", Describe(issuer)));
+  };
+  if (key == nullptr) return refuse("an issuer's key that is not understood");
+  const int bits = EVP_PKEY_get_bits(key);
+  switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
+      if (bits < 2048 || bits > 8192) return refuse(absl::StrCat("an RSA key of ", bits, " bits"));
+      return absl::OkStatus();
+    case EVP_PKEY_EC: {
+      int explicit_parameters = 0;
+      EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS,
+                             &explicit_parameters);
+      char group[64] = {};
+      EVP_PKEY_get_group_name(key, group, sizeof(group), nullptr);
+      static constexpr std::array<int, 6> kCurves = {
+          NID_X9_62_prime256v1, NID_secp384r1,       NID_secp521r1,
+          NID_brainpoolP256r1,  NID_brainpoolP384r1, NID_brainpoolP512r1};
+      if (explicit_parameters != 0 ||
+          std::find(kCurves.begin(), kCurves.end(), OBJ_sn2nid(group)) == kCurves.end()) {
+        return refuse(absl::StrCat("an elliptic curve that is not accepted (", group, ")"));
+      }
+      return absl::OkStatus();
+    }
+    case EVP_PKEY_ED25519:
+    case EVP_PKEY_ED448:
+      return absl::OkStatus();
+    default:
+      return refuse("an issuer's key of a kind that is not accepted");
+  }
+}
+
+absl::Status CheckSignatureAlgorithm(const Certificate& certificate, int* md_nid, int* key_nid) {
+  int security_bits = 0;
+  uint32_t flags = 0;
+  const bool known = X509_get_signature_info(certificate.x509(), md_nid, key_nid, &security_bits,
+                                             &flags) == 1;
+  static constexpr std::array<int, 6> kHashes = {NID_sha256,   NID_sha384,   NID_sha512,
+                                                 NID_sha3_256, NID_sha3_384, NID_sha3_512};
+  const bool strong = *key_nid == NID_ED25519 || *key_nid == NID_ED448 ||
+                      std::find(kHashes.begin(), kHashes.end(), *md_nid) != kHashes.end();
+  if (known && strong) return absl::OkStatus();
+  return Refuse(Reason::kCertificateAlgorithm,
+                absl::StrCat(OBJ_nid2sn(X509_get_signature_nid(certificate.x509())),
+                             " is not accepted as the signature of ", Describe(certificate)));
+}
+
+absl::Status CheckSignature(const Certificate& certificate, const Certificate& issuer) {
+  EVP_PKEY* key = X509_get0_pubkey(issuer.x509());
+  ERR_clear_error();
+  FOREKEY_RETURN_IF_ERROR(CheckIssuerKey(key, issuer));
+  int md_nid = NID_undef;
+  int key_nid = NID_undef;
+  FOREKEY_RETURN_IF_ERROR(CheckSignatureAlgorithm(certificate, &md_nid, &key_nid));
+  bool ok = false;
+  if (!certificate.repaired()) {
+    ok = X509_verify(certificate.x509(), key) == 1;
+  } else if (key_nid == NID_rsaEncryption || key_nid == NID_X9_62_id_ecPublicKey) {
+    // Over the bytes that were signed, not the ones that OpenSSL could parse.
+    const X509_ALGOR* outer = nullptr;
+    X509_get0_signature(nullptr, &outer, certificate.x509());
+    std::optional<CertificateParts> parts = SplitCertificate(certificate.der());
+    ok = parts && X509_ALGOR_cmp(outer, X509_get0_tbs_sigalg(certificate.x509())) == 0 &&
+         VerifyWithHash(key, EVP_get_digestbynid(md_nid), /*rsa_pss=*/false, parts->tbs,
+                        parts->signature)
+             .ok();
+  }
+  ERR_clear_error();
+  if (ok) return absl::OkStatus();
+  return Refuse(Reason::kCertificateSignatureInvalid,
+                absl::StrCat("the signature of ", Describe(certificate),
+                             " is not by the key of \"", issuer.SubjectText(), "\""));
+}
+
+absl::Status CheckValidity(const Certificate& certificate, absl::Time time) {
+  if (time >= certificate.not_before() && time <= certificate.not_after()) return absl::OkStatus();
+  return Refuse(Reason::kCertificateExpired,
+                absl::StrCat(Describe(certificate), " is valid from ",
+                             absl::FormatTime(certificate.not_before(), absl::UTCTimeZone()), " to ",
+                             absl::FormatTime(certificate.not_after(), absl::UTCTimeZone()),
+                             ", not at ", absl::FormatTime(time, absl::UTCTimeZone())));
+}
+
+// T7.
+template <typename Understood>
+absl::Status CheckCriticalExtensions(const Certificate& certificate, Understood understood) {
+  for (int i = 0; i < X509_get_ext_count(certificate.x509()); ++i) {
+    X509_EXTENSION* extension = X509_get_ext(certificate.x509(), i);
+    if (X509_EXTENSION_get_critical(extension) == 0) continue;
+    const std::string oid = ObjectText(X509_EXTENSION_get_object(extension));
+    if (understood(oid)) continue;
+    return Refuse(Reason::kCertificateCriticalExtension,
+                  absl::StrCat(oid, " in ", Describe(certificate)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckIntermediate(const Certificate& certificate, const PathOptions& options) {
+  const bool has_constraints = certificate.Extension(kBasicConstraints).has_value();
+  if (!certificate.IsCa() &&
+      (has_constraints || !options.allow_issuer_without_basic_constraints)) {
+    return Refuse(Reason::kCertificateNotCa, absl::StrCat(Describe(certificate), " is not a CA"));
+  }
+  const std::optional<uint32_t> usage = certificate.KeyUsage();
+  if (usage && (*usage & KU_KEY_CERT_SIGN) == 0) {
+    return Refuse(Reason::kCertificateNotCa,
+                  absl::StrCat("the keyUsage of ", Describe(certificate), " lacks keyCertSign"));
+  }
+  FOREKEY_RETURN_IF_ERROR(CheckValidity(certificate, options.time));
+  return CheckCriticalExtensions(certificate, [](absl::string_view oid) {
+    return oid == kBasicConstraints || oid == kKeyUsage || oid == kCertificatePolicies ||
+           oid == kExtKeyUsage || oid == kSubjectAltName || oid == kIssuerAltName ||
+           oid == kCrlDistributionPoints;
+  });
+}
+
+absl::Status CheckLeaf(const Certificate& leaf, const PathOptions& options) {
+  FOREKEY_RETURN_IF_ERROR(CheckValidity(leaf, options.time));
+  return CheckCriticalExtensions(leaf, [&options](absl::string_view oid) {
+    const auto& more = options.understood_critical;
+    return oid == kBasicConstraints || oid == kKeyUsage || oid == kCertificatePolicies ||
+           oid == kIssuerAltName || oid == kCrlDistributionPoints ||
+           std::find(more.begin(), more.end(), oid) != more.end();
+  });
+}
+
+// Depth first, anchors before intermediates, so that a path ends at the first anchor it meets.
+class PathSearch {
+ public:
+  PathSearch(const std::vector<Certificate>& intermediates, const TrustAnchors& anchors,
+             const PathOptions& options)
+      : anchors_(anchors), options_(options), checks_left_(options.max_signature_checks) {
+    for (const Certificate& candidate : intermediates) {
+      const bool repeated = std::any_of(
+          intermediates_.begin(), intermediates_.end(),
+          [&candidate](const Certificate* other) { return other->der() == candidate.der(); });
+      if (!repeated) intermediates_.push_back(&candidate);
+    }
+  }
+
+  absl::StatusOr<std::vector<Certificate>> Run(const Certificate& leaf) {
+    path_.push_back(&leaf);
+    if (!Extend()) return failure_;
+    std::vector<Certificate> result;
+    for (const Certificate* certificate : path_) result.push_back(*certificate);
+    return result;
+  }
+
+ private:
+  // How much a failure tells: a fault of a certificate that really is the issuer says more than a
+  // signature that does not match, and that more than a missing issuer.
+  enum Rank { kNone, kNoIssuer, kSignature, kIssuerFault };
+
+  bool Extend() {
+    const Certificate& current = *path_.back();
+    for (const Certificate& anchor : anchors_.anchors()) {
+      if (!IsCandidate(current, anchor) || !Spend(current, anchor)) continue;
+      if (!Note(kIssuerFault, CheckLength(anchor, path_.size() + 1))) continue;
+      path_.push_back(&anchor);
+      return true;
+    }
+    for (const Certificate* intermediate : intermediates_) {
+      if (!IsCandidate(current, *intermediate) || !Spend(current, *intermediate)) continue;
+      // There must be room for an anchor behind it.
+      if (!Note(kIssuerFault, CheckLength(*intermediate, path_.size() + 2))) continue;
+      if (!Note(kIssuerFault, CheckIntermediate(*intermediate, options_))) continue;
+      path_.push_back(intermediate);
+      if (Extend()) return true;
+      path_.pop_back();
+    }
+    Note(kNoIssuer, Refuse(Reason::kCertificateUntrusted,
+                           absl::StrCat("no trust anchor and no intermediate that helps is named \"",
+                                        current.IssuerText(), "\", the issuer of ",
+                                        Describe(current))));
+    return false;
+  }
+
+  bool IsCandidate(const Certificate& current, const Certificate& issuer) const {
+    return current.IsIssuedByNameOf(issuer) &&
+           std::none_of(path_.begin(), path_.end(), [&issuer](const Certificate* used) {
+             return used->der() == issuer.der();
+           });
+  }
+
+  // T1, T5: checks one signature, if there is budget left.
+  bool Spend(const Certificate& current, const Certificate& issuer) {
+    if (checks_left_ == 0) {
+      return Note(kNoIssuer, Refuse(Reason::kCertificateUntrusted,
+                                    "gave up: too many certificates that may be issuers"));
+    }
+    --checks_left_;
+    return Note(kSignature, CheckSignature(current, issuer));
+  }
+
+  // T2: `length` certificates, and the issuer's pathLenConstraint. Self-issued intermediates don't
+  // count (RFC 5280 §6.1.4 (l)).
+  absl::Status CheckLength(const Certificate& issuer, size_t length) const {
+    if (length > options_.max_length) {
+      return Refuse(Reason::kCertificateNotCa,
+                    absl::StrCat("the path is longer than ", options_.max_length, " certificates"));
+    }
+    BasicConstraintsPtr constraints(static_cast<BASIC_CONSTRAINTS*>(
+        X509_get_ext_d2i(issuer.x509(), NID_basic_constraints, nullptr, nullptr)));
+    ERR_clear_error();
+    if (constraints == nullptr || constraints->pathlen == nullptr) return absl::OkStatus();
+    const long allowed = ASN1_INTEGER_get(constraints->pathlen);
+    const long between =
+        std::count_if(path_.begin() + 1, path_.end(),
+                      [](const Certificate* certificate) { return !certificate->IsSelfIssued(); });
+    if (between <= allowed) return absl::OkStatus();
+    return Refuse(Reason::kCertificateNotCa,
+                  absl::StrCat(Describe(issuer), " allows ", allowed, " CAs below it, there are ",
+                               between));
+  }
+
+  // Remembers the failure that tells most, the earliest of equals. True for OK.
+  bool Note(Rank rank, absl::Status status) {
+    if (status.ok()) return true;
+    if (rank > rank_) {
+      rank_ = rank;
+      failure_ = std::move(status);
+    }
+    return false;
+  }
+
+  const TrustAnchors& anchors_;
+  const PathOptions& options_;
+  std::vector<const Certificate*> intermediates_;
+  std::vector<const Certificate*> path_;
+  size_t checks_left_;
+  Rank rank_ = kNone;
+  absl::Status failure_;
+};
+
+}  // namespace
+
+absl::StatusOr<VerifiedPath> VerifyPath(const Certificate& leaf,
+                                        const std::vector<Certificate>& intermediates,
+                                        const TrustAnchors& anchors, const PathOptions& options) {
+  if (options.leaf_may_be_anchor) {
+    for (const Certificate& anchor : anchors.anchors()) {
+      if (anchor.der() == leaf.der()) return VerifiedPath({leaf});
+    }
+  }
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<Certificate> path,
+                           PathSearch(intermediates, anchors, options).Run(leaf));
+  // Only now: what an unsigned certificate says of itself is no reason.
+  FOREKEY_RETURN_IF_ERROR(CheckLeaf(leaf, options));
+  return VerifiedPath(std::move(path));
+}
+
+}  // namespace forekey
