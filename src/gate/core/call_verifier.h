@@ -1,0 +1,154 @@
+// Judges one call by its prefix: the heart of the gate (docs/PROTOCOL.md, "Order of checks").
+//
+// Threats, and the check that meets each:
+//   a prefix seen before                       challenge consumed, or sequence window, after the proof
+//   a prefix of another method                 the method is in the statement and under the MAC
+//   ... of another gate                        the audience is in the statement; sessions are the gate's own
+//   ... seen by a proxy with its own TLS key   the channel binding is in both, and must be accepted here
+//   an assertion taken away or added           the signers are in the statement; one subject for all
+//   a proof for another purpose                labels; key_share and request_digest exactly where they belong
+//   a proof that was held back                 challenge age; age_s within 30 s
+//   a revoked credential, a disabled subject   asked at every call
+//   two prefixes, of which one is good         refused before either is read
+//   floods                                     HMAC before look-up, look-up before signature, bucket before both
+#ifndef FOREKEY_SRC_GATE_CORE_CALL_VERIFIER_H_
+#define FOREKEY_SRC_GATE_CORE_CALL_VERIFIER_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "src/base/clock.h"
+#include "src/gate/core/admitted_tags.h"
+#include "src/gate/core/assertion_verifier.h"
+#include "src/gate/core/certificates.h"
+#include "src/gate/core/challenge.h"
+#include "src/gate/core/stranger_limit.h"
+#include "src/policy/call_policy.h"
+#include "src/store/live_credentials.h"
+#include "src/store/replay.h"
+#include "src/store/session_table.h"
+#include "src/wire/prefix.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+
+struct CallInput {
+  absl::Span<const absl::string_view> prefixes;  // every value of forekey-prefix-bin, decoded
+  absl::string_view path;                        // the raw :path
+  absl::string_view peer;                        // transport address, for the audit log and limits
+};
+
+inline constexpr int64_t kMaxAgeDriftSeconds = 30;
+
+using CredentialList = absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1>;
+
+// What a device proof proved. Immutable.
+struct DeviceCall {
+  std::string statement;                // what was signed: a session's transcript
+  std::string challenge;                // 64 bytes
+  std::string channel_binding;          // 32 bytes
+  std::string key_share;                // 32 bytes, of OpenSession alone
+  CredentialList credentials;           // 1..3, one subject
+  std::vector<ProvedFactor> factors;    // proved_at: now
+};
+
+// A call that was verified. Only CallVerifier builds one; there is no empty one. Copies are cheap and
+// share what they point to.
+class VerifiedCall {
+ public:
+  const LiveSubject& subject() const {
+    return session_ ? session_->subject() : device_->credentials.front()->subject();
+  }
+  absl::Span<const std::shared_ptr<const LiveCredential>> credentials() const {
+    return session_ ? session_->credentials() : absl::MakeConstSpan(device_->credentials);
+  }
+  absl::Span<const ProvedFactor> factors() const {
+    return session_ ? absl::MakeConstSpan(session_->factors()) : absl::MakeConstSpan(device_->factors);
+  }
+  // Null for a call that hardware signed.
+  const Session* session() const { return session_.get(); }
+  const std::shared_ptr<const Session>& shared_session() const { return session_; }
+  // Null for a session's proof.
+  const DeviceCall* device() const { return device_.get(); }
+
+  // For Forekey's own services. 32 bytes or empty.
+  absl::string_view request_digest() const {
+    return absl::string_view(request_digest_.data(), has_digest_ ? request_digest_.size() : 0);
+  }
+  uint64_t sequence() const { return sequence_; }  // 0 for a device proof
+  uint32_t age_s() const { return age_s_; }
+
+ private:
+  friend class CallVerifier;
+  VerifiedCall() = default;
+  std::shared_ptr<const Session> session_;
+  std::shared_ptr<const DeviceCall> device_;
+  uint64_t sequence_ = 0;
+  uint32_t age_s_ = 0;
+  bool has_digest_ = false;
+  std::array<char, kRequestDigestSize> request_digest_;
+};
+
+// Everything is borrowed and must outlive the verifier.
+struct CallVerifierParts {
+  std::string audience;
+  const Clock* clock = nullptr;
+  const ChallengeIssuer* challenges = nullptr;
+  const AcceptedCertificates* certificates = nullptr;
+  LiveCredentials* credentials = nullptr;
+  ReplayStore* replay = nullptr;
+  SessionTable* sessions = nullptr;
+  const CallPolicy* policy = nullptr;
+  const AssertionVerifiers* assertions = nullptr;
+  StrangerLimit* strangers = nullptr;
+};
+
+// Safe from any thread; takes no lock of its own on the session path.
+class CallVerifier {
+ public:
+  explicit CallVerifier(CallVerifierParts parts);
+
+  // Refuses with the exact reason. Not to be asked for exempt methods. A session's proof costs no
+  // allocation, whichever way it is decided up to its MAC.
+  absl::StatusOr<VerifiedCall> Verify(const CallInput& input);
+
+  // The caller of a call that Verify() of this very object admitted, for handlers: the same prefix and
+  // path give the same caller. Nothing is consumed, and age is not asked again. It does not take the
+  // adapter's word: a session's MAC is checked again and its sequence must have been accepted; a device
+  // proof must be known as admitted, or its signatures are checked again.
+  // Fails as soon as the session ended or expired or a credential was revoked (kSessionUnknown,
+  // kSessionEnded, kSessionExpired, kCredentialRevoked, kSubjectDisabled): a handler that asks late
+  // learns so; one that asked before keeps its VerifiedCall.
+  absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
+                                      absl::string_view path);
+
+ private:
+  enum class Mode { kVerify, kRecall };
+  absl::StatusOr<VerifiedCall> Judge(const CallInput& input, Mode mode);
+  absl::StatusOr<VerifiedCall> JudgeSession(const SessionProofView& proof, absl::string_view path,
+                                            Mode mode);
+  absl::StatusOr<VerifiedCall> JudgeDevice(const DeviceProofView& proof, const CallInput& input,
+                                           Mode mode);
+  absl::StatusOr<CredentialList> FindSigners(const DeviceProofView& proof);
+  absl::Status VerifySignatures(const DeviceProofView& proof, DeviceCall& call,
+                                std::vector<AssertionFacts>& facts) const;
+  absl::Status Consume(const CheckedChallenge& challenge, const DeviceCall& call,
+                       const std::vector<AssertionFacts>& facts, int64_t now);
+  absl::Status Authorize(absl::string_view path, const VerifiedCall& call) const;
+  absl::Status MacMismatch(const Session& session, CallMacInput input,
+                           absl::string_view mac) const;
+
+  const CallVerifierParts parts_;
+  AdmittedTags admitted_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_CORE_CALL_VERIFIER_H_

@@ -1,0 +1,95 @@
+// Enrolment: an invite's holder brings a token, the gate verifies by the token's attestation that the
+// key lives in hardware, and the registry gets the credential (docs/PROTOCOL.md, "Enrolment").
+//
+// Threats, and the check that meets each:
+//   a stranger                       the invite's key signs the whole of both requests; HMAC of the
+//                                    challenge and look-up of the invite come before that signature
+//   an invite used twice, or late    asked at both steps, and once more in the registry's transaction
+//   a thief of the connection        the gate identity pinned in the invite confirms both answers
+//   a relaying rogue gate            audience and channel binding are in what the token certifies
+//   a proof of another enrolment     enrollment id and challenge are in it, too; the challenge is consumed
+//   a key that is not hardware       the kind's verifier (EnrollmentKind)
+//   a key that another one holds     possession signature over the same statement
+//   filling the gate's memory        nothing is kept between the steps: the state is a sealed ticket
+#ifndef FOREKEY_SRC_GATE_CORE_ENROLLMENT_H_
+#define FOREKEY_SRC_GATE_CORE_ENROLLMENT_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "forekey/v1/gate.pb.h"
+#include "src/base/clock.h"
+#include "src/base/secret.h"
+#include "src/gate/core/certificates.h"
+#include "src/gate/core/challenge.h"
+#include "src/gate/core/enrollment_kind.h"
+#include "src/gate/core/identity.h"
+#include "src/gate/core/token_bucket.h"
+#include "src/store/live_credentials.h"
+#include "src/store/replay.h"
+
+namespace forekey {
+
+inline constexpr absl::Duration kEnrollmentTicketLifetime = absl::Minutes(10);
+inline constexpr size_t kMaxEnrollmentPayload = 64 * 1024;
+inline constexpr size_t kMaxCredentialLabel = 64;
+
+// Everything is borrowed and must outlive the authority.
+struct EnrollmentParts {
+  std::string audience;
+  const Clock* clock = nullptr;
+  const ChallengeIssuer* challenges = nullptr;
+  const AcceptedCertificates* certificates = nullptr;
+  const GateIdentities* identities = nullptr;
+  LiveCredentials* credentials = nullptr;
+  ReplayStore* replay = nullptr;
+  const EnrollmentKinds* kinds = nullptr;
+  bool one_subject_a_device = true;
+};
+
+struct BegunEnrollment {
+  v1::BeginEnrollmentResponse response;
+  std::string subject;  // for the audit log
+};
+
+struct FinishedEnrollment {
+  v1::FinishEnrollmentResponse response;
+  CredentialRecord credential;
+  std::string replaced_credential;  // revoked by this enrolment, or empty: its sessions must be ended
+};
+
+// Safe from any thread.
+class EnrollmentAuthority {
+ public:
+  explicit EnrollmentAuthority(EnrollmentParts parts);
+
+  // Refuses with kEvidenceMalformed, the challenge's reasons, kChannelBindingUnknown,
+  // kGateIdentityUnknown, kInviteUnknown, kInviteUsed, kInviteExpired, kInviteSignatureInvalid,
+  // kTokenKindNotAllowed, kSubjectDisabled, kKeyShareInvalid, kRateLimited and the kind's own.
+  absl::StatusOr<BegunEnrollment> Begin(const v1::BeginEnrollmentRequest& request);
+
+  // Durable when it returns OK. Besides the above: kEnrollmentTicketInvalid, kChallengeReplayed,
+  // kDeviceNotPinned, kCredentialExists, kDeviceExists, kPossessionInvalid.
+  absl::StatusOr<FinishedEnrollment> Finish(const v1::FinishEnrollmentRequest& request);
+
+ private:
+  struct Ticket;
+  std::string SealTicket(const Ticket& ticket) const;
+  absl::StatusOr<Ticket> OpenTicket(absl::string_view sealed) const;
+  // The invite of this key, usable now.
+  absl::StatusOr<InviteRecord> FindUsableInvite(absl::string_view public_key) const;
+  absl::Status CheckSubject(const std::string& subject) const;
+  absl::StatusOr<Secret> ConfirmationKey(const GateIdentity& identity,
+                                         const v1::EnrollmentOpening& opening) const;
+
+  const EnrollmentParts parts_;
+  const Secret ticket_key_;  // random per process
+  TokenBucket signatures_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_CORE_ENROLLMENT_H_

@@ -1,0 +1,172 @@
+// The gate without gRPC: one object made from a GateConfig that owns challenges, identity, accepted
+// certificates, registry, sessions, verifier, enrolment and audit. The gRPC adapters (src/gate) and the
+// admin socket call this, and only this.
+//
+// Two kinds of errors leave it. Judge() and the services that peers call return *public* statuses: the
+// coarse code of the reason and the reference number under which the audit log has the rest, nothing
+// else. Recall() and the administrator's calls return the exact reason.
+#ifndef FOREKEY_SRC_GATE_CORE_GATE_CORE_H_
+#define FOREKEY_SRC_GATE_CORE_GATE_CORE_H_
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
+#include "forekey/v1/admin.pb.h"
+#include "forekey/v1/gate.pb.h"
+#include "src/base/clock.h"
+#include "src/gate/core/audit.h"
+#include "src/gate/core/call_verifier.h"
+#include "src/gate/core/certificates.h"
+#include "src/gate/core/challenge.h"
+#include "src/gate/core/config.h"
+#include "src/gate/core/enrollment.h"
+#include "src/gate/core/identity.h"
+#include "src/gate/core/session_opener.h"
+#include "src/policy/call_policy.h"
+#include "src/store/live_credentials.h"
+#include "src/store/registry.h"
+#include "src/store/replay.h"
+#include "src/store/session_table.h"
+
+namespace forekey {
+
+struct Judgement {
+  // OK, or the public status: give it to the peer as it is.
+  absl::Status status;
+  // The method needs no prefix: strip any that came, the handler has no caller.
+  bool exempt = false;
+  // Set when status is OK and the method is not exempt.
+  std::optional<VerifiedCall> call;
+};
+
+// All methods are safe from any thread and do not block beyond the registry's disk writes (enrolment,
+// administration, a FIDO2 counter) and the audit log's.
+class GateCore {
+ public:
+  // What tests bring instead of the real thing.
+  struct Parts {
+    const Clock* clock = &Clock::System();
+    std::shared_ptr<Registry> registry;   // null: SQLite under state.directory
+    std::unique_ptr<AuditSink> audit;     // null: as configured
+    EnrollmentKinds kinds;                // take the place of the configured ones of the same kind
+    bool maintenance_thread = true;       // false: the owner calls Maintain()
+  };
+
+  // Errors name the file and what to do about it.
+  static absl::StatusOr<std::unique_ptr<GateCore>> New(GateConfig config);
+  static absl::StatusOr<std::unique_ptr<GateCore>> New(GateConfig config, Parts parts);
+  ~GateCore();
+  GateCore(const GateCore&) = delete;
+  GateCore& operator=(const GateCore&) = delete;
+
+  const GateConfig& config() const { return config_; }
+  const Clock& clock() const { return *clock_; }
+
+  // ---- The call path ----
+  // Judges, counts and audits a call.
+  Judgement Judge(const CallInput& input);
+  bool IsExempt(absl::string_view path) const { return policy_->IsExempt(path); }
+  // See CallVerifier::Recall. kPrefixMissing for an exempt method: it has no caller.
+  absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
+                                      absl::string_view path);
+
+  // ---- The Gate service (public statuses) ----
+  absl::StatusOr<v1::GetChallengeResponse> GetChallenge(const v1::GetChallengeRequest& request);
+  absl::StatusOr<v1::BeginEnrollmentResponse> BeginEnrollment(const v1::BeginEnrollmentRequest& request,
+                                                              absl::string_view peer);
+  absl::StatusOr<v1::FinishEnrollmentResponse> FinishEnrollment(
+      const v1::FinishEnrollmentRequest& request, absl::string_view peer);
+  absl::StatusOr<v1::OpenSessionResponse> OpenSession(const VerifiedCall& call,
+                                                      const v1::OpenSessionRequest& request,
+                                                      absl::string_view peer);
+  absl::StatusOr<v1::OpenSessionResponse> OpenChildSession(const VerifiedCall& call,
+                                                           const v1::OpenChildSessionRequest& request,
+                                                           absl::string_view peer);
+  absl::StatusOr<v1::EndSessionResponse> EndSession(const VerifiedCall& call,
+                                                    const v1::EndSessionRequest& request,
+                                                    absl::string_view peer);
+  absl::StatusOr<v1::WhoAmIResponse> WhoAmI(const VerifiedCall& call, const v1::WhoAmIRequest& request);
+
+  // A refusal on a peer-facing path outside of the above (the adapters' own): audits it and gives the
+  // public status.
+  absl::Status PublicRefusal(const absl::Status& refusal, absl::string_view method,
+                             absl::string_view peer);
+
+  // ---- The Admin service (exact statuses). `actor`: who asked, for the audit log: "uid 1000". ----
+  absl::StatusOr<v1::GetGateStatusResponse> GetGateStatus(const v1::GetGateStatusRequest& request);
+  absl::StatusOr<v1::CreateInviteResponse> CreateInvite(const v1::CreateInviteRequest& request,
+                                                        absl::string_view actor);
+  absl::StatusOr<v1::ListInvitesResponse> ListInvites(const v1::ListInvitesRequest& request);
+  absl::StatusOr<v1::CancelInviteResponse> CancelInvite(const v1::CancelInviteRequest& request,
+                                                        absl::string_view actor);
+  absl::StatusOr<v1::ListSubjectsResponse> ListSubjects(const v1::ListSubjectsRequest& request);
+  absl::StatusOr<v1::SetSubjectResponse> SetSubject(const v1::SetSubjectRequest& request,
+                                                    absl::string_view actor);
+  absl::StatusOr<v1::ListCredentialsResponse> ListCredentials(
+      const v1::ListCredentialsRequest& request);
+  // When it returns OK the running gate refuses the credential, and its sessions are ended.
+  absl::StatusOr<v1::RevokeCredentialResponse> RevokeCredential(
+      const v1::RevokeCredentialRequest& request, absl::string_view actor);
+  absl::StatusOr<v1::RotateIdentityResponse> RotateIdentity(const v1::RotateIdentityRequest& request,
+                                                            absl::string_view actor);
+
+  // Drops expired sessions and reads changed certificates: done every second by a thread of its own
+  // unless Parts says otherwise.
+  void Maintain();
+
+  struct Counters {
+    std::atomic<uint64_t> admitted{0};
+    std::atomic<uint64_t> refused{0};
+    std::atomic<uint64_t> exempt{0};
+  };
+  const Counters& counters() const { return counters_; }
+  const AuditLog& audit() const { return *audit_; }
+  const AcceptedCertificates& certificates() const { return *certificates_; }
+  const GateIdentities& identities() const { return *identities_; }
+  const SessionTable& sessions() const { return *sessions_; }
+
+ private:
+  GateCore(GateConfig config, const Clock* clock);
+  absl::Status Build(Parts parts);
+  absl::Status BuildEnrollment(EnrollmentKinds kinds);
+  Judgement RefuseCall(const CallInput& input, const absl::Status& why, int64_t begun_nanos);
+  absl::Status AuditAdmission(const CallInput& input, const VerifiedCall& call, int64_t begun_nanos);
+  absl::Status AuditChange(absl::string_view actor, absl::string_view method, absl::string_view detail,
+                           absl::string_view subject);
+  void RunMaintenance();
+
+  const GateConfig config_;
+  const Clock* const clock_;
+  std::unique_ptr<CallPolicy> policy_;
+  std::unique_ptr<AuditLog> audit_;
+  std::unique_ptr<GateIdentities> identities_;
+  std::unique_ptr<AcceptedCertificates> certificates_;
+  std::unique_ptr<ChallengeIssuer> challenges_;
+  std::unique_ptr<LiveCredentials> credentials_;
+  std::unique_ptr<ReplayStore> replay_;
+  std::unique_ptr<SessionTable> sessions_;
+  AssertionVerifiers assertions_;
+  EnrollmentKinds kinds_;
+  std::unique_ptr<StrangerLimit> strangers_;
+  std::unique_ptr<CallVerifier> verifier_;
+  std::unique_ptr<SessionOpener> opener_;
+  std::unique_ptr<EnrollmentAuthority> enrollment_;
+  Counters counters_;
+  std::string certificate_error_;  // of the maintenance thread alone
+
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread maintenance_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_CORE_GATE_CORE_H_
