@@ -20,7 +20,8 @@ void Wipe(std::string& bytes);
 class Secret {
  public:
   Secret() = default;
-  explicit Secret(std::string bytes) : bytes_(std::move(bytes)) {}
+  // Short strings are copied by a move: what is left of `bytes` is wiped, too.
+  explicit Secret(std::string bytes) : bytes_(std::move(bytes)) { Wipe(bytes); }
   static Secret CopyOf(absl::string_view bytes) { return Secret(std::string(bytes)); }
   Secret(Secret&& other) noexcept { *this = std::move(other); }
   Secret& operator=(Secret&& other) noexcept;

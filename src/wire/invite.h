@@ -17,6 +17,8 @@
 namespace forekey {
 
 inline constexpr size_t kInviteSeedSize = 16;
+inline constexpr size_t kMaxInviteCaSize = 16384;    // all CA certificates, each with its 2 of length
+inline constexpr size_t kMaxInviteTextSize = 32768;
 
 struct Invite {
   std::string audience;
@@ -25,8 +27,13 @@ struct Invite {
   Secret seed;                       // 16 bytes
   std::vector<std::string> ca_certificates;  // DER; empty: the system's
 
+  // White space around `text` is dropped. InvalidArgument, with what is wrong in words for the user
+  // (never with any byte of the invite).
   static absl::StatusOr<Invite> Parse(absl::string_view text);
+  // Empty when Validate() refuses.
   std::string Serialize() const;
+  // Audience and address well-formed, sizes right, CA certificates within kMaxInviteCaSize.
+  absl::Status Validate() const;
 
   // The Ed25519 key: seed = HKDF-SHA256(key = seed, salt = "", info = "forekey/1 invite-key" 00 ||
   // audience, 32 bytes).

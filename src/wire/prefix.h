@@ -1,7 +1,8 @@
 // The prefix (proto/forekey/v1/prefix.proto), read without copying or allocating: views into the
 // metadata's own bytes. This reader is stricter than protobuf's: unknown fields, a singular field
-// twice, a field of a size that the protocol does not have, non-minimal varints, and both or neither
-// kind of proof are all refused.
+// twice, a field of a size that the protocol does not have, fields out of ascending order, non-minimal
+// varints, a default value that is present, and both or neither kind of proof are all refused. So one
+// proof has one encoding: the one that protobuf's serializers make.
 #ifndef FOREKEY_SRC_WIRE_PREFIX_H_
 #define FOREKEY_SRC_WIRE_PREFIX_H_
 

@@ -37,6 +37,7 @@ inline constexpr absl::string_view kConfirm = "forekey/1 confirm";
 inline constexpr absl::string_view kCredential = "forekey/1 credential";
 inline constexpr absl::string_view kInviteBegin = "forekey/1 invite-begin";
 inline constexpr absl::string_view kInviteFinish = "forekey/1 invite-finish";
+inline constexpr absl::string_view kInviteKey = "forekey/1 invite-key";
 inline constexpr absl::string_view kEnrollConfirm = "forekey/1 enroll-confirm";
 inline constexpr absl::string_view kChallenge = "forekey/1 challenge";
 }  // namespace label
