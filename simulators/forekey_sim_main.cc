@@ -1,0 +1,12 @@
+// forekey-sim: hardware tokens in software, for anybody's tests. One subcommand a kind of token.
+#include "CLI/CLI.hpp"
+#include "simulators/tpm/tpm_command.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Hardware tokens in software, for tests. Never trust their certificates in production.");
+  app.require_subcommand(1);
+  int exit_code = 0;
+  forekey::AddTpmCommand(app, &exit_code);
+  CLI11_PARSE(app, argc, argv);
+  return exit_code;
+}
