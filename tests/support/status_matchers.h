@@ -1,0 +1,44 @@
+// gMock matchers for absl::Status and absl::StatusOr.
+#ifndef FOREKEY_TESTS_SUPPORT_STATUS_MATCHERS_H_
+#define FOREKEY_TESTS_SUPPORT_STATUS_MATCHERS_H_
+
+#include <gmock/gmock.h>
+
+#include <ostream>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "src/base/reason.h"
+
+namespace forekey {
+
+inline void PrintTo(Reason reason, std::ostream* out) { *out << ReasonName(reason); }
+
+namespace testing {
+
+inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
+template <typename T>
+const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
+  return result.status();
+}
+
+MATCHER(IsOk, "is OK") {
+  *result_listener << StatusOf(arg).ToString();
+  return StatusOf(arg).ok();
+}
+
+// A refusal for exactly this reason.
+MATCHER_P(RefusedWith, reason, std::string("is refused with ") + std::string(ReasonName(reason))) {
+  *result_listener << StatusOf(arg).ToString();
+  return ReasonOf(StatusOf(arg)) == reason;
+}
+
+MATCHER_P(HasCode, code, "has the status code") {
+  *result_listener << StatusOf(arg).ToString();
+  return StatusOf(arg).code() == code;
+}
+
+}  // namespace testing
+}  // namespace forekey
+
+#endif  // FOREKEY_TESTS_SUPPORT_STATUS_MATCHERS_H_

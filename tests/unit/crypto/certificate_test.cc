@@ -1,0 +1,527 @@
+// Laws guarded: only a chain of true issuers that may issue, ending at an anchor, is a path; the
+// work on hostile intermediates is bounded; the quirks of real vendors' certificates don't refuse
+// honest hardware.
+#include "src/crypto/certificate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
+#include "src/crypto/certificate_quirks.h"
+#include "src/crypto/digest.h"
+#include "tests/support/certificate_maker.h"
+#include "tests/support/status_matchers.h"
+
+namespace forekey {
+namespace {
+
+using ::forekey::testing::CertificateSpec;
+using ::forekey::testing::HasCode;
+using ::forekey::testing::IsOk;
+using ::forekey::testing::Make;
+using ::forekey::testing::MakeDer;
+using ::forekey::testing::NewEcKey;
+using ::forekey::testing::NewRsaKey;
+using ::forekey::testing::RefusedWith;
+using ::forekey::testing::TestCa;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+const absl::Time kNow = absl::FromUnixSeconds(1'800'000'000);
+
+std::string Pem(absl::string_view der) {
+  return absl::StrCat("-----BEGIN CERTIFICATE-----\n", absl::Base64Escape(der),
+                      "\n-----END CERTIFICATE-----\n");
+}
+
+std::string Tlv(uint8_t tag, absl::string_view value) {
+  ByteWriter out;
+  out.U8(tag);
+  if (value.size() < 0x80) {
+    out.U8(static_cast<uint8_t>(value.size()));
+  } else if (value.size() < 0x100) {
+    out.U8(0x81).U8(static_cast<uint8_t>(value.size()));
+  } else {
+    out.U8(0x82).U16(static_cast<uint16_t>(value.size()));
+  }
+  return std::string(out.Raw(value).bytes());
+}
+
+// Signs `tbs` anew and puts the certificate together.
+std::string Resign(absl::string_view tbs, absl::string_view algorithm, EVP_PKEY* signer) {
+  EvpMdCtxPtr context(EVP_MD_CTX_new());
+  EVP_DigestSignInit(context.get(), nullptr, EVP_sha256(), nullptr, signer);
+  size_t size = 0;
+  EVP_DigestSign(context.get(), nullptr, &size, U8(tbs), tbs.size());
+  std::string signature(size, '\0');
+  EVP_DigestSign(context.get(), U8(signature), &size, U8(tbs), tbs.size());
+  signature.resize(size);
+  return Tlv(0x30, absl::StrCat(tbs, algorithm, Tlv(0x03, absl::StrCat(std::string(1, '\0'),
+                                                                       signature))));
+}
+
+// The certificate with the first `from` in its TBSCertificate replaced, signed again.
+std::string Altered(const CertificateSpec& spec, absl::string_view from, absl::string_view to) {
+  const std::string der = MakeDer(spec);
+  CertificateParts parts = *SplitCertificate(der);
+  std::string tbs(parts.tbs.substr(parts.tbs.size() < 0x80 + 2 ? 2 : 4 - (parts.tbs[1] == '\x81')));
+  tbs.replace(tbs.find(std::string(from)), from.size(), to.data(), to.size());
+  return Resign(Tlv(0x30, tbs), parts.signature_algorithm, spec.signer.get());
+}
+
+class CertificateTest : public ::testing::Test {
+ protected:
+  CertificateTest() { options_.time = kNow; }
+
+  absl::StatusOr<VerifiedPath> Verify(const CertificateSpec& leaf,
+                                      const std::vector<CertificateSpec>& intermediates = {}) {
+    std::vector<Certificate> certificates;
+    for (const CertificateSpec& spec : intermediates) certificates.push_back(Make(spec));
+    return VerifyPath(Make(leaf), certificates, anchors_, options_);
+  }
+  void Trust(const CertificateSpec& spec) { anchors_.Add(Make(spec)); }
+  CertificateSpec Leaf(const TestCa& issuer) const { return issuer.Spec("leaf", leaf_key_); }
+
+  const TestCa root_ = TestCa::New("root");
+  const TestCa one_ = TestCa::New("one");
+  const TestCa two_ = TestCa::New("two");
+  const std::shared_ptr<EVP_PKEY> leaf_key_ = NewEcKey();
+  TrustAnchors anchors_;
+  PathOptions options_;
+};
+
+// ---- Parsing ----
+
+TEST_F(CertificateTest, ParseRefusesTrailingTruncatedAndGarbage) {
+  const std::string der = MakeDer(Leaf(root_));
+  EXPECT_THAT(Certificate::ParseDer(der), IsOk());
+  EXPECT_THAT(Certificate::ParseDer(der + '\0'), RefusedWith(Reason::kCertificateMalformed));
+  EXPECT_THAT(Certificate::ParseDer(der.substr(0, der.size() - 1)),
+              RefusedWith(Reason::kCertificateMalformed));
+  EXPECT_THAT(Certificate::ParseDer(""), RefusedWith(Reason::kCertificateMalformed));
+  EXPECT_THAT(Certificate::ParseDer("garbage"), RefusedWith(Reason::kCertificateMalformed));
+  EXPECT_THAT(Certificate::Parse(Pem(der + "x")), RefusedWith(Reason::kCertificateMalformed));
+}
+
+TEST_F(CertificateTest, ParseRefusesOuterEncodingsThatAreNotDer) {
+  const std::string der = MakeDer(Leaf(root_));
+  CertificateParts parts = *SplitCertificate(der);
+  const std::string body = absl::StrCat(parts.tbs, parts.signature_algorithm,
+                                        Tlv(0x03, absl::StrCat(std::string(1, '\0'), parts.signature)));
+  ASSERT_EQ(Tlv(0x30, body), der);
+  const std::string long_length = absl::StrCat(
+      "\x30\x83", std::string(1, '\0'), std::string(1, static_cast<char>(body.size() >> 8)),
+      std::string(1, static_cast<char>(body.size())), body);
+  EXPECT_THAT(Certificate::ParseDer(long_length), RefusedWith(Reason::kCertificateMalformed));
+  const std::string indefinite = absl::StrCat("\x30\x80", body, std::string(2, '\0'));
+  EXPECT_THAT(Certificate::ParseDer(indefinite), RefusedWith(Reason::kCertificateMalformed));
+}
+
+TEST_F(CertificateTest, ParseRefusesARepeatedExtension) {
+  CertificateSpec spec = Leaf(root_);
+  spec.extensions = {{"1.2.3.4", false, std::string("\x05\x00", 2)},
+                     {"1.2.3.4", false, std::string("\x05\x00", 2)}};
+  EXPECT_THAT(Certificate::ParseDer(MakeDer(spec)), RefusedWith(Reason::kCertificateMalformed));
+}
+
+TEST_F(CertificateTest, ParsesPemWithTextAroundAndBundles) {
+  const std::string der = MakeDer(Leaf(root_));
+  const std::string bundle = absl::StrCat("0 subject=leaf\n", Pem(der), "between\n", Pem(der));
+  EXPECT_EQ(Certificate::Parse(bundle)->der(), der);
+  EXPECT_THAT(*Certificate::ParseAll(bundle), SizeIs(2));
+  EXPECT_THAT(*Certificate::ParseAll(der), SizeIs(1));
+  EXPECT_THAT(Certificate::ParseAll("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+              RefusedWith(Reason::kCertificateMalformed));
+  EXPECT_THAT(Certificate::ParseAll(Pem(der) + Pem("junk")),
+              RefusedWith(Reason::kCertificateMalformed));
+}
+
+TEST_F(CertificateTest, GivesWhatTheCertificateSays) {
+  CertificateSpec spec = root_.CaSpec(root_);
+  spec.not_after = absl::InfiniteFuture();
+  spec.extended_key_usage = "2.23.133.8.1";
+  spec.extensions = {{"1.2.3.4", true, std::string("\x05\x00", 2)}};
+  const Certificate certificate = Make(spec);
+  EXPECT_EQ(certificate.SubjectText(), "CN=root");
+  EXPECT_EQ(certificate.SerialHex(), "07");
+  EXPECT_EQ(certificate.not_before(), spec.not_before);
+  EXPECT_EQ(certificate.not_after(), absl::InfiniteFuture());
+  EXPECT_EQ(certificate.Fingerprint(), Sha256(certificate.der()));
+  EXPECT_TRUE(certificate.IsCa());
+  EXPECT_TRUE(certificate.IsSelfIssued());
+  EXPECT_EQ(certificate.KeyUsage(), uint32_t{KU_KEY_CERT_SIGN | KU_CRL_SIGN});
+  EXPECT_EQ(certificate.HasExtendedKeyUsage("2.23.133.8.1"), true);
+  EXPECT_EQ(certificate.HasExtendedKeyUsage("2.23.133.8.3"), false);
+  EXPECT_EQ(Make(Leaf(root_)).HasExtendedKeyUsage("2.23.133.8.1"), std::nullopt);
+  EXPECT_EQ(certificate.Extension("1.2.3.4"), std::string("\x05\x00", 2));
+  EXPECT_TRUE(certificate.ExtensionIsCritical("1.2.3.4"));
+  EXPECT_EQ(certificate.Extension("1.2.3.5"), std::nullopt);
+}
+
+// ---- Paths ----
+
+TEST_F(CertificateTest, FindsThePathAmongExtras) {
+  Trust(root_.CaSpec(root_));
+  Trust(two_.CaSpec(two_));
+  const TestCa stranger = TestCa::New("stranger");
+  auto path = Verify(Leaf(one_), {stranger.CaSpec(stranger), one_.CaSpec(root_), Leaf(one_)});
+  ASSERT_THAT(path, IsOk());
+  ASSERT_THAT(path->certificates(), SizeIs(3));
+  EXPECT_EQ(path->leaf().SubjectText(), "CN=leaf");
+  EXPECT_EQ(path->anchor().SubjectText(), "CN=root");
+}
+
+TEST_F(CertificateTest, RefusesAnUnknownIssuer) {
+  EXPECT_THAT(Verify(Leaf(root_)), RefusedWith(Reason::kCertificateUntrusted));
+  Trust(two_.CaSpec(two_));
+  EXPECT_THAT(Verify(Leaf(root_)), RefusedWith(Reason::kCertificateUntrusted));
+  // The sender's own root is no anchor.
+  EXPECT_THAT(Verify(Leaf(root_), {root_.CaSpec(root_)}),
+              RefusedWith(Reason::kCertificateUntrusted));
+}
+
+TEST_F(CertificateTest, RefusesAChainUnderACopiedName) {
+  Trust(root_.CaSpec(root_));
+  const TestCa forger = TestCa::New("root");
+  EXPECT_THAT(Verify(Leaf(forger)), RefusedWith(Reason::kCertificateSignatureInvalid));
+  EXPECT_THAT(Verify(Leaf(forger), {forger.CaSpec(forger)}),
+              RefusedWith(Reason::kCertificateSignatureInvalid));
+  EXPECT_THAT(Verify(Leaf(one_), {one_.CaSpec(forger)}),
+              RefusedWith(Reason::kCertificateSignatureInvalid));
+}
+
+TEST_F(CertificateTest, RefusesAChangedBitInTheSignedPart) {
+  Trust(root_.CaSpec(root_));
+  const CertificateSpec spec = Leaf(root_);
+  std::string der = MakeDer(spec);
+  der[der.find("leaf")] ^= 1;
+  EXPECT_THAT(VerifyPath(*Certificate::ParseDer(der), {}, anchors_, options_),
+              RefusedWith(Reason::kCertificateSignatureInvalid));
+}
+
+TEST_F(CertificateTest, RefusesAnIssuerThatIsNoCa) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec spec = one_.CaSpec(root_);
+  spec.basic_constraints = "critical,CA:FALSE";
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), RefusedWith(Reason::kCertificateNotCa));
+  spec.basic_constraints = "";
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), RefusedWith(Reason::kCertificateNotCa));
+  spec = one_.CaSpec(root_);
+  spec.key_usage = "critical,digitalSignature";
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), RefusedWith(Reason::kCertificateNotCa));
+  spec.key_usage = "";
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), IsOk());
+}
+
+TEST_F(CertificateTest, AllowsAnIssuerWithoutBasicConstraintsOnlyWhereAsked) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec spec = one_.CaSpec(root_);
+  spec.basic_constraints = "";
+  options_.allow_issuer_without_basic_constraints = true;
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), IsOk());
+  spec.basic_constraints = "CA:FALSE";
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), RefusedWith(Reason::kCertificateNotCa));
+}
+
+TEST_F(CertificateTest, KeepsPathLengthsOfIntermediatesAndAnchors) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec one = one_.CaSpec(root_);
+  one.basic_constraints = "critical,CA:TRUE,pathlen:0";
+  EXPECT_THAT(Verify(Leaf(one_), {one}), IsOk());
+  EXPECT_THAT(Verify(Leaf(two_), {one, two_.CaSpec(one_)}), RefusedWith(Reason::kCertificateNotCa));
+
+  anchors_ = {};
+  CertificateSpec root = root_.CaSpec(root_);
+  root.basic_constraints = "critical,CA:TRUE,pathlen:0";
+  Trust(root);
+  EXPECT_THAT(Verify(Leaf(root_)), IsOk());
+  EXPECT_THAT(Verify(Leaf(one_), {one}), RefusedWith(Reason::kCertificateNotCa));
+  // The same root with a longer path length beside it (real: two Yubico roots).
+  root.basic_constraints = "critical,CA:TRUE,pathlen:1";
+  Trust(root);
+  EXPECT_THAT(Verify(Leaf(one_), {one}), IsOk());
+}
+
+TEST_F(CertificateTest, SelfIssuedIntermediatesDoNotCountForPathLength) {
+  CertificateSpec root = root_.CaSpec(root_);
+  root.basic_constraints = "critical,CA:TRUE,pathlen:0";
+  Trust(root);
+  const TestCa rolled = TestCa::New("root");
+  EXPECT_THAT(Verify(Leaf(rolled), {rolled.CaSpec(root_)}), IsOk());
+}
+
+TEST_F(CertificateTest, BoundsTheLength) {
+  Trust(root_.CaSpec(root_));
+  options_.max_length = 3;
+  EXPECT_THAT(Verify(Leaf(one_), {one_.CaSpec(root_)}), IsOk());
+  EXPECT_THAT(Verify(Leaf(two_), {one_.CaSpec(root_), two_.CaSpec(one_)}),
+              RefusedWith(Reason::kCertificateNotCa));
+}
+
+TEST_F(CertificateTest, ChecksValidityOfLeafAndIntermediatesButNotOfTheAnchor) {
+  CertificateSpec root = root_.CaSpec(root_);
+  root.not_after = kNow - absl::Hours(24);
+  Trust(root);
+  EXPECT_THAT(Verify(Leaf(one_), {one_.CaSpec(root_)}), IsOk());
+
+  CertificateSpec one = one_.CaSpec(root_);
+  one.not_after = kNow - absl::Seconds(1);
+  EXPECT_THAT(Verify(Leaf(one_), {one}), RefusedWith(Reason::kCertificateExpired));
+  // A renewed certificate of the same intermediate, after the old one.
+  EXPECT_THAT(Verify(Leaf(one_), {one, one_.CaSpec(root_)}), IsOk());
+
+  CertificateSpec leaf = Leaf(root_);
+  leaf.not_after = kNow - absl::Seconds(1);
+  EXPECT_THAT(Verify(leaf), RefusedWith(Reason::kCertificateExpired));
+  leaf = Leaf(root_);
+  leaf.not_before = kNow + absl::Seconds(1);
+  EXPECT_THAT(Verify(leaf), RefusedWith(Reason::kCertificateExpired));
+  leaf = Leaf(root_);
+  leaf.not_after = absl::InfiniteFuture();
+  EXPECT_THAT(Verify(leaf), IsOk());
+}
+
+TEST_F(CertificateTest, RefusesCriticalExtensionsThatNobodyUnderstands) {
+  Trust(root_.CaSpec(root_));
+  const std::string null("\x05\x00", 2);
+  for (bool critical : {false, true}) {
+    CertificateSpec leaf = Leaf(root_);
+    leaf.extensions = {{"1.2.3.4", critical, null}};
+    CertificateSpec one = one_.CaSpec(root_);
+    one.extensions = {{"1.2.3.4", critical, null}};
+    if (critical) {
+      EXPECT_THAT(Verify(leaf), RefusedWith(Reason::kCertificateCriticalExtension));
+      EXPECT_THAT(Verify(Leaf(one_), {one}), RefusedWith(Reason::kCertificateCriticalExtension));
+      options_.understood_critical = {"1.2.3.4"};
+      EXPECT_THAT(Verify(leaf), IsOk());
+      // What the caller understands is the leaf's.
+      EXPECT_THAT(Verify(Leaf(one_), {one}), RefusedWith(Reason::kCertificateCriticalExtension));
+    } else {
+      EXPECT_THAT(Verify(leaf), IsOk());
+      EXPECT_THAT(Verify(Leaf(one_), {one}), IsOk());
+    }
+  }
+}
+
+TEST_F(CertificateTest, RefusesNameConstraintsItCannotProcess) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec one = one_.CaSpec(root_);
+  one.extensions = {{"2.5.29.30", true, std::string("\x30\x00", 2)}};
+  EXPECT_THAT(Verify(Leaf(one_), {one}), RefusedWith(Reason::kCertificateCriticalExtension));
+}
+
+TEST_F(CertificateTest, TakesCriticalPoliciesAndUsagesOfCas) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec one = one_.CaSpec(root_);
+  one.extended_key_usage = "critical,2.23.133.8.1";
+  // One policy, 1.2.3.
+  one.extensions = {{"2.5.29.32", true, std::string("\x30\x06\x30\x04\x06\x02\x2a\x03", 8)}};
+  EXPECT_THAT(Verify(Leaf(one_), {one}), IsOk());
+}
+
+TEST_F(CertificateTest, RefusesWeakHashesAndKeys) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec leaf = Leaf(root_);
+  leaf.md = EVP_sha1();
+  EXPECT_THAT(Verify(leaf), RefusedWith(Reason::kCertificateAlgorithm));
+  CertificateSpec one = one_.CaSpec(root_);
+  one.md = EVP_sha1();
+  EXPECT_THAT(Verify(Leaf(one_), {one}), RefusedWith(Reason::kCertificateAlgorithm));
+
+  const TestCa small{"small", NewRsaKey(1024)};
+  EXPECT_THAT(Verify(Leaf(small), {small.CaSpec(root_)}),
+              RefusedWith(Reason::kCertificateAlgorithm));
+  const TestCa curve{"curve", NewEcKey("secp224r1")};
+  EXPECT_THAT(Verify(Leaf(curve), {curve.CaSpec(root_)}),
+              RefusedWith(Reason::kCertificateAlgorithm));
+  // A root's signature of itself is nobody's proof of anything.
+  anchors_ = {};
+  CertificateSpec root = root_.CaSpec(root_);
+  root.md = EVP_sha1();
+  Trust(root);
+  EXPECT_THAT(Verify(Leaf(root_)), IsOk());
+}
+
+TEST_F(CertificateTest, TakesTheKeysOfRealVendors) {
+  EvpPkeyCtxPtr pss(EVP_PKEY_CTX_new_from_name(nullptr, "RSA-PSS", nullptr));
+  EVP_PKEY* pss_key = nullptr;
+  EVP_PKEY_keygen_init(pss.get());
+  ASSERT_EQ(EVP_PKEY_generate(pss.get(), &pss_key), 1);
+  const std::shared_ptr<EVP_PKEY> keys[] = {
+      NewRsaKey(2048), NewEcKey("P-384"), NewEcKey("P-521"),
+      std::shared_ptr<EVP_PKEY>(EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"))),
+      std::shared_ptr<EVP_PKEY>(EvpPkeyPtr(pss_key))};
+  for (const auto& key : keys) {
+    const TestCa ca{"vendor", key};
+    anchors_ = {};
+    Trust(ca.CaSpec(ca));
+    EXPECT_THAT(Verify(Leaf(ca)), IsOk());
+  }
+}
+
+TEST_F(CertificateTest, RefusesAnIssuerOnExplicitCurveParameters) {
+  Trust(root_.CaSpec(root_));
+  const TestCa curve{"curve", NewEcKey()};
+  EVP_PKEY_set_utf8_string_param(curve.key.get(), "encoding", "explicit");
+  EXPECT_THAT(Verify(Leaf(curve), {curve.CaSpec(root_)}),
+              RefusedWith(Reason::kCertificateAlgorithm));
+}
+
+TEST_F(CertificateTest, ComparesNamesWhateverTheirEncoding) {
+  CertificateSpec root = root_.CaSpec(root_);
+  root.subject_type = V_ASN1_PRINTABLESTRING;
+  root.subject = "Root  CA";
+  Trust(root);
+  CertificateSpec leaf = Leaf(root_);
+  leaf.issuer = "root ca";
+  leaf.issuer_type = V_ASN1_UTF8STRING;
+  EXPECT_THAT(Verify(leaf), IsOk());
+}
+
+TEST_F(CertificateTest, TakesALeafWithoutSubjectAndAnchorsOfEveryKind) {
+  CertificateSpec root = root_.CaSpec(root_);
+  root.basic_constraints = "CA:FALSE";
+  root.key_usage = "";
+  root.serial = 0;
+  Trust(root);
+  CertificateSpec leaf = Leaf(root_);
+  leaf.subject = "";
+  EXPECT_THAT(Verify(leaf), IsOk());
+  anchors_ = {};
+  root.basic_constraints = "";
+  root.version = 0;
+  Trust(root);
+  EXPECT_THAT(Verify(leaf), IsOk());
+  // An intermediate that an administrator trusts, without its root.
+  anchors_ = {};
+  Trust(one_.CaSpec(two_));
+  EXPECT_THAT(Verify(Leaf(one_)), IsOk());
+}
+
+TEST_F(CertificateTest, ALeafAnchorsItselfOnlyWhereAsked) {
+  const TestCa self{"leaf", leaf_key_};
+  const Certificate leaf = Make(Leaf(self));
+  anchors_.Add(leaf);
+  EXPECT_THAT(VerifyPath(leaf, {}, anchors_, options_),
+              RefusedWith(Reason::kCertificateUntrusted));
+  options_.leaf_may_be_anchor = true;
+  auto path = VerifyPath(leaf, {}, anchors_, options_);
+  ASSERT_THAT(path, IsOk());
+  EXPECT_THAT(path->certificates(), SizeIs(1));
+}
+
+TEST_F(CertificateTest, StopsAtTheFirstAnchorOfACrossSignedChain) {
+  const TestCa old = TestCa::New("old root");
+  Trust(old.CaSpec(old));
+  EXPECT_THAT(Verify(Leaf(root_), {root_.CaSpec(old)}), IsOk());
+  Trust(root_.CaSpec(root_));
+  auto path = Verify(Leaf(root_), {root_.CaSpec(old)});
+  ASSERT_THAT(path, IsOk());
+  EXPECT_THAT(path->certificates(), SizeIs(2));
+}
+
+TEST_F(CertificateTest, GivesUpOnIntermediatesMadeToExplode) {
+  Trust(root_.CaSpec(root_));
+  // Twelve certificates of one name and key that all issue each other.
+  const TestCa maze = TestCa::New("maze");
+  std::vector<CertificateSpec> intermediates;
+  for (int i = 0; i < 12; ++i) {
+    intermediates.push_back(maze.CaSpec(maze));
+    intermediates.back().serial = 100 + i;
+  }
+  // Without a budget this would be 12! checks.
+  options_.max_length = 20;
+  auto path = Verify(Leaf(maze), intermediates);
+  EXPECT_THAT(path, ::testing::AnyOf(RefusedWith(Reason::kCertificateUntrusted),
+                                     RefusedWith(Reason::kCertificateNotCa)));
+  // A decoy costs one check, the honest path two.
+  const TestCa decoy = TestCa::New("one");
+  options_.max_signature_checks = 3;
+  EXPECT_THAT(Verify(Leaf(one_), {decoy.CaSpec(root_), one_.CaSpec(root_)}), IsOk());
+  options_.max_signature_checks = 2;
+  EXPECT_FALSE(Verify(Leaf(one_), {decoy.CaSpec(root_), one_.CaSpec(root_)}).ok());
+}
+
+// ---- Quirks ----
+
+TEST_F(CertificateTest, VerifiesOverTheOriginalBytesWithExplicitCriticalFalse) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec spec = Leaf(root_);
+  spec.extensions = {{"1.2.3.4", false, std::string("\x05\x00", 2)}};
+  // Extension: OID, OCTET STRING; with the default BOOLEAN FALSE spelled out.
+  const std::string plain("\x30\x09\x06\x03\x2a\x03\x04\x04\x02\x05\x00", 11);
+  const std::string spelled("\x30\x0c\x06\x03\x2a\x03\x04\x01\x01\x00\x04\x02\x05\x00", 14);
+  // [3] { SEQUENCE { extension } }
+  const std::string der = Altered(spec, absl::StrCat(std::string("\xa3\x0d\x30\x0b", 4), plain),
+                                  absl::StrCat(std::string("\xa3\x10\x30\x0e", 4), spelled));
+  auto certificate = Certificate::ParseDer(der);
+  ASSERT_THAT(certificate, IsOk());
+  EXPECT_FALSE(certificate->ExtensionIsCritical("1.2.3.4"));
+  EXPECT_THAT(VerifyPath(*certificate, {}, anchors_, options_), IsOk());
+}
+
+TEST_F(CertificateTest, TakesASerialWithLeadingZerosOverTheOriginalBytes) {
+  Trust(root_.CaSpec(root_));
+  const std::string minimal("\x02\x01\x07", 3);
+  const std::string padded("\x02\x04\x00\x00\x00\x07", 6);
+  const std::string der = Altered(one_.CaSpec(root_), minimal, padded);
+  auto certificate = Certificate::ParseDer(der);
+  ASSERT_THAT(certificate, IsOk());
+  EXPECT_TRUE(certificate->repaired());
+  EXPECT_EQ(certificate->der(), der);
+  EXPECT_EQ(certificate->SerialHex(), "07");
+  EXPECT_THAT(VerifyPath(Make(Leaf(one_)), {*certificate}, anchors_, options_), IsOk());
+
+  // The repaired form is not what was signed: it must not verify, nor the other way round.
+  EXPECT_THAT(VerifyPath(Make(Leaf(one_)), {*Certificate::ParseDer(*RepairSerial(der))}, anchors_,
+                         options_),
+              RefusedWith(Reason::kCertificateSignatureInvalid));
+  std::string forged = MakeDer(one_.CaSpec(root_));
+  CertificateParts parts = *SplitCertificate(forged);
+  std::string tbs(parts.tbs.substr(4 - (parts.tbs[1] == '\x81')));
+  tbs.replace(tbs.find(minimal), minimal.size(), padded);
+  forged = Tlv(0x30, absl::StrCat(Tlv(0x30, tbs), parts.signature_algorithm,
+                                  Tlv(0x03, absl::StrCat(std::string(1, '\0'), parts.signature))));
+  EXPECT_THAT(VerifyPath(Make(Leaf(one_)), {*Certificate::ParseDer(forged)}, anchors_, options_),
+              RefusedWith(Reason::kCertificateSignatureInvalid));
+}
+
+TEST_F(CertificateTest, RepairsUnusedBitsOfTheKnownCertificatesAlone) {
+  Trust(root_.CaSpec(root_));
+  std::string der = MakeDer(Leaf(root_));
+  CertificateParts parts = *SplitCertificate(der);
+  der[der.size() - parts.signature.size() - 1] = 1;
+  EXPECT_EQ(RepairUnusedBits(der), std::nullopt);
+  auto certificate = Certificate::ParseDer(der);
+  EXPECT_TRUE(!certificate.ok() || !VerifyPath(*certificate, {}, anchors_, options_).ok());
+}
+
+// ---- Trust folders ----
+
+TEST_F(CertificateTest, LoadsAFolderAndNamesWhatItSkips) {
+  std::string folder = ::testing::TempDir() + "/anchors.XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const std::string root = MakeDer(root_.CaSpec(root_));
+  const auto write = [&folder](const std::string& name, const std::string& content) {
+    std::ofstream(folder + "/" + name, std::ios::binary) << content;
+  };
+  write("a.der", root);
+  write("b.pem", Pem(MakeDer(one_.CaSpec(one_))) + Pem("junk") + Pem(MakeDer(two_.CaSpec(two_))));
+  write("c.txt", "a note");
+  std::vector<std::string> skipped;
+  auto anchors = TrustAnchors::FromDirectory(folder, &skipped);
+  ASSERT_THAT(anchors, IsOk());
+  EXPECT_THAT(anchors->anchors(), SizeIs(3));
+  EXPECT_THAT(skipped, ::testing::ElementsAre(HasSubstr("b.pem: "), HasSubstr("c.txt: ")));
+  std::filesystem::remove_all(folder);
+  EXPECT_THAT(TrustAnchors::FromDirectory(folder, &skipped), HasCode(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace forekey
