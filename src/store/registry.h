@@ -64,22 +64,35 @@ class Registry {
 
   // Refuses with kInviteUnknown where there is none; used and expired ones are returned as they are.
   virtual absl::StatusOr<InviteRecord> FindInvite(absl::string_view public_key) = 0;
+  // InvalidArgument for names that are not IsWellFormedSubject(), an id that is not SHA-256 of the
+  // key, or an invite that exists. kCredentialUnknown or kSubjectMismatch where `replaces_credential`
+  // is nobody's or another subject's.
   virtual absl::Status AddInvite(const InviteRecord& invite) = 0;
+  // Forgets an unused invite. kInviteUnknown; kInviteUsed.
   virtual absl::Status CancelInvite(absl::string_view invite_id) = 0;
   virtual absl::StatusOr<std::vector<InviteRecord>> ListInvites() = 0;
 
   // One transaction: the invite is unused and unexpired at `now` (kInviteUnknown, kInviteUsed,
-  // kInviteExpired), the key is new (kCredentialExists: one key belongs to one subject), the device is
-  // not another subject's where `one_subject_a_device` (kDeviceExists); then the subject is made with
-  // the invite's roles if it is new (an existing subject keeps exactly its own roles), the credential
-  // is added, a replaced one is revoked, the invite is used. All of it or nothing.
+  // kInviteExpired), the credential is what the invite is for (kSubjectMismatch,
+  // kTokenKindNotAllowed, kDeviceNotPinned), the subject is not disabled (kSubjectDisabled), the key
+  // is new (kCredentialExists: one key belongs to one subject, for ever), the device is not another
+  // subject's where `one_subject_a_device` (kDeviceExists; revoked credentials do not hold a device);
+  // then the subject is made with the invite's roles if it is new (an existing subject keeps exactly
+  // its own roles), the credential is added, a replaced one is revoked, the invite is used. All of it
+  // or nothing.
   struct Enrollment {
     std::string invite_id;
     CredentialRecord credential;
     bool one_subject_a_device = true;
     absl::Time now;
   };
-  virtual absl::Status Enroll(const Enrollment& enrollment) = 0;
+  struct Enrolled {
+    std::string replaced_credential;  // revoked by this enrolment; empty: none
+    bool new_subject = false;
+  };
+  // `enrolled` may be null; it is written only when the result is OK.
+  virtual absl::Status Enroll(const Enrollment& enrollment, Enrolled* enrolled) = 0;
+  absl::Status Enroll(const Enrollment& enrollment) { return Enroll(enrollment, nullptr); }
 
   // Refuses with kCredentialUnknown; revoked ones are returned as they are.
   virtual absl::StatusOr<CredentialRecord> FindCredential(absl::string_view id) = 0;
@@ -92,6 +105,7 @@ class Registry {
   // False when it was revoked already. kCredentialUnknown where there is none.
   virtual absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                                 absl::Time now) = 0;
+  // NotFound where there is no such subject; InvalidArgument for malformed role names.
   virtual absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) = 0;
   virtual absl::Status SetDisabled(absl::string_view subject, bool disabled) = 0;
 
