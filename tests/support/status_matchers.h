@@ -38,6 +38,13 @@ MATCHER_P(HasCode, code, "has the status code") {
   return StatusOf(arg).code() == code;
 }
 
+// An error with this code whose message holds `text`: for failures that carry no Reason.
+MATCHER_P2(IsError, code, text, "is an error of the given code and text") {
+  *result_listener << StatusOf(arg).ToString();
+  return StatusOf(arg).code() == code &&
+         StatusOf(arg).message().find(text) != absl::string_view::npos;
+}
+
 }  // namespace testing
 }  // namespace forekey
 
