@@ -1,0 +1,34 @@
+// TPMS_ATTEST (TPM 2.0 Library, Part 2 §10.12.12) of type TPM_ST_ATTEST_CERTIFY: what a TPM signs
+// when it certifies another of its keys.
+#ifndef FOREKEY_SRC_WIRE_TPM_ATTEST_H_
+#define FOREKEY_SRC_WIRE_TPM_ATTEST_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace forekey {
+
+struct TpmAttest {
+  std::string qualified_signer;  // not checked: nothing outside the TPM can recompute it
+  std::string extra_data;
+  uint64_t clock_ms = 0;
+  uint32_t reset_count = 0;
+  uint32_t restart_count = 0;
+  bool safe = false;
+  uint64_t firmware_version = 0;
+  std::string name;            // of the certified key
+  std::string qualified_name;  // not to be trusted alone: it depends on the parents
+  std::string bytes;           // the TPMS_ATTEST as it was given: what the signature covers
+
+  // TPMS_ATTEST, or TPM2B_ATTEST (the same with its size before it), of at most 1 KiB, consumed
+  // whole. Refuses with kAttestMagic (not made by a TPM: a TPM signs nothing else that begins so
+  // with a restricted key), kAttestType (another type than certify), kEvidenceMalformed.
+  static absl::StatusOr<TpmAttest> ParseCertify(absl::string_view bytes);
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_WIRE_TPM_ATTEST_H_
