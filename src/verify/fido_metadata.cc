@@ -1,0 +1,261 @@
+#include "src/verify/fido_metadata.h"
+
+#include <algorithm>
+#include <iterator>
+#include <memory>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/crypto/openssl.h"
+#include "src/verify/jws.h"
+#include "src/wire/authenticator_data.h"
+#include "src/wire/base64url.h"
+
+namespace forekey {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr size_t kMaxEntries = 20000;
+constexpr size_t kMaxRootsPerEntry = 200;
+constexpr size_t kKeyIdSize = 20;
+constexpr absl::string_view kServerAuth = "1.3.6.1.5.5.7.3.1";
+
+// Section 3.1.4: what makes a model unfit. "and so on": a future *_COMPROMISE is one too.
+bool IsBadStatus(absl::string_view status) {
+  return status == "REVOKED" || status == "USER_VERIFICATION_BYPASS" ||
+         absl::EndsWith(status, "_COMPROMISE");
+}
+
+int LevelOf(absl::string_view status) {
+  if (status == "FIDO_CERTIFIED") return 1;  // before levels there were
+  if (!absl::ConsumePrefix(&status, "FIDO_CERTIFIED_L") || status.empty()) return 0;
+  return status[0] >= '1' && status[0] <= '3' ? status[0] - '0' : 0;
+}
+
+absl::Status Invalid(absl::string_view why) {
+  return Refuse(Reason::kMetadataInvalid, absl::StrCat("metadata BLOB: ", why));
+}
+
+std::string TextOf(const Json& object, const char* name) {
+  const auto member = object.find(name);
+  return member != object.end() && member->is_string() ? member->get<std::string>() : "";
+}
+
+// The elements of an array of texts; others are left out.
+std::vector<std::string> TextsOf(const Json& object, const char* name) {
+  std::vector<std::string> texts;
+  const auto member = object.find(name);
+  if (member == object.end() || !member->is_array()) return texts;
+  for (const Json& element : *member) {
+    if (element.is_string()) texts.push_back(element.get<std::string>());
+  }
+  return texts;
+}
+
+// base64 with white space in it, and here and there PEM's lines around it.
+absl::StatusOr<Certificate> ParseRoot(absl::string_view text) {
+  const std::string bare = absl::StrReplaceAll(
+      text, {{"-----BEGIN CERTIFICATE-----", ""}, {"-----END CERTIFICATE-----", ""}});
+  std::string der;
+  if (!absl::Base64Unescape(bare, &der)) {
+    return Refuse(Reason::kCertificateMalformed, "it is not base64");
+  }
+  return Certificate::ParseDer(der);
+}
+
+std::vector<MetadataStatus> ParseStatuses(const Json& entry) {
+  std::vector<MetadataStatus> statuses;
+  const auto reports = entry.find("statusReports");
+  if (reports == entry.end() || !reports->is_array()) return statuses;
+  for (const Json& report : *reports) {
+    MetadataStatus status;
+    status.status = report.is_object() ? TextOf(report, "status") : "";
+    if (status.status.empty()) continue;
+    // A date that does not parse does not put a warning off.
+    absl::ParseTime("%Y-%m-%d", TextOf(report, "effectiveDate"), &status.effective, nullptr);
+    if (const std::string certificate = TextOf(report, "certificate"); !certificate.empty()) {
+      // One that does not parse leaves the field empty: the report then concerns every key.
+      if (auto parsed = ParseRoot(certificate); parsed.ok()) status.certificate = parsed->der();
+    }
+    statuses.push_back(std::move(status));
+  }
+  return statuses;
+}
+
+// M2. The roots of the service are those of a public web CA, which signs for whoever owns a host.
+absl::Status CheckSigner(const Certificate& signer, const std::string& server_name) {
+  if (signer.HasExtendedKeyUsage(kServerAuth) != true) return absl::OkStatus();
+  if (X509_check_host(signer.x509(), server_name.data(), server_name.size(),
+                      X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+                      nullptr) == 1) {
+    return absl::OkStatus();
+  }
+  return Invalid(absl::StrCat("signed by a TLS server other than ", server_name, ": ",
+                              signer.SubjectText()));
+}
+
+// Drops what is large and of no use here (icons are most of a BLOB) while it is being read.
+bool KeepMember(int, Json::parse_event_t event, Json& parsed) {
+  if (event != Json::parse_event_t::key) return true;
+  const auto& name = parsed.get_ref<const std::string&>();
+  return name != "icon" && name != "legalHeader" && name != "authenticatorGetInfo" &&
+         name != "alternativeDescriptions";
+}
+
+}  // namespace
+
+int MetadataEntry::CertificationLevel(absl::Time time) const {
+  int level = 0;
+  for (const MetadataStatus& report : statuses) {
+    if (report.effective <= time) level = std::max(level, LevelOf(report.status));
+  }
+  return level;
+}
+
+absl::Status MetadataEntry::CheckStatus(const std::vector<Certificate>& path,
+                                        absl::Time time) const {
+  for (const MetadataStatus& report : statuses) {
+    if (!IsBadStatus(report.status) || report.effective > time) continue;
+    const bool concerns =
+        report.certificate.empty() || absl::c_any_of(path, [&report](const Certificate& c) {
+          return c.der() == report.certificate;
+        });
+    if (!concerns) continue;
+    return Refuse(Reason::kAuthenticatorStatus,
+                  absl::StrCat(description, ": ", report.status));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FidoMetadata> FidoMetadata::Parse(absl::string_view blob,
+                                                 const MetadataOptions& options) {
+  if (blob.size() > kMaxMetadataBlobSize) return Invalid("too long");
+  FOREKEY_ASSIGN_OR_RETURN(const Jws jws, Jws::Parse(absl::StripAsciiWhitespace(blob)));
+  FOREKEY_RETURN_IF_ERROR(jws.VerifySignature());
+  PathOptions path;
+  path.time = options.time;
+  path.understood_critical = {"2.5.29.17", "2.5.29.37"};
+  // The signer may be pinned itself.
+  path.leaf_may_be_anchor = true;
+  const std::vector<Certificate> intermediates(jws.x5c.begin() + 1, jws.x5c.end());
+  FOREKEY_RETURN_IF_ERROR(
+      VerifyPath(jws.x5c.front(), intermediates, options.roots, path).status());
+  FOREKEY_RETURN_IF_ERROR(CheckSigner(jws.x5c.front(), options.server_name));
+
+  const auto payload = Base64UrlDecode(jws.payload_text);
+  if (!payload) return Invalid("the payload is not base64url");
+  const Json json = Json::parse(*payload, KeepMember, /*allow_exceptions=*/false);
+  if (!json.is_object()) return Invalid("the payload is no JSON object");
+  const auto no = json.find("no");
+  if (no == json.end() || !no->is_number_unsigned()) return Invalid("no serial number (no)");
+  FidoMetadata metadata;
+  metadata.no_ = no->get<uint64_t>();
+  if (options.previous_no && metadata.no_ < *options.previous_no) {
+    return Refuse(Reason::kMetadataRollback,
+                  absl::StrCat("number ", metadata.no_, " after ", *options.previous_no));
+  }
+  metadata.next_update_ = TextOf(json, "nextUpdate");
+  absl::Time day;
+  if (!absl::ParseTime("%Y-%m-%d", metadata.next_update_, &day, nullptr)) {
+    return Invalid("no date of the next update (nextUpdate)");
+  }
+  const auto entries = json.find("entries");
+  if (entries == json.end() || !entries->is_array()) return Invalid("no entries");
+  if (entries->size() > kMaxEntries) return Invalid("too many entries");
+  metadata.signer_ = jws.x5c.front().SubjectText();
+  metadata.listed_ = entries->size();
+  for (const Json& entry : *entries) metadata.AddEntry(entry);
+  return metadata;
+}
+
+void FidoMetadata::AddEntry(const Json& entry) {
+  const std::string number = absl::StrCat("entry ", entries_.size() + skipped_.size());
+  if (!entry.is_object()) {
+    skipped_.push_back(absl::StrCat(number, ": no object"));
+    return;
+  }
+  MetadataEntry parsed;
+  const std::string aaguid = TextOf(entry, "aaguid");
+  const std::string aaid = TextOf(entry, "aaid");
+  const std::vector<std::string> key_ids = TextsOf(entry, "attestationCertificateKeyIdentifiers");
+  std::string name = !aaguid.empty() ? aaguid : !aaid.empty() ? aaid : number;
+  if (aaguid.empty() && key_ids.empty()) {
+    skipped_.push_back(absl::StrCat(name, aaid.empty() ? ": it names no model" : ": a UAF model"));
+    return;
+  }
+  const auto statement = entry.find("metadataStatement");
+  if (statement == entry.end() || !statement->is_object()) {
+    skipped_.push_back(absl::StrCat(name, ": no metadata statement"));
+    return;
+  }
+  parsed.description = TextOf(*statement, "description");
+  if (!parsed.description.empty()) absl::StrAppend(&name, " (", parsed.description, ")");
+  if (!aaguid.empty()) {
+    const auto bytes = AaguidFromText(absl::AsciiStrToLower(aaguid));
+    if (!bytes || by_aaguid_.count(*bytes) != 0) {
+      skipped_.push_back(absl::StrCat(name, bytes ? ": a second entry for its AAGUID" : ": malformed AAGUID"));
+      return;
+    }
+    parsed.aaguid = *bytes;
+  }
+  for (const std::string& key_id : key_ids) {
+    const bool hex = key_id.size() == 2 * kKeyIdSize && absl::c_all_of(key_id, [](unsigned char c) {
+      return absl::ascii_isxdigit(c);
+    });
+    if (hex) {
+      parsed.key_ids.push_back(absl::HexStringToBytes(key_id));
+    } else {
+      skipped_.push_back(absl::StrCat(name, ": malformed key identifier"));
+    }
+  }
+  parsed.attestation_types = TextsOf(*statement, "attestationTypes");
+  parsed.statuses = ParseStatuses(entry);
+  AddRoots(*statement, name, parsed);
+  if (!parsed.aaguid.empty()) by_aaguid_.emplace(parsed.aaguid, entries_.size());
+  for (const std::string& key_id : parsed.key_ids) by_key_id_.emplace(key_id, entries_.size());
+  entries_.push_back(std::move(parsed));
+}
+
+void FidoMetadata::AddRoots(const Json& statement, const std::string& name, MetadataEntry& entry) {
+  const std::vector<std::string> texts = TextsOf(statement, "attestationRootCertificates");
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (i == kMaxRootsPerEntry) {
+      skipped_.push_back(absl::StrCat(name, ": more than ", kMaxRootsPerEntry, " roots"));
+      return;
+    }
+    auto root = ParseRoot(texts[i]);
+    if (!root.ok()) {
+      skipped_.push_back(absl::StrCat(name, ": root ", i, ": ", root.status().message()));
+      continue;
+    }
+    entry.roots.Add(*std::move(root));
+    ++anchors_;
+  }
+}
+
+bool FidoMetadata::Stale(absl::Time time) const {
+  absl::Time day;
+  if (!absl::ParseTime("%Y-%m-%d", next_update_, &day, nullptr)) return true;
+  return time >= day + absl::Hours(24);
+}
+
+const MetadataEntry* FidoMetadata::FindByAaguid(absl::string_view aaguid) const {
+  const auto found = by_aaguid_.find(aaguid);
+  return found == by_aaguid_.end() ? nullptr : &entries_[found->second];
+}
+
+const MetadataEntry* FidoMetadata::FindByKeyId(absl::string_view key_id) const {
+  const auto found = by_key_id_.find(key_id);
+  return found == by_key_id_.end() ? nullptr : &entries_[found->second];
+}
+
+}  // namespace forekey

@@ -1,0 +1,68 @@
+#include "src/verify/webauthn_assertion.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
+#include "src/base/secret.h"
+#include "src/base/status.h"
+#include "src/crypto/digest.h"
+#include "src/wire/authenticator_data.h"
+
+namespace forekey {
+
+absl::StatusOr<VerifiedAssertion> VerifyAssertion(const AssertionOptions& options) {
+  FOREKEY_ASSIGN_OR_RETURN(const ClientData client, ClientData::Parse(options.client_data_json));
+  FOREKEY_RETURN_IF_ERROR(CheckClientData(client, kClientDataGet, options.challenge,
+                                          options.relying_party->origin,
+                                          options.allow_cross_origin));
+  FOREKEY_ASSIGN_OR_RETURN(const AuthenticatorData data,
+                           AuthenticatorData::Parse(options.authenticator_data));
+  if (!ConstantTimeEqual(data.rp_id_hash, options.relying_party->rp_id_hash)) {
+    return Refuse(Reason::kRpIdMismatch);
+  }
+  // Section 6.3.3: an assertion's authenticator data has none.
+  if (data.flags.at()) {
+    return Refuse(Reason::kFlagsInvalid, "attested credential data (AT) in an assertion");
+  }
+  if (!data.flags.up()) return Refuse(Reason::kUserNotPresent);
+  if (options.require_user_verification && !data.flags.uv()) {
+    return Refuse(Reason::kUserNotVerified);
+  }
+  if (options.enrolled_backup_eligible && *options.enrolled_backup_eligible != data.flags.be()) {
+    return Refuse(Reason::kFlagsInvalid, "backup eligible (BE) is not as it was at enrolment");
+  }
+  FOREKEY_RETURN_IF_ERROR(options.key->Verify(
+      absl::StrCat(options.authenticator_data, Sha256(options.client_data_json)),
+      options.signature));
+  VerifiedAssertion verified;
+  verified.uv_ = data.flags.uv();
+  verified.backup_eligible_ = data.flags.be();
+  verified.backed_up_ = data.flags.bs();
+  verified.sign_count_ = data.sign_count;
+  verified.extensions_ = data.extensions;
+  return verified;
+}
+
+absl::StatusOr<VerifiedAssertion> VerifyCallAssertion(
+    const PublicKey& key, const AssertionView& assertion, absl::string_view statement,
+    const RelyingParty& relying_party, std::optional<bool> enrolled_backup_eligible) {
+  const std::string challenge = Sha256(statement);
+  AssertionOptions options;
+  options.key = &key;
+  options.authenticator_data = assertion.authenticator_data;
+  options.client_data_json = assertion.client_data_json;
+  options.signature = assertion.signature;
+  options.challenge = challenge;
+  options.relying_party = &relying_party;
+  options.enrolled_backup_eligible = enrolled_backup_eligible;
+  return VerifyAssertion(options);
+}
+
+absl::Status CheckSignatureCounter(uint32_t stored, uint32_t current) {
+  if (current > stored || (current == 0 && stored == 0)) return absl::OkStatus();
+  return Refuse(Reason::kCounterRollback,
+                absl::StrCat("counter ", current, " after ", stored));
+}
+
+}  // namespace forekey

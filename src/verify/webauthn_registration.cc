@@ -1,0 +1,111 @@
+#include "src/verify/webauthn_registration.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
+#include "src/base/secret.h"
+#include "src/base/status.h"
+#include "src/crypto/digest.h"
+#include "src/verify/webauthn_statement.h"
+#include "src/verify/webauthn_trust.h"
+#include "src/wire/base64url.h"
+
+namespace forekey {
+namespace {
+
+nlohmann::json FlagsJson(AuthenticatorFlags flags) {
+  return {{"up", flags.up()}, {"uv", flags.uv()}, {"be", flags.be()}, {"bs", flags.bs()}};
+}
+
+absl::StatusOr<StatementResult> VerifyStatement(const StatementInput& input) {
+  const absl::string_view format = input.object.format;
+  if (format == "packed") return VerifyPackedStatement(input);
+  if (format == "tpm") return VerifyTpmStatement(input);
+  if (format == "fido-u2f") return VerifyFidoU2fStatement(input);
+  if (format == "none") return VerifyNoneStatement(input);
+  return Refuse(Reason::kAttestationFormatRefused,
+                absl::StrCat("format \"", absl::CHexEscape(format.substr(0, 64)), "\""));
+}
+
+// Section 7.1 steps 15 to 19. What the statement does not cover is looked at too: an honest client
+// that says "no user" has refused.
+absl::Status CheckFlags(const RegistrationOptions& options, const AuthenticatorData& data) {
+  if (!ConstantTimeEqual(data.rp_id_hash, options.relying_party->rp_id_hash)) {
+    return Refuse(Reason::kRpIdMismatch);
+  }
+  if (!data.flags.up()) return Refuse(Reason::kUserNotPresent);
+  if (options.policy.require_user_verification && !data.flags.uv()) {
+    return Refuse(Reason::kUserNotVerified);
+  }
+  if (data.flags.be() && !options.policy.allow_backup_eligible) {
+    return Refuse(Reason::kBackupEligible);
+  }
+  if (!data.attested) {
+    return Refuse(Reason::kFlagsInvalid, "no attested credential data (AT) in a registration");
+  }
+  return absl::OkStatus();
+}
+
+// Told before anything is verified; `proved` begins as a copy of it.
+nlohmann::json Describe(const AttestationObject& object, const AuthenticatorData& data,
+                        const ClientData& client) {
+  nlohmann::json facts = {{"kind", "fido2"},
+                          {"format", std::string(object.format)},
+                          {"flags", FlagsJson(data.flags)},
+                          {"sign_count", data.sign_count},
+                          {"extensions", data.extensions},
+                          {"cross_origin", client.cross_origin.value_or(false)}};
+  if (client.top_origin) facts["top_origin"] = *client.top_origin;
+  if (object.tail != 0) facts["ignored_tail_bytes"] = object.tail;
+  if (data.attested) {
+    facts["aaguid"] = AaguidText(data.attested->aaguid);
+    facts["credential_id"] = Base64UrlEncode(data.attested->credential_id);
+    facts["algorithm"] = std::string(AlgorithmName(data.attested->key.key.algorithm()));
+    facts["public_key_sha256"] =
+        absl::BytesToHexString(Sha256(data.attested->key.key.spki()));
+  }
+  return facts;
+}
+
+}  // namespace
+
+absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions& options,
+                                                       nlohmann::json* seen) {
+  FOREKEY_ASSIGN_OR_RETURN(const ClientData client, ClientData::Parse(options.client_data_json));
+  FOREKEY_ASSIGN_OR_RETURN(const AttestationObject object,
+                           AttestationObject::Parse(options.attestation_object));
+  CoseKeyOptions key_options;
+  key_options.from_u2f = object.format == "fido-u2f";
+  FOREKEY_ASSIGN_OR_RETURN(const AuthenticatorData data,
+                           AuthenticatorData::Parse(object.auth_data, key_options));
+  nlohmann::json proved = Describe(object, data, client);
+  if (seen != nullptr) *seen = proved;
+  FOREKEY_RETURN_IF_ERROR(CheckClientData(client, kClientDataCreate, options.challenge,
+                                          options.relying_party->origin,
+                                          options.policy.allow_cross_origin));
+  FOREKEY_RETURN_IF_ERROR(CheckFlags(options, data));
+
+  const std::string client_data_hash = Sha256(options.client_data_json);
+  FOREKEY_ASSIGN_OR_RETURN(
+      const StatementResult statement,
+      VerifyStatement({object, data, client_data_hash, options.policy}));
+  proved["attestation_type"] = std::string(AttestationTypeName(statement.type));
+  proved["authenticator_data_signed"] = statement.covers_authenticator_data;
+  proved.update(statement.facts);
+  if (seen != nullptr) *seen = proved;
+  // R7: a U2F token verifies no user, whatever the flags say that its signature does not cover.
+  if (object.format == "fido-u2f" && options.policy.require_user_verification) {
+    return Refuse(Reason::kUserNotVerified, "fido-u2f does not prove user verification");
+  }
+  const absl::Status trusted = CheckTrust(options, data, statement, proved);
+  if (seen != nullptr) *seen = proved;
+  FOREKEY_RETURN_IF_ERROR(trusted);
+  proved["aaguid_proved"] = !statement.x5c.empty() && statement.covers_authenticator_data;
+  return AttestationBuilder::Build(TokenKind::kFido2, data.attested->key.key, /*device_id=*/"",
+                                   {"fido2"}, std::move(proved));
+}
+
+}  // namespace forekey

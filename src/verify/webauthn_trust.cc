@@ -1,0 +1,116 @@
+#include "src/verify/webauthn_trust.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/verify/webauthn_certificate.h"
+
+namespace forekey {
+namespace {
+
+// A model that the statement does not prove is no model.
+absl::Status CheckAaguidLists(const WebAuthnPolicy& policy, absl::string_view aaguid, bool proved) {
+  const std::string key(aaguid);
+  // A denied model is refused also where it only says so itself.
+  if (policy.aaguid_deny.count(key) != 0) {
+    return Refuse(Reason::kAaguidRefused, absl::StrCat(AaguidText(aaguid), " is on the deny-list"));
+  }
+  if (policy.aaguid_allow.empty()) return absl::OkStatus();
+  if (!proved) return Refuse(Reason::kAaguidRefused, "the attestation does not prove the model");
+  if (policy.aaguid_allow.count(key) == 0) {
+    return Refuse(Reason::kAaguidRefused,
+                  absl::StrCat(AaguidText(aaguid), " is not on the allow-list"));
+  }
+  return absl::OkStatus();
+}
+
+const MetadataEntry* FindEntry(const FidoMetadata* metadata, const AuthenticatorData& data,
+                               const StatementResult& statement) {
+  if (metadata == nullptr) return nullptr;
+  if (!statement.covers_authenticator_data) {
+    return metadata->FindByKeyId(AttestationKeyId(statement.x5c.front()));
+  }
+  return metadata->FindByAaguid(data.attested->aaguid);
+}
+
+absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,
+                                      const StatementResult& statement, const MetadataEntry* entry) {
+  TrustAnchors anchors;
+  if (options.anchors != nullptr) anchors = *options.anchors;
+  if (entry != nullptr) {
+    for (const Certificate& root : entry->roots.anchors()) anchors.Add(root);
+  }
+  if (anchors.empty()) {
+    return Refuse(Reason::kCertificateUntrusted, options.metadata == nullptr
+                                                     ? "no trust anchors are given"
+                                                     : "the metadata has no root for this model");
+  }
+  PathOptions path;
+  path.time = options.time;
+  path.understood_critical = statement.understood_critical;
+  // FIDO metadata lists leaves as their own roots.
+  path.leaf_may_be_anchor = true;
+  const std::vector<Certificate> intermediates(statement.x5c.begin() + 1, statement.x5c.end());
+  return VerifyPath(statement.x5c.front(), intermediates, anchors, path);
+}
+
+absl::Status CheckModel(const RegistrationOptions& options, const MetadataEntry* entry,
+                        const std::vector<Certificate>& path, nlohmann::json& proved) {
+  const WebAuthnPolicy& policy = options.policy;
+  const int level = entry == nullptr ? 0 : entry->CertificationLevel(options.time);
+  if (entry != nullptr) {
+    proved["model"] = entry->description;
+    proved["certification_level"] = level;
+    auto& statuses = proved["status"] = nlohmann::json::array();
+    for (const MetadataStatus& report : entry->statuses) statuses.push_back(report.status);
+    if (policy.refuse_bad_status) {
+      FOREKEY_RETURN_IF_ERROR(entry->CheckStatus(path, options.time));
+    }
+  }
+  if (level < policy.min_certification_level) {
+    return Refuse(Reason::kAaguidRefused,
+                  absl::StrCat("certification level ", level, ", not ",
+                               policy.min_certification_level));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorData& data,
+                        const StatementResult& statement, nlohmann::json& proved) {
+  const absl::string_view aaguid = data.attested->aaguid;
+  const WebAuthnPolicy& policy = options.policy;
+  if (statement.x5c.empty()) {
+    const bool allowed = statement.type == AttestationType::kSelf ? policy.allow_self : policy.allow_none;
+    if (!allowed) {
+      return Refuse(Reason::kAttestationFormatRefused,
+                    absl::StrCat("attestation of type ", AttestationTypeName(statement.type),
+                                 " proves no hardware"));
+    }
+    FOREKEY_RETURN_IF_ERROR(CheckAaguidLists(policy, aaguid, /*proved=*/false));
+    // A model that it only says it is may still be one that is known to be bad.
+    const MetadataEntry* claimed =
+        options.metadata == nullptr ? nullptr : options.metadata->FindByAaguid(aaguid);
+    if (claimed != nullptr && policy.refuse_bad_status) {
+      FOREKEY_RETURN_IF_ERROR(claimed->CheckStatus({}, options.time));
+    }
+    return CheckModel(options, nullptr, {}, proved);
+  }
+  const MetadataEntry* entry = FindEntry(options.metadata, data, statement);
+  FOREKEY_ASSIGN_OR_RETURN(const VerifiedPath path, FindPath(options, statement, entry));
+  auto& names = proved["trust_path"] = nlohmann::json::array();
+  for (const Certificate& certificate : path.certificates()) {
+    const std::string subject = certificate.SubjectText();
+    names.push_back(subject.empty() ? absl::StrCat("(no subject) serial ", certificate.SerialHex())
+                                    : subject);
+  }
+  FOREKEY_RETURN_IF_ERROR(
+      CheckAaguidLists(policy, aaguid, statement.covers_authenticator_data));
+  return CheckModel(options, entry, path.certificates(), proved);
+}
+
+}  // namespace forekey
