@@ -33,6 +33,7 @@ class LiveSubject {
   std::shared_ptr<const std::vector<std::string>> roles_ ABSL_GUARDED_BY(mutex_);
 };
 
+// The record is kept without its evidence, which is large and which no call needs: ask the registry.
 class LiveCredential {
  public:
   LiveCredential(CredentialRecord record, PublicKey key, std::shared_ptr<LiveSubject> subject);
@@ -49,9 +50,11 @@ class LiveCredential {
   PublicKey key_;
   std::shared_ptr<LiveSubject> subject_;
   std::atomic<bool> revoked_;
+  mutable std::atomic<bool> recently_used_{true};  // a second chance at eviction
 };
 
-// Safe from any thread. Keeps at most `capacity` entries that nobody else holds.
+// Safe from any thread. Keeps about `capacity` entries that nobody else holds (an eighth more until
+// the next clean-up); one that a session holds is never let go, so that a revocation finds it.
 class LiveCredentials {
  public:
   LiveCredentials(std::shared_ptr<Registry> registry, size_t capacity = 65536);
@@ -71,11 +74,23 @@ class LiveCredentials {
   Registry& registry() { return *registry_; }
 
  private:
-  std::shared_ptr<Registry> registry_;
+  // One attempt at a load; null when the registry changed meanwhile.
+  absl::StatusOr<std::shared_ptr<LiveCredential>> Load(absl::string_view id);
+  std::shared_ptr<LiveSubject> SubjectFor(const SubjectRecord& record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::shared_ptr<LiveSubject> LiveSubjectNamed(absl::string_view name)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::shared_ptr<Registry> registry_;
   const size_t capacity_;
+  // Held over a change of the registry and of the live state, so that two changes reach both in the
+  // same order. Before mutex_, which no registry call is made under.
+  absl::Mutex changes_ ABSL_ACQUIRED_BEFORE(mutex_);
   absl::Mutex mutex_;
   // Grows with every change, so that a load that began before a revocation is not inserted after it.
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t inserted_since_cleanup_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::flat_hash_map<std::string, std::shared_ptr<LiveCredential>> credentials_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::weak_ptr<LiveSubject>> subjects_ ABSL_GUARDED_BY(mutex_);
 };

@@ -14,15 +14,20 @@ namespace forekey {
 class ReplayStore {
  public:
   virtual ~ReplayStore() = default;
-  // Remembers `nonce` (the challenge's 16 random bytes at least) until `expires_boot_nanos`. Atomic:
-  // of two calls with one nonce exactly one gets OK. Refuses with kChallengeReplayed, or with
-  // kReplayStoreFull rather than forget one that has not expired. Called only after a signature
-  // verified, so strangers cannot fill it.
+  // Remembers `nonce` (16 to 64 bytes: the challenge's random bytes at least) until
+  // `expires_boot_nanos`. Atomic: of two calls with one nonce exactly one gets OK. Refuses with
+  // kChallengeReplayed; with kReplayStoreFull rather than forget one that has not expired; with
+  // kChallengeExpired when the nonce may have been forgotten already, also where the caller's `now`
+  // is an old one. InvalidArgument for another size. A nonce must come with the same expiry each
+  // time: both are under the challenge's HMAC. Called only after a signature verified, so strangers
+  // cannot fill it.
   virtual absl::Status Consume(absl::string_view nonce, int64_t now_boot_nanos,
                                int64_t expires_boot_nanos) = 0;
 };
 
-// Sharded; at most `capacity` nonces; expired ones are dropped as others come.
+// Sharded; at most `capacity` nonces; expired ones are dropped as others come. Sixteen bytes of a nonce
+// are kept: the bytes themselves where there are 16 (the gate made them, nobody can aim at another's),
+// else their SHA-256, cut.
 std::unique_ptr<ReplayStore> NewMemoryReplayStore(size_t capacity);
 
 }  // namespace forekey

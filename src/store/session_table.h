@@ -2,6 +2,7 @@
 #ifndef FOREKEY_SRC_STORE_SESSION_TABLE_H_
 #define FOREKEY_SRC_STORE_SESSION_TABLE_H_
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -12,7 +13,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "src/crypto/digest.h"
 #include "src/store/live_credentials.h"
 
@@ -23,29 +26,39 @@ struct ProvedFactor {
   absl::Time proved_at;  // never moved by a child
 };
 
-// Sequence numbers that may come out of order within a window (RFC 6479): a ring of 64-bit words.
-// Not thread-safe by itself.
+// Sequence numbers that may come out of order within a window (RFC 6479): a ring of 64-bit words, one
+// more than the window has, so that a whole word is cleared as the window moves into it.
+// Sequences start at 1. Not thread-safe by itself.
 class ReplayWindow {
  public:
   explicit ReplayWindow(uint32_t size);  // rounded up to a multiple of 64, 64..65536
-  // kSequenceReplayed, kSequenceTooOld, or OK without remembering.
+  // kSequenceReplayed, kSequenceTooOld (also for 0), or OK without remembering.
   absl::Status Check(uint64_t sequence) const;
   // Checks, and remembers it when OK. Call it only after the MAC verified.
   absl::Status Accept(uint64_t sequence);
-  uint32_t size() const { return size_; }
+  uint32_t size() const { return static_cast<uint32_t>(words_.size() - 1) * 64; }
 
  private:
-  uint32_t size_;
+  enum class State { kFresh, kReplayed, kTooOld };
+  State StateOf(uint64_t sequence) const;
   uint64_t highest_ = 0;
   std::vector<uint64_t> words_;
 };
 
+// A session is safe from any thread. Who holds the shared_ptr may use it after it left the table; it
+// is ended then.
 class Session {
+ private:
+  // Only SessionTable makes one; the tag lets it use make_shared.
+  struct Tag {
+    explicit Tag() = default;
+  };
+
  public:
   // What a session is made of; immutable once it is in the table.
   struct Parts {
     std::string id;               // 16 bytes
-    absl::string_view key;        // 32 bytes; copied into a wiped HmacSha256 and a Secret
+    absl::string_view key;        // 32 bytes; borrowed, copied into memory that is wiped
     std::string channel_binding;  // 32 bytes
     absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials;  // 1..3, one subject
     std::vector<ProvedFactor> factors;
@@ -57,35 +70,71 @@ class Session {
     std::shared_ptr<const Session> parent;  // depth 1
   };
 
-  const std::string& id() const;
-  const HmacSha256& mac_key() const;
-  absl::string_view key() const;  // a child's key schedule needs it
-  const std::string& channel_binding() const;
-  const LiveSubject& subject() const;
-  absl::Span<const std::shared_ptr<const LiveCredential>> credentials() const;
-  const std::vector<ProvedFactor>& factors() const;
-  absl::Time opened_at() const;
-  int64_t opened_boot_nanos() const;
-  int64_t expires_boot_nanos() const;  // absolute; a child's is at most its parent's
-  const Session* parent() const;
+  Session(Tag, Parts parts, std::shared_ptr<const std::string> channel_binding);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const std::string& id() const { return id_; }
+  const HmacSha256& mac_key() const { return mac_key_; }
+  absl::string_view key() const { return key_.view(); }  // a child's key schedule needs it
+  const std::string& channel_binding() const { return *channel_binding_; }
+  const LiveSubject& subject() const { return credentials_.front()->subject(); }
+  absl::Span<const std::shared_ptr<const LiveCredential>> credentials() const { return credentials_; }
+  const std::vector<ProvedFactor>& factors() const { return factors_; }
+  absl::Time opened_at() const { return opened_at_; }
+  int64_t opened_boot_nanos() const { return opened_boot_nanos_; }
+  // Absolute; a child's is at most its parent's.
+  int64_t expires_boot_nanos() const { return expires_boot_nanos_; }
+  const Session* parent() const { return parent_.get(); }
+  // When it was last used by a call of its own; a child's calls do not count for its parent.
+  int64_t last_used_boot_nanos() const { return last_used_boot_nanos_.load(std::memory_order_relaxed); }
 
   // OK, or why it can't be used at `now`: kSessionEnded, kSessionExpired (idle or absolute, its own
   // or its parent's), kCredentialRevoked, kSubjectDisabled.
   absl::Status CheckAlive(int64_t now_boot_nanos) const;
-  // After the MAC verified: takes the sequence and, when OK, moves the idle deadline. Thread-safe.
+  // After the MAC verified: asks CheckAlive() again (a revocation may have come while the MAC was
+  // computed), takes the sequence and, when OK, moves the idle deadline; that of this session alone,
+  // so a child never keeps its parent alive. Of many threads with one sequence exactly one gets OK.
   absl::Status AcceptSequence(uint64_t sequence, int64_t now_boot_nanos) const;
-  void End() const;
+  void End() const { ended_.store(true, std::memory_order_release); }
 
  private:
   friend class SessionTable;
-  explicit Session(Parts parts);
-  struct State;  // see session_table.cc: laid out to be small; sizeof is printed by bench
-  std::unique_ptr<State> state_;
+
+  class WipedKey {
+   public:
+    explicit WipedKey(absl::string_view key);  // 32 bytes
+    ~WipedKey();
+    WipedKey(const WipedKey&) = delete;
+    WipedKey& operator=(const WipedKey&) = delete;
+    absl::string_view view() const { return absl::string_view(bytes_.data(), bytes_.size()); }
+
+   private:
+    std::array<char, 32> bytes_;
+  };
+  bool Expired(int64_t now_boot_nanos) const;
+
+  // What every call reads comes first; the order keeps the object small (bench prints its size).
+  mutable std::atomic<int64_t> last_used_boot_nanos_;
+  mutable std::atomic<bool> ended_{false};
+  const int64_t idle_nanos_;
+  int64_t expires_boot_nanos_;
+  const std::shared_ptr<const Session> parent_;
+  const absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials_;
+  const HmacSha256 mac_key_;
+  mutable absl::Mutex mutex_;
+  mutable ReplayWindow window_ ABSL_GUARDED_BY(mutex_);
+  const std::shared_ptr<const std::string> channel_binding_;  // one string for all sessions of it
+  const std::string id_;
+  const WipedKey key_;
+  const std::vector<ProvedFactor> factors_;
+  const int64_t opened_boot_nanos_;
+  const absl::Time opened_at_;
 };
 
 struct SessionLimits {
   size_t total = 200000;
-  size_t per_subject = 64;     // children have a cap of their own per parent
+  size_t per_subject = 64;         // children not counted: they have a cap of their own
   size_t children_per_parent = 64;
 };
 
@@ -99,12 +148,20 @@ class SessionTable {
   std::shared_ptr<const Session> Find(absl::string_view id) const;
 
   // Inserts under the lock that revocation takes too, after asking every credential again
-  // (kCredentialRevoked, kSubjectDisabled; kSessionEnded where the parent has ended): a session can't
-  // slip in beside a revocation. At a cap, the same subject's longest idle session goes (expired ones
-  // first), never another subject's; where there is none, kSessionTableFull.
+  // (kCredentialRevoked, kSubjectDisabled; kSessionEnded or kSessionExpired where the parent has): a
+  // session can't slip in beside a revocation. At a cap, the same subject's longest idle session goes
+  // (expired ones first; a parent is as idle as the most active of its family), never another
+  // subject's; where there is none, kSessionTableFull. At the cap for children it is one of the same
+  // parent's; a child never drives out its own parent. A full table first drops what has expired,
+  // whoever's, at most once a second.
+  // A child (parts.parent) has its parent's subject, credentials and factors, or fewer, none proved
+  // later than the parent has it (kChildNotAllowed; also for a child of a child).
+  // InvalidArgument for sizes other than Parts says or a known id; kSubjectMismatch for credentials
+  // of several subjects.
   absl::StatusOr<std::shared_ptr<const Session>> Insert(Session::Parts parts, int64_t now_boot_nanos);
 
-  // Ends it and its children. False where there is none.
+  // Ends it and its children. False where there is none. Session::End() on the object also refuses all
+  // its later calls, but leaves it in the table until Sweep().
   bool End(absl::string_view id);
   // Ends every session that a credential opened, or a subject's; returns how many. Called after the
   // registry has the revocation.

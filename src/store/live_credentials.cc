@@ -1,0 +1,185 @@
+#include "src/store/live_credentials.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+
+namespace forekey {
+namespace {
+
+// Loads that a change overtook before one is made with changes kept out.
+constexpr int kLoadAttempts = 4;
+
+CredentialRecord WithoutEvidence(CredentialRecord record) {
+  record.evidence = std::string();
+  return record;
+}
+
+absl::StatusOr<PublicKey> StoredKey(const CredentialRecord& record) {
+  absl::StatusOr<PublicKey> key = PublicKey::FromSpki(record.spki);
+  if (!key.ok()) {
+    return Refuse(Reason::kStoreUnavailable,
+                  absl::StrCat("a stored key does not parse: ", key.status().message()));
+  }
+  if (static_cast<int>(key->algorithm()) != record.algorithm) {
+    return Refuse(Reason::kStoreUnavailable, "a stored key is not of the algorithm stored beside it");
+  }
+  return key;
+}
+
+}  // namespace
+
+LiveSubject::LiveSubject(std::string name, std::vector<std::string> roles, bool disabled)
+    : name_(std::move(name)),
+      disabled_(disabled),
+      roles_(std::make_shared<const std::vector<std::string>>(std::move(roles))) {}
+
+std::shared_ptr<const std::vector<std::string>> LiveSubject::roles() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  return roles_;
+}
+
+LiveCredential::LiveCredential(CredentialRecord record, PublicKey key,
+                               std::shared_ptr<LiveSubject> subject)
+    : record_(WithoutEvidence(std::move(record))),
+      key_(std::move(key)),
+      subject_(std::move(subject)),
+      revoked_(record_.revoked_at.has_value()) {}
+
+LiveCredentials::LiveCredentials(std::shared_ptr<Registry> registry, size_t capacity)
+    : registry_(std::move(registry)), capacity_(capacity) {}
+
+absl::StatusOr<std::shared_ptr<const LiveCredential>> LiveCredentials::Find(absl::string_view id) {
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    auto found = credentials_.find(id);
+    if (found != credentials_.end()) {
+      found->second->recently_used_.store(true, std::memory_order_relaxed);
+      return found->second;
+    }
+  }
+  for (int attempt = 0; attempt < kLoadAttempts; ++attempt) {
+    FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<LiveCredential> credential, Load(id));
+    if (credential != nullptr) return credential;
+  }
+  absl::MutexLock no_changes(&changes_);
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<LiveCredential> credential, Load(id));
+  if (credential == nullptr) return Refuse(Reason::kStoreUnavailable, "the registry does not hold still");
+  return credential;
+}
+
+absl::StatusOr<std::shared_ptr<LiveCredential>> LiveCredentials::Load(absl::string_view id) {
+  uint64_t generation;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    generation = generation_;
+  }
+  FOREKEY_ASSIGN_OR_RETURN(CredentialRecord record, registry_->FindCredential(id));
+  absl::StatusOr<SubjectRecord> subject = registry_->FindSubject(record.subject);
+  if (!subject.ok()) {
+    if (ReasonOf(subject.status())) return subject.status();
+    return Refuse(Reason::kStoreUnavailable, "a credential's subject is missing");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, StoredKey(record));
+
+  absl::MutexLock lock(&mutex_);
+  auto found = credentials_.find(id);
+  if (found != credentials_.end()) return found->second;
+  if (generation != generation_) return nullptr;
+  auto credential =
+      std::make_shared<LiveCredential>(std::move(record), std::move(key), SubjectFor(*subject));
+  credentials_.emplace(id, credential);
+  ++inserted_since_cleanup_;
+  MakeRoom();
+  return credential;
+}
+
+std::shared_ptr<LiveSubject> LiveCredentials::LiveSubjectNamed(absl::string_view name) {
+  auto found = subjects_.find(name);
+  return found == subjects_.end() ? nullptr : found->second.lock();
+}
+
+std::shared_ptr<LiveSubject> LiveCredentials::SubjectFor(const SubjectRecord& record) {
+  if (auto live = LiveSubjectNamed(record.name)) return live;
+  auto made = std::make_shared<LiveSubject>(record.name, record.roles, record.disabled);
+  subjects_[record.name] = made;
+  return made;
+}
+
+// Walks all entries, but only once in an eighth of their number of insertions. use_count() == 1 is
+// stable here: a second owner could only come out of the map, which is locked.
+void LiveCredentials::MakeRoom() {
+  if (credentials_.size() <= capacity_ || inserted_since_cleanup_ * 8 < credentials_.size()) return;
+  inserted_since_cleanup_ = 0;
+  size_t unheld = std::count_if(credentials_.begin(), credentials_.end(),
+                                [](const auto& entry) { return entry.second.use_count() == 1; });
+  for (bool spare_used : {true, false}) {
+    for (auto it = credentials_.begin(); it != credentials_.end() && unheld > capacity_;) {
+      auto entry = it++;
+      if (entry->second.use_count() != 1) continue;
+      bool used = entry->second->recently_used_.exchange(false, std::memory_order_relaxed);
+      if (used && spare_used) continue;
+      credentials_.erase(entry);
+      --unheld;
+    }
+  }
+  absl::erase_if(subjects_, [](const auto& entry) { return entry.second.expired(); });
+}
+
+absl::StatusOr<bool> LiveCredentials::Revoke(absl::string_view id, absl::string_view note,
+                                             absl::Time now) {
+  absl::MutexLock order(&changes_);
+  absl::StatusOr<bool> revoked = registry_->RevokeCredential(id, note, now);
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  if (!revoked.ok()) return revoked;
+  auto found = credentials_.find(id);
+  if (found != credentials_.end()) found->second->revoked_.store(true, std::memory_order_release);
+  return revoked;
+}
+
+absl::Status LiveCredentials::SetRoles(absl::string_view subject, const std::vector<std::string>& roles) {
+  absl::MutexLock order(&changes_);
+  absl::Status status = registry_->SetRoles(subject, roles);
+  std::shared_ptr<LiveSubject> live;
+  {
+    absl::MutexLock lock(&mutex_);
+    ++generation_;
+    live = LiveSubjectNamed(subject);
+  }
+  if (!status.ok() || live == nullptr) return status;
+  std::vector<std::string> sorted = roles;
+  std::sort(sorted.begin(), sorted.end());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  auto snapshot = std::make_shared<const std::vector<std::string>>(std::move(sorted));
+  absl::MutexLock lock(&live->mutex_);
+  live->roles_ = std::move(snapshot);
+  return absl::OkStatus();
+}
+
+absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabled) {
+  absl::MutexLock order(&changes_);
+  absl::Status status = registry_->SetDisabled(subject, disabled);
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  if (!status.ok()) return status;
+  if (auto live = LiveSubjectNamed(subject)) live->disabled_.store(disabled, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+absl::Status LiveCredentials::Enroll(const Registry::Enrollment& enrollment) {
+  absl::MutexLock order(&changes_);
+  Registry::Enrolled enrolled;
+  absl::Status status = registry_->Enroll(enrollment, &enrolled);
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  if (!status.ok() || enrolled.replaced_credential.empty()) return status;
+  auto found = credentials_.find(enrolled.replaced_credential);
+  if (found != credentials_.end()) found->second->revoked_.store(true, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+}  // namespace forekey

@@ -1,0 +1,118 @@
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/store/session_table.h"
+
+namespace forekey {
+namespace {
+
+constexpr uint32_t kWordBits = 64;
+
+size_t WordCount(uint32_t size) {
+  size = std::clamp<uint32_t>(size, 64, 65536);
+  return (size + kWordBits - 1) / kWordBits + 1;
+}
+
+int64_t SaturatedSum(int64_t a, int64_t b) {
+  int64_t sum;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? std::numeric_limits<int64_t>::max() : std::numeric_limits<int64_t>::min();
+}
+
+}  // namespace
+
+ReplayWindow::ReplayWindow(uint32_t size) : words_(WordCount(size), 0) {}
+
+ReplayWindow::State ReplayWindow::StateOf(uint64_t sequence) const {
+  if (sequence > highest_) return State::kFresh;
+  if (sequence == 0 || highest_ - sequence >= size()) return State::kTooOld;
+  uint64_t word = words_[(sequence / kWordBits) % words_.size()];
+  return (word >> (sequence % kWordBits) & 1) != 0 ? State::kReplayed : State::kFresh;
+}
+
+absl::Status ReplayWindow::Check(uint64_t sequence) const {
+  switch (StateOf(sequence)) {
+    case State::kFresh:
+      return absl::OkStatus();
+    case State::kReplayed:
+      return Refuse(Reason::kSequenceReplayed);
+    case State::kTooOld:
+      break;
+  }
+  return Refuse(Reason::kSequenceTooOld);
+}
+
+absl::Status ReplayWindow::Accept(uint64_t sequence) {
+  FOREKEY_RETURN_IF_ERROR(Check(sequence));
+  const uint64_t word = sequence / kWordBits;
+  if (sequence > highest_) {
+    // The words between the old end and the new one hold what is now too old.
+    const uint64_t old_word = highest_ / kWordBits;
+    const uint64_t moved = std::min<uint64_t>(word - old_word, words_.size());
+    for (uint64_t i = 0; i < moved; ++i) words_[(word - i) % words_.size()] = 0;
+    highest_ = sequence;
+  }
+  words_[word % words_.size()] |= uint64_t{1} << (sequence % kWordBits);
+  return absl::OkStatus();
+}
+
+Session::WipedKey::WipedKey(absl::string_view key) {
+  bytes_.fill(0);
+  std::memcpy(bytes_.data(), key.data(), std::min(key.size(), bytes_.size()));
+}
+
+Session::WipedKey::~WipedKey() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+
+Session::Session(Tag, Parts parts, std::shared_ptr<const std::string> channel_binding)
+    : last_used_boot_nanos_(parts.opened_boot_nanos),
+      idle_nanos_(parts.idle_nanos),
+      expires_boot_nanos_(SaturatedSum(parts.opened_boot_nanos, parts.absolute_nanos)),
+      parent_(std::move(parts.parent)),
+      credentials_(std::move(parts.credentials)),
+      mac_key_(parts.key),
+      window_(parts.window),
+      channel_binding_(std::move(channel_binding)),
+      id_(std::move(parts.id)),
+      key_(parts.key),
+      factors_(std::move(parts.factors)),
+      opened_boot_nanos_(parts.opened_boot_nanos),
+      opened_at_(parts.opened_at) {
+  if (parent_ != nullptr) {
+    expires_boot_nanos_ = std::min(expires_boot_nanos_, parent_->expires_boot_nanos_);
+  }
+}
+
+bool Session::Expired(int64_t now_boot_nanos) const {
+  return now_boot_nanos >= expires_boot_nanos_ ||
+         now_boot_nanos >= SaturatedSum(last_used_boot_nanos(), idle_nanos_);
+}
+
+absl::Status Session::CheckAlive(int64_t now_boot_nanos) const {
+  // Revocation before expiry: of several reasons the administrator wants to read the gravest.
+  for (const auto& credential : credentials_) {
+    if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
+  }
+  if (subject().disabled()) return Refuse(Reason::kSubjectDisabled);
+  if (ended_.load(std::memory_order_acquire)) return Refuse(Reason::kSessionEnded);
+  if (Expired(now_boot_nanos)) return Refuse(Reason::kSessionExpired);
+  // The parent's credentials too: a child may have been opened with fewer.
+  return parent_ == nullptr ? absl::OkStatus() : parent_->CheckAlive(now_boot_nanos);
+}
+
+absl::Status Session::AcceptSequence(uint64_t sequence, int64_t now_boot_nanos) const {
+  absl::MutexLock lock(&mutex_);
+  FOREKEY_RETURN_IF_ERROR(CheckAlive(now_boot_nanos));
+  FOREKEY_RETURN_IF_ERROR(window_.Accept(sequence));
+  if (now_boot_nanos > last_used_boot_nanos()) {
+    last_used_boot_nanos_.store(now_boot_nanos, std::memory_order_relaxed);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace forekey
