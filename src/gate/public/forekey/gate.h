@@ -1,0 +1,85 @@
+// Forekey's gate, for a gRPC server: every call must carry a prefix that enrolled hardware made for it.
+//
+//   auto gate = forekey::Gate::New({.config_file = "/etc/forekey/gate.toml"});
+//   if (!gate.ok()) { /* the status says what to do */ }
+//   grpc::ServerBuilder builder;
+//   builder.RegisterService(&my_service);
+//   if (absl::Status installed = (*gate)->Install(builder); !installed.ok()) { ... }
+//   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+//
+// and in any handler: absl::StatusOr<forekey::CallerInfo> caller = forekey::Caller(context);
+//
+// Sync, callback, asynchronous and generic services may stand behind it, with unary and streaming
+// methods of all kinds; none of them is changed.
+#ifndef FOREKEY_GATE_H_
+#define FOREKEY_GATE_H_
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/server_interceptor.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "forekey/caller.h"
+
+namespace forekey {
+
+class GateCore;
+
+struct GateOptions {
+  std::string config_file;  // TOML: docs/CONFIG.md
+};
+
+struct InstallOptions {
+  // The application's own server interceptors: they run behind the gate's, for admitted calls alone.
+  // Given here because a ServerBuilder takes interceptors once.
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  // Serves administration on <state.directory>/admin.sock, for `forekey-gate`.
+  bool admin_socket = true;
+};
+
+// One gate serves one grpc::Server, and must outlive it. Safe from any thread but for Install().
+class Gate {
+ public:
+  // Reads the config and opens everything that it names. Make it before there is gRPC traffic in the
+  // process ([tuning] stops threads of gRPC's). Errors say which file, what is wrong with it and what
+  // to do: a broken config (every line that is wrong), keys that can't be read or are open to others,
+  // a state folder that another gate holds, trust anchors that are not there, ...
+  static absl::StatusOr<std::unique_ptr<Gate>> New(const GateOptions& options);
+  // Of a core made by other means: tests bring clocks and stores.
+  static absl::StatusOr<std::unique_ptr<Gate>> New(std::unique_ptr<GateCore> core);
+  ~Gate();
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+
+  // Adds to `builder`, before BuildAndStart(): the TLS port of the config, with the gate in front of
+  // it; forekey::Caller(); the service forekey.v1.Gate. Once. Ports that the application adds by
+  // itself are not gated: there Caller() is an error. Errors: the address can't be listened on, the
+  // admin socket can't be made.
+  absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options = {});
+
+  // The port, once BuildAndStart() has bound it (the config may say 0); 0 before, and where it failed.
+  int port() const;
+  const std::string& audience() const;
+  const std::string& state_directory() const;
+
+  // Reads TLS and accepted certificates again, now: for SIGHUP. They are also watched, once a second.
+  // On an error the old ones go on.
+  absl::Status Reload();
+
+  GateCore& core() { return *core_; }
+
+ private:
+  class Impl;
+  explicit Gate(std::unique_ptr<GateCore> core);
+  std::unique_ptr<GateCore> core_;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_GATE_H_

@@ -1,0 +1,37 @@
+// One thread with a bounded queue.
+#ifndef FOREKEY_SRC_GATE_WORKER_H_
+#define FOREKEY_SRC_GATE_WORKER_H_
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace forekey {
+
+class Worker {
+ public:
+  // At most `capacity` tasks wait.
+  explicit Worker(size_t capacity);
+  // Runs what is queued, then joins.
+  ~Worker();
+
+  // False, and `task` is dropped, where the queue is full.
+  bool Submit(std::function<void()> task);
+
+ private:
+  void Run();
+
+  const size_t capacity_;
+  absl::Mutex mutex_;
+  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_WORKER_H_
