@@ -1,0 +1,11 @@
+// The version that the programs print and their services report.
+#ifndef FOREKEY_SRC_BASE_VERSION_H_
+#define FOREKEY_SRC_BASE_VERSION_H_
+
+namespace forekey {
+
+inline constexpr char kForekeyVersion[] = "0.1.0";
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_BASE_VERSION_H_
