@@ -1,0 +1,72 @@
+// A whole Forekey on this machine, out of the real programs: a TPM (forekey-sim), a gate with the echo
+// service behind it (forekey-example-echo), and an agent (forekey-agent). Everything lives in one
+// folder of its own, listens on loopback on ports that the system picks, and ends with this object.
+#ifndef FOREKEY_EXAMPLES_DEMO_DEPLOYMENT_H_
+#define FOREKEY_EXAMPLES_DEMO_DEPLOYMENT_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "examples/demo/process.h"
+#include "nlohmann/json.hpp"
+
+namespace forekey::demo {
+
+class Deployment {
+ public:
+  struct Options {
+    std::string binaries;              // the folder with the programs
+    std::string server_api = "sync";   // of the echo service: sync, callback
+    std::string extra_config;          // appended to gate.toml
+  };
+  static absl::StatusOr<std::unique_ptr<Deployment>> Create(Options options);
+  ~Deployment();
+
+  // Each starts one part and waits until it says that it is ready.
+  absl::Status StartTpm();
+  absl::Status StartGate();
+  absl::Status StartAgent();
+  void StopGate() { gate_.reset(); }
+  void StopAgent() { agent_.reset(); }
+  void StopTpm() { tpm_.reset(); }
+  Process* gate() { return gate_.get(); }
+
+  // Runs a program of ours with the agent's socket in its environment; its standard output as JSON.
+  // The error holds what the program wrote.
+  absl::StatusOr<nlohmann::json> Forekey(std::vector<std::string> arguments);
+  absl::StatusOr<nlohmann::json> ForekeyGate(std::vector<std::string> arguments);
+  absl::StatusOr<std::string> Invite(const std::string& subject, const std::string& role);
+
+  // The reason that the audit log has under a reference number, once it is there.
+  absl::StatusOr<std::string> ReasonOf(const std::string& reference);
+  // Lines of the audit log.
+  std::vector<nlohmann::json> AuditLog() const;
+
+  const std::string& directory() const { return directory_; }
+  const std::string& address() const { return address_; }
+  const std::string& tpm_uri() const { return tpm_uri_; }
+  std::string agent_socket() const { return directory_ + "/agent/agent.sock"; }
+  std::string ca_path() const { return directory_ + "/tls/ca.pem"; }
+  std::string gate_config() const { return directory_ + "/gate.toml"; }
+
+ private:
+  explicit Deployment(Options options) : options_(std::move(options)) {}
+  absl::Status WriteFiles();
+  std::string Program(const std::string& name) const { return options_.binaries + "/" + name; }
+
+  Options options_;
+  std::string directory_;
+  std::string address_ = "127.0.0.1:0";
+  std::string tpm_uri_;
+  std::unique_ptr<Process> tpm_;
+  std::unique_ptr<Process> gate_;
+  std::unique_ptr<Process> agent_;
+};
+
+}  // namespace forekey::demo
+
+#endif  // FOREKEY_EXAMPLES_DEMO_DEPLOYMENT_H_
