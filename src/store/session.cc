@@ -115,4 +115,9 @@ absl::Status Session::AcceptSequence(uint64_t sequence, int64_t now_boot_nanos) 
   return absl::OkStatus();
 }
 
+bool Session::SequenceUsed(uint64_t sequence) const {
+  absl::MutexLock lock(&mutex_);
+  return !window_.Check(sequence).ok();
+}
+
 }  // namespace forekey

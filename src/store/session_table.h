@@ -96,6 +96,9 @@ class Session {
   // computed), takes the sequence and, when OK, moves the idle deadline; that of this session alone,
   // so a child never keeps its parent alive. Of many threads with one sequence exactly one gets OK.
   absl::Status AcceptSequence(uint64_t sequence, int64_t now_boot_nanos) const;
+  // True when this sequence can't be accepted (any more): it was, or it lies before the window. Asked
+  // for a call that was admitted before.
+  bool SequenceUsed(uint64_t sequence) const;
   void End() const { ended_.store(true, std::memory_order_release); }
 
  private:
