@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -34,6 +35,7 @@ struct ExtensionSpec {
 struct CertificateSpec {
   std::string subject;  // the common name; empty: an empty name
   int subject_type = MBSTRING_UTF8;
+  std::vector<std::pair<std::string, std::string>> subject_fields;  // {"OU", "Sales"}, before the name
   std::string issuer;
   int issuer_type = MBSTRING_UTF8;
   std::shared_ptr<EVP_PKEY> key;
@@ -70,6 +72,10 @@ inline std::string MakeDer(const CertificateSpec& spec) {
     X509_NAME_add_entry_by_txt(name, "CN", type, U8(absl::string_view(text)),
                                static_cast<int>(text.size()), -1, 0);
   };
+  for (const auto& [field, value] : spec.subject_fields) {
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x509.get()), field.c_str(), MBSTRING_UTF8,
+                               U8(absl::string_view(value)), static_cast<int>(value.size()), -1, 0);
+  }
   set_name(X509_get_subject_name(x509.get()), spec.subject, spec.subject_type);
   set_name(X509_get_issuer_name(x509.get()), spec.issuer, spec.issuer_type);
   ASN1_TIME_set(X509_getm_notBefore(x509.get()), absl::ToTimeT(spec.not_before));
