@@ -16,9 +16,6 @@
 
 namespace forekey {
 
-// At most this many intermediates are looked at when a stranger sends them.
-inline constexpr size_t kMaxEkIntermediates = 8;
-
 // What a client sends, all of it untrusted.
 struct EndorsementEvidence {
   // As read from NV, or clean DER; empty where the TPM has none.
@@ -36,6 +33,8 @@ struct EndorsementPolicy {
   // administrator's own word, with or without a certificate.
   std::vector<std::string> allowed_ek_hashes;
   absl::Time time;
+  // More than this refuse (kEvidenceMalformed): strangers send them.
+  size_t max_intermediates = 8;
 };
 
 // An EK of which a vendor's certificate, or an administrator's allow-list, says that it is in a TPM.
