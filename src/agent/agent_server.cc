@@ -1,0 +1,48 @@
+#include "src/agent/agent_server.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "src/base/status.h"
+
+namespace forekey {
+namespace {
+
+constexpr absl::Duration kGrace = absl::Seconds(2);
+// Calls wait for hardware and for each other in threads of the server: enough for a busy workstation.
+constexpr int kMaxThreads = 256;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Start(Options options) {
+  std::unique_ptr<AgentServer> result(new AgentServer);
+  FOREKEY_ASSIGN_OR_RETURN(result->agent_, Agent::New(std::move(options.agent)));
+  result->service_ = std::make_unique<AgentService>(result->agent_.get());
+  FOREKEY_ASSIGN_OR_RETURN(result->socket_, PrivateSocket::Listen(options.socket));
+
+  grpc::ServerBuilder builder;
+  grpc::ResourceQuota quota("forekey-agent");
+  quota.SetMaxThreads(kMaxThreads);
+  builder.SetResourceQuota(quota);
+  builder.RegisterService(result->service_.get());
+  // gRPC never listens by itself: every connection's peer is checked first.
+  result->acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
+  result->server_ = builder.BuildAndStart();
+  if (result->server_ == nullptr) return absl::InternalError("gRPC's server did not start");
+  result->socket_->Accept([acceptor = result->acceptor_.get()](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    acceptor->HandleNewConnection(&connection);
+  });
+  return result;
+}
+
+AgentServer::~AgentServer() {
+  if (socket_ != nullptr) socket_->Stop();
+  if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now() + kGrace));
+}
+
+}  // namespace forekey

@@ -1,0 +1,42 @@
+// The agent behind its socket: what forekey-agent runs, and tests too.
+#ifndef FOREKEY_SRC_AGENT_AGENT_SERVER_H_
+#define FOREKEY_SRC_AGENT_AGENT_SERVER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "grpcpp/grpcpp.h"
+#include "src/agent/agent.h"
+#include "src/agent/agent_service.h"
+#include "src/agent/private_socket.h"
+
+namespace forekey {
+
+class AgentServer {
+ public:
+  struct Options {
+    std::string socket;  // absolute path
+    Agent::Options agent;
+  };
+  // Errors: Agent::New's and PrivateSocket::Listen's. When this returns, the socket answers.
+  static absl::StatusOr<std::unique_ptr<AgentServer>> Start(Options options);
+  // Stops accepting, gives running calls two seconds, cancels the rest, removes the socket.
+  ~AgentServer();
+
+  const std::string& socket() const { return socket_->path(); }
+  Agent& agent() { return *agent_; }
+
+ private:
+  AgentServer() = default;
+  // In the order of their making: the socket goes first, the agent last.
+  std::unique_ptr<Agent> agent_;
+  std::unique_ptr<AgentService> service_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<PrivateSocket> socket_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_AGENT_AGENT_SERVER_H_

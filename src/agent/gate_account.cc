@@ -1,0 +1,328 @@
+#include "src/agent/gate_account.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "spdlog/spdlog.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+
+namespace forekey {
+namespace {
+
+// How often a waiting caller looks whether its own client has gone away.
+constexpr absl::Duration kCancelPoll = absl::Milliseconds(50);
+constexpr size_t kMaxPrefixChildren = 16;
+
+absl::Status CallerGone() { return absl::CancelledError("the caller gave up"); }
+
+bool Usable(const ClientSessionPtr& session) {
+  return session != nullptr && session->state() != ClientSession::State::kExpired;
+}
+
+// The gate no longer takes the session (or the connection got another certificate, which comes to the
+// same). A refusal with a Reason was made here, by a check of the gate's answer: never retried.
+bool SessionRejected(const absl::Status& status) {
+  if (ReasonOf(status).has_value()) return false;
+  return absl::IsUnauthenticated(status) || absl::IsAborted(status);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GateAccount>> GateAccount::New(Options options) {
+  GateConnection::Options connection_options;
+  connection_options.target = options.record.target;
+  connection_options.clock = options.clock;
+  FOREKEY_ASSIGN_OR_RETURN(auto connection, GateConnection::New(std::move(connection_options)));
+  return std::unique_ptr<GateAccount>(new GateAccount(std::move(options), std::move(connection)));
+}
+
+GateRecord GateAccount::record() const {
+  absl::MutexLock lock(&mutex_);
+  return record_;
+}
+
+ClientSessionPtr GateAccount::session() const {
+  absl::MutexLock lock(&mutex_);
+  return Usable(parent_.session) ? parent_.session : nullptr;
+}
+
+absl::StatusOr<ClientSessionPtr> GateAccount::Login(const CallControl& call, bool fresh,
+                                                    Secret key_password) {
+  std::string rejected;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!key_password.empty()) {
+      key_password_ = std::move(key_password);
+      keys_.clear();
+    }
+    if (fresh && parent_.session != nullptr) rejected = parent_.session->id();
+  }
+  FOREKEY_ASSIGN_OR_RETURN(Parent parent, EnsureParent(call, rejected));
+  return parent.session;
+}
+
+absl::Status GateAccount::Logout() {
+  ClientSessionPtr session;
+  {
+    absl::MutexLock lock(&mutex_);
+    ++logouts_;
+    session = std::exchange(parent_, Parent()).session;
+    prefix_children_.clear();
+    children_until_ = 0;
+    keys_.clear();
+    key_password_ = Secret();
+  }
+  if (!Usable(session)) return absl::OkStatus();
+  absl::Status ended = connection_->EndSession(*session);
+  return SessionRejected(ended) ? absl::OkStatus() : ended;  // it had ended by itself
+}
+
+absl::StatusOr<GateAccount::Parent> GateAccount::EnsureParent(const CallControl& call,
+                                                              absl::string_view rejected) {
+  uint64_t logouts;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (parent_.session != nullptr && parent_.session->id() == rejected) parent_ = Parent();
+    while (true) {
+      if (call.Cancelled()) return CallerGone();
+      if (Usable(parent_.session)) return parent_;
+      if (!opening_) break;
+      uint64_t before = openings_;
+      while (openings_ == before) {
+        opened_.WaitWithTimeout(&mutex_, kCancelPoll);
+        if (call.Cancelled()) return CallerGone();
+      }
+      // When the one who opened gave up, the next one takes over; any other failure is everybody's.
+      if (!last_opening_.ok() && !absl::IsCancelled(last_opening_)) return last_opening_;
+    }
+    opening_ = true;
+    logouts = logouts_;
+  }
+  absl::StatusOr<Parent> opened = OpenParent(call);
+  absl::MutexLock lock(&mutex_);
+  if (opened.ok() && logouts != logouts_) {
+    opened = absl::CancelledError("logged out in the meantime");
+  }
+  if (opened.ok()) {
+    parent_ = *opened;
+    prefix_children_.clear();
+  }
+  opening_ = false;
+  ++openings_;
+  last_opening_ = opened.status();
+  opened_.SignalAll();
+  return opened;
+}
+
+CredentialRecord GateAccount::CredentialInUse() const {
+  absl::MutexLock lock(&mutex_);
+  // The newest that is known to be enrolled; else the newest whose enrolment may have succeeded.
+  for (auto it = record_.credentials.rbegin(); it != record_.credentials.rend(); ++it) {
+    if (!it->pending) return *it;
+  }
+  return record_.credentials.empty() ? CredentialRecord() : record_.credentials.back();
+}
+
+absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& call) {
+  CredentialRecord credential = CredentialInUse();
+  if (credential.id.empty()) {
+    return absl::FailedPreconditionError("the record has no credential: enrol again");
+  }
+  absl::Status refused;
+  // Two identities are pinned while the gate rotates its own: the one in use, then the announced one.
+  for (const std::string& identity : record().identities) {
+    absl::StatusOr<Parent> parent = OpenWithIdentity(identity, credential, call);
+    // The gate's certificate was replaced in mid-opening: once more, on the new connection.
+    if (absl::IsAborted(parent.status())) parent = OpenWithIdentity(identity, credential, call);
+    if (parent.ok()) {
+      Remember(*parent, credential);
+      return parent;
+    }
+    refused = parent.status();
+    bool by_gate = absl::IsUnauthenticated(refused) && !DeviceErrorOf(refused).has_value();
+    if (!by_gate || ReasonOf(refused).has_value()) return refused;
+  }
+  return refused;
+}
+
+absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(
+    const std::string& identity, const CredentialRecord& credential, const CallControl& call) {
+  if (call.Cancelled()) return CallerGone();
+  FOREKEY_ASSIGN_OR_RETURN(Signer signer, MakeSigner(credential, call));
+  GateConnection::OpenOptions options;
+  options.gate_identity = identity;
+  options.signers.push_back(std::move(signer));
+  FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, connection_->OpenSession(options));
+  std::string subject = record().subject;
+  if (session->subject() != subject) {
+    return Refuse(Reason::kSubjectMismatch,
+                  absl::StrCat("the gate opened a session of ", session->subject(),
+                               ", this machine enrolled ", subject));
+  }
+  return Parent{std::move(session), identity};
+}
+
+void GateAccount::Remember(const Parent& parent, const CredentialRecord& credential) {
+  absl::MutexLock lock(&mutex_);
+  std::vector<std::string> identities = {parent.gate_identity};
+  const std::string& next = parent.session->next_gate_identity();
+  if (!next.empty() && next != parent.gate_identity) identities.push_back(next);
+  bool changed = identities != record_.identities;
+  record_.identities = std::move(identities);
+  for (CredentialRecord& known : record_.credentials) {
+    if (known.id != credential.id || !known.pending) continue;
+    known.pending = false;
+    changed = true;
+  }
+  if (!changed) return;
+  absl::Status saved = state_->Save(record_);
+  if (!saved.ok()) {
+    spdlog::error("gate {}: the record could not be written, it is kept in memory: {}",
+                  record_.target.audience, std::string(saved.message()));
+  }
+}
+
+absl::StatusOr<std::shared_ptr<DeviceKey>> GateAccount::LoadKey(
+    const CredentialRecord& credential) {
+  Secret password;
+  std::string audience;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto known = keys_.find(credential.id);
+    if (known != keys_.end()) return known->second;
+    password = key_password_.Clone();
+    audience = record_.target.audience;
+  }
+  for (const auto& driver : *drivers_) {
+    if (driver->scheme() != credential.driver) continue;
+    FOREKEY_ASSIGN_OR_RETURN(std::string reference,
+                             state_->ReadKey(audience, credential.key_file));
+    FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceKey> key,
+                             driver->Load(reference, std::move(password)));
+    absl::MutexLock lock(&mutex_);
+    keys_[credential.id] = key;
+    return key;
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the key needs the driver '", credential.driver, "', which this agent was built without"));
+}
+
+absl::StatusOr<Signer> GateAccount::MakeSigner(const CredentialRecord& credential,
+                                               const CallControl& call) {
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceKey> key, LoadKey(credential));
+  Signer signer;
+  signer.credential_id = credential.id;
+  signer.sign = [this, key, credential, &call](
+                    absl::string_view statement) -> absl::StatusOr<SignedStatement> {
+    SignOptions options;
+    options.rp_id = credential.rp_id;
+    options.origin = credential.origin;
+    options.deadline = call.deadline;
+    options.cancelled = call.cancelled;
+    absl::StatusOr<DeviceSignature> signature = key->Sign(statement, options);
+    if (!signature.ok()) {
+      // Loaded anew next time: the token may have been pulled out and put back. A wrong password is
+      // never tried twice: each try brings the token nearer to locking itself.
+      absl::MutexLock lock(&mutex_);
+      keys_.erase(credential.id);
+      if (DeviceErrorOf(signature.status()) == DeviceError::kWrongPin) key_password_ = Secret();
+      return signature.status();
+    }
+    return SignedStatement{std::move(signature->signature),
+                           std::move(signature->authenticator_data),
+                           std::move(signature->client_data_json)};
+  };
+  return signer;
+}
+
+absl::StatusOr<ClientSessionPtr> GateAccount::OpenChild(const CallControl& call,
+                                                        std::string channel_binding) {
+  std::string rejected;
+  absl::Status last;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    FOREKEY_ASSIGN_OR_RETURN(Parent parent, EnsureParent(call, rejected));
+    GateConnection::ChildOptions options;
+    options.gate_identity = parent.gate_identity;
+    options.channel_binding =
+        channel_binding.empty() ? parent.session->channel_binding() : channel_binding;
+    auto child = connection_->OpenChildSession(*parent.session, options);
+    if (child.ok()) {
+      absl::MutexLock lock(&mutex_);
+      children_until_ = std::max(children_until_, (*child)->expires_boot_nanos());
+      return child;
+    }
+    last = child.status();
+    if (!SessionRejected(last)) return last;
+    rejected = parent.session->id();
+  }
+  return last;
+}
+
+absl::StatusOr<GateAccount::Prefix> GateAccount::SessionPrefix(const CallControl& call,
+                                                               absl::string_view method,
+                                                               absl::string_view channel_binding,
+                                                               absl::string_view rejected_session) {
+  FOREKEY_ASSIGN_OR_RETURN(Parent parent, EnsureParent(call, rejected_session));
+  std::string binding(channel_binding);
+  if (binding.empty() || binding == parent.session->channel_binding()) {
+    return Prefix{parent.session->MakePrefix(method), parent.session->id()};
+  }
+  ClientSessionPtr child;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto known = prefix_children_.find(binding);
+    if (known != prefix_children_.end() && Usable(known->second) &&
+        known->second->id() != rejected_session) {
+      child = known->second;
+    }
+  }
+  if (child == nullptr) {
+    FOREKEY_ASSIGN_OR_RETURN(child, OpenChild(call, binding));
+    absl::MutexLock lock(&mutex_);
+    if (prefix_children_.size() >= kMaxPrefixChildren) prefix_children_.clear();
+    prefix_children_[binding] = child;
+  }
+  return Prefix{child->MakePrefix(method), child->id()};
+}
+
+absl::StatusOr<GateAccount::Prefix> GateAccount::DevicePrefix(const CallControl& call,
+                                                              absl::string_view method,
+                                                              absl::string_view channel_binding) {
+  CredentialRecord credential = CredentialInUse();
+  if (credential.id.empty()) {
+    return absl::FailedPreconditionError("the record has no credential: enrol again");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(Signer signer, MakeSigner(credential, call));
+  FOREKEY_ASSIGN_OR_RETURN(std::string prefix,
+                           connection_->MakeDevicePrefix(method, channel_binding, {signer}));
+  return Prefix{std::move(prefix), ""};
+}
+
+int64_t GateAccount::KeepAlive() {
+  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+  ClientSessionPtr session;
+  int64_t now = clock_->BootNanos();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!Usable(parent_.session) || children_until_ <= now) return kNever;
+    session = parent_.session;
+  }
+  int64_t interval = int64_t{session->idle_s()} * 1'000'000'000 / 3;
+  if (now < session->last_used_boot_nanos() + interval) {
+    return session->last_used_boot_nanos() + interval;
+  }
+  absl::Status alive = connection_->WhoAmI(*session).status();
+  if (SessionRejected(alive)) {
+    absl::MutexLock lock(&mutex_);
+    if (parent_.session == session) parent_ = Parent();
+    return kNever;
+  }
+  return session->last_used_boot_nanos() + interval;
+}
+
+}  // namespace forekey

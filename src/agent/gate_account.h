@@ -1,0 +1,123 @@
+// One enrolled gate in the running agent: its record, its keys, its session.
+//
+// The agent's own session (the parent) never leaves this process; programs get children of it. It is
+// in memory alone. Whoever finds it missing, too old or rejected opens the next one; meanwhile the
+// others wait for that one opening instead of asking the token again.
+#ifndef FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_
+#define FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "hw/device_key.h"
+#include "src/agent/gate_record.h"
+#include "src/agent/state_directory.h"
+#include "src/base/clock.h"
+#include "src/client/gate_client.h"
+
+namespace forekey {
+
+// The caller's patience. When `cancelled` says so, waiting ends and the token is told.
+struct CallControl {
+  std::function<bool()> cancelled;
+  absl::Time deadline = absl::InfiniteFuture();
+  bool Cancelled() const { return cancelled && cancelled(); }
+};
+
+// Safe from any thread; every method blocks.
+class GateAccount {
+ public:
+  struct Options {
+    GateRecord record;
+    const StateDirectory* state = nullptr;         // all three outlive the account
+    const std::vector<std::unique_ptr<Driver>>* drivers = nullptr;
+    const Clock* clock = nullptr;
+  };
+  static absl::StatusOr<std::unique_ptr<GateAccount>> New(Options options);
+
+  GateRecord record() const;
+
+  // Opens the session if there is none, or, with `fresh`, in any case. `key_password`, when not empty,
+  // replaces the one that is held for the keys.
+  absl::StatusOr<ClientSessionPtr> Login(const CallControl& call, bool fresh, Secret key_password);
+  // Ends the session at the gate (its children end with it) and forgets keys and passwords. The
+  // session is forgotten here even when the gate can't be told; that is the error then.
+  absl::Status Logout();
+
+  // A child for another program, good on connections with that binding (empty: the agent's own).
+  absl::StatusOr<ClientSessionPtr> OpenChild(const CallControl& call, std::string channel_binding);
+
+  struct Prefix {
+    std::string prefix;
+    std::string session_id;  // empty for a device proof
+  };
+  // `method` was checked by the caller. `rejected_session`: don't use that one any more.
+  absl::StatusOr<Prefix> SessionPrefix(const CallControl& call, absl::string_view method,
+                                       absl::string_view channel_binding,
+                                       absl::string_view rejected_session);
+  absl::StatusOr<Prefix> DevicePrefix(const CallControl& call, absl::string_view method,
+                                      absl::string_view channel_binding);
+
+  // The session that is open now, or null.
+  ClientSessionPtr session() const;
+
+  // A parent that idles out takes its children with it, however busy they are. So while children that
+  // were handed out may still be in use, this asks WhoAmI once a third of the idle time passed unused.
+  // (The children's own idle times are the gate's to enforce.) Returns when to call it again.
+  int64_t KeepAlive();
+
+ private:
+  GateAccount(Options options, std::unique_ptr<GateConnection> connection)
+      : state_(options.state),
+        drivers_(options.drivers),
+        clock_(options.clock),
+        connection_(std::move(connection)),
+        record_(std::move(options.record)) {}
+
+  struct Parent {
+    ClientSessionPtr session;
+    std::string gate_identity;  // that it was opened with
+  };
+  absl::StatusOr<Parent> EnsureParent(const CallControl& call, absl::string_view rejected);
+  absl::StatusOr<Parent> OpenParent(const CallControl& call);
+  absl::StatusOr<Parent> OpenWithIdentity(const std::string& identity,
+                                          const CredentialRecord& credential,
+                                          const CallControl& call);
+  void Remember(const Parent& parent, const CredentialRecord& credential);
+  absl::StatusOr<std::shared_ptr<DeviceKey>> LoadKey(const CredentialRecord& credential);
+  absl::StatusOr<Signer> MakeSigner(const CredentialRecord& credential, const CallControl& call);
+  CredentialRecord CredentialInUse() const;
+
+  const StateDirectory* const state_;
+  const std::vector<std::unique_ptr<Driver>>* const drivers_;
+  const Clock* const clock_;
+  const std::unique_ptr<GateConnection> connection_;
+
+  mutable absl::Mutex mutex_;
+  absl::CondVar opened_;
+  GateRecord record_ ABSL_GUARDED_BY(mutex_);
+  Parent parent_ ABSL_GUARDED_BY(mutex_);
+  bool opening_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t openings_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones, good or bad
+  absl::Status last_opening_ ABSL_GUARDED_BY(mutex_);
+  uint64_t logouts_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Children that SessionPrefix uses for callers on other connections, by channel binding.
+  std::map<std::string, ClientSessionPtr> prefix_children_ ABSL_GUARDED_BY(mutex_);
+  int64_t children_until_ ABSL_GUARDED_BY(mutex_) = 0;  // the last absolute end of a child
+  Secret key_password_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::shared_ptr<DeviceKey>> keys_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_

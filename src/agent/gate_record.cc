@@ -1,0 +1,172 @@
+#include "src/agent/gate_record.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+#include "src/base/status.h"
+#include "src/crypto/key_agreement.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kVersion = 1;
+constexpr size_t kMaxIdentities = 2;
+
+absl::Status Malformed(absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("the record is malformed: ", what));
+}
+
+// Only these take values out of JSON: none of nlohmann's throwing conversions is used.
+absl::StatusOr<std::string> Text(const json& object, const char* name, bool required = true) {
+  auto member = object.find(name);
+  if (member == object.end() && !required) return std::string();
+  if (member == object.end()) return Malformed(absl::StrCat(name, " is missing"));
+  const auto* text = member->get_ptr<const json::string_t*>();
+  if (text == nullptr) return Malformed(absl::StrCat(name, " is not a string"));
+  return *text;
+}
+
+absl::StatusOr<std::string> FromHex(const std::string& hex, size_t size, absl::string_view name) {
+  std::string bytes;
+  bool digits = hex.find_first_not_of("0123456789abcdef") == std::string::npos;
+  if (hex.size() != 2 * size || !digits) {
+    return Malformed(absl::StrCat(name, " is not ", size, " bytes of lower-case hex"));
+  }
+  return absl::HexStringToBytes(hex);
+}
+
+absl::StatusOr<const json*> Array(const json& object, const char* name) {
+  auto member = object.find(name);
+  if (member == object.end() || !member->is_array()) {
+    return Malformed(absl::StrCat(name, " is not a list"));
+  }
+  return &*member;
+}
+
+absl::StatusOr<forekey::v1::TokenKind> KindFromName(const std::string& name) {
+  for (auto kind : {forekey::v1::TOKEN_KIND_TPM, forekey::v1::TOKEN_KIND_FIDO2,
+                    forekey::v1::TOKEN_KIND_PIV}) {
+    if (name == KindName(kind)) return kind;
+  }
+  return Malformed(absl::StrCat("unknown token kind ", name));
+}
+
+// A plain name: it is joined to the folder's path.
+bool IsFileName(const std::string& name) {
+  return !name.empty() && name.size() <= 128 && name[0] != '.' &&
+         name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
+}
+
+absl::StatusOr<CredentialRecord> ParseCredential(const json& object) {
+  if (!object.is_object()) return Malformed("a credential is not an object");
+  CredentialRecord credential;
+  FOREKEY_ASSIGN_OR_RETURN(std::string id, Text(object, "id"));
+  FOREKEY_ASSIGN_OR_RETURN(credential.id, FromHex(id, kCredentialIdSize, "a credential's id"));
+  FOREKEY_ASSIGN_OR_RETURN(std::string kind, Text(object, "kind"));
+  FOREKEY_ASSIGN_OR_RETURN(credential.kind, KindFromName(kind));
+  FOREKEY_ASSIGN_OR_RETURN(credential.label, Text(object, "label", false));
+  FOREKEY_ASSIGN_OR_RETURN(credential.key_file, Text(object, "key_file"));
+  if (!IsFileName(credential.key_file)) return Malformed("key_file is not a file name");
+  FOREKEY_ASSIGN_OR_RETURN(credential.driver, Text(object, "driver"));
+  FOREKEY_ASSIGN_OR_RETURN(credential.rp_id, Text(object, "rp_id", false));
+  FOREKEY_ASSIGN_OR_RETURN(credential.origin, Text(object, "origin", false));
+  if (auto pending = object.find("pending"); pending != object.end()) {
+    const auto* value = pending->get_ptr<const json::boolean_t*>();
+    if (value == nullptr) return Malformed("pending is not true or false");
+    credential.pending = *value;
+  }
+  if (auto enrolled = object.find("enrolled_unix_s"); enrolled != object.end()) {
+    if (!enrolled->is_number_integer()) return Malformed("enrolled_unix_s is not a number");
+    credential.enrolled_unix_s = enrolled->get<int64_t>();
+  }
+  return credential;
+}
+
+absl::Status ParseTarget(const json& object, GateRecord* record) {
+  GateTarget& target = record->target;
+  FOREKEY_ASSIGN_OR_RETURN(target.audience, Text(object, "audience"));
+  if (!IsWellFormedAudience(target.audience)) return Malformed("audience is not well-formed");
+  FOREKEY_ASSIGN_OR_RETURN(target.address, Text(object, "address"));
+  if (target.address.empty()) return Malformed("address is empty");
+  FOREKEY_ASSIGN_OR_RETURN(target.ca_pem, Text(object, "ca_pem", false));
+  FOREKEY_ASSIGN_OR_RETURN(target.tls_server_name, Text(object, "tls_server_name", false));
+  FOREKEY_ASSIGN_OR_RETURN(record->subject, Text(object, "subject"));
+  if (!IsWellFormedSubject(record->subject)) return Malformed("subject is not well-formed");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::string_view KindName(forekey::v1::TokenKind kind) {
+  switch (kind) {
+    case forekey::v1::TOKEN_KIND_TPM: return "tpm";
+    case forekey::v1::TOKEN_KIND_FIDO2: return "fido2";
+    case forekey::v1::TOKEN_KIND_PIV: return "piv";
+    default: return "unknown";
+  }
+}
+
+absl::StatusOr<GateRecord> GateRecord::Parse(absl::string_view text) {
+  json object = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (object.is_discarded()) return Malformed("it is not JSON");
+  if (!object.is_object()) return Malformed("it is not a JSON object");
+  auto version = object.find("version");
+  if (version == object.end() || !version->is_number_integer()) {
+    return Malformed("version is missing");
+  }
+  if (*version != kVersion) {
+    return Malformed(absl::StrCat("its version is ", version->dump(), ", this program knows ",
+                                  kVersion));
+  }
+  GateRecord record;
+  FOREKEY_RETURN_IF_ERROR(ParseTarget(object, &record));
+  FOREKEY_ASSIGN_OR_RETURN(const json* identities, Array(object, "gate_identities"));
+  for (const json& identity : *identities) {
+    const auto* hex = identity.get_ptr<const json::string_t*>();
+    if (hex == nullptr) return Malformed("a gate identity is not a string");
+    FOREKEY_ASSIGN_OR_RETURN(std::string bytes, FromHex(*hex, kX25519Size, "a gate identity"));
+    record.identities.push_back(std::move(bytes));
+  }
+  if (record.identities.empty() || record.identities.size() > kMaxIdentities) {
+    return Malformed("gate_identities has none, or more than two");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const json* credentials, Array(object, "credentials"));
+  for (const json& credential : *credentials) {
+    FOREKEY_ASSIGN_OR_RETURN(CredentialRecord parsed, ParseCredential(credential));
+    record.credentials.push_back(std::move(parsed));
+  }
+  return record;
+}
+
+std::string GateRecord::Serialize() const {
+  json object;
+  object["version"] = kVersion;
+  object["audience"] = target.audience;
+  object["address"] = target.address;
+  object["ca_pem"] = target.ca_pem;
+  object["tls_server_name"] = target.tls_server_name;
+  object["subject"] = subject;
+  object["gate_identities"] = json::array();
+  for (const std::string& identity : identities) {
+    object["gate_identities"].push_back(absl::BytesToHexString(identity));
+  }
+  object["credentials"] = json::array();
+  for (const CredentialRecord& credential : credentials) {
+    object["credentials"].push_back({{"id", absl::BytesToHexString(credential.id)},
+                                     {"kind", std::string(KindName(credential.kind))},
+                                     {"label", credential.label},
+                                     {"key_file", credential.key_file},
+                                     {"driver", credential.driver},
+                                     {"rp_id", credential.rp_id},
+                                     {"origin", credential.origin},
+                                     {"pending", credential.pending},
+                                     {"enrolled_unix_s", credential.enrolled_unix_s}});
+  }
+  // A label that isn't UTF-8 must not end the program.
+  return object.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace forekey

@@ -1,0 +1,53 @@
+// A unix socket that only its owner can use: mode 0600 in a folder of mode 0700, and, as modes are
+// easily changed by accident, the uid of every peer is asked of the kernel (SO_PEERCRED) besides.
+#ifndef FOREKEY_SRC_AGENT_PRIVATE_SOCKET_H_
+#define FOREKEY_SRC_AGENT_PRIVATE_SOCKET_H_
+
+#include <sys/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace forekey {
+
+// OK when the process at the other end of the connected unix socket `fd` runs (or connected) as
+// `uid`; else kPeerUidRefused.
+absl::Status CheckPeerUid(int fd, uid_t uid);
+
+class PrivateSocket {
+ public:
+  // Makes the folder where there is none. AlreadyExists when somebody answers on the socket, or
+  // another process is just opening it; a socket on which nobody answers is replaced; anything else
+  // at that path is left alone (FailedPrecondition).
+  static absl::StatusOr<std::unique_ptr<PrivateSocket>> Listen(const std::string& path);
+  // Stops accepting and removes the socket if it is still this one.
+  ~PrivateSocket();
+
+  // From now on `handle` gets each connection of this user, non-blocking, and owns it. It is called
+  // from one thread of this object's. Once.
+  void Accept(std::function<void(int fd)> handle);
+  void Stop();
+
+  const std::string& path() const { return path_; }
+
+ private:
+  PrivateSocket(std::string path, int listen_fd, int lock_fd, int stop_fd)
+      : path_(std::move(path)), listen_fd_(listen_fd), lock_fd_(lock_fd), stop_fd_(stop_fd) {}
+  void Run(const std::function<void(int fd)>& handle);
+
+  const std::string path_;
+  const int listen_fd_;
+  const int lock_fd_;
+  const int stop_fd_;  // eventfd
+  ino_t inode_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_AGENT_PRIVATE_SOCKET_H_

@@ -1,0 +1,79 @@
+// A session as its client holds it: a key, and what each call's proof needs besides
+// (docs/PROTOCOL.md, "Call MAC").
+#ifndef FOREKEY_SRC_CLIENT_CLIENT_SESSION_H_
+#define FOREKEY_SRC_CLIENT_CLIENT_SESSION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "src/base/clock.h"
+#include "src/base/secret.h"
+#include "src/crypto/digest.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+
+// Safe from any thread.
+class ClientSession {
+ public:
+  struct Parts {
+    std::string id;  // 16 bytes
+    Secret key;      // 32 bytes
+    std::string channel_binding;    // 32 bytes: the connections that the session is good on
+    int64_t opened_boot_nanos = 0;  // CLOCK_BOOTTIME
+    uint32_t idle_s = 0;
+    uint32_t absolute_s = 0;
+    std::string subject;
+    std::string next_gate_identity;  // 32 bytes, or empty
+  };
+  // `clock` outlives the session.
+  ClientSession(Parts parts, const Clock* clock);
+
+  const std::string& id() const { return parts_.id; }
+  const std::string& channel_binding() const { return parts_.channel_binding; }
+  const std::string& subject() const { return parts_.subject; }
+  const std::string& next_gate_identity() const { return parts_.next_gate_identity; }
+  const Secret& key() const { return parts_.key; }
+  uint32_t idle_s() const { return parts_.idle_s; }
+  uint32_t absolute_s() const { return parts_.absolute_s; }
+  int64_t opened_boot_nanos() const { return parts_.opened_boot_nanos; }
+  int64_t expires_boot_nanos() const;
+  int64_t last_used_boot_nanos() const { return last_used_.load(std::memory_order_relaxed); }
+
+  // The proof for one call: takes the next sequence number and counts as a use.
+  // `method`: "/package.Service/Method". `request_digest`: 32 bytes, for Forekey's own methods that
+  // have a payload; else empty.
+  std::string MakePrefix(absl::string_view method, absl::string_view request_digest = {}) const;
+
+  // The same, with what the key schedule of a child needs (src/wire/session_keys.h).
+  struct Proof {
+    std::string prefix;
+    uint64_t sequence = 0;
+    std::string mac_bytes;  // BuildCallMacBytes
+  };
+  Proof MakeProof(absl::string_view method, absl::string_view request_digest) const;
+
+  enum class State {
+    kFresh,
+    kAging,    // still good, and soon not: open another one meanwhile
+    kExpired,  // by its lifetime, or idle for too long: the gate would refuse it
+  };
+  // Both limits are taken a little early, as the gate's clock counts from another instant.
+  State state() const;
+
+ private:
+  CallMacInput NextCall(absl::string_view method, absl::string_view request_digest) const;
+  std::string Serialize(const CallMacInput& input) const;
+
+  const Parts parts_;
+  const Clock* const clock_;
+  const HmacSha256 mac_key_;
+  mutable std::atomic<uint64_t> sequence_{0};
+  mutable std::atomic<int64_t> last_used_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CLIENT_CLIENT_SESSION_H_

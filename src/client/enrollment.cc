@@ -1,0 +1,139 @@
+#include "src/client/enrollment.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/bytes.h"
+#include "src/base/reason.h"
+#include "src/base/secret.h"
+#include "src/base/status.h"
+#include "src/crypto/digest.h"
+#include "src/wire/session_keys.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+namespace {
+
+constexpr uint8_t kBeginStep = 1;
+constexpr uint8_t kFinishStep = 2;
+
+absl::StatusOr<std::string> RawPublicKey(const SoftwareKey& key) {
+  std::string raw(kX25519Size, '\0');  // Ed25519 keys have the same size
+  size_t size = raw.size();
+  if (EVP_PKEY_get_raw_public_key(key.evp(), U8(raw), &size) != 1 || size != raw.size()) {
+    return OpenSslError("EVP_PKEY_get_raw_public_key");
+  }
+  return raw;
+}
+
+absl::Status NotTheInvitesGate(absl::string_view detail) {
+  return Refuse(Reason::kGateConfirmationInvalid,
+                absl::StrCat(detail,
+                             ": a server between, or another gate, answered instead of the one that "
+                             "the invite names; nothing was enrolled"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Enrollment>> Enrollment::Begin(
+    GateConnection* gate, const Invite& invite, forekey::v1::EnrollmentOpening opening) {
+  if (gate->target().audience != invite.audience) {
+    return Refuse(Reason::kAudienceMismatch, "the connection is to another gate than the invite's");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(SoftwareKey invite_key, invite.SigningKey());
+  FOREKEY_ASSIGN_OR_RETURN(std::string invite_public, RawPublicKey(invite_key));
+  std::unique_ptr<Enrollment> enrollment(new Enrollment(gate, std::move(invite_key)));
+  FOREKEY_ASSIGN_OR_RETURN(enrollment->challenge_,
+                           gate->GetChallenge(forekey::v1::GetChallengeRequest::PURPOSE_ENROLL));
+  X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
+  enrollment->kind_ = opening.kind();
+  opening.set_challenge(enrollment->challenge_.bytes);
+  opening.set_channel_binding(enrollment->challenge_.channel_binding);
+  opening.set_key_share(ephemeral.public_key());
+  opening.set_gate_identity(invite.identity_fingerprint);
+
+  forekey::v1::BeginEnrollmentRequest request;
+  opening.SerializeToString(request.mutable_payload());
+  request.set_invite_public_key(invite_public);
+  request.set_invite_signature(enrollment->invite_key_.Sign(
+      BuildInviteStatement(label::kInviteBegin, invite.audience, request.payload())));
+  FOREKEY_ASSIGN_OR_RETURN(
+      auto response, gate->BeginEnrollment(request, enrollment->challenge_.channel_binding));
+  FOREKEY_RETURN_IF_ERROR(enrollment->Confirm(invite, ephemeral, request.payload(), response));
+  return enrollment;
+}
+
+absl::Status Enrollment::Confirm(const Invite& invite, const X25519PrivateKey& ephemeral,
+                                 absl::string_view request_payload,
+                                 const forekey::v1::BeginEnrollmentResponse& response) {
+  if (!demand_.ParseFromString(response.payload())) {
+    return NotTheInvitesGate("the gate's demand does not parse");
+  }
+  // The key is taken from the answer, so first of all it must be the one that the invite names.
+  if (demand_.gate_identity().size() != kX25519Size ||
+      !ConstantTimeEqual(Sha256(demand_.gate_identity()), invite.identity_fingerprint)) {
+    return Refuse(Reason::kGateIdentityMismatch,
+                  "the gate that answered has another identity key than the invite names: a server "
+                  "between, a wrong address, or an invite from before the gate was set up anew; "
+                  "nothing was enrolled");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(Secret identity_secret, ephemeral.Agree(demand_.gate_identity()));
+  confirmation_key_ = DeriveEnrollmentKey(identity_secret, challenge_.bytes, invite.audience);
+  if (!ConstantTimeEqual(ComputeEnrollmentConfirmation(confirmation_key_, kBeginStep,
+                                                       request_payload, response.payload()),
+                         response.confirmation())) {
+    return NotTheInvitesGate("the gate's confirmation is wrong");
+  }
+  if (demand_.audience() != invite.audience) {
+    return Refuse(Reason::kAudienceMismatch,
+                  absl::StrCat("the gate calls itself ", demand_.audience(), ", the invite ",
+                               invite.audience));
+  }
+  if (!IsWellFormedSubject(demand_.subject()) ||
+      demand_.enrollment_id().size() != kEnrollmentIdSize) {
+    return absl::InternalError("the gate's demand has a malformed subject or enrolment id");
+  }
+  return absl::OkStatus();
+}
+
+std::string Enrollment::Statement(absl::string_view spki) const {
+  EnrollStatement statement;
+  statement.audience = demand_.audience();
+  statement.enrollment_id = demand_.enrollment_id();
+  statement.subject = demand_.subject();
+  statement.kind = static_cast<int>(kind_);
+  statement.spki = spki;
+  statement.channel_binding = challenge_.channel_binding;
+  statement.challenge = challenge_.bytes;
+  return BuildStatement(statement);
+}
+
+std::string Enrollment::CredentialIdOf(absl::string_view spki) const {
+  return CredentialId(demand_.audience(), demand_.subject(), spki);
+}
+
+absl::Status Enrollment::Finish(absl::string_view spki, absl::string_view label,
+                                forekey::v1::EnrollmentProof proof) {
+  proof.set_ticket(demand_.ticket());
+  proof.set_spki(std::string(spki));
+  proof.set_label(std::string(label));
+  forekey::v1::FinishEnrollmentRequest request;
+  proof.SerializeToString(request.mutable_payload());
+  request.set_invite_signature(invite_key_.Sign(
+      BuildInviteStatement(label::kInviteFinish, demand_.audience(), request.payload())));
+  FOREKEY_ASSIGN_OR_RETURN(auto response,
+                           gate_->FinishEnrollment(request, challenge_.channel_binding));
+  if (!ConstantTimeEqual(ComputeEnrollmentConfirmation(confirmation_key_, kFinishStep,
+                                                       request.payload(),
+                                                       response.credential_id()),
+                         response.confirmation())) {
+    return NotTheInvitesGate("the confirmation of the finished enrolment is wrong");
+  }
+  if (response.credential_id() != CredentialIdOf(spki)) {
+    return Refuse(Reason::kCredentialMismatch,
+                  "the gate enrolled another credential than the one that was proved");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace forekey

@@ -1,0 +1,113 @@
+// The client's side of the Gate service (proto/forekey/v1/gate.proto; docs/PROTOCOL.md, "Sessions").
+//
+// Threats that are answered here, each with its test in tests/unit/client/gate_client_test.cc:
+//   a rogue gate or a TLS-terminating proxy poses as the gate   -> confirmation MAC, checked first
+//   it swaps key shares, or sends an all-zero one               -> the derived key differs; refused
+//   it changes lifetimes, subject or next identity in between   -> they are under the confirmation
+//   the connection changes its certificate in mid-protocol      -> the proof is not sent
+//   it redirects a child to another subject                     -> compared with the parent's
+#ifndef FOREKEY_SRC_CLIENT_GATE_CLIENT_H_
+#define FOREKEY_SRC_CLIENT_GATE_CLIENT_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "forekey/v1/gate.grpc.pb.h"
+#include "grpcpp/grpcpp.h"
+#include "src/base/clock.h"
+#include "src/client/client_session.h"
+#include "src/client/device_proof.h"
+#include "src/client/tls_channel.h"
+
+namespace forekey {
+
+using ClientSessionPtr = std::shared_ptr<const ClientSession>;
+
+// A TLS channel to one gate. Safe from any thread; every method blocks, each call to the gate for at
+// most `rpc_timeout`.
+//
+// Errors: a gate's refusal has the code that the gate sent (kUnauthenticated, kPermissionDenied) and
+// no Reason; what is refused here has a Reason (ReasonOf); kUnavailable and kDeadlineExceeded when
+// the gate can't be reached; kAborted when the connection changed its certificate in between: try
+// again.
+class GateConnection {
+ public:
+  struct Options {
+    GateTarget target;
+    absl::Duration rpc_timeout = absl::Seconds(10);
+    const Clock* clock = &Clock::System();  // outlives the sessions
+  };
+  static absl::StatusOr<std::unique_ptr<GateConnection>> New(Options options);
+
+  const GateTarget& target() const { return options_.target; }
+
+  struct Challenge {
+    std::string bytes;            // 64
+    std::string channel_binding;  // 32, of the connection that it came on
+  };
+  absl::StatusOr<Challenge> GetChallenge(forekey::v1::GetChallengeRequest::Purpose purpose);
+
+  struct OpenOptions {
+    std::string gate_identity;    // 32 bytes: the pinned X25519 key
+    std::vector<Signer> signers;  // 1..3
+    uint32_t max_idle_s = 0;      // 0: as the gate has it
+    uint32_t max_absolute_s = 0;
+  };
+  // Every signer signs once.
+  absl::StatusOr<ClientSessionPtr> OpenSession(const OpenOptions& options);
+
+  struct ChildOptions {
+    std::string gate_identity;
+    std::string channel_binding;  // of the connections that the child will be used on
+    uint32_t max_idle_s = 0;
+    uint32_t max_absolute_s = 0;
+  };
+  absl::StatusOr<ClientSessionPtr> OpenChildSession(const ClientSession& parent,
+                                                    const ChildOptions& options);
+
+  absl::Status EndSession(const ClientSession& session);
+  absl::StatusOr<forekey::v1::WhoAmIResponse> WhoAmI(const ClientSession& session);
+
+  // A device proof for one call of `method` on a connection with that binding; empty: this one's.
+  // The caller keeps Forekey's own methods away from it.
+  absl::StatusOr<std::string> MakeDevicePrefix(absl::string_view method,
+                                               absl::string_view channel_binding,
+                                               std::vector<Signer> signers);
+
+  // Enrolment (src/client/enrollment.h drives it). `channel_binding`: what the payload claims; an
+  // answer from another certificate is kAborted.
+  absl::StatusOr<forekey::v1::BeginEnrollmentResponse> BeginEnrollment(
+      const forekey::v1::BeginEnrollmentRequest& request, absl::string_view channel_binding);
+  absl::StatusOr<forekey::v1::FinishEnrollmentResponse> FinishEnrollment(
+      const forekey::v1::FinishEnrollmentRequest& request, absl::string_view channel_binding);
+
+ private:
+  GateConnection(Options options, std::shared_ptr<grpc::Channel> channel);
+
+  // What a call needs besides its messages. The prefix is sent only on a connection with that
+  // binding.
+  struct Proof {
+    absl::string_view method;
+    std::string prefix;
+    std::string channel_binding;
+  };
+  template <typename Request, typename Response>
+  absl::Status Call(grpc::Status (forekey::v1::Gate::Stub::*rpc)(grpc::ClientContext*,
+                                                                 const Request&, Response*),
+                    absl::string_view tried, const Request& request, Response* response,
+                    std::optional<Proof> proof, std::string* channel_binding = nullptr);
+
+  const Options options_;
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::unique_ptr<forekey::v1::Gate::Stub> stub_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CLIENT_GATE_CLIENT_H_

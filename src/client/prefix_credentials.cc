@@ -1,0 +1,100 @@
+#include "src/client/prefix_credentials.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "grpc/grpc.h"
+#include "grpc/slice.h"
+#include "grpc/support/alloc.h"
+#include "grpc/support/string_util.h"
+#include "src/client/channel_binding.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+namespace {
+
+using ProviderPtr = std::shared_ptr<PrefixProvider>;
+
+// Owns one reference to the value's slice.
+grpc_metadata PrefixMetadata(absl::string_view prefix) {
+  grpc_metadata metadata{};
+  metadata.key = grpc_slice_from_static_buffer(kPrefixMetadataKey.data(), kPrefixMetadataKey.size());
+  metadata.value = grpc_slice_from_copied_buffer(prefix.data(), prefix.size());
+  return metadata;
+}
+
+int GetMetadata(void* state, grpc_auth_metadata_context context,
+                grpc_credentials_plugin_metadata_cb callback, void* user_data,
+                grpc_metadata metadata[GRPC_METADATA_CREDENTIALS_PLUGIN_SYNC_MAX], size_t* count,
+                grpc_status_code* code, const char** details) {
+  *count = 0;
+  *code = GRPC_STATUS_OK;
+  *details = nullptr;
+  std::optional<absl::StatusOr<std::string>> prefix = (*static_cast<ProviderPtr*>(state))
+      ->GetPrefix(MethodFromServiceUrl(context.service_url, context.method_name),
+                  LeafPemOf(context.channel_auth_context), PrefixWaiter(callback, user_data));
+  if (!prefix.has_value()) return 0;
+  if (prefix->ok()) {
+    metadata[0] = PrefixMetadata(**prefix);
+    *count = 1;
+  } else {
+    *code = static_cast<grpc_status_code>(prefix->status().code());
+    *details = gpr_strdup(std::string(prefix->status().message()).c_str());
+  }
+  return 1;
+}
+
+char* PluginDebugString(void*) { return gpr_strdup("forekey"); }
+void Destroy(void* state) { delete static_cast<ProviderPtr*>(state); }
+
+class PrefixCredentials : public grpc::CallCredentials {
+ public:
+  explicit PrefixCredentials(ProviderPtr provider) {
+    grpc_metadata_credentials_plugin plugin{};
+    plugin.get_metadata = GetMetadata;
+    plugin.debug_string = PluginDebugString;
+    plugin.destroy = Destroy;
+    plugin.state = new ProviderPtr(std::move(provider));
+    plugin.type = "forekey";
+    credentials_ = grpc_metadata_credentials_create_from_plugin(
+        plugin, GRPC_PRIVACY_AND_INTEGRITY, nullptr);
+  }
+  ~PrefixCredentials() override { grpc_call_credentials_release(credentials_); }
+
+  bool ApplyToCall(grpc_call* call) override {
+    return grpc_call_set_credentials(call, credentials_) == GRPC_CALL_OK;
+  }
+  grpc::string DebugString() override { return "forekey"; }
+
+ private:
+  // Only CompositeCallCredentials and CompositeChannelCredentials ask, and they get none of these.
+  grpc::SecureCallCredentials* AsSecureCredentials() override { return nullptr; }
+  grpc_call_credentials* credentials_;
+};
+
+}  // namespace
+
+void PrefixWaiter::Answer(const absl::StatusOr<std::string>& prefix) const {
+  if (!prefix.ok()) {
+    callback_(user_data_, nullptr, 0, static_cast<grpc_status_code>(prefix.status().code()),
+              std::string(prefix.status().message()).c_str());
+    return;
+  }
+  grpc_metadata metadata = PrefixMetadata(*prefix);
+  callback_(user_data_, &metadata, 1, GRPC_STATUS_OK, nullptr);
+  grpc_slice_unref(metadata.value);
+}
+
+std::shared_ptr<grpc::CallCredentials> MakePrefixCredentials(ProviderPtr provider) {
+  return std::make_shared<PrefixCredentials>(std::move(provider));
+}
+
+std::string MethodFromServiceUrl(absl::string_view service_url, absl::string_view method_name) {
+  size_t scheme = service_url.find("://");
+  size_t authority = scheme == absl::string_view::npos ? 0 : scheme + 3;
+  size_t path = service_url.find('/', authority);
+  if (path == absl::string_view::npos) return "";
+  return absl::StrCat(service_url.substr(path), "/", method_name);
+}
+
+}  // namespace forekey

@@ -1,0 +1,54 @@
+// Puts a prefix on a call through gRPC's call credentials: gRPC asks for it once an attempt, with
+// the auth context of the very connection that the attempt will run on, and never on a connection
+// that isn't TLS. grpc::MetadataCredentialsFromPlugin would make a pool of threads an object, and
+// there is one object a call; so this goes to gRPC's C API, which answers without a thread.
+#ifndef FOREKEY_SRC_CLIENT_PREFIX_CREDENTIALS_H_
+#define FOREKEY_SRC_CLIENT_PREFIX_CREDENTIALS_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "grpc/grpc_security.h"
+#include "grpcpp/security/credentials.h"
+
+namespace forekey {
+
+// gRPC waits for an answer. Answer() must be called exactly once, from another thread than the one
+// that was asked.
+class PrefixWaiter {
+ public:
+  PrefixWaiter(grpc_credentials_plugin_metadata_cb callback, void* user_data)
+      : callback_(callback), user_data_(user_data) {}
+  void Answer(const absl::StatusOr<std::string>& prefix) const;
+
+ private:
+  grpc_credentials_plugin_metadata_cb callback_;
+  void* user_data_;
+};
+
+// Makes the prefixes of one call. Called from gRPC's threads, one attempt after the other; must not
+// block.
+class PrefixProvider {
+ public:
+  virtual ~PrefixProvider() = default;
+  // `leaf_pem`: the server's leaf certificate on this connection, or empty. Returns the prefix or an
+  // error, or nullopt when `waiter` will be answered later.
+  virtual std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view method,
+                                                               absl::string_view leaf_pem,
+                                                               PrefixWaiter waiter) = 0;
+};
+
+// For one call: ClientContext::set_credentials().
+std::shared_ptr<grpc::CallCredentials> MakePrefixCredentials(
+    std::shared_ptr<PrefixProvider> provider);
+
+// "/package.Service/Method" out of what gRPC's core tells plugins ("https://host/package.Service" and
+// "Method"); empty when the URL has no path.
+std::string MethodFromServiceUrl(absl::string_view service_url, absl::string_view method_name);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CLIENT_PREFIX_CREDENTIALS_H_

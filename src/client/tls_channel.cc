@@ -1,0 +1,76 @@
+#include "src/client/tls_channel.h"
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/file.h"
+
+namespace forekey {
+namespace {
+
+constexpr char kSystemAnchors[] = "/etc/ssl/certs/ca-certificates.crt";
+constexpr size_t kPemLine = 64;
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(
+    const std::string& ca_pem) {
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = ca_pem;
+  if (ca_pem.empty()) {
+    // Read here, as gRPC's own search falls back to a bundle inside its package.
+    auto system = ReadFile(kSystemAnchors);
+    if (!system.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "no CA is recorded for the gate and the system's trust anchors can't be read (",
+          system.status().message(), "): install ca-certificates, or enrol with --ca FILE"));
+    }
+    options.pem_root_certs = *std::move(system);
+  }
+  if (!absl::StrContains(options.pem_root_certs, "-----BEGIN CERTIFICATE-----")) {
+    return absl::InvalidArgumentError("the gate's CA file holds no PEM certificate");
+  }
+  return grpc::SslCredentials(options);
+}
+
+grpc::ChannelArguments TlsChannelArguments(const GateTarget& target) {
+  grpc::ChannelArguments arguments;
+  if (!target.tls_server_name.empty()) {
+    arguments.SetSslTargetNameOverride(target.tls_server_name);
+  }
+  // Connections are never shared with a channel that trusts something else.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // also the time to connect in
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 300'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  return arguments;
+}
+
+std::string PemBundle(const std::vector<std::string>& der_certificates) {
+  std::string bundle;
+  for (const std::string& der : der_certificates) {
+    std::string base64 = absl::Base64Escape(der);
+    absl::StrAppend(&bundle, "-----BEGIN CERTIFICATE-----\n");
+    for (size_t i = 0; i < base64.size(); i += kPemLine) {
+      absl::StrAppend(&bundle, base64.substr(i, kPemLine), "\n");
+    }
+    absl::StrAppend(&bundle, "-----END CERTIFICATE-----\n");
+  }
+  return bundle;
+}
+
+void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout) {
+  if (channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_TRANSIENT_FAILURE) return;
+  auto deadline = absl::ToChronoTime(absl::Now() + timeout);
+  grpc::experimental::ChannelResetConnectionBackoff(channel.get());
+  grpc_connectivity_state state = GRPC_CHANNEL_TRANSIENT_FAILURE;
+  do {
+    if (!channel->WaitForStateChange(state, deadline)) return;
+    state = channel->GetState(true);
+  } while (state != GRPC_CHANNEL_READY && state != GRPC_CHANNEL_TRANSIENT_FAILURE);
+}
+
+}  // namespace forekey

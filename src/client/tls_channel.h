@@ -1,0 +1,42 @@
+// TLS to a gate: what is trusted, and how the channel behaves.
+#ifndef FOREKEY_SRC_CLIENT_TLS_CHANNEL_H_
+#define FOREKEY_SRC_CLIENT_TLS_CHANNEL_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "grpcpp/grpcpp.h"
+
+namespace forekey {
+
+// Where a gate is and what vouches for its TLS certificate: from an invite, then from a record.
+struct GateTarget {
+  std::string audience;
+  std::string address;  // "host:port"
+  std::string ca_pem;   // trust anchors; empty: the system's
+  // The name that the certificate must have, where it isn't the address's host name. It replaces
+  // what is compared, never the comparing.
+  std::string tls_server_name;
+};
+
+// InvalidArgument when `ca_pem` has no certificate in it; FailedPrecondition when it is empty and
+// the system has no trust anchors either.
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const std::string& ca_pem);
+
+// Arguments for a channel to that gate: server name, keep-alive, a reconnect back-off of seconds,
+// not minutes.
+grpc::ChannelArguments TlsChannelArguments(const GateTarget& target);
+
+// The PEM bundle of DER certificates, as an invite has them.
+std::string PemBundle(const std::vector<std::string>& der_certificates);
+
+// A channel whose last attempt to connect failed answers with that old failure until its back-off
+// ends. This ends the back-off, and waits until it has connected or failed anew.
+void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CLIENT_TLS_CHANNEL_H_
