@@ -1,0 +1,389 @@
+// What the registry promises of invites, enrolment, subjects and credentials. The file itself is
+// tested in sqlite_file_test.cc, being killed in sqlite_kill_test.cc.
+#include "src/store/sqlite_registry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/support/status_matchers.h"
+#include "tests/unit/store/store_fixtures.h"
+
+namespace forekey {
+namespace {
+
+using testing::HasCode;
+using testing::IsOk;
+using testing::RefusedWith;
+using namespace forekey::testing;  // NOLINT: the fixtures
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+class SqliteRegistryTest : public ::testing::Test {
+ protected:
+  void SetUp() override { Reopen(); }
+  void Reopen() {
+    registry_ = nullptr;
+    auto opened = SqliteRegistry::Open(Path());
+    ASSERT_THAT(opened, IsOk());
+    registry_ = *std::move(opened);
+  }
+  std::string Path() const { return folder_.File("registry.db"); }
+  // Adds the invite, then enrols with it.
+  absl::Status EnrollWith(const InviteRecord& invite, const CredentialRecord& credential) {
+    absl::Status added = registry_->AddInvite(invite);
+    return added.ok() ? registry_->Enroll(MakeEnrollment(invite, credential)) : added;
+  }
+  // A refused enrolment has left nothing behind.
+  void ExpectUntouched(const InviteRecord& invite, uint64_t credentials, uint64_t subjects) {
+    auto counts = registry_->Count();
+    ASSERT_THAT(counts, IsOk());
+    EXPECT_EQ(counts->credentials, credentials);
+    EXPECT_EQ(counts->subjects, subjects);
+    auto found = registry_->FindInvite(invite.public_key);
+    ASSERT_THAT(found, IsOk());
+    EXPECT_FALSE(found->used_at.has_value());
+  }
+
+  TempFolder folder_;
+  std::unique_ptr<SqliteRegistry> registry_;
+};
+
+TEST_F(SqliteRegistryTest, KeepsEveryFieldOverAReopening) {
+  InviteRecord invite = MakeInvite("a", "alice");
+  invite.roles = {"ops", "admin", "ops"};
+  invite.kinds = {kTpmKind, kPivKind};
+  invite.pinned_device = Bytes32("device");
+  ASSERT_THAT(registry_->AddInvite(invite), IsOk());
+  CredentialRecord credential = MakeCredential("a", "alice");
+  credential.device_id = Bytes32("device");
+  credential.factors = {"piv", "piv+pin"};
+  credential.label = "laptop \"1\"; DROP TABLE credentials; --";
+  credential.proved_json = R"({"manufacturer":"IFX"})";
+  credential.evidence = std::string("\0evidence\xff", 10);
+  credential.rp_id = "gate.example";
+  credential.origin = "forekey://gate.example";
+  credential.sign_count = 4294967295u;
+  Registry::Enrolled enrolled;
+  ASSERT_THAT(registry_->Enroll(MakeEnrollment(invite, credential), &enrolled), IsOk());
+  EXPECT_TRUE(enrolled.new_subject);
+  EXPECT_EQ(enrolled.replaced_credential, "");
+  Reopen();
+
+  auto found = registry_->FindCredential(credential.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_EQ(found->id, credential.id);
+  EXPECT_EQ(found->subject, "alice");
+  EXPECT_EQ(found->kind, credential.kind);
+  EXPECT_EQ(found->algorithm, credential.algorithm);
+  EXPECT_EQ(found->spki, credential.spki);
+  EXPECT_EQ(found->label, credential.label);
+  EXPECT_EQ(found->device_id, credential.device_id);
+  EXPECT_EQ(found->factors, credential.factors);
+  EXPECT_EQ(found->proved_json, credential.proved_json);
+  EXPECT_EQ(found->evidence, credential.evidence);
+  EXPECT_EQ(found->rp_id, credential.rp_id);
+  EXPECT_EQ(found->origin, credential.origin);
+  EXPECT_EQ(found->sign_count, credential.sign_count);
+  EXPECT_EQ(found->enrolled_at, credential.enrolled_at);
+  EXPECT_FALSE(found->revoked_at.has_value());
+
+  auto subject = registry_->FindSubject("alice");
+  ASSERT_THAT(subject, IsOk());
+  EXPECT_THAT(subject->roles, ElementsAre("admin", "ops"));
+  EXPECT_FALSE(subject->disabled);
+  auto used = registry_->FindInvite(invite.public_key);
+  ASSERT_THAT(used, IsOk());
+  EXPECT_EQ(used->id, invite.id);
+  EXPECT_EQ(used->used_at, TestNow() + absl::Minutes(1));
+  EXPECT_EQ(used->kinds, invite.kinds);
+  EXPECT_EQ(used->pinned_device, invite.pinned_device);
+  EXPECT_EQ(used->expires_at, invite.expires_at);
+}
+
+TEST_F(SqliteRegistryTest, RefusesAnInviteThatIsUnknownUsedOrExpired) {
+  InviteRecord invite = MakeInvite("a", "alice");
+  Registry::Enrollment enrollment = MakeEnrollment(invite, MakeCredential("a", "alice"));
+  EXPECT_THAT(registry_->Enroll(enrollment), RefusedWith(Reason::kInviteUnknown));
+  EXPECT_THAT(registry_->FindInvite(invite.public_key), RefusedWith(Reason::kInviteUnknown));
+  ASSERT_THAT(registry_->AddInvite(invite), IsOk());
+  enrollment.now = invite.expires_at;
+  EXPECT_THAT(registry_->Enroll(enrollment), RefusedWith(Reason::kInviteExpired));
+  ExpectUntouched(invite, 0, 0);
+  enrollment.now = invite.expires_at - absl::Nanoseconds(1);
+  ASSERT_THAT(registry_->Enroll(enrollment), IsOk());
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("b", "alice"))),
+              RefusedWith(Reason::kInviteUsed));
+  EXPECT_EQ(registry_->Count()->credentials, 1u);
+}
+
+TEST_F(SqliteRegistryTest, AnInviteIsUsedOnceByManyAtTheSameMoment) {
+  InviteRecord invite = MakeInvite("a", "alice");
+  ASSERT_THAT(registry_->AddInvite(invite), IsOk());
+  std::atomic<int> accepted{0}, used{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      absl::Status status =
+          registry_->Enroll(MakeEnrollment(invite, MakeCredential(absl::StrCat(i), "alice")));
+      accepted += status.ok();
+      used += ReasonOf(status) == Reason::kInviteUsed;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(accepted, 1);
+  EXPECT_EQ(used, 7);
+  EXPECT_EQ(registry_->Count()->credentials, 1u);
+}
+
+TEST_F(SqliteRegistryTest, RefusesAnEnrolmentThatTheInviteIsNotFor) {
+  InviteRecord invite = MakeInvite("a", "alice");
+  invite.kinds = {kTpmKind};
+  invite.pinned_device = Bytes32("her laptop");
+  CredentialRecord good = MakeCredential("a", "alice");
+  good.device_id = invite.pinned_device;
+  CredentialRecord other_subject = good;
+  other_subject.subject = "mallory";
+  EXPECT_THAT(EnrollWith(invite, other_subject), RefusedWith(Reason::kSubjectMismatch));
+  CredentialRecord other_kind = good;
+  other_kind.kind = kPivKind;
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, other_kind)),
+              RefusedWith(Reason::kTokenKindNotAllowed));
+  for (const std::string& device : {Bytes32("his laptop"), std::string()}) {
+    CredentialRecord other_device = good;
+    other_device.device_id = device;
+    EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, other_device)),
+                RefusedWith(Reason::kDeviceNotPinned));
+  }
+  ExpectUntouched(invite, 0, 0);
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, good)), IsOk());
+}
+
+TEST_F(SqliteRegistryTest, OneKeyBelongsToOneSubjectForEver) {
+  CredentialRecord first = MakeCredential("a", "alice");
+  ASSERT_THAT(EnrollNew(*registry_, first), IsOk());
+  InviteRecord invite = MakeInvite("b", "bob");
+  CredentialRecord same_key = MakeCredential("b", "bob");
+  same_key.spki = first.spki;
+  EXPECT_THAT(EnrollWith(invite, same_key), RefusedWith(Reason::kCredentialExists));
+  CredentialRecord same_id = MakeCredential("b", "bob");
+  same_id.id = first.id;
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, same_id)), RefusedWith(Reason::kCredentialExists));
+  ASSERT_THAT(registry_->RevokeCredential(first.id, "", TestNow()), IsOk());
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, same_key)), RefusedWith(Reason::kCredentialExists));
+  ExpectUntouched(invite, 1, 1);
+}
+
+TEST_F(SqliteRegistryTest, OneDeviceBelongsToOneSubjectUnlessThePolicySaysOtherwise) {
+  CredentialRecord first = MakeCredential("a", "alice");
+  first.device_id = Bytes32("laptop");
+  ASSERT_THAT(EnrollNew(*registry_, first), IsOk());
+  CredentialRecord again = MakeCredential("a2", "alice");
+  again.device_id = first.device_id;
+  EXPECT_THAT(EnrollNew(*registry_, again), IsOk()) << "her own second key on it is welcome";
+
+  InviteRecord invite = MakeInvite("b", "bob");
+  CredentialRecord bobs = MakeCredential("b", "bob");
+  bobs.device_id = first.device_id;
+  EXPECT_THAT(EnrollWith(invite, bobs), RefusedWith(Reason::kDeviceExists));
+  ExpectUntouched(invite, 2, 1);
+  ASSERT_THAT(registry_->RevokeCredential(first.id, "", TestNow()), IsOk());
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, bobs)), RefusedWith(Reason::kDeviceExists))
+      << "one of the two keys on it still stands";
+  Registry::Enrollment lenient = MakeEnrollment(invite, bobs);
+  lenient.one_subject_a_device = false;
+  EXPECT_THAT(registry_->Enroll(lenient), IsOk());
+}
+
+TEST_F(SqliteRegistryTest, ADeviceIsFreeOnceItsCredentialsAreRevoked) {
+  CredentialRecord first = MakeCredential("a", "alice");
+  first.device_id = Bytes32("laptop");
+  ASSERT_THAT(EnrollNew(*registry_, first), IsOk());
+  ASSERT_THAT(registry_->RevokeCredential(first.id, "left", TestNow()), IsOk());
+  CredentialRecord bobs = MakeCredential("b", "bob");
+  bobs.device_id = first.device_id;
+  EXPECT_THAT(EnrollNew(*registry_, bobs), IsOk());
+}
+
+TEST_F(SqliteRegistryTest, CredentialsWithoutDeviceDoNotCollide) {
+  EXPECT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice")), IsOk());
+  EXPECT_THAT(EnrollNew(*registry_, MakeCredential("b", "bob")), IsOk());
+}
+
+TEST_F(SqliteRegistryTest, AnInviteNeverChangesTheRolesOfAnExistingSubject) {
+  ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice"), {"user"}), IsOk());
+  InviteRecord invite = MakeInvite("b", "alice");
+  invite.roles = {"admin"};
+  ASSERT_THAT(registry_->AddInvite(invite), IsOk());
+  Registry::Enrolled enrolled;
+  ASSERT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("b", "alice")), &enrolled), IsOk());
+  EXPECT_FALSE(enrolled.new_subject);
+  EXPECT_THAT(registry_->FindSubject("alice")->roles, ElementsAre("user"));
+}
+
+TEST_F(SqliteRegistryTest, ADisabledSubjectEnrolsNothing) {
+  ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice")), IsOk());
+  ASSERT_THAT(registry_->SetDisabled("alice", true), IsOk());
+  InviteRecord invite = MakeInvite("b", "alice");
+  EXPECT_THAT(EnrollWith(invite, MakeCredential("b", "alice")), RefusedWith(Reason::kSubjectDisabled));
+  ExpectUntouched(invite, 1, 1);
+}
+
+TEST_F(SqliteRegistryTest, ARecoveryRevokesTheReplacedCredential) {
+  CredentialRecord lost = MakeCredential("lost", "alice");
+  ASSERT_THAT(EnrollNew(*registry_, lost), IsOk());
+  InviteRecord invite = MakeInvite("r", "alice");
+  invite.replaces_credential = lost.id;
+  ASSERT_THAT(registry_->AddInvite(invite), IsOk());
+  EXPECT_FALSE(registry_->FindCredential(lost.id)->revoked_at.has_value()) << "not before its use";
+  Registry::Enrolled enrolled;
+  ASSERT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("new", "alice")), &enrolled), IsOk());
+  EXPECT_EQ(enrolled.replaced_credential, lost.id);
+  EXPECT_EQ(registry_->FindCredential(lost.id)->revoked_at, TestNow() + absl::Minutes(1));
+  EXPECT_FALSE(registry_->FindCredential(MakeCredential("new", "alice").id)->revoked_at.has_value());
+}
+
+TEST_F(SqliteRegistryTest, ARecoveryRevokesNobodyElsesCredential) {
+  ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice")), IsOk());
+  CredentialRecord bobs = MakeCredential("b", "bob");
+  ASSERT_THAT(EnrollNew(*registry_, bobs), IsOk());
+  InviteRecord invite = MakeInvite("r", "alice");
+  invite.replaces_credential = Bytes32("nobody's");
+  EXPECT_THAT(registry_->AddInvite(invite), RefusedWith(Reason::kCredentialUnknown));
+  invite.replaces_credential = bobs.id;
+  EXPECT_THAT(registry_->AddInvite(invite), RefusedWith(Reason::kSubjectMismatch));
+  // Even where such an invite came into the file in another way.
+  invite.replaces_credential.clear();
+  ASSERT_THAT(registry_->AddInvite(invite), IsOk());
+  registry_ = nullptr;
+  RawSql(Path(), "UPDATE invites SET replaces_credential = (SELECT c.id FROM credentials c JOIN subjects s "
+                 "ON s.id = c.subject_id WHERE s.name = 'bob') WHERE used_at IS NULL");
+  Reopen();
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("new", "alice"))),
+              RefusedWith(Reason::kSubjectMismatch));
+  ExpectUntouched(invite, 2, 2);
+  EXPECT_FALSE(registry_->FindCredential(bobs.id)->revoked_at.has_value());
+}
+
+TEST_F(SqliteRegistryTest, RefusesMalformedRecords) {
+  for (const char* name : {"", "-rf", ".hidden", "a b", "a/b", "a\nb", "a\"b", "\xc3\xa9"}) {
+    InviteRecord invite = MakeInvite("a", name);
+    EXPECT_THAT(registry_->AddInvite(invite), HasCode(absl::StatusCode::kInvalidArgument)) << name;
+    invite = MakeInvite("a", "alice");
+    invite.roles = {"ok", name};
+    EXPECT_THAT(registry_->AddInvite(invite), HasCode(absl::StatusCode::kInvalidArgument)) << name;
+  }
+  InviteRecord invite = MakeInvite("a", "alice");
+  invite.id = Bytes32("something else");
+  EXPECT_THAT(registry_->AddInvite(invite), HasCode(absl::StatusCode::kInvalidArgument));
+  invite = MakeInvite("a", "alice");
+  invite.public_key.push_back('x');
+  EXPECT_THAT(registry_->AddInvite(invite), HasCode(absl::StatusCode::kInvalidArgument));
+  invite = MakeInvite("a", "alice");
+  ASSERT_THAT(registry_->AddInvite(invite), IsOk());
+  EXPECT_THAT(registry_->AddInvite(invite), HasCode(absl::StatusCode::kInvalidArgument));
+
+  for (auto break_it : std::vector<void (*)(CredentialRecord&)>{
+           [](CredentialRecord& c) { c.id.pop_back(); }, [](CredentialRecord& c) { c.spki.clear(); },
+           [](CredentialRecord& c) { c.factors = {"a b"}; },
+           [](CredentialRecord& c) { c.revoked_at = TestNow(); }}) {
+    CredentialRecord credential = MakeCredential("a", "alice");
+    break_it(credential);
+    EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, credential)),
+                HasCode(absl::StatusCode::kInvalidArgument));
+  }
+  ExpectUntouched(invite, 0, 0);
+}
+
+TEST_F(SqliteRegistryTest, CancelsOnlyUnusedInvites) {
+  InviteRecord unused = MakeInvite("a", "alice"), used = MakeInvite("b", "bob");
+  EXPECT_THAT(registry_->CancelInvite(unused.id), RefusedWith(Reason::kInviteUnknown));
+  ASSERT_THAT(registry_->AddInvite(unused), IsOk());
+  ASSERT_THAT(EnrollWith(used, MakeCredential("b", "bob")), IsOk());
+  EXPECT_THAT(registry_->CancelInvite(used.id), RefusedWith(Reason::kInviteUsed));
+  EXPECT_THAT(registry_->CancelInvite(unused.id), IsOk());
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(unused, MakeCredential("a", "alice"))),
+              RefusedWith(Reason::kInviteUnknown));
+  auto rest = registry_->ListInvites();
+  ASSERT_THAT(rest, IsOk());
+  ASSERT_THAT(*rest, SizeIs(1));
+  EXPECT_EQ(rest->front().id, used.id);
+}
+
+TEST_F(SqliteRegistryTest, RevokesOnceAndKeepsTheFirstReason) {
+  CredentialRecord credential = MakeCredential("a", "alice");
+  EXPECT_THAT(registry_->RevokeCredential(credential.id, "", TestNow()),
+              RefusedWith(Reason::kCredentialUnknown));
+  EXPECT_THAT(registry_->FindCredential(credential.id), RefusedWith(Reason::kCredentialUnknown));
+  ASSERT_THAT(EnrollNew(*registry_, credential), IsOk());
+  EXPECT_EQ(registry_->RevokeCredential(credential.id, "stolen", TestNow()).value(), true);
+  EXPECT_EQ(registry_->RevokeCredential(credential.id, "again", TestNow() + absl::Hours(1)).value(), false);
+  Reopen();
+  auto found = registry_->FindCredential(credential.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_EQ(found->revoked_at, TestNow());
+  EXPECT_EQ(found->revocation_note, "stolen");
+}
+
+TEST_F(SqliteRegistryTest, ReplacesRolesAsAWhole) {
+  EXPECT_THAT(registry_->SetRoles("alice", {"a"}), HasCode(absl::StatusCode::kNotFound));
+  EXPECT_THAT(registry_->SetDisabled("alice", true), HasCode(absl::StatusCode::kNotFound));
+  EXPECT_THAT(registry_->FindSubject("alice"), HasCode(absl::StatusCode::kNotFound));
+  ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice"), {"x"}), IsOk());
+  ASSERT_THAT(EnrollNew(*registry_, MakeCredential("b", "bob"), {"y"}), IsOk());
+  EXPECT_THAT(registry_->SetRoles("alice", {"b", "a", "b"}), IsOk());
+  EXPECT_THAT(registry_->SetRoles("alice", {"fine", "not fine"}), HasCode(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(registry_->FindSubject("alice")->roles, ElementsAre("a", "b"));
+  EXPECT_THAT(registry_->SetRoles("alice", {}), IsOk());
+  EXPECT_THAT(registry_->SetDisabled("alice", true), IsOk());
+  auto subjects = registry_->ListSubjects();
+  ASSERT_THAT(subjects, IsOk());
+  ASSERT_THAT(*subjects, SizeIs(2));
+  EXPECT_TRUE((*subjects)[0].roles.empty());
+  EXPECT_TRUE((*subjects)[0].disabled);
+  EXPECT_THAT((*subjects)[1].roles, ElementsAre("y"));
+  EXPECT_THAT(registry_->SetDisabled("alice", false), IsOk());
+  EXPECT_FALSE(registry_->FindSubject("alice")->disabled);
+}
+
+TEST_F(SqliteRegistryTest, ListsTheCredentialsOfOneSubjectOrOfAll) {
+  for (const auto& [name, subject] : {std::pair("a1", "alice"), {"b1", "bob"}, {"a2", "alice"}}) {
+    ASSERT_THAT(EnrollNew(*registry_, MakeCredential(name, subject)), IsOk());
+  }
+  EXPECT_THAT(*registry_->ListCredentials("alice"), SizeIs(2));
+  EXPECT_THAT(*registry_->ListCredentials("bob"), SizeIs(1));
+  EXPECT_THAT(*registry_->ListCredentials("carol"), SizeIs(0));
+  EXPECT_THAT(*registry_->ListCredentials(""), SizeIs(3));
+}
+
+TEST_F(SqliteRegistryTest, TheSignatureCounterOnlyGrows) {
+  CredentialRecord credential = MakeCredential("a", "alice");
+  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 1), RefusedWith(Reason::kCredentialUnknown));
+  ASSERT_THAT(EnrollNew(*registry_, credential), IsOk());
+  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 0), IsOk());
+  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 0), IsOk()) << "a token without a counter";
+  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 5), IsOk());
+  Reopen();
+  for (uint32_t old : {0u, 4u, 5u}) {
+    EXPECT_THAT(registry_->AdvanceSignCount(credential.id, old), RefusedWith(Reason::kCounterRollback)) << old;
+  }
+  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 4294967295u), IsOk());
+  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 4294967295u), RefusedWith(Reason::kCounterRollback));
+}
+
+TEST_F(SqliteRegistryTest, OneCounterValueIsAcceptedOnceByManyAtTheSameMoment) {
+  CredentialRecord credential = MakeCredential("a", "alice");
+  ASSERT_THAT(EnrollNew(*registry_, credential), IsOk());
+  std::atomic<int> accepted{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] { accepted += registry_->AdvanceSignCount(credential.id, 7).ok(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(accepted, 1);
+}
+
+}  // namespace
+}  // namespace forekey
