@@ -96,6 +96,10 @@ absl::Status RawTpm::ShutdownClear() {
   return Execute(Command(kNoSessions, 0x145, ByteWriter().U16(0).bytes())).status();
 }
 
+absl::Status RawTpm::StartupClear() {
+  return Execute(Command(kNoSessions, 0x144, ByteWriter().U16(0).bytes())).status();
+}
+
 absl::Status RawTpm::SetMaxAuthTries(uint32_t tries) {
   return Execute(Command(kSessions, 0x13A,
                          ByteWriter().U32(kLockout).Raw(EmptyPassword())
@@ -160,6 +164,18 @@ absl::Status RawTpm::WriteNv(uint32_t index, absl::string_view content) {
             .status());
   }
   return absl::OkStatus();
+}
+
+absl::Status RawTpm::UndefineNv(uint32_t index) {
+  return Execute(Command(kSessions, 0x122,
+                         ByteWriter().U32(kPlatform).U32(index).Raw(EmptyPassword()).bytes()))
+      .status();
+}
+
+absl::Status RawTpm::ChangeHierarchyPassword(uint32_t hierarchy, absl::string_view password) {
+  return Execute(Command(kSessions, 0x129,
+                         ByteWriter().U32(hierarchy).Raw(EmptyPassword()).Len2(password).bytes()))
+      .status();
 }
 
 absl::Status RawTpm::EvictPersistent(uint32_t handle, bool platform) {

@@ -29,6 +29,7 @@ class RawTpm {
   absl::StatusOr<std::string> Execute(absl::string_view command);
 
   absl::Status ShutdownClear();
+  absl::Status StartupClear();
   // Raises or lowers how many wrong passwords are borne. 0 locks the TPM out at once.
   absl::Status SetMaxAuthTries(uint32_t tries);
   // Handles of one kind: first 0x80000000 (transient), 0x02000000 (loaded sessions), 0x81000000, ...
@@ -42,7 +43,11 @@ class RawTpm {
   absl::StatusOr<Point> P256EndorsementKey();
   // Defines an index as a manufacturer does (platform's, readable by all, no DA) and fills it.
   absl::Status WriteNv(uint32_t index, absl::string_view content);
+  absl::Status UndefineNv(uint32_t index);
+  // `platform`: of the platform's half (0x8180xxxx), otherwise of the owner's.
   absl::Status EvictPersistent(uint32_t handle, bool platform);
+  // Gives a hierarchy (0x40000001 owner, 0x4000000B endorsement) a password.
+  absl::Status ChangeHierarchyPassword(uint32_t hierarchy, absl::string_view password);
 
  private:
   int fd_;

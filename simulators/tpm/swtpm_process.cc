@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/bytes.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -43,6 +44,17 @@ absl::StatusOr<std::unique_ptr<SwtpmProcess>> SwtpmProcess::Start(const std::str
                                             "): see ", options.output_path));
   }
   return process;
+}
+
+absl::Status SwtpmProcess::PowerCycle() {
+  FOREKEY_RETURN_IF_ERROR(raw().ShutdownClear());
+  const std::string init = ByteWriter().U32(2).U32(0).bytes();  // CMD_INIT (tpm_ioctl.h), no flags
+  std::string result(4, '\xff');
+  if (send(control_.get(), init.data(), init.size(), MSG_NOSIGNAL) != 8 ||
+      recv(control_.get(), result.data(), 4, MSG_WAITALL) != 4 || result != std::string(4, '\0')) {
+    return absl::InternalError("swtpm did not start anew");
+  }
+  return raw().StartupClear();
 }
 
 absl::Status SwtpmProcess::Stop() {

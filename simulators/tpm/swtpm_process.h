@@ -24,6 +24,8 @@ class SwtpmProcess {
   int control_fd() const { return control_.get(); }
   pid_t pid() const { return child_.pid(); }
   RawTpm raw() { return RawTpm(data_.get()); }
+  // Off (cleanly) and on again: objects and sessions are gone.
+  absl::Status PowerCycle();
   // TPM2_Shutdown(CLEAR) first: without it an authorised command before counts as an attack on the
   // dictionary, and three of those lock the TPM.
   absl::Status Stop();

@@ -238,6 +238,12 @@ void TpmProxy::Disappear() {
   }
 }
 
+absl::Status TpmProxy::Reappear() {
+  if (listeners_[0]) return absl::OkStatus();
+  FOREKEY_RETURN_IF_ERROR(swtpm_->PowerCycle());
+  return Listen();
+}
+
 void TpmProxy::ServeControl(Client& client) {
   while (!client.closing && client.input.size() >= 4) {
     ByteReader header(client.input);
@@ -276,7 +282,7 @@ void TpmProxy::Vanish() {
 
 absl::Status TpmProxy::Return() {
   absl::Status status;
-  InLoop([&] { status = Listen(); });
+  InLoop([&] { status = Reappear(); });
   return status;
 }
 
@@ -304,10 +310,10 @@ absl::StatusOr<TpmProxy::Status> TpmProxy::GetStatus() {
   return status;
 }
 
-absl::StatusOr<std::string> TpmProxy::Transmit(absl::string_view command) {
-  absl::StatusOr<std::string> response;
-  InLoop([&] { response = swtpm_->raw().Transmit(command); });
-  return response;
+absl::Status TpmProxy::WithTpm(absl::FunctionRef<absl::Status(RawTpm)> commands) {
+  absl::Status status = absl::CancelledError("the simulator has ended");
+  InLoop([&] { status = commands(swtpm_->raw()); });
+  return status;
 }
 
 }  // namespace forekey

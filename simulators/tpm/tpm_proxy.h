@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -58,10 +59,11 @@ class TpmProxy {
   void Misbehave(const TpmMisbehaviour& misbehaviour);
   absl::Status SetLockedOut(bool locked_out);  // TPM's own dictionary-attack lockout
   void Vanish();
-  absl::Status Return();  // puts the sockets back after Vanish
+  // Puts the sockets back. It was without power meanwhile: its objects and sessions are gone.
+  absl::Status Return();
   absl::StatusOr<Status> GetStatus();
-  // A command of the test's own, past every misbehaviour.
-  absl::StatusOr<std::string> Transmit(absl::string_view command);
+  // A test's own commands, past every misbehaviour and between those of other programs.
+  absl::Status WithTpm(absl::FunctionRef<absl::Status(RawTpm)> commands);
 
  private:
   enum class Kind { kData, kControl, kRequests };
@@ -74,6 +76,7 @@ class TpmProxy {
 
   TpmProxy(std::unique_ptr<SwtpmProcess> swtpm, std::string path);
   absl::Status Listen();
+  absl::Status Reappear();
   void Unlisten();
   void Loop();
   void RunTasks();

@@ -63,7 +63,7 @@ std::string TpmProxy::AnswerRequest(absl::string_view line) {
     Disappear();
     return "ok\n";
   }
-  if (verb == "return" && words.size() == 1) return AnswerOf(Listen());
+  if (verb == "return" && words.size() == 1) return AnswerOf(Reappear());
   if (verb == "lockout" && words.size() == 2 && (words[1] == "on" || words[1] == "off")) {
     return AnswerOf(swtpm_->raw().SetMaxAuthTries(words[1] == "on" ? 0 : 3));
   }

@@ -1,0 +1,40 @@
+// The endorsement key: its certificate in NV, the key itself, and what authorises its use (TCG EK
+// Credential Profile for TPM family 2.0). Private to hw/tpm.
+#ifndef FOREKEY_HW_TPM_ENDORSEMENT_H_
+#define FOREKEY_HW_TPM_ENDORSEMENT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "hw/tpm/esys.h"
+
+namespace forekey {
+
+struct EndorsementKey {
+  std::string certificate;                 // DER; empty where the TPM has none
+  std::vector<std::string> intermediates;  // DER, at most 8
+  std::string public_area;                 // TPM2B_PUBLIC
+  TPM2B_PUBLIC creation{};                 // what CreatePrimary makes it from, where `persistent` is 0
+  TPM2_HANDLE persistent = 0;
+};
+
+// Looks at the certificates in this order: P-256 (0x01c0000a), RSA-2048 (0x01c00002), then the high
+// range, P-256 (0x01c00014), RSA-2048 (0x01c00012), P-384 (0x01c00016): a P-256 EK takes the TPM
+// milliseconds where an RSA one may take it ten seconds. Takes the first whose key the TPM really has:
+// as a persistent object, or made anew from the template in NV or the profile's own. A certificate
+// whose key can't be found is passed over; when that leaves none, kNotSetUp. Without any certificate:
+// the P-256 EK of template L-2.
+absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys);
+
+// Loads it (flushed when it goes, unless it is persistent).
+absl::StatusOr<EsysHandle> LoadEndorsementKey(Esys& esys, const EndorsementKey& ek);
+
+// The authorisation for the USER role of `ek`, by its own policy: a policy session that has passed
+// PolicySecret(endorsement) and, for PolicyB, PolicyOR; or none (empty password) for an EK that has
+// neither and takes its password.
+absl::StatusOr<EsysHandle> AuthorizeEndorsementKey(Esys& esys, const TPMT_PUBLIC& ek);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_HW_TPM_ENDORSEMENT_H_

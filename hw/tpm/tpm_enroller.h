@@ -1,0 +1,49 @@
+// One enrolment of a new TPM key (DESIGN: enrolment, TPM). Private to hw/tpm.
+#ifndef FOREKEY_HW_TPM_TPM_ENROLLER_H_
+#define FOREKEY_HW_TPM_TPM_ENROLLER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hw/device_key.h"
+#include "hw/tpm/endorsement.h"
+#include "hw/tpm/keys.h"
+#include "hw/tpm/tpm_device.h"
+
+namespace forekey {
+
+// Between its steps nothing of it is in the TPM: AK and key wait here as the encrypted blobs that only
+// that TPM can load. Not thread-safe.
+class TpmEnroller : public KeyEnroller {
+ public:
+  TpmEnroller(std::shared_ptr<TpmDevice> device, EnrollOptions options)
+      : device_(std::move(device)), options_(std::move(options)) {}
+
+  absl::StatusOr<forekey::v1::EnrollmentOpening> Opening() override;
+  absl::StatusOr<std::string> CreateKey(const forekey::v1::EnrollmentDemand& demand,
+                                        absl::string_view unkeyed_statement) override;
+  absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) override;
+  absl::StatusOr<std::string> KeyReference() override;
+
+ private:
+  enum class Step { kNew, kOpened, kCreated, kProved };
+  absl::Status Run(absl::FunctionRef<absl::Status(Esys&)> operation);
+  absl::Status Activate(Esys& esys, const TPM2B_ID_OBJECT& blob, const TPM2B_ENCRYPTED_SECRET& secret);
+  absl::Status CertifyAndSign(Esys& esys, absl::string_view digest, forekey::v1::EnrollmentProof* proof);
+
+  const std::shared_ptr<TpmDevice> device_;
+  const EnrollOptions options_;
+  Step step_ = Step::kNew;
+  TPM2_HANDLE parent_ = 0;
+  std::string parent_name_;
+  EndorsementKey ek_;
+  Blobs ak_;
+  Blobs key_;
+  Secret activated_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_HW_TPM_TPM_ENROLLER_H_
