@@ -1,0 +1,25 @@
+// forekey-gate: runs and administrates a gate. This file only lists commands.
+#include <exception>
+#include <iostream>
+
+#include "CLI/CLI.hpp"
+#include "src/cli/gate_commands.h"
+
+int main(int argc, char** argv) {
+  int exit_status = 0;
+  CLI::App app(
+      "Forekey's gate: runs one, and administrates one.\n"
+      "Exit status: 0 done, 1 refused or failed, 2 could not be run.",
+      "forekey-gate");
+  app.require_subcommand(1);
+  forekey::AddGateCommands(app, std::cout, std::cerr, &exit_status);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::exception& error) {
+    std::cerr << "forekey-gate: " << error.what() << "\n";
+    return 2;
+  }
+  return exit_status;
+}
