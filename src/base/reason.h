@@ -17,6 +17,12 @@ enum class Reason {
 #undef FOREKEY_REASON
 };
 
+inline constexpr size_t kReasonCount = 0
+#define FOREKEY_REASON(enumerator, name, code, meaning) +1
+#include "src/base/reason.def"
+#undef FOREKEY_REASON
+    ;
+
 // "challenge-replayed": what the audit log prints.
 absl::string_view ReasonName(Reason reason);
 // One sentence for an administrator.

@@ -53,9 +53,10 @@ class AuditSink {
   virtual absl::Status Write(const Decision& decision) = 0;
 };
 
-// Appends JSON lines to a file (made with mode 0600; an existing one must be private): one write(2) a
-// line, O_APPEND, so that lines of several processes never mix. A short write is finished with a
-// newline first, so that the next line stays whole.
+// Appends JSON lines to a file (made with mode 0600; an existing one must be this user's and private):
+// one write(2) a line, O_APPEND, so that lines of several processes never mix. After a short write (a
+// full disk) the next line begins on a line of its own. A file that was renamed or removed (logrotate)
+// is made again within a second.
 absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(const std::string& path);
 // To stderr: where a service manager collects it.
 std::unique_ptr<AuditSink> NewStderrAuditSink();
@@ -83,10 +84,10 @@ struct AuditOptions {
   // True: a line a call. False: calls by a session's proof are counted alone; every device proof,
   // opening, ending, enrolment, change and (rate-limited) refusal is still written.
   bool all_calls = false;
-  // Refusals of strangers and failing callers: at most this many lines a second on average; what is
-  // left out is counted in the next line's "suppressed".
-  double refusals_per_second = 50;
-  double refusal_burst = 500;
+  // Refusals: at most this many lines a second on average for each reason, so that a flood of one kind
+  // neither fills the disk nor hides another; what is left out is counted in the reason's next line.
+  double refusals_per_second = 20;
+  double refusal_burst = 200;
 };
 
 // What the gate calls. Safe from any thread.
@@ -100,20 +101,28 @@ class AuditLog {
   // Writes a refusal, as far as tokens allow. Never an error: it is a refusal already.
   void Refused(Decision decision);
 
+  // Writes a line for what was suppressed and has had no line since. Called now and then.
+  void FlushSuppressed();
+
   uint64_t failed_writes() const { return failed_writes_.load(std::memory_order_relaxed); }
   uint64_t suppressed() const { return suppressed_total_.load(std::memory_order_relaxed); }
 
  private:
+  struct Refusals {
+    Refusals(double per_second, double burst) : bucket(per_second, burst) {}
+    TokenBucket bucket;
+    std::atomic<uint64_t> suppressed{0};
+  };
+  Refusals& RefusalsOf(std::optional<Reason> reason);
   void CountFailure(const absl::Status& status);
 
   const std::unique_ptr<AuditSink> sink_;
   const AuditOptions options_;
   const Clock& clock_;
-  TokenBucket refusals_;
-  std::atomic<uint64_t> suppressed_pending_{0};
+  std::vector<std::unique_ptr<Refusals>> refusals_;  // by reason; the last: none
   std::atomic<uint64_t> suppressed_total_{0};
   std::atomic<uint64_t> failed_writes_{0};
-  std::atomic<int64_t> complained_boot_nanos_{0};
+  std::atomic<int64_t> next_complaint_boot_nanos_{0};
 };
 
 }  // namespace forekey

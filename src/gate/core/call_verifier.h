@@ -25,7 +25,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "src/base/clock.h"
-#include "src/gate/core/admitted_tags.h"
+#include "src/gate/core/admitted_calls.h"
 #include "src/gate/core/assertion_verifier.h"
 #include "src/gate/core/certificates.h"
 #include "src/gate/core/challenge.h"
@@ -56,7 +56,8 @@ struct DeviceCall {
   std::string channel_binding;          // 32 bytes
   std::string key_share;                // 32 bytes, of OpenSession alone
   CredentialList credentials;           // 1..3, one subject
-  std::vector<ProvedFactor> factors;    // proved_at: now
+  // proved_at is when the challenge was issued: all that the gate knows is that the proof is no older.
+  std::vector<ProvedFactor> factors;
 };
 
 // A call that was verified. Only CallVerifier builds one; there is no empty one. Copies are cheap and
@@ -132,21 +133,26 @@ class CallVerifier {
  private:
   enum class Mode { kVerify, kRecall };
   absl::StatusOr<VerifiedCall> Judge(const CallInput& input, Mode mode);
-  absl::StatusOr<VerifiedCall> JudgeSession(const SessionProofView& proof, absl::string_view path,
+  absl::StatusOr<VerifiedCall> JudgeSession(const SessionProofView& proof, const CallInput& input,
                                             Mode mode);
   absl::StatusOr<VerifiedCall> JudgeDevice(const DeviceProofView& proof, const CallInput& input,
                                            Mode mode);
   absl::StatusOr<CredentialList> FindSigners(const DeviceProofView& proof);
-  absl::Status VerifySignatures(const DeviceProofView& proof, DeviceCall& call,
-                                std::vector<AssertionFacts>& facts) const;
+  using SignatureFacts = absl::InlinedVector<AssertionFacts, 1>;
+  absl::StatusOr<SignatureFacts> VerifySignatures(const DeviceProofView& proof,
+                                                  const DeviceCall& call) const;
   absl::Status Consume(const CheckedChallenge& challenge, const DeviceCall& call,
-                       const std::vector<AssertionFacts>& facts, int64_t now);
+                       const SignatureFacts& facts, int64_t now);
+  absl::StatusOr<std::shared_ptr<const DeviceCall>> RecallDevice(const DeviceProofView& proof,
+                                                                 const CallInput& input,
+                                                                 std::shared_ptr<DeviceCall> call,
+                                                                 absl::Time proved_at) const;
   absl::Status Authorize(absl::string_view path, const VerifiedCall& call) const;
   absl::Status MacMismatch(const Session& session, CallMacInput input,
                            absl::string_view mac) const;
 
   const CallVerifierParts parts_;
-  AdmittedTags admitted_;
+  AdmittedCalls admitted_;
 };
 
 }  // namespace forekey

@@ -3,8 +3,8 @@
 // gate runs. There is no "off": a caller who saw another certificate is refused.
 //
 // A certificate that was replaced (its file has another leaf now) stays accepted for a day, so that
-// connections and sessions made under it go on. One whose file was removed from the folder is refused
-// at once: removing is how an administrator says no.
+// connections and sessions made under it go on. When a file is removed from the folder, its certificate
+// and those that it replaced are refused at once: removing is how an administrator says no.
 #ifndef FOREKEY_SRC_GATE_CORE_CERTIFICATES_H_
 #define FOREKEY_SRC_GATE_CORE_CERTIFICATES_H_
 

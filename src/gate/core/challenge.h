@@ -25,6 +25,7 @@ inline constexpr absl::Duration kDefaultChallengeLifetime = absl::Seconds(120);
 
 struct CheckedChallenge {
   absl::string_view nonce;         // the 20 random bytes: a view into the challenge given to Check
+  int64_t issued_boot_nanos = 0;
   int64_t expires_boot_nanos = 0;  // until then it must be remembered once used
 };
 

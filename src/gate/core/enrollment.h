@@ -29,12 +29,14 @@
 #include "src/gate/core/identity.h"
 #include "src/gate/core/token_bucket.h"
 #include "src/store/live_credentials.h"
+#include "src/store/registry.h"
 #include "src/store/replay.h"
 
 namespace forekey {
 
 inline constexpr absl::Duration kEnrollmentTicketLifetime = absl::Minutes(10);
-inline constexpr size_t kMaxEnrollmentPayload = 64 * 1024;
+inline constexpr size_t kMaxOpeningSize = 48 * 1024;   // an EnrollmentOpening; a ticket holds one
+inline constexpr size_t kMaxProofSize = 128 * 1024;    // an EnrollmentProof with its ticket
 inline constexpr size_t kMaxCredentialLabel = 64;
 
 // Everything is borrowed and must outlive the authority.
@@ -66,24 +68,35 @@ class EnrollmentAuthority {
  public:
   explicit EnrollmentAuthority(EnrollmentParts parts);
 
-  // Refuses with kEvidenceMalformed, the challenge's reasons, kChannelBindingUnknown,
+  // Refuses with kRequestMalformed, the challenge's reasons, kChannelBindingUnknown,
   // kGateIdentityUnknown, kInviteUnknown, kInviteUsed, kInviteExpired, kInviteSignatureInvalid,
   // kTokenKindNotAllowed, kSubjectDisabled, kKeyShareInvalid, kRateLimited and the kind's own.
   absl::StatusOr<BegunEnrollment> Begin(const v1::BeginEnrollmentRequest& request);
 
   // Durable when it returns OK. Besides the above: kEnrollmentTicketInvalid, kChallengeReplayed,
-  // kDeviceNotPinned, kCredentialExists, kDeviceExists, kPossessionInvalid.
+  // kDeviceNotPinned, kCredentialExists, kDeviceExists, kCredentialMismatch, kPossessionInvalid.
   absl::StatusOr<FinishedEnrollment> Finish(const v1::FinishEnrollmentRequest& request);
 
  private:
   struct Ticket;
   std::string SealTicket(const Ticket& ticket) const;
   absl::StatusOr<Ticket> OpenTicket(absl::string_view sealed) const;
-  // The invite of this key, usable now.
-  absl::StatusOr<InviteRecord> FindUsableInvite(absl::string_view public_key) const;
+  // The invite of this key, usable now, whose key signed `payload` under `label`. At most one
+  // public-key operation, and none before the bucket was asked.
+  absl::StatusOr<InviteRecord> AuthenticateInvite(absl::string_view label,
+                                                  absl::string_view public_key,
+                                                  absl::string_view payload,
+                                                  absl::string_view signature);
+  // The kind's verifier, if gate and invite allow the kind.
+  absl::StatusOr<const EnrollmentKind*> FindKind(int kind, const InviteRecord& invite) const;
   absl::Status CheckSubject(const std::string& subject) const;
   absl::StatusOr<Secret> ConfirmationKey(const GateIdentity& identity,
                                          const v1::EnrollmentOpening& opening) const;
+  EnrollmentContext ContextOf(absl::string_view enrollment_id, absl::string_view subject,
+                              const v1::EnrollmentOpening& opening) const;
+  absl::StatusOr<CredentialRecord> MakeCredential(const Ticket& ticket, const InviteRecord& invite,
+                                                  const v1::EnrollmentProof& proof,
+                                                  const VerifiedEnrollment& verified) const;
 
   const EnrollmentParts parts_;
   const Secret ticket_key_;  // random per process

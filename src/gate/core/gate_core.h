@@ -121,6 +121,8 @@ class GateCore {
   // Drops expired sessions and reads changed certificates: done every second by a thread of its own
   // unless Parts says otherwise.
   void Maintain();
+  // Reads the accepted certificates again, now. See AcceptedCertificates::Reload.
+  absl::Status ReloadCertificates() { return certificates_->Reload(); }
 
   struct Counters {
     std::atomic<uint64_t> admitted{0};
@@ -137,10 +139,16 @@ class GateCore {
   GateCore(GateConfig config, const Clock* clock);
   absl::Status Build(Parts parts);
   absl::Status BuildEnrollment(EnrollmentKinds kinds);
-  Judgement RefuseCall(const CallInput& input, const absl::Status& why, int64_t begun_nanos);
-  absl::Status AuditAdmission(const CallInput& input, const VerifiedCall& call, int64_t begun_nanos);
-  absl::Status AuditChange(absl::string_view actor, absl::string_view method, absl::string_view detail,
-                           absl::string_view subject);
+  Decision NewDecision(AuditEvent event) const;
+  static absl::Status PublicStatus(const absl::Status& why, absl::string_view reference);
+  absl::Status RefusePublicly(Decision decision, const absl::Status& why);
+  absl::StatusOr<v1::OpenSessionResponse> AnswerOpening(absl::StatusOr<OpenedSession> opened,
+                                                        const VerifiedCall& call,
+                                                        absl::string_view method,
+                                                        absl::string_view peer);
+  // Of an administrator's change, before it is made: what can't be written is not done.
+  absl::Status AuditChange(absl::string_view actor, absl::string_view method,
+                           absl::string_view subject, absl::string_view detail);
   void RunMaintenance();
 
   const GateConfig config_;
@@ -160,7 +168,8 @@ class GateCore {
   std::unique_ptr<SessionOpener> opener_;
   std::unique_ptr<EnrollmentAuthority> enrollment_;
   Counters counters_;
-  std::string certificate_error_;  // of the maintenance thread alone
+  absl::Mutex maintenance_mutex_;
+  std::string certificate_error_ ABSL_GUARDED_BY(maintenance_mutex_);
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

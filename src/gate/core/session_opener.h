@@ -37,8 +37,8 @@ class SessionOpener {
                 const AcceptedCertificates& certificates, SessionTable& sessions);
 
   // `call`: a device proof of OpenSession. Refuses with kRequestDigestMismatch (the request is not the
-  // one under the statement), kPrefixMalformed (the payload does not parse), kGateIdentityUnknown,
-  // kKeyShareInvalid, kFactorRequired (further factors were sent: none are configured), and what
+  // one under the statement), kRequestMalformed (also for further factors), kGateIdentityUnknown,
+  // kKeyShareInvalid, kPrefixWrongKind (a call of another method), and what
   // SessionTable::Insert refuses with.
   absl::StatusOr<OpenedSession> Open(const VerifiedCall& call, const v1::OpenSessionRequest& request);
 

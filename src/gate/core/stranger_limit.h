@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "src/crypto/digest.h"
 #include "src/gate/core/token_bucket.h"
 
 namespace forekey {
@@ -21,17 +22,17 @@ class StrangerLimit {
  public:
   StrangerLimit(double per_second, double burst);
 
-  // kRateLimited when `peer` is a stranger and the bucket is empty.
+  // False when `peer` is a stranger and the bucket is empty.
   bool Allow(absl::string_view peer, int64_t now_boot_nanos);
   void Succeeded(absl::string_view peer);
   void Failed(absl::string_view peer);
 
  private:
   static constexpr size_t kSlots = 4096;
-  // A seeded hash, so that a peer can't choose whose slot it takes. Never 0.
+  // A keyed hash, so that a peer can't choose whose slot it takes. Never 0.
   uint64_t HashOf(absl::string_view peer) const;
 
-  const uint64_t seed_;
+  const HmacSha256 key_;
   TokenBucket bucket_;
   std::array<std::atomic<uint64_t>, kSlots> known_{};
 };
