@@ -101,25 +101,22 @@ absl::StatusOr<std::unique_ptr<PrivateSocket>> PrivateSocket::Listen(const std::
     return absl::InvalidArgumentError(absl::StrCat("the socket's path is not absolute: ", path));
   }
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(path.substr(0, slash)));
-  FOREKEY_ASSIGN_OR_RETURN(int lock_fd, LockBeside(path));
-  absl::Cleanup close_lock = [lock_fd] { close(lock_fd); };
+  std::unique_ptr<PrivateSocket> result(new PrivateSocket(path));
+  FOREKEY_ASSIGN_OR_RETURN(result->lock_fd_, LockBeside(path));
   FOREKEY_RETURN_IF_ERROR(RemoveStale(path, address));
+  result->stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (result->stop_fd_ < 0) return Errno("eventfd", path);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return Errno("socket", path);
-  absl::Cleanup close_fd = [fd] { close(fd); };
+  result->listen_fd_ = fd;
   // Nobody else can enter the folder, so that the mode may come after the bind.
   if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     return Errno("bind", path);
   }
   struct stat info;
   if (chmod(path.c_str(), 0600) != 0 || stat(path.c_str(), &info) != 0) return Errno("chmod", path);
-  if (listen(fd, kBacklog) != 0) return Errno("listen", path);
-  int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (stop_fd < 0) return Errno("eventfd", path);
-  std::move(close_fd).Cancel();
-  std::move(close_lock).Cancel();
-  std::unique_ptr<PrivateSocket> result(new PrivateSocket(path, fd, lock_fd, stop_fd));
   result->inode_ = info.st_ino;
+  if (listen(fd, kBacklog) != 0) return Errno("listen", path);
   return result;
 }
 
@@ -129,9 +126,9 @@ PrivateSocket::~PrivateSocket() {
   if (lstat(path_.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode_) {
     unlink(path_.c_str());
   }
-  close(listen_fd_);
-  close(stop_fd_);
-  close(lock_fd_);
+  for (int fd : {listen_fd_, stop_fd_, lock_fd_}) {
+    if (fd >= 0) close(fd);
+  }
 }
 
 void PrivateSocket::Accept(std::function<void(int fd)> handle) {
@@ -139,9 +136,10 @@ void PrivateSocket::Accept(std::function<void(int fd)> handle) {
 }
 
 void PrivateSocket::Stop() {
+  if (!thread_.joinable()) return;
   uint64_t one = 1;
   if (write(stop_fd_, &one, sizeof(one)) < 0) spdlog::error("eventfd: {}", strerror(errno));
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
 }
 
 void PrivateSocket::Run(const std::function<void(int fd)>& handle) {

@@ -36,14 +36,13 @@ class PrivateSocket {
   const std::string& path() const { return path_; }
 
  private:
-  PrivateSocket(std::string path, int listen_fd, int lock_fd, int stop_fd)
-      : path_(std::move(path)), listen_fd_(listen_fd), lock_fd_(lock_fd), stop_fd_(stop_fd) {}
+  explicit PrivateSocket(std::string path) : path_(std::move(path)) {}
   void Run(const std::function<void(int fd)>& handle);
 
   const std::string path_;
-  const int listen_fd_;
-  const int lock_fd_;
-  const int stop_fd_;  // eventfd
+  int listen_fd_ = -1;
+  int lock_fd_ = -1;
+  int stop_fd_ = -1;  // eventfd
   ino_t inode_ = 0;
   std::thread thread_;
 };

@@ -76,6 +76,8 @@ absl::StatusOr<GateRecord> LoadRecord(const std::string& folder, const std::stri
 }  // namespace
 
 absl::StatusOr<std::string> DefaultStateDirectory() {
+  const char* own = getenv("FOREKEY_STATE_DIR");
+  if (own != nullptr && own[0] != '\0') return std::string(own);
   const char* state = getenv("XDG_STATE_HOME");
   if (state != nullptr && state[0] == '/') return absl::StrCat(state, "/forekey");
   const char* home = getenv("HOME");

@@ -20,7 +20,8 @@
 
 namespace forekey {
 
-// $XDG_STATE_HOME/forekey, else $HOME/.local/state/forekey. FailedPrecondition when neither is set.
+// $FOREKEY_STATE_DIR, else $XDG_STATE_HOME/forekey, else $HOME/.local/state/forekey.
+// FailedPrecondition when none is set.
 absl::StatusOr<std::string> DefaultStateDirectory();
 
 // Safe from any thread, except that one gate's files are changed by one caller at a time.

@@ -68,8 +68,9 @@ absl::StatusOr<std::unique_ptr<GateConnection>> GateConnection::New(Options opti
         absl::StrCat("no address is known for the gate ", options.target.audience));
   }
   FOREKEY_ASSIGN_OR_RETURN(auto credentials, TlsCredentials(options.target.ca_pem));
-  auto channel = grpc::CreateCustomChannel(options.target.address, credentials,
-                                           TlsChannelArguments(options.target));
+  grpc::ChannelArguments arguments;
+  AddTlsArguments(options.target, &arguments);
+  auto channel = grpc::CreateCustomChannel(options.target.address, credentials, arguments);
   return std::unique_ptr<GateConnection>(
       new GateConnection(std::move(options), std::move(channel)));
 }

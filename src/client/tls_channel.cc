@@ -34,19 +34,29 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(
   return grpc::SslCredentials(options);
 }
 
-grpc::ChannelArguments TlsChannelArguments(const GateTarget& target) {
-  grpc::ChannelArguments arguments;
+bool IsSet(const char* name, const grpc::ChannelArguments& arguments) {
+  grpc_channel_args all = arguments.c_channel_args();
+  for (size_t i = 0; i < all.num_args; ++i) {
+    if (absl::string_view(all.args[i].key) == name) return true;
+  }
+  return false;
+}
+
+void SetDefault(const char* name, int value, grpc::ChannelArguments* arguments) {
+  if (!IsSet(name, *arguments)) arguments->SetInt(name, value);
+}
+
+void AddTlsArguments(const GateTarget& target, grpc::ChannelArguments* arguments) {
   if (!target.tls_server_name.empty()) {
-    arguments.SetSslTargetNameOverride(target.tls_server_name);
+    arguments->SetSslTargetNameOverride(target.tls_server_name);
   }
   // Connections are never shared with a channel that trusts something else.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);  // also the time to connect in
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 300'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  return arguments;
+  arguments->SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  SetDefault(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200, arguments);
+  SetDefault(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000, arguments);  // also the time to connect in
+  SetDefault(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000, arguments);
+  SetDefault(GRPC_ARG_KEEPALIVE_TIME_MS, 300'000, arguments);
+  SetDefault(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000, arguments);
 }
 
 std::string PemBundle(const std::vector<std::string>& der_certificates) {

@@ -26,9 +26,13 @@ struct GateTarget {
 // the system has no trust anchors either.
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const std::string& ca_pem);
 
-// Arguments for a channel to that gate: server name, keep-alive, a reconnect back-off of seconds,
-// not minutes.
-grpc::ChannelArguments TlsChannelArguments(const GateTarget& target);
+// Adds what a channel to that gate needs: server name, keep-alive, a reconnect back-off of seconds, not
+// minutes. What is set already stays, except the server name.
+void AddTlsArguments(const GateTarget& target, grpc::ChannelArguments* arguments);
+
+// Sets the argument unless it is set already.
+void SetDefault(const char* name, int value, grpc::ChannelArguments* arguments);
+bool IsSet(const char* name, const grpc::ChannelArguments& arguments);
 
 // The PEM bundle of DER certificates, as an invite has them.
 std::string PemBundle(const std::vector<std::string>& der_certificates);

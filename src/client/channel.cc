@@ -1,0 +1,130 @@
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "forekey/client.h"
+#include "forekey/v1/agent.grpc.pb.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/client/agent_socket.h"
+#include "src/client/prefix_credentials.h"
+#include "src/client/session_source.h"
+#include "src/client/tls_channel.h"
+
+namespace forekey {
+namespace {
+
+// The gate refuses a session that it doesn't know with UNAUTHENTICATED, before it looks at the call;
+// gRPC then tries once more, and asks for another prefix. Calls that were admitted are never retried:
+// the gate pushes back in their trailers (grpc-retry-pushback-ms: -1).
+constexpr char kServiceConfig[] =
+    R"({"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 2, "initialBackoff": "0.01s",
+        "maxBackoff": "0.01s", "backoffMultiplier": 1,
+        "retryableStatusCodes": ["UNAUTHENTICATED"]}}]})";
+constexpr int kRetryBuffer = 8 << 20;
+constexpr absl::Duration kAgentTimeout = absl::Seconds(10);
+
+// For a call that brought call credentials of its own: they would be dropped without a word.
+class ForeignCredentials : public PrefixProvider {
+ public:
+  std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view, absl::string_view,
+                                                       PrefixWaiter) override {
+    return absl::FailedPreconditionError(
+        "the call has call credentials of its own, which a Forekey channel can't send besides its "
+        "prefix: give them to forekey::Channel as ChannelOptions::call_credentials");
+  }
+};
+
+// Gives every call its credentials; intercepts nothing.
+class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterface {
+ public:
+  explicit PrefixFactory(std::shared_ptr<SessionSource> source) : source_(std::move(source)) {}
+  ~PrefixFactory() override { source_->Shutdown(); }
+
+  grpc::experimental::Interceptor* CreateClientInterceptor(
+      grpc::experimental::ClientRpcInfo* info) override {
+    grpc::ClientContext* context = info->client_context();
+    std::shared_ptr<PrefixProvider> provider;
+    if (context->credentials() == nullptr) {
+      provider = std::make_shared<CallPrefixes>(source_);
+    } else {
+      provider = std::make_shared<ForeignCredentials>();
+    }
+    context->set_credentials(MakePrefixCredentials(std::move(provider)));
+    return nullptr;
+  }
+
+ private:
+  const std::shared_ptr<SessionSource> source_;
+};
+
+absl::StatusOr<forekey::v1::EnrolledGate> AskForGate(const std::shared_ptr<grpc::Channel>& agent,
+                                                     const std::string& socket,
+                                                     const std::string& gate) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kAgentTimeout));
+  forekey::v1::GetStatusRequest request;
+  forekey::v1::GetStatusResponse response;
+  grpc::Status status =
+      forekey::v1::Agent::NewStub(agent)->GetStatus(&context, request, &response);
+  if (!status.ok()) return AgentError(status, socket);
+  if (gate.empty() && response.gates_size() == 1) return response.gates(0);
+  std::vector<std::string> names;
+  for (const forekey::v1::EnrolledGate& known : response.gates()) {
+    if (known.audience() == gate) return known;
+    names.push_back(known.audience());
+  }
+  if (names.empty()) {
+    return Refuse(Reason::kGateNotEnrolled,
+                  "the agent is not enrolled at any gate: ask for an invite and run forekey enroll");
+  }
+  if (gate.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("the agent is enrolled at several gates (",
+                                                   absl::StrJoin(names, ", "),
+                                                   "): say which one"));
+  }
+  return Refuse(Reason::kGateNotEnrolled,
+                absl::StrCat("the agent was never enrolled at ", gate, "; it is enrolled at: ",
+                             absl::StrJoin(names, ", ")));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& options) {
+  std::string socket = options.agent_socket;
+  if (socket.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(socket, DefaultAgentSocket());
+  }
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> agent, AgentChannel(socket));
+  FOREKEY_ASSIGN_OR_RETURN(forekey::v1::EnrolledGate gate, AskForGate(agent, socket, options.gate));
+
+  GateTarget target;
+  target.audience = gate.audience();
+  target.address = options.target.empty() ? gate.address() : options.target;
+  target.ca_pem = gate.ca_pem();
+  target.tls_server_name =
+      options.tls_server_name.empty() ? gate.tls_server_name() : options.tls_server_name;
+  FOREKEY_ASSIGN_OR_RETURN(auto credentials, TlsCredentials(target.ca_pem));
+  if (options.call_credentials != nullptr) {
+    credentials = grpc::CompositeChannelCredentials(credentials, options.call_credentials);
+  }
+  grpc::ChannelArguments arguments = options.arguments;
+  AddTlsArguments(target, &arguments);
+  SetDefault(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, kRetryBuffer, &arguments);
+  if (!IsSet(GRPC_ARG_SERVICE_CONFIG, arguments)) arguments.SetServiceConfigJSON(kServiceConfig);
+
+  SessionSource::Options source;
+  source.gate = gate.audience();
+  source.socket = socket;
+  source.agent = std::move(agent);
+  source.open_timeout = options.open_timeout;
+  std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
+  factories.push_back(
+      std::make_unique<PrefixFactory>(std::make_shared<SessionSource>(std::move(source))));
+  return grpc::experimental::CreateCustomChannelWithInterceptors(target.address, credentials,
+                                                                 arguments, std::move(factories));
+}
+
+}  // namespace forekey

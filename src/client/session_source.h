@@ -1,0 +1,92 @@
+// The sessions of one channel: one a server certificate, opened by the agent as children of its own.
+// One opening at a time for a certificate; everybody else waits for its result.
+#ifndef FOREKEY_SRC_CLIENT_SESSION_SOURCE_H_
+#define FOREKEY_SRC_CLIENT_SESSION_SOURCE_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "forekey/v1/agent.grpc.pb.h"
+#include "grpcpp/grpcpp.h"
+#include "src/base/clock.h"
+#include "src/client/channel_binding.h"
+#include "src/client/client_session.h"
+#include "src/client/prefix_credentials.h"
+
+namespace forekey {
+
+using ClientSessionPtr = std::shared_ptr<const ClientSession>;
+
+// Safe from any thread; made by std::make_shared, as the threads that ask the agent share it.
+class SessionSource : public std::enable_shared_from_this<SessionSource> {
+ public:
+  struct Options {
+    std::string gate;  // audience
+    std::string socket;  // for messages
+    std::shared_ptr<grpc::Channel> agent;
+    absl::Duration open_timeout;
+    const Clock* clock = &Clock::System();
+  };
+  explicit SessionSource(Options options);
+
+  using Waiter = std::function<void(const absl::StatusOr<ClientSessionPtr>&)>;
+  // A session that is good on connections with that leaf; never `rejected` (may be null), which the
+  // gate no longer takes. Null when there is none: then, and only then, `make_waiter` is called, and
+  // its result later, once, from a thread of this object's. Never blocks for long.
+  absl::StatusOr<ClientSessionPtr> Get(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
+                                       absl::FunctionRef<Waiter()> make_waiter);
+
+  // Cancels what is asked of the agent. The channel is gone: nobody waits any more.
+  void Shutdown();
+
+ private:
+  struct Slot {
+    ClientSessionPtr session;
+    bool opening = false;
+    int64_t refresh_not_before = 0;  // after a failed refresh
+    std::string rejected_id;
+    std::vector<Waiter> waiters;
+  };
+  void StartOpening(const std::string& binding, Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FinishOpening(const std::string& binding, const absl::StatusOr<ClientSessionPtr>& opened);
+  absl::StatusOr<ClientSessionPtr> AskAgent(const std::string& binding,
+                                            const std::string& rejected_id);
+
+  const Options options_;
+  const std::unique_ptr<forekey::v1::Agent::Stub> stub_;
+  ChannelBindingCache bindings_;
+  absl::Mutex mutex_;
+  std::map<std::string, Slot, std::less<>> slots_ ABSL_GUARDED_BY(mutex_);
+  std::set<grpc::ClientContext*> asking_ ABSL_GUARDED_BY(mutex_);
+  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// The prefixes of one call of the application. Asked a second time, it takes the session of the first
+// attempt for rejected: gRPC retries only what the gate refused (see the service config in channel.cc),
+// or what never reached it, where a new session does no harm.
+class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<CallPrefixes> {
+ public:
+  explicit CallPrefixes(std::shared_ptr<SessionSource> source) : source_(std::move(source)) {}
+  std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view method,
+                                                       absl::string_view leaf_pem,
+                                                       PrefixWaiter waiter) override;
+
+ private:
+  const std::shared_ptr<SessionSource> source_;
+  absl::Mutex mutex_;
+  ClientSessionPtr used_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CLIENT_SESSION_SOURCE_H_

@@ -1,0 +1,103 @@
+// LAW 2 and DESIGN §4 on the client's side: the invite decides which gate may enrol.
+#include "src/client/enrollment.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/reason.h"
+#include "tests/unit/client/fakes/fake_gate.h"
+
+namespace forekey {
+namespace {
+
+using testing::FakeGate;
+
+class EnrollmentTest : public ::testing::Test {
+ protected:
+  EnrollmentTest() : gate_("gate.test"), key_(SoftwareKey::Generate(Algorithm::kEs256)) {
+    GateConnection::Options options;
+    options.target = gate_.target();
+    connection_ = GateConnection::New(std::move(options)).value();
+  }
+
+  absl::StatusOr<std::unique_ptr<Enrollment>> Begin(const Invite& invite) {
+    v1::EnrollmentOpening opening;
+    opening.set_kind(v1::TOKEN_KIND_TPM);
+    return Enrollment::Begin(connection_.get(), invite, opening);
+  }
+
+  absl::Status Run() {
+    auto enrollment = Begin(gate_.MakeInvite("alice"));
+    if (!enrollment.ok()) return enrollment.status();
+    const std::string& spki = key_.public_key().spki();
+    v1::EnrollmentProof proof;
+    proof.mutable_possession()->set_signature(key_.Sign((*enrollment)->Statement(spki)));
+    return (*enrollment)->Finish(spki, "laptop", proof);
+  }
+
+  template <typename Set>
+  absl::Status RunWith(Set set) {
+    FakeGate::Faults faults;
+    set(faults);
+    gate_.Misbehave(faults);
+    return Run();
+  }
+
+  FakeGate gate_;
+  SoftwareKey key_;
+  std::unique_ptr<GateConnection> connection_;
+};
+
+TEST_F(EnrollmentTest, EnrollsAKey) {
+  absl::Status status = Run();
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(gate_.counts().enrolled, 1);
+}
+
+TEST_F(EnrollmentTest, RefusesAGateWithAnotherIdentityThanTheInvites) {
+  absl::Status status = RunWith([](auto& f) { f.other_identity = true; });
+  EXPECT_EQ(ReasonOf(status), Reason::kGateIdentityMismatch) << status;
+  EXPECT_EQ(gate_.counts().enrolled, 0);
+}
+
+TEST_F(EnrollmentTest, RefusesAGateThatDoesNotHoldItsIdentity) {
+  absl::Status status = RunWith([](auto& f) { f.corrupt_begin_confirmation = true; });
+  EXPECT_EQ(ReasonOf(status), Reason::kGateConfirmationInvalid) << status;
+}
+
+TEST_F(EnrollmentTest, RefusesADemandThatWasChangedOnItsWay) {
+  absl::Status status = RunWith([](auto& f) { f.change_demand = true; });
+  EXPECT_EQ(ReasonOf(status), Reason::kGateConfirmationInvalid) << status;
+}
+
+TEST_F(EnrollmentTest, RefusesAnotherAudience) {
+  absl::Status status = RunWith([](auto& f) { f.enroll_audience = "other.test"; });
+  EXPECT_EQ(ReasonOf(status), Reason::kAudienceMismatch) << status;
+}
+
+TEST_F(EnrollmentTest, RefusesAnUnconfirmedEnd) {
+  absl::Status status = RunWith([](auto& f) { f.corrupt_finish_confirmation = true; });
+  EXPECT_EQ(ReasonOf(status), Reason::kGateConfirmationInvalid) << status;
+}
+
+TEST_F(EnrollmentTest, RefusesTheAcknowledgementOfAnotherCredential) {
+  absl::Status status = RunWith([](auto& f) { f.other_credential = true; });
+  EXPECT_EQ(ReasonOf(status), Reason::kCredentialMismatch) << status;
+}
+
+TEST_F(EnrollmentTest, AnInviteOfAnotherGateIsNotUsedHere) {
+  Invite invite = gate_.MakeInvite("alice");
+  invite.audience = "other.test";
+  EXPECT_EQ(ReasonOf(Begin(invite).status()), Reason::kAudienceMismatch);
+  EXPECT_EQ(gate_.counts().challenges, 0);
+}
+
+TEST_F(EnrollmentTest, AnUnknownInviteIsTheGatesRefusal) {
+  Invite invite = gate_.MakeInvite("alice");
+  invite.seed = Secret(std::string(kInviteSeedSize, 'x'));
+  absl::Status status = Begin(invite).status();
+  EXPECT_TRUE(absl::IsUnauthenticated(status)) << status;
+  EXPECT_FALSE(ReasonOf(status).has_value());
+}
+
+}  // namespace
+}  // namespace forekey

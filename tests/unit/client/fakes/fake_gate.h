@@ -1,0 +1,114 @@
+// A gate for tests: TLS, challenges, sessions and enrolment over real crypto, kept in maps. It checks
+// what the client promises (signatures, MACs, sequences, digests), knows nothing of attestation, and can
+// be told to misbehave.
+#ifndef FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_GATE_H_
+#define FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_GATE_H_
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "forekey/v1/gate.grpc.pb.h"
+#include "grpcpp/grpcpp.h"
+#include "src/client/gate_client.h"
+#include "src/crypto/key_agreement.h"
+#include "src/crypto/public_key.h"
+#include "src/wire/invite.h"
+#include "tests/unit/client/fakes/tls.h"
+
+namespace forekey::testing {
+
+// Behind the gate, every method of "/test.Echo/..." gives each message back.
+class FakeGate {
+ public:
+  // What the gate does wrong. Change it through Misbehave().
+  struct Faults {
+    bool other_identity = false;       // holds another X25519 key than it says
+    bool swap_gate_share = false;      // an active proxy puts a share of its own into the answer
+    bool zero_gate_share = false;
+    bool corrupt_confirmation = false;
+    bool stretch_lifetime = false;     // lifetimes in the answer differ from those confirmed
+    bool swap_next_identity = false;
+    std::string session_subject;       // confirmed, but another subject than the credential's
+    std::string enroll_audience;       // calls itself so in the demand
+    std::string announce_identity;     // next_gate_identity, confirmed
+    bool corrupt_begin_confirmation = false;
+    bool change_demand = false;        // the demand's subject is changed after the confirmation
+    bool corrupt_finish_confirmation = false;
+    bool other_credential = false;     // acknowledges another credential, confirmed
+    grpc::Status finish_status;        // instead of enrolling
+    bool lose_finish_answer = false;   // enrols, and says UNAVAILABLE
+    bool handler_unauthenticated = false;  // the echo handler answers UNAUTHENTICATED
+    uint32_t idle_s = 600;
+    uint32_t absolute_s = 3600;
+  };
+  struct Counts {
+    int challenges = 0, sessions = 0, children = 0, ended = 0, who_am_i = 0, echo = 0, enrolled = 0;
+    int refused = 0;
+  };
+
+  explicit FakeGate(std::string audience, TlsIdentity tls = MakeTlsIdentity());
+  ~FakeGate();
+
+  GateTarget target() const;
+  const std::string& identity() const { return identity_.public_key(); }
+  const TlsIdentity& tls() const { return tls_; }
+  int port() const { return port_; }
+
+  std::string AddCredential(const std::string& subject, const PublicKey& key);  // returns its id
+  Invite MakeInvite(const std::string& subject);
+  void Misbehave(const Faults& faults);
+  // As a restart does: no session is known any more.
+  void DropSessions();
+  void RotateIdentity();  // identity() is a new one from now on; the old one is not accepted
+  Counts counts();
+  std::vector<std::string> reasons();  // of refusals, in order
+
+ private:
+  struct Service;
+  struct Processor;
+  struct Echo;
+  struct Session {
+    std::string subject, key, binding, parent;
+    int64_t opened = 0;
+    std::set<uint64_t> sequences;
+  };
+  struct Credential {
+    std::string subject;
+    PublicKey key;
+  };
+  absl::Status Check(absl::string_view path, absl::string_view prefix);
+  absl::Status CheckSession(absl::string_view path, absl::string_view prefix);
+  absl::Status CheckDevice(absl::string_view path, absl::string_view prefix);
+  grpc::Status Open(const std::string& client_share, const std::string& parent,
+                    const std::string& salt, const std::string& transcript,
+                    const std::string& subject, const std::string& binding,
+                    forekey::v1::OpenSessionResponse* response);
+
+  const std::string audience_;
+  const TlsIdentity tls_;
+  absl::Mutex mutex_;
+  X25519PrivateKey identity_;
+  Faults faults_;
+  Counts counts_;
+  std::vector<std::string> reasons_;
+  std::map<std::string, Session> sessions_;
+  std::map<std::string, Credential> credentials_;
+  std::set<std::string> challenges_;
+  std::map<std::string, std::string> invites_;  // public key -> subject
+  struct Pending {
+    std::string invite_key, enrollment_id, begin_payload;
+  };
+  std::map<std::string, Pending> pending_;  // ticket -> enrolment
+  std::unique_ptr<Service> service_;
+  std::unique_ptr<Echo> echo_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+};
+
+}  // namespace forekey::testing
+
+#endif  // FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_GATE_H_

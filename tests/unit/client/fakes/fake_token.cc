@@ -1,0 +1,148 @@
+#include "tests/unit/client/fakes/fake_token.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace forekey::testing {
+namespace {
+
+class FakeDeviceKey : public DeviceKey {
+ public:
+  FakeDeviceKey(FakeToken* token, std::shared_ptr<FakeToken::Key> key, Secret password)
+      : token_(token), key_(std::move(key)), password_(std::move(password)) {}
+  forekey::v1::TokenKind kind() const override { return forekey::v1::TOKEN_KIND_TPM; }
+  const std::string& spki() const override { return key_->key.public_key().spki(); }
+  std::string Describe() const override { return "fake"; }
+  absl::StatusOr<DeviceSignature> Sign(absl::string_view statement,
+                                       const SignOptions& options) override {
+    return token_->Sign(*key_, password_.view(), statement, options);
+  }
+
+ private:
+  FakeToken* const token_;
+  const std::shared_ptr<FakeToken::Key> key_;
+  const Secret password_;
+};
+
+class FakeEnroller : public KeyEnroller {
+ public:
+  FakeEnroller(FakeToken* token, EnrollOptions options)
+      : token_(token), options_(std::move(options)) {}
+  absl::StatusOr<forekey::v1::EnrollmentOpening> Opening() override {
+    forekey::v1::EnrollmentOpening opening;
+    opening.set_kind(forekey::v1::TOKEN_KIND_TPM);
+    opening.mutable_tpm()->set_ek_public("fake");
+    return opening;
+  }
+  absl::StatusOr<std::string> CreateKey(const forekey::v1::EnrollmentDemand&,
+                                        absl::string_view) override {
+    key_ = token_->NewKey(std::string(options_.key_password.view()), &reference_);
+    return key_->key.public_key().spki();
+  }
+  absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) override {
+    auto signature = token_->Sign(*key_, key_->password, statement, options_.sign);
+    if (!signature.ok()) return signature.status();
+    proof->mutable_possession()->set_signature(signature->signature);
+    proof->mutable_tpm()->set_activated_secret("fake");
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> KeyReference() override { return reference_; }
+
+ private:
+  FakeToken* const token_;
+  const EnrollOptions options_;
+  std::shared_ptr<FakeToken::Key> key_;
+  std::string reference_;
+};
+
+class FakeDriver : public Driver {
+ public:
+  explicit FakeDriver(FakeToken* token) : token_(token) {}
+  forekey::v1::TokenKind kind() const override { return forekey::v1::TOKEN_KIND_TPM; }
+  absl::string_view scheme() const override { return "fake"; }
+  std::vector<DeviceInfo> List(std::vector<std::string>* problems) override {
+    std::vector<DeviceInfo> devices;
+    for (int i = 0; i < token_->devices; ++i) {
+      devices.push_back({absl::StrCat("fake:", i), kind(), "a token in software"});
+    }
+    if (devices.empty()) problems->push_back("fake: nothing there");
+    return devices;
+  }
+  absl::StatusOr<std::unique_ptr<KeyEnroller>> Enroll(const std::string&,
+                                                      EnrollOptions options) override {
+    return std::make_unique<FakeEnroller>(token_, std::move(options));
+  }
+  absl::StatusOr<std::unique_ptr<DeviceKey>> Load(const std::string& reference,
+                                                  Secret key_password) override {
+    ++token_->loads;
+    auto key = token_->Find(reference);
+    if (key == nullptr) return DeviceFailure(DeviceError::kGone, "no such key");
+    return std::make_unique<FakeDeviceKey>(token_, std::move(key), std::move(key_password));
+  }
+
+ private:
+  FakeToken* const token_;
+};
+
+}  // namespace
+
+std::unique_ptr<Driver> FakeToken::MakeDriver() { return std::make_unique<FakeDriver>(this); }
+
+void FakeToken::Hold() {
+  absl::MutexLock lock(&mutex_);
+  held_ = true;
+}
+
+void FakeToken::Release() {
+  absl::MutexLock lock(&mutex_);
+  held_ = false;
+}
+
+void FakeToken::AwaitSigners(int count) {
+  absl::MutexLock lock(&mutex_);
+  auto there = [&] { return waiting_ >= count; };
+  mutex_.Await(absl::Condition(&there));
+}
+
+std::shared_ptr<FakeToken::Key> FakeToken::NewKey(std::string password, std::string* reference) {
+  auto key = std::make_shared<Key>(
+      Key{SoftwareKey::Generate(Algorithm::kEs256), std::move(password)});
+  absl::MutexLock lock(&mutex_);
+  *reference = absl::StrCat("fake key ", keys_.size());
+  keys_[*reference] = key;
+  return key;
+}
+
+std::shared_ptr<FakeToken::Key> FakeToken::Find(const std::string& reference) {
+  absl::MutexLock lock(&mutex_);
+  auto found = keys_.find(reference);
+  return found == keys_.end() ? nullptr : found->second;
+}
+
+absl::StatusOr<DeviceSignature> FakeToken::Sign(const Key& key, absl::string_view password,
+                                                absl::string_view statement,
+                                                const SignOptions& options) {
+  {
+    absl::MutexLock lock(&mutex_);
+    ++waiting_;
+    auto free = [this] { return !held_; };
+    bool cancelled = false;
+    // As the seam has it, `cancelled` is polled.
+    while (!cancelled && !mutex_.AwaitWithTimeout(absl::Condition(&free), absl::Milliseconds(10))) {
+      cancelled = options.cancelled && options.cancelled();
+    }
+    --waiting_;
+    if (cancelled) return DeviceFailure(DeviceError::kCancelled, "cancelled");
+  }
+  if (password.empty() && !key.password.empty()) {
+    return DeviceFailure(DeviceError::kPinRequired, "the key has a password");
+  }
+  ++signatures;
+  if (password != key.password) return DeviceFailure(DeviceError::kWrongPin, "wrong password");
+  DeviceSignature signature;
+  signature.signature = key.key.Sign(statement);
+  return signature;
+}
+
+}  // namespace forekey::testing

@@ -1,0 +1,50 @@
+// A token in software: a Driver whose keys live as long as the FakeToken, so that an agent can be ended
+// and started again over them.
+#ifndef FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_TOKEN_H_
+#define FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_TOKEN_H_
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "hw/device_key.h"
+#include "src/crypto/public_key.h"
+
+namespace forekey::testing {
+
+class FakeToken {
+ public:
+  // For Agent::Options::drivers. The token outlives it.
+  std::unique_ptr<Driver> MakeDriver();
+
+  // Signatures over anything, the possession signature of an enrolment included.
+  std::atomic<int> signatures{0};
+  std::atomic<int> loads{0};
+  // A signature waits until Release(), or until its caller's `cancelled`.
+  void Hold();
+  void Release();
+  void AwaitSigners(int count);  // until so many wait
+  std::atomic<int> devices{1};   // how many List() shows
+
+  struct Key {
+    SoftwareKey key;
+    std::string password;
+  };
+  std::shared_ptr<Key> NewKey(std::string password, std::string* reference);
+  std::shared_ptr<Key> Find(const std::string& reference);
+  absl::StatusOr<DeviceSignature> Sign(const Key& key, absl::string_view password,
+                                       absl::string_view statement, const SignOptions& options);
+
+ private:
+  absl::Mutex mutex_;
+  std::map<std::string, std::shared_ptr<Key>> keys_;
+  bool held_ = false;
+  int waiting_ = 0;
+};
+
+}  // namespace forekey::testing
+
+#endif  // FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_TOKEN_H_
