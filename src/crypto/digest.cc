@@ -9,10 +9,11 @@
 #include "src/base/secret.h"
 #include "src/crypto/openssl.h"
 
-// OpenSSL 3 deprecates SHA256_Init and its kind in favour of EVP, whose MAC of a short message costs
-// between a third more (a context kept per key, 1 KB each) and six times as much (EVP_Q_mac). A gate
-// holds a key per session and makes one MAC per call, so the plain functions are what is wanted: 64
-// bytes a session and nothing but compressions per call. They are still in every OpenSSL 3.
+// OpenSSL 3 deprecates SHA256_Init and its kind in favour of EVP, whose MAC of a short message
+// costs between a third more (a context kept per key, 1 KB each) and six times as much (EVP_Q_mac).
+// A gate holds a key per session and makes one MAC per call, so the plain functions are what is
+// wanted: 64 bytes a session and nothing but compressions per call. They are still in every
+// OpenSSL 3.
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 namespace forekey {

@@ -64,8 +64,8 @@ absl::StatusOr<Secret> X25519PrivateKey::Agree(absl::string_view peer_public) co
   if (peer_public.size() != kX25519Size) {
     return Refuse(Reason::kKeyShareInvalid, "an X25519 key share has 32 bytes");
   }
-  EvpPkeyPtr peer(EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, U8(peer_public),
-                                              peer_public.size()));
+  EvpPkeyPtr peer(
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, U8(peer_public), peer_public.size()));
   EvpPkeyCtxPtr context(EVP_PKEY_CTX_new(key_.get(), nullptr));
   std::string shared(kX25519Size, '\0');
   size_t size = shared.size();
@@ -110,7 +110,8 @@ std::string AeadSeal(const Secret& key, absl::string_view plain, absl::string_vi
   EvpCipherCtxPtr context(EVP_CIPHER_CTX_new());
   int length = 0;
   OrDie(context != nullptr &&
-            EVP_EncryptInit_ex2(context.get(), Aes256Gcm(), U8(key.view()), U8(sealed), nullptr) == 1 &&
+            EVP_EncryptInit_ex2(context.get(), Aes256Gcm(), U8(key.view()), U8(sealed), nullptr) ==
+                1 &&
             EVP_EncryptUpdate(context.get(), nullptr, &length, U8(associated),
                               static_cast<int>(associated.size())) == 1 &&
             EVP_EncryptUpdate(context.get(), body, &length, U8(plain),
@@ -135,7 +136,8 @@ absl::StatusOr<Secret> AeadOpen(const Secret& key, absl::string_view sealed,
   EvpCipherCtxPtr context(EVP_CIPHER_CTX_new());
   int length = 0;
   OrDie(context != nullptr &&
-            EVP_DecryptInit_ex2(context.get(), Aes256Gcm(), U8(key.view()), U8(nonce), nullptr) == 1 &&
+            EVP_DecryptInit_ex2(context.get(), Aes256Gcm(), U8(key.view()), U8(nonce), nullptr) ==
+                1 &&
             EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_SET_TAG, kTagSize, tag.data()) == 1,
         "AES-256-GCM decrypt");
   uint8_t final_block[16];

@@ -22,8 +22,8 @@ class X25519PrivateKey {
 
   const std::string& public_key() const { return public_key_; }  // 32 bytes
   Secret Raw() const;
-  // 32 bytes. Refuses (Reason::kKeyShareInvalid) a peer key of another size, and one whose result is
-  // all zero (RFC 7748 §6.1).
+  // 32 bytes. Refuses (Reason::kKeyShareInvalid) a peer key of another size, and one whose result
+  // is all zero (RFC 7748 §6.1).
   absl::StatusOr<Secret> Agree(absl::string_view peer_public) const;
 
  private:
@@ -32,8 +32,10 @@ class X25519PrivateKey {
   std::string public_key_;
 };
 
-// `size`: at most 255 * 32 bytes.
-Secret HkdfSha256(absl::string_view key, absl::string_view salt, absl::string_view info, size_t size);
+// `size`: at most 255 * 32 bytes; `info`: at most 1024 (OpenSSL 3.0's bound), `key` not empty. Beyond
+// that it ends the process: all three are the protocol's, never a peer's.
+Secret HkdfSha256(absl::string_view key, absl::string_view salt, absl::string_view info,
+                  size_t size);
 
 // AES-256-GCM with a random 12-byte nonce before and a 16-byte tag behind: 28 bytes longer than
 // `plain`. For at most 2^32 seals a key. `key`: 32 bytes.

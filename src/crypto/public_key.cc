@@ -29,7 +29,8 @@ constexpr absl::string_view kP256Head(
     "\x03\x42\x00\x04",
     27);
 constexpr absl::string_view kP384Head(
-    "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00\x04",
+    "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00"
+    "\x04",
     24);
 constexpr absl::string_view kEd25519Head("\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", 12);
 constexpr size_t kP256FieldSize = 32;
@@ -127,8 +128,7 @@ EvpPkeyCtxPtr NewVerifyContext(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss) {
   if (!EVP_PKEY_is_a(key, "RSA")) return context;
   int padding = rsa_pss ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
   if (EVP_PKEY_CTX_set_rsa_padding(context.get(), padding) != 1 ||
-      (rsa_pss &&
-       EVP_PKEY_CTX_set_rsa_pss_saltlen(context.get(), RSA_PSS_SALTLEN_AUTO) != 1)) {
+      (rsa_pss && EVP_PKEY_CTX_set_rsa_pss_saltlen(context.get(), RSA_PSS_SALTLEN_AUTO) != 1)) {
     return nullptr;
   }
   return context;
@@ -163,10 +163,14 @@ absl::Status VerifyEd25519(EVP_PKEY* key, absl::string_view message, absl::strin
 
 absl::string_view AlgorithmName(Algorithm algorithm) {
   switch (algorithm) {
-    case Algorithm::kEs256: return "ES256";
-    case Algorithm::kEdDsa: return "EdDSA";
-    case Algorithm::kEs384: return "ES384";
-    case Algorithm::kRs256: return "RS256";
+    case Algorithm::kEs256:
+      return "ES256";
+    case Algorithm::kEdDsa:
+      return "EdDSA";
+    case Algorithm::kEs384:
+      return "ES384";
+    case Algorithm::kRs256:
+      return "RS256";
   }
   return "unknown";
 }
@@ -285,8 +289,8 @@ absl::Status PublicKey::Verify(absl::string_view message, absl::string_view sign
   EvpPkeyCtxPtr context(data.idle.exchange(nullptr, std::memory_order_acquire));
   if (context == nullptr) context = NewVerifyContext(data.key.get(), md, /*rsa_pss=*/false);
   if (context == nullptr) return OpenSslError("EVP_PKEY_verify_init");
-  bool good = EVP_PKEY_verify(context.get(), U8(signature), signature.size(), digest,
-                              digest_size) == 1;
+  bool good =
+      EVP_PKEY_verify(context.get(), U8(signature), signature.size(), digest, digest_size) == 1;
   EVP_PKEY_CTX* empty = nullptr;
   if (data.idle.compare_exchange_strong(empty, context.get(), std::memory_order_release,
                                         std::memory_order_relaxed)) {
@@ -333,9 +337,15 @@ absl::StatusOr<SoftwareKey> SoftwareKey::Ed25519FromSeed(absl::string_view seed)
 SoftwareKey SoftwareKey::Generate(Algorithm algorithm) {
   EvpPkeyPtr key;
   switch (algorithm) {
-    case Algorithm::kEs256: key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")); break;
-    case Algorithm::kEs384: key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384")); break;
-    case Algorithm::kEdDsa: key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")); break;
+    case Algorithm::kEs256:
+      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
+      break;
+    case Algorithm::kEs384:
+      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384"));
+      break;
+    case Algorithm::kEdDsa:
+      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
+      break;
     case Algorithm::kRs256:
       key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{kMinRsaBits}));
       break;

@@ -25,14 +25,14 @@ enum class Algorithm : int {
 absl::string_view AlgorithmName(Algorithm algorithm);  // "ES256"
 std::optional<Algorithm> AlgorithmFromCose(int value);
 
-// An immutable public key with its algorithm. Copying is cheap (reference counted). Verify() is safe
-// from any thread.
+// An immutable public key with its algorithm. Copying is cheap (reference counted). Verify() is
+// safe from any thread.
 class PublicKey {
  public:
-  // From DER SubjectPublicKeyInfo, whole buffer. Refuses (kKeyAlgorithm) what none of the algorithms
-  // takes: other curves, explicit curve parameters, compressed points, points off the curve, RSA
-  // outside 2048..4096 bits or e != 65537, Ed25519 keys outside the prime-order group. `spki` must be
-  // the canonical encoding, so that one key has one encoding and one credential id.
+  // From DER SubjectPublicKeyInfo, whole buffer. Refuses (kKeyAlgorithm) what none of the
+  // algorithms takes: other curves, explicit curve parameters, compressed points, points off the
+  // curve, RSA outside 2048..4096 bits or e != 65537, Ed25519 keys outside the prime-order group.
+  // `spki` must be the canonical encoding, so that one key has one encoding and one credential id.
   static absl::StatusOr<PublicKey> FromSpki(absl::string_view spki);
   // From an OpenSSL key, by its encoding: what FromSpki refuses is refused here too.
   static absl::StatusOr<PublicKey> FromEvp(EVP_PKEY* key);
@@ -59,12 +59,12 @@ class PublicKey {
 };
 
 // Verifies a signature with an explicit hash, for structures whose algorithm is not a credential's
-// (TPM attestations by RSA AKs, attestation statements). RSA keys take PKCS#1 v1.5, or PSS with MGF1
-// of the same hash and a salt of any length (TPMs use the longest); EC keys take ECDSA in strict DER.
-// Refuses with kSignatureInvalid, other kinds of key included. Which hashes, curves and sizes are good
-// enough is for the caller to say.
-absl::Status VerifyWithHash(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss, absl::string_view message,
-                            absl::string_view signature);
+// (TPM attestations by RSA AKs, attestation statements). RSA keys take PKCS#1 v1.5, or PSS with
+// MGF1 of the same hash and a salt of any length (TPMs use the longest); EC keys take ECDSA in
+// strict DER. Refuses with kSignatureInvalid, other kinds of key included. Which hashes, curves and
+// sizes are good enough is for the caller to say.
+absl::Status VerifyWithHash(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss,
+                            absl::string_view message, absl::string_view signature);
 
 // A private key in software: invites (Ed25519 from a 32-byte seed), tests and simulators.
 class SoftwareKey {

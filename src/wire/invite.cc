@@ -122,7 +122,11 @@ std::string Invite::Serialize() const {
   // Reserved, so that no earlier, smaller buffer is left behind with the seed in it.
   writer.Reserve(1 + 1 + audience.size() + 2 + address.size() + kFingerprintSize + kInviteSeedSize +
                  2 + list.bytes().size() + kChecksumSize);
-  writer.U8(kVersion).Len1(audience).Len2(address).Raw(identity_fingerprint).Raw(seed.view())
+  writer.U8(kVersion)
+      .Len1(audience)
+      .Len2(address)
+      .Raw(identity_fingerprint)
+      .Raw(seed.view())
       .Len2(list.bytes());
   writer.Raw(Sha256(writer.bytes()).substr(0, kChecksumSize));
   std::string bytes = std::move(writer).bytes();

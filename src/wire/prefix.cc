@@ -30,8 +30,8 @@ constexpr size_t kMaxClientDataSize = 1024;
 
 absl::Status Malformed(absl::string_view what) { return Refuse(Reason::kPrefixMalformed, what); }
 
-// Reads fields in the order in which they are asked for. A field that is not asked for stays, and so
-// is found by Finished().
+// Reads fields in the order in which they are asked for. A field that is not asked for stays, and
+// so is found by Finished().
 class FieldReader {
  public:
   explicit FieldReader(absl::string_view bytes) : rest_(bytes) {}

@@ -1,8 +1,8 @@
 // The prefix (proto/forekey/v1/prefix.proto), read without copying or allocating: views into the
 // metadata's own bytes. This reader is stricter than protobuf's: unknown fields, a singular field
-// twice, a field of a size that the protocol does not have, fields out of ascending order, non-minimal
-// varints, a default value that is present, and both or neither kind of proof are all refused. So one
-// proof has one encoding: the one that protobuf's serializers make.
+// twice, a field of a size that the protocol does not have, fields out of ascending order,
+// non-minimal varints, a default value that is present, and both or neither kind of proof are all
+// refused. So one proof has one encoding: the one that protobuf's serializers make.
 #ifndef FOREKEY_SRC_WIRE_PREFIX_H_
 #define FOREKEY_SRC_WIRE_PREFIX_H_
 
@@ -28,16 +28,16 @@ struct AssertionView {
 };
 
 struct DeviceProofView {
-  absl::string_view challenge;        // 64 bytes
-  absl::string_view channel_binding;  // 32 bytes
-  absl::string_view key_share;        // 32 bytes or empty
-  absl::string_view request_digest;   // 32 bytes or empty
+  absl::string_view challenge;                                    // 64 bytes
+  absl::string_view channel_binding;                              // 32 bytes
+  absl::string_view key_share;                                    // 32 bytes or empty
+  absl::string_view request_digest;                               // 32 bytes or empty
   absl::InlinedVector<AssertionView, kMaxAssertions> assertions;  // 1..3, strictly ascending
 };
 
 struct SessionProofView {
-  absl::string_view session_id;      // 16 bytes
-  uint64_t sequence = 0;             // at least 1
+  absl::string_view session_id;  // 16 bytes
+  uint64_t sequence = 0;         // at least 1
   uint32_t age_s = 0;
   absl::string_view mac;             // 16 bytes
   absl::string_view request_digest;  // 32 bytes or empty

@@ -25,16 +25,25 @@ Secret DeriveSessionKey(const SessionKeyInput& input) {
   }
   Secret key(std::move(material));
   ByteWriter info;
-  info.Raw(label::kSession).U8(0).Raw(Sha256(input.transcript)).Raw(input.gate_share)
+  info.Raw(label::kSession)
+      .U8(0)
+      .Raw(Sha256(input.transcript))
+      .Raw(input.gate_share)
       .Raw(input.session_id);
   return HkdfSha256(key.view(), input.salt, info.bytes(), kSessionKeySize);
 }
 
 std::string ComputeConfirmation(const Secret& session_key, const ConfirmationInput& input) {
   ByteWriter message;
-  message.Raw(label::kConfirm).U8(0).Raw(input.session_id).Raw(input.gate_share)
-      .U32(input.idle_s).U32(input.absolute_s).U32(input.window)
-      .Len1(input.next_gate_identity).Len2(input.subject);
+  message.Raw(label::kConfirm)
+      .U8(0)
+      .Raw(input.session_id)
+      .Raw(input.gate_share)
+      .U32(input.idle_s)
+      .U32(input.absolute_s)
+      .U32(input.window)
+      .Len1(input.next_gate_identity)
+      .Len2(input.subject);
   return Hmac(session_key, message.bytes());
 }
 

@@ -1,6 +1,6 @@
 // The key schedule of sessions and of enrolment (docs/PROTOCOL.md, "Session keys"). Both sides call
-// the same functions: the client with its ephemeral key and the gate's two public keys, the gate with
-// its two private keys and the client's share.
+// the same functions: the client with its ephemeral key and the gate's two public keys, the gate
+// with its two private keys and the client's share.
 #ifndef FOREKEY_SRC_WIRE_SESSION_KEYS_H_
 #define FOREKEY_SRC_WIRE_SESSION_KEYS_H_
 
@@ -41,8 +41,8 @@ struct ConfirmationInput {
 std::string ComputeConfirmation(const Secret& session_key, const ConfirmationInput& input);
 
 // Enrolment: key = HKDF-SHA256(DH(client share, gate identity), salt = challenge,
-// info = label kEnrollConfirm 00 || len2 audience), then HMAC over step (1 byte: 1 begin, 2 finish) ||
-// SHA-256(request payload) || SHA-256(response payload). At finish the response payload is the
+// info = label kEnrollConfirm 00 || len2 audience), then HMAC over step (1 byte: 1 begin, 2 finish)
+// || SHA-256(request payload) || SHA-256(response payload). At finish the response payload is the
 // credential id.
 Secret DeriveEnrollmentKey(const Secret& identity_secret, absl::string_view challenge,
                            absl::string_view audience);

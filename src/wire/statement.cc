@@ -9,7 +9,8 @@ namespace forekey {
 namespace {
 
 bool IsMethodChar(char c, bool dot_allowed) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || (dot_allowed && c == '.');
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' ||
+         (dot_allowed && c == '.');
 }
 
 bool AllOf(absl::string_view text, bool dot_allowed) {
@@ -26,8 +27,8 @@ ByteWriter Begin(absl::string_view label, size_t size) {
   return writer;
 }
 
-// The MAC's bytes as parts, so that none of them is copied: the label with its zero, and the numbers,
-// are the only bytes that do not lie somewhere already.
+// The MAC's bytes as parts, so that none of them is copied: the label with its zero, and the
+// numbers, are the only bytes that do not lie somewhere already.
 class CallMacParts {
  public:
   explicit CallMacParts(const CallMacInput& input) {
@@ -41,12 +42,9 @@ class CallMacParts {
     put(input.method.size(), 2);
     static constexpr absl::string_view kHead("forekey/1 call\0", 15);
     static_assert(kHead.size() == label::kCall.size() + 1);
-    parts_ = {kHead,
-              input.session_id,
-              absl::string_view(numbers_.data(), numbers_.size()),
-              input.method,
-              input.channel_binding,
-              input.request_digest};
+    parts_ = {
+        kHead,        input.session_id,      absl::string_view(numbers_.data(), numbers_.size()),
+        input.method, input.channel_binding, input.request_digest};
   }
   CallMacParts(const CallMacParts&) = delete;
   absl::Span<const absl::string_view> parts() const { return parts_; }
@@ -106,10 +104,10 @@ std::string BuildStatement(const CallStatement& statement) {
 }
 
 std::string BuildStatement(const EnrollStatement& statement) {
-  ByteWriter writer = Begin(label::kEnroll, 2 + statement.audience.size() + kEnrollmentIdSize + 2 +
-                                                statement.subject.size() + 1 + 2 +
-                                                statement.spki.size() + kChannelBindingSize +
-                                                kChallengeSize);
+  ByteWriter writer =
+      Begin(label::kEnroll, 2 + statement.audience.size() + kEnrollmentIdSize + 2 +
+                                statement.subject.size() + 1 + 2 + statement.spki.size() +
+                                kChannelBindingSize + kChallengeSize);
   writer.Len2(statement.audience)
       .Raw(statement.enrollment_id)
       .Len2(statement.subject)

@@ -1,6 +1,6 @@
 // deps: forekey_wire
-// What Invite::Parse accepts serializes to the same text. The input is taken twice: as the text, and
-// as the bytes under a right checksum, which no fuzzer finds by itself.
+// What Invite::Parse accepts serializes to the same text. The input is taken twice: as the text,
+// and as the bytes under a right checksum, which no fuzzer finds by itself.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -23,8 +23,7 @@ static void Check(absl::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes = forekey::View(data, size);
   Check(bytes);
-  Check(absl::StrCat("forekey-invite:",
-                     absl::WebSafeBase64Escape(
-                         absl::StrCat(bytes, forekey::Sha256(bytes).substr(0, 4)))));
+  Check(absl::StrCat("forekey-invite:", absl::WebSafeBase64Escape(absl::StrCat(
+                                            bytes, forekey::Sha256(bytes).substr(0, 4)))));
   return 0;
 }

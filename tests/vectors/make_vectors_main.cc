@@ -1,6 +1,7 @@
 // Prints tests/vectors/forekey-v1.json:
 //   build/dev/bin/forekey-make-vectors > tests/vectors/forekey-v1.json
-// Deterministic: the same code prints the same bytes. Every key in it is public and for tests alone.
+// Deterministic: the same code prints the same bytes. Every key in it is public and for tests
+// alone.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -64,14 +65,21 @@ std::string DeviceCredential() {
 Json CallStatementJson(absl::string_view method, std::vector<std::string> ids,
                        absl::string_view share, absl::string_view digest) {
   std::vector<absl::string_view> views(ids.begin(), ids.end());
-  const std::string statement = BuildStatement(CallStatement{
-      .audience = kAudience, .method = method, .challenge = Challenge(),
-      .channel_binding = Binding(), .credential_ids = views, .key_share = share,
-      .request_digest = digest});
-  Json json = {{"audience", std::string(kAudience)}, {"method", std::string(method)},
-               {"challenge", Hex(Challenge())},      {"channel_binding", Hex(Binding())},
-               {"credential_ids", Json::array()},    {"key_share", Hex(share)},
-               {"request_digest", Hex(digest)},      {"statement", Hex(statement)},
+  const std::string statement = BuildStatement(CallStatement{.audience = kAudience,
+                                                             .method = method,
+                                                             .challenge = Challenge(),
+                                                             .channel_binding = Binding(),
+                                                             .credential_ids = views,
+                                                             .key_share = share,
+                                                             .request_digest = digest});
+  Json json = {{"audience", std::string(kAudience)},
+               {"method", std::string(method)},
+               {"challenge", Hex(Challenge())},
+               {"channel_binding", Hex(Binding())},
+               {"credential_ids", Json::array()},
+               {"key_share", Hex(share)},
+               {"request_digest", Hex(digest)},
+               {"statement", Hex(statement)},
                {"sha256", Hex(Sha256(statement))},
                {"ed25519_seed", Hex(Ramp(0x80, 32))},
                {"ed25519_signature", Hex(DeviceKey().Sign(statement))}};
@@ -93,13 +101,21 @@ Json EnrollStatements() {
   for (int kind : {1, 2, 3}) {
     for (const std::string& spki : {DeviceKey().public_key().spki(), std::string()}) {
       const std::string id = Ramp(0xc0, kEnrollmentIdSize);
-      list.push_back({{"audience", std::string(kAudience)}, {"enrollment_id", Hex(id)},
-                      {"subject", std::string(kSubject)}, {"kind", kind}, {"spki", Hex(spki)},
-                      {"channel_binding", Hex(Binding())}, {"challenge", Hex(Challenge())},
-                      {"statement", Hex(BuildStatement(EnrollStatement{
-                           .audience = kAudience, .enrollment_id = id, .subject = kSubject,
-                           .kind = kind, .spki = spki, .channel_binding = Binding(),
-                           .challenge = Challenge()}))}});
+      list.push_back(
+          {{"audience", std::string(kAudience)},
+           {"enrollment_id", Hex(id)},
+           {"subject", std::string(kSubject)},
+           {"kind", kind},
+           {"spki", Hex(spki)},
+           {"channel_binding", Hex(Binding())},
+           {"challenge", Hex(Challenge())},
+           {"statement", Hex(BuildStatement(EnrollStatement{.audience = kAudience,
+                                                            .enrollment_id = id,
+                                                            .subject = kSubject,
+                                                            .kind = kind,
+                                                            .spki = spki,
+                                                            .channel_binding = Binding(),
+                                                            .challenge = Challenge()}))}});
     }
   }
   return list;
@@ -110,12 +126,18 @@ Json CallMacs() {
   Json list = Json::array();
   auto add = [&](uint64_t sequence, uint32_t age_s, absl::string_view method,
                  absl::string_view request_digest) {
-    const CallMacInput input{.session_id = id, .sequence = sequence, .age_s = age_s,
-                             .method = method, .channel_binding = Binding(),
+    const CallMacInput input{.session_id = id,
+                             .sequence = sequence,
+                             .age_s = age_s,
+                             .method = method,
+                             .channel_binding = Binding(),
                              .request_digest = request_digest};
-    list.push_back({{"key", Hex(key)}, {"session_id", Hex(id)},
-                    {"sequence", std::to_string(sequence)}, {"age_s", age_s},
-                    {"method", std::string(method)}, {"channel_binding", Hex(Binding())},
+    list.push_back({{"key", Hex(key)},
+                    {"session_id", Hex(id)},
+                    {"sequence", std::to_string(sequence)},
+                    {"age_s", age_s},
+                    {"method", std::string(method)},
+                    {"channel_binding", Hex(Binding())},
                     {"request_digest", Hex(request_digest)},
                     {"bytes", Hex(BuildCallMacBytes(input))},
                     {"mac", Hex(ComputeCallMac(HmacSha256(key), input))}});
@@ -149,21 +171,26 @@ Json SessionKeyJson(absl::string_view what, const std::string& parent_key, const
                {"identity_fingerprint", Hex(Sha256(GateIdentity().public_key()))},
                {"ephemeral_secret", Hex(ephemeral.view())},
                {"identity_secret", Hex(identity.view())},
-               {"parent_key", Hex(parent_key)}, {"salt", Hex(salt)},
-               {"transcript", Hex(transcript)}, {"session_id", Hex(id)},
-               {"session_key", Hex(key.view())}, {"confirmations", Json::array()}};
+               {"parent_key", Hex(parent_key)},
+               {"salt", Hex(salt)},
+               {"transcript", Hex(transcript)},
+               {"session_id", Hex(id)},
+               {"session_key", Hex(key.view())},
+               {"confirmations", Json::array()}};
   for (const std::string& announced : {std::string(), next}) {
     json["confirmations"].push_back(
-        {{"idle_s", 900}, {"absolute_s", 43200}, {"window", 1024},
-         {"next_gate_identity", Hex(announced)}, {"subject", std::string(kSubject)},
-         {"confirmation",
-          Hex(ComputeConfirmation(key, {.session_id = id,
-                                        .gate_share = GateEphemeral().public_key(),
-                                        .idle_s = 900,
-                                        .absolute_s = 43200,
-                                        .window = 1024,
-                                        .next_gate_identity = announced,
-                                        .subject = kSubject}))}});
+        {{"idle_s", 900},
+         {"absolute_s", 43200},
+         {"window", 1024},
+         {"next_gate_identity", Hex(announced)},
+         {"subject", std::string(kSubject)},
+         {"confirmation", Hex(ComputeConfirmation(key, {.session_id = id,
+                                                        .gate_share = GateEphemeral().public_key(),
+                                                        .idle_s = 900,
+                                                        .absolute_s = 43200,
+                                                        .window = 1024,
+                                                        .next_gate_identity = announced,
+                                                        .subject = kSubject}))}});
   }
   return json;
 }
@@ -171,15 +198,18 @@ Json SessionKeyJson(absl::string_view what, const std::string& parent_key, const
 Json SessionKeys() {
   const std::string opening = absl::HexStringToBytes(std::string(CallStatements()[0]["statement"]));
   const std::string parent_id = Ramp(0x30, 16), digest = Sha256("payload of OpenChildSession");
-  const std::string under_parent = BuildCallMacBytes(
-      CallMacInput{.session_id = parent_id, .sequence = 5, .age_s = 60,
-                   .method = kOpenChildSessionMethod, .channel_binding = Binding(),
-                   .request_digest = digest});
-  return {SessionKeyJson("opened by the device proof whose statement is call_statements[0]", "",
-                         Challenge(), opening),
-          SessionKeyJson("a child: salt is the parent's session_id and the sequence, transcript the "
-                         "bytes under the parent's MAC",
-                         Ramp(0xa0, 32), ByteWriter().Raw(parent_id).U64(5).bytes(), under_parent)};
+  const std::string under_parent = BuildCallMacBytes(CallMacInput{.session_id = parent_id,
+                                                                  .sequence = 5,
+                                                                  .age_s = 60,
+                                                                  .method = kOpenChildSessionMethod,
+                                                                  .channel_binding = Binding(),
+                                                                  .request_digest = digest});
+  return {
+      SessionKeyJson("opened by the device proof whose statement is call_statements[0]", "",
+                     Challenge(), opening),
+      SessionKeyJson("a child: salt is the parent's session_id and the sequence, transcript the "
+                     "bytes under the parent's MAC",
+                     Ramp(0xa0, 32), ByteWriter().Raw(parent_id).U64(5).bytes(), under_parent)};
 }
 
 Json EnrollmentConfirmations() {
@@ -191,11 +221,14 @@ Json EnrollmentConfirmations() {
     const std::string response = step == 1 ? "serialized EnrollmentDemand" : DeviceCredential();
     list.push_back({{"client_private", Hex(ClientKey().Raw().view())},
                     {"identity", Hex(GateIdentity().public_key())},
-                    {"challenge", Hex(Challenge())}, {"audience", std::string(kAudience)},
-                    {"key", Hex(key.view())}, {"step", step},
-                    {"request_payload", Hex(request)}, {"response_payload", Hex(response)},
+                    {"challenge", Hex(Challenge())},
+                    {"audience", std::string(kAudience)},
+                    {"key", Hex(key.view())},
+                    {"step", step},
+                    {"request_payload", Hex(request)},
+                    {"response_payload", Hex(response)},
                     {"confirmation", Hex(ComputeEnrollmentConfirmation(
-                         key, static_cast<uint8_t>(step), request, response))}});
+                                         key, static_cast<uint8_t>(step), request, response))}});
   }
   return list;
 }
@@ -205,14 +238,23 @@ Json Challenges() {
   for (int purpose : {1, 2}) {
     const std::string key = Ramp(0xd0, 32), random = Ramp(0x50, 20);
     const uint64_t issued = 123456789012345;
-    const std::string head =
-        ByteWriter().U8(1).U8(static_cast<uint8_t>(purpose)).U16(0xbeef).U64(issued).Raw(random).bytes();
+    const std::string head = ByteWriter()
+                                 .U8(1)
+                                 .U8(static_cast<uint8_t>(purpose))
+                                 .U16(0xbeef)
+                                 .U64(issued)
+                                 .Raw(random)
+                                 .bytes();
     const std::string message =
         ByteWriter().Raw(label::kChallenge).U8(0).Len2(kAudience).Raw(head).bytes();
     const auto mac = HmacSha256(key).Mac({message});
-    list.push_back({{"key", Hex(key)}, {"audience", std::string(kAudience)}, {"version", 1},
-                    {"purpose", purpose}, {"instance_tag", "beef"},
-                    {"issued_ns", std::to_string(issued)}, {"random", Hex(random)},
+    list.push_back({{"key", Hex(key)},
+                    {"audience", std::string(kAudience)},
+                    {"version", 1},
+                    {"purpose", purpose},
+                    {"instance_tag", "beef"},
+                    {"issued_ns", std::to_string(issued)},
+                    {"random", Hex(random)},
                     {"challenge", Hex(head + std::string(View(mac.data(), mac.size())))}});
   }
   return list;
@@ -227,16 +269,20 @@ Json Invites() {
                   .seed = Secret(Ramp(0x70, 16))};
     if (with_ca) invite.ca_certificates = {"first DER", "second DER"};
     const SoftwareKey key = Must(invite.SigningKey());
-    Json json = {{"audience", invite.audience}, {"address", invite.address},
+    Json json = {{"audience", invite.audience},
+                 {"address", invite.address},
                  {"identity_fingerprint", Hex(invite.identity_fingerprint)},
-                 {"seed", Hex(invite.seed.view())}, {"ca_certificates", Json::array()},
+                 {"seed", Hex(invite.seed.view())},
+                 {"ca_certificates", Json::array()},
                  {"text", invite.Serialize()},
                  {"public_key", Hex(key.public_key().spki().substr(12))},
                  {"signatures", Json::array()}};
-    for (const std::string& der : invite.ca_certificates) json["ca_certificates"].push_back(Hex(der));
+    for (const std::string& der : invite.ca_certificates)
+      json["ca_certificates"].push_back(Hex(der));
     for (absl::string_view label : {label::kInviteBegin, label::kInviteFinish}) {
       const std::string statement = BuildInviteStatement(label, kAudience, "payload");
-      json["signatures"].push_back({{"label", std::string(label)}, {"payload", Hex("payload")},
+      json["signatures"].push_back({{"label", std::string(label)},
+                                    {"payload", Hex("payload")},
                                     {"statement", Hex(statement)},
                                     {"signature", Hex(key.Sign(statement))}});
     }
@@ -247,10 +293,14 @@ Json Invites() {
 
 Json DevicePrefix(const std::vector<AssertionView>& assertions, absl::string_view share,
                   absl::string_view digest) {
-  DeviceProofView proof{.challenge = Challenge(), .channel_binding = Binding(),
-                        .key_share = share, .request_digest = digest};
-  Json json = {{"challenge", Hex(Challenge())}, {"channel_binding", Hex(Binding())},
-               {"key_share", Hex(share)}, {"request_digest", Hex(digest)},
+  DeviceProofView proof{.challenge = Challenge(),
+                        .channel_binding = Binding(),
+                        .key_share = share,
+                        .request_digest = digest};
+  Json json = {{"challenge", Hex(Challenge())},
+               {"channel_binding", Hex(Binding())},
+               {"key_share", Hex(share)},
+               {"request_digest", Hex(digest)},
                {"assertions", Json::array()}};
   for (const AssertionView& a : assertions) {
     proof.assertions.push_back(a);
@@ -264,22 +314,32 @@ Json DevicePrefix(const std::vector<AssertionView>& assertions, absl::string_vie
 
 Json SessionPrefix(uint64_t sequence, uint32_t age_s, absl::string_view digest) {
   const std::string id = Ramp(0x30, 16), mac = Ramp(0xe0, 16);
-  return {{"session", {{"session_id", Hex(id)}, {"sequence", std::to_string(sequence)},
-                       {"age_s", age_s}, {"mac", Hex(mac)}, {"request_digest", Hex(digest)}}},
-          {"bytes", Hex(SerializePrefix(SessionProofView{.session_id = id, .sequence = sequence,
-                                                         .age_s = age_s, .mac = mac,
+  return {{"session",
+           {{"session_id", Hex(id)},
+            {"sequence", std::to_string(sequence)},
+            {"age_s", age_s},
+            {"mac", Hex(mac)},
+            {"request_digest", Hex(digest)}}},
+          {"bytes", Hex(SerializePrefix(SessionProofView{.session_id = id,
+                                                         .sequence = sequence,
+                                                         .age_s = age_s,
+                                                         .mac = mac,
                                                          .request_digest = digest}))}};
 }
 
 Json Prefixes() {
   const std::string id = DeviceCredential(), second(32, '\xff'), digest = Sha256("payload");
-  const std::string signature = Ramp(0x10, 70), data = Ramp(0x01, 37), client = "{\"type\":\"webauthn.get\"}";
+  const std::string signature = Ramp(0x10, 70), data = Ramp(0x01, 37),
+                    client = "{\"type\":\"webauthn.get\"}";
   const AssertionView plain{.credential_id = id, .signature = signature};
-  const AssertionView fido{.credential_id = second, .signature = signature,
-                           .authenticator_data = data, .client_data_json = client};
-  return {DevicePrefix({plain}, "", ""), DevicePrefix({plain}, ClientKey().public_key(), digest),
-          DevicePrefix({plain, fido}, "", ""), SessionPrefix(1, 0, ""),
-          SessionPrefix(70000, 3601, ""), SessionPrefix(UINT64_MAX, UINT32_MAX, digest)};
+  const AssertionView fido{.credential_id = second,
+                           .signature = signature,
+                           .authenticator_data = data,
+                           .client_data_json = client};
+  return {
+      DevicePrefix({plain}, "", ""),       DevicePrefix({plain}, ClientKey().public_key(), digest),
+      DevicePrefix({plain, fido}, "", ""), SessionPrefix(1, 0, ""),
+      SessionPrefix(70000, 3601, ""),      SessionPrefix(UINT64_MAX, UINT32_MAX, digest)};
 }
 
 // Changes of a valid prefix that every receiver refuses. `at` and what stands there are asserted by
@@ -288,7 +348,8 @@ Json InvalidPrefixes() {
   Json list = Json::array();
   auto add = [&list](absl::string_view why, absl::string_view bytes,
                      absl::string_view reason = "prefix-malformed") {
-    list.push_back({{"why", std::string(why)}, {"reason", std::string(reason)}, {"bytes", Hex(bytes)}});
+    list.push_back(
+        {{"why", std::string(why)}, {"reason", std::string(reason)}, {"bytes", Hex(bytes)}});
   };
   const std::string session = absl::HexStringToBytes(std::string(Prefixes()[4]["bytes"]));
   const std::string device = absl::HexStringToBytes(std::string(Prefixes()[0]["bytes"]));
@@ -305,7 +366,8 @@ Json InvalidPrefixes() {
   add("the same proof twice", session + session);
   add("a proof without fields", ByteWriter().U8(0x12).U8(0).bytes());
   add("an unknown field in the prefix", session + ByteWriter().U8(0x1a).Len1("x").bytes());
-  add("an unknown field in the proof", wrap(id + sequence + age + mac + ByteWriter().U8(0x32).Len1("x").bytes()));
+  add("an unknown field in the proof",
+      wrap(id + sequence + age + mac + ByteWriter().U8(0x32).Len1("x").bytes()));
   add("fields out of order", wrap(sequence + id + age + mac));
   add("a singular field twice", wrap(id + sequence + sequence + age + mac));
   add("no sequence", wrap(id + age + mac));
@@ -315,9 +377,12 @@ Json InvalidPrefixes() {
   add("age_s 0, present", wrap(id + sequence + "\x18" + zero + mac));
   add("age_s past 32 bits", wrap(id + sequence + "\x18\x80\x80\x80\x80\x10" + mac));
   add("a tag that is not minimal", wrap("\x8a" + zero + id.substr(1) + sequence + age + mac));
-  add("a length that is not minimal", wrap("\x0a\x90" + zero + id.substr(2) + sequence + age + mac));
-  add("a session id of 15 bytes", wrap(ByteWriter().U8(0x0a).Len1(id.substr(3)).bytes() + sequence + age + mac));
-  add("a MAC of 17 bytes", wrap(id + sequence + age + ByteWriter().U8(0x22).Len1(mac.substr(1)).bytes()));
+  add("a length that is not minimal",
+      wrap("\x0a\x90" + zero + id.substr(2) + sequence + age + mac));
+  add("a session id of 15 bytes",
+      wrap(ByteWriter().U8(0x0a).Len1(id.substr(3)).bytes() + sequence + age + mac));
+  add("a MAC of 17 bytes",
+      wrap(id + sequence + age + ByteWriter().U8(0x22).Len1(mac.substr(1)).bytes()));
   add("request_digest empty, present", wrap(id + sequence + age + mac + "\x2a" + zero));
   add("no MAC", wrap(id + sequence + age));
   const std::string id_a(32, 'a'), id_b(32, 'b');
@@ -330,13 +395,16 @@ Json InvalidPrefixes() {
   add("assertions that do not ascend", with({id_b, id_a}));
   add("one credential twice", with({id_a, id_a}));
   add("four assertions", with({id_a, id_b, std::string(32, 'c'), std::string(32, 'd')}));
-  add("an assertion without signature", absl::HexStringToBytes(std::string(
-      DevicePrefix({AssertionView{.credential_id = id_a}}, "", "")["bytes"])));
+  add("an assertion without signature",
+      absl::HexStringToBytes(
+          std::string(DevicePrefix({AssertionView{.credential_id = id_a}}, "", "")["bytes"])));
   const std::string large(513, 's');
-  add("a signature of 513 bytes", absl::HexStringToBytes(std::string(DevicePrefix(
-      {AssertionView{.credential_id = id_a, .signature = large}}, "", "")["bytes"])));
-  add("a key share of 31 bytes", absl::HexStringToBytes(std::string(DevicePrefix(
-      {AssertionView{.credential_id = id_a, .signature = "s"}}, Ramp(0, 31), "")["bytes"])));
+  add("a signature of 513 bytes",
+      absl::HexStringToBytes(std::string(DevicePrefix(
+          {AssertionView{.credential_id = id_a, .signature = large}}, "", "")["bytes"])));
+  add("a key share of 31 bytes",
+      absl::HexStringToBytes(std::string(DevicePrefix(
+          {AssertionView{.credential_id = id_a, .signature = "s"}}, Ramp(0, 31), "")["bytes"])));
   add("2049 bytes", std::string(2049, '\x12'), "prefix-oversize");
   return list;
 }
@@ -355,12 +423,16 @@ Json InvalidInvites() {
 Json All() {
   const std::string spki = DeviceKey().public_key().spki();
   return {{"protocol", "forekey/1"},
-          {"about", "Test vectors of the protocol in docs/PROTOCOL.md. Values are lower-case hex, but "
-                    "for names, texts, numbers, and 64-bit numbers, which are decimal strings. An "
-                    "empty hex string is an absent field. Every key here is public."},
+          {"about",
+           "Test vectors of the protocol in docs/PROTOCOL.md. Values are lower-case hex, but "
+           "for names, texts, numbers, and 64-bit numbers, which are decimal strings. An "
+           "empty hex string is an absent field. Every key here is public."},
           {"challenges", Challenges()},
-          {"credential_ids", {{{"audience", std::string(kAudience)}, {"subject", std::string(kSubject)},
-                               {"spki", Hex(spki)}, {"credential_id", Hex(DeviceCredential())}}}},
+          {"credential_ids",
+           {{{"audience", std::string(kAudience)},
+             {"subject", std::string(kSubject)},
+             {"spki", Hex(spki)},
+             {"credential_id", Hex(DeviceCredential())}}}},
           {"call_statements", CallStatements()},
           {"enroll_statements", EnrollStatements()},
           {"session_keys", SessionKeys()},

@@ -79,10 +79,13 @@ TEST_F(VectorsTest, CallStatements) {
     const std::string audience = Text(v, "audience"), method = Text(v, "method"),
                       challenge = Bytes(v, "challenge"), binding = Bytes(v, "channel_binding"),
                       share = Bytes(v, "key_share"), digest = Bytes(v, "request_digest");
-    const std::string statement = BuildStatement(
-        CallStatement{.audience = audience, .method = method, .challenge = challenge,
-                      .channel_binding = binding, .credential_ids = views, .key_share = share,
-                      .request_digest = digest});
+    const std::string statement = BuildStatement(CallStatement{.audience = audience,
+                                                               .method = method,
+                                                               .challenge = challenge,
+                                                               .channel_binding = binding,
+                                                               .credential_ids = views,
+                                                               .key_share = share,
+                                                               .request_digest = digest});
     EXPECT_EQ(Text(v, "statement"), ToHex(statement));
     EXPECT_EQ(Text(v, "sha256"), ToHex(Sha256(statement)));
     auto key = SoftwareKey::Ed25519FromSeed(Bytes(v, "ed25519_seed"));
@@ -96,11 +99,13 @@ TEST_F(VectorsTest, EnrollStatements) {
     const std::string audience = Text(v, "audience"), id = Bytes(v, "enrollment_id"),
                       subject = Text(v, "subject"), spki = Bytes(v, "spki"),
                       binding = Bytes(v, "channel_binding"), challenge = Bytes(v, "challenge");
-    EXPECT_EQ(Text(v, "statement"),
-              ToHex(BuildStatement(EnrollStatement{
-                  .audience = audience, .enrollment_id = id, .subject = subject,
-                  .kind = v.at("kind"), .spki = spki, .channel_binding = binding,
-                  .challenge = challenge})));
+    EXPECT_EQ(Text(v, "statement"), ToHex(BuildStatement(EnrollStatement{.audience = audience,
+                                                                         .enrollment_id = id,
+                                                                         .subject = subject,
+                                                                         .kind = v.at("kind"),
+                                                                         .spki = spki,
+                                                                         .channel_binding = binding,
+                                                                         .challenge = challenge})));
   }
 }
 
@@ -148,8 +153,11 @@ TEST_F(VectorsTest, CallMacs) {
   for (const json& v : Section("call_macs")) {
     const std::string id = Bytes(v, "session_id"), method = Text(v, "method"),
                       binding = Bytes(v, "channel_binding"), digest = Bytes(v, "request_digest");
-    const CallMacInput input{.session_id = id, .sequence = Big(v, "sequence"),
-                             .age_s = v.at("age_s"), .method = method, .channel_binding = binding,
+    const CallMacInput input{.session_id = id,
+                             .sequence = Big(v, "sequence"),
+                             .age_s = v.at("age_s"),
+                             .method = method,
+                             .channel_binding = binding,
                              .request_digest = digest};
     const HmacSha256 key(Bytes(v, "key"));
     EXPECT_EQ(Text(v, "bytes"), ToHex(BuildCallMacBytes(input)));

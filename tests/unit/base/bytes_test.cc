@@ -16,8 +16,14 @@ TEST(ByteWriterTest, WritesBigEndianAndLengths) {
 }
 
 TEST(ByteReaderTest, ReadsWhatTheWriterWrote) {
-  const std::string bytes =
-      ByteWriter().U8(0xff).U16(0xfffe).U32(0xfffefdfc).U64(~uint64_t{1}).Len1("ab").Len2("").bytes();
+  const std::string bytes = ByteWriter()
+                                .U8(0xff)
+                                .U16(0xfffe)
+                                .U32(0xfffefdfc)
+                                .U64(~uint64_t{1})
+                                .Len1("ab")
+                                .Len2("")
+                                .bytes();
   ByteReader reader(bytes);
   EXPECT_EQ(reader.U8(), 0xff);
   EXPECT_EQ(reader.U16(), 0xfffe);
@@ -52,10 +58,15 @@ TEST(ByteReaderTest, AfterOneReadPastTheEndEverythingFails) {
 }
 
 TEST(ByteReaderTest, LengthsPastTheEndFail) {
-  ByteReader one("\x05" "abc");
+  ByteReader one(
+      "\x05"
+      "abc");
   EXPECT_EQ(one.Len1(), "");
   EXPECT_FALSE(one.ok());
-  ByteReader two(absl::string_view("\xff\xff" "abc", 5));
+  ByteReader two(
+      absl::string_view("\xff\xff"
+                        "abc",
+                        5));
   EXPECT_EQ(two.Len2(), "");
   EXPECT_FALSE(two.Finished());
   ByteReader huge("abc");

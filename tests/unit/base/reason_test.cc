@@ -24,7 +24,8 @@ TEST(ReasonTest, EveryReasonHasANameOfItsOwnAndAMeaning) {
     EXPECT_TRUE(names.insert(std::string(name)).second) << name;
     EXPECT_EQ(ReasonFromName(name), reason);
     EXPECT_FALSE(ReasonMeaning(reason).empty()) << name;
-    for (char c : name) EXPECT_TRUE((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-') << name;
+    for (char c : name)
+      EXPECT_TRUE((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-') << name;
   }
   EXPECT_EQ(ReasonFromName("no-such-reason"), std::nullopt);
   EXPECT_EQ(ReasonFromName(""), std::nullopt);

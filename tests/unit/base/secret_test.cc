@@ -10,9 +10,13 @@ namespace forekey {
 namespace {
 
 template <typename T>
-concept Printable = requires(std::ostream& out, const T& value) { out << value; };
+concept Printable = requires(std::ostream& out, const T& value) {
+  out << value;
+};
 template <typename T>
-concept Comparable = requires(const T& a, const T& b) { a == b; };
+concept Comparable = requires(const T& a, const T& b) {
+  a == b;
+};
 
 static_assert(!Printable<Secret>, "a secret must not find its way into a log");
 static_assert(!Comparable<Secret>, "secrets are compared in constant time");

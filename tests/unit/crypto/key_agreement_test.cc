@@ -79,11 +79,13 @@ TEST(X25519Test, RawGoesRound) {
 
 // RFC 5869 A.1 to A.3.
 TEST(HkdfTest, GivesTheVectorsOfRfc5869) {
-  EXPECT_EQ(ToHex(HkdfSha256(std::string(22, '\x0b'), Sequence(0, 12), Sequence(0xf0, 0xf9), 42).view()),
-            "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
-  EXPECT_EQ(ToHex(HkdfSha256(Sequence(0, 0x4f), Sequence(0x60, 0xaf), Sequence(0xb0, 0xff), 82).view()),
-            "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c6"
-            "5e590e09da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87");
+  EXPECT_EQ(
+      ToHex(HkdfSha256(std::string(22, '\x0b'), Sequence(0, 12), Sequence(0xf0, 0xf9), 42).view()),
+      "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+  EXPECT_EQ(
+      ToHex(HkdfSha256(Sequence(0, 0x4f), Sequence(0x60, 0xaf), Sequence(0xb0, 0xff), 82).view()),
+      "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c6"
+      "5e590e09da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87");
   EXPECT_EQ(ToHex(HkdfSha256(std::string(22, '\x0b'), "", "", 42).view()),
             "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
 }

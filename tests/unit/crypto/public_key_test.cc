@@ -37,14 +37,14 @@ constexpr absl::string_view kP256S =
 constexpr absl::string_view kP256Order =
     "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551";
 
-std::string DerInteger(absl::string_view bytes) {
-  return ByteWriter().U8(2).Len1(bytes).bytes();
-}
+std::string DerInteger(absl::string_view bytes) { return ByteWriter().U8(2).Len1(bytes).bytes(); }
 // `r` and `s` as they shall stand in the encoding.
 std::string Signature(absl::string_view r, absl::string_view s) {
   return ByteWriter().U8(0x30).Len1(DerInteger(r) + DerInteger(s)).bytes();
 }
-std::string Positive(absl::string_view hex) { return absl::StrCat(absl::string_view("\0", 1), FromHex(hex)); }
+std::string Positive(absl::string_view hex) {
+  return absl::StrCat(absl::string_view("\0", 1), FromHex(hex));
+}
 
 PublicKey P256() {
   return *PublicKey::FromEcPoint(NID_X9_62_prime256v1, FromHex(kP256X), FromHex(kP256Y));
@@ -69,10 +69,11 @@ TEST(PublicKeyTest, VerifiesTheVectorsOfRfc6979) {
               "288b231c3ae0d4fe7344fd2533264720"));
   ASSERT_THAT(p384, IsOk());
   EXPECT_EQ(p384->algorithm(), Algorithm::kEs384);
-  EXPECT_THAT(p384->Verify("sample", Signature(Positive("94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d"
-                                                        "64c4ea95ad133c81a648152e44acf96e36dd1e80fabe46"),
-                                               Positive("99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b"
-                                                        "6351d0a3a94fa329c145786e679e7b82c71a38628ac8"))),
+  EXPECT_THAT(p384->Verify("sample",
+                           Signature(Positive("94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d"
+                                              "64c4ea95ad133c81a648152e44acf96e36dd1e80fabe46"),
+                                     Positive("99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b"
+                                              "6351d0a3a94fa329c145786e679e7b82c71a38628ac8"))),
               IsOk());
 }
 
@@ -103,7 +104,7 @@ TEST(PublicKeyTest, SignsAndVerifiesTheVectorsOfRfc8032) {
 class EveryAlgorithmTest : public ::testing::TestWithParam<Algorithm> {};
 INSTANTIATE_TEST_SUITE_P(All, EveryAlgorithmTest,
                          ::testing::Values(Algorithm::kEs256, Algorithm::kEs384, Algorithm::kEdDsa,
-                                         Algorithm::kRs256),
+                                           Algorithm::kRs256),
                          [](const auto& info) { return std::string(AlgorithmName(info.param)); });
 
 TEST_P(EveryAlgorithmTest, GoesRoundAndSurvivesRefusals) {
@@ -133,7 +134,8 @@ TEST_P(EveryAlgorithmTest, LeavesNoErrorBehind) {
     EXPECT_THAT(key.public_key().Verify("message", wrong), RefusedWith(Reason::kSignatureInvalid));
     EXPECT_EQ(ERR_peek_error(), 0u);
   }
-  EXPECT_THAT(key.public_key().Verify("another", signature), RefusedWith(Reason::kSignatureInvalid));
+  EXPECT_THAT(key.public_key().Verify("another", signature),
+              RefusedWith(Reason::kSignatureInvalid));
   EXPECT_EQ(ERR_peek_error(), 0u);
 }
 
@@ -243,9 +245,9 @@ TEST(PublicKeyTest, RefusesPointsThatAreNotOnTheCurve) {
   y[31] ^= 1;
   auto refused = RefusedWith(Reason::kKeyAlgorithm);
   EXPECT_THAT(PublicKey::FromEcPoint(NID_X9_62_prime256v1, FromHex(kP256X), y), refused);
-  EXPECT_THAT(PublicKey::FromEcPoint(NID_X9_62_prime256v1, std::string(32, '\0'),
-                                     std::string(32, '\0')),
-              refused);
+  EXPECT_THAT(
+      PublicKey::FromEcPoint(NID_X9_62_prime256v1, std::string(32, '\0'), std::string(32, '\0')),
+      refused);
   EXPECT_THAT(PublicKey::FromEcPoint(NID_X9_62_prime256v1, std::string(32, '\xff'),
                                      std::string(32, '\xff')),
               refused);
@@ -264,7 +266,9 @@ TEST(PublicKeyTest, RefusesCoordinatesOfAnotherSizeAndOtherCurves) {
 
 TEST(PublicKeyTest, RefusesRsaOutsideItsBounds) {
   auto refused = RefusedWith(Reason::kKeyAlgorithm);
-  auto modulus = [](size_t size) { return std::string(size, '\xff'); };  // odd; its factors don't matter
+  auto modulus = [](size_t size) {
+    return std::string(size, '\xff');
+  };  // odd; its factors don't matter
   EXPECT_THAT(PublicKey::FromRsa(modulus(256), 65537), IsOk());
   EXPECT_THAT(PublicKey::FromRsa(modulus(512), 65537), IsOk());
   EXPECT_THAT(PublicKey::FromRsa(modulus(128), 65537), refused);
@@ -331,8 +335,10 @@ TEST(PublicKeyTest, EcdsaSignaturesAreStrictDer) {
            {"empty", ""},
            {"an empty sequence", FromHex("3000")},
            {"bytes left over", Signature(r, s) + '\0'},
-           {"bytes left over inside", ByteWriter().U8(0x30).Len1(DerInteger(r) + DerInteger(s) + '\0').bytes()},
-           {"a third integer", ByteWriter().U8(0x30).Len1(DerInteger(r) + DerInteger(s) + DerInteger(s)).bytes()},
+           {"bytes left over inside",
+            ByteWriter().U8(0x30).Len1(DerInteger(r) + DerInteger(s) + '\0').bytes()},
+           {"a third integer",
+            ByteWriter().U8(0x30).Len1(DerInteger(r) + DerInteger(s) + DerInteger(s)).bytes()},
            {"one integer", ByteWriter().U8(0x30).Len1(DerInteger(r)).bytes()},
            {"a zero too many", Signature(zero + r, s)},
            {"another zero too many", Signature(r, zero + s)},
@@ -342,7 +348,8 @@ TEST(PublicKeyTest, EcdsaSignaturesAreStrictDer) {
            {"a long length", FromHex("3081") + Signature(r, s).substr(1)},
            {"an indefinite length", FromHex("3080") + Signature(r, s).substr(2) + FromHex("0000")},
            {"a set", '\x31' + Signature(r, s).substr(1)},
-           {"no integer", ByteWriter().U8(0x30).Len1(DerInteger(r) + '\x04' + DerInteger(s).substr(1)).bytes()},
+           {"no integer",
+            ByteWriter().U8(0x30).Len1(DerInteger(r) + '\x04' + DerInteger(s).substr(1)).bytes()},
            {"too wide", Signature(zero + '\x80' + std::string(32, '\1'), s)},
            {"raw r and s", FromHex(kP256R) + FromHex(kP256S)},
        }) {
@@ -372,7 +379,8 @@ TEST(PublicKeyTest, TakesBothHighAndLowS) {
   EXPECT_THAT(P256().Verify("sample", Signature(Positive(kP256R), other)), IsOk());
 }
 
-std::string SignRsa(EVP_PKEY* key, const EVP_MD* md, int padding, int salt, absl::string_view message) {
+std::string SignRsa(EVP_PKEY* key, const EVP_MD* md, int padding, int salt,
+                    absl::string_view message) {
   EvpMdCtxPtr context(EVP_MD_CTX_new());
   EVP_PKEY_CTX* pkey = nullptr;
   size_t size = EVP_PKEY_get_size(key);
@@ -390,10 +398,15 @@ TEST(PublicKeyTest, Rs256IsPkcs1WithSha256Alone) {
   const SoftwareKey key = SoftwareKey::Generate(Algorithm::kRs256);
   const PublicKey& public_key = key.public_key();
   auto refused = RefusedWith(Reason::kSignatureInvalid);
-  EXPECT_THAT(public_key.Verify("m", SignRsa(key.evp(), EVP_sha256(), RSA_PKCS1_PADDING, 0, "m")), IsOk());
-  EXPECT_THAT(public_key.Verify("m", SignRsa(key.evp(), EVP_sha256(), RSA_PKCS1_PSS_PADDING, 32, "m")), refused);
-  EXPECT_THAT(public_key.Verify("m", SignRsa(key.evp(), EVP_sha1(), RSA_PKCS1_PADDING, 0, "m")), refused);
-  EXPECT_THAT(public_key.Verify("m", SignRsa(key.evp(), EVP_sha512(), RSA_PKCS1_PADDING, 0, "m")), refused);
+  EXPECT_THAT(public_key.Verify("m", SignRsa(key.evp(), EVP_sha256(), RSA_PKCS1_PADDING, 0, "m")),
+              IsOk());
+  EXPECT_THAT(
+      public_key.Verify("m", SignRsa(key.evp(), EVP_sha256(), RSA_PKCS1_PSS_PADDING, 32, "m")),
+      refused);
+  EXPECT_THAT(public_key.Verify("m", SignRsa(key.evp(), EVP_sha1(), RSA_PKCS1_PADDING, 0, "m")),
+              refused);
+  EXPECT_THAT(public_key.Verify("m", SignRsa(key.evp(), EVP_sha512(), RSA_PKCS1_PADDING, 0, "m")),
+              refused);
   EXPECT_THAT(public_key.Verify("m", '\0' + key.Sign("m")), refused);
 }
 
@@ -440,7 +453,8 @@ TEST(VerifyWithHashTest, RefusesOtherKindsOfKey) {
 TEST(AlgorithmTest, NamesAndValuesAreCoses) {
   for (auto [algorithm, value, name] :
        {std::tuple(Algorithm::kEs256, -7, "ES256"), std::tuple(Algorithm::kEdDsa, -8, "EdDSA"),
-        std::tuple(Algorithm::kEs384, -35, "ES384"), std::tuple(Algorithm::kRs256, -257, "RS256")}) {
+        std::tuple(Algorithm::kEs384, -35, "ES384"),
+        std::tuple(Algorithm::kRs256, -257, "RS256")}) {
     EXPECT_EQ(static_cast<int>(algorithm), value);
     EXPECT_EQ(AlgorithmFromCose(value), algorithm);
     EXPECT_EQ(AlgorithmName(algorithm), name);

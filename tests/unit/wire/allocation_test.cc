@@ -26,12 +26,15 @@ TEST(AllocationTest, CountsAtAll) {
 TEST(AllocationTest, ASessionProofIsReadAndCheckedWithoutAny) {
   const std::string id(16, 'I'), binding(32, 'B'), digest(32, 'D');
   const HmacSha256 key("key");
-  CallMacInput input{.session_id = id, .sequence = 7, .age_s = 9, .method = "/a.B/C",
-                     .channel_binding = binding, .request_digest = digest};
+  CallMacInput input{.session_id = id,
+                     .sequence = 7,
+                     .age_s = 9,
+                     .method = "/a.B/C",
+                     .channel_binding = binding,
+                     .request_digest = digest};
   const std::string mac = ComputeCallMac(key, input);
-  const std::string bytes =
-      SerializePrefix(SessionProofView{.session_id = id, .sequence = 7, .age_s = 9, .mac = mac,
-                                       .request_digest = digest});
+  const std::string bytes = SerializePrefix(SessionProofView{
+      .session_id = id, .sequence = 7, .age_s = 9, .mac = mac, .request_digest = digest});
   bool matched = false;
   EXPECT_EQ(AllocationsOf([&] {
               auto prefix = Prefix::Parse(bytes);

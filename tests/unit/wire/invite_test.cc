@@ -88,7 +88,8 @@ TEST(InviteTest, SaysWhatIsWrong) {
   EXPECT_THAT(Invite::Parse("forekey-invite:"), IsError(kInvalid, "cut short"));
   EXPECT_THAT(Invite::Parse("forekey-invite:AAAA"), IsError(kInvalid, "cut short"));
   EXPECT_THAT(Invite::Parse("forekey-invite:!"), IsError(kInvalid, "base64url"));
-  EXPECT_THAT(Invite::Parse(std::string(kMaxInviteTextSize + 1, 'A')), IsError(kInvalid, "too long"));
+  EXPECT_THAT(Invite::Parse(std::string(kMaxInviteTextSize + 1, 'A')),
+              IsError(kInvalid, "too long"));
   std::string mistyped = Good().Serialize();
   mistyped[30] = mistyped[30] == 'A' ? 'B' : 'A';
   EXPECT_THAT(Invite::Parse(mistyped), IsError(kInvalid, "checksum"));
@@ -137,7 +138,8 @@ TEST(InviteTest, RefusesFieldsThatAGateWouldNotHave) {
   refused([](Invite& i) { i.identity_fingerprint.pop_back(); }, "fingerprint");
   refused([](Invite& i) { i.seed = Secret("short"); }, "seed");
   refused([](Invite& i) { i.ca_certificates = {""}; }, "CA certificate");
-  refused([](Invite& i) { i.ca_certificates.assign(9, std::string(2000, 'c')); }, "CA certificates");
+  refused([](Invite& i) { i.ca_certificates.assign(9, std::string(2000, 'c')); },
+          "CA certificates");
   Invite six = Good();
   six.address = "[2001:db8::1]:50051";
   EXPECT_THAT(six.Validate(), IsOk());
@@ -166,7 +168,8 @@ TEST(InviteTest, ItsKeyIsOfThisAudienceAndSeedAlone) {
   EXPECT_EQ(key->public_key().algorithm(), Algorithm::kEdDsa);
   auto expected = SoftwareKey::Ed25519FromSeed(
       HkdfSha256("0123456789abcdef", "",
-                 absl::StrCat("forekey/1 invite-key", absl::string_view("\0", 1), "gate.example"), 32)
+                 absl::StrCat("forekey/1 invite-key", absl::string_view("\0", 1), "gate.example"),
+                 32)
           .view());
   ASSERT_THAT(expected, IsOk());
   EXPECT_EQ(key->public_key().spki(), expected->public_key().spki());

@@ -58,7 +58,9 @@ std::string Reserialize(const Prefix& prefix) {
 
 auto Malformed() { return RefusedWith(Reason::kPrefixMalformed); }
 absl::Status ParseStatus(absl::string_view bytes) { return Prefix::Parse(bytes).status(); }
-absl::Status ParseStatus(const v1::Prefix& prefix) { return ParseStatus(prefix.SerializeAsString()); }
+absl::Status ParseStatus(const v1::Prefix& prefix) {
+  return ParseStatus(prefix.SerializeAsString());
+}
 
 std::string RandomString(std::mt19937& random, size_t size) {
   std::string bytes(size, '\0');
@@ -84,8 +86,7 @@ v1::Prefix RandomPrefix(std::mt19937& random) {
   if (random() % 2 == 0) device->set_request_digest(RandomString(random, 32));
   std::vector<std::string> ids(1 + random() % 3);
   for (std::string& id : ids) id = RandomString(random, 32);
-  std::sort(ids.begin(), ids.end(),
-            [](absl::string_view a, absl::string_view b) { return a < b; });
+  std::sort(ids.begin(), ids.end(), [](absl::string_view a, absl::string_view b) { return a < b; });
   for (const std::string& id : ids) {
     v1::Assertion* assertion = device->add_assertions();
     assertion->set_credential_id(id);
@@ -145,12 +146,21 @@ TEST(PrefixTest, AcceptsOneEncodingAlone) {
     std::string bytes = RandomPrefix(random).SerializeAsString();
     for (int changes = 1 + random() % 3; changes > 0 && !bytes.empty(); --changes) {
       // Near the beginning of things, where tags and lengths are.
-      const size_t at = random() % (random() % 2 == 0 ? std::min<size_t>(bytes.size(), 8) : bytes.size());
+      const size_t at =
+          random() % (random() % 2 == 0 ? std::min<size_t>(bytes.size(), 8) : bytes.size());
       switch (random() % 4) {
-        case 0: bytes[at] = static_cast<char>(random()); break;
-        case 1: bytes.erase(at, 1 + random() % 3); break;
-        case 2: bytes.insert(at, 1, static_cast<char>(random() % 64)); break;
-        case 3: bytes += bytes.substr(at, 1 + random() % 40); break;
+        case 0:
+          bytes[at] = static_cast<char>(random());
+          break;
+        case 1:
+          bytes.erase(at, 1 + random() % 3);
+          break;
+        case 2:
+          bytes.insert(at, 1, static_cast<char>(random() % 64));
+          break;
+        case 3:
+          bytes += bytes.substr(at, 1 + random() % 40);
+          break;
       }
     }
     auto parsed = Prefix::Parse(bytes);
@@ -214,21 +224,31 @@ TEST(PrefixTest, RefusesEveryOtherSizeOfAField) {
     EXPECT_THAT(ParseStatus(prefix), Malformed()) << prefix.ShortDebugString();
   };
   for (int d : {-1, 1}) {
-    refused(Device(), [d](v1::Prefix& p) { p.mutable_device()->mutable_challenge()->resize(64 + d); });
-    refused(Device(), [d](v1::Prefix& p) { p.mutable_device()->mutable_channel_binding()->resize(32 + d); });
-    refused(Device(), [d](v1::Prefix& p) { p.mutable_device()->set_key_share(std::string(32 + d, 'k')); });
-    refused(Device(), [d](v1::Prefix& p) { p.mutable_device()->set_request_digest(std::string(32 + d, 'k')); });
+    refused(Device(),
+            [d](v1::Prefix& p) { p.mutable_device()->mutable_challenge()->resize(64 + d); });
+    refused(Device(),
+            [d](v1::Prefix& p) { p.mutable_device()->mutable_channel_binding()->resize(32 + d); });
+    refused(Device(),
+            [d](v1::Prefix& p) { p.mutable_device()->set_key_share(std::string(32 + d, 'k')); });
+    refused(Device(), [d](v1::Prefix& p) {
+      p.mutable_device()->set_request_digest(std::string(32 + d, 'k'));
+    });
     refused(Device(), [d](v1::Prefix& p) {
       p.mutable_device()->mutable_assertions(0)->mutable_credential_id()->resize(32 + d);
     });
-    refused(Session(), [d](v1::Prefix& p) { p.mutable_session()->mutable_session_id()->resize(16 + d); });
+    refused(Session(),
+            [d](v1::Prefix& p) { p.mutable_session()->mutable_session_id()->resize(16 + d); });
     refused(Session(), [d](v1::Prefix& p) { p.mutable_session()->mutable_mac()->resize(16 + d); });
-    refused(Session(), [d](v1::Prefix& p) { p.mutable_session()->set_request_digest(std::string(32 + d, 'k')); });
+    refused(Session(), [d](v1::Prefix& p) {
+      p.mutable_session()->set_request_digest(std::string(32 + d, 'k'));
+    });
   }
   auto assertion = [](v1::Prefix& p) { return p.mutable_device()->mutable_assertions(0); };
   refused(Device(), [&](v1::Prefix& p) { assertion(p)->set_signature(std::string(513, 's')); });
-  refused(Device(), [&](v1::Prefix& p) { assertion(p)->set_authenticator_data(std::string(1025, 's')); });
-  refused(Device(), [&](v1::Prefix& p) { assertion(p)->set_client_data_json(std::string(1025, 's')); });
+  refused(Device(),
+          [&](v1::Prefix& p) { assertion(p)->set_authenticator_data(std::string(1025, 's')); });
+  refused(Device(),
+          [&](v1::Prefix& p) { assertion(p)->set_client_data_json(std::string(1025, 's')); });
 }
 
 TEST(PrefixTest, RefusesAbsentFieldsThatMustBeThere) {
@@ -239,8 +259,10 @@ TEST(PrefixTest, RefusesAbsentFieldsThatMustBeThere) {
   refused(Device(), [](v1::Prefix& p) { p.mutable_device()->clear_challenge(); });
   refused(Device(), [](v1::Prefix& p) { p.mutable_device()->clear_channel_binding(); });
   refused(Device(), [](v1::Prefix& p) { p.mutable_device()->clear_assertions(); });
-  refused(Device(), [](v1::Prefix& p) { p.mutable_device()->mutable_assertions(0)->clear_credential_id(); });
-  refused(Device(), [](v1::Prefix& p) { p.mutable_device()->mutable_assertions(0)->clear_signature(); });
+  refused(Device(),
+          [](v1::Prefix& p) { p.mutable_device()->mutable_assertions(0)->clear_credential_id(); });
+  refused(Device(),
+          [](v1::Prefix& p) { p.mutable_device()->mutable_assertions(0)->clear_signature(); });
   refused(Session(), [](v1::Prefix& p) { p.mutable_session()->clear_session_id(); });
   refused(Session(), [](v1::Prefix& p) { p.mutable_session()->clear_sequence(); });
   refused(Session(), [](v1::Prefix& p) { p.mutable_session()->clear_mac(); });
@@ -297,25 +319,30 @@ TEST_F(SessionEncodingTest, UnknownFieldsAndOtherWireTypesAreRefused) {
 }
 
 TEST_F(SessionEncodingTest, NumbersAreMinimalAndInRange) {
-  auto with_sequence = [&](std::string varint) { return ParseSession(id_ + "\x10" + varint + age_ + mac_); };
-  auto with_age = [&](std::string varint) { return ParseSession(id_ + sequence_ + "\x18" + varint + mac_); };
+  auto with_sequence = [&](std::string varint) {
+    return ParseSession(id_ + "\x10" + varint + age_ + mac_);
+  };
+  auto with_age = [&](std::string varint) {
+    return ParseSession(id_ + sequence_ + "\x18" + varint + mac_);
+  };
   const std::string zero(1, '\0');
   EXPECT_THAT(with_sequence("\x87" + zero), Malformed());
   EXPECT_THAT(with_sequence(zero), Malformed());
   EXPECT_THAT(with_sequence("\x80" + zero), Malformed());
-  EXPECT_THAT(with_sequence(std::string(9, '\xff') + "\x01"), IsOk());      // 2^64 - 1
+  EXPECT_THAT(with_sequence(std::string(9, '\xff') + "\x01"), IsOk());       // 2^64 - 1
   EXPECT_THAT(with_sequence(std::string(9, '\xff') + "\x02"), Malformed());  // past 64 bits
   EXPECT_THAT(with_sequence(std::string(9, '\xff') + "\x81\x01"), Malformed());
   EXPECT_THAT(with_sequence(std::string(12, '\xff')), Malformed());
-  EXPECT_THAT(with_sequence(std::string(9, '\x80') + "\x01"), IsOk());       // 2^63
-  EXPECT_THAT(with_age(zero), Malformed());  // a default that is present
+  EXPECT_THAT(with_sequence(std::string(9, '\x80') + "\x01"), IsOk());  // 2^63
+  EXPECT_THAT(with_age(zero), Malformed());                             // a default that is present
   EXPECT_THAT(with_age("\xff\xff\xff\xff\x0f"), IsOk());
   EXPECT_THAT(with_age("\x80\x80\x80\x80\x10"), Malformed());  // 2^32: protobuf would cut it to 0
   EXPECT_THAT(with_age("\x89\x80\x80\x80\x10"), Malformed());
 }
 
 TEST_F(SessionEncodingTest, LengthsAndTagsAreMinimal) {
-  EXPECT_THAT(ParseSession("\x0a\x90" + std::string(1, '\0') + std::string(16, 'I') + sequence_ + age_ + mac_),
+  EXPECT_THAT(ParseSession("\x0a\x90" + std::string(1, '\0') + std::string(16, 'I') + sequence_ +
+                           age_ + mac_),
               Malformed());
   EXPECT_THAT(ParseSession("\x8a" + std::string(1, '\0') + id_.substr(1) + sequence_ + age_ + mac_),
               Malformed());

@@ -65,7 +65,8 @@ TEST_F(SessionKeyTest, EveryInputCounts) {
     change(input_);
     EXPECT_TRUE(all.insert(Derive()).second);
   };
-  // Without the gate's identity a man in the middle would do; without the ephemeral, its theft later.
+  // Without the gate's identity a man in the middle would do; without the ephemeral, its theft
+  // later.
   expect_new([&](SessionKeyInput& i) { i.identity_secret = &other_; });
   expect_new([&](SessionKeyInput& i) { i.ephemeral_secret = &other_; });
   expect_new([&](SessionKeyInput& i) { std::swap(i.ephemeral_secret, i.identity_secret); });
@@ -106,15 +107,21 @@ TEST(SessionKeyAgreementTest, BothSidesDeriveTheSameAndAGateOfAnotherIdentityDoe
 TEST(ConfirmationTest, IsTheBytesOfTheProtocolAndEveryFieldCounts) {
   const Secret key(std::string(32, 'k'));
   const std::string id(16, 'I'), share(32, 'S'), next(32, 'N'), other(32, 'x');
-  const ConfirmationInput base{.session_id = id, .gate_share = share, .idle_s = 900,
-                               .absolute_s = 43200, .window = 1024, .next_gate_identity = next,
+  const ConfirmationInput base{.session_id = id,
+                               .gate_share = share,
+                               .idle_s = 900,
+                               .absolute_s = 43200,
+                               .window = 1024,
+                               .next_gate_identity = next,
                                .subject = "alice"};
-  EXPECT_EQ(ComputeConfirmation(key, base),
-            Mac(key.view(), absl::StrCat("forekey/1 confirm", kZero, id, share,
-                                         absl::string_view("\x00\x00\x03\x84", 4),
-                                         absl::string_view("\x00\x00\xa8\xc0", 4),
-                                         absl::string_view("\x00\x00\x04\x00", 4), "\x20", next,
-                                         kZero, "\x05" "alice")));
+  EXPECT_EQ(
+      ComputeConfirmation(key, base),
+      Mac(key.view(), absl::StrCat("forekey/1 confirm", kZero, id, share,
+                                   absl::string_view("\x00\x00\x03\x84", 4),
+                                   absl::string_view("\x00\x00\xa8\xc0", 4),
+                                   absl::string_view("\x00\x00\x04\x00", 4), "\x20", next, kZero,
+                                   "\x05"
+                                   "alice")));
   std::set<std::string> all = {ComputeConfirmation(key, base)};
   auto expect_new = [&](auto change) {
     ConfirmationInput changed = base;
@@ -145,8 +152,7 @@ TEST(EnrollmentConfirmationTest, IsTheBytesOfTheProtocolAndEveryFieldCounts) {
             key.view());
 
   const std::string begin = ComputeEnrollmentConfirmation(key, 1, "request", "response");
-  EXPECT_EQ(begin,
-            Mac(key.view(), absl::StrCat("\x01", Sha256("request"), Sha256("response"))));
+  EXPECT_EQ(begin, Mac(key.view(), absl::StrCat("\x01", Sha256("request"), Sha256("response"))));
   EXPECT_NE(ComputeEnrollmentConfirmation(key, 2, "request", "response"), begin);
   EXPECT_NE(ComputeEnrollmentConfirmation(key, 1, "requesu", "response"), begin);
   EXPECT_NE(ComputeEnrollmentConfirmation(key, 1, "request", "responsf"), begin);

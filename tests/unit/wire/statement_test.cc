@@ -9,22 +9,34 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/bytes.h"
+#include "src/base/file.h"
 #include "tests/support/hex.h"
+#include "tests/support/status_matchers.h"
 
 namespace forekey {
 namespace {
 
+using testing::IsOk;
 using testing::ToHex;
 
 constexpr absl::string_view kZero("\0", 1);
 
+constexpr absl::string_view kLabels[] = {
+    label::kOpen,      label::kCallDevice,   label::kEnroll,        label::kCall,
+    label::kSession,   label::kConfirm,      label::kCredential,    label::kInviteBegin,
+    label::kInviteKey, label::kInviteFinish, label::kEnrollConfirm, label::kChallenge};
+
+TEST(LabelTest, EveryOneIsInTheProtocolDocument) {
+  auto document = ReadFile(FOREKEY_SOURCE "/docs/PROTOCOL.md");
+  ASSERT_THAT(document, IsOk());
+  for (absl::string_view label : kLabels) {
+    EXPECT_TRUE(absl::StrContains(*document, absl::StrCat("`", label, "`"))) << label;
+  }
+}
+
 TEST(LabelTest, OneARoleAndNoneBeginsAnotherWithItsZero) {
-  const std::vector<absl::string_view> labels = {
-      label::kOpen,      label::kCallDevice,   label::kEnroll,        label::kCall,
-      label::kSession,   label::kConfirm,      label::kCredential,    label::kInviteBegin,
-      label::kInviteKey, label::kInviteFinish, label::kEnrollConfirm, label::kChallenge};
   std::set<std::string> ended;
-  for (absl::string_view label : labels) {
+  for (absl::string_view label : kLabels) {
     EXPECT_TRUE(absl::StartsWith(label, "forekey/1 "));
     EXPECT_EQ(label.find('\0'), absl::string_view::npos);
     EXPECT_TRUE(ended.insert(absl::StrCat(label, kZero)).second) << label;
@@ -42,9 +54,9 @@ TEST(MethodTest, IsExactlyServiceSlashMethod) {
   }
   EXPECT_TRUE(IsWellFormedMethod("/a/" + std::string(kMaxMethodSize - 3, 'm')));
   for (absl::string_view bad :
-       {"", "/", "//", "/a", "/a/", "//b", "a/b", "/a/b/", "/a/b/c", "/a//b", "/a/b.c", "/a/b?x",
-        "/a/b#", "/a/%62", "/a /b", "/a/b ", " /a/b", "/a/b\n", "/a/\xc3\xa9", "/a-b/c", "/a/b-c",
-        "/a:b/c", "/a/../b"}) {
+       {"",       "/",      "//",          "/a",     "/a/",    "//b",    "a/b",    "/a/b/",
+        "/a/b/c", "/a//b",  "/a/b.c",      "/a/b?x", "/a/b#",  "/a/%62", "/a /b",  "/a/b ",
+        " /a/b",  "/a/b\n", "/a/\xc3\xa9", "/a-b/c", "/a/b-c", "/a:b/c", "/a/../b"}) {
     EXPECT_FALSE(IsWellFormedMethod(bad)) << bad;
   }
   EXPECT_FALSE(IsWellFormedMethod(absl::string_view("/a/b\0", 5)));
@@ -57,7 +69,8 @@ TEST(AudienceTest, IsPrintableAndFitsAnOriginAndAFileName) {
   }
   EXPECT_TRUE(IsWellFormedAudience(std::string(255, 'a')));
   EXPECT_FALSE(IsWellFormedAudience(std::string(256, 'a')));
-  for (absl::string_view bad : {"", "a b", "a/b", "a\\b", "a\"b", "a'b", "a#b", "a\n", "a\x7f", "a\x80"}) {
+  for (absl::string_view bad :
+       {"", "a b", "a/b", "a\\b", "a\"b", "a'b", "a#b", "a\n", "a\x7f", "a\x80"}) {
     EXPECT_FALSE(IsWellFormedAudience(bad)) << bad;
   }
   EXPECT_FALSE(IsWellFormedAudience(kZero));
@@ -69,7 +82,8 @@ TEST(SubjectTest, IsANameThatIsNoOptionAndNoHiddenFile) {
   }
   EXPECT_TRUE(IsWellFormedSubject(std::string(255, 's')));
   EXPECT_FALSE(IsWellFormedSubject(std::string(256, 's')));
-  for (absl::string_view bad : {"", "-a", ".a", "a b", "a/b", "a:b", "a,b", "a\n", "\xc3\xa9", "a\"b"}) {
+  for (absl::string_view bad :
+       {"", "-a", ".a", "a b", "a/b", "a:b", "a,b", "a\n", "\xc3\xa9", "a\"b"}) {
     EXPECT_FALSE(IsWellFormedSubject(bad)) << bad;
   }
   EXPECT_FALSE(IsWellFormedSubject(absl::string_view("a\0b", 3)));
@@ -94,10 +108,10 @@ class CallStatementTest : public ::testing::Test {
 };
 
 TEST_F(CallStatementTest, IsTheBytesOfTheProtocol) {
-  EXPECT_EQ(BuildStatement(statement_),
-            absl::StrCat("forekey/1 call-device", kZero, kZero, "\x04gate", kZero, "\x06/a.B/C",
-                         challenge_, binding_, "\x02", first_, second_, "\x20", share_, "\x20",
-                         digest_));
+  EXPECT_EQ(
+      BuildStatement(statement_),
+      absl::StrCat("forekey/1 call-device", kZero, kZero, "\x04gate", kZero, "\x06/a.B/C",
+                   challenge_, binding_, "\x02", first_, second_, "\x20", share_, "\x20", digest_));
   statement_.key_share = {};
   statement_.request_digest = {};
   statement_.credential_ids = absl::MakeConstSpan(ids_).subspan(0, 1);
@@ -106,14 +120,15 @@ TEST_F(CallStatementTest, IsTheBytesOfTheProtocol) {
                          challenge_, binding_, "\x01", first_, kZero, kZero));
 }
 
-// Opening has a label of its own: a signature made for it opens nothing else, and the other way round.
+// Opening has a label of its own: a signature made for it opens nothing else, and the other way
+// round.
 TEST_F(CallStatementTest, OpeningHasItsOwnLabel) {
   statement_.method = kOpenSessionMethod;
   EXPECT_TRUE(absl::StartsWith(BuildStatement(statement_), absl::StrCat("forekey/1 open", kZero)));
   for (absl::string_view other : {kOpenChildSessionMethod, kEndSessionMethod, kWhoAmIMethod}) {
     statement_.method = other;
-    EXPECT_TRUE(absl::StartsWith(BuildStatement(statement_),
-                                 absl::StrCat("forekey/1 call-device", kZero)));
+    EXPECT_TRUE(
+        absl::StartsWith(BuildStatement(statement_), absl::StrCat("forekey/1 call-device", kZero)));
   }
 }
 
@@ -160,18 +175,27 @@ TEST(EnrollStatementTest, IsTheBytesOfTheProtocol) {
                             .channel_binding = binding,
                             .challenge = challenge};
   EXPECT_EQ(BuildStatement(statement),
-            absl::StrCat("forekey/1 enroll", kZero, kZero, "\x04gate", id, kZero, "\x05" "alice",
+            absl::StrCat("forekey/1 enroll", kZero, kZero, "\x04gate", id, kZero,
+                         "\x05"
+                         "alice",
                          "\x01", kZero, "\x04spki", binding, challenge));
   statement.spki = "";
   EXPECT_EQ(BuildStatement(statement),
-            absl::StrCat("forekey/1 enroll", kZero, kZero, "\x04gate", id, kZero, "\x05" "alice",
+            absl::StrCat("forekey/1 enroll", kZero, kZero, "\x04gate", id, kZero,
+                         "\x05"
+                         "alice",
                          "\x01", kZero, kZero, binding, challenge));
 }
 
 TEST(EnrollStatementTest, EverythingThatIsCheckedIsInIt) {
   const std::string id(16, 'I'), binding(32, 'B'), challenge(64, 'C');
-  const EnrollStatement base{.audience = "gate", .enrollment_id = id, .subject = "alice", .kind = 1,
-                             .spki = "spki", .channel_binding = binding, .challenge = challenge};
+  const EnrollStatement base{.audience = "gate",
+                             .enrollment_id = id,
+                             .subject = "alice",
+                             .kind = 1,
+                             .spki = "spki",
+                             .channel_binding = binding,
+                             .challenge = challenge};
   const std::string other16(16, 'x'), other32(32, 'x'), other64(64, 'x');
   std::set<std::string> all = {BuildStatement(base)};
   EnrollStatement s = base;
@@ -207,7 +231,9 @@ TEST(InviteStatementTest, IsTheBytesOfTheProtocol) {
 TEST(CredentialIdTest, NamesAudienceSubjectAndKey) {
   const std::string id = CredentialId("gate", "alice", "spki");
   EXPECT_EQ(id, Sha256(absl::StrCat("forekey/1 credential", kZero, kZero, "\x04gate", kZero,
-                                    "\x05" "alice", kZero, "\x04spki")));
+                                    "\x05"
+                                    "alice",
+                                    kZero, "\x04spki")));
   EXPECT_NE(CredentialId("gatf", "alice", "spki"), id);
   EXPECT_NE(CredentialId("gate", "alicf", "spki"), id);
   EXPECT_NE(CredentialId("gate", "alice", "spkj"), id);
@@ -230,9 +256,9 @@ class CallMacTest : public ::testing::Test {
 };
 
 TEST_F(CallMacTest, IsTheBytesOfTheProtocol) {
-  const std::string want = absl::StrCat("forekey/1 call", kZero, session_,
-                                        "\x01\x02\x03\x04\x05\x06\x07\x08", "\x09\x0a\x0b\x0c",
-                                        kZero, "\x06/a.B/C", binding_, digest_);
+  const std::string want =
+      absl::StrCat("forekey/1 call", kZero, session_, "\x01\x02\x03\x04\x05\x06\x07\x08",
+                   "\x09\x0a\x0b\x0c", kZero, "\x06/a.B/C", binding_, digest_);
   EXPECT_EQ(ToHex(BuildCallMacBytes(input_)), ToHex(want));
   const auto mac = key_.Mac({want});
   EXPECT_EQ(ComputeCallMac(key_, input_), View(mac.data(), 16));
