@@ -65,9 +65,12 @@ class VerifyKind {
 };
 
 // To add a kind: write its file and name its maker here and in the list in verify_command.cc.
-std::unique_ptr<VerifyKind> NewVerifyTpm();  // verify_tpm.cc
+std::unique_ptr<VerifyKind> NewVerifyTpm();       // verify_tpm.cc
+std::unique_ptr<VerifyKind> NewVerifyWebAuthn();  // verify_webauthn.cc
+// The kinds of `verify assertion`, which takes --kind, --json and the kind's own options alone.
+std::unique_ptr<VerifyKind> NewVerifyWebAuthnAssertion();  // verify_webauthn.cc
 
-// Adds `verify attestation` to the program. The kind's options depend on --kind, so the words of
+// Adds `verify attestation` and `verify assertion` to the program. The kind's options depend on --kind, so the words of
 // the command line are looked at for it before they are parsed. The command's exit status is
 // written to *exit_status, which must outlive the parse, as `out` and `err` must.
 void AddVerifyCommand(CLI::App& app, const std::vector<std::string>& words, std::ostream& out,
@@ -78,6 +81,8 @@ void AddVerifyCommand(CLI::App& app, const std::vector<std::string>& words, std:
 // Turns a status into a report when it is a refusal; hands back any other error (exit status 2).
 absl::StatusOr<VerifyReport> RefusedOr(const absl::Status& status,
                                        nlohmann::json proved = nlohmann::json::object());
+// The time that --at names; now when it is empty. InvalidArgument for anything but RFC 3339.
+absl::StatusOr<absl::Time> ParseAt(const std::string& at);
 // A file of evidence, at most 1 MiB. The error names the option.
 absl::StatusOr<std::string> ReadEvidenceFile(absl::string_view option, const std::string& path);
 // The trust folder: an error when it is missing or holds no certificate at all. Files that were

@@ -147,8 +147,8 @@ absl::StatusOr<FidoMetadata> FidoMetadata::Parse(absl::string_view blob,
   // The signer may be pinned itself.
   path.leaf_may_be_anchor = true;
   const std::vector<Certificate> intermediates(jws.x5c.begin() + 1, jws.x5c.end());
-  FOREKEY_RETURN_IF_ERROR(
-      VerifyPath(jws.x5c.front(), intermediates, options.roots, path).status());
+  FOREKEY_ASSIGN_OR_RETURN(const VerifiedPath signer,
+                           VerifyPath(jws.x5c.front(), intermediates, options.roots, path));
   FOREKEY_RETURN_IF_ERROR(CheckSigner(jws.x5c.front(), options.server_name));
 
   const auto payload = Base64UrlDecode(jws.payload_text);
@@ -157,7 +157,7 @@ absl::StatusOr<FidoMetadata> FidoMetadata::Parse(absl::string_view blob,
   if (!json.is_object()) return Invalid("the payload is no JSON object");
   const auto no = json.find("no");
   if (no == json.end() || !no->is_number_unsigned()) return Invalid("no serial number (no)");
-  FidoMetadata metadata;
+  FidoMetadata metadata(signer.anchor());
   metadata.no_ = no->get<uint64_t>();
   if (options.previous_no && metadata.no_ < *options.previous_no) {
     return Refuse(Reason::kMetadataRollback,

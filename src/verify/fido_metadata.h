@@ -15,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -78,19 +79,21 @@ class FidoMetadata {
   // "<model>: <why>", for each entry and each root that was left out.
   const std::vector<std::string>& skipped() const { return skipped_; }
   const std::string& signer() const { return signer_; }  // subject of the signing certificate
+  const Certificate& anchor() const { return anchor_; }  // that the signer's path ended at
 
   // Null when there is none.
   const MetadataEntry* FindByAaguid(absl::string_view aaguid) const;
   const MetadataEntry* FindByKeyId(absl::string_view key_id) const;
 
  private:
-  FidoMetadata() = default;
+  explicit FidoMetadata(Certificate anchor) : anchor_(std::move(anchor)) {}
   void AddEntry(const nlohmann::json& entry);
   void AddRoots(const nlohmann::json& statement, const std::string& name, MetadataEntry& entry);
 
   uint64_t no_ = 0;
   std::string next_update_;
   std::string signer_;
+  Certificate anchor_;
   size_t listed_ = 0;
   size_t anchors_ = 0;
   std::vector<MetadataEntry> entries_;
