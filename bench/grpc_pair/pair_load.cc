@@ -1,0 +1,193 @@
+// forekey-bench-pair-load D CALLS IN_FLIGHT gated|plain: calls the server of D/facts.json, with session
+// proofs where it is gated, and prints
+// one JSON line with what the calls took.
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/blocking_counter.h"
+#include "bench/grpc_pair/pair_facts.h"
+#include "echo.grpc.pb.h"
+#include "forekey/v1/gate.grpc.pb.h"
+#include "src/base/clock.h"
+#include "src/base/file.h"
+#include "src/crypto/key_agreement.h"
+#include "src/crypto/public_key.h"
+#include "src/wire/prefix.h"
+#include "src/wire/session_keys.h"
+#include "src/wire/statement.h"
+
+namespace forekey::bench {
+namespace {
+
+constexpr char kMethod[] = "/forekey.example.Echo/Say";
+
+void Check(const grpc::Status& status) {
+  if (status.ok()) return;
+  std::cerr << "call failed: " << status.error_code() << " " << status.error_message() << "\n";
+  std::exit(2);
+}
+
+struct LoadSession {
+  std::string id;
+  std::string binding;
+  std::unique_ptr<HmacSha256> key;
+  int64_t opened = 0;
+  std::atomic<uint64_t> sequence{1};
+
+  std::string Prefix() {
+    SessionProofView proof;
+    proof.session_id = id;
+    proof.sequence = sequence.fetch_add(1);
+    proof.age_s = static_cast<uint32_t>((Clock::System().BootNanos() - opened) / 1'000'000'000);
+    const std::string mac = ComputeCallMac(*key, {.session_id = id,
+                                                  .sequence = proof.sequence,
+                                                  .age_s = proof.age_s,
+                                                  .method = kMethod,
+                                                  .channel_binding = binding});
+    proof.mac = mac;
+    return SerializePrefix(proof);
+  }
+};
+
+std::unique_ptr<LoadSession> Open(const std::shared_ptr<grpc::Channel>& channel,
+                                  const PairFacts& facts) {
+  auto stub = v1::Gate::NewStub(channel);
+  grpc::ClientContext challenge_context;
+  v1::GetChallengeRequest challenge_request;
+  v1::GetChallengeResponse challenge;
+  challenge_request.set_purpose(v1::GetChallengeRequest::PURPOSE_CALL);
+  Check(stub->GetChallenge(&challenge_context, challenge_request, &challenge));
+
+  const auto key = SoftwareKey::Ed25519FromSeed(facts.key_seed);
+  X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
+  v1::OpenSessionPayload payload;
+  payload.set_gate_identity(Sha256(facts.identity_public));
+  v1::OpenSessionRequest request;
+  request.set_payload(payload.SerializeAsString());
+  const std::string digest = Sha256(request.payload());
+  const std::string id = CredentialId(kAudience, kSubject, key->public_key().spki());
+  const absl::string_view ids[] = {id};
+  const std::string statement = BuildStatement(CallStatement{.audience = kAudience,
+                                                             .method = kOpenSessionMethod,
+                                                             .challenge = challenge.challenge(),
+                                                             .channel_binding = facts.channel_binding,
+                                                             .credential_ids = ids,
+                                                             .key_share = ephemeral.public_key(),
+                                                             .request_digest = digest});
+  const std::string signature = key->Sign(statement);
+  DeviceProofView proof;
+  proof.challenge = challenge.challenge();
+  proof.channel_binding = facts.channel_binding;
+  proof.key_share = ephemeral.public_key();
+  proof.request_digest = digest;
+  proof.assertions.push_back({.credential_id = id, .signature = signature});
+  grpc::ClientContext context;
+  context.AddMetadata(std::string(kPrefixMetadataKey), SerializePrefix(proof));
+  v1::OpenSessionResponse response;
+  Check(stub->OpenSession(&context, request, &response));
+
+  const auto ephemeral_secret = ephemeral.Agree(response.gate_share());
+  const auto identity_secret = ephemeral.Agree(facts.identity_public);
+  auto session = std::make_unique<LoadSession>();
+  session->id = response.session_id();
+  session->binding = facts.channel_binding;
+  session->key = std::make_unique<HmacSha256>(
+      DeriveSessionKey({.ephemeral_secret = &*ephemeral_secret,
+                        .identity_secret = &*identity_secret,
+                        .salt = challenge.challenge(),
+                        .transcript = statement,
+                        .gate_share = response.gate_share(),
+                        .session_id = response.session_id()})
+          .view());
+  session->opened = Clock::System().BootNanos();
+  return session;
+}
+
+// One call after the other; as many lanes as calls in flight.
+class Lane {
+ public:
+  Lane(example::Echo::Stub* stub, LoadSession* session, std::atomic<int64_t>* left,
+       absl::BlockingCounter* done)
+      : stub_(stub), session_(session), left_(left), done_(done) {
+    request_.set_text("the quick brown fox jumps over the lazy dog");
+  }
+  void Next() {
+    if (left_->fetch_sub(1) <= 0) return done_->DecrementCount();
+    context_ = std::make_unique<grpc::ClientContext>();
+    if (session_ != nullptr) {
+      context_->AddMetadata(std::string(kPrefixMetadataKey), session_->Prefix());
+    }
+    begun_ = std::chrono::steady_clock::now();
+    stub_->async()->Say(context_.get(), &request_, &response_, [this](grpc::Status status) {
+      Check(status);
+      latencies_.push_back(std::chrono::duration<double, std::micro>(
+                               std::chrono::steady_clock::now() - begun_).count());
+      Next();
+    });
+  }
+  const std::vector<double>& latencies() const { return latencies_; }
+
+ private:
+  example::Echo::Stub* const stub_;
+  LoadSession* const session_;
+  std::atomic<int64_t>* const left_;
+  absl::BlockingCounter* const done_;
+  std::unique_ptr<grpc::ClientContext> context_;
+  example::EchoRequest request_;
+  example::EchoResponse response_;
+  std::chrono::steady_clock::time_point begun_;
+  std::vector<double> latencies_;
+};
+
+int Run(const std::string& directory, int64_t calls, int in_flight, bool gated) {
+  const auto text = ReadFile(directory + "/facts.json");
+  if (!text.ok()) return std::cerr << text.status() << "\n", 2;
+  const PairFacts facts = PairFacts::FromJson(*text);
+  grpc::SslCredentialsOptions tls;
+  tls.pem_root_certs = facts.certificate_pem;
+  auto channel = grpc::CreateChannel(absl::StrCat("127.0.0.1:", facts.port), grpc::SslCredentials(tls));
+  std::unique_ptr<LoadSession> session;
+  if (gated) session = Open(channel, facts);
+  auto stub = example::Echo::NewStub(channel);
+  std::atomic<int64_t> left{calls};
+  absl::BlockingCounter done(in_flight);
+  std::vector<std::unique_ptr<Lane>> lanes;
+  for (int i = 0; i < in_flight; ++i) {
+    lanes.push_back(std::make_unique<Lane>(stub.get(), session.get(), &left, &done));
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  for (auto& lane : lanes) lane->Next();
+  done.Wait();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+  std::vector<double> all;
+  for (auto& lane : lanes) all.insert(all.end(), lane->latencies().begin(), lane->latencies().end());
+  std::sort(all.begin(), all.end());
+  std::cout << nlohmann::json{{"calls", all.size()},
+                              {"seconds", took.count()},
+                              {"p50_us", all[all.size() / 2]},
+                              {"p99_us", all[all.size() * 99 / 100]}}
+                   .dump()
+            << std::endl;
+  return 0;
+}
+
+}  // namespace
+}  // namespace forekey::bench
+
+int main(int argc, char** argv) {
+  if (argc != 5) {
+    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT gated|plain\n";
+    return 2;
+  }
+  return forekey::bench::Run(argv[1], std::atoll(argv[2]), std::atoi(argv[3]),
+                             std::string(argv[4]) == "gated");
+}

@@ -1,0 +1,308 @@
+// Revocation reaches every holder, and no look-up brings back the state before it.
+#include "src/store/live_credentials.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+#include "tests/support/status_matchers.h"
+#include "tests/unit/store/store_fixtures.h"
+
+namespace forekey {
+namespace {
+
+using testing::HasCode;
+using testing::IsOk;
+using testing::RefusedWith;
+using namespace forekey::testing;  // NOLINT: the fixtures
+using ::testing::ElementsAre;
+
+// A registry that lets a test act between the registry's answer and its arrival, fail, and count.
+class HookedRegistry final : public Registry {
+ public:
+  explicit HookedRegistry(std::shared_ptr<Registry> real) : real_(std::move(real)) {}
+
+  std::function<void()> after_find_credential;
+  std::atomic<bool> failing{false};
+  std::atomic<int> finds{0};
+  std::atomic<int> changing{0}, most_changing{0};
+
+  absl::StatusOr<CredentialRecord> FindCredential(absl::string_view id) override {
+    ++finds;
+    if (failing) return Refuse(Reason::kStoreUnavailable);
+    auto found = real_->FindCredential(id);
+    if (after_find_credential) after_find_credential();
+    return found;
+  }
+  absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note, absl::Time now) override {
+    Change change(this);
+    if (failing) return Refuse(Reason::kStoreUnavailable);
+    return real_->RevokeCredential(id, note, now);
+  }
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override {
+    Change change(this);
+    if (failing) return Refuse(Reason::kStoreUnavailable);
+    return real_->SetRoles(subject, roles);
+  }
+  absl::Status SetDisabled(absl::string_view subject, bool disabled) override {
+    Change change(this);
+    if (failing) return Refuse(Reason::kStoreUnavailable);
+    return real_->SetDisabled(subject, disabled);
+  }
+  using Registry::Enroll;
+  absl::Status Enroll(const Enrollment& enrollment, Enrolled* enrolled) override {
+    Change change(this);
+    return real_->Enroll(enrollment, enrolled);
+  }
+  absl::StatusOr<InviteRecord> FindInvite(absl::string_view key) override { return real_->FindInvite(key); }
+  absl::Status AddInvite(const InviteRecord& invite) override { return real_->AddInvite(invite); }
+  absl::Status CancelInvite(absl::string_view id) override { return real_->CancelInvite(id); }
+  absl::StatusOr<std::vector<InviteRecord>> ListInvites() override { return real_->ListInvites(); }
+  absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) override { return real_->FindSubject(name); }
+  absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() override { return real_->ListSubjects(); }
+  absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view subject) override {
+    return real_->ListCredentials(subject);
+  }
+  absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) override {
+    return real_->AdvanceSignCount(id, count);
+  }
+  absl::StatusOr<Counts> Count() override { return real_->Count(); }
+
+ private:
+  // Counts how many changes are under way together.
+  struct Change {
+    explicit Change(HookedRegistry* registry) : registry(registry) {
+      int now = ++registry->changing, most = registry->most_changing;
+      while (now > most && !registry->most_changing.compare_exchange_weak(most, now)) {
+      }
+    }
+    ~Change() { --registry->changing; }
+    HookedRegistry* registry;
+  };
+  std::shared_ptr<Registry> real_;
+};
+
+class LiveCredentialsTest : public ::testing::Test {
+ protected:
+  CredentialRecord Enrolled(const std::string& name, const std::string& subject) {
+    CredentialRecord record = MakeKeyedCredential(name, subject);
+    EXPECT_THAT(EnrollNew(*hooked_, record, {"user"}), IsOk());
+    return record;
+  }
+
+  TempFolder folder_;
+  std::shared_ptr<HookedRegistry> hooked_ = std::make_shared<HookedRegistry>(
+      std::shared_ptr<Registry>(*OpenSqliteRegistry(folder_.File("registry.db"))));
+  LiveCredentials live_{hooked_};
+};
+
+TEST_F(LiveCredentialsTest, GivesOneObjectForOneCredentialAndOneForOneSubject) {
+  CredentialRecord a = Enrolled("a", "alice"), a2 = Enrolled("a2", "alice");
+  auto found = live_.Find(a.id), again = live_.Find(a.id), second = live_.Find(a2.id);
+  ASSERT_THAT(found, IsOk());
+  ASSERT_THAT(second, IsOk());
+  EXPECT_EQ(*found, *again);
+  EXPECT_EQ(hooked_->finds, 2) << "the registry was asked once a credential";
+  EXPECT_NE(*found, *second);
+  EXPECT_EQ((*found)->shared_subject(), (*second)->shared_subject());
+  EXPECT_EQ((*found)->record().id, a.id);
+  EXPECT_EQ((*found)->key().spki(), a.spki);
+  EXPECT_FALSE((*found)->revoked());
+  EXPECT_THAT(*(*found)->subject().roles(), ElementsAre("user"));
+}
+
+TEST_F(LiveCredentialsTest, DoesNotRememberStrangersIds) {
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(live_.Find(Bytes32("nobody")), RefusedWith(Reason::kCredentialUnknown));
+  }
+  EXPECT_EQ(hooked_->finds, 3);
+  CredentialRecord a = MakeKeyedCredential("a", "alice");
+  EXPECT_THAT(live_.Find(a.id), RefusedWith(Reason::kCredentialUnknown));
+  InviteRecord invite = MakeInvite("a", "alice");
+  ASSERT_THAT(hooked_->AddInvite(invite), IsOk());
+  ASSERT_THAT(live_.Enroll(MakeEnrollment(invite, a)), IsOk());
+  EXPECT_THAT(live_.Find(a.id), IsOk()) << "good at once after enrolment";
+}
+
+TEST_F(LiveCredentialsTest, ChangesReachWhoHoldsTheObjects) {
+  CredentialRecord a = Enrolled("a", "alice");
+  auto held = *live_.Find(a.id);
+  auto old_roles = held->subject().roles();
+  ASSERT_THAT(live_.SetRoles("alice", {"ops", "admin", "ops"}), IsOk());
+  EXPECT_THAT(*held->subject().roles(), ElementsAre("admin", "ops"));
+  EXPECT_THAT(*old_roles, ElementsAre("user")) << "a snapshot stays as it was";
+  ASSERT_THAT(live_.SetDisabled("alice", true), IsOk());
+  EXPECT_TRUE(held->subject().disabled());
+  ASSERT_THAT(live_.SetDisabled("alice", false), IsOk());
+  EXPECT_FALSE(held->subject().disabled());
+  EXPECT_EQ(live_.Revoke(a.id, "lost", TestNow()).value(), true);
+  EXPECT_TRUE(held->revoked());
+  EXPECT_EQ(live_.Revoke(a.id, "lost", TestNow()).value(), false);
+  EXPECT_TRUE((*live_.Find(a.id))->revoked());
+  EXPECT_THAT(live_.Revoke(Bytes32("nobody"), "", TestNow()), RefusedWith(Reason::kCredentialUnknown));
+  EXPECT_THAT(live_.SetRoles("nobody", {}), HasCode(absl::StatusCode::kNotFound));
+}
+
+TEST_F(LiveCredentialsTest, WhatWasRevokedBeforeTheStartIsRevoked) {
+  CredentialRecord a = Enrolled("a", "alice");
+  ASSERT_THAT(hooked_->RevokeCredential(a.id, "", TestNow()), IsOk());
+  ASSERT_THAT(hooked_->SetDisabled("alice", true), IsOk());
+  auto found = live_.Find(a.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_TRUE((*found)->revoked());
+  EXPECT_TRUE((*found)->subject().disabled());
+}
+
+// The look-up read the registry before the change and comes to the cache after it.
+TEST_F(LiveCredentialsTest, ALoadThatBeganBeforeARevocationDoesNotBringTheOldStateBack) {
+  CredentialRecord a = Enrolled("a", "alice");
+  hooked_->after_find_credential = [&] {
+    hooked_->after_find_credential = nullptr;
+    ASSERT_THAT(live_.Revoke(a.id, "", TestNow()), IsOk());
+  };
+  auto found = live_.Find(a.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_TRUE((*found)->revoked());
+  EXPECT_EQ(hooked_->finds, 2) << "it was read again";
+}
+
+TEST_F(LiveCredentialsTest, ALoadThatBeganBeforeARecoveryDoesNotBringTheOldStateBack) {
+  CredentialRecord lost = Enrolled("lost", "alice");
+  InviteRecord invite = MakeInvite("r", "alice");
+  invite.replaces_credential = lost.id;
+  ASSERT_THAT(hooked_->AddInvite(invite), IsOk());
+  hooked_->after_find_credential = [&] {
+    hooked_->after_find_credential = nullptr;
+    ASSERT_THAT(live_.Enroll(MakeEnrollment(invite, MakeKeyedCredential("new", "alice"))), IsOk());
+  };
+  auto found = live_.Find(lost.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_TRUE((*found)->revoked());
+}
+
+TEST_F(LiveCredentialsTest, ALoadThatBeganBeforeADisablingDoesNotBringTheOldStateBack) {
+  CredentialRecord a = Enrolled("a", "alice");
+  hooked_->after_find_credential = [&] {
+    hooked_->after_find_credential = nullptr;
+    ASSERT_THAT(live_.SetDisabled("alice", true), IsOk());
+    ASSERT_THAT(live_.SetRoles("alice", {}), IsOk());
+  };
+  auto found = live_.Find(a.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_TRUE((*found)->subject().disabled());
+  EXPECT_TRUE((*found)->subject().roles()->empty());
+}
+
+TEST_F(LiveCredentialsTest, ARecoveryReachesWhoHoldsTheLostCredential) {
+  CredentialRecord lost = Enrolled("lost", "alice");
+  auto held = *live_.Find(lost.id);
+  InviteRecord invite = MakeInvite("r", "alice");
+  invite.replaces_credential = lost.id;
+  ASSERT_THAT(hooked_->AddInvite(invite), IsOk());
+  ASSERT_THAT(live_.Enroll(MakeEnrollment(invite, MakeKeyedCredential("new", "alice"))), IsOk());
+  EXPECT_TRUE(held->revoked());
+}
+
+TEST_F(LiveCredentialsTest, AStoreThatCannotAnswerRefusesAndClaimsNothing) {
+  CredentialRecord a = Enrolled("a", "alice"), b = Enrolled("b", "bob");
+  auto held = *live_.Find(a.id);
+  hooked_->failing = true;
+  EXPECT_THAT(live_.Find(b.id), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT(live_.Revoke(a.id, "", TestNow()), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT(live_.SetDisabled("alice", true), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT(live_.SetRoles("alice", {"admin"}), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_FALSE(held->revoked());
+  EXPECT_FALSE(held->subject().disabled());
+  EXPECT_THAT(*held->subject().roles(), ElementsAre("user"));
+}
+
+TEST_F(LiveCredentialsTest, AStoredKeyThatIsNoneRefuses) {
+  CredentialRecord garbage = MakeCredential("garbage", "alice");
+  ASSERT_THAT(EnrollNew(*hooked_, garbage), IsOk());
+  EXPECT_THAT(live_.Find(garbage.id), RefusedWith(Reason::kStoreUnavailable));
+  CredentialRecord confused = MakeKeyedCredential("confused", "alice");
+  confused.algorithm = static_cast<int>(Algorithm::kEs256);
+  ASSERT_THAT(EnrollNew(*hooked_, confused), IsOk());
+  EXPECT_THAT(live_.Find(confused.id), RefusedWith(Reason::kStoreUnavailable));
+}
+
+TEST_F(LiveCredentialsTest, KeepsNoEvidenceInMemory) {
+  CredentialRecord a = MakeKeyedCredential("a", "alice");
+  a.evidence = std::string(5000, 'e');
+  ASSERT_THAT(EnrollNew(*hooked_, a), IsOk());
+  EXPECT_EQ((*live_.Find(a.id))->record().evidence, "");
+}
+
+TEST_F(LiveCredentialsTest, LetsGoOfWhatNobodyHoldsButNeverOfWhatSomebodyHolds) {
+  constexpr int kCapacity = 4, kCount = 40;
+  LiveCredentials small(hooked_, kCapacity);
+  std::vector<CredentialRecord> records;
+  for (int i = 0; i < kCount; ++i) records.push_back(Enrolled(absl::StrCat(i), absl::StrCat("subject", i)));
+  auto held = *small.Find(records[0].id);
+  for (int i = 1; i < kCount; ++i) ASSERT_THAT(small.Find(records[i].id), IsOk());
+  hooked_->finds = 0;
+  int reloaded = 0;
+  for (int i = kCount - 1; i > 0; --i) {
+    int before = hooked_->finds;
+    ASSERT_THAT(small.Find(records[i].id), IsOk());
+    reloaded += hooked_->finds - before;
+  }
+  EXPECT_GE(reloaded, kCount - 1 - 2 * kCapacity) << "most were let go";
+  EXPECT_EQ(*small.Find(records[0].id), held);
+  ASSERT_THAT(small.Revoke(records[0].id, "", TestNow()), IsOk());
+  EXPECT_TRUE(held->revoked());
+}
+
+TEST_F(LiveCredentialsTest, ChangesReachTheRegistryOneAfterTheOther) {
+  Enrolled("a", "alice");
+  auto held = *live_.Find(MakeKeyedCredential("a", "alice").id);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 20; ++i) {
+        EXPECT_THAT(live_.SetRoles("alice", {absl::StrCat("role", t)}), IsOk());
+        EXPECT_THAT(live_.SetDisabled("alice", t % 2 == 0), IsOk());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(hooked_->most_changing, 1);
+  auto stored = hooked_->FindSubject("alice");
+  ASSERT_THAT(stored, IsOk());
+  EXPECT_EQ(*held->subject().roles(), stored->roles) << "memory and file end alike";
+  EXPECT_EQ(held->subject().disabled(), stored->disabled);
+}
+
+TEST_F(LiveCredentialsTest, OfManyFindersAllGetTheSameObjectAndSeeItsRevocation) {
+  constexpr int kCount = 20;
+  LiveCredentials small(hooked_, 2);
+  std::vector<CredentialRecord> records;
+  for (int i = 0; i < kCount; ++i) records.push_back(Enrolled(absl::StrCat(i), "alice"));
+  std::atomic<int> revoked_until{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 2000; ++i) {
+        int which = i % kCount;
+        bool must_be_revoked = which < revoked_until;
+        auto found = small.Find(records[which].id);
+        ASSERT_THAT(found, IsOk());
+        ASSERT_TRUE(!must_be_revoked || (*found)->revoked()) << which;
+        auto again = small.Find(records[which].id);
+        ASSERT_EQ(*found, *again) << "held, so the same";
+      }
+    });
+  }
+  for (int i = 0; i < kCount; ++i) {
+    ASSERT_THAT(small.Revoke(records[i].id, "", TestNow()), IsOk());
+    revoked_until = i + 1;
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace forekey

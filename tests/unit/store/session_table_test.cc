@@ -1,0 +1,374 @@
+// What sessions may and may not outlive, and who gives way when the table is full.
+#include "src/store/session_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/status_matchers.h"
+#include "tests/unit/store/store_fixtures.h"
+
+namespace forekey {
+namespace {
+
+using testing::HasCode;
+using testing::IsOk;
+using testing::RefusedWith;
+using namespace forekey::testing;  // NOLINT: the fixtures
+using SessionPtr = std::shared_ptr<const Session>;
+
+class SessionTableTest : public ::testing::Test {
+ protected:
+  SessionPtr Open(SessionTable& table, Session::Parts parts, int64_t now = kBoot) {
+    parts.opened_boot_nanos = now;
+    auto session = table.Insert(std::move(parts), now);
+    EXPECT_THAT(session, IsOk());
+    return session.ok() ? *session : nullptr;
+  }
+  SessionPtr OpenFor(SessionTable& table, const std::string& name, int64_t now = kBoot) {
+    return Open(table, MakeParts(name, {alice_}), now);
+  }
+  SessionPtr OpenChild(SessionTable& table, const std::string& name, SessionPtr parent, int64_t now = kBoot) {
+    return Open(table, ChildParts(name, std::move(parent)), now);
+  }
+  Session::Parts ChildParts(const std::string& name, SessionPtr parent) {
+    Session::Parts parts = MakeParts(name, {alice_});
+    parts.parent = std::move(parent);
+    return parts;
+  }
+  bool InTable(const SessionTable& table, const SessionPtr& session) {
+    return table.Find(session->id()) == session;
+  }
+
+  LiveWorld world_;
+  std::shared_ptr<const LiveCredential> alice_ = world_.Credential("a", "alice");
+  std::shared_ptr<const LiveCredential> bob_ = world_.Credential("b", "bob");
+  SessionTable table_{SessionLimits()};
+};
+
+TEST_F(SessionTableTest, FindsWhatWasInsertedAndNothingElse) {
+  SessionPtr session = OpenFor(table_, "s");
+  EXPECT_EQ(table_.Find(session->id()), session);
+  EXPECT_EQ(session->key(), SessionKey());
+  EXPECT_EQ(session->channel_binding(), Bytes32("certificate"));
+  EXPECT_EQ(session->subject().name(), "alice");
+  EXPECT_EQ(session->expires_boot_nanos(), kBoot + 3600 * kSecond);
+  std::string other = session->id();
+  for (size_t i = 0; i < other.size(); ++i) {
+    other[i] ^= 1;
+    EXPECT_EQ(table_.Find(other), nullptr) << "bytes of the id that do not count: " << i;
+    other[i] ^= 1;
+  }
+  EXPECT_EQ(table_.Find(""), nullptr);
+  EXPECT_EQ(table_.Find(session->id() + "x"), nullptr);
+  EXPECT_EQ(table_.Find(session->id().substr(0, 15)), nullptr);
+  EXPECT_TRUE(table_.End(session->id()));
+  EXPECT_FALSE(table_.End(session->id()));
+  EXPECT_FALSE(table_.End("short"));
+  EXPECT_EQ(table_.Find(session->id()), nullptr);
+  EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded)) << "held by a call, yet ended";
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(SessionTableTest, RefusesPartsOfOtherShapes) {
+  for (auto break_it : std::vector<void (*)(Session::Parts&)>{
+           [](Session::Parts& p) { p.id.pop_back(); }, [](Session::Parts& p) { p.id.push_back('x'); },
+           [](Session::Parts& p) { p.key.remove_suffix(1); }, [](Session::Parts& p) { p.key = ""; },
+           [](Session::Parts& p) { p.channel_binding = ""; }, [](Session::Parts& p) { p.credentials.clear(); },
+           [](Session::Parts& p) { p.credentials.resize(4, p.credentials[0]); }}) {
+    Session::Parts parts = MakeParts("s", {alice_});
+    break_it(parts);
+    EXPECT_THAT(table_.Insert(parts, kBoot), HasCode(absl::StatusCode::kInvalidArgument));
+  }
+  EXPECT_THAT(table_.Insert(MakeParts("s", {alice_, bob_}), kBoot), RefusedWith(Reason::kSubjectMismatch));
+  OpenFor(table_, "s");
+  EXPECT_THAT(table_.Insert(MakeParts("s", {bob_}), kBoot), HasCode(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(table_.size(), 1u);
+}
+
+TEST_F(SessionTableTest, EndsWhenIdleAndInAnyCaseAtItsAbsoluteEnd) {
+  SessionPtr session = OpenFor(table_, "s");
+  const int64_t idle = 300 * kSecond;
+  EXPECT_THAT(session->CheckAlive(kBoot + idle - 1), IsOk());
+  EXPECT_THAT(session->CheckAlive(kBoot + idle), RefusedWith(Reason::kSessionExpired));
+  EXPECT_THAT(session->AcceptSequence(1, kBoot + idle), RefusedWith(Reason::kSessionExpired))
+      << "a late proof revives nothing";
+  int64_t now = kBoot;
+  uint64_t sequence = 0;
+  while (now + idle - 1 < kBoot + 3600 * kSecond) {
+    now += idle - 1;
+    ASSERT_THAT(session->AcceptSequence(++sequence, now), IsOk());
+  }
+  EXPECT_THAT(session->CheckAlive(kBoot + 3600 * kSecond - 1), IsOk());
+  EXPECT_THAT(session->CheckAlive(kBoot + 3600 * kSecond), RefusedWith(Reason::kSessionExpired));
+}
+
+TEST_F(SessionTableTest, ARefusedSequenceMovesNoDeadline) {
+  SessionPtr session = OpenFor(table_, "s");
+  ASSERT_THAT(session->AcceptSequence(5, kBoot), IsOk());
+  EXPECT_THAT(session->AcceptSequence(5, kBoot + 200 * kSecond), RefusedWith(Reason::kSequenceReplayed));
+  EXPECT_THAT(session->CheckAlive(kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
+}
+
+TEST_F(SessionTableTest, ACallWithAnOldClockMovesNoDeadlineBack) {
+  SessionPtr session = OpenFor(table_, "s");
+  ASSERT_THAT(session->AcceptSequence(2, kBoot + 200 * kSecond), IsOk());
+  ASSERT_THAT(session->AcceptSequence(1, kBoot + 100 * kSecond), IsOk());
+  EXPECT_THAT(session->CheckAlive(kBoot + 450 * kSecond), IsOk());
+}
+
+TEST_F(SessionTableTest, LifetimesDoNotOverflow) {
+  Session::Parts parts = MakeParts("s", {alice_});
+  parts.idle_nanos = parts.absolute_nanos = std::numeric_limits<int64_t>::max();
+  SessionPtr session = Open(table_, parts);
+  EXPECT_THAT(session->CheckAlive(kBoot + 1'000'000 * kSecond), IsOk());
+  for (int64_t bad : {int64_t{0}, int64_t{-1}, std::numeric_limits<int64_t>::min()}) {
+    parts = MakeParts(absl::StrCat("idle", bad), {alice_});
+    parts.idle_nanos = bad;
+    EXPECT_THAT(Open(table_, parts)->CheckAlive(kBoot), RefusedWith(Reason::kSessionExpired)) << bad;
+    parts = MakeParts(absl::StrCat("absolute", bad), {alice_});
+    parts.absolute_nanos = bad;
+    EXPECT_THAT(Open(table_, parts)->CheckAlive(kBoot), RefusedWith(Reason::kSessionExpired)) << bad;
+  }
+}
+
+TEST_F(SessionTableTest, UsesTheWindowAskedFor) {
+  Session::Parts parts = MakeParts("s", {alice_});
+  parts.window = 128;
+  SessionPtr session = Open(table_, parts);
+  ASSERT_THAT(session->AcceptSequence(1000, kBoot), IsOk());
+  EXPECT_THAT(session->AcceptSequence(1000 - 127, kBoot), IsOk());
+  EXPECT_THAT(session->AcceptSequence(1000 - 128, kBoot), RefusedWith(Reason::kSequenceTooOld));
+}
+
+TEST_F(SessionTableTest, ARevocationStopsTheNextCallBeforeAnybodyEndsTheSession) {
+  auto second = world_.Credential("a2", "alice");
+  SessionPtr session = Open(table_, MakeParts("s", {alice_, second}));
+  ASSERT_THAT(world_.live().Revoke(second->record().id, "", TestNow()), IsOk());
+  EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kCredentialRevoked));
+  EXPECT_THAT(session->AcceptSequence(1, kBoot), RefusedWith(Reason::kCredentialRevoked));
+  EXPECT_THAT(table_.Insert(MakeParts("t", {second}), kBoot), RefusedWith(Reason::kCredentialRevoked));
+  EXPECT_EQ(table_.EndByCredential(second->record().id), 1u);
+  EXPECT_EQ(table_.size(), 0u);
+}
+
+TEST_F(SessionTableTest, ADisabledSubjectIsStoppedAndComesBackWhenEnabled) {
+  SessionPtr session = OpenFor(table_, "s");
+  ASSERT_THAT(world_.live().SetDisabled("alice", true), IsOk());
+  EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kSubjectDisabled));
+  EXPECT_THAT(session->AcceptSequence(1, kBoot), RefusedWith(Reason::kSubjectDisabled));
+  EXPECT_THAT(table_.Insert(MakeParts("t", {alice_}), kBoot), RefusedWith(Reason::kSubjectDisabled));
+  ASSERT_THAT(world_.live().SetDisabled("alice", false), IsOk());
+  EXPECT_THAT(session->CheckAlive(kBoot), IsOk());
+}
+
+TEST_F(SessionTableTest, EndsTheSessionsOfOneCredentialOrSubjectAndNoOthers) {
+  auto second = world_.Credential("a2", "alice");
+  SessionPtr with_first = OpenFor(table_, "1"), with_both = Open(table_, MakeParts("2", {alice_, second})),
+             with_second = Open(table_, MakeParts("3", {second})), bobs = Open(table_, MakeParts("4", {bob_}));
+  SessionPtr child = OpenChild(table_, "5", with_first);
+  EXPECT_EQ(table_.EndByCredential(alice_->record().id), 3u) << "the child is counted";
+  for (const SessionPtr& session : {with_first, with_both, child}) {
+    EXPECT_FALSE(InTable(table_, session));
+    EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded));
+  }
+  EXPECT_TRUE(InTable(table_, with_second));
+  EXPECT_EQ(table_.EndByCredential(alice_->record().id), 0u);
+  EXPECT_EQ(table_.EndBySubject("carol"), 0u);
+  EXPECT_EQ(table_.EndBySubject("alice"), 1u);
+  EXPECT_TRUE(InTable(table_, bobs));
+  EXPECT_THAT(bobs->CheckAlive(kBoot), IsOk());
+  EXPECT_EQ(table_.size(), 1u);
+}
+
+TEST_F(SessionTableTest, AChildNeverOutlivesItsParent) {
+  SessionPtr parent = OpenFor(table_, "p");
+  Session::Parts parts = ChildParts("c", parent);
+  parts.absolute_nanos = 7200 * kSecond;
+  SessionPtr child = Open(table_, parts, kBoot + 100 * kSecond);
+  EXPECT_EQ(child->expires_boot_nanos(), parent->expires_boot_nanos());
+  SessionPtr brief = Open(table_, [&] { auto p = ChildParts("b", parent); p.absolute_nanos = kSecond; return p; }());
+  EXPECT_EQ(brief->expires_boot_nanos(), kBoot + kSecond) << "it may be shorter";
+  EXPECT_TRUE(table_.End(parent->id()));
+  EXPECT_THAT(child->CheckAlive(kBoot + 100 * kSecond), RefusedWith(Reason::kSessionEnded));
+  EXPECT_FALSE(InTable(table_, child));
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_THAT(table_.Insert(ChildParts("d", parent), kBoot), RefusedWith(Reason::kSessionEnded));
+}
+
+TEST_F(SessionTableTest, AParentEndedOnTheObjectAloneEndsItsChildToo) {
+  SessionPtr parent = OpenFor(table_, "p"), child = OpenChild(table_, "c", parent);
+  parent->End();
+  EXPECT_THAT(child->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded));
+  EXPECT_THAT(child->AcceptSequence(1, kBoot), RefusedWith(Reason::kSessionEnded));
+  EXPECT_THAT(table_.Insert(ChildParts("d", parent), kBoot), RefusedWith(Reason::kSessionEnded));
+}
+
+TEST_F(SessionTableTest, AParentOfAnotherTableIsNoParent) {
+  SessionTable other{SessionLimits()};
+  SessionPtr foreign = OpenFor(other, "p");
+  EXPECT_THAT(table_.Insert(ChildParts("c", foreign), kBoot), RefusedWith(Reason::kSessionEnded));
+}
+
+TEST_F(SessionTableTest, AChildNeverRefreshesItsParent) {
+  SessionPtr parent = OpenFor(table_, "p"), child = OpenChild(table_, "c", parent);
+  ASSERT_THAT(child->AcceptSequence(1, kBoot + 299 * kSecond), IsOk());
+  EXPECT_THAT(parent->CheckAlive(kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
+  EXPECT_THAT(child->CheckAlive(kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired))
+      << "and ends with it";
+  EXPECT_THAT(child->AcceptSequence(2, kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
+  EXPECT_THAT(table_.Insert(ChildParts("d", parent), kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
+}
+
+TEST_F(SessionTableTest, OpeningAChildDoesNotRefreshItsParent) {
+  SessionPtr parent = OpenFor(table_, "p");
+  OpenChild(table_, "c", parent, kBoot + 200 * kSecond);
+  EXPECT_THAT(parent->CheckAlive(kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
+}
+
+TEST_F(SessionTableTest, AParentKeptBusyKeepsNoIdleChildAlive) {
+  SessionPtr parent = OpenFor(table_, "p"), child = OpenChild(table_, "c", parent);
+  ASSERT_THAT(parent->AcceptSequence(1, kBoot + 200 * kSecond), IsOk());
+  EXPECT_THAT(child->CheckAlive(kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
+  EXPECT_THAT(parent->CheckAlive(kBoot + 300 * kSecond), IsOk());
+}
+
+TEST_F(SessionTableTest, AChildOpensNoChild) {
+  SessionPtr child = OpenChild(table_, "c", OpenFor(table_, "p"));
+  EXPECT_THAT(table_.Insert(ChildParts("g", child), kBoot), RefusedWith(Reason::kChildNotAllowed));
+}
+
+TEST_F(SessionTableTest, AChildIsNeitherStrongerNorFresherNorSomebodyElses) {
+  auto second = world_.Credential("a2", "alice");
+  SessionPtr parent = OpenFor(table_, "p");
+  Session::Parts parts = ChildParts("c", parent);
+  parts.factors.push_back({"fido2", TestNow()});
+  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed)) << "a factor more";
+  parts = ChildParts("c", parent);
+  parts.factors[0].proved_at += absl::Nanoseconds(1);
+  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed)) << "a fresher factor";
+  parts = ChildParts("c", parent);
+  parts.credentials.assign({alice_, second});
+  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed)) << "a credential more";
+  parts = ChildParts("c", parent);
+  parts.credentials.assign({bob_});
+  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed)) << "another subject";
+  parts = ChildParts("c", parent);
+  parts.factors.clear();
+  EXPECT_THAT(table_.Insert(parts, kBoot), IsOk()) << "weaker is fine";
+}
+
+TEST_F(SessionTableTest, AChildWithFewerCredentialsFallsWithAnyOfItsParents) {
+  auto second = world_.Credential("a2", "alice");
+  SessionPtr parent = Open(table_, MakeParts("p", {alice_, second})), child = OpenChild(table_, "c", parent);
+  ASSERT_THAT(world_.live().Revoke(second->record().id, "", TestNow()), IsOk());
+  EXPECT_THAT(child->CheckAlive(kBoot), RefusedWith(Reason::kCredentialRevoked));
+  EXPECT_EQ(table_.EndByCredential(second->record().id), 2u);
+}
+
+TEST_F(SessionTableTest, AtTheCapASubjectGivesUpItsOwnLongestIdle) {
+  SessionTable table({.total = 100, .per_subject = 3, .children_per_parent = 2});
+  SessionPtr bobs = Open(table, MakeParts("bob", {bob_}));
+  SessionPtr a = OpenFor(table, "a"), b = OpenFor(table, "b"), c = OpenFor(table, "c");
+  ASSERT_THAT(a->AcceptSequence(1, kBoot + 3 * kSecond), IsOk());
+  ASSERT_THAT(c->AcceptSequence(1, kBoot + 1 * kSecond), IsOk());
+  ASSERT_THAT(b->AcceptSequence(1, kBoot + 2 * kSecond), IsOk());
+  SessionPtr d = OpenFor(table, "d", kBoot + 4 * kSecond);
+  EXPECT_FALSE(InTable(table, c));
+  EXPECT_THAT(c->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded));
+  for (const SessionPtr& kept : {a, b, d, bobs}) EXPECT_TRUE(InTable(table, kept));
+  EXPECT_EQ(table.size(), 4u);
+}
+
+TEST_F(SessionTableTest, AtTheCapTheExpiredGoFirst) {
+  SessionTable table({.total = 100, .per_subject = 2, .children_per_parent = 2});
+  SessionPtr idle = OpenFor(table, "idle");
+  Session::Parts parts = MakeParts("brief", {alice_});
+  parts.absolute_nanos = 10 * kSecond;
+  SessionPtr brief = Open(table, parts);
+  ASSERT_THAT(brief->AcceptSequence(1, kBoot + 9 * kSecond), IsOk());
+  OpenFor(table, "new", kBoot + 20 * kSecond);
+  EXPECT_FALSE(InTable(table, brief)) << "used last, but over";
+  EXPECT_TRUE(InTable(table, idle));
+}
+
+TEST_F(SessionTableTest, AFullTableTakesFromTheSameSubjectNeverFromAnother) {
+  SessionTable table({.total = 3, .per_subject = 3, .children_per_parent = 2});
+  SessionPtr a = OpenFor(table, "a"), b = OpenFor(table, "b", kBoot + kSecond), c = OpenFor(table, "c", kBoot + kSecond);
+  EXPECT_THAT(table.Insert(MakeParts("bob", {bob_}), kBoot + 2 * kSecond), RefusedWith(Reason::kSessionTableFull));
+  for (const SessionPtr& kept : {a, b, c}) EXPECT_TRUE(InTable(table, kept));
+  SessionPtr d = OpenFor(table, "d", kBoot + 3 * kSecond);
+  EXPECT_FALSE(InTable(table, a));
+  EXPECT_EQ(table.size(), 3u);
+  EXPECT_TRUE(table.End(d->id()));
+  SessionPtr bobs = Open(table, MakeParts("bob", {bob_}), kBoot + 4 * kSecond);
+  OpenFor(table, "e", kBoot + 5 * kSecond);
+  EXPECT_TRUE(InTable(table, bobs)) << "the longer idle one was hers";
+}
+
+TEST_F(SessionTableTest, AFullTableFirstDropsWhatHasExpiredWhosever) {
+  SessionTable table({.total = 2, .per_subject = 2, .children_per_parent = 2});
+  SessionPtr a = OpenFor(table, "a"), b = OpenFor(table, "b", kBoot + 100 * kSecond);
+  SessionPtr bobs = Open(table, MakeParts("bob", {bob_}), kBoot + 301 * kSecond);
+  EXPECT_NE(bobs, nullptr);
+  EXPECT_FALSE(InTable(table, a));
+  EXPECT_TRUE(InTable(table, b));
+}
+
+TEST_F(SessionTableTest, ChildrenHaveACapOfTheirOwnAndGiveWayToTheirSiblings) {
+  SessionTable table({.total = 100, .per_subject = 2, .children_per_parent = 2});
+  SessionPtr p = OpenFor(table, "p"), q = OpenFor(table, "q");
+  SessionPtr a = OpenChild(table, "a", p, kBoot + kSecond), b = OpenChild(table, "b", p, kBoot + 2 * kSecond);
+  SessionPtr other = OpenChild(table, "other", q);
+  EXPECT_EQ(table.size(), 5u) << "children do not count for the subject";
+  SessionPtr c = OpenChild(table, "c", p, kBoot + 3 * kSecond);
+  EXPECT_FALSE(InTable(table, a));
+  for (const SessionPtr& kept : {p, q, b, c, other}) EXPECT_TRUE(InTable(table, kept));
+}
+
+TEST_F(SessionTableTest, AChildNeverDrivesOutItsOwnParent) {
+  SessionTable table({.total = 2, .per_subject = 2, .children_per_parent = 5});
+  SessionPtr p = OpenFor(table, "p"), q = OpenFor(table, "q", kBoot + kSecond);
+  SessionPtr a = OpenChild(table, "a", p, kBoot + 2 * kSecond);
+  EXPECT_TRUE(InTable(table, p)) << "though it is the longest idle";
+  EXPECT_FALSE(InTable(table, q));
+  SessionPtr b = OpenChild(table, "b", p, kBoot + 3 * kSecond);
+  EXPECT_FALSE(InTable(table, a));
+  SessionTable tiny({.total = 1, .per_subject = 2, .children_per_parent = 5});
+  SessionPtr alone = OpenFor(tiny, "p");
+  EXPECT_THAT(tiny.Insert(ChildParts("c", alone), kBoot), RefusedWith(Reason::kSessionTableFull));
+}
+
+TEST_F(SessionTableTest, AParentWithABusyChildIsNotTheIdleOne) {
+  SessionTable table({.total = 100, .per_subject = 2, .children_per_parent = 5});
+  SessionPtr p = OpenFor(table, "p"), child = OpenChild(table, "c", p);
+  SessionPtr q = OpenFor(table, "q", kBoot + kSecond);
+  ASSERT_THAT(child->AcceptSequence(1, kBoot + 2 * kSecond), IsOk());
+  OpenFor(table, "r", kBoot + 3 * kSecond);
+  EXPECT_TRUE(InTable(table, p));
+  EXPECT_FALSE(InTable(table, q));
+}
+
+TEST_F(SessionTableTest, NoCapIsACapOfNone) {
+  SessionTable none({.total = 0, .per_subject = 1, .children_per_parent = 1});
+  EXPECT_THAT(none.Insert(MakeParts("s", {alice_}), kBoot), RefusedWith(Reason::kSessionTableFull));
+  SessionTable no_subject({.total = 5, .per_subject = 0, .children_per_parent = 0});
+  EXPECT_THAT(no_subject.Insert(MakeParts("s", {alice_}), kBoot), RefusedWith(Reason::kSessionTableFull));
+  SessionTable no_children({.total = 5, .per_subject = 1, .children_per_parent = 0});
+  SessionPtr parent = OpenFor(no_children, "p");
+  EXPECT_THAT(no_children.Insert(ChildParts("c", parent), kBoot), RefusedWith(Reason::kSessionTableFull));
+}
+
+TEST_F(SessionTableTest, SweepDropsTheDeadAndOnlyThem) {
+  SessionPtr old = OpenFor(table_, "old"), child = OpenChild(table_, "child", old, kBoot + 100 * kSecond);
+  SessionPtr ended = OpenFor(table_, "ended", kBoot + 100 * kSecond);
+  SessionPtr young = OpenFor(table_, "young", kBoot + 100 * kSecond);
+  EXPECT_EQ(table_.Sweep(kBoot + 100 * kSecond), 0u);
+  ended->End();
+  EXPECT_EQ(table_.Sweep(kBoot + 300 * kSecond), 3u) << "the child falls with its parent";
+  EXPECT_TRUE(InTable(table_, young));
+  EXPECT_EQ(table_.size(), 1u);
+  EXPECT_EQ(table_.Sweep(kBoot + 300 * kSecond), 0u);
+}
+
+}  // namespace
+}  // namespace forekey
