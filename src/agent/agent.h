@@ -70,6 +70,9 @@ class Agent {
   absl::StatusOr<GateRecord> EnrollWith(const Invite& invite,
                                         const forekey::v1::EnrollRequest& request, Driver* driver,
                                         const std::string& uri, const CallControl& call);
+  // Makes the record on the disk say how the enrolment ended: `before` is what it was.
+  absl::Status Settle(const GateRecord& before, const CredentialRecord& credential,
+                      const absl::Status& finished, GateRecord* record);
   void KeepSessionsAlive();
 
   const std::unique_ptr<StateDirectory> state_;

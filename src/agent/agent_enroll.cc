@@ -50,6 +50,23 @@ CredentialRecord* FindCredential(GateRecord* record, const std::string& id) {
   return nullptr;
 }
 
+CredentialRecord NewCredential(const Enrollment& enrollment, absl::string_view spki,
+                               v1::TokenKind kind, const Driver& driver) {
+  CredentialRecord credential;
+  credential.id = enrollment.CredentialIdOf(spki);
+  credential.kind = kind;
+  credential.key_file = absl::BytesToHexString(credential.id).substr(0, kKeyFileDigits) + ".key";
+  credential.driver = std::string(driver.scheme());
+  credential.rp_id = enrollment.demand().fido2().rp_id();
+  credential.origin = enrollment.demand().fido2().origin();
+  credential.pending = true;
+  return credential;
+}
+
+void LogIfBad(const absl::Status& status) {
+  if (!status.ok()) spdlog::error("{}", std::string(status.message()));
+}
+
 }  // namespace
 
 absl::StatusOr<Driver*> Agent::ChooseDevice(std::string* uri) {
@@ -129,7 +146,7 @@ absl::StatusOr<v1::EnrollResponse> Agent::Enroll(const v1::EnrollRequest& reques
 absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::EnrollRequest& request,
                                              Driver* driver, const std::string& uri,
                                              const CallControl& call) {
-  GateRecord before = RecordFor(invite.audience);
+  const GateRecord before = RecordFor(invite.audience);
   GateRecord record = before;
   record.target.address = request.address().empty() ? invite.address : request.address();
   record.target.ca_pem =
@@ -159,17 +176,10 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
   v1::EnrollmentProof proof;
   FOREKEY_RETURN_IF_ERROR(enroller->Prove(enrollment->Statement(spki), &proof));
   FOREKEY_ASSIGN_OR_RETURN(std::string reference, enroller->KeyReference());
+  if (call.Cancelled()) return absl::CancelledError("the caller gave up");
 
-  CredentialRecord credential;
-  credential.id = enrollment->CredentialIdOf(spki);
-  credential.kind = opening.kind();
+  CredentialRecord credential = NewCredential(*enrollment, spki, opening.kind(), *driver);
   credential.label = request.label().empty() ? DefaultLabel() : request.label();
-  credential.key_file =
-      absl::BytesToHexString(credential.id).substr(0, kKeyFileDigits) + ".key";
-  credential.driver = std::string(driver->scheme());
-  credential.rp_id = demand.fido2().rp_id();
-  credential.origin = demand.fido2().origin();
-  credential.pending = true;
   credential.enrolled_unix_s = absl::ToUnixSeconds(clock_->WallNow());
   record.subject = demand.subject();
   if (std::find(record.identities.begin(), record.identities.end(), demand.gate_identity()) ==
@@ -180,33 +190,38 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
   if (FindCredential(&record, credential.id) == nullptr) record.credentials.push_back(credential);
   FOREKEY_RETURN_IF_ERROR(state_->SaveKey(invite.audience, credential.key_file, reference));
   FOREKEY_RETURN_IF_ERROR(state_->Save(record));
-
   absl::Status finished = enrollment->Finish(spki, credential.label, std::move(proof));
-  if (!finished.ok() && !AnswerMayBeLost(finished)) {
-    absl::Status undone = before.credentials.empty() ? state_->RemoveGate(record)
-                                                     : state_->Save(before);
-    if (undone.ok() && !before.credentials.empty() &&
-        FindCredential(&before, credential.id) == nullptr) {
-      undone = state_->RemoveKey(invite.audience, credential.key_file);
-    }
-    if (!undone.ok()) spdlog::error("{}", std::string(undone.message()));
+  FOREKEY_RETURN_IF_ERROR(Settle(before, credential, finished, &record));
+  return record;
+}
+
+absl::Status Agent::Settle(const GateRecord& before, const CredentialRecord& credential,
+                           const absl::Status& finished, GateRecord* record) {
+  const std::string& audience = record->target.audience;
+  if (finished.ok()) {
+    FindCredential(record, credential.id)->pending = false;
+    // When this fails, it is pending on the disk, which the next session clears.
+    LogIfBad(state_->Save(*record));
     return finished;
   }
-  if (!finished.ok()) {
-    absl::Status added = AddAccount(record);
-    if (!added.ok()) spdlog::error("{}", std::string(added.message()));
+  if (AnswerMayBeLost(finished)) {
+    LogIfBad(AddAccount(*record));
     return absl::Status(
         finished.code(),
         absl::StrCat(finished.message(), " (whether the gate enrolled the key is not known; it is "
-                     "kept. Try: forekey login --gate ", invite.audience,
+                     "kept. Try: forekey login --gate ", audience,
                      "; if that is refused, ask for another invite)"));
   }
-  FindCredential(&record, credential.id)->pending = false;
-  if (absl::Status saved = state_->Save(record); !saved.ok()) {
-    // On the disk it is pending, which the next session clears.
-    spdlog::error("{}", std::string(saved.message()));
+  if (before.credentials.empty()) {
+    LogIfBad(state_->RemoveGate(*record));
+    return finished;
   }
-  return record;
+  absl::Status restored = state_->Save(before);
+  LogIfBad(restored);
+  bool was_known = std::any_of(before.credentials.begin(), before.credentials.end(),
+                               [&](const CredentialRecord& c) { return c.id == credential.id; });
+  if (restored.ok() && !was_known) LogIfBad(state_->RemoveKey(audience, credential.key_file));
+  return finished;
 }
 
 }  // namespace forekey

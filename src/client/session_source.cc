@@ -7,12 +7,14 @@
 #include "absl/time/clock.h"
 #include "src/base/status.h"
 #include "src/client/agent_socket.h"
+#include "src/client/tls_channel.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
 namespace {
 
 constexpr int64_t kRefreshPause = 5'000'000'000;
+constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // Certificates that are replaced leave a session each behind.
 constexpr size_t kMaxSlots = 8;
 
@@ -98,6 +100,7 @@ absl::StatusOr<ClientSessionPtr> SessionSource::AskAgent(const std::string& bind
     if (shut_down_) return absl::CancelledError("the channel is gone");
     asking_.insert(&context);
   }
+  WakeChannel(options_.agent, kConnectTimeout);  // the agent may just have been started again
   grpc::Status status = stub_->OpenSession(&context, request, &response);
   {
     absl::MutexLock lock(&mutex_);

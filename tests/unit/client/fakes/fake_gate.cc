@@ -73,7 +73,7 @@ absl::Status FakeGate::CheckSession(absl::string_view path, absl::string_view pr
   auto parsed = Prefix::Parse(prefix);
   const SessionProofView& proof = *parsed->session();
   auto found = sessions_.find(std::string(proof.session_id));
-  if (found == sessions_.end()) return Refuse(Reason::kSessionUnknown);
+  if (found == sessions_.end() || refuse_sessions_) return Refuse(Reason::kSessionUnknown);
   Session& session = found->second;
   CallMacInput input{proof.session_id, proof.sequence,  proof.age_s,
                      path,             session.binding, proof.request_digest};
@@ -320,6 +320,10 @@ struct FakeGate::Echo : grpc::CallbackGenericService {
       {
         absl::MutexLock lock(&gate->mutex_);
         ++gate->counts_.echo;
+        auto found = context->client_metadata().find("authorization");
+        if (found != context->client_metadata().end()) {
+          gate->authorization_ = std::string(found->second.data(), found->second.size());
+        }
         refuse = gate->faults_.handler_unauthenticated;
       }
       if (refuse) {
@@ -407,9 +411,19 @@ void FakeGate::DropSessions() {
   challenges_.clear();
 }
 
-void FakeGate::RotateIdentity() {
+void FakeGate::RefuseSessions(bool refuse) {
   absl::MutexLock lock(&mutex_);
-  identity_ = X25519PrivateKey::Generate();
+  refuse_sessions_ = refuse;
+}
+
+std::string FakeGate::authorization() {
+  absl::MutexLock lock(&mutex_);
+  return authorization_;
+}
+
+void FakeGate::SetIdentity(X25519PrivateKey identity) {
+  absl::MutexLock lock(&mutex_);
+  identity_ = std::move(identity);
 }
 
 FakeGate::Counts FakeGate::counts() {

@@ -63,7 +63,9 @@ class FakeGate {
   void Misbehave(const Faults& faults);
   // As a restart does: no session is known any more.
   void DropSessions();
-  void RotateIdentity();  // identity() is a new one from now on; the old one is not accepted
+  void RefuseSessions(bool refuse);  // whatever they prove
+  std::string authorization();       // that the last call of Echo carried besides
+  void SetIdentity(X25519PrivateKey identity);  // the one before is not accepted any more
   Counts counts();
   std::vector<std::string> reasons();  // of refusals, in order
 
@@ -94,6 +96,8 @@ class FakeGate {
   X25519PrivateKey identity_;
   Faults faults_;
   Counts counts_;
+  bool refuse_sessions_ = false;
+  std::string authorization_;
   std::vector<std::string> reasons_;
   std::map<std::string, Session> sessions_;
   std::map<std::string, Credential> credentials_;

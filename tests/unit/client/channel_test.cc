@@ -1,0 +1,403 @@
+// forekey::Channel: sessions within the application's calls. LAW 2 for the library, and "a handler's own
+// UNAUTHENTICATED is not run twice".
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "forekey/client.h"
+#include "forekey/v1/agent.grpc.pb.h"
+#include "gmock/gmock.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "gtest/gtest.h"
+#include "src/base/reason.h"
+#include "src/client/agent_socket.h"
+#include "src/client/prefix_credentials.h"
+#include "tests/unit/client/fakes/fake_gate.h"
+
+namespace forekey {
+namespace {
+
+using testing::FakeGate;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// An agent that opens a session for each request, and can be held back.
+class FakeAgent : public v1::Agent::Service {
+ public:
+  FakeAgent(FakeGate* gate, const std::string& socket)
+      : gate_(gate), key_(SoftwareKey::Generate(Algorithm::kEs256)) {
+    id_ = gate->AddCredential("alice", key_.public_key());
+    GateConnection::Options options;
+    options.target = gate->target();
+    connection_ = GateConnection::New(options).value();
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
+    builder.RegisterService(this);
+    server_ = builder.BuildAndStart();
+  }
+  ~FakeAgent() override { server_->Shutdown(); }
+
+  grpc::Status GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
+                         v1::GetStatusResponse* response) override {
+    for (const std::string& name : gates) {
+      v1::EnrolledGate* gate = response->add_gates();
+      gate->set_audience(name);
+      gate->set_address(gate_->target().address);
+      gate->set_ca_pem(gate_->target().ca_pem);
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status OpenSession(grpc::ServerContext*, const v1::OpenLocalSessionRequest* request,
+                           v1::OpenLocalSessionResponse* response) override {
+    ++opened;
+    {
+      absl::MutexLock lock(&mutex);
+      auto free = [this] { return !held; };
+      mutex.Await(absl::Condition(&free));
+      rejected.push_back(request->rejected_session());
+      if (!failure.ok()) return failure;
+    }
+    GateConnection::OpenOptions options;
+    options.gate_identity = gate_->identity();
+    options.signers.push_back({id_, [this](absl::string_view s) -> absl::StatusOr<SignedStatement> {
+                                 return SignedStatement{key_.Sign(s), "", ""};
+                               }});
+    auto session = connection_->OpenSession(options);
+    if (!session.ok()) return grpc::Status(grpc::StatusCode::INTERNAL, session.status().ToString());
+    response->set_session_id((*session)->id());
+    response->set_key(std::string((*session)->key().view()));
+    response->set_idle_s((*session)->idle_s());
+    response->set_absolute_s((*session)->absolute_s());
+    response->set_opened_boot_nanos((*session)->opened_boot_nanos());
+    response->set_subject((*session)->subject());
+    return grpc::Status::OK;
+  }
+
+  std::vector<std::string> gates = {"gate.test"};
+  std::atomic<int> opened{0};
+  absl::Mutex mutex;
+  bool held = false;
+  std::vector<std::string> rejected;
+  grpc::Status failure;
+
+ private:
+  FakeGate* const gate_;
+  SoftwareKey key_;
+  std::string id_;
+  std::unique_ptr<GateConnection> connection_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+class ChannelTest : public ::testing::Test {
+ protected:
+  ChannelTest() : gate_("gate.test") {
+    std::string name = ::testing::TempDir() + "forekey-channel-XXXXXX";
+    root_ = mkdtemp(name.data());
+    socket_ = root_ + "/agent.sock";
+    agent_ = std::make_unique<FakeAgent>(&gate_, socket_);
+    options_.agent_socket = socket_;
+  }
+  ~ChannelTest() override {
+    channel_.reset();
+    agent_.reset();
+    std::filesystem::remove_all(root_);
+  }
+
+  std::shared_ptr<grpc::Channel> channel() {
+    if (channel_ == nullptr) channel_ = Channel(options_).value();
+    return channel_;
+  }
+
+  static grpc::ByteBuffer Message(const std::string& text) {
+    grpc::Slice slice(text);
+    return grpc::ByteBuffer(&slice, 1);
+  }
+  static std::string Text(const grpc::ByteBuffer& message) {
+    grpc::Slice slice;
+    (void)message.DumpToSingleSlice(&slice);
+    return std::string(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+
+  // A unary call of "/test.Echo/Say".
+  grpc::Status Say(const std::string& text, std::string* answer,
+                   grpc::ClientContext* context = nullptr) {
+    grpc::ClientContext own;
+    if (context == nullptr) context = &own;
+    context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    grpc::ByteBuffer request = Message(text);
+    grpc::ByteBuffer response;
+    absl::Notification done;
+    grpc::Status status;
+    grpc::GenericStub stub(channel());
+    stub.UnaryCall(context, "/test.Echo/Say", grpc::StubOptions(), &request, &response,
+                   [&](grpc::Status result) {
+                     status = std::move(result);
+                     done.Notify();
+                   });
+    done.WaitForNotification();
+    if (status.ok()) *answer = Text(response);
+    return status;
+  }
+  grpc::Status Say() {
+    std::string answer;
+    grpc::Status status = Say("hello", &answer);
+    if (status.ok()) EXPECT_EQ(answer, "hello");
+    return status;
+  }
+
+  FakeGate gate_;
+  std::string root_, socket_;
+  std::unique_ptr<FakeAgent> agent_;
+  ChannelOptions options_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+TEST_F(ChannelTest, OpensASessionOnFirstUseAndKeepsIt) {
+  channel();
+  EXPECT_EQ(agent_->opened, 0);
+  for (int i = 0; i < 5; ++i) {
+    grpc::Status status = Say();
+    ASSERT_TRUE(status.ok()) << status.error_message();
+  }
+  EXPECT_EQ(agent_->opened, 1);
+  EXPECT_EQ(gate_.counts().refused, 0);
+}
+
+TEST_F(ChannelTest, ReopensOnceWithinOneCallAfterTheGateForgot) {
+  ASSERT_TRUE(Say().ok());
+  gate_.DropSessions();
+  grpc::Status status = Say();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(agent_->opened, 2);
+  EXPECT_THAT(gate_.reasons(), ElementsAre("session-unknown"));
+  EXPECT_EQ(gate_.counts().echo, 2) << "the handler ran once a call";
+  ASSERT_EQ(agent_->rejected.size(), 2u);
+  EXPECT_EQ(agent_->rejected[0], "");
+  EXPECT_EQ(agent_->rejected[1].size(), 16u) << "the agent is told which session was refused";
+}
+
+TEST_F(ChannelTest, ManyCallsAtOnceReopenOnce) {
+  ASSERT_TRUE(Say().ok());
+  gate_.DropSessions();
+  std::vector<std::thread> callers;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 16; ++i) {
+    callers.emplace_back([this, &good] { good += Say().ok(); });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(good, 16);
+  EXPECT_EQ(agent_->opened, 2);
+}
+
+TEST_F(ChannelTest, CallsMadeMeanwhileWaitForTheOneOpening) {
+  channel();
+  {
+    absl::MutexLock lock(&agent_->mutex);
+    agent_->held = true;
+  }
+  std::vector<std::thread> callers;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([this, &good] { good += Say().ok(); });
+  }
+  {
+    absl::MutexLock lock(&agent_->mutex);
+    auto asked = [this] { return agent_->opened > 0; };
+    while (!asked()) agent_->mutex.AwaitWithTimeout(absl::Condition(&asked), absl::Milliseconds(5));
+    agent_->held = false;
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(good, 8);
+  EXPECT_EQ(agent_->opened, 1);
+}
+
+TEST_F(ChannelTest, AHandlersOwnUnauthenticatedIsNotRunTwice) {
+  ASSERT_TRUE(Say().ok());
+  FakeGate::Faults faults;
+  faults.handler_unauthenticated = true;
+  gate_.Misbehave(faults);
+  grpc::Status status = Say();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(status.error_message(), "the handler's own");
+  EXPECT_EQ(gate_.counts().echo, 2);
+  EXPECT_EQ(agent_->opened, 1);
+}
+
+TEST_F(ChannelTest, AGateThatRefusesEverythingIsAskedTwiceAndNoMore) {
+  ASSERT_TRUE(Say().ok());
+  // The agent's sessions are good at another gate only.
+  gate_.DropSessions();
+  gate_.RefuseSessions(true);
+  grpc::Status status = Say();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED) << status.error_message();
+  EXPECT_EQ(agent_->opened, 2);
+  EXPECT_EQ(gate_.counts().refused, 2);
+}
+
+TEST_F(ChannelTest, StreamsAreOpenedAgainToo) {
+  ASSERT_TRUE(Say().ok());
+  gate_.DropSessions();
+  struct Stream : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+    void Next() {
+      request = Message(absl::StrCat("m", sent++));
+      StartWrite(&request);
+    }
+    void OnReadDone(bool ok) override {
+      if (!ok) return;
+      received.push_back(Text(response));
+      if (sent == 3) {
+        StartWritesDone();
+      } else {
+        Next();
+      }
+      StartRead(&response);
+    }
+    void OnDone(const grpc::Status& result) override {
+      status = result;
+      done.Notify();
+    }
+    grpc::ByteBuffer request, response;
+    int sent = 0;
+    std::vector<std::string> received;
+    grpc::Status status;
+    absl::Notification done;
+  } stream;
+  grpc::ClientContext context;
+  grpc::GenericStub stub(channel());
+  stub.PrepareBidiStreamingCall(&context, "/test.Echo/Chat", grpc::StubOptions(), &stream);
+  stream.StartRead(&stream.response);
+  stream.Next();
+  stream.StartCall();
+  stream.done.WaitForNotification();
+  EXPECT_TRUE(stream.status.ok()) << stream.status.error_message();
+  EXPECT_THAT(stream.received, ElementsAre("m0", "m1", "m2"));
+  EXPECT_EQ(agent_->opened, 2);
+}
+
+TEST_F(ChannelTest, LargeCallsAreOpenedAgainToo) {
+  ASSERT_TRUE(Say().ok());
+  gate_.DropSessions();
+  std::string answer;
+  std::string large(3 << 20, 'x');
+  grpc::Status status = Say(large, &answer);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(answer, large);
+}
+
+TEST_F(ChannelTest, AnExpiredSessionIsRenewedBeforeTheGateSeesIt) {
+  FakeGate::Faults faults;
+  faults.idle_s = 1;
+  faults.absolute_s = 1;  // given up after 0.9 s
+  gate_.Misbehave(faults);
+  ASSERT_TRUE(Say().ok());
+  while (agent_->opened < 2) ASSERT_TRUE(Say().ok());
+  EXPECT_EQ(gate_.counts().refused, 0);
+}
+
+TEST_F(ChannelTest, SaysWhyNoSessionCouldBeOpened) {
+  agent_->failure = grpc::Status(grpc::StatusCode::NOT_FOUND, "the token was pulled out");
+  grpc::Status status = Say();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("the token was pulled out"));
+  agent_->failure = grpc::Status::OK;
+  EXPECT_TRUE(Say().ok()) << "and tries again";
+}
+
+TEST_F(ChannelTest, SaysThatTheAgentHasGone) {
+  channel();
+  agent_.reset();
+  grpc::Status status = Say();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("start forekey-agent"));
+}
+
+TEST_F(ChannelTest, SaysThatTheAgentIsNotRunning) {
+  agent_.reset();
+  absl::Status status = Channel(options_).status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("start forekey-agent"));
+}
+
+TEST_F(ChannelTest, ChoosesTheOnlyGateAndAsksAmongSeveral) {
+  options_.gate = "other.test";
+  EXPECT_EQ(Channel(options_).status().code(), absl::StatusCode::kPermissionDenied);
+  options_.gate = "";
+  agent_->gates = {"gate.test", "other.test"};
+  EXPECT_TRUE(absl::IsInvalidArgument(Channel(options_).status()));
+  agent_->gates = {};
+  EXPECT_EQ(ReasonOf(Channel(options_).status()), Reason::kGateNotEnrolled);
+}
+
+TEST_F(ChannelTest, RefusesASocketOfAnotherUser) {
+  if (geteuid() == 0) {
+    ASSERT_EQ(chown(socket_.c_str(), 12345, 12345), 0);
+  } else {
+    options_.agent_socket = "/run/dbus/system_bus_socket";
+    if (!std::filesystem::exists(options_.agent_socket)) return;
+  }
+  EXPECT_EQ(ReasonOf(Channel(options_).status()), Reason::kPeerUidRefused);
+}
+
+TEST_F(ChannelTest, CredentialsOfTheCallAreToldNotDropped) {
+  grpc::ClientContext context;
+  context.set_credentials(grpc::AccessTokenCredentials("token"));
+  std::string answer;
+  grpc::Status status = Say("hello", &answer, &context);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("ChannelOptions::call_credentials"));
+}
+
+TEST_F(ChannelTest, CredentialsOfTheChannelGoBesideThePrefix) {
+  options_.call_credentials = grpc::AccessTokenCredentials("token");
+  EXPECT_TRUE(Say().ok());
+  EXPECT_EQ(gate_.authorization(), "Bearer token");
+}
+
+TEST_F(ChannelTest, AnOpeningThatNobodyWaitsForAnyMoreDoesNoHarm) {
+  channel();
+  {
+    absl::MutexLock lock(&agent_->mutex);
+    agent_->held = true;
+  }
+  grpc::ClientContext context;
+  std::thread caller([&] {
+    std::string answer;
+    EXPECT_EQ(Say("hello", &answer, &context).error_code(), grpc::StatusCode::CANCELLED);
+  });
+  while (agent_->opened == 0) std::this_thread::yield();
+  context.TryCancel();
+  caller.join();
+  channel_.reset();  // while the agent is still being asked
+  absl::MutexLock lock(&agent_->mutex);
+  agent_->held = false;
+}
+
+TEST(PrefixCredentialsTest, MethodsAreRebuiltAsTheyAreOnTheWire) {
+  EXPECT_EQ(MethodFromServiceUrl("https://host/test.Echo", "Say"), "/test.Echo/Say");
+  EXPECT_EQ(MethodFromServiceUrl("https://host:443/a.b.C", "D"), "/a.b.C/D");
+  EXPECT_EQ(MethodFromServiceUrl("https://host", "Say"), "");
+}
+
+TEST(AgentSocketTest, FollowsTheEnvironment) {
+  setenv("FOREKEY_AGENT_SOCKET", "/a/b.sock", 1);
+  EXPECT_EQ(*DefaultAgentSocket(), "/a/b.sock");
+  unsetenv("FOREKEY_AGENT_SOCKET");
+  setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+  EXPECT_EQ(*DefaultAgentSocket(), "/run/user/7/forekey/agent.sock");
+  unsetenv("XDG_RUNTIME_DIR");
+  setenv("XDG_STATE_HOME", "/home/x/state", 1);
+  EXPECT_EQ(*DefaultAgentSocket(), "/home/x/state/forekey/agent.sock");
+  unsetenv("XDG_STATE_HOME");
+  setenv("HOME", "/home/x", 1);
+  EXPECT_EQ(*DefaultAgentSocket(), "/home/x/.local/state/forekey/agent.sock");
+}
+
+}  // namespace
+}  // namespace forekey
