@@ -51,7 +51,7 @@ absl::Status CheckPublicArea(const TpmPublic& area, const StatementInput& input)
 
 absl::Status CheckCertInfo(absl::string_view bytes, absl::string_view extra_data,
                            absl::string_view name) {
-  FOREKEY_ASSIGN_OR_RETURN(const TpmAttest attest, TpmAttest::ParseCertify(bytes));
+  FOREKEY_ASSIGN_OR_RETURN(const TpmAttest attest, TpmAttest::ParseCertify(bytes, /*any_safe=*/true));
   if (attest.bytes != bytes) return MalformedStatement("certInfo with a size before it");
   if (attest.extra_data != extra_data) {
     return Refuse(Reason::kAttestExtraData, "extraData is not the hash of this registration");

@@ -19,7 +19,7 @@ absl::Status Malformed(absl::string_view detail) {
 
 }  // namespace
 
-absl::StatusOr<TpmAttest> TpmAttest::ParseCertify(absl::string_view bytes) {
+absl::StatusOr<TpmAttest> TpmAttest::ParseCertify(absl::string_view bytes, bool any_safe) {
   if (bytes.size() > kMaxSize) return Malformed("larger than 1 KiB");
   // A TPMS_ATTEST begins with ff 54, which as a size is more than kMaxSize.
   bytes = tpm::Unwrap2b(bytes);
@@ -40,14 +40,14 @@ absl::StatusOr<TpmAttest> TpmAttest::ParseCertify(absl::string_view bytes) {
   attest.clock_ms = reader.U64();
   attest.reset_count = reader.U32();
   attest.restart_count = reader.U32();
-  // TPMI_YES_NO; other values are read as NO, and not refused: nothing is decided by it, and the
-  // published test vector of WebAuthn's tpm format has 0x33.
-  attest.safe = reader.U8() == 1;
+  const uint8_t safe = reader.U8();
+  attest.safe = safe == 1;
   attest.firmware_version = reader.U64();
   attest.name = std::string(reader.Len2());
   attest.qualified_name = std::string(reader.Len2());
   if (!reader.ok()) return Malformed("truncated");
   if (!reader.Finished()) return Malformed("something is left over");
+  if (safe > 1 && !any_safe) return Malformed("clockInfo.safe is neither YES nor NO");
   if (attest.qualified_signer.size() > kMaxName || attest.extra_data.size() > kMaxName ||
       attest.name.size() > kMaxName || attest.qualified_name.size() > kMaxName) {
     return Malformed("a name or extraData is longer than a TPM makes it");
