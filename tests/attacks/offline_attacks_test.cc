@@ -1,0 +1,95 @@
+// Runs `forekey` over every directory here that has an attack.json with "flags",
+// and compares verdict, reason and exit status with what stands there. The law: forged, malformed
+// and misused evidence is refused for the reason that is its own, and honest evidence is not.
+//
+// attack.json: "attack" (what is tried), "command" ("verify attestation" where it is not there), "flags"
+// (relative to the directory), "verdict", "reason", "exit_status", and "proves": members that "proved"
+// must have.
+#include <gtest/gtest.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "nlohmann/json.hpp"
+
+namespace forekey {
+namespace {
+
+struct Attack {
+  std::filesystem::path directory;
+  nlohmann::json expected;
+};
+
+std::vector<Attack> Attacks() {
+  std::vector<Attack> attacks;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(FOREKEY_SOURCE) + "/tests/attacks")) {
+    std::ifstream file(entry.path() / "attack.json");
+    if (!file) continue;
+    nlohmann::json expected = nlohmann::json::parse(file);
+    if (expected.contains("flags")) attacks.push_back({entry.path(), std::move(expected)});
+  }
+  std::sort(attacks.begin(), attacks.end(),
+            [](const Attack& a, const Attack& b) { return a.directory < b.directory; });
+  return attacks;
+}
+
+std::string Quoted(const std::string& word) { return "'" + word + "'"; }
+
+// What a command remembers must not reach the next one, or the user's own.
+std::string StateDirectory() {
+  const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) /
+                                     ("forekey-attacks-" + std::to_string(getpid()));
+  std::filesystem::remove_all(path);
+  return path.string();
+}
+
+class OfflineAttackTest : public ::testing::TestWithParam<Attack> {};
+
+TEST_P(OfflineAttackTest, IsAnsweredForItsOwnReason) {
+  const nlohmann::json& expected = GetParam().expected;
+  std::string command = "cd " + Quoted(GetParam().directory.string()) + " && " +
+                        "FOREKEY_STATE_DIR=" + Quoted(StateDirectory()) + " " +
+                        Quoted(std::string(FOREKEY_BIN) + "/forekey") + " " +
+                        expected.value("command", "verify attestation") + " --json";
+  for (const std::string& flag : expected.at("flags")) command += " " + Quoted(flag);
+  FILE* pipe = popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  std::string output;
+  char buffer[4096];
+  while (size_t size = fread(buffer, 1, sizeof(buffer), pipe)) output.append(buffer, size);
+  const int status = pclose(pipe);
+  ASSERT_TRUE(WIFEXITED(status)) << command;
+  EXPECT_EQ(WEXITSTATUS(status), expected.at("exit_status")) << command << "\n" << output;
+
+  const nlohmann::json answer = nlohmann::json::parse(output, nullptr, /*allow_exceptions=*/false);
+  ASSERT_TRUE(answer.is_object()) << output;
+  EXPECT_EQ(answer.at("verdict"), expected.at("verdict")) << output;
+  EXPECT_EQ(answer.at("reason"), expected.at("reason")) << output;
+  EXPECT_EQ(answer.at("detail").get<std::string>().empty(), answer.at("verdict") == "valid");
+  if (expected.contains("proves")) {
+    for (const auto& [name, value] : expected.at("proves").items()) {
+      EXPECT_EQ(answer.at("proved").value(name, nlohmann::json()), value) << name;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Attacks, OfflineAttackTest, ::testing::ValuesIn(Attacks()),
+                         [](const ::testing::TestParamInfo<Attack>& info) {
+                           std::string name = info.param.directory.filename().string();
+                           std::replace_if(
+                               name.begin(), name.end(), [](char c) { return !isalnum(c); }, '_');
+                           return name;
+                         });
+
+// The data is there: an empty list would pass for the wrong reason.
+TEST(OfflineAttacksTest, ThereAreAttacks) { EXPECT_GE(Attacks().size(), 100u); }
+
+}  // namespace
+}  // namespace forekey
