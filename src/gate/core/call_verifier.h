@@ -94,7 +94,7 @@ class VerifiedCall {
   uint64_t sequence_ = 0;
   uint32_t age_s_ = 0;
   bool has_digest_ = false;
-  std::array<char, kRequestDigestSize> request_digest_;
+  std::array<char, kRequestDigestSize> request_digest_{};
 };
 
 // Everything is borrowed and must outlive the verifier.

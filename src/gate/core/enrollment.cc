@@ -19,7 +19,6 @@
 namespace forekey {
 namespace {
 
-constexpr uint8_t kTicketVersion = 1;
 constexpr uint8_t kEvidenceVersion = 1;
 constexpr size_t kInviteKeySize = 32;
 constexpr size_t kInviteSignatureSize = 64;
@@ -29,12 +28,6 @@ constexpr uint8_t kFinishStep = 2;
 // Signatures of invites: an enrolment is a rare thing.
 constexpr double kInviteSignaturesPerSecond = 100;
 constexpr double kInviteSignatureBurst = 200;
-
-// A key of this process alone seals nothing but tickets; the audience is in it for the day when that
-// changes.
-std::string TicketAssociatedData(absl::string_view audience) {
-  return ByteWriter().Raw("forekey/1 enrollment-ticket").U8(0).Len2(audience).bytes();
-}
 
 absl::Status Malformed(absl::string_view what) { return Refuse(Reason::kRequestMalformed, what); }
 
@@ -74,54 +67,10 @@ std::string Evidence(absl::string_view enrollment_id, absl::string_view opening,
 
 }  // namespace
 
-// The gate's memory between the two steps, kept by the client.
-struct EnrollmentAuthority::Ticket {
-  int64_t expires_boot_nanos = 0;
-  std::string enrollment_id;
-  std::string invite_public_key;
-  Secret state;         // the kind's: an activation secret
-  std::string opening;  // serialized, as the invite's key signed it
-};
-
 EnrollmentAuthority::EnrollmentAuthority(EnrollmentParts parts)
     : parts_(std::move(parts)),
-      ticket_key_(RandomBytes(32)),
+      tickets_(parts_.audience),
       signatures_(kInviteSignaturesPerSecond, kInviteSignatureBurst) {}
-
-std::string EnrollmentAuthority::SealTicket(const Ticket& ticket) const {
-  ByteWriter writer;
-  writer.Reserve(64 + ticket.state.size() + ticket.opening.size());
-  writer.U8(kTicketVersion)
-      .U64(static_cast<uint64_t>(ticket.expires_boot_nanos))
-      .Raw(ticket.enrollment_id)
-      .Raw(ticket.invite_public_key)
-      .Len2(ticket.state.view())
-      .Raw(ticket.opening);
-  const Secret plain(std::move(writer).bytes());
-  return AeadSeal(ticket_key_, plain.view(), TicketAssociatedData(parts_.audience));
-}
-
-absl::StatusOr<EnrollmentAuthority::Ticket> EnrollmentAuthority::OpenTicket(
-    absl::string_view sealed) const {
-  absl::StatusOr<Secret> plain =
-      AeadOpen(ticket_key_, sealed, TicketAssociatedData(parts_.audience));
-  if (!plain.ok()) return Refuse(Reason::kEnrollmentTicketInvalid);
-  ByteReader reader(plain->view());
-  Ticket ticket;
-  const uint8_t version = reader.U8();
-  ticket.expires_boot_nanos = static_cast<int64_t>(reader.U64());
-  ticket.enrollment_id = std::string(reader.Raw(kEnrollmentIdSize));
-  ticket.invite_public_key = std::string(reader.Raw(kInviteKeySize));
-  ticket.state = Secret::CopyOf(reader.Len2());
-  ticket.opening = std::string(reader.Rest());
-  if (!reader.Finished() || version != kTicketVersion) {
-    return Refuse(Reason::kEnrollmentTicketInvalid, "malformed");
-  }
-  if (ticket.expires_boot_nanos <= parts_.clock->BootNanos()) {
-    return Refuse(Reason::kEnrollmentTicketInvalid, "begun too long ago");
-  }
-  return ticket;
-}
 
 absl::StatusOr<InviteRecord> EnrollmentAuthority::AuthenticateInvite(absl::string_view label,
                                                                      absl::string_view public_key,
@@ -201,7 +150,7 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
   FOREKEY_RETURN_IF_ERROR(CheckSubject(invite.subject));
   FOREKEY_ASSIGN_OR_RETURN(const Secret confirmation_key, ConfirmationKey(*identity, opening));
 
-  Ticket ticket;
+  EnrollmentTicket ticket;
   ticket.expires_boot_nanos = now + absl::ToInt64Nanoseconds(kEnrollmentTicketLifetime);
   ticket.enrollment_id = RandomBytes(kEnrollmentIdSize);
   ticket.invite_public_key = request.invite_public_key();
@@ -211,7 +160,7 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
       ticket.state,
       kind->Demand(opening, ContextOf(ticket.enrollment_id, invite.subject, opening), &demand));
   demand.set_enrollment_id(ticket.enrollment_id);
-  demand.set_ticket(SealTicket(ticket));
+  demand.set_ticket(tickets_.Seal(ticket));
   demand.set_audience(parts_.audience);
   demand.set_subject(invite.subject);
   demand.set_gate_identity(identity->public_key());
@@ -225,7 +174,7 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
 }
 
 absl::StatusOr<CredentialRecord> EnrollmentAuthority::MakeCredential(
-    const Ticket& ticket, const InviteRecord& invite, const v1::EnrollmentProof& proof,
+    const EnrollmentTicket& ticket, const InviteRecord& invite, const v1::EnrollmentProof& proof,
     const VerifiedEnrollment& verified) const {
   const VerifiedAttestation& attestation = verified.attestation;
   // The kind promises this; a credential for another key than the attested one would undo everything.
@@ -258,7 +207,8 @@ absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
   v1::EnrollmentProof proof;
   FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxProofSize, &proof));
   FOREKEY_RETURN_IF_ERROR(CheckProof(proof));
-  FOREKEY_ASSIGN_OR_RETURN(const Ticket ticket, OpenTicket(proof.ticket()));
+  FOREKEY_ASSIGN_OR_RETURN(const EnrollmentTicket ticket,
+                           tickets_.Open(proof.ticket(), parts_.clock->BootNanos()));
   FOREKEY_ASSIGN_OR_RETURN(
       const InviteRecord invite,
       AuthenticateInvite(label::kInviteFinish, ticket.invite_public_key, request.payload(),

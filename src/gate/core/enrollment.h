@@ -26,6 +26,7 @@
 #include "src/gate/core/certificates.h"
 #include "src/gate/core/challenge.h"
 #include "src/gate/core/enrollment_kind.h"
+#include "src/gate/core/enrollment_ticket.h"
 #include "src/gate/core/identity.h"
 #include "src/gate/core/token_bucket.h"
 #include "src/store/live_credentials.h"
@@ -78,9 +79,6 @@ class EnrollmentAuthority {
   absl::StatusOr<FinishedEnrollment> Finish(const v1::FinishEnrollmentRequest& request);
 
  private:
-  struct Ticket;
-  std::string SealTicket(const Ticket& ticket) const;
-  absl::StatusOr<Ticket> OpenTicket(absl::string_view sealed) const;
   // The invite of this key, usable now, whose key signed `payload` under `label`. At most one
   // public-key operation, and none before the bucket was asked.
   absl::StatusOr<InviteRecord> AuthenticateInvite(absl::string_view label,
@@ -94,12 +92,13 @@ class EnrollmentAuthority {
                                          const v1::EnrollmentOpening& opening) const;
   EnrollmentContext ContextOf(absl::string_view enrollment_id, absl::string_view subject,
                               const v1::EnrollmentOpening& opening) const;
-  absl::StatusOr<CredentialRecord> MakeCredential(const Ticket& ticket, const InviteRecord& invite,
+  absl::StatusOr<CredentialRecord> MakeCredential(const EnrollmentTicket& ticket,
+                                                  const InviteRecord& invite,
                                                   const v1::EnrollmentProof& proof,
                                                   const VerifiedEnrollment& verified) const;
 
   const EnrollmentParts parts_;
-  const Secret ticket_key_;  // random per process
+  const TicketSealer tickets_;
   TokenBucket signatures_;
 };
 

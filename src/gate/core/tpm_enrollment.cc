@@ -16,6 +16,9 @@
 namespace forekey {
 namespace {
 
+// gate.proto's own bound: asked before any of them is parsed.
+constexpr int kMaxIntermediates = 8;
+
 class TpmEnrollment final : public EnrollmentKind {
  public:
   explicit TpmEnrollment(TpmEnrollmentOptions options) : options_(std::move(options)) {}
@@ -97,7 +100,7 @@ class TpmEnrollment final : public EnrollmentKind {
 
   absl::StatusOr<VerifiedEndorsement> Endorse(const v1::TpmOpening& tpm, absl::Time now,
                                               bool* simulator) const {
-    if (tpm.ek_intermediates_size() > static_cast<int>(kMaxEkIntermediates)) {
+    if (tpm.ek_intermediates_size() > kMaxIntermediates) {
       return Refuse(Reason::kRequestMalformed, "more than 8 intermediates");
     }
     EndorsementEvidence evidence;
@@ -108,7 +111,10 @@ class TpmEnrollment final : public EnrollmentKind {
       absl::StatusOr<Certificate> certificate = Certificate::ParseDer(der);
       if (certificate.ok()) evidence.intermediates.push_back(*std::move(certificate));
     }
-    EndorsementPolicy policy{&options_.trust, options_.allowed_ek_hashes, now};
+    EndorsementPolicy policy;
+    policy.trust = &options_.trust;
+    policy.allowed_ek_hashes = options_.allowed_ek_hashes;
+    policy.time = now;
     absl::StatusOr<VerifiedEndorsement> verified = VerifyEndorsement(evidence, policy);
     if (verified.ok() || options_.simulators.empty()) return verified;
     policy.trust = &options_.simulators;
