@@ -170,7 +170,8 @@ class SessionTable {
   // registry has the revocation.
   size_t EndByCredential(absl::string_view credential_id);
   size_t EndBySubject(absl::string_view subject);
-  // Drops what has expired; called now and then by the gate. Returns how many.
+  // Drops what no call can use at `now` (expired, ended, revoked, of a disabled subject); called now
+  // and then by the gate. Returns how many.
   size_t Sweep(int64_t now_boot_nanos);
   size_t size() const;
 
