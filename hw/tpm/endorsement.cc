@@ -107,17 +107,26 @@ absl::StatusOr<TPM2B_PUBLIC> ReadPersistent(Esys& esys, TPM2_HANDLE persistent) 
   return *area;
 }
 
+// Wrong authorisation of the hierarchy is not the user's wrong key password.
+absl::Status NeedsEmptyPassword(absl::Status status) {
+  if (DeviceErrorOf(status) != DeviceError::kWrongPin) return status;
+  return DeviceFailure(DeviceError::kNotSetUp,
+                       absl::StrCat(status.message(), ": the TPM's endorsement hierarchy has a password; "
+                                    "take it off for the enrolment with `tpm2_changeauth -c e -p "
+                                    "PASSWORD` and set it again afterwards"));
+}
+
 absl::StatusOr<EsysHandle> CreateEk(Esys& esys, const TPM2B_PUBLIC& creation, TPM2B_PUBLIC* made) {
   const TPM2B_SENSITIVE_CREATE sensitive{};
   const TPM2B_DATA outside{};
   const TPML_PCR_SELECTION no_pcrs{};
   ESYS_TR raw = ESYS_TR_NONE;
   EsysPtr<TPM2B_PUBLIC> area;
-  FOREKEY_RETURN_IF_ERROR(
+  FOREKEY_RETURN_IF_ERROR(NeedsEmptyPassword(
       FromTss(Esys_CreatePrimary(esys.get(), ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
                                  ESYS_TR_NONE, &sensitive, &creation, &outside, &no_pcrs, &raw, Out(area),
                                  nullptr, nullptr, nullptr),
-              "Esys_CreatePrimary(endorsement)"));
+              "Esys_CreatePrimary(endorsement)")));
   EsysHandle handle = EsysHandle::Flushed(esys, raw);
   *made = *area;
   return handle;
@@ -241,10 +250,10 @@ absl::StatusOr<EsysHandle> AuthorizeEndorsementKey(Esys& esys, const TPMT_PUBLIC
                             nullptr, TPM2_SE_POLICY, &symmetric, ek.nameAlg, &raw),
       "Esys_StartAuthSession(policy)"));
   EsysHandle session = EsysHandle::Flushed(esys, raw);
-  FOREKEY_RETURN_IF_ERROR(
+  FOREKEY_RETURN_IF_ERROR(NeedsEmptyPassword(
       FromTss(Esys_PolicySecret(esys.get(), ESYS_TR_RH_ENDORSEMENT, raw, ESYS_TR_PASSWORD, ESYS_TR_NONE,
                                 ESYS_TR_NONE, nullptr, nullptr, nullptr, 0, nullptr, nullptr),
-              "Esys_PolicySecret(endorsement)"));
+              "Esys_PolicySecret(endorsement)")));
   if (policy == EkPolicy::kPolicyB) {
     const TPML_DIGEST branches = EkPolicyBranches(ek.nameAlg);
     FOREKEY_RETURN_IF_ERROR(FromTss(

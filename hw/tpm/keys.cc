@@ -73,17 +73,9 @@ absl::StatusOr<TPM2_HANDLE> ChooseParent(Esys& esys) {
 }
 
 absl::StatusOr<EsysHandle> LoadParent(Esys& esys, TPM2_HANDLE parent, absl::string_view expected_name) {
-  auto handle = parent == kOwnerParent ? CreateStorageRoot(esys) : OpenPersistent(esys, parent);
-  if (!handle.ok()) {
-    if (parent != kOwnerParent && TpmCodeOf(TPM2_RC_HANDLE) != 0 &&
-        DeviceErrorOf(handle.status()) == DeviceError::kOther) {
-      return DeviceFailure(DeviceError::kNotSetUp,
-                           absl::StrCat(handle.status().message(), ": the storage key that the enrolled "
-                                        "key lies under is not in this TPM any more; enrol again"));
-    }
-    return handle;
-  }
-  FOREKEY_ASSIGN_OR_RETURN(std::string name, NameOf(esys, handle->get()));
+  FOREKEY_ASSIGN_OR_RETURN(EsysHandle handle, parent == kOwnerParent ? CreateStorageRoot(esys)
+                                                                     : OpenPersistent(esys, parent));
+  FOREKEY_ASSIGN_OR_RETURN(std::string name, NameOf(esys, handle.get()));
   if (!expected_name.empty() && name != expected_name) {
     return DeviceFailure(DeviceError::kNotSetUp,
                          "the TPM's storage key is not the one that the key was made under: the TPM was "
@@ -143,6 +135,17 @@ absl::StatusOr<EsysHandle> LoadKeyUnder(Esys& esys, const EsysHandle& parent, co
                         &blobs.private_area, &blobs.public_area, &raw),
               "Esys_Load");
   if (!status.ok()) return NeedsEmptyPassword(status, "storage key");
+  return EsysHandle::Flushed(esys, raw);
+}
+
+absl::Status StashedObject::Stash(Esys& esys, EsysHandle handle) {
+  return FromTss(Esys_ContextSave(esys.get(), handle.get(), Out(context_)), "Esys_ContextSave");
+}
+
+absl::StatusOr<EsysHandle> StashedObject::Restore(Esys& esys) {
+  ESYS_TR raw = ESYS_TR_NONE;
+  FOREKEY_RETURN_IF_ERROR(
+      FromTss(Esys_ContextLoad(esys.get(), context_.get(), &raw), "Esys_ContextLoad"));
   return EsysHandle::Flushed(esys, raw);
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <tss2/tss2_tctildr.h>
@@ -53,7 +54,8 @@ absl::Status CheckSocket(const std::string& path) {
   if (path.size() >= sizeof(sockaddr_un::sun_path)) {
     return absl::InvalidArgumentError(absl::StrCat("socket path too long: ", path));
   }
-  return access(path.c_str(), R_OK | W_OK) == 0 ? absl::OkStatus() : FromErrno(errno, path);
+  const bool accessible = faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK, AT_EACCESS) == 0;
+  return accessible ? absl::OkStatus() : FromErrno(errno, path);
 }
 
 bool SystemBusIsThere() {

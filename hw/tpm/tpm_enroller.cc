@@ -50,8 +50,8 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> TpmEnroller::Opening() {
   return opening;
 }
 
-// At most two objects are loaded at any time, so that it works beside another program's object on a
-// TPM with three slots and no resource manager.
+// Here and in CertifyAndSign at most two objects are loaded at any time, so that it works beside another
+// program's object in a TPM with three slots and no resource manager.
 absl::Status TpmEnroller::Activate(Esys& esys, const TPM2B_ID_OBJECT& blob,
                                    const TPM2B_ENCRYPTED_SECRET& secret) {
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle parent, LoadParent(esys, parent_, parent_name_));
@@ -101,8 +101,11 @@ absl::Status TpmEnroller::CertifyAndSign(Esys& esys, absl::string_view digest,
   }
   const ESYS_TR key_session = session ? session.get() : ESYS_TR_PASSWORD;
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle ak, LoadKeyUnder(esys, parent, ak_));
+  StashedObject stashed_ak;
+  FOREKEY_RETURN_IF_ERROR(stashed_ak.Stash(esys, std::move(ak)));
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle key, LoadKeyUnder(esys, parent, key_));
   parent.Reset();
+  FOREKEY_ASSIGN_OR_RETURN(ak, stashed_ak.Restore(esys));
   FOREKEY_RETURN_IF_ERROR(SetPassword(esys, key, options_.key_password));
 
   TPM2B_DATA qualifying{};

@@ -49,6 +49,8 @@ constexpr Meaning kMeanings[] = {
      "the TPM is in failure mode; turn the machine off and on"},
     {TPM2_RC_HIERARCHY, "TPM_RC_HIERARCHY", DeviceError::kNotSetUp,
      "the owner or endorsement hierarchy is disabled; enable it in the firmware's setup"},
+    {TPM2_RC_HANDLE, "TPM_RC_HANDLE", DeviceError::kNotSetUp,
+     "that object is not in this TPM (any more): the TPM was cleared, or is another one; enrol again"},
     {TPM2_RC_INTEGRITY, "TPM_RC_INTEGRITY", DeviceError::kNotSetUp,
      "what was given to the TPM belongs to another TPM, or to this one before it was cleared; "
      "enrol again"},

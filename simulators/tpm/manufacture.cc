@@ -54,7 +54,9 @@ absl::Status RunSetup(const Paths& paths, const ManufactureOptions& options) {
 
 // swtpm_setup certifies no P-256 EK, which most real machines have.
 absl::Status AddP256Certificate(const std::string& directory, const Paths& paths, RawTpm tpm) {
-  FOREKEY_ASSIGN_OR_RETURN(RawTpm::Point point, tpm.P256EndorsementKey());
+  RawTpm::Point point;
+  FOREKEY_ASSIGN_OR_RETURN(uint32_t handle, tpm.LoadP256EndorsementKey(&point));
+  FOREKEY_RETURN_IF_ERROR(tpm.Flush(handle));
   SpawnOptions sign;
   sign.argv = {"swtpm_localca", "--type", "ek", "--ek",
                absl::StrCat("x=", absl::BytesToHexString(point.x), ",y=",

@@ -124,7 +124,7 @@ absl::Status RawTpm::Flush(uint32_t handle) {
   return Execute(Command(kNoSessions, 0x165, ByteWriter().U32(handle).bytes())).status();
 }
 
-absl::StatusOr<RawTpm::Point> RawTpm::P256EndorsementKey() {
+absl::StatusOr<uint32_t> RawTpm::LoadP256EndorsementKey(Point* point) {
   const std::string sensitive = ByteWriter().U16(0).U16(0).bytes();
   FOREKEY_ASSIGN_OR_RETURN(
       std::string body,
@@ -138,12 +138,10 @@ absl::StatusOr<RawTpm::Point> RawTpm::P256EndorsementKey() {
   area.Raw(8);    // type, nameAlg, attributes
   area.Len2();    // policy
   area.Raw(12);   // AES, 128, CFB; NULL; P-256; NULL
-  Point point;
-  point.x = std::string(area.Len2());
-  point.y = std::string(area.Len2());
-  if (!area.Finished() || point.x.empty()) return absl::DataLossError("the EK's public area");
-  FOREKEY_RETURN_IF_ERROR(Flush(handle));
-  return point;
+  point->x = std::string(area.Len2());
+  point->y = std::string(area.Len2());
+  if (!area.Finished() || point->x.empty()) return absl::DataLossError("the EK's public area");
+  return handle;
 }
 
 absl::Status RawTpm::WriteNv(uint32_t index, absl::string_view content) {

@@ -39,8 +39,8 @@ class RawTpm {
   struct Point {
     std::string x, y;
   };
-  // Makes the P-256 EK (TCG EK Credential Profile, template L-2), flushes it, gives its public point.
-  absl::StatusOr<Point> P256EndorsementKey();
+  // Makes the P-256 EK (TCG EK Credential Profile, template L-2) and gives its handle and public point.
+  absl::StatusOr<uint32_t> LoadP256EndorsementKey(Point* point);
   // Defines an index as a manufacturer does (platform's, readable by all, no DA) and fills it.
   absl::Status WriteNv(uint32_t index, absl::string_view content);
   absl::Status UndefineNv(uint32_t index);

@@ -1,0 +1,398 @@
+// The TPM driver's own laws, on the TPM simulator.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "hw/drivers.h"
+#include "hw/tpm/key_file.h"
+#include "simulators/process.h"
+#include "src/base/bytes.h"
+#include "src/crypto/certificate.h"
+#include "src/crypto/digest.h"
+#include "tests/contract/tpm_token.h"
+
+namespace forekey {
+namespace {
+
+using testing::HasSubstr;
+
+std::unique_ptr<TpmToken> NewToken(const TpmSimulatorConfig& config = {}) {
+  auto token = TpmToken::New(config);
+  EXPECT_TRUE(token.ok()) << token.status();
+  return token.ok() ? *std::move(token) : nullptr;
+}
+
+absl::Status With(TpmToken& token, absl::FunctionRef<absl::Status(RawTpm)> commands) {
+  return token.simulator().proxy().WithTpm(commands);
+}
+
+absl::StatusOr<forekey::v1::EnrollmentOpening> OpeningOf(TpmToken& token) {
+  auto enroller = token.driver().Enroll(token.uri(), {});
+  if (!enroller.ok()) return enroller.status();
+  return (*enroller)->Opening();
+}
+
+// Type and size of the key in a TPM2B_PUBLIC: "ecc 256", "rsa 2048", ...
+std::string KeyOfCertificate(const std::string& der) {
+  auto certificate = Certificate::ParseDer(der);
+  if (!certificate.ok()) return certificate.status().ToString();
+  EVP_PKEY* key = X509_get0_pubkey(certificate->x509());
+  return absl::StrCat(EVP_PKEY_get0_type_name(key), " ", EVP_PKEY_get_bits(key));
+}
+
+// The path from the EK certificate to the simulator's CA, as the gate will want it.
+absl::Status VerifyChain(TpmToken& token, const forekey::v1::TpmOpening& opening) {
+  auto anchors = TrustAnchors::FromDirectory(token.simulator().trust_directory(), nullptr);
+  if (!anchors.ok()) return anchors.status();
+  auto leaf = Certificate::ParseDer(opening.ek_certificate());
+  if (!leaf.ok()) return leaf.status();
+  if (leaf->HasExtendedKeyUsage("2.23.133.8.1") != true) return absl::InternalError("EKU");
+  std::vector<Certificate> intermediates;
+  for (const std::string& der : opening.ek_intermediates()) {
+    auto intermediate = Certificate::ParseDer(der);
+    if (!intermediate.ok()) return intermediate.status();
+    intermediates.push_back(*intermediate);
+  }
+  PathOptions options;
+  options.time = absl::Now();
+  options.understood_critical = {"2.5.29.17"};
+  return VerifyPath(*leaf, intermediates, *anchors, options).status();
+}
+
+struct EkCase {
+  const char* name;
+  std::vector<uint32_t> undefined;  // certificates taken out of NV
+  bool evict;                       // persistent EKs taken away, too
+  const char* key;
+};
+
+class EndorsementKeyTest : public testing::TestWithParam<EkCase> {};
+
+TEST_P(EndorsementKeyTest, EnrolsWithEachKindOfEk) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) {
+                absl::Status status;
+                for (uint32_t index : GetParam().undefined) status.Update(tpm.UndefineNv(index));
+                if (GetParam().evict) {
+                  status.Update(tpm.EvictPersistent(0x81010001, false));
+                  status.Update(tpm.EvictPersistent(0x81010016, false));
+                }
+                return status;
+              }).ok());
+  auto opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  EXPECT_EQ(KeyOfCertificate(opening->tpm().ek_certificate()), GetParam().key);
+  absl::Status chain = VerifyChain(*token, opening->tpm());
+  EXPECT_TRUE(chain.ok()) << chain;
+  auto reference = EnrollKey(*token, {});
+  EXPECT_TRUE(reference.ok()) << reference.status();
+  EXPECT_EQ(token->Leftovers(), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, EndorsementKeyTest,
+    testing::Values(EkCase{"P256", {}, false, "EC 256"},
+                    EkCase{"RsaPersistent", {0x01c0000a}, false, "RSA 2048"},
+                    EkCase{"RsaMadeAnew", {0x01c0000a}, true, "RSA 2048"},
+                    EkCase{"P384Persistent", {0x01c0000a, 0x01c00002}, false, "EC 384"},
+                    EkCase{"P384MadeAnew", {0x01c0000a, 0x01c00002}, true, "EC 384"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(TpmDriverTest, HandsOverTheIntermediatesInNv) {
+  TpmSimulatorConfig config;
+  config.manufacture.intermediate = true;
+  auto token = NewToken(config);
+  ASSERT_NE(token, nullptr);
+  auto opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  EXPECT_EQ(opening->tpm().ek_intermediates_size(), 1);
+  absl::Status chain = VerifyChain(*token, opening->tpm());
+  EXPECT_TRUE(chain.ok()) << chain;
+}
+
+TEST(TpmDriverTest, EnrolsWithoutAnEkCertificate) {
+  TpmSimulatorConfig config;
+  config.manufacture.ek_certificates = false;
+  auto token = NewToken(config);
+  ASSERT_NE(token, nullptr);
+  auto opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  EXPECT_EQ(opening->tpm().ek_certificate(), "");
+  EXPECT_FALSE(opening->tpm().ek_public().empty());
+  EXPECT_TRUE(EnrollKey(*token, {}).ok());
+}
+
+TEST(TpmDriverTest, PassesOverACertificateOfAnotherTpmsKey) {
+  auto token = NewToken();
+  TpmSimulatorConfig config;
+  config.identity = 1;
+  auto other = NewToken(config);
+  ASSERT_TRUE(token != nullptr && other != nullptr);
+  auto foreign = OpeningOf(*other);
+  ASSERT_TRUE(foreign.ok());
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) {
+                absl::Status status = tpm.UndefineNv(0x01c0000a);
+                status.Update(tpm.WriteNv(0x01c0000a, foreign->tpm().ek_certificate()));
+                return status;
+              }).ok());
+  auto opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  EXPECT_EQ(KeyOfCertificate(opening->tpm().ek_certificate()), "RSA 2048");
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) {
+                absl::Status status = tpm.UndefineNv(0x01c00002);
+                status.Update(tpm.UndefineNv(0x01c00016));
+                return status;
+              }).ok());
+  absl::Status none = OpeningOf(*token).status();
+  EXPECT_EQ(DeviceErrorOf(none), DeviceError::kNotSetUp) << none;
+  EXPECT_THAT(std::string(none.message()), HasSubstr("0x01c0000a"));
+}
+
+TEST(TpmDriverTest, ReadsACertificateWithFillerBehindIt) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  auto opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok());
+  const std::string certificate = opening->tpm().ek_certificate();
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) {
+                absl::Status status = tpm.UndefineNv(0x01c0000a);
+                status.Update(tpm.WriteNv(0x01c0000a, certificate + std::string(700, '\xff')));
+                return status;
+              }).ok());
+  opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok());
+  EXPECT_EQ(opening->tpm().ek_certificate(), certificate);
+}
+
+TEST(TpmDriverTest, UsesTheManufacturersTemplateFromNv) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  // Another unique field makes another key: the certificate is then of none that this TPM has.
+  auto opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok());
+  std::string area = opening->tpm().ek_public().substr(2);
+  for (size_t i = area.size() - 34 - 32; i < area.size() - 34; ++i) area[i] = 1;
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) { return tpm.WriteNv(0x01c0000c, area); }).ok());
+  auto other = OpeningOf(*token);
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_EQ(KeyOfCertificate(other->tpm().ek_certificate()), "RSA 2048");
+}
+
+TEST(TpmDriverTest, RefusesADemandForAnotherTpm) {
+  auto token = NewToken();
+  TpmSimulatorConfig config;
+  config.identity = 1;
+  auto other = NewToken(config);
+  ASSERT_TRUE(token != nullptr && other != nullptr);
+  auto foreign = OpeningOf(*other);
+  ASSERT_TRUE(foreign.ok());
+  auto enroller = token->driver().Enroll(token->uri(), {});
+  ASSERT_TRUE(enroller.ok());
+  auto opening = (*enroller)->Opening();
+  ASSERT_TRUE(opening.ok());
+  opening->mutable_tpm()->set_ek_public(foreign->tpm().ek_public());
+  auto demand = token->Demand(*opening);
+  ASSERT_TRUE(demand.ok()) << demand.status();
+  absl::Status status = (*enroller)->CreateKey(*demand, "x").status();
+  EXPECT_FALSE(status.ok());
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Esys_ActivateCredential"));
+  EXPECT_EQ(token->Leftovers(), 0);
+}
+
+TEST(TpmDriverTest, RefusesAMalformedDemand) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  auto enroller = token->driver().Enroll(token->uri(), {});
+  auto opening = (*enroller)->Opening();
+  ASSERT_TRUE(opening.ok());
+  auto demand = token->Demand(*opening);
+  ASSERT_TRUE(demand.ok());
+  auto is_refused = [&](const forekey::v1::EnrollmentDemand& bad) {
+    return (*enroller)->CreateKey(bad, "x").status().code() == absl::StatusCode::kInvalidArgument;
+  };
+  forekey::v1::EnrollmentDemand bad = *demand;
+  bad.mutable_tpm()->mutable_credential_blob()->push_back('\0');
+  EXPECT_TRUE(is_refused(bad));
+  bad = *demand;
+  bad.mutable_tpm()->mutable_encrypted_secret()->pop_back();
+  EXPECT_TRUE(is_refused(bad));
+  bad = *demand;
+  bad.mutable_tpm()->clear_credential_blob();
+  EXPECT_TRUE(is_refused(bad));
+  bad.clear_tpm();
+  EXPECT_TRUE(is_refused(bad));
+  EXPECT_TRUE((*enroller)->CreateKey(*demand, "x").ok());
+}
+
+TEST(TpmDriverTest, WorksBesideAnotherProgramsObject) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  ASSERT_TRUE(With(*token, [](RawTpm tpm) {
+                RawTpm::Point point;
+                return tpm.LoadP256EndorsementKey(&point).status();
+              }).ok());
+  std::string spki;
+  auto reference = EnrollKey(*token, {}, &spki);
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  auto key = token->driver().Load(*reference, Secret());
+  ASSERT_TRUE(key.ok());
+  EXPECT_TRUE((*key)->Sign("x", {}).ok());
+  EXPECT_EQ(token->Leftovers(), 1);
+}
+
+TEST(TpmDriverTest, SaysWhatToDoWhenAllSlotsAreTakenAndGoesOnOnceOneIsFree) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  auto reference = EnrollKey(*token, {});
+  ASSERT_TRUE(reference.ok());
+  auto key = token->driver().Load(*reference, Secret());
+  ASSERT_TRUE(key.ok());
+  std::vector<uint32_t> handles;
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) {
+                RawTpm::Point point;
+                for (int i = 0; i < 3; ++i) {
+                  auto handle = tpm.LoadP256EndorsementKey(&point);
+                  if (!handle.ok()) return handle.status();
+                  handles.push_back(*handle);
+                }
+                return absl::OkStatus();
+              }).ok());
+  SignOptions options;
+  options.deadline = absl::Now() + absl::Milliseconds(50);
+  absl::Status status = (*key)->Sign("x", options).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kBusy) << status;
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(HasSubstr("0x00000902 TPM_RC_OBJECT_MEMORY"), HasSubstr("tpm2_flushcontext")));
+  // It asks again while it waits; the other program ends at the second time.
+  int asked = 0;
+  options.deadline = absl::InfiniteFuture();
+  options.cancelled = [&] {
+    if (++asked == 2) {
+      EXPECT_TRUE(With(*token, [&](RawTpm tpm) {
+                    absl::Status freed = tpm.Flush(handles[0]);
+                    freed.Update(tpm.Flush(handles[1]));
+                    return freed;
+                  }).ok());
+    }
+    return false;
+  };
+  EXPECT_TRUE((*key)->Sign("x", options).ok());
+  EXPECT_EQ(token->Leftovers(), 1);
+}
+
+TEST(TpmDriverTest, TellsAnOwnerOrEndorsementPasswordFromAWrongKeyPassword) {
+  for (const auto& [hierarchy, name] :
+       {std::pair{0x40000001u, "owner hierarchy"}, std::pair{0x4000000Bu, "endorsement hierarchy"}}) {
+    auto token = NewToken();
+    ASSERT_NE(token, nullptr);
+    ASSERT_TRUE(With(*token, [h = hierarchy](RawTpm tpm) {
+                  return tpm.ChangeHierarchyPassword(h, "secret");
+                }).ok());
+    absl::Status status = EnrollKey(*token, {}).status();
+    EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(name));
+    EXPECT_EQ(token->Leftovers(), 0);
+  }
+}
+
+TEST(TpmDriverTest, UsesTheOwnersPersistentStorageKey) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  const std::string folder = token->simulator().state_directory();
+  const std::vector<std::string> environment = {"TPM2TOOLS_TCTI=" + token->simulator().tcti()};
+  for (const std::vector<std::string>& argv :
+       {std::vector<std::string>{"tpm2_createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc", "-c",
+                                 folder + "/srk"},
+        {"tpm2_evictcontrol", "-Q", "-C", "o", "-c", folder + "/srk", "0x81000001"},
+        {"tpm2_flushcontext", "-t"}}) {
+    auto output = RunTool({.argv = argv, .environment = environment});
+    ASSERT_TRUE(output.ok()) << output.status();
+  }
+  ASSERT_TRUE(With(*token, [](RawTpm tpm) {
+                return tpm.ChangeHierarchyPassword(0x40000001, "the owner's");
+              }).ok());
+  for (const char* password : {"", "key password"}) {
+    EnrollOptions options;
+    options.key_password = Secret::CopyOf(password);
+    auto reference = EnrollKey(*token, std::move(options));
+    ASSERT_TRUE(reference.ok()) << reference.status();
+    auto file = ParseKeyFile(*reference);
+    ASSERT_TRUE(file.ok());
+    EXPECT_EQ(file->parent, 0x81000001u);
+    auto key = token->driver().Load(*reference, Secret::CopyOf(password));
+    ASSERT_TRUE(key.ok());
+    EXPECT_TRUE((*key)->Sign("x", {}).ok());
+  }
+}
+
+TEST(TpmDriverTest, AKeyOfAnotherTpmSaysSo) {
+  auto token = NewToken();
+  TpmSimulatorConfig config;
+  config.identity = 1;
+  auto other = NewToken(config);
+  ASSERT_TRUE(token != nullptr && other != nullptr);
+  auto reference = EnrollKey(*token, {});
+  ASSERT_TRUE(reference.ok());
+  auto file = ParseKeyFile(*reference);
+  ASSERT_TRUE(file.ok());
+  file->device_uri = other->uri();
+  auto key = token->driver().Load(*SerializeKeyFile(*file), Secret());
+  ASSERT_TRUE(key.ok());
+  absl::Status status = (*key)->Sign("x", {}).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("storage key is not the one"));
+  // Without the storage key's Name in the file, the TPM itself refuses the blob.
+  file->parent_name.clear();
+  key = token->driver().Load(*SerializeKeyFile(*file), Secret());
+  ASSERT_TRUE(key.ok());
+  status = (*key)->Sign("x", {}).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("TPM_RC_INTEGRITY"));
+  EXPECT_EQ(other->Leftovers(), 0);
+}
+
+TEST(TpmDriverTest, RefusesPasswordsThatATpmCantKeep) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  for (const std::string& password : {std::string(33, 'x'), std::string("x\0", 2)}) {
+    EnrollOptions options;
+    options.key_password = Secret::CopyOf(password);
+    EXPECT_EQ(EnrollKey(*token, std::move(options)).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(TpmDriverTest, NamesTheGroupWhenAccessIsDenied) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  // Root may do anything: then this process is somebody else for a moment.
+  const bool root = geteuid() == 0;
+  if (root) {
+    ASSERT_EQ(seteuid(65534), 0);
+  } else {
+    ASSERT_EQ(chmod(token->simulator().socket_path().c_str(), 0), 0);
+  }
+  absl::Status status = OpeningOf(*token).status();
+  if (root) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNoAccess) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("group tss"));
+}
+
+TEST(TpmDriverTest, IsListedAmongAllDrivers) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  int found = 0;
+  for (const auto& driver : AllDrivers({token->uri(), "other:x"})) {
+    for (const DeviceInfo& device : driver->List(nullptr)) found += device.uri == token->uri();
+  }
+  EXPECT_EQ(found, 1);
+}
+
+}  // namespace
+}  // namespace forekey
