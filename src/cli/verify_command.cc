@@ -218,11 +218,7 @@ absl::StatusOr<TrustAnchors> LoadTrust(const std::string& directory,
     return absl::Status(anchors.status().code(),
                         absl::StrCat("--trust: ", anchors.status().message()));
   }
-  if (anchors->empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "--trust: no certificate in ", directory,
-        skipped->empty() ? "" : absl::StrCat(" (", absl::StrJoin(*skipped, "; "), ")")));
-  }
+  if (anchors->empty()) skipped->push_back(absl::StrCat(directory, ": no trust anchor in it"));
   return anchors;
 }
 

@@ -85,8 +85,8 @@ absl::StatusOr<VerifyReport> RefusedOr(const absl::Status& status,
 absl::StatusOr<absl::Time> ParseAt(const std::string& at);
 // A file of evidence, at most 1 MiB. The error names the option.
 absl::StatusOr<std::string> ReadEvidenceFile(absl::string_view option, const std::string& path);
-// The trust folder: an error when it is missing or holds no certificate at all. Files that were
-// skipped are named in `skipped`.
+// The trust folder: an error when it can't be read. Files that were skipped are named in `skipped`,
+// and so is a folder that holds no certificate at all: nothing is trusted then.
 absl::StatusOr<TrustAnchors> LoadTrust(const std::string& directory,
                                        std::vector<std::string>* skipped);
 // All --intermediates. One that does not parse is named in `skipped` and left out, as a verifier

@@ -29,6 +29,9 @@ absl::StatusOr<TpmAttest> TpmAttest::ParseCertify(absl::string_view bytes, bool 
   const uint32_t magic = reader.U32();
   const uint16_t type = reader.U16();
   if (!reader.ok()) return Malformed("truncated");
+  if (ByteReader(bytes.substr(2)).U32() == tpm::kGeneratedValue) {
+    return Malformed("the size before it is not its own");
+  }
   if (magic != tpm::kGeneratedValue) {
     return Refuse(Reason::kAttestMagic, absl::StrFormat("magic is 0x%08x", magic));
   }

@@ -14,6 +14,7 @@ namespace {
 // RSA-4096; P-521, of which VerifyTpmKey takes none, but which is a well-formed signature.
 constexpr size_t kMaxRsaSize = 512;
 constexpr size_t kMaxFieldSize = 66;
+constexpr size_t kMaxSize = 1024;
 
 absl::Status Malformed(absl::string_view detail) {
   return Refuse(Reason::kEvidenceMalformed, absl::StrCat("TPMT_SIGNATURE: ", detail));
@@ -39,6 +40,7 @@ absl::StatusOr<std::string> EcdsaDer(absl::string_view r, absl::string_view s) {
 }  // namespace
 
 absl::StatusOr<TpmSignature> TpmSignature::Parse(absl::string_view bytes) {
+  if (bytes.size() > kMaxSize) return Malformed("larger than 1 KiB");
   ByteReader reader(bytes);
   TpmSignature result;
   result.algorithm = reader.U16();

@@ -1,0 +1,8 @@
+// deps: forekey_wire
+#include "src/base/bytes.h"
+#include "src/wire/tpm_attest.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  (void)forekey::TpmAttest::ParseCertify(forekey::View(data, size));
+  return 0;
+}
