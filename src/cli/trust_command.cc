@@ -32,7 +32,7 @@ std::string ImportText(const VerifyReport& report) {
   if (!report.valid) return report.ToText();
   std::string text = "imported\n";
   for (const char* name : {"no", "next_update", "stale", "signer", "entries", "entries_kept",
-                           "anchors_kept"}) {
+                           "anchors_kept", "remembered"}) {
     const nlohmann::json& value = report.proved[name];
     absl::StrAppend(&text, "  ", name, ": ",
                     value.is_string() ? value.get<std::string>() : value.dump(), "\n");
@@ -41,6 +41,25 @@ std::string ImportText(const VerifyReport& report) {
   absl::StrAppend(&text, "  skipped: ", skipped.size(), "\n");
   for (const auto& line : skipped) absl::StrAppend(&text, "    ", line.get<std::string>(), "\n");
   return text;
+}
+
+// A history that is damaged is an error; one that can't be had is none (Remember tells so).
+absl::Status CheckRollback(const FidoMetadata& metadata) {
+  const absl::StatusOr<MdsImports> imports = MdsImports::Open();
+  if (absl::IsFailedPrecondition(imports.status())) return absl::OkStatus();
+  FOREKEY_RETURN_IF_ERROR(imports.status());
+  const auto latest = imports->LatestNo(metadata.anchor());
+  if (!latest || metadata.no() >= *latest) return absl::OkStatus();
+  return Refuse(Reason::kMetadataRollback,
+                absl::StrCat("number ", metadata.no(), ", and ", *latest, " was imported before"));
+}
+
+// Empty, or why not: the BLOB is as good as it is then, and needs its root again next time.
+std::string Remember(absl::string_view blob, const FidoMetadata& metadata, absl::Time time) {
+  absl::StatusOr<MdsImports> imports = MdsImports::Open();
+  absl::Status status = imports.status();
+  if (status.ok()) status = imports->Record(blob, {metadata.no(), metadata.anchor(), time});
+  return status.ok() ? "" : absl::StrCat("no: ", status.message());
 }
 
 absl::StatusOr<VerifyReport> Import(const ImportCommand& command) {
@@ -55,15 +74,9 @@ absl::StatusOr<VerifyReport> Import(const ImportCommand& command) {
   for (const Certificate& certificate : *roots) options.roots.Add(certificate);
   const absl::StatusOr<FidoMetadata> metadata = FidoMetadata::Parse(blob, options);
   if (!metadata.ok()) return RefusedOr(metadata.status());
-  FOREKEY_ASSIGN_OR_RETURN(MdsImports imports, MdsImports::Open());
-  const auto latest = imports.LatestNo(metadata->anchor());
-  if (latest && metadata->no() < *latest) {
-    return VerifyReport::Refused(
-        Refuse(Reason::kMetadataRollback,
-               absl::StrCat("number ", metadata->no(), ", and ", *latest, " was imported before")));
-  }
-  FOREKEY_RETURN_IF_ERROR(
-      imports.Record(blob, {metadata->no(), metadata->anchor(), options.time}));
+  const absl::Status rollback = CheckRollback(*metadata);
+  if (!rollback.ok()) return RefusedOr(rollback);
+  const std::string not_remembered = Remember(blob, *metadata, options.time);
   return VerifyReport::Valid({{"no", metadata->no()},
                               {"next_update", metadata->next_update()},
                               {"stale", metadata->Stale(options.time)},
@@ -71,6 +84,7 @@ absl::StatusOr<VerifyReport> Import(const ImportCommand& command) {
                               {"entries", metadata->listed()},
                               {"entries_kept", metadata->entries().size()},
                               {"anchors_kept", metadata->anchors()},
+                              {"remembered", not_remembered.empty() ? "yes" : not_remembered},
                               {"skipped", metadata->skipped()}});
 }
 

@@ -1,5 +1,6 @@
 #include "src/verify/webauthn_certificate.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "absl/strings/ascii.h"
@@ -108,7 +109,7 @@ absl::Status CheckPackedCertificate(const Certificate& certificate, absl::string
     return Breaks(kSection, "the subject names no organization");
   }
   const auto unit = SubjectValues(certificate, NID_organizationalUnitName);
-  if (unit.size() != 1 || unit.front() != "Authenticator Attestation") {
+  if (std::find(unit.begin(), unit.end(), "Authenticator Attestation") == unit.end()) {
     return Breaks(kSection, "the subject's unit is not \"Authenticator Attestation\"");
   }
   const auto name = SubjectValues(certificate, NID_commonName);

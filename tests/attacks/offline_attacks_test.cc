@@ -3,8 +3,8 @@
 // and misused evidence is refused for the reason that is its own, and honest evidence is not.
 //
 // attack.json: "attack" (what is tried), "command" ("verify attestation" where it is not there), "flags"
-// (relative to the directory), "verdict", "reason", "exit_status", and "proves": members that "proved"
-// must have.
+// (relative to the directory), "verdict", "reason", "exit_status", "proves": members that "proved" must
+// have, and "before": a run that goes before and must succeed.
 #include <gtest/gtest.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -50,15 +50,22 @@ std::string StateDirectory() {
   return path.string();
 }
 
+// `run`: an object with "command" and "flags".
+std::string CommandLine(const nlohmann::json& run) {
+  std::string line = Quoted(std::string(FOREKEY_BIN) + "/forekey") + " " +
+                     run.value("command", "verify attestation") + " --json";
+  for (const std::string& flag : run.at("flags")) line += " " + Quoted(flag);
+  return line;
+}
+
 class OfflineAttackTest : public ::testing::TestWithParam<Attack> {};
 
 TEST_P(OfflineAttackTest, IsAnsweredForItsOwnReason) {
   const nlohmann::json& expected = GetParam().expected;
-  std::string command = "cd " + Quoted(GetParam().directory.string()) + " && " +
-                        "FOREKEY_STATE_DIR=" + Quoted(StateDirectory()) + " " +
-                        Quoted(std::string(FOREKEY_BIN) + "/forekey") + " " +
-                        expected.value("command", "verify attestation") + " --json";
-  for (const std::string& flag : expected.at("flags")) command += " " + Quoted(flag);
+  std::string command = "cd " + Quoted(GetParam().directory.string()) +
+                        " && export FOREKEY_STATE_DIR=" + Quoted(StateDirectory()) + " && ";
+  if (expected.contains("before")) command += CommandLine(expected["before"]) + " >&2 && ";
+  command += CommandLine(expected);
   FILE* pipe = popen(command.c_str(), "r");
   ASSERT_NE(pipe, nullptr);
   std::string output;
@@ -68,6 +75,7 @@ TEST_P(OfflineAttackTest, IsAnsweredForItsOwnReason) {
   ASSERT_TRUE(WIFEXITED(status)) << command;
   EXPECT_EQ(WEXITSTATUS(status), expected.at("exit_status")) << command << "\n" << output;
 
+  if (expected.at("exit_status") == 2) return;  // it could not be run: there is no verdict
   const nlohmann::json answer = nlohmann::json::parse(output, nullptr, /*allow_exceptions=*/false);
   ASSERT_TRUE(answer.is_object()) << output;
   EXPECT_EQ(answer.at("verdict"), expected.at("verdict")) << output;
