@@ -80,8 +80,8 @@ class Registration:
         return {"sig": sign_cose(ATTESTATION, signed), "x5c": [bare] if chain is None else chain}
 
     def tpm(self, alg=RS1, attributes=HELLO, area_key=None, extra=None, aik=None, certified=None,
-            attest_changes=None, signer=None, ver="2.0", extensions=None, subject=None, **area_changes):
-        area = public(area_key or self.key, attributes, policy=b"\x9d" * 32, **area_changes)
+            attest_changes=None, signer=None, ver="2.0", extensions=None, subject=None, policy=b"\x9d" * 32, **area_changes):
+        area = public(area_key or self.key, attributes, policy=policy, **area_changes)
         digest = "sha1" if alg == RS1 else "sha256"
         extra = hashlib.new(digest, self.signed).digest() if extra is None else extra
         info = attest(object_name(certified or area), extra, **(attest_changes or {}))
@@ -357,7 +357,7 @@ def refused_tpm():
     for name, bit in (("exportable", FIXED_TPM), ("moving-parent", FIXED_PARENT), ("imported", ORIGIN)):
         one(f"gate-{name}", "a key that may leave, or came from software", "key-attributes",
             flags=["--gate-policy"], attributes=HELLO & ~bit)
-    one("sha1-name", "a name by SHA-1", "key-algorithm", name_alg="sha1")
+    one("sha1-name", "a name by SHA-1", "key-algorithm", name_alg="sha1", policy=b"\x9d" * 20)
     one("storage-key", "a storage key's parameters", "key-algorithm", aes=128)
     san, eku, none_ca = tpm_san(), ext_key_usage("2.23.133.8.3"), basic_constraints(False)
     one("aik-no-eku", "an AIK certificate without its purpose", "certificate-purpose", extensions=[san, none_ca])
