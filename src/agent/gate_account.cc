@@ -134,7 +134,7 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& c
     return absl::FailedPreconditionError("the record has no credential: enrol again");
   }
   absl::Status refused;
-  // Two identities are pinned while the gate rotates its own: the one in use, then the announced one.
+  // Two identities are pinned while the gate rotates its own: the announced one, then the old one.
   for (const std::string& identity : record().identities) {
     absl::StatusOr<Parent> parent = OpenWithIdentity(identity, credential, call);
     // The gate's certificate was replaced in mid-opening: once more, on the new connection.
@@ -169,9 +169,11 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(
 
 void GateAccount::Remember(const Parent& parent, const CredentialRecord& credential) {
   absl::MutexLock lock(&mutex_);
+  // The announced identity, which the old one vouched for, comes first from now on; the old one goes
+  // with the first session that the new one opened.
   std::vector<std::string> identities = {parent.gate_identity};
   const std::string& next = parent.session->next_gate_identity();
-  if (!next.empty() && next != parent.gate_identity) identities.push_back(next);
+  if (!next.empty() && next != parent.gate_identity) identities.insert(identities.begin(), next);
   bool changed = identities != record_.identities;
   record_.identities = std::move(identities);
   for (CredentialRecord& known : record_.credentials) {

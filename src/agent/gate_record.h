@@ -30,7 +30,7 @@ struct CredentialRecord {
 struct GateRecord {
   GateTarget target;
   std::string subject;
-  std::vector<std::string> identities;  // 32 bytes each: pinned X25519 keys, the one in use first; 1..2
+  std::vector<std::string> identities;  // 32 bytes each: pinned X25519 keys, 1..2: the first is tried first
   std::vector<CredentialRecord> credentials;  // oldest first
 
   // Refuses (kInvalidArgument, naming the member) what Serialize doesn't write: other types, sizes,

@@ -7,10 +7,12 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/agent/agent_server.h"
+#include "src/base/file.h"
 #include "src/client/agent_socket.h"
 #include "tests/unit/client/fakes/fake_gate.h"
 #include "tests/unit/client/fakes/fake_token.h"
@@ -85,6 +87,12 @@ class AgentFixture : public ::testing::Test {
     request.set_gate(gate);
     request.set_device(device);
     return agent().GetPrefix(request, CallControl());
+  }
+  // Of the gate's folder.
+  std::vector<std::string> Files() {
+    auto files = ListFiles(state_ + "/gates/gate.test");
+    EXPECT_TRUE(files.ok()) << files.status();
+    return files.ok() ? *files : std::vector<std::string>();
   }
   std::string RecordPath(const std::string& audience = "gate.test") {
     return state_ + "/gates/" + audience + "/record.json";

@@ -56,7 +56,7 @@ TEST_F(AgentTest, StateIsPrivate) {
   EXPECT_EQ(ModeOf(state_), 0700);
   EXPECT_EQ(ModeOf(state_ + "/gates/gate.test"), 0700);
   EXPECT_EQ(ModeOf(RecordPath()), 0600);
-  for (const std::string& file : *ListFiles(state_ + "/gates/gate.test")) {
+  for (const std::string& file : Files()) {
     EXPECT_EQ(ModeOf(state_ + "/gates/gate.test/" + file), 0600) << file;
   }
 }
@@ -262,7 +262,9 @@ TEST_F(AgentTest, FollowsTheGatesAnnouncedIdentity) {
   ASSERT_TRUE(Login().ok());
   auto record = GateRecord::Parse(*ReadFile(RecordPath()));
   ASSERT_TRUE(record.ok()) << record.status();
-  EXPECT_THAT(record->identities, ElementsAre(old_identity, next.public_key()));
+  EXPECT_THAT(record->identities, ElementsAre(next.public_key(), old_identity));
+  // The old one still works while the gate accepts no other.
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
   // The gate now has the announced one alone.
   gate_.Misbehave(FakeGate::Faults());
   gate_.SetIdentity(std::move(next));

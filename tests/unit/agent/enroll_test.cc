@@ -44,13 +44,13 @@ TEST_F(AgentEnrollTest, ALostAnswerLosesNoCredential) {
 TEST_F(AgentEnrollTest, AFailedSecondEnrolmentKeepsTheFirst) {
   StartEnrolled();
   std::string before = *ReadFile(RecordPath());
-  size_t files = ListFiles(state_ + "/gates/gate.test")->size();
+  size_t files = Files().size();
   FakeGate::Faults faults;
   faults.finish_status = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "refused");
   gate_.Misbehave(faults);
   EXPECT_FALSE(Enroll(gate_).ok());
   EXPECT_EQ(*ReadFile(RecordPath()), before);
-  EXPECT_EQ(ListFiles(state_ + "/gates/gate.test")->size(), files);
+  EXPECT_EQ(Files().size(), files);
   EXPECT_TRUE(Login().ok());
 }
 

@@ -49,7 +49,7 @@ TEST_F(AgentStateTest, FilesOpenToOthersAreRefused) {
   ASSERT_EQ(chmod(RecordPath().c_str(), 0600), 0);
   Restart();
   std::string folder = state_ + "/gates/gate.test";
-  for (const std::string& file : *ListFiles(folder)) {
+  for (const std::string& file : Files()) {
     if (file != "record.json") {
       ASSERT_EQ(chmod((folder + "/" + file).c_str(), 0640), 0);
     }
