@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "absl/strings/escaping.h"
 #include "src/crypto/random.h"
 #include "src/wire/invite.h"
 #include "tests/unit/gate/core_fixture.h"

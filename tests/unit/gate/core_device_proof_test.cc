@@ -351,6 +351,7 @@ TEST_F(RecallTest, FailsOnceTheCredentialIsRevoked) {
 
 class LimitTest : public DeviceProofTest {
  protected:
+  LimitTest() { StartGate(); }  // again: the base's constructor knew the base's Config alone
   GateConfig Config() override {
     GateConfig config = DeviceProofTest::Config();
     config.limits.stranger_proofs_per_second = 1;

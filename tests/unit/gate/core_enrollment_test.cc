@@ -2,6 +2,7 @@
 // allow-list: every reason for which a step is refused.
 #include <thread>
 
+#include "absl/strings/escaping.h"
 #include "src/base/bytes.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/key_agreement.h"

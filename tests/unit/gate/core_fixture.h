@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,10 @@
 #include "src/base/reason.h"
 #include "src/gate/core/gate_core.h"
 #include "src/wire/prefix.h"
+
+namespace forekey {
+inline void PrintTo(Reason reason, std::ostream* out) { *out << ReasonName(reason); }
+}  // namespace forekey
 
 namespace forekey::testing {
 
