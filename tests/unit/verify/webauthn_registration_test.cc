@@ -208,6 +208,10 @@ TEST_F(WebAuthnRegistrationTest, RejectsOtherFormats) {
   for (const char* format : {"android-key", "android-safetynet", "apple", "compound", "", "PACKED"}) {
     EXPECT_THAT(Verify(format, Packed()), RefusedWith(Reason::kAttestationFormatRefused)) << format;
   }
+  // Old clients of other formats say odd things: that it is the format that is not taken tells more.
+  client_ = R"({"challenge":"c"})";
+  EXPECT_THAT(Verify("android-safetynet", {}), RefusedWith(Reason::kAttestationFormatRefused));
+  client_ = ClientJson("webauthn.create", challenge_);
   CborEntries ecdaa = Self();
   ecdaa.emplace_back(CborText("ecdaaKeyId"), CborBytes("k"));
   EXPECT_THAT(Verify("packed", ecdaa), RefusedWith(Reason::kAttestationFormatRefused));
