@@ -103,17 +103,22 @@ class PushbackInterceptorFactory : public grpc::experimental::ServerInterceptorF
 CallGate::CallGate(GateCore* core)
     : core_(core), instance_(absl::BytesToHexString(RandomBytes(16))) {}
 
-grpc_auth_metadata_processor CallGate::Processor() {
+struct CallGate::ProcessorState {
+  const std::shared_ptr<CallGate> gate;
+  const std::shared_ptr<void> keep_alive;
+};
+
+grpc_auth_metadata_processor CallGate::Processor(std::shared_ptr<void> keep_alive) {
   grpc_auth_metadata_processor processor;
   processor.process = &CallGate::Process;
-  processor.state = new std::shared_ptr<CallGate>(shared_from_this());
-  processor.destroy = [](void* state) { delete static_cast<std::shared_ptr<CallGate>*>(state); };
+  processor.state = new ProcessorState{shared_from_this(), std::move(keep_alive)};
+  processor.destroy = [](void* state) { delete static_cast<ProcessorState*>(state); };
   return processor;
 }
 
 void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_metadata* metadata,
                        size_t count, grpc_process_auth_metadata_done_cb done, void* done_data) {
-  CallGate& gate = **static_cast<std::shared_ptr<CallGate>*>(state);
+  CallGate& gate = *static_cast<ProcessorState*>(state)->gate;
   CallInput input;
   Prefixes prefixes;
   absl::InlinedVector<grpc_metadata, 1> prefix_entries;

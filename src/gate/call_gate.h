@@ -38,14 +38,16 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   // `core` must outlive the gRPC server.
   explicit CallGate(GateCore* core);
 
-  // For grpc_server_credentials_set_auth_metadata_processor; holds a reference to this.
-  grpc_auth_metadata_processor Processor();
+  // For grpc_server_credentials_set_auth_metadata_processor; holds a reference to this, and to
+  // `keep_alive`, which lives as long as those credentials do in gRPC's core.
+  grpc_auth_metadata_processor Processor(std::shared_ptr<void> keep_alive);
 
   // The caller of the call behind `context`, for calls that passed Processor(). Called by the
   // interceptor once a call.
   absl::StatusOr<VerifiedCall> CallerOf(grpc::ServerContextBase* context, absl::string_view method);
 
  private:
+  struct ProcessorState;
   static void Process(void* state, grpc_auth_context* connection, const grpc_metadata* metadata,
                       size_t count, grpc_process_auth_metadata_done_cb done, void* done_data);
   void MarkConnection(grpc_auth_context* connection);

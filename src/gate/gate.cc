@@ -63,9 +63,13 @@ class Gate::Impl {
     FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> addresses,
                              ResolveListenAddress(config.listen.address, /*try_bind=*/true));
     for (const std::string& address : addresses) {
-      builder.AddListeningPort(
-          address, ListenerCredentials(
-                       keys_, [gate = call_gate_] { return gate->Processor(); }, port_));
+      builder.AddListeningPort(address,
+                               ListenerCredentials(
+                                   keys_,
+                                   [gate = call_gate_](std::shared_ptr<void> keep_alive) {
+                                     return gate->Processor(std::move(keep_alive));
+                                   },
+                                   port_));
     }
     // Otherwise a second server could share the port silently, and take half of the connections.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -135,14 +135,15 @@ struct Fetcher {
 
 class ListenerCredentialsImpl : public grpc::ServerCredentials {
  public:
-  ListenerCredentialsImpl(std::shared_ptr<TlsKeys> keys,
-                          std::function<grpc_auth_metadata_processor()> make_processor,
+  ListenerCredentialsImpl(std::shared_ptr<TlsKeys> keys, const MakeProcessor& make_processor,
                           std::shared_ptr<std::atomic<int>> bound)
-      : fetcher_{std::move(keys)}, bound_(std::move(bound)) {
+      : bound_(std::move(bound)) {
+    auto fetcher = std::make_shared<Fetcher>();
+    fetcher->keys = std::move(keys);
     credentials_ = grpc_ssl_server_credentials_create_with_options(
         grpc_ssl_server_credentials_create_options_using_config_fetcher(
-            GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, &Fetcher::Fetch, &fetcher_));
-    grpc_server_credentials_set_auth_metadata_processor(credentials_, make_processor());
+            GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, &Fetcher::Fetch, fetcher.get()));
+    grpc_server_credentials_set_auth_metadata_processor(credentials_, make_processor(std::move(fetcher)));
   }
   ~ListenerCredentialsImpl() override { grpc_server_credentials_release(credentials_); }
 
@@ -164,7 +165,6 @@ class ListenerCredentialsImpl : public grpc::ServerCredentials {
     return port;
   }
 
-  Fetcher fetcher_;
   const std::shared_ptr<std::atomic<int>> bound_;
   grpc_server_credentials* credentials_ = nullptr;
 };
@@ -194,10 +194,9 @@ std::string NumericAddress(const addrinfo& address) {
 }  // namespace
 
 std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(
-    std::shared_ptr<TlsKeys> keys, std::function<grpc_auth_metadata_processor()> make_processor,
+    std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor,
     std::shared_ptr<std::atomic<int>> bound) {
-  return std::make_shared<ListenerCredentialsImpl>(std::move(keys), std::move(make_processor),
-                                                   std::move(bound));
+  return std::make_shared<ListenerCredentialsImpl>(std::move(keys), make_processor, std::move(bound));
 }
 
 absl::StatusOr<std::vector<std::string>> ResolveListenAddress(const std::string& address,
@@ -235,6 +234,10 @@ absl::StatusOr<std::vector<std::string>> ResolveListenAddress(const std::string&
       continue;
     }
     addresses.push_back(NumericAddress(*one));
+  }
+  // "[::]" means every address: on a machine without IPv6, those are IPv4's.
+  if (addresses.empty() && host == "::") {
+    return ResolveListenAddress(absl::StrCat("0.0.0.0:", port), try_bind);
   }
   if (addresses.empty()) return problem;
   return addresses;

@@ -71,11 +71,12 @@ class TlsKeys {
 // handshaker factory without a lock, which is sound because one listening socket accepts on one thread
 // at a time (ResolveListenAddress() gives one address a socket).
 //
-// `make_processor` is called once. `bound`: gets the port at BuildAndStart(); sockets of one listen
+// `make_processor` is called once; what it gives must keep its argument until it is destroyed: gRPC's
+// core fetches certificates for longer than these C++ credentials live. `bound`: gets the port at BuildAndStart(); sockets of one listen
 // address share it, and with port 0 so the port.
+using MakeProcessor = std::function<grpc_auth_metadata_processor(std::shared_ptr<void> keep_alive)>;
 std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(
-    std::shared_ptr<TlsKeys> keys, std::function<grpc_auth_metadata_processor()> make_processor,
-    std::shared_ptr<std::atomic<int>> bound);
+    std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor, std::shared_ptr<std::atomic<int>> bound);
 
 // The numeric addresses that "host:port" means, as gRPC takes them. `[::]` and `0.0.0.0` stay as they
 // are. Errors: no port, a name that does not resolve, and (`try_bind`) an address that can't be bound

@@ -1,9 +1,11 @@
 // The gate before every API that gRPC has for servers, and every kind of method.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <grpcpp/impl/client_unary_call.h>
 
 #include <thread>
 
+#include "absl/strings/escaping.h"
 #include "src/base/reason.h"
 #include "tests/end2end/echo_apis.h"
 #include "tests/end2end/echo_calls.h"

@@ -1,0 +1,143 @@
+// forekey-gate's commands, with and without a running gate.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <sstream>
+
+#include "examples/echo_services.h"
+#include "nlohmann/json.hpp"
+#include "src/base/file.h"
+#include "src/base/reason.h"
+#include "src/cli/gate_commands.h"
+#include "src/wire/invite.h"
+#include "tests/end2end/echo_calls.h"
+#include "tests/end2end/gated_world.h"
+
+namespace forekey::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct CommandResult {
+  int exit_status = -1;
+  std::string out, err;
+  nlohmann::json json() const { return nlohmann::json::parse(out, nullptr, false); }
+};
+
+// As forekey_gate_main.cc does it.
+CommandResult Run(std::vector<std::string> words) {
+  CommandResult result;
+  std::ostringstream out, err;
+  CLI::App app("", "forekey-gate");
+  app.require_subcommand(1);
+  AddGateCommands(app, out, err, &result.exit_status);
+  std::vector<std::string> reversed(words.rbegin(), words.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    result.exit_status = error.get_exit_code() == 0 ? 0 : 2;
+    err << error.what();
+  }
+  result.out = out.str();
+  result.err = err.str();
+  return result;
+}
+
+class GateCommandsTest : public ::testing::Test {
+ protected:
+  GateCommandsTest() : config_(directory_.path() + "/gate/gate.toml") {
+    made_ = Run({"init", "--directory", directory_.path() + "/gate", "--audience", "cli.test",
+                 "--listen", "127.0.0.1:0"});
+  }
+  CommandResult RunWith(std::vector<std::string> words) {
+    words.push_back("--config");
+    words.push_back(config_);
+    return Run(std::move(words));
+  }
+
+  TempDirectory directory_;
+  const std::string config_;
+  CommandResult made_;
+};
+
+TEST_F(GateCommandsTest, InitMakesWhatCheckConfigFindsGood) {
+  EXPECT_EQ(made_.exit_status, 0) << made_.err;
+  struct stat info = {};
+  ASSERT_EQ(stat((directory_.path() + "/gate/tls/key.pem").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
+  EXPECT_EQ(RunWith({"check-config"}).exit_status, 0) << RunWith({"check-config"}).err;
+  // And never overwrites: a second one would lock out whoever trusts the first.
+  CommandResult again = Run({"init", "--directory", directory_.path() + "/gate", "--audience", "x"});
+  EXPECT_EQ(again.exit_status, 1);
+  EXPECT_THAT(again.err, HasSubstr("nothing was changed"));
+}
+
+TEST_F(GateCommandsTest, InitTakesNoKeyFromAnAudience) {
+  CommandResult result = Run({"init", "--directory", directory_.path() + "/other", "--audience",
+                              "a\"\n[tuning]\nexecutor_threads = false #"});
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_NE(access((directory_.path() + "/other").c_str(), F_OK), 0) << "nothing may be left behind";
+}
+
+TEST_F(GateCommandsTest, CheckConfigNamesEveryError) {
+  ASSERT_TRUE(WriteFileAtomically(config_, "audience = \"a\"\n[listen]\naddress = \"nowhere\"\n"
+                                           "[tls]\ncertificate = \"tls/certificate.pem\"\n"
+                                           "private_key = \"tls/key.pem\"\n[state]\n"
+                                           "directory = \"state\"\ndirektory = 1\n").ok());
+  CommandResult checked = RunWith({"check-config"});
+  EXPECT_EQ(checked.exit_status, 1);
+  EXPECT_THAT(checked.err, HasSubstr("gate.toml:3"));
+  EXPECT_THAT(checked.err, HasSubstr("direktory"));
+}
+
+TEST_F(GateCommandsTest, WithoutAGateTheRegistryIsChangedAndSaidSo) {
+  CommandResult invited = RunWith({"invite", "--subject", "alice", "--role", "dev", "--kind", "tpm",
+                                   "--address", "gate.example:1", "--json"});
+  ASSERT_EQ(invited.exit_status, 0) << invited.err;
+  Invite invite = Must(Invite::Parse(invited.json()["invite"].get<std::string>()), "invite");
+  EXPECT_EQ(invite.audience, "cli.test");
+  EXPECT_EQ(invite.address, "gate.example:1");
+  EXPECT_EQ(invite.ca_certificates.size(), 1u);
+
+  CommandResult listed = RunWith({"invites", "--json"});
+  ASSERT_EQ(listed.json().size(), 1u) << listed.err;
+  EXPECT_EQ(listed.json()[0]["subject"], "alice");
+  const std::string id = listed.json()[0]["id"];
+  EXPECT_EQ(RunWith({"invites", "--cancel", id}).exit_status, 0);
+  EXPECT_EQ(RunWith({"invites", "--json"}).json().size(), 0u);
+  EXPECT_EQ(RunWith({"invites", "--cancel", id}).exit_status, 1);
+  EXPECT_EQ(RunWith({"status", "--json"}).json()["running"], false);
+}
+
+TEST_F(GateCommandsTest, ARevocationHoldsInTheRunningGate) {
+  example::SyncEcho echo;
+  auto gate = Must(Gate::New({.config_file = config_}), "gate");
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&echo);
+  Must(gate->Install(builder), "Install");
+  auto server = builder.BuildAndStart();
+  EXPECT_EQ(RunWith({"status", "--json"}).json()["running"], true);
+
+  CommandResult unknown = RunWith({"revoke", "0123456789abcdef"});
+  EXPECT_EQ(unknown.exit_status, 1);
+  EXPECT_THAT(unknown.err, HasSubstr("no credential begins with"));
+  CommandResult invited = RunWith({"invite", "--subject", "bob"});
+  EXPECT_EQ(invited.exit_status, 0) << invited.err;
+  EXPECT_EQ(RunWith({"invites", "--json"}).json()[0]["subject"], "bob");
+  EXPECT_EQ(RunWith({"rotate-identity"}).exit_status, 0);
+  server->Shutdown(std::chrono::system_clock::now());
+}
+
+TEST_F(GateCommandsTest, CommandLinesThatCanNotBeRunExitWithTwo) {
+  EXPECT_EQ(Run({"invite"}).exit_status, 2);
+  EXPECT_EQ(Run({"no-such-command"}).exit_status, 2);
+  CommandResult no_config = Run({"status", "--config", directory_.path() + "/none.toml"});
+  EXPECT_EQ(no_config.exit_status, 2);
+  EXPECT_THAT(no_config.err, HasSubstr("none.toml"));
+  EXPECT_EQ(RunWith({"invite", "--subject", "x", "--lifetime", "soon"}).exit_status, 1);
+  EXPECT_EQ(RunWith({"revoke"}).exit_status, 1);
+}
+
+}  // namespace
+}  // namespace forekey::testing

@@ -1,0 +1,31 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "absl/synchronization/notification.h"
+#include "src/gate/worker.h"
+
+namespace forekey {
+namespace {
+
+TEST(WorkerTest, RefusesBeyondItsQueueInsteadOfBlocking) {
+  absl::Notification begun, go_on;
+  std::atomic<int> ran{0};
+  {
+    Worker worker(2);
+    ASSERT_TRUE(worker.Submit([&] {
+      begun.Notify();
+      go_on.WaitForNotification();
+      ++ran;
+    }));
+    begun.WaitForNotification();  // the thread is taken: from now on tasks wait
+    EXPECT_TRUE(worker.Submit([&] { ++ran; }));
+    EXPECT_TRUE(worker.Submit([&] { ++ran; }));
+    EXPECT_FALSE(worker.Submit([&] { ++ran; }));
+    go_on.Notify();
+  }
+  EXPECT_EQ(ran, 3) << "what was taken is run before the worker goes";
+}
+
+}  // namespace
+}  // namespace forekey
