@@ -71,7 +71,8 @@ absl::StatusOr<std::string> EncodeAsn1(const TpmKeyFile& key) {
   if (asn1 == nullptr) return OpenSslError("ASN1_item_new");
   ASN1_OBJECT_free(asn1->type);
   asn1->type = OBJ_txt2obj(kLoadableKey, 1);
-  asn1->empty_auth = key.has_password ? -1 : 0xff;  // -1: absent
+  // FALSE is written out: the OpenSSL provider takes an absent emptyAuth for TRUE.
+  asn1->empty_auth = key.has_password ? 0 : 0xff;
   if (asn1->type == nullptr || ASN1_INTEGER_set_uint64(asn1->parent, key.parent) != 1 ||
       ASN1_OCTET_STRING_set(asn1->public_area, U8(key.public_area), key.public_area.size()) != 1 ||
       ASN1_OCTET_STRING_set(asn1->private_area, U8(key.private_area), key.private_area.size()) != 1) {

@@ -222,6 +222,13 @@ std::optional<std::string> TpmProxy::Answer(absl::string_view command) {
   }
   auto response = swtpm_->raw().Transmit(command);
   if (!response.ok()) return std::nullopt;
+  if (misbehaviour_.flip_command == code && misbehaviour_.flip_offset < response->size()) {
+    (*response)[misbehaviour_.flip_offset] ^= 1;
+  }
+  if (recording_) {
+    recording_->emplace_back(command);
+    recording_->push_back(*response);
+  }
   return *std::move(response);
 }
 
@@ -274,6 +281,18 @@ void TpmProxy::ServeRequests(Client& client) {
 
 void TpmProxy::Misbehave(const TpmMisbehaviour& misbehaviour) {
   InLoop([&] { misbehaviour_ = misbehaviour; });
+}
+
+void TpmProxy::StartRecording() {
+  InLoop([&] { recording_.emplace(); });
+}
+
+std::vector<std::string> TpmProxy::StopRecording() {
+  std::vector<std::string> recorded;
+  InLoop([&] {
+    if (recording_) recorded = *std::exchange(recording_, std::nullopt);
+  });
+  return recorded;
 }
 
 void TpmProxy::Vanish() {

@@ -36,6 +36,9 @@ struct TpmMisbehaviour {
   // After that many more commands the next one finds the TPM gone in the middle of it: its
   // connection ends without an answer and the sockets are no longer there.
   std::optional<int> vanish_after;
+  // Flips a bit of the byte at `flip_offset` in every answer to `flip_command`: somebody on the bus.
+  std::optional<uint32_t> flip_command;
+  size_t flip_offset = 0;
 };
 
 class TpmProxy {
@@ -62,6 +65,9 @@ class TpmProxy {
   // Puts the sockets back. It was without power meanwhile: its objects and sessions are gone.
   absl::Status Return();
   absl::StatusOr<Status> GetStatus();
+  // What crosses the bus between the two: whole commands and answers, in their order.
+  void StartRecording();
+  std::vector<std::string> StopRecording();
   // A test's own commands, past every misbehaviour and between those of other programs.
   absl::Status WithTpm(absl::FunctionRef<absl::Status(RawTpm)> commands);
 
@@ -103,6 +109,7 @@ class TpmProxy {
   std::list<Client> clients_;
   TpmMisbehaviour misbehaviour_;
   uint64_t commands_ = 0;
+  std::optional<std::vector<std::string>> recording_;
   std::thread thread_;
 };
 

@@ -55,6 +55,11 @@ std::string TpmProxy::AnswerRequest(absl::string_view line) {
     misbehaviour_.fail_count = static_cast<int>(*second);
     return "ok\n";
   }
+  if (verb == "flip" && words.size() == 3 && first && second) {
+    misbehaviour_.flip_command = first;
+    misbehaviour_.flip_offset = *second;
+    return "ok\n";
+  }
   if (verb == "vanish" && words.size() == 2 && first) {
     misbehaviour_.vanish_after = static_cast<int>(*first);
     return "ok\n";
@@ -82,7 +87,7 @@ std::string TpmProxy::AnswerRequest(absl::string_view line) {
     }
     return absl::StrCat("ok ", status.dump(), "\n");
   }
-  return "error unknown request; known: latency MS, busy N, fail CODE N [COMMAND], vanish [N], return, "
+  return "error unknown request; known: latency MS, busy N, fail CODE N [COMMAND], flip COMMAND OFFSET, vanish [N], return, "
          "lockout on|off, behave, status\n";
 }
 

@@ -366,6 +366,77 @@ TEST(TpmDriverTest, RefusesPasswordsThatATpmCantKeep) {
   }
 }
 
+// A bus can be listened to: no secret may cross it in the clear, and no session that protects one may
+// have a key that follows from what was heard.
+TEST(TpmDriverTest, NoSecretCrossesTheBusInTheClear) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  const std::string password = "a password to listen for";
+  token->simulator().proxy().StartRecording();
+  EnrollOptions options;
+  options.key_password = Secret::CopyOf(password);
+  auto reference = EnrollKey(*token, std::move(options));
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  auto key = token->driver().Load(*reference, Secret::CopyOf(password));
+  ASSERT_TRUE(key.ok());
+  ASSERT_TRUE((*key)->Sign("x", {}).ok());
+  const std::vector<std::string> traffic = token->simulator().proxy().StopRecording();
+  int sessions = 0;
+  for (const std::string& bytes : traffic) {
+    EXPECT_FALSE(absl::StrContains(bytes, password));
+    EXPECT_FALSE(absl::StrContains(bytes, token->activation_secret()));
+    ByteReader reader(bytes);
+    reader.Raw(6);
+    if (reader.U32() != 0x176) continue;  // TPM2_StartAuthSession
+    const uint32_t salted_to = reader.U32();
+    reader.U32();
+    reader.Len2();
+    const size_t salt = reader.Len2().size();
+    if (reader.U8() != 0) continue;  // TPM_SE_HMAC
+    ++sessions;
+    EXPECT_NE(salted_to, 0x40000007u);  // TPM_RH_NULL
+    EXPECT_GT(salt, 0u);
+  }
+  EXPECT_EQ(sessions, 4);  // create, activate, certify, sign
+}
+
+TEST(TpmDriverTest, RefusesASignatureThatWasAlteredOnTheWay) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  for (const char* password : {"", "correct horse"}) {
+    token->simulator().proxy().Misbehave({});
+    EnrollOptions options;
+    options.key_password = Secret::CopyOf(password);
+    auto reference = EnrollKey(*token, std::move(options));
+    ASSERT_TRUE(reference.ok()) << reference.status();
+    auto key = token->driver().Load(*reference, Secret::CopyOf(password));
+    ASSERT_TRUE(key.ok());
+    TpmMisbehaviour misbehaviour;
+    misbehaviour.flip_command = 0x15d;  // TPM2_Sign
+    misbehaviour.flip_offset = 25;      // within r
+    token->simulator().proxy().Misbehave(misbehaviour);
+    absl::Status status = (*key)->Sign("x", {}).status();
+    EXPECT_EQ(DeviceErrorOf(status), DeviceError::kOther) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(*password == '\0' ? "does not verify" : "altered between the TPM and this program"));
+  }
+}
+
+// An interposer that answers with a storage key of its own could read every salt.
+TEST(TpmDriverTest, RefusesAStorageKeyThatIsNotTheOneOfTheEnrolment) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  auto reference = EnrollKey(*token, {});
+  ASSERT_TRUE(reference.ok());
+  auto file = ParseKeyFile(*reference);
+  ASSERT_TRUE(file.ok());
+  EXPECT_EQ(file->parent_name.size(), 34u);
+  file->parent_name[10] ^= 1;
+  auto key = token->driver().Load(*SerializeKeyFile(*file), Secret());
+  ASSERT_TRUE(key.ok());
+  EXPECT_EQ(DeviceErrorOf((*key)->Sign("x", {}).status()), DeviceError::kNotSetUp);
+}
+
 TEST(TpmDriverTest, NamesTheGroupWhenAccessIsDenied) {
   auto token = NewToken();
   ASSERT_NE(token, nullptr);

@@ -38,6 +38,7 @@ class TpmToken : public TokenUnderTest {
   int Leftovers() override;
 
   TpmSimulator& simulator() { return *simulator_; }
+  const std::string& activation_secret() const { return secret_; }  // of the last Demand()
 
  private:
   std::unique_ptr<TpmSimulator> simulator_;

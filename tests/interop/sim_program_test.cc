@@ -158,7 +158,7 @@ TEST_F(SimProgramTest, TakesRequestsAtRunTime) {
   EXPECT_EQ(Request(sim, "lockout on"), "ok");
   EXPECT_EQ(Request(sim, "lockout off"), "ok");
   EXPECT_THAT(Request(sim, "status"), HasSubstr("\"transient_objects\":0"));
-  for (const char* bad : {"", "latency", "latency x", "busy -1", "fail 1", "vanish 1 2", "lockout", "hello"}) {
+  for (const char* bad : {"", "latency", "latency x", "busy -1", "fail 1", "flip 1", "vanish 1 2", "lockout", "hello"}) {
     EXPECT_THAT(Request(sim, bad), StartsWith("error ")) << bad;
   }
 }

@@ -55,8 +55,11 @@ class TpmToolsTest : public testing::Test {
 
   // The provider signs with our key file; our own verifier checks it.
   void ExpectProviderSigns(const std::string& key_file, std::vector<std::string> password) {
-    Run({"openssl", "pkey", "-provider", "tpm2", "-provider", "default", "-in", key_file, "-pubout",
-         "-outform", "DER", "-out", folder_ + "/spki.der"});
+    std::vector<std::string> show = {"openssl", "pkey", "-provider", "tpm2", "-provider", "default",
+                                     "-in", key_file, "-pubout", "-outform", "DER",
+                                     "-out", folder_ + "/spki.der"};
+    show.insert(show.end(), password.begin(), password.end());
+    Run(show);
     EXPECT_EQ(Content("spki.der"), spki_);
     const std::string message = "a message signed through OpenSSL";
     ASSERT_TRUE(WriteFileAtomically(folder_ + "/message", message).ok());

@@ -67,6 +67,16 @@ TEST(TpmKeyFileTest, WritesTheEcosystemsAsn1) {
   key.private_area = "Q";
   EXPECT_EQ(absl::BytesToHexString(DerOf(Text(key))),
             "3019" "0606" "6781050a0103" "a0030101ff" "020440000001" "040150" "040151");
+  key.has_password = true;
+  EXPECT_EQ(absl::BytesToHexString(DerOf(Text(key))),
+            "3019" "0606" "6781050a0103" "a003010100" "020440000001" "040150" "040151");
+}
+
+TEST(TpmKeyFileTest, TakesAnAbsentEmptyAuthForAPassword) {
+  auto read = ParseKeyFile(Pem(absl::HexStringToBytes("3014" "0606" "6781050a0103" "020440000001"
+                                                      "040150" "040151")));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(read->has_password);
 }
 
 TEST(TpmKeyFileTest, TakesAPlainFileAsThisMachinesTpm) {
