@@ -8,7 +8,9 @@
 #include <malloc.h>
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <memory>
@@ -112,12 +114,14 @@ void BM_SessionFindAndAccept(benchmark::State& state) {
   const size_t spread = state.range(0) == 0 ? world.ids.size() : state.range(0);
   static std::atomic<uint64_t> sequence{1};
   std::mt19937_64 random(state.thread_index());
-  std::vector<uint32_t> order(1 << 16);
-  for (uint32_t& at : order) at = random() % spread;
+  // Side by side, as ids come from a request that was just read.
+  std::vector<std::array<char, 16>> order(1 << 16);
+  for (auto& id : order) memcpy(id.data(), world.ids[random() % spread].data(), id.size());
   const uint64_t allocations = allocation_count;
   uint64_t i = 0;
   for (auto _ : state) {
-    auto session = world.table.Find(world.ids[order[i++ & 0xffff]]);
+    const std::array<char, 16>& id = order[i++ & 0xffff];
+    auto session = world.table.Find(absl::string_view(id.data(), id.size()));
     absl::Status status = session->CheckAlive(kBoot);
     if (status.ok()) status = session->AcceptSequence(sequence.fetch_add(1, std::memory_order_relaxed), kBoot);
     if (!status.ok()) state.SkipWithError("refused");
