@@ -44,6 +44,14 @@ function(forekey_library name)
   add_library(forekey::${short} ALIAS ${name})
 endfunction()
 
+# A ThreadSanitizer program sees the distribution's absl::Mutex only through tests/support/tsan_abseil.cc.
+function(forekey_tell_tsan name)
+  if("${FOREKEY_SANITIZE}" MATCHES "thread")
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/support/tsan_abseil.cc)
+    target_link_libraries(${name} PRIVATE absl::synchronization ${CMAKE_DL_LIBS})
+  endif()
+endfunction()
+
 # forekey_program(NAME SOURCES ... DEPS ...): a program in build/<preset>/bin.
 function(forekey_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
@@ -51,6 +59,7 @@ function(forekey_program name)
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
   target_compile_options(${name} PRIVATE ${FOREKEY_WARNINGS})
+  forekey_tell_tsan(${name})
 endfunction()
 
 # forekey_tests(NAME DEPS ... [SOURCES ...] [LABEL label] [TIMEOUT s] [SERIAL]): one gtest program
@@ -75,6 +84,7 @@ function(forekey_tests name)
   target_compile_options(${name} PRIVATE ${FOREKEY_WARNINGS})
   target_compile_definitions(${name} PRIVATE FOREKEY_BIN="${CMAKE_BINARY_DIR}/bin"
                                              FOREKEY_SOURCE="${CMAKE_SOURCE_DIR}")
+  forekey_tell_tsan(${name})
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
   if(ARG_SERIAL)
