@@ -21,7 +21,7 @@ class Deployment {
   struct Options {
     std::string binaries;              // the folder with the programs
     std::string server_api = "sync";   // of the echo service: sync, callback
-    std::string extra_config;          // appended to gate.toml
+    std::string extra_config;          // appended to the gate's config
   };
   static absl::StatusOr<std::unique_ptr<Deployment>> Create(Options options);
   ~Deployment();
@@ -41,8 +41,9 @@ class Deployment {
   absl::StatusOr<nlohmann::json> ForekeyGate(std::vector<std::string> arguments);
   absl::StatusOr<std::string> Invite(const std::string& subject, const std::string& role);
 
-  // The reason that the audit log has under a reference number, once it is there.
-  absl::StatusOr<std::string> ReasonOf(const std::string& reference);
+  // The reason that the audit log has under a reference number. The line is there before the peer has
+  // its answer.
+  absl::StatusOr<std::string> ReasonOf(const std::string& reference) const;
   // Lines of the audit log.
   std::vector<nlohmann::json> AuditLog() const;
 
@@ -50,16 +51,20 @@ class Deployment {
   const std::string& address() const { return address_; }
   const std::string& tpm_uri() const { return tpm_uri_; }
   std::string agent_socket() const { return directory_ + "/agent/agent.sock"; }
-  std::string ca_path() const { return directory_ + "/tls/ca.pem"; }
-  std::string gate_config() const { return directory_ + "/gate.toml"; }
+  const std::string& gate_config() const { return gate_config_; }
 
  private:
   explicit Deployment(Options options) : options_(std::move(options)) {}
   absl::Status WriteFiles();
+  absl::StatusOr<nlohmann::json> RunJson(const std::string& program,
+                                         std::vector<std::string> arguments);
+  // The status, with what the program wrote to its log.
+  absl::Status Explained(const absl::Status& status, const std::string& log) const;
   std::string Program(const std::string& name) const { return options_.binaries + "/" + name; }
 
   Options options_;
   std::string directory_;
+  std::string gate_config_;
   std::string address_ = "127.0.0.1:0";
   std::string tpm_uri_;
   std::unique_ptr<Process> tpm_;
