@@ -21,7 +21,8 @@ std::string StateDirectory() {
     return std::string(value == nullptr ? "" : value);
   };
   if (std::string own = variable("FOREKEY_STATE_DIR"); !own.empty()) return own;
-  if (std::string xdg = variable("XDG_STATE_HOME"); !xdg.empty()) return absl::StrCat(xdg, "/forekey");
+  if (std::string xdg = variable("XDG_STATE_HOME"); !xdg.empty())
+    return absl::StrCat(xdg, "/forekey");
   if (std::string home = variable("HOME"); !home.empty()) {
     return absl::StrCat(home, "/.local/state/forekey");
   }
@@ -46,7 +47,8 @@ absl::StatusOr<MdsImports> MdsImports::Open() {
   FOREKEY_RETURN_IF_ERROR(content.status());
   auto json = nlohmann::json::parse(*content, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json["blobs"].is_array() || !json["latest"].is_object()) {
-    return absl::DataLossError(absl::StrCat(imports.path_, " is damaged: remove it, and import again"));
+    return absl::DataLossError(
+        absl::StrCat(imports.path_, " is damaged: remove it, and import again"));
   }
   imports.json_ = std::move(json);
   return imports;
@@ -84,10 +86,11 @@ absl::Status MdsImports::Record(absl::string_view blob, const MdsImport& import)
     if (entry.is_object() && entry.value("sha256", "") != hash) kept.push_back(std::move(entry));
   }
   while (kept.size() >= kMaxRemembered) kept.erase(kept.begin());
-  kept.push_back({{"sha256", hash},
-                  {"no", import.no},
-                  {"anchor", absl::Base64Escape(import.anchor.der())},
-                  {"time", absl::FormatTime(absl::RFC3339_full, import.time, absl::UTCTimeZone())}});
+  kept.push_back(
+      {{"sha256", hash},
+       {"no", import.no},
+       {"anchor", absl::Base64Escape(import.anchor.der())},
+       {"time", absl::FormatTime(absl::RFC3339_full, import.time, absl::UTCTimeZone())}});
   json_["blobs"] = std::move(kept);
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(directory_));
   return WriteFileAtomically(path_, json_.dump(1) + "\n", 0600);

@@ -1,5 +1,6 @@
-// Which metadata BLOBs `forekey trust import-mds` has verified on this machine, for this user: so that
-// `forekey verify --mds F` needs no root, and so that a BLOB older than one seen before is refused.
+// Which metadata BLOBs `forekey trust import-mds` has verified on this machine, for this user: so
+// that `forekey verify --mds F` needs no root, and so that a BLOB older than one seen before is
+// refused.
 //
 // One file, mds-imports.json, in $FOREKEY_STATE_DIR, else $XDG_STATE_HOME/forekey, else
 // ~/.local/state/forekey; private to the user. It remembers hashes, numbers and the anchor, never
@@ -28,8 +29,8 @@ struct MdsImport {
 
 class MdsImports {
  public:
-  // The user's. FailedPrecondition when there is no home; what is there and can't be read is an error,
-  // never an empty history.
+  // The user's. FailedPrecondition when there is no home; what is there and can't be read is an
+  // error, never an empty history.
   static absl::StatusOr<MdsImports> Open();
 
   // The import of exactly this BLOB.

@@ -16,7 +16,8 @@ namespace forekey {
 namespace {
 
 constexpr char kImportHelp[] =
-    "Verifies a FIDO Metadata Service 3 BLOB (its signature, the signer's path to --root, and that it\n"
+    "Verifies a FIDO Metadata Service 3 BLOB (its signature, the signer's path to --root, and that "
+    "it\n"
     "is not older than one imported before), and tells what is in it. `forekey verify --mds` then\n"
     "takes that very file without its root. What it remembers is in $FOREKEY_STATE_DIR, else\n"
     "$XDG_STATE_HOME/forekey, else ~/.local/state/forekey.\n\n"

@@ -8,8 +8,8 @@
 
 namespace forekey {
 
-// Exit status as for `forekey verify` (verify_command.h): 0 imported, 1 refused, 2 could not be run. It
-// is written to *exit_status, which must outlive the parse, as `out` and `err` must.
+// Exit status as for `forekey verify` (verify_command.h): 0 imported, 1 refused, 2 could not be
+// run. It is written to *exit_status, which must outlive the parse, as `out` and `err` must.
 void AddTrustCommand(CLI::App& app, std::ostream& out, std::ostream& err, int* exit_status);
 
 }  // namespace forekey

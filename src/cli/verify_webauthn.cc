@@ -20,19 +20,22 @@ namespace forekey {
 namespace {
 
 constexpr char kAttestationHelp[] =
-    R"(Checks a WebAuthn registration offline (Level 3, section 7.1): formats packed, tpm, fido-u2f, none.
+    R"(Checks a WebAuthn registration offline (Level 3, section 7.1): formats packed, tpm, fido-u2f
+and none.
 
   forekey verify attestation --kind webauthn --attestation-object att.cbor --client-data client.json
-      --challenge <base64url> --rp-id example.org --origin https://example.org --trust /etc/fido-roots
+      --challenge <base64url> --rp-id example.org
+      --origin https://example.org --trust /etc/fido-roots
   ... --mds blob.jwt        a metadata BLOB that `forekey trust import-mds` has verified
   ... --mds blob.jwt --mds-root root.pem    the same, verified now
 
-What WebAuthn leaves to the relying party's policy is told, not refused: backup eligibility, frames of
-other origins, TPM keys that may leave. --gate-policy refuses them, as a Forekey gate does.
+What WebAuthn leaves to the relying party's policy is told, not refused: backup eligibility,
+frames of other origins, TPM keys that may leave. --gate-policy refuses them, as a Forekey gate does.
 )";
 
 constexpr char kAssertionHelp[] =
-    R"(Checks a WebAuthn assertion offline (Level 3, section 7.2), with the COSE key that was enrolled.
+    R"(Checks a WebAuthn assertion offline (Level 3, section 7.2), with the COSE key that was
+enrolled.
 
   forekey verify assertion --kind webauthn --authenticator-data auth.bin --client-data client.json
       --signature sig.bin --public-key key.cose --challenge <base64url> --rp-id example.org
@@ -77,7 +80,8 @@ class VerifyWebAuthn : public VerifyKind {
         ->type_name("FILE")
         ->required();
     ceremony_.AddOptions(command);
-    command.add_option("--mds", mds_, "FIDO metadata BLOB: whom each model chains to, and its status")
+    command
+        .add_option("--mds", mds_, "FIDO metadata BLOB: whom each model chains to, and its status")
         ->type_name("FILE");
     command.add_option("--mds-root", mds_root_, "Root that the BLOB's signer chains to")
         ->type_name("FILE")
@@ -88,7 +92,8 @@ class VerifyWebAuthn : public VerifyKind {
     command.add_flag("--gate-policy", gate_policy_,
                      "Refuse also what a gate refuses: backup-eligible keys, frames of other "
                      "origins, TPM keys that may leave");
-    command.add_option("--allow-aaguid", allow_aaguid_, "Accept these models alone; may be repeated")
+    command
+        .add_option("--allow-aaguid", allow_aaguid_, "Accept these models alone; may be repeated")
         ->type_name("UUID");
     command.add_option("--deny-aaguid", deny_aaguid_, "Refuse this model; may be repeated")
         ->type_name("UUID");

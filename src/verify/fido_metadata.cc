@@ -202,7 +202,8 @@ void FidoMetadata::AddEntry(const Json& entry) {
   if (!aaguid.empty()) {
     const auto bytes = AaguidFromText(absl::AsciiStrToLower(aaguid));
     if (!bytes || by_aaguid_.count(*bytes) != 0) {
-      skipped_.push_back(absl::StrCat(name, bytes ? ": a second entry for its AAGUID" : ": malformed AAGUID"));
+      skipped_.push_back(
+          absl::StrCat(name, bytes ? ": a second entry for its AAGUID" : ": malformed AAGUID"));
       return;
     }
     parsed.aaguid = *bytes;

@@ -1,13 +1,14 @@
-// FIDO Metadata Service 3 (fido-metadata-service-v3.0, section 3.1): the BLOB, a JWS (RFC 7515, compact)
-// that says of each authenticator model which roots its attestation chains to and how it fares.
+// FIDO Metadata Service 3 (fido-metadata-service-v3.0, section 3.1): the BLOB, a JWS (RFC 7515,
+// compact) that says of each authenticator model which roots its attestation chains to and how it
+// fares.
 //
 // Threats, and what stands against each:
-//  M1 a BLOB of somebody's own                    signature, and the signer's path to the given root
-//  M2 a signer that the root's CA sold for a web site   a TLS server certificate must be FIDO's own
-//  M3 an old BLOB that does not know of a compromise    `no` never goes back; nextUpdate is reported
-//  M4 "alg": "none", or a key named by a URL      RS256 and ES256 with x5c only; x5u is never followed
-//  M5 a BLOB too large to hold                    bounds on size, entries and certificates
-//  M6 one malformed entry that stops the load     it is skipped, and named
+//  M1 a BLOB of somebody's own                   signature, the signer's path to the given root
+//  M2 a signer that the CA sold for a web site   a TLS server certificate must be FIDO's own
+//  M3 an old BLOB that knows of no compromise    `no` never goes back; nextUpdate is reported
+//  M4 "alg": "none", a key named by a URL        RS256 and ES256 with x5c only; x5u is ignored
+//  M5 a BLOB too large to hold                   bounds on size, entries and certificates
+//  M6 one malformed entry that stops the load    it is skipped, and named
 #ifndef FOREKEY_SRC_VERIFY_FIDO_METADATA_H_
 #define FOREKEY_SRC_VERIFY_FIDO_METADATA_H_
 
@@ -46,9 +47,9 @@ struct MetadataEntry {
 
   // The highest FIDO certification level (1 to 3) in force at `time`; 0 for none.
   int CertificationLevel(absl::Time time) const;
-  // Refuses with kAuthenticatorStatus when a report in force at `time` says that the model is revoked,
-  // that its user verification can be bypassed or that keys were compromised. A report that names a
-  // certificate concerns only attestations with that certificate in `path`.
+  // Refuses with kAuthenticatorStatus when a report in force at `time` says that the model is
+  // revoked, that its user verification can be bypassed or that keys were compromised. A report
+  // that names a certificate concerns only attestations with that certificate in `path`.
   absl::Status CheckStatus(const std::vector<Certificate>& path, absl::Time time) const;
 };
 

@@ -19,9 +19,9 @@ struct Jws {
   absl::string_view payload_text;  // base64url, likewise
   std::string signature;
 
-  // Refuses with kMetadataInvalid: other than three base64url parts, a header that is no JSON object,
-  // another algorithm, no x5c, more than 10 certificates, a first certificate that does not parse
-  // (later ones are left out), any "crit".
+  // Refuses with kMetadataInvalid: other than three base64url parts, a header that is no JSON
+  // object, another algorithm, no x5c, more than 10 certificates, a first certificate that does not
+  // parse (later ones are left out), any "crit".
   static absl::StatusOr<Jws> Parse(absl::string_view text);
 
   // By the key of x5c[0]: kMetadataInvalid when it does not verify, or when the key is not one for

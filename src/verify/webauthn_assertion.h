@@ -2,13 +2,13 @@
 // that comes last.
 //
 // Threats, and what stands against each:
-//  A1 an assertion made for another relying party or origin     rpIdHash, origin
-//  A2 an old assertion, or one for another statement            challenge
-//  A3 a registration passed off as an assertion                 type; AT flag
-//  A4 a key used without its user                               UP, always; UV where asked for
-//  A5 a client that reads the JSON otherwise than we do         one strict reading (client_data.h)
-//  A6 a copy of the key                                         CheckSignatureCounter, BE as enrolled
-//  A7 bytes smuggled into what is signed                        nothing left over in authenticatorData
+//  A1 one made for another relying party or origin   rpIdHash, origin
+//  A2 an old one, or one for another statement       challenge
+//  A3 a registration passed off as an assertion      type; AT flag
+//  A4 a key used without its user                    UP, always; UV where asked for
+//  A5 a client that reads the JSON otherwise         one strict reading (client_data.h)
+//  A6 a copy of the key                              CheckSignatureCounter, BE as enrolled
+//  A7 bytes smuggled into what is signed             nothing left over in authenticatorData
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_ASSERTION_H_
 #define FOREKEY_SRC_VERIFY_WEBAUTHN_ASSERTION_H_
 

@@ -1,5 +1,5 @@
-// What registration and assertion have in common (WebAuthn Level 3 sections 7.1 and 7.2): who asked,
-// and what the client says it was asked. For src/verify/webauthn_*.cc.
+// What registration and assertion have in common (WebAuthn Level 3 sections 7.1 and 7.2): who
+// asked, and what the client says it was asked. For src/verify/webauthn_*.cc.
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_CEREMONY_H_
 #define FOREKEY_SRC_VERIFY_WEBAUTHN_CEREMONY_H_
 
@@ -19,8 +19,8 @@ struct RelyingParty {
   static RelyingParty Of(absl::string_view rp_id, absl::string_view origin);
 };
 
-// Refuses with kClientDataType, kClientDataChallenge or kClientDataOrigin. `challenge`: raw bytes, not
-// empty (an empty one would match a client that was asked nothing).
+// Refuses with kClientDataType, kClientDataChallenge or kClientDataOrigin. `challenge`: raw bytes,
+// not empty (an empty one would match a client that was asked nothing).
 absl::Status CheckClientData(const ClientData& data, absl::string_view type,
                              absl::string_view challenge, absl::string_view origin,
                              bool allow_cross_origin);

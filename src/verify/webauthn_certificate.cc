@@ -19,7 +19,8 @@ constexpr absl::string_view kBasicConstraints = "2.5.29.19";
 constexpr absl::string_view kCertificatePolicies = "2.5.29.32";
 constexpr absl::string_view kExtendedKeyUsage = "2.5.29.37";
 constexpr absl::string_view kAikPurpose = "2.23.133.8.3";   // tcg-kp-AIKCertificate
-constexpr absl::string_view kManufacturer = "2.23.133.2.1";  // TPM attributes (TCG EK profile 3.2.9)
+constexpr absl::string_view kManufacturer =
+    "2.23.133.2.1";  // TPM attributes (TCG EK profile 3.2.9)
 constexpr absl::string_view kModel = "2.23.133.2.2";
 constexpr absl::string_view kVersion = "2.23.133.2.3";
 
@@ -52,7 +53,8 @@ std::vector<std::string> SubjectValues(const Certificate& certificate, int nid) 
 // Sections 8.2.1 and 8.3.1 alike: version 3, no CA, and the AAGUID where it is told.
 absl::Status CheckCommon(const Certificate& certificate, absl::string_view aaguid,
                          absl::string_view section) {
-  if (X509_get_version(certificate.x509()) != X509_VERSION_3) return Breaks(section, "not version 3");
+  if (X509_get_version(certificate.x509()) != X509_VERSION_3)
+    return Breaks(section, "not version 3");
   if (!certificate.Extension(kBasicConstraints)) return Breaks(section, "no basicConstraints");
   if (certificate.IsCa()) return Breaks(section, "a CA");
   const auto extension = certificate.Extension(kAaguidExtension);

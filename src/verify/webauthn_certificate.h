@@ -2,8 +2,8 @@
 // 8.3.1 (AIKs of tpm statements) and 8.6 (U2F). For src/verify/webauthn_*.cc.
 //
 // Deviations, each with its reason:
-// - basicConstraints need not be critical, subject fields may be of any string type, and there need be
-//   no authorityKeyIdentifier: real leaves are like that.
+// - basicConstraints need not be critical, subject fields may be of any string type, and there need
+//   be no authorityKeyIdentifier: real leaves are like that.
 // - The AAGUID extension is optional, as in the specification; where it is, it must match.
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_CERTIFICATE_H_
 #define FOREKEY_SRC_VERIFY_WEBAUTHN_CERTIFICATE_H_
@@ -23,8 +23,8 @@ inline constexpr absl::string_view kAaguidExtension = "1.3.6.1.4.1.45724.1.1.4";
 // Section 8.2.1. Refuses with kCertificateProfile or kAaguidMismatch. `aaguid`: 16 bytes, of the
 // authenticator data.
 absl::Status CheckPackedCertificate(const Certificate& certificate, absl::string_view aaguid);
-// Section 8.3.1. Refuses also with kCertificatePurpose (the EKU). Writes the TPM's manufacturer, model
-// and version into `facts`.
+// Section 8.3.1. Refuses also with kCertificatePurpose (the EKU). Writes the TPM's manufacturer,
+// model and version into `facts`.
 absl::Status CheckAikCertificate(const Certificate& certificate, absl::string_view aaguid,
                                  nlohmann::json& facts);
 // The extensions of an AIK certificate that are read by CheckAikCertificate and may be critical.

@@ -1,9 +1,10 @@
 // Packed attestation (WebAuthn Level 3 section 8.2).
 //
-// Threats: a statement lifted from another registration (the signature covers authenticator data and
-// client data), a certificate of another model (AAGUID extension), a CA's or any other certificate of
-// the same vendor used as an attestation certificate (section 8.2.1), self attestation passed off as
-// a vendor's (the type is reported, and refused by default), an algorithm of the attacker's choice.
+// Threats: a statement lifted from another registration (the signature covers authenticator data
+// and client data), a certificate of another model (AAGUID extension), a CA's or any other
+// certificate of the same vendor used as an attestation certificate (section 8.2.1), self
+// attestation passed off as a vendor's (the type is reported, and refused by default), an algorithm
+// of the attacker's choice.
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -19,8 +20,8 @@ absl::StatusOr<StatementResult> VerifySelf(const StatementInput& input, int64_t 
   const PublicKey& key = input.data.attested->key.key;
   if (algorithm != static_cast<int64_t>(key.algorithm())) {
     return Refuse(Reason::kAttestationAlgorithm,
-                  absl::StrCat("self attestation by COSE algorithm ", algorithm, ", the credential's is ",
-                               static_cast<int64_t>(key.algorithm())));
+                  absl::StrCat("self attestation by COSE algorithm ", algorithm,
+                               ", the credential's is ", static_cast<int64_t>(key.algorithm())));
   }
   if (!key.Verify(message, signature).ok()) return Refuse(Reason::kAttestationSignature);
   StatementResult result;

@@ -1,5 +1,5 @@
-// What an administrator may choose about FIDO2 keys. The defaults are the gate's: an attested key in
-// hardware that it can't leave.
+// What an administrator may choose about FIDO2 keys. The defaults are the gate's: an attested key
+// in hardware that it can't leave.
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_POLICY_H_
 #define FOREKEY_SRC_VERIFY_WEBAUTHN_POLICY_H_
 
@@ -9,7 +9,8 @@
 namespace forekey {
 
 struct WebAuthnPolicy {
-  // Packed self attestation, and no attestation at all: the key proves possession, not where it lives.
+  // Packed self attestation, and no attestation at all: the key proves possession, not where it
+  // lives.
   bool allow_self = false;
   bool allow_none = false;
   // Keys that can be backed up or synchronised (BE): they live in more than one place.
@@ -17,8 +18,8 @@ struct WebAuthnPolicy {
   // Credentials made in a frame of another origin (crossOrigin true).
   bool allow_cross_origin = false;
   bool require_user_verification = false;
-  // tpm statements: fixedTPM, fixedParent and sensitiveDataOrigin of the key. Without them the TPM has
-  // certified a key that it may have got from software (WebAuthn itself does not ask).
+  // tpm statements: fixedTPM, fixedParent and sensitiveDataOrigin of the key. Without them the TPM
+  // has certified a key that it may have got from software (WebAuthn itself does not ask).
   bool require_fixed_tpm_key = true;
   // Models, by AAGUID (16 bytes). An allow-list that is not empty takes nothing whose AAGUID is not
   // proved: self, none and fido-u2f.

@@ -1,18 +1,18 @@
-// Registrations: WebAuthn Level 3 section 7.1, with the attestation verified to a trust anchor. Pure
-// functions of bytes, anchors, policy and time.
+// Registrations: WebAuthn Level 3 section 7.1, with the attestation verified to a trust anchor.
+// Pure functions of bytes, anchors, policy and time.
 //
 // Threats, and what stands against each:
-//  R1 a registration made for another relying party, origin or enrolment   rpIdHash, origin, challenge
-//  R2 an assertion passed off as a registration          type; attested credential data must be there
-//  R3 a software key that says it is hardware            statement's signature, path to an anchor; self
-//                                                        and none are refused unless the policy allows
-//  R4 a vendor's other certificate as attestation        sections 8.2.1, 8.3.1, 8.6
-//  R5 one model's attestation for another's              AAGUID extension, roots of that AAGUID's own
-//                                                        metadata entry only
-//  R6 a model that was revoked or whose keys leaked      status reports
-//  R7 what the statement does not cover taken as proved  fido-u2f: flags, counter, AAGUID are ignored
-//  R8 a key that is copied elsewhere                     BE refused, tpm key attributes
-//  R9 structures that two parsers read in two ways       canonical CBOR, no duplicates, no leftovers
+//  R1 one made for another relying party or enrolment   rpIdHash, origin, challenge
+//  R2 an assertion passed off as a registration         type; attested credential data is there
+//  R3 a software key that says it is hardware           signature, path to an anchor; self and
+//                                                       none refused unless the policy allows
+//  R4 a vendor's other certificate as attestation       sections 8.2.1, 8.3.1, 8.6
+//  R5 one model's attestation for another's             AAGUID extension, roots of its own
+//                                                       metadata entry only
+//  R6 a model that was revoked or whose keys leaked     status reports
+//  R7 what is not signed taken as proved                fido-u2f: flags, counter, AAGUID ignored
+//  R8 a key that is copied elsewhere                    BE refused, tpm key attributes
+//  R9 structures that two parsers read in two ways      canonical CBOR, no duplicates, no leftovers
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_REGISTRATION_H_
 #define FOREKEY_SRC_VERIFY_WEBAUTHN_REGISTRATION_H_
 
@@ -34,18 +34,19 @@ struct RegistrationOptions {
   absl::string_view challenge;  // raw bytes
   const RelyingParty* relying_party = nullptr;
   WebAuthnPolicy policy;
-  // Whom attestations chain to; either or both may be null. A model's roots in the metadata serve that
-  // model alone; `anchors` serve every one.
+  // Whom attestations chain to; either or both may be null. A model's roots in the metadata serve
+  // that model alone; `anchors` serve every one.
   const TrustAnchors* anchors = nullptr;
   const FidoMetadata* metadata = nullptr;
   absl::Time time;
 };
 
-// kind kFido2, factors {"fido2"}, no device id (models share their attestation keys). proved(): format,
-// attestation_type, aaguid, credential_id (base64url), algorithm, flags, sign_count, trust_path, model
-// and certification from the metadata; aaguid only as far as it is proved.
+// kind kFido2, factors {"fido2"}, no device id (models share their attestation keys). proved():
+// format, attestation_type, aaguid, credential_id (base64url), algorithm, flags, sign_count,
+// trust_path, model and certification from the metadata; aaguid only as far as it is proved.
 //
-// `seen`, when not null, gets what was read of the evidence before a refusal: for people, proves nothing.
+// `seen`, when not null, gets what was read of the evidence before a refusal: for people, proves
+// nothing.
 //
 // Refuses: everything of VerifyAssertion but the signature's, and kAttestationFormatRefused,
 // kBackupEligible, kAaguidRefused, kAuthenticatorStatus, the reasons of webauthn_statement.h and of

@@ -25,8 +25,8 @@ namespace forekey {
 enum class AttestationType { kNone, kSelf, kBasic, kAttCa };
 absl::string_view AttestationTypeName(AttestationType type);  // "none", "self", "basic", "attca"
 
-// COSE algorithms of statements (RFC 9053, RFC 8812): more than credentials may have, since they are
-// the vendor's choice and sign once.
+// COSE algorithms of statements (RFC 9053, RFC 8812): more than credentials may have, since they
+// are the vendor's choice and sign once.
 inline constexpr int64_t kCoseRs1 = -65535;  // tpm statements alone: webauthn_quirks.h
 
 struct StatementInput {
@@ -58,12 +58,14 @@ absl::StatusOr<StatementResult> VerifyNoneStatement(const StatementInput& input)
 
 absl::Status MalformedStatement(absl::string_view what);
 // A member of the statement; refuses when it is missing or of another type.
-absl::StatusOr<absl::string_view> StatementBytes(const CborValue& statement, absl::string_view name);
+absl::StatusOr<absl::string_view> StatementBytes(const CborValue& statement,
+                                                 absl::string_view name);
 absl::StatusOr<int64_t> StatementInteger(const CborValue& statement, absl::string_view name);
 // 1 to 8 certificates of at most 16 KiB; x5c[0] must parse, later ones that don't are left out.
 absl::StatusOr<std::vector<Certificate>> StatementCertificates(const CborValue& statement);
 // The members of `statement` are these, all of them and no others.
-absl::Status OnlyMembers(const CborValue& statement, std::initializer_list<absl::string_view> names);
+absl::Status OnlyMembers(const CborValue& statement,
+                         std::initializer_list<absl::string_view> names);
 
 // The hash of a statement's algorithm; nullptr for an algorithm that is not accepted.
 const EVP_MD* StatementHash(int64_t algorithm, bool allow_rs1);

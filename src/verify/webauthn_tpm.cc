@@ -1,12 +1,13 @@
 // TPM attestation (WebAuthn Level 3 section 8.3; TPM 2.0 Library, Part 2 §10.12 and §12.2).
 //
-// Threats: a structure that the TPM did not make (magic), another of its attestations (type), one for
-// another registration (extraData), one for another key (name), a key that the TPM got from software
-// or may give away (attributes), any certificate of the maker in place of an AIK's (section 8.3.1).
+// Threats: a structure that the TPM did not make (magic), another of its attestations (type), one
+// for another registration (extraData), one for another key (name), a key that the TPM got from
+// software or may give away (attributes), any certificate of the maker in place of an AIK's
+// (section 8.3.1).
 //
 // The statement's algorithm may be RS1, and in the field nearly always is: Windows Hello signs with
-// SHA-1 whatever the credential's algorithm is. Here alone; collisions would have to be found in what
-// the TPM itself composes, with its own clock and counters in it.
+// SHA-1 whatever the credential's algorithm is. Here alone; collisions would have to be found in
+// what the TPM itself composes, with its own clock and counters in it.
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -51,7 +52,8 @@ absl::Status CheckPublicArea(const TpmPublic& area, const StatementInput& input)
 
 absl::Status CheckCertInfo(absl::string_view bytes, absl::string_view extra_data,
                            absl::string_view name) {
-  FOREKEY_ASSIGN_OR_RETURN(const TpmAttest attest, TpmAttest::ParseCertify(bytes, /*any_safe=*/true));
+  FOREKEY_ASSIGN_OR_RETURN(const TpmAttest attest,
+                           TpmAttest::ParseCertify(bytes, /*any_safe=*/true));
   if (attest.bytes != bytes) return MalformedStatement("certInfo with a size before it");
   if (attest.extra_data != extra_data) {
     return Refuse(Reason::kAttestExtraData, "extraData is not the hash of this registration");
@@ -88,7 +90,8 @@ absl::StatusOr<StatementResult> VerifyTpmStatement(const StatementInput& input) 
   }
   FOREKEY_ASSIGN_OR_RETURN(const int64_t algorithm, StatementInteger(statement, "alg"));
   FOREKEY_ASSIGN_OR_RETURN(const absl::string_view signature, StatementBytes(statement, "sig"));
-  FOREKEY_ASSIGN_OR_RETURN(const absl::string_view cert_info, StatementBytes(statement, "certInfo"));
+  FOREKEY_ASSIGN_OR_RETURN(const absl::string_view cert_info,
+                           StatementBytes(statement, "certInfo"));
   FOREKEY_ASSIGN_OR_RETURN(const absl::string_view pub_area, StatementBytes(statement, "pubArea"));
   StatementResult result;
   result.type = AttestationType::kAttCa;

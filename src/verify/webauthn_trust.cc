@@ -37,7 +37,8 @@ const MetadataEntry* FindEntry(const FidoMetadata* metadata, const Authenticator
 }
 
 absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,
-                                      const StatementResult& statement, const MetadataEntry* entry) {
+                                      const StatementResult& statement,
+                                      const MetadataEntry* entry) {
   TrustAnchors anchors;
   if (options.anchors != nullptr) anchors = *options.anchors;
   if (entry != nullptr) {
@@ -85,7 +86,8 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
   const absl::string_view aaguid = data.attested->aaguid;
   const WebAuthnPolicy& policy = options.policy;
   if (statement.x5c.empty()) {
-    const bool allowed = statement.type == AttestationType::kSelf ? policy.allow_self : policy.allow_none;
+    const bool allowed =
+        statement.type == AttestationType::kSelf ? policy.allow_self : policy.allow_none;
     if (!allowed) {
       return Refuse(Reason::kAttestationFormatRefused,
                     absl::StrCat("attestation of type ", AttestationTypeName(statement.type),

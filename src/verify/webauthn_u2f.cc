@@ -1,8 +1,9 @@
 // FIDO U2F attestation (WebAuthn Level 3 section 8.6).
 //
-// The signature covers rpIdHash, client data, credential id and public key. It does not cover flags,
-// counter or AAGUID: whoever relays the registration may set them. So nothing is concluded from them
-// (StatementResult::covers_authenticator_data), and there is no user verification to be had.
+// The signature covers rpIdHash, client data, credential id and public key. It does not cover
+// flags, counter or AAGUID: whoever relays the registration may set them. So nothing is concluded
+// from them (StatementResult::covers_authenticator_data), and there is no user verification to be
+// had.
 #include <openssl/core_names.h>
 
 #include <string>

@@ -29,7 +29,8 @@ absl::StatusOr<AttestationObject> AttestationObject::Parse(absl::string_view byt
   const CborValue* statement = object.Find("attStmt");
   const CborValue* auth_data = object.Find("authData");
   if (format == nullptr || !format->text()) return Malformed("fmt is missing or no text");
-  if (statement == nullptr || !statement->is_map()) return Malformed("attStmt is missing or no map");
+  if (statement == nullptr || !statement->is_map())
+    return Malformed("attStmt is missing or no map");
   if (auth_data == nullptr || !auth_data->bytes()) {
     return Malformed("authData is missing or no byte string");
   }

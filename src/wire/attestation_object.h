@@ -1,5 +1,6 @@
-// Attestation object (WebAuthn Level 3 section 6.5.4): { fmt: text, attStmt: map, authData: bytes },
-// encoded by the client. Nothing signs this outer object; authData is under the statement's signature.
+// Attestation object (WebAuthn Level 3 section 6.5.4): { fmt: text, attStmt: map, authData: bytes
+// }, encoded by the client. Nothing signs this outer object; authData is under the statement's
+// signature.
 #ifndef FOREKEY_SRC_WIRE_ATTESTATION_OBJECT_H_
 #define FOREKEY_SRC_WIRE_ATTESTATION_OBJECT_H_
 

@@ -32,8 +32,8 @@ absl::StatusOr<AttestedCredentialData> TakeAttested(absl::string_view& rest,
   cbor.canonical_order = !options.from_u2f;
   FOREKEY_ASSIGN_OR_RETURN(const CborValue map, CborValue::ParsePrefix(&rest, cbor));
   FOREKEY_ASSIGN_OR_RETURN(CoseKey key, CoseKey::FromCbor(map, options));
-  return AttestedCredentialData{aaguid, credential_id, before.substr(0, before.size() - rest.size()),
-                                std::move(key)};
+  return AttestedCredentialData{aaguid, credential_id,
+                                before.substr(0, before.size() - rest.size()), std::move(key)};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Authenticator data (WebAuthn Level 3 section 6.1): what the authenticator itself says, and signs.
 //
-//   rpIdHash (32) | flags (1) | signCount (4) | attested credential data, with AT | extensions, with ED
+//   rpIdHash (32) | flags (1) | signCount (4) | attested credential data, with AT | extensions,
+//   with ED
 //   attested credential data = aaguid (16) | len2 credentialId | COSE_Key
 #ifndef FOREKEY_SRC_WIRE_AUTHENTICATOR_DATA_H_
 #define FOREKEY_SRC_WIRE_AUTHENTICATOR_DATA_H_
@@ -54,10 +55,11 @@ struct AuthenticatorData {
   std::optional<AttestedCredentialData> attested;
   std::vector<std::string> extensions;  // names of the extension outputs
 
-  // Refuses: kFlagsInvalid for reserved bits and for BS without BE (section 6.1.3); kEvidenceMalformed
-  // for bytes too few or too many, a part that the flags announce and that is not there, an empty or
-  // too long credential id, extensions that are no map or have names that are no text; and what
-  // CoseKey::FromCbor refuses. `options`: how far the credential key may deviate.
+  // Refuses: kFlagsInvalid for reserved bits and for BS without BE (section 6.1.3);
+  // kEvidenceMalformed for bytes too few or too many, a part that the flags announce and that is
+  // not there, an empty or too long credential id, extensions that are no map or have names that
+  // are no text; and what CoseKey::FromCbor refuses. `options`: how far the credential key may
+  // deviate.
   static absl::StatusOr<AuthenticatorData> Parse(absl::string_view bytes,
                                                  const CoseKeyOptions& options = {});
 };

@@ -18,7 +18,12 @@ bool IsContinuation(absl::string_view text, size_t at) {
 bool IsUtf8(absl::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const uint8_t lead = static_cast<uint8_t>(text[i]);
-    size_t size = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    size_t size = lead < 0x80   ? 1
+                  : lead < 0xc2 ? 0
+                  : lead < 0xe0 ? 2
+                  : lead < 0xf0 ? 3
+                  : lead < 0xf5 ? 4
+                                : 0;
     if (size == 0) return false;
     for (size_t k = 1; k < size; ++k) {
       if (!IsContinuation(text, i + k)) return false;

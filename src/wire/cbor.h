@@ -1,11 +1,12 @@
 // CBOR (RFC 8949) as CTAP 2.1 section 8 restricts it ("CTAP2 canonical CBOR encoding form"): what
-// authenticators and WebAuthn clients encode attestation objects, credential keys and extensions in.
+// authenticators and WebAuthn clients encode attestation objects, credential keys and extensions
+// in.
 //
-// Refused, always with Reason::kEvidenceMalformed and the byte where it happened: indefinite lengths,
-// integers and lengths that are not the shortest, tags, reserved values, map keys that are neither
-// integer nor text, duplicate keys, invalid UTF-8, nesting deeper than CborOptions::max_depth, more
-// than CborOptions::max_items items, anything that reaches past the end. Nothing is allocated for a
-// length that is only claimed.
+// Refused, always with Reason::kEvidenceMalformed and the byte where it happened: indefinite
+// lengths, integers and lengths that are not the shortest, tags, reserved values, map keys that are
+// neither integer nor text, duplicate keys, invalid UTF-8, nesting deeper than
+// CborOptions::max_depth, more than CborOptions::max_items items, anything that reaches past the
+// end. Nothing is allocated for a length that is only claimed.
 #ifndef FOREKEY_SRC_WIRE_CBOR_H_
 #define FOREKEY_SRC_WIRE_CBOR_H_
 
@@ -27,8 +28,8 @@ struct CborOptions {
   bool canonical_order = true;
 };
 
-// One data item. Byte and text strings are views into the bytes that were parsed, which must outlive
-// it. Immutable; safe from any thread.
+// One data item. Byte and text strings are views into the bytes that were parsed, which must
+// outlive it. Immutable; safe from any thread.
 class CborValue {
  public:
   enum class Type { kInteger, kBytes, kText, kArray, kMap, kBool, kNull, kFloat };

@@ -41,7 +41,8 @@ absl::StatusOr<int64_t> Integer(const CborValue& map, int64_t label) {
 }
 
 // A compressed point has a boolean for y: refused here as no byte string.
-absl::StatusOr<absl::string_view> Bytes(const CborValue& map, int64_t label, size_t min, size_t max) {
+absl::StatusOr<absl::string_view> Bytes(const CborValue& map, int64_t label, size_t min,
+                                        size_t max) {
   const CborValue* value = map.Find(label);
   if (value == nullptr) return Malformed(absl::StrCat("no parameter ", label));
   const auto bytes = value->bytes();
@@ -52,8 +53,8 @@ absl::StatusOr<absl::string_view> Bytes(const CborValue& map, int64_t label, siz
   return *bytes;
 }
 
-// Section 6.5.1: alg and nothing else that is optional; a private parameter (-4 and below) must never
-// have come here.
+// Section 6.5.1: alg and nothing else that is optional; a private parameter (-4 and below) must
+// never have come here.
 absl::Status OnlyLabels(const CborValue& map, std::initializer_list<int64_t> labels) {
   for (size_t i = 0; i < map.entries(); ++i) {
     const auto label = map.key(i).integer();
@@ -63,7 +64,8 @@ absl::Status OnlyLabels(const CborValue& map, std::initializer_list<int64_t> lab
 }
 
 absl::Status WrongCurve(int64_t crv) {
-  return Refuse(Reason::kKeyAlgorithm, absl::StrCat("COSE key: curve ", crv, " for this algorithm"));
+  return Refuse(Reason::kKeyAlgorithm,
+                absl::StrCat("COSE key: curve ", crv, " for this algorithm"));
 }
 
 absl::StatusOr<CoseKey> EcKey(const CborValue& map, Algorithm algorithm, bool from_u2f) {
@@ -108,8 +110,9 @@ absl::StatusOr<CoseKey> CoseKey::FromCbor(const CborValue& map, const CoseKeyOpt
   if (!map.is_map()) return Malformed("no map");
   FOREKEY_ASSIGN_OR_RETURN(const int64_t kty, Integer(map, kKty));
   FOREKEY_ASSIGN_OR_RETURN(const int64_t alg, Integer(map, kAlg));
-  const auto algorithm =
-      alg >= INT32_MIN && alg <= INT32_MAX ? AlgorithmFromCose(static_cast<int>(alg)) : std::nullopt;
+  const auto algorithm = alg >= INT32_MIN && alg <= INT32_MAX
+                             ? AlgorithmFromCose(static_cast<int>(alg))
+                             : std::nullopt;
   if (!algorithm) {
     return Refuse(Reason::kKeyAlgorithm, absl::StrCat("COSE key: algorithm ", alg));
   }

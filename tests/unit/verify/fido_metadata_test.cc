@@ -46,12 +46,13 @@ class FidoMetadataTest : public ::testing::Test {
   FidoMetadataTest() {
     signer_spec_ = root_.Spec("Metadata Signer", signer_key_);
     x5c_ = {};
-    model_ = {{"aaguid", kAaguid},
-              {"metadataStatement",
-               {{"description", "Token One"},
-                {"attestationTypes", {"basic_full"}},
-                {"attestationRootCertificates", {Base64(testing::MakeDer(vendor_.CaSpec(vendor_)))}}}},
-              {"statusReports", {{{"status", "FIDO_CERTIFIED_L1"}, {"effectiveDate", "2020-01-01"}}}}};
+    model_ = {
+        {"aaguid", kAaguid},
+        {"metadataStatement",
+         {{"description", "Token One"},
+          {"attestationTypes", {"basic_full"}},
+          {"attestationRootCertificates", {Base64(testing::MakeDer(vendor_.CaSpec(vendor_)))}}}},
+        {"statusReports", {{{"status", "FIDO_CERTIFIED_L1"}, {"effectiveDate", "2020-01-01"}}}}};
     payload_ = {{"legalHeader", "read me"}, {"no", 5}, {"nextUpdate", "2027-02-01"},
                 {"entries", {model_}}};
   }
@@ -116,7 +117,8 @@ TEST_F(FidoMetadataTest, RsaSignersAndWhiteSpaceAroundAreFine) {
 }
 
 TEST_F(FidoMetadataTest, TheChainEndsAtTheFirstAnchor) {
-  // The root itself in x5c, cross-signed by an older one that is not trusted, and something unreadable.
+  // The root itself in x5c, cross-signed by an older one that is not trusted, and something
+  // unreadable.
   TestCa old = TestCa::New("Older Root");
   x5c_ = {testing::MakeDer(root_.CaSpec(old)), "unreadable", testing::MakeDer(old.CaSpec(old))};
   EXPECT_THAT(Parse(), IsOk());
@@ -144,8 +146,8 @@ TEST_F(FidoMetadataTest, ACertificateForWebSitesMustBeFidosOwn) {
   EXPECT_THAT(Parse(), RefusedWith(Reason::kMetadataInvalid));
   const auto san = [](absl::string_view host) {
     return testing::ExtensionSpec{"2.5.29.17", false,
-                                  absl::StrCat("\x30", std::string(1, char(host.size() + 2)), "\x82",
-                                               std::string(1, char(host.size())), host)};
+                                  absl::StrCat("\x30", std::string(1, char(host.size() + 2)),
+                                               "\x82", std::string(1, char(host.size())), host)};
   };
   signer_spec_.extensions = {san("shop.example")};
   EXPECT_THAT(Parse(), RefusedWith(Reason::kMetadataInvalid));
@@ -235,8 +237,13 @@ TEST_F(FidoMetadataTest, OneBadRootDoesNotStopTheOthers) {
   odd.version = 0;
   odd.not_after = absl::FromUnixSeconds(1'700'000'001);
   model_["metadataStatement"]["attestationRootCertificates"] = {
-      spaced, "AAAA", "%%%", 7, Base64(testing::MakeDer(odd)),
-      absl::StrCat("-----BEGIN CERTIFICATE-----\n", Base64(testing::MakeDer(vendor_.CaSpec(vendor_))),
+      spaced,
+      "AAAA",
+      "%%%",
+      7,
+      Base64(testing::MakeDer(odd)),
+      absl::StrCat("-----BEGIN CERTIFICATE-----\n",
+                   Base64(testing::MakeDer(vendor_.CaSpec(vendor_))),
                    "\n-----END CERTIFICATE-----")};
   SetEntry(model_);
   const auto metadata = Parse();
@@ -262,7 +269,8 @@ TEST_F(FidoMetadataTest, StatusReportsInForceDecide) {
     EXPECT_THAT(check({{"status", status}, {"effectiveDate", "2028-01-01"}}, {}), IsOk()) << status;
     EXPECT_THAT(check({{"status", status}, {"effectiveDate", "soon"}}, {}), bad) << status;
   }
-  for (const char* status : {"UPDATE_AVAILABLE", "NOT_FIDO_CERTIFIED", "SELF_ASSERTION_SUBMITTED"}) {
+  for (const char* status :
+       {"UPDATE_AVAILABLE", "NOT_FIDO_CERTIFIED", "SELF_ASSERTION_SUBMITTED"}) {
     EXPECT_THAT(check({{"status", status}}, {}), IsOk()) << status;
   }
   // A report that names a batch concerns that batch; one whose certificate is unreadable, all.

@@ -148,7 +148,8 @@ TEST(SignatureCounterTest, GrowsOrIsAlwaysZero) {
   EXPECT_THAT(CheckSignatureCounter(7, 8), IsOk());
   EXPECT_THAT(CheckSignatureCounter(7, 0xffffffff), IsOk());
   for (uint32_t current : {0u, 1u, 7u}) {
-    EXPECT_THAT(CheckSignatureCounter(7, current), RefusedWith(Reason::kCounterRollback)) << current;
+    EXPECT_THAT(CheckSignatureCounter(7, current), RefusedWith(Reason::kCounterRollback))
+        << current;
   }
 }
 

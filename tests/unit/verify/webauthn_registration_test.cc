@@ -56,11 +56,13 @@ class WebAuthnRegistrationTest : public ::testing::Test {
                         testing::EcCoordinate(key, "qy", 32));
   }
   CborEntries U2f() const {
-    return {{CborText("sig"), CborBytes(SignWith(attestation_key_.get(), EVP_sha256(), U2fSigned()))},
-            {CborText("x5c"), CborArray({CborBytes(testing::MakeDer(leaf_))})}};
+    return {
+        {CborText("sig"), CborBytes(SignWith(attestation_key_.get(), EVP_sha256(), U2fSigned()))},
+        {CborText("x5c"), CborArray({CborBytes(testing::MakeDer(leaf_))})}};
   }
 
-  absl::StatusOr<VerifiedAttestation> Verify(absl::string_view format, const CborEntries& statement) {
+  absl::StatusOr<VerifiedAttestation> Verify(absl::string_view format,
+                                             const CborEntries& statement) {
     return VerifyObject(AttestationObjectBytes(format, CborMap(statement), token_.AuthData()));
   }
   absl::StatusOr<VerifiedAttestation> VerifyObject(const std::string& object) {
@@ -168,7 +170,8 @@ TEST_F(WebAuthnRegistrationTest, RejectsAnotherCeremony) {
   EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kClientDataChallenge));
   client_ = ClientJson("webauthn.create", challenge_, "forekey://gate.example.evil");
   EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kClientDataOrigin));
-  client_ = ClientJson("webauthn.create", challenge_, testing::kTestOrigin, ",\"crossOrigin\":true");
+  client_ =
+      ClientJson("webauthn.create", challenge_, testing::kTestOrigin, ",\"crossOrigin\":true");
   EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kClientDataOrigin));
   client_ = ClientJson("webauthn.create", challenge_);
   token_.rp_id = "other.example";
@@ -205,10 +208,12 @@ TEST_F(WebAuthnRegistrationTest, RejectsFlags) {
 // ---- Statements ----
 
 TEST_F(WebAuthnRegistrationTest, RejectsOtherFormats) {
-  for (const char* format : {"android-key", "android-safetynet", "apple", "compound", "", "PACKED"}) {
+  for (const char* format :
+       {"android-key", "android-safetynet", "apple", "compound", "", "PACKED"}) {
     EXPECT_THAT(Verify(format, Packed()), RefusedWith(Reason::kAttestationFormatRefused)) << format;
   }
-  // Old clients of other formats say odd things: that it is the format that is not taken tells more.
+  // Old clients of other formats say odd things: that it is the format that is not taken tells
+  // more.
   client_ = R"({"challenge":"c"})";
   EXPECT_THAT(Verify("android-safetynet", {}), RefusedWith(Reason::kAttestationFormatRefused));
   client_ = ClientJson("webauthn.create", challenge_);
@@ -304,12 +309,23 @@ TEST_F(WebAuthnRegistrationTest, RejectsCertificatesThatBreakSection821) {
       [&] { leaf_.basic_constraints = "critical,CA:TRUE"; },
       [&] { leaf_.basic_constraints.clear(); },
       [&] { leaf_.subject.clear(); },
-      [&] { leaf_.subject_fields = {{"C", "SE"}, {"O", "Tokens AB"}}; },
-      [&] { leaf_.subject_fields = {{"C", "SE"}, {"OU", "Authenticator Attestation"}}; },
-      [&] { leaf_.subject_fields = {{"O", "Tokens AB"}, {"OU", "Authenticator Attestation"}}; },
+      [&] {
+        leaf_.subject_fields = {{"C", "SE"}, {"O", "Tokens AB"}};
+      },
+      [&] {
+        leaf_.subject_fields = {{"C", "SE"}, {"OU", "Authenticator Attestation"}};
+      },
+      [&] {
+        leaf_.subject_fields = {{"O", "Tokens AB"}, {"OU", "Authenticator Attestation"}};
+      },
       [&] { leaf_.subject_fields[2].second = "Authenticator attestation"; },
-      [&] { leaf_.extensions = {{std::string(kAaguidOid), true, absl::StrCat("\x04\x10", token_.aaguid)}}; },
-      [&] { leaf_.extensions = {{std::string(kAaguidOid), false, token_.aaguid}}; },
+      [&] {
+        leaf_.extensions = {
+            {std::string(kAaguidOid), true, absl::StrCat("\x04\x10", token_.aaguid)}};
+      },
+      [&] {
+        leaf_.extensions = {{std::string(kAaguidOid), false, token_.aaguid}};
+      },
   };
   for (size_t i = 0; i < faults.size(); ++i) {
     leaf_ = good;
@@ -330,7 +346,8 @@ TEST_F(WebAuthnRegistrationTest, AcceptsWhatRealLeavesAreLike) {
 }
 
 TEST_F(WebAuthnRegistrationTest, RejectsAnotherModelsCertificate) {
-  leaf_.extensions = {{std::string(kAaguidOid), false, absl::StrCat("\x04\x10", std::string(16, 'z'))}};
+  leaf_.extensions = {
+      {std::string(kAaguidOid), false, absl::StrCat("\x04\x10", std::string(16, 'z'))}};
   EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kAaguidMismatch));
 }
 
@@ -415,8 +432,9 @@ TEST_F(WebAuthnRegistrationTest, TellsWhatWasReadOfRefusedEvidence) {
 }
 
 TEST_F(WebAuthnRegistrationTest, AToleratedTailChangesNothingAndIsTold) {
-  const auto verified = VerifyObject(
-      AttestationObjectBytes("packed", CborMap(Packed()), token_.AuthData()) + std::string(35, 'x'));
+  const auto verified =
+      VerifyObject(AttestationObjectBytes("packed", CborMap(Packed()), token_.AuthData()) +
+                   std::string(35, 'x'));
   ASSERT_THAT(verified, IsOk());
   EXPECT_EQ(verified->proved()["ignored_tail_bytes"], 35);
 }

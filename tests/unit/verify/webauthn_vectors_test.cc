@@ -24,7 +24,8 @@ class WebAuthnVectorsTest : public ::testing::Test {
     std::ifstream file(FOREKEY_SOURCE "/tests/data/webauthn/w3c_vectors.json");
     json_ = nlohmann::json::parse(file);
     anchors_.Add(*Certificate::ParseDer(FromHex(json_["root"].get<std::string>())));
-    party_ = RelyingParty::Of(json_["rp_id"].get<std::string>(), json_["origin"].get<std::string>());
+    party_ =
+        RelyingParty::Of(json_["rp_id"].get<std::string>(), json_["origin"].get<std::string>());
   }
 
   static std::string Hex(const nlohmann::json& object, const char* name) {
@@ -32,7 +33,8 @@ class WebAuthnVectorsTest : public ::testing::Test {
   }
 
   // As a relying party that takes whatever the specification takes.
-  absl::StatusOr<VerifiedAttestation> Register(const nlohmann::json& vector, WebAuthnPolicy policy) {
+  absl::StatusOr<VerifiedAttestation> Register(const nlohmann::json& vector,
+                                               WebAuthnPolicy policy) {
     const std::string object = Hex(vector, "attestation_object");
     const std::string client = Hex(vector, "client_data");
     const std::string challenge = Hex(vector, "challenge");
@@ -102,7 +104,8 @@ TEST_F(WebAuthnVectorsTest, AnAlgorithmThatIsNotTakenIsRefusedAsSuch) {
 TEST_F(WebAuthnVectorsTest, TheDefaultPolicyRefusesWhatProvesNoHardware) {
   WebAuthnPolicy policy = Lax();
   policy.allow_none = false;
-  EXPECT_THAT(Register(Vector("none.ES256"), policy), RefusedWith(Reason::kAttestationFormatRefused));
+  EXPECT_THAT(Register(Vector("none.ES256"), policy),
+              RefusedWith(Reason::kAttestationFormatRefused));
   policy = Lax();
   policy.allow_self = false;
   EXPECT_THAT(Register(Vector("packed-self.ES256"), policy),
@@ -112,8 +115,10 @@ TEST_F(WebAuthnVectorsTest, TheDefaultPolicyRefusesWhatProvesNoHardware) {
   EXPECT_THAT(Register(Vector("packed.ES256"), policy), RefusedWith(Reason::kBackupEligible));
   policy = Lax();
   policy.allow_cross_origin = false;
-  EXPECT_THAT(Register(Vector("none.ES256.crossOrigin"), policy), RefusedWith(Reason::kClientDataOrigin));
-  EXPECT_THAT(Register(Vector("none.ES256.topOrigin"), policy), RefusedWith(Reason::kClientDataOrigin));
+  EXPECT_THAT(Register(Vector("none.ES256.crossOrigin"), policy),
+              RefusedWith(Reason::kClientDataOrigin));
+  EXPECT_THAT(Register(Vector("none.ES256.topOrigin"), policy),
+              RefusedWith(Reason::kClientDataOrigin));
   policy = Lax();
   policy.require_fixed_tpm_key = true;
   EXPECT_THAT(Register(Vector("tpm.ES256"), policy), RefusedWith(Reason::kKeyAttributes));

@@ -16,7 +16,8 @@ using testing::RefusedWith;
 using ::testing::HasSubstr;
 
 // Refused, and for this: a parser that refuses everything would pass otherwise.
-void ExpectMalformed(absl::string_view hex, absl::string_view why, const CborOptions& options = {}) {
+void ExpectMalformed(absl::string_view hex, absl::string_view why,
+                     const CborOptions& options = {}) {
   const auto value = CborValue::Parse(FromHex(hex), options);
   EXPECT_THAT(value, RefusedWith(Reason::kEvidenceMalformed)) << hex;
   EXPECT_THAT(std::string(value.status().message()), HasSubstr(std::string(why))) << hex;
@@ -77,7 +78,8 @@ TEST(CborTest, RejectsLengthsThatAreNotTheShortest) {
 
 TEST(CborTest, RejectsReservedAndUnassignedForms) {
   for (const char* hex : {"1c", "5d", "1e"}) ExpectMalformed(hex, "a reserved length");
-  for (const char* hex : {"e0", "f7", "f8ff", "f3", "fc"}) ExpectMalformed(hex, "an unassigned simple");
+  for (const char* hex : {"e0", "f7", "f8ff", "f3", "fc"})
+    ExpectMalformed(hex, "an unassigned simple");
   ExpectMalformed("c000", "a tag");
 }
 

@@ -93,28 +93,35 @@ TEST(CoseKeyTest, RejectsAnAlgorithmThatDoesNotFitTheKey) {
 TEST(CoseKeyTest, RejectsAnotherShape) {
   const auto malformed = RefusedWith(Reason::kEvidenceMalformed);
   for (int64_t label : {1, 3, -1, -2, -3}) {
-    EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), label, ""))), malformed) << label;
+    EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), label, ""))), malformed)
+        << label;
     EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), label, CborText("x")))),
                 malformed) << label;
   }
   // A compressed point, a short and a long coordinate, a private key, an optional parameter.
   EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -3, "\xf5"))), malformed);
-  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -3, CborBytes(std::string(31, 1))))),
-              malformed);
-  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -2, CborBytes(std::string(33, 1))))),
-              malformed);
-  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -4, CborBytes(std::string(32, 1))))),
-              malformed);
+  EXPECT_THAT(
+      CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -3, CborBytes(std::string(31, 1))))),
+      malformed);
+  EXPECT_THAT(
+      CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -2, CborBytes(std::string(33, 1))))),
+      malformed);
+  EXPECT_THAT(
+      CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -4, CborBytes(std::string(32, 1))))),
+      malformed);
   EXPECT_THAT(CoseKey::Parse(CborArray({})), malformed);
   EXPECT_THAT(CoseKey::Parse(absl::StrCat(CborMap(CoseEntries(Es256())), "x")), malformed);
-  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Rs256()), -2, CborBytes(absl::string_view("\0\1\0\1", 4))))),
+  EXPECT_THAT(CoseKey::Parse(CborMap(
+                  Replace(CoseEntries(Rs256()), -2, CborBytes(absl::string_view("\0\1\0\1", 4))))),
               malformed);
 }
 
 TEST(CoseKeyTest, RejectsPointsThatAreNotOnTheCurveAndWeakRsa) {
-  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -3, CborBytes(std::string(32, 1))))),
-              RefusedWith(Reason::kKeyAlgorithm));
-  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Rs256()), -1, CborBytes(std::string(128, '\xff'))))),
+  EXPECT_THAT(
+      CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -3, CborBytes(std::string(32, 1))))),
+      RefusedWith(Reason::kKeyAlgorithm));
+  EXPECT_THAT(CoseKey::Parse(
+                  CborMap(Replace(CoseEntries(Rs256()), -1, CborBytes(std::string(128, '\xff'))))),
               RefusedWith(Reason::kKeyAlgorithm));
   EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Rs256()), -2, CborBytes("\x03")))),
               RefusedWith(Reason::kKeyAlgorithm));
@@ -144,8 +151,9 @@ TEST(ClientDataTest, ReadsWhatItNeedsAndIgnoresTheRest) {
   EXPECT_EQ(data->origin, "https://a.example");
   EXPECT_EQ(data->cross_origin, true);
   EXPECT_EQ(data->top_origin, "https://b.example");
-  EXPECT_THAT(ClientData::Parse(R"({"type":"t","challenge":"c","origin":"o","tokenBinding":"unused"})"),
-              IsOk());
+  EXPECT_THAT(
+      ClientData::Parse(R"({"type":"t","challenge":"c","origin":"o","tokenBinding":"unused"})"),
+      IsOk());
   EXPECT_THAT(ClientData::Parse(absl::StrCat("\xef\xbb\xbf", kGood)), IsOk());
 }
 
@@ -159,15 +167,17 @@ TEST(ClientDataTest, EscapesAreReadNotMatched) {
 
 TEST(ClientDataTest, RejectsWhatTwoReadersWouldReadInTwoWays) {
   const auto malformed = RefusedWith(Reason::kEvidenceMalformed);
-  EXPECT_THAT(ClientData::Parse(R"({"type":"a","type":"b","challenge":"c","origin":"o"})"), malformed);
+  EXPECT_THAT(ClientData::Parse(R"({"type":"a","type":"b","challenge":"c","origin":"o"})"),
+              malformed);
   EXPECT_THAT(ClientData::Parse(R"({"type":"a","\u0074ype":"b","challenge":"c","origin":"o"})"),
               malformed);
   EXPECT_THAT(ClientData::Parse(R"({"type":"a","challenge":"c","origin":"o","x":{"y":1,"y":2}})"),
               malformed);
   // The same name at two depths, or in two objects, is no duplicate.
-  EXPECT_THAT(ClientData::Parse(
-                  R"({"type":"a","challenge":"c","origin":"o","x":{"type":1},"z":[{"y":1},{"y":1}]})"),
-              IsOk());
+  EXPECT_THAT(
+      ClientData::Parse(
+          R"({"type":"a","challenge":"c","origin":"o","x":{"type":1},"z":[{"y":1},{"y":1}]})"),
+      IsOk());
   EXPECT_THAT(ClientData::Parse(absl::StrCat(kGood, absl::string_view("\0x", 2))), malformed);
   EXPECT_THAT(ClientData::Parse(absl::StrCat(kGood, kGood)), malformed);
   EXPECT_THAT(ClientData::Parse(absl::StrCat(kGood, "x")), malformed);
@@ -186,12 +196,15 @@ TEST(ClientDataTest, RejectsAnotherShape) {
         R"({'type':'t','challenge':'c','origin':'o'})"}) {
     EXPECT_THAT(ClientData::Parse(json), malformed) << json;
   }
-  EXPECT_THAT(ClientData::Parse(absl::StrCat(kGood, std::string(kMaxClientDataSize, ' '))), malformed);
+  EXPECT_THAT(ClientData::Parse(absl::StrCat(kGood, std::string(kMaxClientDataSize, ' '))),
+              malformed);
 }
 
 TEST(ClientDataTest, ParsesWhatItSerializes) {
   const std::string json = ClientData::Serialize(kClientDataGet, "\xfb\xff", "forekey://gate-1");
-  EXPECT_EQ(json, R"({"type":"webauthn.get","challenge":"-_8","origin":"forekey://gate-1","crossOrigin":false})");
+  EXPECT_EQ(
+      json,
+      R"({"type":"webauthn.get","challenge":"-_8","origin":"forekey://gate-1","crossOrigin":false})");
   EXPECT_THAT(ClientData::Parse(json), IsOk());
 }
 
@@ -218,7 +231,8 @@ TEST(AuthenticatorDataTest, RejectsReservedAndContradictoryFlags) {
   for (int flags : {0x03, 0x21, 0x11}) {
     TestToken token;
     token.flags = static_cast<uint8_t>(flags);
-    EXPECT_THAT(AuthenticatorData::Parse(token.AuthData()), RefusedWith(Reason::kFlagsInvalid)) << flags;
+    EXPECT_THAT(AuthenticatorData::Parse(token.AuthData()), RefusedWith(Reason::kFlagsInvalid))
+        << flags;
   }
 }
 
@@ -253,11 +267,13 @@ TEST(AuthenticatorDataTest, RejectsOddCredentialIdsKeysAndExtensions) {
   EXPECT_THAT(AuthenticatorData::Parse(token.AuthData()), malformed);
   token = TestToken();
   token.flags = 0xc1;
-  for (const std::string& extensions : {CborArray({}), CborMap({{CborInt(1), CborInt(1)}}), CborInt(1)}) {
+  for (const std::string& extensions :
+       {CborArray({}), CborMap({{CborInt(1), CborInt(1)}}), CborInt(1)}) {
     token.after = extensions;
     EXPECT_THAT(AuthenticatorData::Parse(token.AuthData()), malformed);
   }
-  EXPECT_THAT(AuthenticatorData::Parse(std::string(kMaxAuthenticatorDataSize + 1, '\0')), malformed);
+  EXPECT_THAT(AuthenticatorData::Parse(std::string(kMaxAuthenticatorDataSize + 1, '\0')),
+              malformed);
 }
 
 TEST(AuthenticatorDataTest, OnlyU2fKeysMayBeOutOfOrder) {
@@ -273,8 +289,9 @@ TEST(AaguidTest, HasOneTextForm) {
   const std::string aaguid = FromHex("0123456789abcdef0123456789abcdef");
   EXPECT_EQ(AaguidText(aaguid), "01234567-89ab-cdef-0123-456789abcdef");
   EXPECT_EQ(AaguidFromText("01234567-89ab-cdef-0123-456789abcdef"), aaguid);
-  for (absl::string_view text : {"", "0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdeg",
-                                 "01234567-89ab-cdef-01234-56789abcdef"}) {
+  for (absl::string_view text :
+       {"", "0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdeg",
+        "01234567-89ab-cdef-01234-56789abcdef"}) {
     EXPECT_FALSE(AaguidFromText(text)) << text;
   }
 }
@@ -333,7 +350,8 @@ TEST(AttestationObjectTest, RejectsAnotherShape) {
   for (size_t size = 0; size < whole.size(); ++size) {
     EXPECT_THAT(AttestationObject::Parse(whole.substr(0, size)), malformed) << size;
   }
-  EXPECT_THAT(AttestationObject::Parse(std::string(kMaxAttestationObjectSize + 1, '\xa0')), malformed);
+  EXPECT_THAT(AttestationObject::Parse(std::string(kMaxAttestationObjectSize + 1, '\xa0')),
+              malformed);
 }
 
 }  // namespace
