@@ -310,7 +310,7 @@ absl::Status WhoAmI(const Shared& shared, const GateArguments& arguments) {
   }
   for (const v1::CredentialInfo& credential : response.credentials()) {
     shared.out << "credential: " << KindText(credential.kind()) << " " << credential.id() << " "
-               << credential.label() << " " << credential.device() << "\n";
+               << credential.label() << "\n";  // what was proved of the device: --json
   }
   for (const v1::Factor& factor : response.factors()) {
     shared.out << "factor: " << factor.name() << ", proved at " << Time(factor.proved_at_unix_s())
