@@ -4,6 +4,9 @@
 #
 # Files whose local names meet another file's in the same batch are compiled alone: listed here.
 set(FOREKEY_COMPILED_ALONE
+    forekey_end2end_test:gate_tls_test.cc
+    forekey_wire_test:statement_test.cc
+    forekey_wire:tpm_attest.cc
     forekey_wire:tpm_signature.cc
     forekey_wire:tpm_public.cc
     forekey_wire:tpm_nv_certificate.cc
