@@ -20,7 +20,7 @@ packages=(
   libgrpc++-dev libgrpc-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev
   libssl-dev libsqlite3-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
   libsodium-dev libtss2-dev libtss2-tcti-tabrmd0 libgtest-dev libgmock-dev libbenchmark-dev
-  swtpm swtpm-tools tpm2-tools tpm2-openssl openssl python3-cryptography dbus tpm2-abrmd
+  swtpm swtpm-tools tpm2-tools tpm2-openssl openssl python3-cryptography dbus tpm2-abrmd libglib2.0-bin
 )
 
 install_missing() {
