@@ -77,6 +77,7 @@ std::string KindName(v1::TokenKind kind) {
 // A command that talks to the gate. `body` gives what to print as JSON; `text` prints it for people.
 struct AdminCommand {
   CLI::App* app = nullptr;
+  std::function<void(GateConfig&)> prepare;  // may be empty
   std::function<absl::StatusOr<Json>(GateAdmin&, const GateConfig&)> body;
   std::function<void(const Json&, bool gate_runs, std::ostream&)> text;
 };
@@ -89,6 +90,7 @@ void Wire(AdminCommand command, const Terminal& terminal) {
   command.app->callback([command, config_file, json, terminal] {
     absl::StatusOr<GateConfig> config = GateConfig::Load(*config_file);
     if (!config.ok()) return terminal.Fail(config.status(), kNotRun);
+    if (command.prepare) command.prepare(*config);
     absl::StatusOr<std::unique_ptr<GateAdmin>> admin = GateAdmin::Open(*config);
     if (!admin.ok()) return terminal.Fail(admin.status(), kNotRun);
     absl::StatusOr<Json> result = command.body(**admin, *config);
@@ -145,6 +147,9 @@ void AddInvite(CLI::App& app, const Terminal& terminal) {
                           "Recovery: this credential is revoked when the new one is enrolled");
   command.app->add_option("--device", args->device,
                           "Only this device: SHA-256 in hex that its attestation must prove");
+  command.prepare = [args](GateConfig& config) {
+    if (!args->address.empty()) config.listen.advertise = args->address;
+  };
   command.body = [args](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     v1::CreateInviteRequest request;
     request.set_subject(args->subject);
@@ -174,6 +179,9 @@ void AddInvite(CLI::App& app, const Terminal& terminal) {
       FOREKEY_ASSIGN_OR_RETURN(Invite invite, Invite::Parse(text));
       invite.address = args->address;
       text = invite.Serialize();
+      if (text.empty()) {
+        return absl::InvalidArgumentError(absl::StrCat("\"", args->address, "\" is not host:port"));
+      }
     }
     return Json{{"invite", text},
                 {"id", absl::BytesToHexString(response.invite_id())},

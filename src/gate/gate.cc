@@ -69,7 +69,7 @@ class Gate::Impl {
                                    [gate = call_gate_](std::shared_ptr<void> keep_alive) {
                                      return gate->Processor(std::move(keep_alive));
                                    },
-                                   port_));
+                                   port_, [core = core_](int port) { core->SetBoundPort(port); }));
     }
     // Otherwise a second server could share the port silently, and take half of the connections.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

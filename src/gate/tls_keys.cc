@@ -125,7 +125,8 @@ struct Fetcher {
     // The core takes C strings; a Secret's bytes need not end with a zero.
     std::string key_pem(pair->key_pem.view());
     const grpc_ssl_pem_key_cert_pair pem = {key_pem.c_str(), pair->chain_pem.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(nullptr, &pem, 1);
+    // The roots are for client certificates, which are never asked for; but gRPC 1.51 wants some.
+    *config = grpc_ssl_server_certificate_config_create(pair->chain_pem.c_str(), &pem, 1);
     Wipe(key_pem);
     if (*config == nullptr) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
     self.given_generation = generation;
@@ -136,8 +137,8 @@ struct Fetcher {
 class ListenerCredentialsImpl : public grpc::ServerCredentials {
  public:
   ListenerCredentialsImpl(std::shared_ptr<TlsKeys> keys, const MakeProcessor& make_processor,
-                          std::shared_ptr<std::atomic<int>> bound)
-      : bound_(std::move(bound)) {
+                          std::shared_ptr<std::atomic<int>> port, std::function<void(int)> bound)
+      : port_(std::move(port)), bound_(std::move(bound)) {
     auto fetcher = std::make_shared<Fetcher>();
     fetcher->keys = std::move(keys);
     credentials_ = grpc_ssl_server_credentials_create_with_options(
@@ -157,15 +158,19 @@ class ListenerCredentialsImpl : public grpc::ServerCredentials {
     std::string exact = address;
     const size_t colon = address.rfind(':');
     // "localhost:0" is two addresses: the second takes the port that the first was given.
-    if (int port = bound_->load(); port != 0 && address.substr(colon + 1) == "0") {
+    if (int port = port_->load(); port != 0 && address.substr(colon + 1) == "0") {
       exact = absl::StrCat(address.substr(0, colon + 1), port);
     }
     const int port = grpc_server_add_http2_port(server, exact.c_str(), credentials_);
-    if (port != 0) bound_->store(port);
+    if (port != 0) {
+      port_->store(port);
+      bound_(port);
+    }
     return port;
   }
 
-  const std::shared_ptr<std::atomic<int>> bound_;
+  const std::shared_ptr<std::atomic<int>> port_;
+  const std::function<void(int)> bound_;
   grpc_server_credentials* credentials_ = nullptr;
 };
 
@@ -194,9 +199,10 @@ std::string NumericAddress(const addrinfo& address) {
 }  // namespace
 
 std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(
-    std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor,
-    std::shared_ptr<std::atomic<int>> bound) {
-  return std::make_shared<ListenerCredentialsImpl>(std::move(keys), make_processor, std::move(bound));
+    std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor, std::shared_ptr<std::atomic<int>> port,
+    std::function<void(int)> bound) {
+  return std::make_shared<ListenerCredentialsImpl>(std::move(keys), make_processor, std::move(port),
+                                                   std::move(bound));
 }
 
 absl::StatusOr<std::vector<std::string>> ResolveListenAddress(const std::string& address,

@@ -72,11 +72,12 @@ class TlsKeys {
 // at a time (ResolveListenAddress() gives one address a socket).
 //
 // `make_processor` is called once; what it gives must keep its argument until it is destroyed: gRPC's
-// core fetches certificates for longer than these C++ credentials live. `bound`: gets the port at BuildAndStart(); sockets of one listen
-// address share it, and with port 0 so the port.
+// core fetches certificates for longer than these C++ credentials live. `bound` is told
+// the port at BuildAndStart(). Sockets of one listen address share `port`, and with port 0 the port.
 using MakeProcessor = std::function<grpc_auth_metadata_processor(std::shared_ptr<void> keep_alive)>;
 std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(
-    std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor, std::shared_ptr<std::atomic<int>> bound);
+    std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor, std::shared_ptr<std::atomic<int>> port,
+    std::function<void(int)> bound);
 
 // The numeric addresses that "host:port" means, as gRPC takes them. `[::]` and `0.0.0.0` stay as they
 // are. Errors: no port, a name that does not resolve, and (`try_bind`) an address that can't be bound

@@ -26,7 +26,7 @@ struct CommandResult {
 };
 
 // As forekey_gate_main.cc does it.
-CommandResult Run(std::vector<std::string> words) {
+CommandResult RunGate(std::vector<std::string> words) {
   CommandResult result;
   std::ostringstream out, err;
   CLI::App app("", "forekey-gate");
@@ -47,13 +47,13 @@ CommandResult Run(std::vector<std::string> words) {
 class GateCommandsTest : public ::testing::Test {
  protected:
   GateCommandsTest() : config_(directory_.path() + "/gate/gate.toml") {
-    made_ = Run({"init", "--directory", directory_.path() + "/gate", "--audience", "cli.test",
+    made_ = RunGate({"init", "--directory", directory_.path() + "/gate", "--audience", "cli.test",
                  "--listen", "127.0.0.1:0"});
   }
   CommandResult RunWith(std::vector<std::string> words) {
     words.push_back("--config");
     words.push_back(config_);
-    return Run(std::move(words));
+    return RunGate(std::move(words));
   }
 
   TempDirectory directory_;
@@ -68,13 +68,13 @@ TEST_F(GateCommandsTest, InitMakesWhatCheckConfigFindsGood) {
   EXPECT_EQ(info.st_mode & 07777, 0600u);
   EXPECT_EQ(RunWith({"check-config"}).exit_status, 0) << RunWith({"check-config"}).err;
   // And never overwrites: a second one would lock out whoever trusts the first.
-  CommandResult again = Run({"init", "--directory", directory_.path() + "/gate", "--audience", "x"});
+  CommandResult again = RunGate({"init", "--directory", directory_.path() + "/gate", "--audience", "x"});
   EXPECT_EQ(again.exit_status, 1);
   EXPECT_THAT(again.err, HasSubstr("nothing was changed"));
 }
 
 TEST_F(GateCommandsTest, InitTakesNoKeyFromAnAudience) {
-  CommandResult result = Run({"init", "--directory", directory_.path() + "/other", "--audience",
+  CommandResult result = RunGate({"init", "--directory", directory_.path() + "/other", "--audience",
                               "a\"\n[tuning]\nexecutor_threads = false #"});
   EXPECT_EQ(result.exit_status, 1);
   EXPECT_NE(access((directory_.path() + "/other").c_str(), F_OK), 0) << "nothing may be left behind";
@@ -130,9 +130,9 @@ TEST_F(GateCommandsTest, ARevocationHoldsInTheRunningGate) {
 }
 
 TEST_F(GateCommandsTest, CommandLinesThatCanNotBeRunExitWithTwo) {
-  EXPECT_EQ(Run({"invite"}).exit_status, 2);
-  EXPECT_EQ(Run({"no-such-command"}).exit_status, 2);
-  CommandResult no_config = Run({"status", "--config", directory_.path() + "/none.toml"});
+  EXPECT_EQ(RunGate({"invite"}).exit_status, 2);
+  EXPECT_EQ(RunGate({"no-such-command"}).exit_status, 2);
+  CommandResult no_config = RunGate({"status", "--config", directory_.path() + "/none.toml"});
   EXPECT_EQ(no_config.exit_status, 2);
   EXPECT_THAT(no_config.err, HasSubstr("none.toml"));
   EXPECT_EQ(RunWith({"invite", "--subject", "x", "--lifetime", "soon"}).exit_status, 1);

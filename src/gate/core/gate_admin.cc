@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/file.h"
@@ -76,13 +77,22 @@ absl::Status GateCore::AuditChange(absl::string_view actor, absl::string_view me
   return audit_->Admit(decision);
 }
 
+std::string GateCore::AdvertisedAddress() const {
+  std::string address = config_.AdvertisedAddress();
+  const int port = bound_port_.load(std::memory_order_relaxed);
+  if (port != 0 && absl::EndsWith(address, ":0")) {
+    address.replace(address.size() - 1, 1, absl::StrCat(port));
+  }
+  return address;
+}
+
 absl::StatusOr<v1::GetGateStatusResponse> GateCore::GetGateStatus(
     const v1::GetGateStatusRequest& request) {
   FOREKEY_ASSIGN_OR_RETURN(const Registry::Counts counts, credentials_->registry().Count());
   v1::GetGateStatusResponse response;
   response.set_version(FOREKEY_VERSION);
   response.set_audience(config_.audience);
-  response.set_address(config_.AdvertisedAddress());
+  response.set_address(AdvertisedAddress());
   response.set_identity_fingerprint(absl::BytesToHexString(identities_->current()->fingerprint()));
   response.set_sessions(sessions_->size());
   response.set_subjects(counts.subjects);
@@ -104,7 +114,11 @@ absl::StatusOr<v1::CreateInviteResponse> GateCore::CreateInvite(
 
   Invite invite;
   invite.audience = config_.audience;
-  invite.address = config_.AdvertisedAddress();
+  invite.address = AdvertisedAddress();
+  if (absl::EndsWith(invite.address, ":0")) {
+    return absl::FailedPreconditionError(
+        "no port to invite to: the config says 0, and the gate does not listen yet");
+  }
   invite.identity_fingerprint = identities_->current()->fingerprint();
   invite.seed = Secret(RandomBytes(kInviteSeedSize));
   FOREKEY_RETURN_IF_ERROR(LoadCa(config_.tls.ca, &invite.ca_certificates));

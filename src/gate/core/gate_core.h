@@ -70,6 +70,11 @@ class GateCore {
   const GateConfig& config() const { return config_; }
   const Clock& clock() const { return *clock_; }
 
+  // The port that the listener was given, where the config says 0.
+  void SetBoundPort(int port) { bound_port_.store(port, std::memory_order_relaxed); }
+  // What invites name: as configured, with the bound port in the place of a port 0.
+  std::string AdvertisedAddress() const;
+
   // ---- The call path ----
   // Judges, counts and audits a call.
   Judgement Judge(const CallInput& input);
@@ -168,6 +173,7 @@ class GateCore {
   std::unique_ptr<SessionOpener> opener_;
   std::unique_ptr<EnrollmentAuthority> enrollment_;
   Counters counters_;
+  std::atomic<int> bound_port_{0};
   absl::Mutex maintenance_mutex_;
   std::string certificate_error_ ABSL_GUARDED_BY(maintenance_mutex_);
 

@@ -7,6 +7,7 @@
 #include "src/crypto/digest.h"
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/random.h"
+#include "src/gate/core/tpm_enrollment.h"
 #include "src/wire/invite.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
@@ -476,6 +477,80 @@ TEST_F(EnrollmentTest, ARecoveryRevokesTheLostCredentialAndGivesNoRole) {
   EXPECT_THAT(audit_->decisions().back().detail, ::testing::HasSubstr("recovery"));
   EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSessionUnknown);
   EXPECT_EQ(WhyRefused(Draft({&token}).SignAndSerialize()), Reason::kCredentialRevoked);
+}
+
+TEST_F(EnrollmentTest, FinishAsksTheInviteAndTheSubjectAgain) {
+  v1::CreateInviteRequest invite = InviteFor("ada");
+  invite.set_lifetime_s(60);
+  Enroller late = Start(invite, tpm_);
+  Begin(late);
+  late.Answer();
+  clock_.Advance(absl::Seconds(60));
+  EXPECT_EQ(WhyNotFinished(late.Finish()), Reason::kInviteExpired);
+
+  Enroll("bob");
+  Enroller enroller = Answered("bob");
+  v1::SetSubjectRequest request;
+  request.set_subject("bob");
+  request.set_set_disabled(true);
+  request.set_disabled(true);
+  ASSERT_TRUE(gate().SetSubject(request, "uid 0").ok());
+  EXPECT_EQ(WhyNotFinished(enroller.Finish()), Reason::kSubjectDisabled);
+}
+
+TEST_F(EnrollmentTest, SignaturesOfInvitesAreLimitedBeforeTheyAreChecked) {
+  Enroller enroller = Start();
+  enroller.begin_label = std::string(label::kInviteFinish);
+  const v1::BeginEnrollmentRequest bad = enroller.Begin();
+  std::optional<Reason> why;
+  for (int i = 0; i < 300; ++i) why = WhyNotBegun(bad);
+  EXPECT_EQ(why, Reason::kRateLimited);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(WhyNotBegun(bad), Reason::kInviteSignatureInvalid);
+  enroller.begin_label = std::string(label::kInviteBegin);
+  EXPECT_EQ(WhyNotBegun(enroller.Begin()), std::nullopt) << "the invite is not locked";
+}
+
+// A kind with a bug: it verifies another key than the one that is asked for.
+class WrongKeyKind final : public EnrollmentKind {
+ public:
+  WrongKeyKind(std::unique_ptr<EnrollmentKind> inner, const SoftTpm* tpm)
+      : inner_(std::move(inner)), tpm_(tpm) {}
+  TokenKind kind() const override { return TokenKind::kTpm; }
+  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening, const EnrollmentContext& context,
+                                v1::EnrollmentDemand* demand) const override {
+    return inner_->Demand(opening, context, demand);
+  }
+  absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
+                                            const v1::EnrollmentProof& proof, absl::string_view state,
+                                            const EnrollmentContext& context) const override {
+    v1::EnrollmentProof other = proof;
+    other.set_spki(tpm_->key()->public_key().spki());
+    return inner_->Verify(opening, other, state, context);
+  }
+
+ private:
+  const std::unique_ptr<EnrollmentKind> inner_;
+  const SoftTpm* const tpm_;
+};
+
+class WrongKeyTest : public EnrollmentTest {
+ protected:
+  WrongKeyTest() { StartGate(); }
+  EnrollmentKinds Kinds() override {
+    TpmEnrollmentOptions options;
+    options.allowed_ek_hashes = {tpm_.EkHash()};
+    EnrollmentKinds kinds;
+    kinds[TokenKind::kTpm] =
+        std::make_unique<WrongKeyKind>(NewTpmEnrollment(std::move(options)), &tpm_);
+    return kinds;
+  }
+};
+
+TEST_F(WrongKeyTest, NoCredentialIsMadeForAKeyThatWasNotAttested) {
+  Enroller enroller = Answered();
+  enroller.proof.set_spki(second_tpm_.key()->public_key().spki());
+  EXPECT_EQ(WhyNotFinished(enroller.Finish()), Reason::kCredentialMismatch);
 }
 
 TEST_F(EnrollmentTest, TheEnrollStatementIsNoCall) {
