@@ -40,7 +40,7 @@ class GateConnection {
  public:
   struct Options {
     GateTarget target;
-    absl::Duration rpc_timeout = absl::Seconds(10);
+    absl::Duration rpc_timeout = absl::Seconds(15);
     const Clock* clock = &Clock::System();  // outlives the sessions
   };
   static absl::StatusOr<std::unique_ptr<GateConnection>> New(Options options);

@@ -19,6 +19,9 @@ std::string WhatToDo(const grpc::Status& status) {
                "compare the CA with the administrator's, and mind this machine's clock; if the gate "
                "has a new CA, enrol again";
       }
+      if (absl::StrContains(said, "handshaker shutdown")) {
+        return "the TLS handshake did not end in time: check the network, or try again";
+      }
       if (absl::StrContains(said, "handshake") || absl::StrContains(said, "SSL")) {
         return "something answers there that does not speak TLS as a gate does: check the port";
       }

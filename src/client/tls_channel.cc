@@ -53,7 +53,7 @@ void AddTlsArguments(const GateTarget& target, grpc::ChannelArguments* arguments
   // Connections are never shared with a channel that trusts something else.
   arguments->SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   SetDefault(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200, arguments);
-  SetDefault(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000, arguments);  // also the time to connect in
+  SetDefault(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000, arguments);  // the time to connect in
   SetDefault(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000, arguments);
   SetDefault(GRPC_ARG_KEEPALIVE_TIME_MS, 300'000, arguments);
   SetDefault(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000, arguments);

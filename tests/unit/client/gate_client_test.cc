@@ -116,6 +116,8 @@ struct Fault {
   Reason reason;
 };
 
+void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.name; }
+
 std::vector<Fault> Faults() {
   std::vector<Fault> all;
   auto add = [&all](const char* name, Reason reason, auto set) {
