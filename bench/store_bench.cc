@@ -1,7 +1,7 @@
 // deps: forekey_store
 //
-// The store room: a session's look-up and acceptance, memory per session and per remembered nonce, and
-// the registry with many credentials. FOREKEY_BENCH_ENTRIES (200000) sessions and nonces;
+// The store room: a session's look-up and acceptance, memory per session and per remembered nonce,
+// and the registry with many credentials. FOREKEY_BENCH_ENTRIES (200000) sessions and nonces;
 // FOREKEY_BENCH_CREDENTIALS (20000; 1000000 is the full size) rows, FOREKEY_BENCH_EVIDENCE (2048)
 // bytes of evidence each.
 #include <benchmark/benchmark.h>
@@ -65,7 +65,8 @@ std::shared_ptr<const LiveCredential> Credential(const PublicKey& key, int64_t i
   record.id = Id("credential", i);
   record.subject = absl::StrCat("subject", i);
   return std::make_shared<const LiveCredential>(
-      record, key, std::make_shared<LiveSubject>(record.subject, std::vector<std::string>(), false));
+      record, key,
+      std::make_shared<LiveSubject>(record.subject, std::vector<std::string>(), false));
 }
 
 Session::Parts Parts(std::shared_ptr<const LiveCredential> credential, int64_t i) {
@@ -123,11 +124,13 @@ void BM_SessionFindAndAccept(benchmark::State& state) {
     const std::array<char, 16>& id = order[i++ & 0xffff];
     auto session = world.table.Find(absl::string_view(id.data(), id.size()));
     absl::Status status = session->CheckAlive(kBoot);
-    if (status.ok()) status = session->AcceptSequence(sequence.fetch_add(1, std::memory_order_relaxed), kBoot);
+    if (status.ok())
+      status = session->AcceptSequence(sequence.fetch_add(1, std::memory_order_relaxed), kBoot);
     if (!status.ok()) state.SkipWithError("refused");
   }
   if (state.threads() == 1) {
-    state.counters["allocations"] = static_cast<double>(allocation_count - allocations) / state.iterations();
+    state.counters["allocations"] =
+        static_cast<double>(allocation_count - allocations) / state.iterations();
   }
 }
 BENCHMARK(BM_SessionFindAndAccept)->Arg(1)->Arg(100)->Arg(0);
@@ -201,8 +204,8 @@ void BM_ReplayConsume(benchmark::State& state) {
 }
 BENCHMARK(BM_ReplayConsume);
 
-// A registry file with many rows, written behind the registry's back: enrolling them one by one would
-// measure fsync.
+// A registry file with many rows, written behind the registry's back: enrolling them one by one
+// would measure fsync.
 class BigRegistry {
  public:
   BigRegistry() : count_(FromEnvironment("FOREKEY_BENCH_CREDENTIALS", 20000)) {
@@ -230,20 +233,25 @@ class BigRegistry {
   void Fill(const std::string& path) {
     sqlite3* db;
     sqlite3_open(path.c_str(), &db);
-    sqlite3_exec(db, "PRAGMA synchronous=OFF; BEGIN", nullptr, nullptr, nullptr);
+    sqlite3_exec(
+        db, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-262144; BEGIN",
+        nullptr, nullptr, nullptr);
     sqlite3_stmt *subject, *credential;
-    sqlite3_prepare_v2(db, "INSERT INTO subjects (id, name, created_at) VALUES (?1, ?2, 0)", -1, &subject, nullptr);
-    sqlite3_prepare_v2(db,
-                       "INSERT INTO credentials (id, subject_id, spki_sha256, kind, algorithm, sign_count, "
-                       "enrolled_at, revocation_note, spki, label, device_id, factors, rp_id, origin, "
-                       "proved_json, evidence) VALUES (?1, ?2, ?3, 1, -7, 0, 0, '', ?4, 'laptop', ?3, 'tpm', "
-                       "'', '', ?5, ?6)",
-                       -1, &credential, nullptr);
+    sqlite3_prepare_v2(db, "INSERT INTO subjects (id, name, created_at) VALUES (?1, ?2, 0)", -1,
+                       &subject, nullptr);
+    sqlite3_prepare_v2(
+        db,
+        "INSERT INTO credentials (id, subject_id, spki_sha256, kind, algorithm, sign_count, "
+        "enrolled_at, revocation_note, spki, label, device_id, factors, rp_id, origin, "
+        "proved_json, evidence) VALUES (?1, ?2, ?3, 1, -7, 0, 0, '', ?4, 'laptop', ?3, 'tpm', "
+        "'', '', ?5, ?6)",
+        -1, &credential, nullptr);
     const std::string evidence = RandomBytes(FromEnvironment("FOREKEY_BENCH_EVIDENCE", 2048));
     const std::string proved = "{\"model\":\"" + std::string(250, 'x') + "\"}";
     const std::string spki = SoftwareKey::Generate(Algorithm::kEs256).public_key().spki();
     for (int64_t i = 0; i < count_; ++i) {
-      const std::string name = absl::StrCat("subject", i), id = Id("credential", i), hash = Id("spki", i);
+      const std::string name = absl::StrCat("subject", i), id = Id("credential", i),
+                        hash = Id("spki", i);
       sqlite3_bind_int64(subject, 1, i + 1);
       sqlite3_bind_text(subject, 2, name.data(), name.size(), SQLITE_STATIC);
       sqlite3_bind_blob(credential, 1, id.data(), id.size(), SQLITE_STATIC);
@@ -259,7 +267,7 @@ class BigRegistry {
     }
     sqlite3_finalize(subject);
     sqlite3_finalize(credential);
-    if (sqlite3_exec(db, "COMMIT; PRAGMA wal_checkpoint(TRUNCATE)", nullptr, nullptr, nullptr) != SQLITE_OK) abort();
+    if (sqlite3_exec(db, "COMMIT", nullptr, nullptr, nullptr) != SQLITE_OK) abort();
     sqlite3_close(db);
   }
 
@@ -282,7 +290,8 @@ void BM_RegistryFind(benchmark::State& state) {
   for (int i = 0; i < 20000; ++i) ids.push_back(Id("credential", random() % big.count()));
   uint64_t i = 0;
   for (auto _ : state) {
-    if (!big.registry().FindCredential(ids[i++ % ids.size()]).ok()) state.SkipWithError("not found");
+    if (!big.registry().FindCredential(ids[i++ % ids.size()]).ok())
+      state.SkipWithError("not found");
   }
   state.counters["credentials"] = big.count();
   state.counters["file_bytes_a_credential"] = big.bytes_a_credential();
@@ -303,7 +312,9 @@ void BM_RegistryRevoke(benchmark::State& state) {
   BigRegistry& big = TheRegistry();
   static int64_t next = 0;
   for (auto _ : state) {
-    if (!big.registry().RevokeCredential(Id("credential", next++ % big.count()), "", absl::Now()).ok()) {
+    if (!big.registry()
+             .RevokeCredential(Id("credential", next++ % big.count()), "", absl::Now())
+             .ok()) {
       state.SkipWithError("refused");
     }
   }

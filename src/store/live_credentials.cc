@@ -25,7 +25,8 @@ absl::StatusOr<PublicKey> StoredKey(const CredentialRecord& record) {
                   absl::StrCat("a stored key does not parse: ", key.status().message()));
   }
   if (static_cast<int>(key->algorithm()) != record.algorithm) {
-    return Refuse(Reason::kStoreUnavailable, "a stored key is not of the algorithm stored beside it");
+    return Refuse(Reason::kStoreUnavailable,
+                  "a stored key is not of the algorithm stored beside it");
   }
   return key;
 }
@@ -67,7 +68,8 @@ absl::StatusOr<std::shared_ptr<const LiveCredential>> LiveCredentials::Find(absl
   }
   absl::MutexLock no_changes(&changes_);
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<LiveCredential> credential, Load(id));
-  if (credential == nullptr) return Refuse(Reason::kStoreUnavailable, "the registry does not hold still");
+  if (credential == nullptr)
+    return Refuse(Reason::kStoreUnavailable, "the registry does not hold still");
   return credential;
 }
 
@@ -141,7 +143,8 @@ absl::StatusOr<bool> LiveCredentials::Revoke(absl::string_view id, absl::string_
   return revoked;
 }
 
-absl::Status LiveCredentials::SetRoles(absl::string_view subject, const std::vector<std::string>& roles) {
+absl::Status LiveCredentials::SetRoles(absl::string_view subject,
+                                       const std::vector<std::string>& roles) {
   absl::MutexLock order(&changes_);
   absl::Status status = registry_->SetRoles(subject, roles);
   std::shared_ptr<LiveSubject> live;
@@ -166,7 +169,8 @@ absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabl
   absl::MutexLock lock(&mutex_);
   ++generation_;
   if (!status.ok()) return status;
-  if (auto live = LiveSubjectNamed(subject)) live->disabled_.store(disabled, std::memory_order_release);
+  if (auto live = LiveSubjectNamed(subject))
+    live->disabled_.store(disabled, std::memory_order_release);
   return absl::OkStatus();
 }
 

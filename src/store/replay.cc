@@ -1,9 +1,10 @@
 // Threats, each with what stops it:
-//   one challenge used twice, also at the same moment   look-up and insertion under one shard's lock
-//   a replay by a thread that read the clock before the
+//   one challenge used twice, also at the same moment   look-up and insertion under one shard's
+//   lock a replay by a thread that read the clock before the
 //     nonce expired, after another dropped it           the shard's horizon (kChallengeExpired)
 //   filling the store so that others are forgotten      a full store refuses, it never forgets
-//   a full store made to search itself at each call     nothing is searched before it can have expired
+//   a full store made to search itself at each call     nothing is searched before it can have
+//   expired
 #include "src/store/replay.h"
 
 #include <algorithm>
@@ -25,8 +26,8 @@ constexpr size_t kShards = 64;
 constexpr size_t kStoredSize = 16;
 using StoredNonce = std::array<char, kStoredSize>;
 
-// Nonces are random, so their own bytes are the hash. Shards are chosen by the last byte, which this
-// does not use.
+// Nonces are random, so their own bytes are the hash. Shards are chosen by the last byte, which
+// this does not use.
 struct NonceHash {
   size_t operator()(const StoredNonce& nonce) const {
     uint64_t hash;

@@ -1,5 +1,5 @@
-// Locks: `index` first, then one shard's. Calls take a shard's reader lock alone; opening, ending and
-// revoking, which are rare, take `index`, so that they happen one after the other.
+// Locks: `index` first, then one shard's. Calls take a shard's reader lock alone; opening, ending
+// and revoking, which are rare, take `index`, so that they happen one after the other.
 #include "src/store/session_table.h"
 
 #include <algorithm>
@@ -76,7 +76,8 @@ absl::Status CheckParts(const Session::Parts& parts) {
   return absl::OkStatus();
 }
 
-// What a child may be: never stronger or fresher than its parent. (Never longer: Session's own doing.)
+// What a child may be: never stronger or fresher than its parent. (Never longer: Session's own
+// doing.)
 absl::Status CheckChild(const Session::Parts& parts) {
   const Session& parent = *parts.parent;
   if (parent.parent() != nullptr) return Refuse(Reason::kChildNotAllowed, "a child opens no child");
@@ -90,7 +91,8 @@ absl::Status CheckChild(const Session::Parts& parts) {
       return other.name == factor.name && other.proved_at >= factor.proved_at;
     };
     if (std::none_of(parent.factors().begin(), parent.factors().end(), same)) {
-      return Refuse(Reason::kChildNotAllowed, "a factor that the parent has not proved, or not then");
+      return Refuse(Reason::kChildNotAllowed,
+                    "a factor that the parent has not proved, or not then");
     }
   }
   return absl::OkStatus();
@@ -120,12 +122,14 @@ struct SessionTable::Impl {
     return found == shard.sessions.end() ? nullptr : found->second;
   }
 
-  // The sessions of one subject without a parent, and what they hold of memory for the index's keys.
+  // The sessions of one subject without a parent, and what they hold of memory for the index's
+  // keys.
   struct OfSubject {
     std::shared_ptr<const LiveCredential> any;  // keeps the name alive that is the key
     SessionList sessions;
   };
-  // How many sessions hold a credential. It leads to its subject, whose few sessions are then asked.
+  // How many sessions hold a credential. It leads to its subject, whose few sessions are then
+  // asked.
   struct OfCredential {
     std::shared_ptr<const LiveCredential> credential;  // keeps the id alive that is the key
     uint32_t sessions = 0;
@@ -140,7 +144,8 @@ struct SessionTable::Impl {
   // When it, or any child of it, was last used.
   int64_t LastUseOfFamily(const Session* session) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
     int64_t last = session->last_used_boot_nanos();
-    for (const Session* child : ChildrenOf(session)) last = std::max(last, child->last_used_boot_nanos());
+    for (const Session* child : ChildrenOf(session))
+      last = std::max(last, child->last_used_boot_nanos());
     return last;
   }
 
@@ -260,7 +265,8 @@ struct SessionTable::Impl {
     return absl::OkStatus();
   }
 
-  static void CollectDead(Shard& shard, int64_t now, std::vector<std::shared_ptr<const Session>>* dead) {
+  static void CollectDead(Shard& shard, int64_t now,
+                          std::vector<std::shared_ptr<const Session>>* dead) {
     dead->clear();
     absl::ReaderMutexLock lock(&shard.mutex);
     for (const auto& [id, session] : shard.sessions) {
@@ -312,14 +318,17 @@ struct SessionTable::Impl {
   absl::flat_hash_map<absl::string_view, OfSubject> subjects ABSL_GUARDED_BY(index);
   absl::flat_hash_map<absl::string_view, OfCredential> credentials ABSL_GUARDED_BY(index);
   absl::flat_hash_map<const Session*, SessionList> children ABSL_GUARDED_BY(index);
-  absl::flat_hash_map<std::string, std::weak_ptr<const std::string>> bindings ABSL_GUARDED_BY(index);
+  absl::flat_hash_map<std::string, std::weak_ptr<const std::string>> bindings
+      ABSL_GUARDED_BY(index);
   int64_t next_full_sweep ABSL_GUARDED_BY(index) = 0;
 };
 
 SessionTable::SessionTable(SessionLimits limits) : impl_(std::make_unique<Impl>(limits)) {}
 SessionTable::~SessionTable() = default;
 
-std::shared_ptr<const Session> SessionTable::Find(absl::string_view id) const { return impl_->Find(id); }
+std::shared_ptr<const Session> SessionTable::Find(absl::string_view id) const {
+  return impl_->Find(id);
+}
 
 absl::StatusOr<std::shared_ptr<const Session>> SessionTable::Insert(Session::Parts parts,
                                                                     int64_t now_boot_nanos) {
@@ -328,23 +337,25 @@ absl::StatusOr<std::shared_ptr<const Session>> SessionTable::Insert(Session::Par
   const std::shared_ptr<const Session> parent = parts.parent;
   absl::MutexLock lock(&impl_->index);
   FOREKEY_RETURN_IF_ERROR(CheckCredentials(parts));
-  if (impl_->Find(parts.id) != nullptr) return absl::InvalidArgumentError("the session id is known");
+  if (impl_->Find(parts.id) != nullptr)
+    return absl::InvalidArgumentError("the session id is known");
   if (parent != nullptr) {
     FOREKEY_RETURN_IF_ERROR(parent->CheckAlive(now_boot_nanos));
     if (!impl_->InTable(parent.get())) return Refuse(Reason::kSessionEnded);
-    FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomAmong(impl_->ChildrenOf(parent.get()),
-                                                 impl_->limits.children_per_parent, now_boot_nanos));
+    FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomAmong(
+        impl_->ChildrenOf(parent.get()), impl_->limits.children_per_parent, now_boot_nanos));
   }
   const std::string& subject = parts.credentials.front()->subject().name();
   if (parent == nullptr) {
     auto own = impl_->subjects.find(subject);
-    FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomAmong(
-        own == impl_->subjects.end() ? SessionList() : own->second.sessions,
-        impl_->limits.per_subject, now_boot_nanos));
+    FOREKEY_RETURN_IF_ERROR(
+        impl_->MakeRoomAmong(own == impl_->subjects.end() ? SessionList() : own->second.sessions,
+                             impl_->limits.per_subject, now_boot_nanos));
   }
   FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomInTotal(subject, parent.get(), now_boot_nanos));
   auto binding = impl_->Intern(parts.channel_binding);
-  auto session = std::make_shared<const Session>(Session::Tag(), std::move(parts), std::move(binding));
+  auto session =
+      std::make_shared<const Session>(Session::Tag(), std::move(parts), std::move(binding));
   impl_->Add(session);
   return session;
 }

@@ -1,15 +1,15 @@
 // Enrolment, credentials and their revocation; the rest of SqliteRegistry is in sqlite_registry.cc.
 //
 // Threats at enrolment, each with its check and its refusal:
-//   an invite used twice, also at the same moment     used_at, in an IMMEDIATE transaction (kInviteUsed)
-//   an invite used late or guessed                    kInviteExpired, kInviteUnknown
+//   an invite used twice, also at the same moment     used_at, in an IMMEDIATE transaction
+//   (kInviteUsed) an invite used late or guessed                    kInviteExpired, kInviteUnknown
 //   an invite of one subject used for another         kSubjectMismatch
 //   another kind of token, another device             kTokenKindNotAllowed, kDeviceNotPinned
-//   one key for two subjects, or a revoked key again  spki_sha256 is unique for ever (kCredentialExists)
-//   one device for two subjects                       kDeviceExists
-//   an invite that raises an existing subject's roles roles are written only for a new subject
-//   a recovery that revokes another's credential      CheckReplaced, again at use
-//   a crash or a full disk half way                   one transaction
+//   one key for two subjects, or a revoked key again  spki_sha256 is unique for ever
+//   (kCredentialExists) one device for two subjects                       kDeviceExists an invite
+//   that raises an existing subject's roles roles are written only for a new subject a recovery
+//   that revokes another's credential      CheckReplaced, again at use a crash or a full disk half
+//   way                   one transaction
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -21,7 +21,8 @@
 
 namespace forekey {
 
-absl::Status SqliteRegistry::CheckEnrollment(const Enrollment& enrollment, const InviteRecord& invite) {
+absl::Status SqliteRegistry::CheckEnrollment(const Enrollment& enrollment,
+                                             const InviteRecord& invite) {
   const CredentialRecord& credential = enrollment.credential;
   if (invite.used_at) return Refuse(Reason::kInviteUsed);
   if (enrollment.now >= invite.expires_at) return Refuse(Reason::kInviteExpired);
@@ -37,16 +38,18 @@ absl::Status SqliteRegistry::CheckEnrollment(const Enrollment& enrollment, const
   }
   std::string key_hash = Sha256(credential.spki);
   FOREKEY_ASSIGN_OR_RETURN(
-      auto same_key, database_->Prepare("SELECT 1 FROM credentials WHERE id = ?1 OR spki_sha256 = ?2"));
+      auto same_key,
+      database_->Prepare("SELECT 1 FROM credentials WHERE id = ?1 OR spki_sha256 = ?2"));
   FOREKEY_ASSIGN_OR_RETURN(bool key_exists, same_key.Blob(credential.id).Blob(key_hash).Step());
   if (key_exists) return Refuse(Reason::kCredentialExists);
   if (enrollment.one_subject_a_device && !credential.device_id.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(
         auto same_device,
-        database_->Prepare("SELECT 1 FROM credentials c JOIN subjects s ON s.id = c.subject_id WHERE "
-                           "c.device_id = ?1 AND c.revoked_at IS NULL AND s.name <> ?2"));
-    FOREKEY_ASSIGN_OR_RETURN(bool device_exists,
-                             same_device.Blob(credential.device_id).Text(credential.subject).Step());
+        database_->Prepare(
+            "SELECT 1 FROM credentials c JOIN subjects s ON s.id = c.subject_id WHERE "
+            "c.device_id = ?1 AND c.revoked_at IS NULL AND s.name <> ?2"));
+    FOREKEY_ASSIGN_OR_RETURN(
+        bool device_exists, same_device.Blob(credential.device_id).Text(credential.subject).Step());
     if (device_exists) return Refuse(Reason::kDeviceExists);
   }
   if (!invite.replaces_credential.empty()) {
@@ -76,18 +79,22 @@ absl::StatusOr<int64_t> SqliteRegistry::MakeSubject(const InviteRecord& invite, 
   return id;
 }
 
-absl::Status SqliteRegistry::InsertCredential(const CredentialRecord& credential, int64_t subject_id) {
+absl::Status SqliteRegistry::InsertCredential(const CredentialRecord& credential,
+                                              int64_t subject_id) {
   std::string key_hash = Sha256(credential.spki);
   std::string factors = JoinWords(credential.factors);
   FOREKEY_ASSIGN_OR_RETURN(
       auto insert,
-      database_->Prepare("INSERT INTO credentials (id, subject_id, spki_sha256, kind, algorithm, "
-                         "sign_count, enrolled_at, revocation_note, spki, label, device_id, factors, "
-                         "rp_id, origin, proved_json, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?, "
-                         "?, ?, ?, ?, ?, ?)"));
+      database_->Prepare(
+          "INSERT INTO credentials (id, subject_id, spki_sha256, kind, algorithm, "
+          "sign_count, enrolled_at, revocation_note, spki, label, device_id, factors, "
+          "rp_id, origin, proved_json, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, '', ?, ?, "
+          "?, ?, ?, ?, ?, ?)"));
   insert.Blob(credential.id).Int(subject_id).Blob(key_hash).Int(credential.kind);
   insert.Int(credential.algorithm).Int(credential.sign_count);
-  insert.Int(absl::ToUnixNanos(credential.enrolled_at)).Blob(credential.spki).Text(credential.label);
+  insert.Int(absl::ToUnixNanos(credential.enrolled_at))
+      .Blob(credential.spki)
+      .Text(credential.label);
   BindOptionalBlob(insert, credential.device_id);
   insert.Text(factors).Text(credential.rp_id).Text(credential.origin).Text(credential.proved_json);
   return insert.Blob(credential.evidence).Run();
@@ -107,8 +114,9 @@ absl::Status SqliteRegistry::Enroll(const Enrollment& enrollment, Enrolled* enro
   FOREKEY_RETURN_IF_ERROR(InsertCredential(enrollment.credential, subject_id));
   if (!invite.replaces_credential.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(
-        auto revoke, database_->Prepare("UPDATE credentials SET revoked_at = ?1, revocation_note = ?2 "
-                                        "WHERE id = ?3 AND revoked_at IS NULL"));
+        auto revoke,
+        database_->Prepare("UPDATE credentials SET revoked_at = ?1, revocation_note = ?2 "
+                           "WHERE id = ?3 AND revoked_at IS NULL"));
     FOREKEY_RETURN_IF_ERROR(
         revoke.Int(now).Text("replaced by a recovery").Blob(invite.replaces_credential).Run());
     result.replaced_credential = invite.replaces_credential;
@@ -136,10 +144,11 @@ absl::StatusOr<std::vector<CredentialRecord>> SqliteRegistry::ListCredentials(
     absl::string_view subject) {
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(
-      auto list, database_->Prepare(subject.empty()
-                                        ? absl::StrCat(kSelectCredential, " ORDER BY s.name, c.enrolled_at, c.id")
-                                        : absl::StrCat(kSelectCredential,
-                                                       " WHERE s.name = ?1 ORDER BY c.enrolled_at, c.id")));
+      auto list,
+      database_->Prepare(
+          subject.empty() ? absl::StrCat(kSelectCredential, " ORDER BY s.name, c.enrolled_at, c.id")
+                          : absl::StrCat(kSelectCredential,
+                                         " WHERE s.name = ?1 ORDER BY c.enrolled_at, c.id")));
   if (!subject.empty()) list.Text(subject);
   std::vector<CredentialRecord> credentials;
   for (;;) {
@@ -155,12 +164,14 @@ absl::StatusOr<bool> SqliteRegistry::RevokeCredential(absl::string_view id, absl
   absl::MutexLock lock(&mutex_);
   {
     FOREKEY_ASSIGN_OR_RETURN(
-        auto revoke, database_->Prepare("UPDATE credentials SET revoked_at = ?1, revocation_note = ?2 "
-                                        "WHERE id = ?3 AND revoked_at IS NULL"));
+        auto revoke,
+        database_->Prepare("UPDATE credentials SET revoked_at = ?1, revocation_note = ?2 "
+                           "WHERE id = ?3 AND revoked_at IS NULL"));
     FOREKEY_RETURN_IF_ERROR(revoke.Int(absl::ToUnixNanos(now)).Text(note).Blob(id).Run());
     if (database_->Changes() > 0) return true;
   }
-  FOREKEY_ASSIGN_OR_RETURN(auto find, database_->Prepare("SELECT 1 FROM credentials WHERE id = ?1"));
+  FOREKEY_ASSIGN_OR_RETURN(auto find,
+                           database_->Prepare("SELECT 1 FROM credentials WHERE id = ?1"));
   FOREKEY_ASSIGN_OR_RETURN(bool row, find.Blob(id).Step());
   if (!row) return Refuse(Reason::kCredentialUnknown);
   return false;
@@ -179,7 +190,8 @@ absl::Status SqliteRegistry::AdvanceSignCount(absl::string_view id, uint32_t cou
   }
   FOREKEY_ASSIGN_OR_RETURN(
       auto advance,
-      database_->Prepare("UPDATE credentials SET sign_count = ?1 WHERE id = ?2 AND sign_count < ?1"));
+      database_->Prepare(
+          "UPDATE credentials SET sign_count = ?1 WHERE id = ?2 AND sign_count < ?1"));
   FOREKEY_RETURN_IF_ERROR(advance.Int(count).Blob(id).Run());
   if (database_->Changes() == 0) return Refuse(Reason::kCounterRollback);
   return absl::OkStatus();

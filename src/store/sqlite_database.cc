@@ -41,7 +41,8 @@ absl::string_view Advice(int result) {
     case SQLITE_CANTOPEN:
       return "this user must own the file and its folder, and may write both";
     case SQLITE_IOERR:
-      return "the file system refused to read or write: look at the disk, its quota and the kernel's "
+      return "the file system refused to read or write: look at the disk, its quota and the "
+             "kernel's "
              "log; nothing was changed";
     default:
       return "nothing was changed";
@@ -52,7 +53,8 @@ std::string HolderOf(int fd) {
   char buffer[32];
   ssize_t size = pread(fd, buffer, sizeof(buffer), 0);
   int64_t pid;
-  if (size <= 0 || !absl::SimpleAtoi(absl::string_view(buffer, size), &pid)) return "another process";
+  if (size <= 0 || !absl::SimpleAtoi(absl::string_view(buffer, size), &pid))
+    return "another process";
   return absl::StrCat("process ", pid);
 }
 
@@ -72,10 +74,11 @@ absl::StatusOr<FileLock> FileLock::Acquire(const std::string& path) {
     if (errno != EWOULDBLOCK) {
       return Unavailable(absl::ErrnoToStatus(errno, absl::StrCat("flock ", path)).message());
     }
-    return Unavailable(absl::StrCat("the registry is in use by ", HolderOf(fd), " (lock file ", path,
-                                    "): stop it first, or change the registry through it"));
+    return Unavailable(absl::StrCat("the registry is in use by ", HolderOf(fd), " (lock file ",
+                                    path, "): stop it first, or change the registry through it"));
   }
-  // The pid is only for the message above; the lock itself is the kernel's and dies with its holder.
+  // The pid is only for the message above; the lock itself is the kernel's and dies with its
+  // holder.
   std::string pid = absl::StrCat(getpid(), "\n");
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) != ssize_t(pid.size())) {
     return Unavailable(absl::ErrnoToStatus(errno, absl::StrCat("write ", path)).message());
@@ -97,7 +100,8 @@ absl::Status CheckPrivateFile(const std::string& path) {
   }
   if (!S_ISREG(info.st_mode)) return Unavailable(absl::StrCat(path, " is not a regular file"));
   if (info.st_uid != geteuid()) {
-    return Unavailable(absl::StrCat(path, " belongs to uid ", info.st_uid, ", not to uid ", geteuid()));
+    return Unavailable(
+        absl::StrCat(path, " belongs to uid ", info.st_uid, ", not to uid ", geteuid()));
   }
   if ((info.st_mode & 077) != 0) {
     return Unavailable(absl::StrFormat("%s is open to others (mode %04o): run chmod 600 %s", path,
@@ -124,8 +128,8 @@ void SqliteDatabase::Statement::Bound(int result) {
 
 // SQLite takes a null pointer for NULL, and an empty view may have one.
 SqliteDatabase::Statement& SqliteDatabase::Statement::Blob(absl::string_view bytes) {
-  Bound(sqlite3_bind_blob64(statement_, ++parameter_, bytes.empty() ? "" : bytes.data(), bytes.size(),
-                            SQLITE_STATIC));
+  Bound(sqlite3_bind_blob64(statement_, ++parameter_, bytes.empty() ? "" : bytes.data(),
+                            bytes.size(), SQLITE_STATIC));
   return *this;
 }
 
@@ -193,9 +197,9 @@ absl::Status SqliteDatabase::Transaction::Commit() {
 absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::string& path,
                                                                      bool read_only) {
   sqlite3* connection = nullptr;
-  int result = sqlite3_open_v2(path.c_str(), &connection,
-                               SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
-                               nullptr);
+  int result =
+      sqlite3_open_v2(path.c_str(), &connection,
+                      SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(path, connection));
   if (result != SQLITE_OK) return database->Error(result, "open");
   // SQLite falls back to reading alone where it may not write; that is for the caller to decide.
@@ -216,7 +220,8 @@ absl::StatusOr<std::unique_ptr<SqliteDatabase>> SqliteDatabase::Open(const std::
   FOREKEY_ASSIGN_OR_RETURN(Statement mode, database->Prepare("PRAGMA journal_mode=WAL"));
   FOREKEY_ASSIGN_OR_RETURN(bool row, mode.Step());
   if (!row || mode.Bytes(0) != "wal") {
-    return Unavailable(absl::StrCat(path, ": SQLite's WAL mode can't be had here: use a local disk"));
+    return Unavailable(
+        absl::StrCat(path, ": SQLite's WAL mode can't be had here: use a local disk"));
   }
   return database;
 }

@@ -1,6 +1,6 @@
-// One SQLite connection: statements prepared once, transactions that roll back unless committed, and
-// SQLite's result codes as kStoreUnavailable with what to do about them. Used by one thread at a time:
-// the owner's mutex sees to that.
+// One SQLite connection: statements prepared once, transactions that roll back unless committed,
+// and SQLite's result codes as kStoreUnavailable with what to do about them. Used by one thread at
+// a time: the owner's mutex sees to that.
 #ifndef FOREKEY_SRC_STORE_SQLITE_DATABASE_H_
 #define FOREKEY_SRC_STORE_SQLITE_DATABASE_H_
 
@@ -32,8 +32,8 @@ class FileLock {
   int fd_ = -1;
 };
 
-// Refuses (kStoreUnavailable) a file that is not regular, not this user's, or open to others. OK where
-// there is none.
+// Refuses (kStoreUnavailable) a file that is not regular, not this user's, or open to others. OK
+// where there is none.
 absl::Status CheckPrivateFile(const std::string& path);
 
 class SqliteDatabase {
@@ -61,9 +61,7 @@ class SqliteDatabase {
 
     std::string Bytes(int column) const;  // TEXT or BLOB; empty for NULL
     int64_t Integer(int column) const { return sqlite3_column_int64(statement_, column); }
-    bool IsNull(int column) const {
-      return sqlite3_column_type(statement_, column) == SQLITE_NULL;
-    }
+    bool IsNull(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
    private:
     void Bound(int result);
@@ -88,7 +86,8 @@ class SqliteDatabase {
   };
 
   // The file must exist. Sets the pragmas that sqlite_registry.h promises.
-  static absl::StatusOr<std::unique_ptr<SqliteDatabase>> Open(const std::string& path, bool read_only);
+  static absl::StatusOr<std::unique_ptr<SqliteDatabase>> Open(const std::string& path,
+                                                              bool read_only);
   ~SqliteDatabase();
   SqliteDatabase(const SqliteDatabase&) = delete;
   SqliteDatabase& operator=(const SqliteDatabase&) = delete;

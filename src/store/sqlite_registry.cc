@@ -46,8 +46,9 @@ absl::Status SyncFolder(const std::string& path) {
   return absl::OkStatus();
 }
 
-// Makes an empty file with mode 0600 whatever the umask is. SQLite gives -wal and -shm the same mode.
-// An existing file is not opened: closing it would drop the POSIX locks of another connection.
+// Makes an empty file with mode 0600 whatever the umask is. SQLite gives -wal and -shm the same
+// mode. An existing file is not opened: closing it would drop the POSIX locks of another
+// connection.
 absl::Status CreateFile(const std::string& path) {
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return errno == EEXIST ? absl::OkStatus() : UnavailableErrno("create", path);
@@ -72,7 +73,8 @@ absl::Status LimitSize(SqliteDatabase* database, uint64_t max_bytes) {
 
 }  // namespace
 
-SqliteRegistry::SqliteRegistry(FileLock lock, std::unique_ptr<SqliteDatabase> database, bool read_only)
+SqliteRegistry::SqliteRegistry(FileLock lock, std::unique_ptr<SqliteDatabase> database,
+                               bool read_only)
     : read_only_(read_only), lock_(std::move(lock)), database_(std::move(database)) {}
 
 SqliteRegistry::~SqliteRegistry() = default;
@@ -112,7 +114,8 @@ absl::Status SqliteRegistry::Writable() const {
 }
 
 absl::Status SqliteRegistry::Backup(const std::string& path) {
-  if (access(path.c_str(), F_OK) == 0) return absl::AlreadyExistsError(absl::StrCat(path, " exists"));
+  if (access(path.c_str(), F_OK) == 0)
+    return absl::AlreadyExistsError(absl::StrCat(path, " exists"));
   std::string partial = absl::StrCat(path, ".partial.", getpid());
   unlink(partial.c_str());
   FOREKEY_RETURN_IF_ERROR(CreateFile(partial));
@@ -128,7 +131,8 @@ absl::Status SqliteRegistry::Backup(const std::string& path) {
       absl::MutexLock lock(&mutex_);
       backup = sqlite3_backup_init(copy->connection(), "main", database_->connection(), "main");
     }
-    if (backup == nullptr) return copy->Error(sqlite3_extended_errcode(copy->connection()), "backup");
+    if (backup == nullptr)
+      return copy->Error(sqlite3_extended_errcode(copy->connection()), "backup");
     int result;
     do {
       // What the same connection changes between two steps goes into the copy too.
@@ -174,12 +178,14 @@ absl::StatusOr<InviteRecord> SqliteRegistry::FindInvite(absl::string_view public
   return FindInviteById(id);
 }
 
-absl::Status SqliteRegistry::CheckReplaced(absl::string_view credential_id, absl::string_view subject) {
+absl::Status SqliteRegistry::CheckReplaced(absl::string_view credential_id,
+                                           absl::string_view subject) {
   FOREKEY_ASSIGN_OR_RETURN(auto find,
                            database_->Prepare("SELECT s.name FROM credentials c JOIN subjects s ON "
                                               "s.id = c.subject_id WHERE c.id = ?1"));
   FOREKEY_ASSIGN_OR_RETURN(bool row, find.Blob(credential_id).Step());
-  if (!row) return Refuse(Reason::kCredentialUnknown, "the credential to be replaced is not enrolled");
+  if (!row)
+    return Refuse(Reason::kCredentialUnknown, "the credential to be replaced is not enrolled");
   if (find.Bytes(0) != subject) {
     return Refuse(Reason::kSubjectMismatch, "the credential to be replaced is another subject's");
   }
@@ -203,9 +209,10 @@ absl::Status SqliteRegistry::AddInvite(const InviteRecord& invite) {
   }
   {
     FOREKEY_ASSIGN_OR_RETURN(
-        auto insert, database_->Prepare("INSERT INTO invites (id, public_key, subject, roles, kinds, "
-                                        "pinned_device, replaces_credential, created_at, expires_at, "
-                                        "used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+        auto insert,
+        database_->Prepare("INSERT INTO invites (id, public_key, subject, roles, kinds, "
+                           "pinned_device, replaces_credential, created_at, expires_at, "
+                           "used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
     insert.Blob(invite.id).Blob(invite.public_key).Text(invite.subject).Text(roles).Text(kinds);
     BindOptionalBlob(insert, invite.pinned_device);
     BindOptionalBlob(insert, invite.replaces_credential);
@@ -242,7 +249,8 @@ absl::StatusOr<std::vector<InviteRecord>> SqliteRegistry::ListInvites() {
 }
 
 absl::StatusOr<int64_t> SqliteRegistry::SubjectId(absl::string_view name) {
-  FOREKEY_ASSIGN_OR_RETURN(auto find, database_->Prepare("SELECT id FROM subjects WHERE name = ?1"));
+  FOREKEY_ASSIGN_OR_RETURN(auto find,
+                           database_->Prepare("SELECT id FROM subjects WHERE name = ?1"));
   FOREKEY_ASSIGN_OR_RETURN(bool row, find.Text(name).Step());
   if (!row) return absl::NotFoundError(absl::StrCat("no subject ", name));
   return find.Integer(0);
@@ -250,8 +258,8 @@ absl::StatusOr<int64_t> SqliteRegistry::SubjectId(absl::string_view name) {
 
 absl::StatusOr<SubjectRecord> SqliteRegistry::FindSubject(absl::string_view name) {
   absl::MutexLock lock(&mutex_);
-  FOREKEY_ASSIGN_OR_RETURN(
-      auto find, database_->Prepare(absl::StrCat(kSelectSubject, " WHERE s.name = ?1 ORDER BY r.role")));
+  FOREKEY_ASSIGN_OR_RETURN(auto find, database_->Prepare(absl::StrCat(
+                                          kSelectSubject, " WHERE s.name = ?1 ORDER BY r.role")));
   find.Text(name);
   FOREKEY_ASSIGN_OR_RETURN(std::vector<SubjectRecord> subjects, SubjectsFromRows(find));
   if (subjects.empty()) return absl::NotFoundError(absl::StrCat("no subject ", name));
@@ -265,16 +273,19 @@ absl::StatusOr<std::vector<SubjectRecord>> SqliteRegistry::ListSubjects() {
   return SubjectsFromRows(list);
 }
 
-absl::Status SqliteRegistry::InsertRoles(int64_t subject_id, const std::vector<std::string>& roles) {
+absl::Status SqliteRegistry::InsertRoles(int64_t subject_id,
+                                         const std::vector<std::string>& roles) {
   for (const std::string& role : roles) {
     FOREKEY_ASSIGN_OR_RETURN(
-        auto insert, database_->Prepare("INSERT INTO subject_roles (subject_id, role) VALUES (?1, ?2)"));
+        auto insert,
+        database_->Prepare("INSERT INTO subject_roles (subject_id, role) VALUES (?1, ?2)"));
     FOREKEY_RETURN_IF_ERROR(insert.Int(subject_id).Text(role).Run());
   }
   return absl::OkStatus();
 }
 
-absl::Status SqliteRegistry::SetRoles(absl::string_view subject, const std::vector<std::string>& roles) {
+absl::Status SqliteRegistry::SetRoles(absl::string_view subject,
+                                      const std::vector<std::string>& roles) {
   FOREKEY_RETURN_IF_ERROR(Writable());
   FOREKEY_RETURN_IF_ERROR(CheckNames(roles));
   absl::MutexLock lock(&mutex_);
@@ -302,8 +313,9 @@ absl::Status SqliteRegistry::SetDisabled(absl::string_view subject, bool disable
 absl::StatusOr<Registry::Counts> SqliteRegistry::Count() {
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(
-      auto count, database_->Prepare("SELECT (SELECT count(*) FROM subjects), (SELECT count(*) FROM "
-                                     "credentials), (SELECT count(*) FROM invites)"));
+      auto count,
+      database_->Prepare("SELECT (SELECT count(*) FROM subjects), (SELECT count(*) FROM "
+                         "credentials), (SELECT count(*) FROM invites)"));
   FOREKEY_RETURN_IF_ERROR(count.Step().status());
   Counts counts;
   counts.subjects = count.Integer(0);

@@ -109,7 +109,8 @@ std::vector<std::string> SortedOnce(std::vector<std::string> words) {
 absl::Status CheckNames(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (!IsWellFormedSubject(name)) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", absl::CEscape(name), "\" is no well-formed name"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", absl::CEscape(name), "\" is no well-formed name"));
     }
   }
   return absl::OkStatus();

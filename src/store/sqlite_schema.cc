@@ -79,9 +79,10 @@ absl::StatusOr<int64_t> VersionOf(SqliteDatabase* database, size_t supported) {
     }
   }
   if (version < 0 || static_cast<uint64_t>(version) > supported) {
-    return Unavailable(*database,
-                       absl::StrCat("its schema has version ", version, ", this program knows up to ",
-                                    supported, ": use the release of Forekey that wrote it, or a newer one"));
+    return Unavailable(
+        *database,
+        absl::StrCat("its schema has version ", version, ", this program knows up to ", supported,
+                     ": use the release of Forekey that wrote it, or a newer one"));
   }
   return version;
 }

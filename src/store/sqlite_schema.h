@@ -14,8 +14,9 @@ inline constexpr int32_t kRegistryApplicationId = 0x464b4559;
 // Step i takes a file from version i to i + 1. A step that was released is never changed.
 absl::Span<const char* const> RegistrySchemaSteps();
 
-// Brings the file to version steps.size(), a transaction a step, so that a failure leaves the file at
-// a version that is whole. Refuses (kStoreUnavailable) a newer version and another program's file.
+// Brings the file to version steps.size(), a transaction a step, so that a failure leaves the file
+// at a version that is whole. Refuses (kStoreUnavailable) a newer version and another program's
+// file.
 absl::Status MigrateSchema(SqliteDatabase* database, absl::Span<const char* const> steps);
 
 // The same checks, for who may not write: the version must be steps.size() exactly.

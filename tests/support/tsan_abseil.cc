@@ -1,9 +1,11 @@
-// Linked into every program of a ThreadSanitizer build. The distribution's Abseil is a shared library
-// built without ThreadSanitizer, which therefore sees none of the order that absl::Mutex makes, and
-// calls every access under one a race. The functions here take the place of the library's (the program
-// comes before it in the dynamic linker's search), tell ThreadSanitizer what they do, and call it.
+// Linked into every program of a ThreadSanitizer build. The distribution's Abseil is a shared
+// library built without ThreadSanitizer, which therefore sees none of the order that absl::Mutex
+// makes, and calls every access under one a race. The functions here take the place of the
+// library's (the program comes before it in the dynamic linker's search), tell ThreadSanitizer what
+// they do, and call it.
 //
-// Not covered: Await and CondVar under a reader's lock, Notification::HasBeenNotified (it is inline).
+// Not covered: Await and CondVar under a reader's lock, Notification::HasBeenNotified (it is
+// inline).
 #if !defined(__SANITIZE_THREAD__)
 #error "only for builds with -fsanitize=thread"
 #endif
@@ -115,8 +117,8 @@ bool Mutex::LockWhenWithTimeout(const Condition& condition, Duration timeout) {
   return next(this, condition, timeout);
 }
 bool Mutex::LockWhenWithDeadline(const Condition& condition, Time deadline) {
-  FOREKEY_NEXT("_ZN4absl7debian35Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE", bool, void*,
-               const Condition&, Time);
+  FOREKEY_NEXT("_ZN4absl7debian35Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE", bool,
+               void*, const Condition&, Time);
   Locking locking(this);
   return next(this, condition, deadline);
 }
@@ -126,8 +128,8 @@ void Mutex::Await(const Condition& condition) {
   next(this, condition);
 }
 bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
-  FOREKEY_NEXT("_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE", bool, void*,
-               const Condition&, Duration);
+  FOREKEY_NEXT("_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE", bool,
+               void*, const Condition&, Duration);
   Waiting waiting(this);
   return next(this, condition, timeout);
 }
@@ -150,8 +152,8 @@ bool CondVar::WaitWithTimeout(Mutex* mutex, Duration timeout) {
   return next(this, mutex, timeout);
 }
 bool CondVar::WaitWithDeadline(Mutex* mutex, Time deadline) {
-  FOREKEY_NEXT("_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE", bool, void*, Mutex*,
-               Time);
+  FOREKEY_NEXT("_ZN4absl7debian37CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE", bool, void*,
+               Mutex*, Time);
   Waiting waiting(mutex);
   return next(this, mutex, deadline);
 }
@@ -167,8 +169,8 @@ void Notification::WaitForNotification() const {
   __tsan_acquire(const_cast<Notification*>(this));
 }
 bool Notification::WaitForNotificationWithTimeout(Duration timeout) const {
-  FOREKEY_NEXT("_ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE", bool,
-               const void*, Duration);
+  FOREKEY_NEXT("_ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE",
+               bool, const void*, Duration);
   bool notified = next(this, timeout);
   __tsan_acquire(const_cast<Notification*>(this));
   return notified;

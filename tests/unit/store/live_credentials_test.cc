@@ -38,7 +38,8 @@ class HookedRegistry final : public Registry {
     if (after_find_credential) after_find_credential();
     return found;
   }
-  absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note, absl::Time now) override {
+  absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
+                                        absl::Time now) override {
     Change change(this);
     if (failing) return Refuse(Reason::kStoreUnavailable);
     return real_->RevokeCredential(id, note, now);
@@ -58,13 +59,20 @@ class HookedRegistry final : public Registry {
     Change change(this);
     return real_->Enroll(enrollment, enrolled);
   }
-  absl::StatusOr<InviteRecord> FindInvite(absl::string_view key) override { return real_->FindInvite(key); }
+  absl::StatusOr<InviteRecord> FindInvite(absl::string_view key) override {
+    return real_->FindInvite(key);
+  }
   absl::Status AddInvite(const InviteRecord& invite) override { return real_->AddInvite(invite); }
   absl::Status CancelInvite(absl::string_view id) override { return real_->CancelInvite(id); }
   absl::StatusOr<std::vector<InviteRecord>> ListInvites() override { return real_->ListInvites(); }
-  absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) override { return real_->FindSubject(name); }
-  absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() override { return real_->ListSubjects(); }
-  absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view subject) override {
+  absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) override {
+    return real_->FindSubject(name);
+  }
+  absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() override {
+    return real_->ListSubjects();
+  }
+  absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(
+      absl::string_view subject) override {
     return real_->ListCredentials(subject);
   }
   absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) override {
@@ -143,7 +151,8 @@ TEST_F(LiveCredentialsTest, ChangesReachWhoHoldsTheObjects) {
   EXPECT_TRUE(held->revoked());
   EXPECT_EQ(live_.Revoke(a.id, "lost", TestNow()).value(), false);
   EXPECT_TRUE((*live_.Find(a.id))->revoked());
-  EXPECT_THAT(live_.Revoke(Bytes32("nobody"), "", TestNow()), RefusedWith(Reason::kCredentialUnknown));
+  EXPECT_THAT(live_.Revoke(Bytes32("nobody"), "", TestNow()),
+              RefusedWith(Reason::kCredentialUnknown));
   EXPECT_THAT(live_.SetRoles("nobody", {}), HasCode(absl::StatusCode::kNotFound));
 }
 
@@ -241,7 +250,8 @@ TEST_F(LiveCredentialsTest, LetsGoOfWhatNobodyHoldsButNeverOfWhatSomebodyHolds) 
   constexpr int kCapacity = 4, kCount = 40;
   LiveCredentials small(hooked_, kCapacity);
   std::vector<CredentialRecord> records;
-  for (int i = 0; i < kCount; ++i) records.push_back(Enrolled(absl::StrCat(i), absl::StrCat("subject", i)));
+  for (int i = 0; i < kCount; ++i)
+    records.push_back(Enrolled(absl::StrCat(i), absl::StrCat("subject", i)));
   auto held = *small.Find(records[0].id);
   for (int i = 1; i < kCount; ++i) ASSERT_THAT(small.Find(records[i].id), IsOk());
   hooked_->finds = 0;

@@ -24,9 +24,11 @@ constexpr int64_t kLife = 120 * kSecond;
 TEST(ReplayStoreTest, ANonceIsConsumedOnce) {
   auto store = NewMemoryReplayStore(100);
   EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot + kLife), IsOk());
-  EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot + kLife), RefusedWith(Reason::kChallengeReplayed));
+  EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot + kLife),
+              RefusedWith(Reason::kChallengeReplayed));
   EXPECT_THAT(store->Consume(Nonce(1), kBoot + kLife - 1, kBoot + kLife),
-              RefusedWith(Reason::kChallengeReplayed)) << "to its last nanosecond";
+              RefusedWith(Reason::kChallengeReplayed))
+      << "to its last nanosecond";
   EXPECT_THAT(store->Consume(Nonce(2), kBoot, kBoot + kLife), IsOk());
 }
 
@@ -44,14 +46,16 @@ TEST(ReplayStoreTest, RefusesOtherSizes) {
   auto store = NewMemoryReplayStore(100);
   for (size_t size : {0, 15, 65}) {
     EXPECT_THAT(store->Consume(std::string(size, 'x'), kBoot, kBoot + kLife),
-                HasCode(absl::StatusCode::kInvalidArgument)) << size;
+                HasCode(absl::StatusCode::kInvalidArgument))
+        << size;
   }
 }
 
 TEST(ReplayStoreTest, AnExpiredNonceIsNotEvenFresh) {
   auto store = NewMemoryReplayStore(100);
   EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot), RefusedWith(Reason::kChallengeExpired));
-  EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot - kSecond), RefusedWith(Reason::kChallengeExpired));
+  EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot - kSecond),
+              RefusedWith(Reason::kChallengeExpired));
   EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot + 1), IsOk());
 }
 
@@ -65,7 +69,8 @@ TEST(ReplayStoreTest, AFullStoreRefusesAndForgetsNothing) {
               RefusedWith(Reason::kReplayStoreFull));
   for (int i = 0; i < kCapacity; ++i) {
     EXPECT_THAT(store->Consume(Nonce(i), kBoot + kSecond, kBoot + i + kLife),
-                RefusedWith(Reason::kChallengeReplayed)) << i;
+                RefusedWith(Reason::kChallengeReplayed))
+        << i;
   }
 }
 
@@ -73,12 +78,16 @@ TEST(ReplayStoreTest, AFullStoreTakesOthersOnceSomeHaveExpiredInWhateverShard) {
   constexpr int kCapacity = 200;
   auto store = NewMemoryReplayStore(kCapacity);
   ASSERT_THAT(store->Consume(Nonce(0), kBoot, kBoot + kSecond), IsOk());
-  for (int i = 1; i < kCapacity; ++i) ASSERT_THAT(store->Consume(Nonce(i), kBoot, kBoot + kLife), IsOk());
-  EXPECT_THAT(store->Consume(Nonce(1000), kBoot + kSecond / 2, kBoot + kLife), RefusedWith(Reason::kReplayStoreFull));
+  for (int i = 1; i < kCapacity; ++i)
+    ASSERT_THAT(store->Consume(Nonce(i), kBoot, kBoot + kLife), IsOk());
+  EXPECT_THAT(store->Consume(Nonce(1000), kBoot + kSecond / 2, kBoot + kLife),
+              RefusedWith(Reason::kReplayStoreFull));
   EXPECT_THAT(store->Consume(Nonce(1000), kBoot + 2 * kSecond, kBoot + kLife), IsOk());
-  EXPECT_THAT(store->Consume(Nonce(1001), kBoot + 2 * kSecond, kBoot + kLife), RefusedWith(Reason::kReplayStoreFull));
+  EXPECT_THAT(store->Consume(Nonce(1001), kBoot + 2 * kSecond, kBoot + kLife),
+              RefusedWith(Reason::kReplayStoreFull));
   for (int i = 0; i < kCapacity; ++i) {
-    EXPECT_THAT(store->Consume(Nonce(2000 + i), kBoot + kLife + kSecond, kBoot + 3 * kLife), IsOk()) << i;
+    EXPECT_THAT(store->Consume(Nonce(2000 + i), kBoot + kLife + kSecond, kBoot + 3 * kLife), IsOk())
+        << i;
   }
 }
 
@@ -88,7 +97,8 @@ TEST(ReplayStoreTest, AStragglerWithAnOldClockCannotReplayWhatWasForgotten) {
   // Another thread's later clock drops it, whatever shard its own nonce is in.
   ASSERT_THAT(store->Consume(Nonce(2), kBoot + 2 * kLife, kBoot + 4 * kLife), IsOk());
   // This one read the clock before the expiry and was held up since.
-  EXPECT_THAT(store->Consume(Nonce(1), kBoot + kLife - 1, kBoot + kLife), RefusedWith(Reason::kChallengeExpired));
+  EXPECT_THAT(store->Consume(Nonce(1), kBoot + kLife - 1, kBoot + kLife),
+              RefusedWith(Reason::kChallengeExpired));
 }
 
 TEST(ReplayStoreTest, ExpiriesAtTheEndsOfTheirRange) {
@@ -97,7 +107,8 @@ TEST(ReplayStoreTest, ExpiriesAtTheEndsOfTheirRange) {
   EXPECT_THAT(store->Consume(Nonce(1), 0, kNever), IsOk());
   EXPECT_THAT(store->Consume(Nonce(2), -5, 1), IsOk());
   EXPECT_THAT(store->Consume(Nonce(3), kNever - 1, kNever), IsOk()) << "nonce 2 is gone";
-  EXPECT_THAT(store->Consume(Nonce(1), kNever - 1, kNever), RefusedWith(Reason::kChallengeReplayed));
+  EXPECT_THAT(store->Consume(Nonce(1), kNever - 1, kNever),
+              RefusedWith(Reason::kChallengeReplayed));
 }
 
 TEST(ReplayStoreTest, OfManyThreadsExactlyOneConsumes) {

@@ -14,8 +14,14 @@ using testing::IsOk;
 using testing::RefusedWith;
 
 TEST(ReplayWindowTest, RoundsItsSizeUpWithinItsBounds) {
-  for (const auto& [asked, given] : {std::pair(0u, 64u), {1u, 64u}, {64u, 64u}, {65u, 128u}, {1024u, 1024u},
-                                     {65536u, 65536u}, {65537u, 65536u}, {4294967295u, 65536u}}) {
+  for (const auto& [asked, given] : {std::pair(0u, 64u),
+                                     {1u, 64u},
+                                     {64u, 64u},
+                                     {65u, 128u},
+                                     {1024u, 1024u},
+                                     {65536u, 65536u},
+                                     {65537u, 65536u},
+                                     {4294967295u, 65536u}}) {
     EXPECT_EQ(ReplayWindow(asked).size(), given) << asked;
   }
 }
@@ -37,7 +43,8 @@ TEST(ReplayWindowTest, ChecksWithoutRemembering) {
 
 TEST(ReplayWindowTest, TakesTheWholeWindowOutOfOrderAndNothingBeforeIt) {
   for (uint32_t size : {64u, 128u, 1024u, 65536u}) {
-    for (uint64_t highest : {uint64_t{size}, uint64_t{size} + 1, uint64_t{size} * 3 + 17, UINT64_MAX}) {
+    for (uint64_t highest :
+         {uint64_t{size}, uint64_t{size} + 1, uint64_t{size} * 3 + 17, UINT64_MAX}) {
       ReplayWindow window(size);
       ASSERT_THAT(window.Accept(highest), IsOk());
       EXPECT_THAT(window.Accept(highest - size), RefusedWith(Reason::kSequenceTooOld));
@@ -65,7 +72,8 @@ TEST(ReplayWindowTest, AgreesWithASetThatForgetsNothing) {
       if (sequence == 0 || (sequence <= highest && highest - sequence >= size)) {
         ASSERT_THAT(status, RefusedWith(Reason::kSequenceTooOld)) << sequence << " of " << highest;
       } else if (accepted.contains(sequence)) {
-        ASSERT_THAT(status, RefusedWith(Reason::kSequenceReplayed)) << sequence << " of " << highest;
+        ASSERT_THAT(status, RefusedWith(Reason::kSequenceReplayed))
+            << sequence << " of " << highest;
       } else {
         ASSERT_THAT(status, IsOk()) << sequence << " of " << highest;
         accepted.insert(sequence);

@@ -34,7 +34,8 @@ TEST(SessionRaceTest, EachSequenceIsAcceptedOnceByManyThreads) {
         uint64_t sequence = next++;
         if (sequence > kSequences) return;
         accepted[sequence] += (*session)->AcceptSequence(sequence, kBoot).ok();
-        if (sequence > 1) accepted[sequence - 1] += (*session)->AcceptSequence(sequence - 1, kBoot).ok();
+        if (sequence > 1)
+          accepted[sequence - 1] += (*session)->AcceptSequence(sequence - 1, kBoot).ok();
       }
     });
   }
@@ -56,7 +57,8 @@ TEST(SessionRaceTest, NoSessionIsOpenedBesideARevocation) {
         start.Block();
         for (int i = 0; i < 200; ++i) {
           const bool too_late = revoked;
-          auto session = table.Insert(MakeParts(absl::StrCat(round, ".", t, ".", i), {credential}), kBoot);
+          auto session =
+              table.Insert(MakeParts(absl::StrCat(round, ".", t, ".", i), {credential}), kBoot);
           ASSERT_FALSE(too_late && session.ok());
           if (!session.ok()) {
             ASSERT_EQ(ReasonOf(session.status()), Reason::kCredentialRevoked);
@@ -104,7 +106,8 @@ TEST(SessionRaceTest, NoChildIsOpenedBesideItsParentsEnd) {
 TEST(SessionRaceTest, StaysConsistentUnderEverythingAtOnce) {
   LiveWorld world;
   std::vector<std::shared_ptr<const LiveCredential>> credentials;
-  for (int i = 0; i < 4; ++i) credentials.push_back(world.Credential(absl::StrCat(i), absl::StrCat("subject", i / 2)));
+  for (int i = 0; i < 4; ++i)
+    credentials.push_back(world.Credential(absl::StrCat(i), absl::StrCat("subject", i / 2)));
   SessionTable table({.total = 60, .per_subject = 20, .children_per_parent = 4});
   constexpr int kThreads = 4, kSteps = 1500, kIds = 50;
   std::vector<std::thread> threads;

@@ -27,7 +27,8 @@ class SessionTableTest : public ::testing::Test {
   SessionPtr OpenFor(SessionTable& table, const std::string& name, int64_t now = kBoot) {
     return Open(table, MakeParts(name, {alice_}), now);
   }
-  SessionPtr OpenChild(SessionTable& table, const std::string& name, SessionPtr parent, int64_t now = kBoot) {
+  SessionPtr OpenChild(SessionTable& table, const std::string& name, SessionPtr parent,
+                       int64_t now = kBoot) {
     return Open(table, ChildParts(name, std::move(parent)), now);
   }
   Session::Parts ChildParts(const std::string& name, SessionPtr parent) {
@@ -65,23 +66,28 @@ TEST_F(SessionTableTest, FindsWhatWasInsertedAndNothingElse) {
   EXPECT_FALSE(table_.End(session->id()));
   EXPECT_FALSE(table_.End("short"));
   EXPECT_EQ(table_.Find(session->id()), nullptr);
-  EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded)) << "held by a call, yet ended";
+  EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded))
+      << "held by a call, yet ended";
   EXPECT_EQ(table_.size(), 0u);
 }
 
 TEST_F(SessionTableTest, RefusesPartsOfOtherShapes) {
   for (auto break_it : std::vector<void (*)(Session::Parts&)>{
-           [](Session::Parts& p) { p.id.pop_back(); }, [](Session::Parts& p) { p.id.push_back('x'); },
+           [](Session::Parts& p) { p.id.pop_back(); },
+           [](Session::Parts& p) { p.id.push_back('x'); },
            [](Session::Parts& p) { p.key.remove_suffix(1); }, [](Session::Parts& p) { p.key = ""; },
-           [](Session::Parts& p) { p.channel_binding = ""; }, [](Session::Parts& p) { p.credentials.clear(); },
+           [](Session::Parts& p) { p.channel_binding = ""; },
+           [](Session::Parts& p) { p.credentials.clear(); },
            [](Session::Parts& p) { p.credentials.resize(4, p.credentials[0]); }}) {
     Session::Parts parts = MakeParts("s", {alice_});
     break_it(parts);
     EXPECT_THAT(table_.Insert(parts, kBoot), HasCode(absl::StatusCode::kInvalidArgument));
   }
-  EXPECT_THAT(table_.Insert(MakeParts("s", {alice_, bob_}), kBoot), RefusedWith(Reason::kSubjectMismatch));
+  EXPECT_THAT(table_.Insert(MakeParts("s", {alice_, bob_}), kBoot),
+              RefusedWith(Reason::kSubjectMismatch));
   OpenFor(table_, "s");
-  EXPECT_THAT(table_.Insert(MakeParts("s", {bob_}), kBoot), HasCode(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(table_.Insert(MakeParts("s", {bob_}), kBoot),
+              HasCode(absl::StatusCode::kInvalidArgument));
   EXPECT_EQ(table_.size(), 1u);
 }
 
@@ -105,7 +111,8 @@ TEST_F(SessionTableTest, EndsWhenIdleAndInAnyCaseAtItsAbsoluteEnd) {
 TEST_F(SessionTableTest, ARefusedSequenceMovesNoDeadline) {
   SessionPtr session = OpenFor(table_, "s");
   ASSERT_THAT(session->AcceptSequence(5, kBoot), IsOk());
-  EXPECT_THAT(session->AcceptSequence(5, kBoot + 200 * kSecond), RefusedWith(Reason::kSequenceReplayed));
+  EXPECT_THAT(session->AcceptSequence(5, kBoot + 200 * kSecond),
+              RefusedWith(Reason::kSequenceReplayed));
   EXPECT_THAT(session->CheckAlive(kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
 }
 
@@ -124,10 +131,12 @@ TEST_F(SessionTableTest, LifetimesDoNotOverflow) {
   for (int64_t bad : {int64_t{0}, int64_t{-1}, std::numeric_limits<int64_t>::min()}) {
     parts = MakeParts(absl::StrCat("idle", bad), {alice_});
     parts.idle_nanos = bad;
-    EXPECT_THAT(Open(table_, parts)->CheckAlive(kBoot), RefusedWith(Reason::kSessionExpired)) << bad;
+    EXPECT_THAT(Open(table_, parts)->CheckAlive(kBoot), RefusedWith(Reason::kSessionExpired))
+        << bad;
     parts = MakeParts(absl::StrCat("absolute", bad), {alice_});
     parts.absolute_nanos = bad;
-    EXPECT_THAT(Open(table_, parts)->CheckAlive(kBoot), RefusedWith(Reason::kSessionExpired)) << bad;
+    EXPECT_THAT(Open(table_, parts)->CheckAlive(kBoot), RefusedWith(Reason::kSessionExpired))
+        << bad;
   }
 }
 
@@ -146,7 +155,8 @@ TEST_F(SessionTableTest, ARevocationStopsTheNextCallBeforeAnybodyEndsTheSession)
   ASSERT_THAT(world_.live().Revoke(second->record().id, "", TestNow()), IsOk());
   EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kCredentialRevoked));
   EXPECT_THAT(session->AcceptSequence(1, kBoot), RefusedWith(Reason::kCredentialRevoked));
-  EXPECT_THAT(table_.Insert(MakeParts("t", {second}), kBoot), RefusedWith(Reason::kCredentialRevoked));
+  EXPECT_THAT(table_.Insert(MakeParts("t", {second}), kBoot),
+              RefusedWith(Reason::kCredentialRevoked));
   EXPECT_EQ(table_.EndByCredential(second->record().id), 1u);
   EXPECT_EQ(table_.size(), 0u);
 }
@@ -156,15 +166,18 @@ TEST_F(SessionTableTest, ADisabledSubjectIsStoppedAndComesBackWhenEnabled) {
   ASSERT_THAT(world_.live().SetDisabled("alice", true), IsOk());
   EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kSubjectDisabled));
   EXPECT_THAT(session->AcceptSequence(1, kBoot), RefusedWith(Reason::kSubjectDisabled));
-  EXPECT_THAT(table_.Insert(MakeParts("t", {alice_}), kBoot), RefusedWith(Reason::kSubjectDisabled));
+  EXPECT_THAT(table_.Insert(MakeParts("t", {alice_}), kBoot),
+              RefusedWith(Reason::kSubjectDisabled));
   ASSERT_THAT(world_.live().SetDisabled("alice", false), IsOk());
   EXPECT_THAT(session->CheckAlive(kBoot), IsOk());
 }
 
 TEST_F(SessionTableTest, EndsTheSessionsOfOneCredentialOrSubjectAndNoOthers) {
   auto second = world_.Credential("a2", "alice");
-  SessionPtr with_first = OpenFor(table_, "1"), with_both = Open(table_, MakeParts("2", {alice_, second})),
-             with_second = Open(table_, MakeParts("3", {second})), bobs = Open(table_, MakeParts("4", {bob_}));
+  SessionPtr with_first = OpenFor(table_, "1"),
+             with_both = Open(table_, MakeParts("2", {alice_, second})),
+             with_second = Open(table_, MakeParts("3", {second})),
+             bobs = Open(table_, MakeParts("4", {bob_}));
   SessionPtr child = OpenChild(table_, "5", with_first);
   EXPECT_EQ(table_.EndByCredential(alice_->record().id), 3u) << "the child is counted";
   for (const SessionPtr& session : {with_first, with_both, child}) {
@@ -186,7 +199,11 @@ TEST_F(SessionTableTest, AChildNeverOutlivesItsParent) {
   parts.absolute_nanos = 7200 * kSecond;
   SessionPtr child = Open(table_, parts, kBoot + 100 * kSecond);
   EXPECT_EQ(child->expires_boot_nanos(), parent->expires_boot_nanos());
-  SessionPtr brief = Open(table_, [&] { auto p = ChildParts("b", parent); p.absolute_nanos = kSecond; return p; }());
+  SessionPtr brief = Open(table_, [&] {
+    auto p = ChildParts("b", parent);
+    p.absolute_nanos = kSecond;
+    return p;
+  }());
   EXPECT_EQ(brief->expires_boot_nanos(), kBoot + kSecond) << "it may be shorter";
   EXPECT_TRUE(table_.End(parent->id()));
   EXPECT_THAT(child->CheckAlive(kBoot + 100 * kSecond), RefusedWith(Reason::kSessionEnded));
@@ -215,8 +232,10 @@ TEST_F(SessionTableTest, AChildNeverRefreshesItsParent) {
   EXPECT_THAT(parent->CheckAlive(kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
   EXPECT_THAT(child->CheckAlive(kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired))
       << "and ends with it";
-  EXPECT_THAT(child->AcceptSequence(2, kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
-  EXPECT_THAT(table_.Insert(ChildParts("d", parent), kBoot + 300 * kSecond), RefusedWith(Reason::kSessionExpired));
+  EXPECT_THAT(child->AcceptSequence(2, kBoot + 300 * kSecond),
+              RefusedWith(Reason::kSessionExpired));
+  EXPECT_THAT(table_.Insert(ChildParts("d", parent), kBoot + 300 * kSecond),
+              RefusedWith(Reason::kSessionExpired));
 }
 
 TEST_F(SessionTableTest, OpeningAChildDoesNotRefreshItsParent) {
@@ -242,16 +261,20 @@ TEST_F(SessionTableTest, AChildIsNeitherStrongerNorFresherNorSomebodyElses) {
   SessionPtr parent = OpenFor(table_, "p");
   Session::Parts parts = ChildParts("c", parent);
   parts.factors.push_back({"fido2", TestNow()});
-  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed)) << "a factor more";
+  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed))
+      << "a factor more";
   parts = ChildParts("c", parent);
   parts.factors[0].proved_at += absl::Nanoseconds(1);
-  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed)) << "a fresher factor";
+  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed))
+      << "a fresher factor";
   parts = ChildParts("c", parent);
   parts.credentials.assign({alice_, second});
-  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed)) << "a credential more";
+  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed))
+      << "a credential more";
   parts = ChildParts("c", parent);
   parts.credentials.assign({bob_});
-  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed)) << "another subject";
+  EXPECT_THAT(table_.Insert(parts, kBoot), RefusedWith(Reason::kChildNotAllowed))
+      << "another subject";
   parts = ChildParts("c", parent);
   parts.factors.clear();
   EXPECT_THAT(table_.Insert(parts, kBoot), IsOk()) << "weaker is fine";
@@ -259,7 +282,8 @@ TEST_F(SessionTableTest, AChildIsNeitherStrongerNorFresherNorSomebodyElses) {
 
 TEST_F(SessionTableTest, AChildWithFewerCredentialsFallsWithAnyOfItsParents) {
   auto second = world_.Credential("a2", "alice");
-  SessionPtr parent = Open(table_, MakeParts("p", {alice_, second})), child = OpenChild(table_, "c", parent);
+  SessionPtr parent = Open(table_, MakeParts("p", {alice_, second})),
+             child = OpenChild(table_, "c", parent);
   ASSERT_THAT(world_.live().Revoke(second->record().id, "", TestNow()), IsOk());
   EXPECT_THAT(child->CheckAlive(kBoot), RefusedWith(Reason::kCredentialRevoked));
   EXPECT_EQ(table_.EndByCredential(second->record().id), 2u);
@@ -293,8 +317,10 @@ TEST_F(SessionTableTest, AtTheCapTheExpiredGoFirst) {
 
 TEST_F(SessionTableTest, AFullTableTakesFromTheSameSubjectNeverFromAnother) {
   SessionTable table({.total = 3, .per_subject = 3, .children_per_parent = 2});
-  SessionPtr a = OpenFor(table, "a"), b = OpenFor(table, "b", kBoot + kSecond), c = OpenFor(table, "c", kBoot + kSecond);
-  EXPECT_THAT(table.Insert(MakeParts("bob", {bob_}), kBoot + 2 * kSecond), RefusedWith(Reason::kSessionTableFull));
+  SessionPtr a = OpenFor(table, "a"), b = OpenFor(table, "b", kBoot + kSecond),
+             c = OpenFor(table, "c", kBoot + kSecond);
+  EXPECT_THAT(table.Insert(MakeParts("bob", {bob_}), kBoot + 2 * kSecond),
+              RefusedWith(Reason::kSessionTableFull));
   for (const SessionPtr& kept : {a, b, c}) EXPECT_TRUE(InTable(table, kept));
   SessionPtr d = OpenFor(table, "d", kBoot + 3 * kSecond);
   EXPECT_FALSE(InTable(table, a));
@@ -317,7 +343,8 @@ TEST_F(SessionTableTest, AFullTableFirstDropsWhatHasExpiredWhosever) {
 TEST_F(SessionTableTest, ChildrenHaveACapOfTheirOwnAndGiveWayToTheirSiblings) {
   SessionTable table({.total = 100, .per_subject = 2, .children_per_parent = 2});
   SessionPtr p = OpenFor(table, "p"), q = OpenFor(table, "q");
-  SessionPtr a = OpenChild(table, "a", p, kBoot + kSecond), b = OpenChild(table, "b", p, kBoot + 2 * kSecond);
+  SessionPtr a = OpenChild(table, "a", p, kBoot + kSecond),
+             b = OpenChild(table, "b", p, kBoot + 2 * kSecond);
   SessionPtr other = OpenChild(table, "other", q);
   EXPECT_EQ(table.size(), 5u) << "children do not count for the subject";
   SessionPtr c = OpenChild(table, "c", p, kBoot + 3 * kSecond);
@@ -352,14 +379,17 @@ TEST_F(SessionTableTest, NoCapIsACapOfNone) {
   SessionTable none({.total = 0, .per_subject = 1, .children_per_parent = 1});
   EXPECT_THAT(none.Insert(MakeParts("s", {alice_}), kBoot), RefusedWith(Reason::kSessionTableFull));
   SessionTable no_subject({.total = 5, .per_subject = 0, .children_per_parent = 0});
-  EXPECT_THAT(no_subject.Insert(MakeParts("s", {alice_}), kBoot), RefusedWith(Reason::kSessionTableFull));
+  EXPECT_THAT(no_subject.Insert(MakeParts("s", {alice_}), kBoot),
+              RefusedWith(Reason::kSessionTableFull));
   SessionTable no_children({.total = 5, .per_subject = 1, .children_per_parent = 0});
   SessionPtr parent = OpenFor(no_children, "p");
-  EXPECT_THAT(no_children.Insert(ChildParts("c", parent), kBoot), RefusedWith(Reason::kSessionTableFull));
+  EXPECT_THAT(no_children.Insert(ChildParts("c", parent), kBoot),
+              RefusedWith(Reason::kSessionTableFull));
 }
 
 TEST_F(SessionTableTest, SweepDropsTheDeadAndOnlyThem) {
-  SessionPtr old = OpenFor(table_, "old"), child = OpenChild(table_, "child", old, kBoot + 100 * kSecond);
+  SessionPtr old = OpenFor(table_, "old"),
+             child = OpenChild(table_, "child", old, kBoot + 100 * kSecond);
   SessionPtr ended = OpenFor(table_, "ended", kBoot + 100 * kSecond);
   SessionPtr young = OpenFor(table_, "young", kBoot + 100 * kSecond);
   EXPECT_EQ(table_.Sweep(kBoot + 100 * kSecond), 0u);

@@ -1,5 +1,5 @@
-// The registry's file: who may read it, who holds it, what a full disk, a damaged file, another version
-// or a read-only folder do, and copies of it.
+// The registry's file: who may read it, who holds it, what a full disk, a damaged file, another
+// version or a read-only folder do, and copies of it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -38,9 +38,10 @@ mode_t ModeOf(const std::string& path) {
 // Unavailable, and the message tells a person this.
 template <typename Matcher>
 auto UnavailableSaying(Matcher matcher) {
-  return AllOf(RefusedWith(Reason::kStoreUnavailable),
-               ResultOf([](const auto& result) { return std::string(testing::StatusOf(result).message()); },
-                        matcher));
+  return AllOf(
+      RefusedWith(Reason::kStoreUnavailable),
+      ResultOf([](const auto& result) { return std::string(testing::StatusOf(result).message()); },
+               matcher));
 }
 auto UnavailableSaying(const char* text) { return UnavailableSaying(HasSubstr(text)); }
 
@@ -62,7 +63,8 @@ TEST_F(SqliteFileTest, NobodyElseMayReadAnyOfItsFilesWhateverTheUmask) {
   ASSERT_THAT(registry, IsOk());
   ASSERT_THAT(EnrollNew(**registry, MakeCredential("a", "alice")), IsOk());
   for (const char* suffix : {"", "-wal", "-shm", ".lock"}) {
-    EXPECT_EQ(ModeOf(folder_.File(absl::StrCat("made/for/it/registry.db", suffix))), 0600u) << suffix;
+    EXPECT_EQ(ModeOf(folder_.File(absl::StrCat("made/for/it/registry.db", suffix))), 0600u)
+        << suffix;
   }
   EXPECT_EQ(ModeOf(folder_.File("made/for/it")), 0700u);
 }
@@ -71,7 +73,8 @@ TEST_F(SqliteFileTest, RefusesFilesAndFoldersOpenToOthers) {
   ASSERT_THAT(EnrollNew(*OpenOrDie(), MakeCredential("a", "alice")), IsOk());
   ASSERT_EQ(chmod(Path().c_str(), 0640), 0);
   EXPECT_THAT(SqliteRegistry::Open(Path()), UnavailableSaying("run chmod 600"));
-  EXPECT_THAT(SqliteRegistry::Open(Path(), {.exclusive = false}), UnavailableSaying("run chmod 600"));
+  EXPECT_THAT(SqliteRegistry::Open(Path(), {.exclusive = false}),
+              UnavailableSaying("run chmod 600"));
   ASSERT_EQ(chmod(Path().c_str(), 0600), 0);
   std::ofstream(Path() + "-wal").close();
   ASSERT_EQ(chmod((Path() + "-wal").c_str(), 0604), 0);
@@ -97,7 +100,8 @@ TEST_F(SqliteFileTest, OneHolderAtATimeAndTheOtherLearnsWhich) {
 }
 
 TEST_F(SqliteFileTest, ALookerSeesARunningGatesRegistryAndChangesNothing) {
-  EXPECT_THAT(SqliteRegistry::Open(Path(), {.exclusive = false}), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT(SqliteRegistry::Open(Path(), {.exclusive = false}),
+              RefusedWith(Reason::kStoreUnavailable));
   EXPECT_FALSE(std::filesystem::exists(Path()));
   auto holder = OpenOrDie();
   auto looker = OpenOrDie({.exclusive = false});
@@ -169,7 +173,8 @@ TEST_F(SqliteFileTest, ADamagedPageIsAnErrorNeverAnAnswer) {
     for (const std::string& id : ids) {
       EXPECT_THAT((*registry)->FindCredential(id), RefusedWith(Reason::kStoreUnavailable));
     }
-    EXPECT_THAT((*registry)->RevokeCredential(ids[0], "", TestNow()), RefusedWith(Reason::kStoreUnavailable));
+    EXPECT_THAT((*registry)->RevokeCredential(ids[0], "", TestNow()),
+                RefusedWith(Reason::kStoreUnavailable));
   } else {
     EXPECT_THAT(registry, RefusedWith(Reason::kStoreUnavailable));
   }
@@ -192,7 +197,8 @@ void ExpectWhole(SqliteRegistry& registry, int enrolled) {
   ASSERT_THAT(counts, IsOk());
   EXPECT_EQ(counts->credentials, static_cast<uint64_t>(enrolled));
   for (int i = 0; i < enrolled; ++i) {
-    EXPECT_THAT(registry.FindCredential(MakeCredential(absl::StrCat("full ", i), "alice").id), IsOk());
+    EXPECT_THAT(registry.FindCredential(MakeCredential(absl::StrCat("full ", i), "alice").id),
+                IsOk());
   }
   int used = 0;
   const std::vector<InviteRecord> invites = *registry.ListInvites();
@@ -211,7 +217,8 @@ TEST_F(SqliteFileTest, AFullDiskRefusesAndLosesNothing) {
     ExpectWhole(*registry, enrolled);
     const std::string id = MakeCredential("full 0", "alice").id;
     auto revoked = registry->RevokeCredential(id, "", TestNow());
-    EXPECT_EQ(revoked.ok(), registry->FindCredential(id)->revoked_at.has_value()) << "claimed or not, it is so";
+    EXPECT_EQ(revoked.ok(), registry->FindCredential(id)->revoked_at.has_value())
+        << "claimed or not, it is so";
   }
   auto registry = OpenOrDie();
   ExpectWhole(*registry, enrolled);
@@ -233,11 +240,13 @@ TEST_F(SqliteFileTest, AFileSystemThatRefusesToWriteIsAnErrorAndLosesNothing) {
   auto revoked = registry->RevokeCredential(MakeCredential("full 0", "alice").id, "", TestNow());
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
   EXPECT_THAT(refusal, UnavailableSaying("file system refused"));
-  EXPECT_THAT(revoked, RefusedWith(Reason::kStoreUnavailable)) << "no revocation is claimed that is not durable";
+  EXPECT_THAT(revoked, RefusedWith(Reason::kStoreUnavailable))
+      << "no revocation is claimed that is not durable";
   registry = nullptr;
   registry = OpenOrDie();
   ExpectWhole(*registry, 1);
-  EXPECT_FALSE(registry->FindCredential(MakeCredential("full 0", "alice").id)->revoked_at.has_value());
+  EXPECT_FALSE(
+      registry->FindCredential(MakeCredential("full 0", "alice").id)->revoked_at.has_value());
 }
 
 TEST_F(SqliteFileTest, AReadOnlyFolderIsAClearError) {
@@ -274,10 +283,12 @@ TEST_F(SqliteFileTest, AStepOfAMigrationHappensWholeOrNotAtAll) {
   auto database = SqliteDatabase::Open(Path(), false);
   ASSERT_THAT(database, IsOk());
   const char* good[] = {"CREATE TABLE a (x INTEGER) STRICT", "CREATE TABLE b (x INTEGER) STRICT"};
-  const char* bad[] = {good[0], "CREATE TABLE b (x INTEGER) STRICT; CREATE TABLE a (x INTEGER) STRICT"};
+  const char* bad[] = {good[0],
+                       "CREATE TABLE b (x INTEGER) STRICT; CREATE TABLE a (x INTEGER) STRICT"};
   EXPECT_THAT(MigrateSchema(database->get(), bad), RefusedWith(Reason::kStoreUnavailable));
   EXPECT_EQ((*database)->QueryInteger("PRAGMA user_version").value(), 1) << "the first step stands";
-  EXPECT_EQ((*database)->QueryInteger("SELECT count(*) FROM sqlite_schema").value(), 1) << "half of the second";
+  EXPECT_EQ((*database)->QueryInteger("SELECT count(*) FROM sqlite_schema").value(), 1)
+      << "half of the second";
   EXPECT_THAT(CheckSchema(database->get(), good), UnavailableSaying("older than 2"));
   EXPECT_THAT(MigrateSchema(database->get(), good), IsOk()) << "goes on where it stood";
   EXPECT_EQ((*database)->QueryInteger("PRAGMA user_version").value(), 2);
@@ -314,7 +325,8 @@ TEST_F(SqliteFileTest, ABackupOfABusyRegistryIsWholeAndPrivate) {
   EXPECT_THAT((*opened)->Check(), IsOk());
   EXPECT_GE((*opened)->Count()->credentials, 200u);
   EXPECT_LE((*opened)->Count()->credentials, 200u + enrolled);
-  EXPECT_THAT(registry->Backup(folder_.File("no/such/folder/copy.db")), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT(registry->Backup(folder_.File("no/such/folder/copy.db")),
+              RefusedWith(Reason::kStoreUnavailable));
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ void Acknowledge(int fd, char what, const std::string& id) {
     _exit(1);
   }
   for (int i = 0;; ++i) {
-    CredentialRecord credential = MakeCredential(absl::StrCat(round, ".", i), absl::StrCat("subject", i % 7));
+    CredentialRecord credential =
+        MakeCredential(absl::StrCat(round, ".", i), absl::StrCat("subject", i % 7));
     credential.evidence = std::string(3000, 'e');
     if (!EnrollNew(**registry, credential, {"role"}).ok()) _exit(2);
     Acknowledge(fd, 'E', credential.id);
@@ -85,7 +86,8 @@ TEST(SqliteKillTest, LosesNothingAcknowledged) {
     ASSERT_THAT(registry, IsOk()) << "the lock died with its holder";
     ASSERT_THAT((*registry)->Check(), IsOk());
     for (const std::string& id : enrolled) ASSERT_THAT((*registry)->FindCredential(id), IsOk());
-    for (const std::string& id : revoked) ASSERT_TRUE((*registry)->FindCredential(id)->revoked_at.has_value());
+    for (const std::string& id : revoked)
+      ASSERT_TRUE((*registry)->FindCredential(id)->revoked_at.has_value());
     ++unacknowledged;
     auto counts = (*registry)->Count();
     ASSERT_THAT(counts, IsOk());

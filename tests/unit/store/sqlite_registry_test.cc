@@ -170,9 +170,11 @@ TEST_F(SqliteRegistryTest, OneKeyBelongsToOneSubjectForEver) {
   EXPECT_THAT(EnrollWith(invite, same_key), RefusedWith(Reason::kCredentialExists));
   CredentialRecord same_id = MakeCredential("b", "bob");
   same_id.id = first.id;
-  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, same_id)), RefusedWith(Reason::kCredentialExists));
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, same_id)),
+              RefusedWith(Reason::kCredentialExists));
   ASSERT_THAT(registry_->RevokeCredential(first.id, "", TestNow()), IsOk());
-  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, same_key)), RefusedWith(Reason::kCredentialExists));
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, same_key)),
+              RefusedWith(Reason::kCredentialExists));
   ExpectUntouched(invite, 1, 1);
 }
 
@@ -218,7 +220,8 @@ TEST_F(SqliteRegistryTest, AnInviteNeverChangesTheRolesOfAnExistingSubject) {
   invite.roles = {"admin"};
   ASSERT_THAT(registry_->AddInvite(invite), IsOk());
   Registry::Enrolled enrolled;
-  ASSERT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("b", "alice")), &enrolled), IsOk());
+  ASSERT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("b", "alice")), &enrolled),
+              IsOk());
   EXPECT_FALSE(enrolled.new_subject);
   EXPECT_THAT(registry_->FindSubject("alice")->roles, ElementsAre("user"));
 }
@@ -227,7 +230,8 @@ TEST_F(SqliteRegistryTest, ADisabledSubjectEnrolsNothing) {
   ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice")), IsOk());
   ASSERT_THAT(registry_->SetDisabled("alice", true), IsOk());
   InviteRecord invite = MakeInvite("b", "alice");
-  EXPECT_THAT(EnrollWith(invite, MakeCredential("b", "alice")), RefusedWith(Reason::kSubjectDisabled));
+  EXPECT_THAT(EnrollWith(invite, MakeCredential("b", "alice")),
+              RefusedWith(Reason::kSubjectDisabled));
   ExpectUntouched(invite, 1, 1);
 }
 
@@ -239,10 +243,12 @@ TEST_F(SqliteRegistryTest, ARecoveryRevokesTheReplacedCredential) {
   ASSERT_THAT(registry_->AddInvite(invite), IsOk());
   EXPECT_FALSE(registry_->FindCredential(lost.id)->revoked_at.has_value()) << "not before its use";
   Registry::Enrolled enrolled;
-  ASSERT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("new", "alice")), &enrolled), IsOk());
+  ASSERT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("new", "alice")), &enrolled),
+              IsOk());
   EXPECT_EQ(enrolled.replaced_credential, lost.id);
   EXPECT_EQ(registry_->FindCredential(lost.id)->revoked_at, TestNow() + absl::Minutes(1));
-  EXPECT_FALSE(registry_->FindCredential(MakeCredential("new", "alice").id)->revoked_at.has_value());
+  EXPECT_FALSE(
+      registry_->FindCredential(MakeCredential("new", "alice").id)->revoked_at.has_value());
 }
 
 TEST_F(SqliteRegistryTest, ARecoveryRevokesNobodyElsesCredential) {
@@ -258,8 +264,9 @@ TEST_F(SqliteRegistryTest, ARecoveryRevokesNobodyElsesCredential) {
   invite.replaces_credential.clear();
   ASSERT_THAT(registry_->AddInvite(invite), IsOk());
   registry_ = nullptr;
-  RawSql(Path(), "UPDATE invites SET replaces_credential = (SELECT c.id FROM credentials c JOIN subjects s "
-                 "ON s.id = c.subject_id WHERE s.name = 'bob') WHERE used_at IS NULL");
+  RawSql(Path(),
+         "UPDATE invites SET replaces_credential = (SELECT c.id FROM credentials c JOIN subjects s "
+         "ON s.id = c.subject_id WHERE s.name = 'bob') WHERE used_at IS NULL");
   Reopen();
   EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("new", "alice"))),
               RefusedWith(Reason::kSubjectMismatch));
@@ -286,7 +293,8 @@ TEST_F(SqliteRegistryTest, RefusesMalformedRecords) {
   EXPECT_THAT(registry_->AddInvite(invite), HasCode(absl::StatusCode::kInvalidArgument));
 
   for (auto break_it : std::vector<void (*)(CredentialRecord&)>{
-           [](CredentialRecord& c) { c.id.pop_back(); }, [](CredentialRecord& c) { c.spki.clear(); },
+           [](CredentialRecord& c) { c.id.pop_back(); },
+           [](CredentialRecord& c) { c.spki.clear(); },
            [](CredentialRecord& c) { c.factors = {"a b"}; },
            [](CredentialRecord& c) { c.revoked_at = TestNow(); }}) {
     CredentialRecord credential = MakeCredential("a", "alice");
@@ -319,7 +327,8 @@ TEST_F(SqliteRegistryTest, RevokesOnceAndKeepsTheFirstReason) {
   EXPECT_THAT(registry_->FindCredential(credential.id), RefusedWith(Reason::kCredentialUnknown));
   ASSERT_THAT(EnrollNew(*registry_, credential), IsOk());
   EXPECT_EQ(registry_->RevokeCredential(credential.id, "stolen", TestNow()).value(), true);
-  EXPECT_EQ(registry_->RevokeCredential(credential.id, "again", TestNow() + absl::Hours(1)).value(), false);
+  EXPECT_EQ(registry_->RevokeCredential(credential.id, "again", TestNow() + absl::Hours(1)).value(),
+            false);
   Reopen();
   auto found = registry_->FindCredential(credential.id);
   ASSERT_THAT(found, IsOk());
@@ -334,7 +343,8 @@ TEST_F(SqliteRegistryTest, ReplacesRolesAsAWhole) {
   ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice"), {"x"}), IsOk());
   ASSERT_THAT(EnrollNew(*registry_, MakeCredential("b", "bob"), {"y"}), IsOk());
   EXPECT_THAT(registry_->SetRoles("alice", {"b", "a", "b"}), IsOk());
-  EXPECT_THAT(registry_->SetRoles("alice", {"fine", "not fine"}), HasCode(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(registry_->SetRoles("alice", {"fine", "not fine"}),
+              HasCode(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(registry_->FindSubject("alice")->roles, ElementsAre("a", "b"));
   EXPECT_THAT(registry_->SetRoles("alice", {}), IsOk());
   EXPECT_THAT(registry_->SetDisabled("alice", true), IsOk());
@@ -360,17 +370,21 @@ TEST_F(SqliteRegistryTest, ListsTheCredentialsOfOneSubjectOrOfAll) {
 
 TEST_F(SqliteRegistryTest, TheSignatureCounterOnlyGrows) {
   CredentialRecord credential = MakeCredential("a", "alice");
-  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 1), RefusedWith(Reason::kCredentialUnknown));
+  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 1),
+              RefusedWith(Reason::kCredentialUnknown));
   ASSERT_THAT(EnrollNew(*registry_, credential), IsOk());
   EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 0), IsOk());
   EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 0), IsOk()) << "a token without a counter";
   EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 5), IsOk());
   Reopen();
   for (uint32_t old : {0u, 4u, 5u}) {
-    EXPECT_THAT(registry_->AdvanceSignCount(credential.id, old), RefusedWith(Reason::kCounterRollback)) << old;
+    EXPECT_THAT(registry_->AdvanceSignCount(credential.id, old),
+                RefusedWith(Reason::kCounterRollback))
+        << old;
   }
   EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 4294967295u), IsOk());
-  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 4294967295u), RefusedWith(Reason::kCounterRollback));
+  EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 4294967295u),
+              RefusedWith(Reason::kCounterRollback));
 }
 
 TEST_F(SqliteRegistryTest, OneCounterValueIsAcceptedOnceByManyAtTheSameMoment) {

@@ -79,7 +79,8 @@ inline CredentialRecord MakeKeyedCredential(const std::string& name, const std::
   return credential;
 }
 
-inline Registry::Enrollment MakeEnrollment(const InviteRecord& invite, CredentialRecord credential) {
+inline Registry::Enrollment MakeEnrollment(const InviteRecord& invite,
+                                           CredentialRecord credential) {
   Registry::Enrollment enrollment;
   enrollment.invite_id = invite.id;
   enrollment.credential = std::move(credential);
@@ -115,7 +116,8 @@ class LiveWorld {
   LiveWorld()
       : live_(std::shared_ptr<Registry>(*OpenSqliteRegistry(folder_.File("registry.db")))) {}
 
-  std::shared_ptr<const LiveCredential> Credential(const std::string& name, const std::string& subject) {
+  std::shared_ptr<const LiveCredential> Credential(const std::string& name,
+                                                   const std::string& subject) {
     CredentialRecord record = MakeKeyedCredential(name, subject);
     if (!EnrollNew(live_.registry(), record).ok()) abort();
     return *live_.Find(record.id);
