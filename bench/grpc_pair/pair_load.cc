@@ -1,6 +1,5 @@
 // forekey-bench-pair-load D CALLS IN_FLIGHT gated|plain: calls the server of D/facts.json, with session
-// proofs where it is gated, and prints
-// one JSON line with what the calls took.
+// proofs where it is gated, and prints one JSON line with what the calls took.
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -121,7 +120,10 @@ class Lane {
     request_.set_text("the quick brown fox jumps over the lazy dog");
   }
   void Next() {
-    if (left_->fetch_sub(1) <= 0) return done_->DecrementCount();
+    if (left_->fetch_sub(1) <= 0) {
+      done_->DecrementCount();
+      return;
+    }
     context_ = std::make_unique<grpc::ClientContext>();
     if (session_ != nullptr) {
       context_->AddMetadata(std::string(kPrefixMetadataKey), session_->Prefix());
