@@ -33,7 +33,7 @@ class GrpcLibrary {
 class Gate::Impl {
  public:
   explicit Impl(GateCore* core)
-      : core_(core), call_gate_(std::make_shared<CallGate>(core)), service_(core) {}
+      : core_(core), call_gate_(std::make_shared<CallGate>(core)), services_(core) {}
 
   ~Impl() {
     {
@@ -73,7 +73,7 @@ class Gate::Impl {
     }
     // Otherwise a second server could share the port silently, and take half of the connections.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.RegisterService(&service_);
+    builder.SetOption(services_.Registration(options.server_api));
     const bool application_interceptors = !options.interceptors.empty();
     auto interceptors = std::move(options.interceptors);
     interceptors.insert(interceptors.begin(),
@@ -130,7 +130,7 @@ class Gate::Impl {
   const std::shared_ptr<CallGate> call_gate_;
   std::shared_ptr<TlsKeys> keys_;
   const std::shared_ptr<std::atomic<int>> port_ = std::make_shared<std::atomic<int>>(0);
-  GateService service_;
+  GateServices services_;
   std::unique_ptr<AdminServer> admin_;
   std::atomic<bool> installed_{false};
 

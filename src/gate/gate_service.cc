@@ -1,10 +1,16 @@
 #include "src/gate/gate_service.h"
 
+#include <functional>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/reason.h"
+#include "src/base/status.h"
 #include "src/gate/grpc_status.h"
 #include "src/gate/live_calls.h"
+#include "src/gate/worker.h"
 #include "src/policy/call_policy.h"
 #include "src/wire/statement.h"
 
@@ -13,109 +19,237 @@ namespace {
 
 constexpr size_t kWaitingEnrollments = 64;
 
-// Finishes the call with `result`, which GateCore made public already.
+// The caller of one of the gate's own gated methods. There is none when a session ended between the
+// gate's verdict and here, or when the call came in by a port that is not the gate's.
+absl::StatusOr<VerifiedCall> CallerOf(GateCore& core, grpc::ServerContextBase& context,
+                                      absl::string_view method) {
+  auto caller = LiveCalls::OfProcess().Find(context.c_call());
+  if (caller.has_value()) return *std::move(caller);
+  return core.PublicRefusal(
+      Refuse(Reason::kPrefixMissing, "no verified caller: another port, or the session ended just now"),
+      method, context.peer());
+}
+
 template <typename Response>
-grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                 absl::StatusOr<Response> result, Response* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+grpc::Status Give(absl::StatusOr<Response> result, Response* response) {
   if (result.ok()) *response = *std::move(result);
-  reactor->Finish(ToGrpc(result.status()));
-  return reactor;
+  return ToGrpc(result.status());
+}
+
+// GateCore made every status that comes out here public already.
+grpc::Status GetChallenge(GateCore& core, grpc::ServerContextBase&,
+                          const v1::GetChallengeRequest& request, v1::GetChallengeResponse* response) {
+  return Give(core.GetChallenge(request), response);
+}
+grpc::Status BeginEnrollment(GateCore& core, grpc::ServerContextBase& context,
+                             const v1::BeginEnrollmentRequest& request,
+                             v1::BeginEnrollmentResponse* response) {
+  return Give(core.BeginEnrollment(request, context.peer()), response);
+}
+grpc::Status FinishEnrollment(GateCore& core, grpc::ServerContextBase& context,
+                              const v1::FinishEnrollmentRequest& request,
+                              v1::FinishEnrollmentResponse* response) {
+  return Give(core.FinishEnrollment(request, context.peer()), response);
+}
+grpc::Status OpenSession(GateCore& core, grpc::ServerContextBase& context,
+                         const v1::OpenSessionRequest& request, v1::OpenSessionResponse* response) {
+  auto caller = CallerOf(core, context, kOpenSessionMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.OpenSession(*caller, request, context.peer()), response);
+}
+grpc::Status OpenChildSession(GateCore& core, grpc::ServerContextBase& context,
+                              const v1::OpenChildSessionRequest& request,
+                              v1::OpenSessionResponse* response) {
+  auto caller = CallerOf(core, context, kOpenChildSessionMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.OpenChildSession(*caller, request, context.peer()), response);
+}
+grpc::Status EndSession(GateCore& core, grpc::ServerContextBase& context,
+                        const v1::EndSessionRequest& request, v1::EndSessionResponse* response) {
+  auto caller = CallerOf(core, context, kEndSessionMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.EndSession(*caller, request, context.peer()), response);
+}
+grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context, const v1::WhoAmIRequest& request,
+                    v1::WhoAmIResponse* response) {
+  auto caller = CallerOf(core, context, kWhoAmIMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.WhoAmI(*caller, request), response);
 }
 
 }  // namespace
 
-GateService::GateService(GateCore* core) : core_(core), enrollments_(kWaitingEnrollments) {}
-GateService::~GateService() = default;
-
-grpc::ServerUnaryReactor* GateService::GetChallenge(grpc::CallbackServerContext* context,
-                                                    const v1::GetChallengeRequest* request,
-                                                    v1::GetChallengeResponse* response) {
-  return Answer(context, core_->GetChallenge(*request), response);
-}
-
-void GateService::Enqueue(grpc::ServerUnaryReactor* reactor, absl::string_view method,
-                          std::string peer, std::function<absl::Status()> work) {
-  bool queued = enrollments_.Submit(
-      [reactor, work = std::move(work)] { reactor->Finish(ToGrpc(work())); });
-  if (!queued) {
-    reactor->Finish(ToGrpc(core_->PublicRefusal(
-        Refuse(Reason::kRateLimited, "too many enrolments wait already"), method, peer)));
+class GateServices::Sync : public v1::Gate::Service {
+ public:
+  explicit Sync(GateCore* core) : core_(*core) {}
+  grpc::Status GetChallenge(grpc::ServerContext* context, const v1::GetChallengeRequest* request,
+                            v1::GetChallengeResponse* response) override {
+    return forekey::GetChallenge(core_, *context, *request, response);
   }
-}
+  grpc::Status BeginEnrollment(grpc::ServerContext* context, const v1::BeginEnrollmentRequest* request,
+                               v1::BeginEnrollmentResponse* response) override {
+    return forekey::BeginEnrollment(core_, *context, *request, response);
+  }
+  grpc::Status FinishEnrollment(grpc::ServerContext* context,
+                                const v1::FinishEnrollmentRequest* request,
+                                v1::FinishEnrollmentResponse* response) override {
+    return forekey::FinishEnrollment(core_, *context, *request, response);
+  }
+  grpc::Status OpenSession(grpc::ServerContext* context, const v1::OpenSessionRequest* request,
+                           v1::OpenSessionResponse* response) override {
+    return forekey::OpenSession(core_, *context, *request, response);
+  }
+  grpc::Status OpenChildSession(grpc::ServerContext* context,
+                                const v1::OpenChildSessionRequest* request,
+                                v1::OpenSessionResponse* response) override {
+    return forekey::OpenChildSession(core_, *context, *request, response);
+  }
+  grpc::Status EndSession(grpc::ServerContext* context, const v1::EndSessionRequest* request,
+                          v1::EndSessionResponse* response) override {
+    return forekey::EndSession(core_, *context, *request, response);
+  }
+  grpc::Status WhoAmI(grpc::ServerContext* context, const v1::WhoAmIRequest* request,
+                      v1::WhoAmIResponse* response) override {
+    return forekey::WhoAmI(core_, *context, *request, response);
+  }
 
-grpc::ServerUnaryReactor* GateService::BeginEnrollment(grpc::CallbackServerContext* context,
-                                                       const v1::BeginEnrollmentRequest* request,
-                                                       v1::BeginEnrollmentResponse* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  // The core call keeps request and response until the reactor finishes.
-  Enqueue(reactor, kBeginEnrollmentMethod, context->peer(),
-          [this, request, response, peer = context->peer()]() -> absl::Status {
-            auto result = core_->BeginEnrollment(*request, peer);
-            if (result.ok()) *response = *std::move(result);
-            return result.status();
-          });
-  return reactor;
-}
+ private:
+  GateCore& core_;
+};
 
-grpc::ServerUnaryReactor* GateService::FinishEnrollment(grpc::CallbackServerContext* context,
-                                                        const v1::FinishEnrollmentRequest* request,
-                                                        v1::FinishEnrollmentResponse* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  Enqueue(reactor, kFinishEnrollmentMethod, context->peer(),
-          [this, request, response, peer = context->peer()]() -> absl::Status {
-            auto result = core_->FinishEnrollment(*request, peer);
-            if (result.ok()) *response = *std::move(result);
-            return result.status();
-          });
-  return reactor;
+// Enrolment waits for the disk and checks certificate paths: here it has a thread and a short queue of
+// its own, so that it never takes gRPC's few callback threads away from calls (DESIGN LAW 7).
+class GateServices::Callback : public v1::Gate::CallbackService {
+ public:
+  explicit Callback(GateCore* core) : core_(*core), enrollments_(kWaitingEnrollments) {}
+
+  grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
+                                         const v1::GetChallengeRequest* request,
+                                         v1::GetChallengeResponse* response) override {
+    return Finish(context, forekey::GetChallenge(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* BeginEnrollment(grpc::CallbackServerContext* context,
+                                            const v1::BeginEnrollmentRequest* request,
+                                            v1::BeginEnrollmentResponse* response) override {
+    return FinishLater(context, kBeginEnrollmentMethod, [this, context, request, response] {
+      return forekey::BeginEnrollment(core_, *context, *request, response);
+    });
+  }
+  grpc::ServerUnaryReactor* FinishEnrollment(grpc::CallbackServerContext* context,
+                                             const v1::FinishEnrollmentRequest* request,
+                                             v1::FinishEnrollmentResponse* response) override {
+    return FinishLater(context, kFinishEnrollmentMethod, [this, context, request, response] {
+      return forekey::FinishEnrollment(core_, *context, *request, response);
+    });
+  }
+  grpc::ServerUnaryReactor* OpenSession(grpc::CallbackServerContext* context,
+                                        const v1::OpenSessionRequest* request,
+                                        v1::OpenSessionResponse* response) override {
+    return Finish(context, forekey::OpenSession(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* OpenChildSession(grpc::CallbackServerContext* context,
+                                             const v1::OpenChildSessionRequest* request,
+                                             v1::OpenSessionResponse* response) override {
+    return Finish(context, forekey::OpenChildSession(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* EndSession(grpc::CallbackServerContext* context,
+                                       const v1::EndSessionRequest* request,
+                                       v1::EndSessionResponse* response) override {
+    return Finish(context, forekey::EndSession(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* WhoAmI(grpc::CallbackServerContext* context,
+                                   const v1::WhoAmIRequest* request,
+                                   v1::WhoAmIResponse* response) override {
+    return Finish(context, forekey::WhoAmI(core_, *context, *request, response));
+  }
+
+ private:
+  static grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context,
+                                          const grpc::Status& status) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(status);
+    return reactor;
+  }
+
+  // Context, request and response live until the reactor has finished, cancelled or not. A full queue
+  // refuses at once.
+  grpc::ServerUnaryReactor* FinishLater(grpc::CallbackServerContext* context, absl::string_view method,
+                                        std::function<grpc::Status()> work) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (!enrollments_.Submit([reactor, work = std::move(work)] { reactor->Finish(work()); })) {
+      reactor->Finish(ToGrpc(core_.PublicRefusal(
+          Refuse(Reason::kRateLimited, "too many enrolments wait already"), method, context->peer())));
+    }
+    return reactor;
+  }
+
+  GateCore& core_;
+  Worker enrollments_;
+};
+
+// gRPC's own way to change a builder at BuildAndStart(), when everything is registered.
+class GateServices::Plugin : public grpc::ServerBuilderPlugin {
+ public:
+  Plugin(GateServices* services, ServerApi api) : services_(services), api_(api) {}
+  std::string name() override { return "forekey"; }
+  void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
+    services_->Register(*builder, api_);
+  }
+  void InitServer(grpc::ServerInitializer*) override {}
+  void Finish(grpc::ServerInitializer*) override {}
+  void ChangeArguments(const std::string&, void*) override {}
+
+ private:
+  GateServices* const services_;
+  const ServerApi api_;
+};
+
+class GateServices::Option : public grpc::ServerBuilderOption {
+ public:
+  Option(GateServices* services, ServerApi api) : services_(services), api_(api) {}
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->push_back(std::make_unique<Plugin>(services_, api_));
+  }
+
+ private:
+  GateServices* const services_;
+  const ServerApi api_;
+};
+
+GateServices::GateServices(GateCore* core) : core_(core) {}
+GateServices::~GateServices() = default;
+
+std::unique_ptr<grpc::ServerBuilderOption> GateServices::Registration(ServerApi api) {
+  return std::make_unique<Option>(this, api);
 }
 
 namespace {
 
-// The caller of one of the gate's own gated methods. There is none when a session ended between the
-// gate's verdict and here, or when the call came in by a port that is not the gate's.
-absl::StatusOr<VerifiedCall> CallerOf(GateCore& core, grpc::CallbackServerContext* context,
-                                      absl::string_view method) {
-  auto caller = LiveCalls::OfProcess().Find(context->c_call());
-  if (caller.has_value()) return *std::move(caller);
-  return core.PublicRefusal(
-      Refuse(Reason::kPrefixMissing, "no verified caller: another port, or the session ended just now"),
-      method, context->peer());
+// What was registered is protected: for derived classes.
+bool HasCallbackService(grpc::ServerBuilder& builder) {
+  struct Registered : grpc::ServerBuilder {
+    static auto Get() { return &Registered::services; }
+  };
+  for (const auto* named : (builder.*Registered::Get())()) {
+    if (named->service->has_callback_methods()) return true;
+  }
+  return false;
 }
 
 }  // namespace
 
-grpc::ServerUnaryReactor* GateService::OpenSession(grpc::CallbackServerContext* context,
-                                                   const v1::OpenSessionRequest* request,
-                                                   v1::OpenSessionResponse* response) {
-  auto caller = CallerOf(*core_, context, kOpenSessionMethod);
-  if (!caller.ok()) return Answer<v1::OpenSessionResponse>(context, caller.status(), response);
-  return Answer(context, core_->OpenSession(*caller, *request, context->peer()), response);
-}
-
-grpc::ServerUnaryReactor* GateService::OpenChildSession(grpc::CallbackServerContext* context,
-                                                        const v1::OpenChildSessionRequest* request,
-                                                        v1::OpenSessionResponse* response) {
-  auto caller = CallerOf(*core_, context, kOpenChildSessionMethod);
-  if (!caller.ok()) return Answer<v1::OpenSessionResponse>(context, caller.status(), response);
-  return Answer(context, core_->OpenChildSession(*caller, *request, context->peer()), response);
-}
-
-grpc::ServerUnaryReactor* GateService::EndSession(grpc::CallbackServerContext* context,
-                                                  const v1::EndSessionRequest* request,
-                                                  v1::EndSessionResponse* response) {
-  auto caller = CallerOf(*core_, context, kEndSessionMethod);
-  if (!caller.ok()) return Answer<v1::EndSessionResponse>(context, caller.status(), response);
-  return Answer(context, core_->EndSession(*caller, *request, context->peer()), response);
-}
-
-grpc::ServerUnaryReactor* GateService::WhoAmI(grpc::CallbackServerContext* context,
-                                              const v1::WhoAmIRequest* request,
-                                              v1::WhoAmIResponse* response) {
-  auto caller = CallerOf(*core_, context, kWhoAmIMethod);
-  if (!caller.ok()) return Answer<v1::WhoAmIResponse>(context, caller.status(), response);
-  return Answer(context, core_->WhoAmI(*caller, *request), response);
+void GateServices::Register(grpc::ServerBuilder& builder, ServerApi api) {
+  if (api == ServerApi::kAuto) {
+    api = HasCallbackService(builder) ? ServerApi::kCallback : ServerApi::kSync;
+  }
+  if (api == ServerApi::kCallback) {
+    callback_ = std::make_unique<Callback>(core_);
+    builder.RegisterService(callback_.get());
+  } else {
+    sync_ = std::make_unique<Sync>(core_);
+    builder.RegisterService(sync_.get());
+  }
 }
 
 }  // namespace forekey

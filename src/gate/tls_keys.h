@@ -72,8 +72,8 @@ class TlsKeys {
 // at a time (ResolveListenAddress() gives one address a socket).
 //
 // `make_processor` is called once; what it gives must keep its argument until it is destroyed: gRPC's
-// core fetches certificates for longer than these C++ credentials live. `bound` is told
-// the port at BuildAndStart(). Sockets of one listen address share `port`, and with port 0 the port.
+// core fetches certificates for longer than these C++ credentials live. `bound` is told the port at
+// BuildAndStart(). Sockets of one listen address share `port`: with port 0, they get the same one.
 using MakeProcessor = std::function<grpc_auth_metadata_processor(std::shared_ptr<void> keep_alive)>;
 std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(
     std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor, std::shared_ptr<std::atomic<int>> port,

@@ -21,7 +21,9 @@ using ::testing::Property;
 class GateApisTest : public ::testing::TestWithParam<Api> {
  protected:
   GateApisTest() : api_(EchoApi::New(GetParam())) {
-    world_.Start([this](grpc::ServerBuilder& builder) { api_->Register(builder); });
+    InstallOptions options;
+    if (GetParam() == Api::kGenericCallback) options.server_api = ServerApi::kCallback;
+    world_.Start([this](grpc::ServerBuilder& builder) { api_->Register(builder); }, std::move(options));
     api_->Start();
   }
   ~GateApisTest() override {

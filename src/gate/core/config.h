@@ -71,7 +71,7 @@ struct GateConfig {
   MethodPolicyOptions rules;
 
   struct Tuning {
-    bool executor_threads = true;  // gRPC's default executor; see docs/CONFIG.md
+    bool executor_threads = false;  // gRPC's default executor; see docs/CONFIG.md
     bool mutex_deadlock_detection = false;  // Abseil's
   } tuning;
 

@@ -34,12 +34,20 @@ struct GateOptions {
   std::string config_file;  // TOML: docs/CONFIG.md
 };
 
+// The API that the gate's own service uses. Two kinds in one server cost gRPC much CPU at every call.
+enum class ServerApi {
+  kAuto,  // callback where a callback service is registered, else sync (also beside asynchronous ones)
+  kSync,
+  kCallback,  // must be named for a server that has nothing but a CallbackGenericService
+};
+
 struct InstallOptions {
   // The application's own server interceptors: they run behind the gate's, for admitted calls alone.
   // Given here because a ServerBuilder takes interceptors once.
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   // Serves administration on <state.directory>/admin.sock, for `forekey-gate`.
   bool admin_socket = true;
+  ServerApi server_api = ServerApi::kAuto;
 };
 
 // One gate serves one grpc::Server, and must outlive it. Safe from any thread but for Install().
