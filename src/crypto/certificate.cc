@@ -28,6 +28,8 @@ using BasicConstraintsPtr =
     std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
 using ExtendedKeyUsagePtr =
     std::unique_ptr<EXTENDED_KEY_USAGE, OpenSslFree<EXTENDED_KEY_USAGE_free>>;
+using CertificatePoliciesPtr =
+    std::unique_ptr<CERTIFICATEPOLICIES, OpenSslFree<CERTIFICATEPOLICIES_free>>;
 using BitStringPtr = std::unique_ptr<ASN1_BIT_STRING, OpenSslFree<ASN1_BIT_STRING_free>>;
 
 absl::Status Malformed(absl::string_view detail) {
@@ -83,6 +85,13 @@ X509_EXTENSION* FindExtension(const X509* x509, absl::string_view oid) {
   if (object == nullptr) return nullptr;
   const int index = X509_get_ext_by_OBJ(x509, object.get(), -1);
   return index < 0 ? nullptr : X509_get_ext(x509, index);
+}
+
+// An identifier too long to be written is nobody's.
+void AppendDotted(const ASN1_OBJECT* object, std::vector<std::string>* all) {
+  char text[128];
+  const int size = OBJ_obj2txt(text, sizeof(text), object, 1);
+  if (size > 0 && size < static_cast<int>(sizeof(text))) all->emplace_back(text, size);
 }
 
 // The DER of one PEM block, text from its "-----BEGIN" on.
@@ -228,6 +237,44 @@ bool Certificate::IsCa() const {
       X509_get_ext_d2i(x509_.get(), NID_basic_constraints, nullptr, nullptr)));
   ERR_clear_error();
   return constraints != nullptr && constraints->ca != 0;
+}
+
+std::vector<std::string> Certificate::ExtendedKeyUsages() const {
+  std::vector<std::string> result;
+  ExtendedKeyUsagePtr usages(static_cast<EXTENDED_KEY_USAGE*>(
+      X509_get_ext_d2i(x509_.get(), NID_ext_key_usage, nullptr, nullptr)));
+  ERR_clear_error();
+  for (int i = 0; usages != nullptr && i < sk_ASN1_OBJECT_num(usages.get()); ++i) {
+    AppendDotted(sk_ASN1_OBJECT_value(usages.get(), i), &result);
+  }
+  return result;
+}
+
+std::vector<std::string> Certificate::Policies() const {
+  std::vector<std::string> result;
+  CertificatePoliciesPtr policies(static_cast<CERTIFICATEPOLICIES*>(
+      X509_get_ext_d2i(x509_.get(), NID_certificate_policies, nullptr, nullptr)));
+  ERR_clear_error();
+  for (int i = 0; policies != nullptr && i < sk_POLICYINFO_num(policies.get()); ++i) {
+    AppendDotted(sk_POLICYINFO_value(policies.get(), i)->policyid, &result);
+  }
+  return result;
+}
+
+std::vector<std::string> Certificate::CommonNames() const {
+  std::vector<std::string> result;
+  const X509_NAME* name = X509_get_subject_name(x509_.get());
+  int at = -1;
+  while ((at = X509_NAME_get_index_by_NID(name, NID_commonName, at)) >= 0) {
+    uint8_t* utf8 = nullptr;
+    const int size =
+        ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+    if (size < 0) continue;
+    result.emplace_back(View(utf8, size));
+    OPENSSL_free(utf8);
+  }
+  ERR_clear_error();
+  return result;
 }
 
 std::optional<uint32_t> Certificate::KeyUsage() const {

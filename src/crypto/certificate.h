@@ -7,6 +7,7 @@
 #define FOREKEY_SRC_CRYPTO_CERTIFICATE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "src/crypto/openssl.h"
 
 namespace forekey {
@@ -48,6 +50,10 @@ class Certificate {
   bool ExtensionIsCritical(absl::string_view oid) const;
   // basicConstraints says cA TRUE (RFC 5280 §4.2.1.9). False without the extension.
   bool IsCa() const;
+  // The policies of certificatePolicies (§4.2.1.4), dotted; empty when it is absent or does not parse.
+  std::vector<std::string> Policies() const;
+  // The commonNames of the subject, in UTF-8, in their order.
+  std::vector<std::string> CommonNames() const;
   // The bits of keyUsage (OpenSSL's KU_ constants); nullopt when there is no such extension. An
   // extension that does not parse gives no bits.
   std::optional<uint32_t> KeyUsage() const;
@@ -57,6 +63,8 @@ class Certificate {
   bool IsIssuedByNameOf(const Certificate& issuer) const;
   // Extended key usage holds this OID; nullopt when there is no EKU extension.
   std::optional<bool> HasExtendedKeyUsage(absl::string_view oid) const;
+  // All of extended key usage, dotted; empty when it is absent or does not parse.
+  std::vector<std::string> ExtendedKeyUsages() const;
   X509* x509() const { return x509_.get(); }  // borrowed
   // OpenSSL could only parse a repaired form of der() (certificate_quirks.h): X509_verify on x509()
   // would check other bytes than the ones that were signed.
@@ -100,8 +108,14 @@ struct PathOptions {
   std::vector<std::string> understood_critical;
   // The leaf may itself be a trust anchor (FIDO MDS lists such leaves).
   bool leaf_may_be_anchor = false;
-  // CA certificates without basicConstraints that are accepted as issuers (quirks: old Yubico F9).
-  bool allow_issuer_without_basic_constraints = false;
+  // Two allowances, each for the caller to keep narrow; absent: none. `below`: the path so far, leaf
+  // first. Signatures, keyUsage, validity and length are checked all the same.
+  // An intermediate that has no basicConstraints at all: true takes it for a CA (old Yubico F9).
+  std::function<bool(const Certificate& issuer, absl::Span<const Certificate* const> below)>
+      takes_for_ca;
+  // An anchor whose pathLenConstraint `below` exceeds: true lets it (Yubico's U2F root over an F9).
+  std::function<bool(const Certificate& anchor, absl::Span<const Certificate* const> below)>
+      excuses_path_length;
 };
 
 // Leaf first, anchor last. Only VerifyPath makes one.

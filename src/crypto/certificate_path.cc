@@ -156,10 +156,11 @@ absl::Status CheckCriticalExtensions(const Certificate& certificate, Understood 
   return absl::OkStatus();
 }
 
-absl::Status CheckIntermediate(const Certificate& certificate, const PathOptions& options) {
-  const bool has_constraints = certificate.Extension(kBasicConstraints).has_value();
-  if (!certificate.IsCa() &&
-      (has_constraints || !options.allow_issuer_without_basic_constraints)) {
+absl::Status CheckIntermediate(const Certificate& certificate, const PathOptions& options,
+                               absl::Span<const Certificate* const> below) {
+  const bool taken_for_ca = !certificate.Extension(kBasicConstraints) && options.takes_for_ca &&
+                            options.takes_for_ca(certificate, below);
+  if (!certificate.IsCa() && !taken_for_ca) {
     return Refuse(Reason::kCertificateNotCa, absl::StrCat(Describe(certificate), " is not a CA"));
   }
   const std::optional<uint32_t> usage = certificate.KeyUsage();
@@ -216,15 +217,15 @@ class PathSearch {
     const Certificate& current = *path_.back();
     for (const Certificate& anchor : anchors_.anchors()) {
       if (!IsCandidate(current, anchor) || !Spend(current, anchor)) continue;
-      if (!Note(kIssuerFault, CheckLength(anchor, path_.size() + 1))) continue;
+      if (!Note(kIssuerFault, CheckLength(anchor, path_.size() + 1, /*is_anchor=*/true))) continue;
       path_.push_back(&anchor);
       return true;
     }
     for (const Certificate* intermediate : intermediates_) {
       if (!IsCandidate(current, *intermediate) || !Spend(current, *intermediate)) continue;
       // There must be room for an anchor behind it.
-      if (!Note(kIssuerFault, CheckLength(*intermediate, path_.size() + 2))) continue;
-      if (!Note(kIssuerFault, CheckIntermediate(*intermediate, options_))) continue;
+      if (!Note(kIssuerFault, CheckLength(*intermediate, path_.size() + 2, /*is_anchor=*/false))) continue;
+      if (!Note(kIssuerFault, CheckIntermediate(*intermediate, options_, path_))) continue;
       path_.push_back(intermediate);
       if (Extend()) return true;
       path_.pop_back();
@@ -255,7 +256,7 @@ class PathSearch {
 
   // T2: `length` certificates, and the issuer's pathLenConstraint. Self-issued intermediates don't
   // count (RFC 5280 §6.1.4 (l)).
-  absl::Status CheckLength(const Certificate& issuer, size_t length) const {
+  absl::Status CheckLength(const Certificate& issuer, size_t length, bool is_anchor) const {
     if (length > options_.max_length) {
       return Refuse(Reason::kCertificateNotCa,
                     absl::StrCat("the path is longer than ", options_.max_length, " certificates"));
@@ -269,6 +270,9 @@ class PathSearch {
         std::count_if(path_.begin() + 1, path_.end(),
                       [](const Certificate* certificate) { return !certificate->IsSelfIssued(); });
     if (between <= allowed) return absl::OkStatus();
+    if (is_anchor && options_.excuses_path_length && options_.excuses_path_length(issuer, path_)) {
+      return absl::OkStatus();
+    }
     return Refuse(Reason::kCertificateNotCa,
                   absl::StrCat(Describe(issuer), " allows ", allowed, " CAs below it, there are ",
                                between));

@@ -89,7 +89,11 @@ std::optional<std::string> RepairSerial(absl::string_view der) {
   if (!serial || serial->tag != kInteger) return std::nullopt;
 
   absl::string_view minimal = serial->value;
-  while (minimal.size() > 1 && minimal[0] == 0 && (static_cast<uint8_t>(minimal[1]) & 0x80) == 0) {
+  const auto superfluous = [&minimal](uint8_t sign, uint8_t high_bit) {
+    return static_cast<uint8_t>(minimal[0]) == sign &&
+           (static_cast<uint8_t>(minimal[1]) & 0x80) == high_bit;
+  };
+  while (minimal.size() > 1 && (superfluous(0x00, 0x00) || superfluous(0xff, 0x80))) {
     minimal.remove_prefix(1);
   }
   if (minimal.size() == serial->value.size()) return std::nullopt;

@@ -44,21 +44,6 @@ absl::StatusOr<VerifiedAssertion> VerifyAssertion(const AssertionOptions& option
   return verified;
 }
 
-absl::StatusOr<VerifiedAssertion> VerifyCallAssertion(
-    const PublicKey& key, const AssertionView& assertion, absl::string_view statement,
-    const RelyingParty& relying_party, std::optional<bool> enrolled_backup_eligible) {
-  const std::string challenge = Sha256(statement);
-  AssertionOptions options;
-  options.key = &key;
-  options.authenticator_data = assertion.authenticator_data;
-  options.client_data_json = assertion.client_data_json;
-  options.signature = assertion.signature;
-  options.challenge = challenge;
-  options.relying_party = &relying_party;
-  options.enrolled_backup_eligible = enrolled_backup_eligible;
-  return VerifyAssertion(options);
-}
-
 absl::Status CheckSignatureCounter(uint32_t stored, uint32_t current) {
   if (current > stored || (current == 0 && stored == 0)) return absl::OkStatus();
   return Refuse(Reason::kCounterRollback,

@@ -64,13 +64,6 @@ class VerifiedAssertion {
 // The caller still checks the counter (CheckSignatureCounter), atomically with storing it.
 absl::StatusOr<VerifiedAssertion> VerifyAssertion(const AssertionOptions& options);
 
-// For a call: the challenge is SHA-256(statement). `assertion` is one of a device proof's.
-absl::StatusOr<VerifiedAssertion> VerifyCallAssertion(const PublicKey& key,
-                                                      const AssertionView& assertion,
-                                                      absl::string_view statement,
-                                                      const RelyingParty& relying_party,
-                                                      std::optional<bool> enrolled_backup_eligible);
-
 // Section 6.1.1: the counter must grow; authenticators without one always send zero. Refuses with
 // kCounterRollback.
 absl::Status CheckSignatureCounter(uint32_t stored, uint32_t current);

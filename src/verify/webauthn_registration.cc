@@ -106,6 +106,7 @@ absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions
   const absl::Status trusted = CheckTrust(options, data, statement, proved);
   if (seen != nullptr) *seen = proved;
   FOREKEY_RETURN_IF_ERROR(trusted);
+  if (options.insecure_simulators) proved["insecure_simulator"] = true;
   proved["aaguid_proved"] = !statement.x5c.empty() && statement.covers_authenticator_data;
   return AttestationBuilder::Build(TokenKind::kFido2, data.attested->key.key, /*device_id=*/"",
                                    {"fido2"}, std::move(proved));

@@ -39,6 +39,8 @@ struct RegistrationOptions {
   const TrustAnchors* anchors = nullptr;
   const FidoMetadata* metadata = nullptr;
   absl::Time time;
+  // The anchors are simulators': proved() says so.
+  bool insecure_simulators = false;
 };
 
 // kind kFido2, factors {"fido2"}, no device id (models share their attestation keys). proved():

@@ -223,7 +223,9 @@ TEST_F(CertificateTest, AllowsAnIssuerWithoutBasicConstraintsOnlyWhereAsked) {
   Trust(root_.CaSpec(root_));
   CertificateSpec spec = one_.CaSpec(root_);
   spec.basic_constraints = "";
-  options_.allow_issuer_without_basic_constraints = true;
+  options_.takes_for_ca = [](const Certificate&, absl::Span<const Certificate* const> below) {
+    return below.size() == 1;
+  };
   EXPECT_THAT(Verify(Leaf(one_), {spec}), IsOk());
   spec.basic_constraints = "CA:FALSE";
   EXPECT_THAT(Verify(Leaf(one_), {spec}), RefusedWith(Reason::kCertificateNotCa));

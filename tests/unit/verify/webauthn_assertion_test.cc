@@ -130,16 +130,20 @@ TEST_F(WebAuthnAssertionTest, ACallsChallengeIsTheHashOfItsStatement) {
   client_ = ClientJson("webauthn.get", Sha256(statement));
   const std::string auth_data = token_.AuthData();
   const std::string signature = token_.credential.Sign(absl::StrCat(auth_data, Sha256(client_)));
-  AssertionView assertion;
-  assertion.authenticator_data = auth_data;
-  assertion.client_data_json = client_;
-  assertion.signature = signature;
-  const PublicKey& key = token_.credential.public_key();
-  EXPECT_THAT(VerifyCallAssertion(key, assertion, statement, party_, false), IsOk());
-  EXPECT_THAT(VerifyCallAssertion(key, assertion, "another", party_, false),
-              RefusedWith(Reason::kClientDataChallenge));
-  EXPECT_THAT(VerifyCallAssertion(key, assertion, statement, party_, true),
-              RefusedWith(Reason::kFlagsInvalid));
+  const std::string challenge = Sha256(statement), another = Sha256("another");
+  AssertionOptions options;
+  options.key = &token_.credential.public_key();
+  options.authenticator_data = auth_data;
+  options.client_data_json = client_;
+  options.signature = signature;
+  options.relying_party = &party_;
+  options.challenge = challenge;
+  options.enrolled_backup_eligible = false;
+  EXPECT_THAT(VerifyAssertion(options), IsOk());
+  options.enrolled_backup_eligible = true;
+  EXPECT_THAT(VerifyAssertion(options), RefusedWith(Reason::kFlagsInvalid));
+  options.challenge = another;
+  EXPECT_THAT(VerifyAssertion(options), RefusedWith(Reason::kClientDataChallenge));
 }
 
 TEST(SignatureCounterTest, GrowsOrIsAlwaysZero) {

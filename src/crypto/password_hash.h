@@ -1,0 +1,20 @@
+// Argon2id (RFC 9106) by libsodium, as a string that holds salt and parameters.
+#ifndef FOREKEY_SRC_CRYPTO_PASSWORD_HASH_H_
+#define FOREKEY_SRC_CRYPTO_PASSWORD_HASH_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "src/base/secret.h"
+
+namespace forekey {
+
+// ResourceExhausted where the memory can't be had.
+absl::StatusOr<std::string> HashPassword(const Secret& password, size_t memory_bytes, size_t passes);
+// False also for a hash that does not parse. Takes the time and memory that the hash says.
+bool PasswordMatches(const std::string& hash, const Secret& password);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CRYPTO_PASSWORD_HASH_H_

@@ -1,0 +1,155 @@
+#include "src/crypto/revocation_list.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/bytes.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+
+namespace forekey {
+namespace {
+
+using CrlPtr = std::unique_ptr<X509_CRL, OpenSslFree<X509_CRL_free>>;
+
+// Agencies' lists have grown to tens of megabytes.
+constexpr size_t kMaxCrlSize = 64 << 20;
+
+absl::Status BadCrl(absl::string_view detail) {
+  ERR_clear_error();
+  return Refuse(Reason::kCrlInvalid, detail);
+}
+
+std::optional<absl::Time> CrlTime(const ASN1_TIME* asn1) {
+  struct tm tm = {};
+  if (asn1 == nullptr || ASN1_TIME_check(asn1) != 1 || ASN1_TIME_to_tm(asn1, &tm) != 1) {
+    return std::nullopt;
+  }
+  return absl::FromTimeT(timegm(&tm));
+}
+
+bool HasStrongHash(const X509_CRL* crl) {
+  int md_nid = NID_undef;
+  int key_nid = NID_undef;
+  if (OBJ_find_sigid_algs(X509_CRL_get_signature_nid(crl), &md_nid, &key_nid) != 1) return false;
+  static constexpr std::array<int, 3> kHashes = {NID_sha256, NID_sha384, NID_sha512};
+  return key_nid == NID_ED25519 || key_nid == NID_ED448 ||
+         std::find(kHashes.begin(), kHashes.end(), md_nid) != kHashes.end();
+}
+
+}  // namespace
+
+absl::StatusOr<RevocationList> RevocationList::Parse(absl::string_view bytes) {
+  if (bytes.size() > kMaxCrlSize) return BadCrl("larger than 64 MiB");
+  std::string der(bytes);
+  if (absl::StrContains(bytes.substr(0, 4096), "-----BEGIN ")) {
+    BioPtr bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
+    char* name = nullptr;
+    char* header = nullptr;
+    uint8_t* data = nullptr;
+    long size = 0;
+    const bool ok = PEM_read_bio(bio.get(), &name, &header, &data, &size) == 1;
+    absl::Cleanup free_all = [&] {
+      OPENSSL_free(name);
+      OPENSSL_free(header);
+      OPENSSL_free(data);
+    };
+    if (!ok || absl::string_view(name) != "X509 CRL") return BadCrl("no X509 CRL in the PEM text");
+    der = std::string(View(data, size));
+  }
+  const uint8_t* at = U8(absl::string_view(der));
+  CrlPtr crl(d2i_X509_CRL(nullptr, &at, static_cast<long>(der.size())));
+  if (crl == nullptr || at != U8(absl::string_view(der)) + der.size()) {
+    return BadCrl("not one revocation list in DER");
+  }
+  ERR_clear_error();
+  return RevocationList(std::shared_ptr<X509_CRL>(std::move(crl)));
+}
+
+std::string RevocationList::IssuerText() const {
+  BioPtr bio(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(bio.get(), X509_CRL_get_issuer(crl_.get()), 0, XN_FLAG_RFC2253);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &data);
+  return std::string(data, size);
+}
+
+bool RevocationList::IsOfNameOf(const Certificate& issuer) const {
+  return X509_NAME_cmp(X509_CRL_get_issuer(crl_.get()), X509_get_subject_name(issuer.x509())) == 0;
+}
+
+absl::Status RevocationList::CheckList(const Certificate& issuer, absl::Time time) const {
+  const std::string who = absl::StrCat("the list of \"", IssuerText(), "\"");
+  if (!IsOfNameOf(issuer)) {
+    return BadCrl(absl::StrCat(who, " is not of \"", issuer.SubjectText(), "\""));
+  }
+  for (int i = 0; i < X509_CRL_get_ext_count(crl_.get()); ++i) {
+    if (X509_EXTENSION_get_critical(X509_CRL_get_ext(crl_.get(), i)) != 0) {
+      return BadCrl(absl::StrCat(who, " has a critical extension: it is partial, a delta or indirect"));
+    }
+  }
+  const std::optional<uint32_t> usage = issuer.KeyUsage();
+  if (usage && (*usage & KU_CRL_SIGN) == 0) {
+    return BadCrl(absl::StrCat("the keyUsage of \"", issuer.SubjectText(), "\" lacks cRLSign"));
+  }
+  EVP_PKEY* key = X509_get0_pubkey(issuer.x509());
+  if (!HasStrongHash(crl_.get())) return BadCrl(absl::StrCat(who, " is signed with a weak hash"));
+  if (key == nullptr || X509_CRL_verify(crl_.get(), key) != 1) {
+    return BadCrl(absl::StrCat("the signature of ", who, " does not verify"));
+  }
+  const std::optional<absl::Time> from = CrlTime(X509_CRL_get0_lastUpdate(crl_.get()));
+  const std::optional<absl::Time> to = CrlTime(X509_CRL_get0_nextUpdate(crl_.get()));
+  if (!from || !to) return BadCrl(absl::StrCat(who, " does not say how long it holds"));
+  if (time >= *from && time <= *to) return absl::OkStatus();
+  return Refuse(Reason::kCrlExpired,
+                absl::StrCat(who, " is of ", absl::FormatTime(*from, absl::UTCTimeZone()), " to ",
+                             absl::FormatTime(*to, absl::UTCTimeZone())));
+}
+
+absl::Status RevocationList::Check(const Certificate& certificate, const Certificate& issuer,
+                                   absl::Time time) const {
+  FOREKEY_RETURN_IF_ERROR(CheckList(issuer, time));
+  X509_REVOKED* entry = nullptr;
+  const int found = X509_CRL_get0_by_serial(
+      crl_.get(), &entry, X509_get0_serialNumber(certificate.x509()));
+  ERR_clear_error();
+  if (found == 0) return absl::OkStatus();
+  return Refuse(Reason::kCertificateRevoked,
+                absl::StrCat("\"", certificate.SubjectText(), "\" serial ", certificate.SerialHex(),
+                             " is on the list of \"", issuer.SubjectText(), "\""));
+}
+
+absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
+                                     const std::vector<RevocationList>& lists,
+                                     RevocationScope scope, absl::Time time) {
+  if (lists.empty()) return false;
+  bool any_applied = false;
+  const std::vector<Certificate>& certificates = path.certificates();
+  for (size_t i = 0; i + 1 < certificates.size(); ++i) {
+    std::optional<absl::Status> unusable;
+    bool usable = false;
+    for (const RevocationList& list : lists) {
+      if (!list.IsOfNameOf(certificates[i + 1])) continue;
+      const absl::Status status = list.Check(certificates[i], certificates[i + 1], time);
+      if (ReasonOf(status) == Reason::kCertificateRevoked) return status;
+      usable = usable || status.ok();
+      if (!status.ok() && !unusable) unusable = status;
+    }
+    if (!usable && unusable) return *unusable;
+    any_applied = any_applied || usable;
+    if (i == 0 && !usable && scope == RevocationScope::kLeafToo) {
+      return BadCrl(absl::StrCat("no list of \"", certificates[1].SubjectText(), "\""));
+    }
+  }
+  return any_applied;
+}
+
+}  // namespace forekey

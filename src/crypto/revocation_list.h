@@ -1,0 +1,54 @@
+// Certificate revocation lists (RFC 5280 §5), complete ones only: what a CA publishes as one file.
+// Lists that cover a part of its certificates (a critical issuingDistributionPoint), deltas and
+// indirect lists are refused: a certificate that such a list does not name is not known to be good.
+#ifndef FOREKEY_SRC_CRYPTO_REVOCATION_LIST_H_
+#define FOREKEY_SRC_CRYPTO_REVOCATION_LIST_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "src/crypto/certificate.h"
+#include "src/crypto/openssl.h"
+
+namespace forekey {
+
+// Immutable; copies share it. Nothing is verified by parsing.
+class RevocationList {
+ public:
+  // DER, or one PEM block; nothing left over. Refuses with kCrlInvalid.
+  static absl::StatusOr<RevocationList> Parse(absl::string_view bytes);
+
+  std::string IssuerText() const;
+  bool IsOfNameOf(const Certificate& issuer) const;
+
+  // OK when this list, which must be `issuer`'s own and of that time, does not name `certificate`.
+  // kCrlInvalid: another issuer's, a signature that does not verify, a critical extension, no
+  // nextUpdate. kCrlExpired: not of that time. kCertificateRevoked.
+  absl::Status Check(const Certificate& certificate, const Certificate& issuer,
+                     absl::Time time) const;
+
+ private:
+  explicit RevocationList(std::shared_ptr<X509_CRL> crl) : crl_(std::move(crl)) {}
+  absl::Status CheckList(const Certificate& issuer, absl::Time time) const;
+  std::shared_ptr<X509_CRL> crl_;
+};
+
+enum class RevocationScope {
+  kWhereListed,  // certificates whose issuer has no list here pass
+  kLeafToo,      // where there are lists at all, the leaf's issuer must have one
+};
+
+// Every certificate of the path but the anchor, against the lists of its issuer. Of several lists of
+// one issuer those that can't be used are passed over, as long as one can be. Returns whether any list
+// was asked; OK without lists.
+absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path, const std::vector<RevocationList>& lists,
+                                     RevocationScope scope, absl::Time time);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CRYPTO_REVOCATION_LIST_H_

@@ -1,0 +1,110 @@
+// Threats to a card's certificate, and what stands against each:
+//  W1 a certificate of a CA that was not configured    VerifyPath to the issuing CAs alone
+//  W2 the CA also certifies keys in software           `cert`, unless a policy OID says hardware
+//  W3 a sub-CA that asserts a policy it was not given  the policy must be in every certificate below the
+//                                                      anchor (RFC 5280 §6.1.3 (d), without mappings)
+//  W4 a key that TLS, mail or logon signs with         extKeyUsage: shared unless reserved for Forekey
+//  W5 a card that was lost                             revocation lists
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/verify/piv_attestation.h"
+#include "src/verify/piv_path.h"
+
+namespace forekey {
+namespace {
+
+constexpr absl::string_view kAnyPolicy = "2.5.29.32.0";
+constexpr absl::string_view kExtendedKeyUsageOid = "2.5.29.37";
+constexpr absl::string_view kSubjectAltNameOid = "2.5.29.17";
+
+bool Holds(const std::vector<std::string>& all, absl::string_view one) {
+  return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+// W2, W3: the first configured policy that holds along the whole path.
+std::optional<std::string> HardwarePolicy(const VerifiedPath& path, const PivPolicy& policy) {
+  for (const std::string& wanted : policy.hardware_policies) {
+    if (!Holds(path.leaf().Policies(), wanted)) continue;
+    const bool throughout =
+        std::all_of(path.certificates().begin() + 1, path.certificates().end() - 1,
+                    [&wanted](const Certificate& ca) {
+                      const std::vector<std::string> policies = ca.Policies();
+                      return Holds(policies, wanted) || Holds(policies, kAnyPolicy);
+                    });
+    if (throughout) return wanted;
+  }
+  return std::nullopt;
+}
+
+// W4: only usages that are reserved for Forekey.
+bool IsDedicatedCertificate(const Certificate& leaf, const PivPolicy& policy) {
+  const std::vector<std::string> usages = leaf.ExtendedKeyUsages();
+  return !usages.empty() && std::all_of(usages.begin(), usages.end(), [&policy](const auto& usage) {
+    return Holds(policy.dedicated_usages, usage);
+  });
+}
+
+absl::Status CheckPurpose(const Certificate& leaf, const PivPolicy& policy) {
+  const std::optional<uint32_t> usage = leaf.KeyUsage();
+  if (usage && (*usage & KU_DIGITAL_SIGNATURE) == 0) {
+    return Refuse(Reason::kCertificatePurpose, "keyUsage lacks digitalSignature");
+  }
+  if (policy.required_usages.empty()) return absl::OkStatus();
+  const std::vector<std::string> usages = leaf.ExtendedKeyUsages();
+  for (const std::string& wanted : policy.required_usages) {
+    if (Holds(usages, wanted)) return absl::OkStatus();
+  }
+  return Refuse(Reason::kCertificatePurpose,
+                absl::StrCat("extKeyUsage holds none of ",
+                             absl::StrJoin(policy.required_usages, ", ")));
+}
+
+}  // namespace
+
+absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
+    const Certificate& certificate, const std::vector<Certificate>& intermediates,
+    const PivPolicy& policy) {
+  PathOptions options;
+  // Agencies' certificates name the person in the subjectAltName, Forekey does not use it.
+  options.understood_critical = {std::string(kExtendedKeyUsageOid), std::string(kSubjectAltNameOid)};
+  FOREKEY_ASSIGN_OR_RETURN(VerifiedPath path,
+                           FindPivPath(certificate, intermediates, policy, std::move(options)));
+  FOREKEY_RETURN_IF_ERROR(RefuseCa(certificate));
+  FOREKEY_ASSIGN_OR_RETURN(
+      const bool revocation_checked,
+      CheckRevocation(path, policy.revocation, RevocationScope::kLeafToo, policy.time));
+  FOREKEY_RETURN_IF_ERROR(CheckPurpose(certificate, policy));
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PivKeyOf(certificate));
+  const std::optional<std::string> hardware = HardwarePolicy(path, policy);
+  if (!hardware && policy.hardware_only) {
+    return Refuse(Reason::kCertificatePolicy,
+                  absl::StrCat("none of ", absl::StrJoin(policy.hardware_policies, ", "),
+                               " holds along the path"));
+  }
+  const bool dedicated = IsDedicatedCertificate(certificate, policy);
+  if (!dedicated && !policy.allow_shared) {
+    return Refuse(Reason::kPivSharedKey,
+                  absl::StrCat("extKeyUsage is ", absl::StrJoin(certificate.ExtendedKeyUsages(), ", "),
+                               certificate.ExtendedKeyUsages().empty() ? "absent" : ""));
+  }
+  const std::vector<std::string> factors = {!hardware   ? "cert"
+                                            : dedicated ? "piv"
+                                                        : "piv-shared"};
+  nlohmann::json proved = {{"proof", "certificate"},
+                           {"hardware", hardware.has_value()},
+                           {"dedicated", dedicated},
+                           {"revocation_checked", revocation_checked},
+                           {"factors", factors}};
+  if (hardware) proved["policy"] = *hardware;
+  DescribePivPath(path, key, &proved);
+  return AttestationBuilder::Build(TokenKind::kPiv, std::move(key), "", factors, std::move(proved));
+}
+
+}  // namespace forekey
