@@ -40,6 +40,7 @@ inline constexpr absl::string_view kInviteFinish = "forekey/1 invite-finish";
 inline constexpr absl::string_view kInviteKey = "forekey/1 invite-key";
 inline constexpr absl::string_view kEnrollConfirm = "forekey/1 enroll-confirm";
 inline constexpr absl::string_view kChallenge = "forekey/1 challenge";
+inline constexpr absl::string_view kFactors = "forekey/1 factors";
 }  // namespace label
 
 // The full names of Forekey's own methods.
@@ -47,6 +48,7 @@ inline constexpr absl::string_view kOpenSessionMethod = "/forekey.v1.Gate/OpenSe
 inline constexpr absl::string_view kOpenChildSessionMethod = "/forekey.v1.Gate/OpenChildSession";
 inline constexpr absl::string_view kEndSessionMethod = "/forekey.v1.Gate/EndSession";
 inline constexpr absl::string_view kWhoAmIMethod = "/forekey.v1.Gate/WhoAmI";
+inline constexpr absl::string_view kGetRequirementsMethod = "/forekey.v1.Gate/GetRequirements";
 
 inline constexpr absl::string_view kPrefixMetadataKey = "forekey-prefix-bin";
 

@@ -1,0 +1,48 @@
+// What a refused caller lacks, as the gate says it to callers that it knows (docs/PROTOCOL.md, "Step-up"):
+//   forekey: step-up fido2+uv&call|tpm&password, reference 9f3c5a7d01e2b486
+// Alternatives are parted by '|', what each needs together by '&'. Words are the names of factors;
+// "call": hardware must sign this very call; "hardware": any token, proved anew.
+#ifndef FOREKEY_SRC_WIRE_STEP_UP_H_
+#define FOREKEY_SRC_WIRE_STEP_UP_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace forekey {
+
+inline constexpr absl::string_view kPasswordFactor = "password";
+inline constexpr absl::string_view kStepUpCall = "call";
+inline constexpr absl::string_view kStepUpHardware = "hardware";
+
+// A factor that a rule may ask for: "tpm", "fido2", "fido2+uv", "piv", "piv+pin", ...
+bool IsFactorName(absl::string_view name);
+// One that a token's signature proves, so that a device proof of a call may bear it.
+bool IsHardwareFactor(absl::string_view name);
+
+class StepUp {
+ public:
+  using Words = std::vector<std::string>;
+
+  // At most 8 alternatives of at most 6 words, each once. InvalidArgument for unknown words.
+  static absl::StatusOr<StepUp> Parse(absl::string_view text);
+  // Of a status' message as the gate gives it; an empty StepUp where it has none.
+  static StepUp FromMessage(absl::string_view message);
+  explicit StepUp(std::vector<Words> alternatives = {}) : alternatives_(std::move(alternatives)) {}
+
+  bool empty() const { return alternatives_.empty(); }
+  const std::vector<Words>& alternatives() const { return alternatives_; }
+  std::string Serialize() const;
+
+ private:
+  std::vector<Words> alternatives_;
+};
+
+// The message of every refusal. `step_up`: serialized, or empty.
+std::string RefusalMessage(absl::string_view reference, absl::string_view step_up);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_WIRE_STEP_UP_H_
