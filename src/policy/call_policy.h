@@ -1,5 +1,5 @@
-// Who may call what, asked last, once a call is verified. The seam is CallPolicy: rules that ask for
-// factors, their age, or patterns of methods are further implementations of it.
+// Who may call what, asked last, once a call is verified. The seam is CallPolicy; the rules of the
+// configuration (docs/CONFIG.md, "Rules") are what implements it.
 #ifndef FOREKEY_SRC_POLICY_CALL_POLICY_H_
 #define FOREKEY_SRC_POLICY_CALL_POLICY_H_
 
@@ -22,10 +22,45 @@ class CallFacts {
   virtual ~CallFacts() = default;
   virtual absl::string_view subject() const = 0;
   virtual bool HasRole(absl::string_view role) const = 0;
-  // When this factor was last proved; nullopt where it was not.
-  virtual std::optional<absl::Time> FactorProvedAt(absl::string_view factor) const = 0;
+  // How long ago this factor was last proved, by a clock that does not step; nullopt where it was not.
+  virtual std::optional<absl::Duration> FactorAge(absl::string_view factor) const = 0;
   // Hardware signed the statement of this very call: not a session proof.
   virtual bool SignedForThisCall() const = 0;
+  // A session proof of a session that another session opened.
+  virtual bool FromChildSession() const = 0;
+};
+
+// One factor of a combination, and how old its proof may be.
+struct FactorNeed {
+  std::string name;  // IsFactorName()
+  absl::Duration max_age = absl::InfiniteDuration();
+};
+using FactorCombination = std::vector<FactorNeed>;
+
+struct MethodRule {
+  std::vector<std::string> methods;   // MethodPattern
+  std::vector<std::string> any_role;  // one of these; empty: any verified subject
+  bool fresh_call = false;            // only a device proof made for this call
+  std::vector<FactorCombination> factors;  // all of one of these; empty: any
+  // Without `factors`: how long ago some token must have been proved. (With them, each has its own.)
+  absl::Duration max_age = absl::InfiniteDuration();
+  bool child_sessions = true;
+  int line = 0;  // of the config, for people
+};
+
+struct MethodPolicyOptions {
+  std::vector<std::string> exempt;  // exact; besides the gate's own three
+  std::vector<MethodRule> rules;    // a pattern stands in at most one
+  // Methods that no rule matches: any verified subject, or nobody. Where it is not said: nobody, as
+  // soon as there is a rule.
+  std::optional<bool> permit_unlisted;
+};
+
+// What a policy says of one method, for people.
+struct RuleMatch {
+  std::optional<MethodRule> rule;  // nullopt: no rule matches
+  std::string pattern;
+  bool permit_unlisted = false;
 };
 
 // Immutable; safe from any thread.
@@ -34,31 +69,25 @@ class CallPolicy {
   virtual ~CallPolicy() = default;
   // True for methods that need no prefix at all. Exact names alone.
   virtual bool IsExempt(absl::string_view method) const = 0;
-  // OK, kMethodNotPermitted or kFactorRequired. Asked only for verified calls, never for exempt ones.
+  // OK, kMethodNotPermitted, kChildNotAllowed, kFactorRequired or kFactorStale; where a stronger or
+  // fresher proof by the same subject would do, with StepUpOf(). Asked only for verified calls, never
+  // for exempt ones. Allocates nothing when it is OK.
   virtual absl::Status Authorize(absl::string_view method, const CallFacts& facts) const = 0;
+  virtual RuleMatch Match(absl::string_view method) const = 0;
 };
+
+// What the refused caller lacks, as src/wire/step_up.h writes it; empty where no step-up would help.
+std::string StepUpOf(const absl::Status& refusal);
 
 // The methods that the gate itself serves to anyone: always exempt.
 inline constexpr absl::string_view kGetChallengeMethod = "/forekey.v1.Gate/GetChallenge";
 inline constexpr absl::string_view kBeginEnrollmentMethod = "/forekey.v1.Gate/BeginEnrollment";
 inline constexpr absl::string_view kFinishEnrollmentMethod = "/forekey.v1.Gate/FinishEnrollment";
 
-// The rule of one method, by exact name.
-struct MethodRule {
-  std::vector<std::string> methods;
-  std::vector<std::string> any_role;  // one of these; empty: any verified subject
-  bool fresh_call = false;            // only a device proof made for this call
-};
-
-struct MethodPolicyOptions {
-  std::vector<std::string> exempt;  // besides the gate's own three
-  std::vector<MethodRule> rules;    // a method stands in at most one
-  bool permit_unlisted = true;      // methods without a rule: any verified subject, or nobody
-};
-
-// Forekey's own methods are never ruled here: which proof they take is part of the protocol.
-// InvalidArgument for a method that is malformed, in two rules, both exempt and ruled, or Forekey's
-// own.
+// Forekey's own methods are never ruled here, by patterns neither: which proof they take is part of the
+// protocol. InvalidArgument for a method or pattern that is malformed, in two rules, both exempt and
+// ruled by its exact name, or Forekey's own; for patterns that cross (src/policy/method_pattern.h); and
+// for combinations that no caller can have.
 absl::StatusOr<std::unique_ptr<CallPolicy>> NewMethodPolicy(MethodPolicyOptions options);
 
 }  // namespace forekey
