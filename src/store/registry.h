@@ -109,9 +109,22 @@ class Registry {
   virtual absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) = 0;
   virtual absl::Status SetDisabled(absl::string_view subject, bool disabled) = 0;
 
+  // The hash of a subject's password (src/crypto/password_hash.h); empty where it has none, or there is
+  // no such subject.
+  virtual absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) = 0;
+  // Empty takes it away. NotFound where there is no such subject.
+  virtual absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
+                                       absl::Time now) = 0;
+
   // FIDO2's signature counter: stores `count` if it is greater than the stored one, or both are zero;
   // otherwise refuses with kCounterRollback. Atomic; durable before the call is admitted.
   virtual absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) = 0;
+
+  // Copies everything, consistent, to a new file (mode 0600) while others go on using it. AlreadyExists
+  // rather than overwrite. Unimplemented where the store has its own means.
+  virtual absl::Status Backup(const std::string& path) {
+    return absl::UnimplementedError("this registry is backed up by the means of its store");
+  }
 
   struct Counts {
     uint64_t subjects = 0;

@@ -243,6 +243,23 @@ struct SessionTable::Impl {
     return absl::OkStatus();
   }
 
+  // A place among the children of all of one subject's sessions.
+  absl::Status MakeRoomAmongChildren(absl::string_view subject, int64_t now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
+    auto own = subjects.find(subject);
+    if (own == subjects.end()) return absl::OkStatus();
+    size_t count = 0;
+    for (const Session* session : own->second.sessions) count += ChildrenOf(session).size();
+    if (count < limits.children_per_subject) return absl::OkStatus();
+    Choice choice;
+    for (const Session* session : own->second.sessions) {
+      for (const Session* child : ChildrenOf(session)) Consider(child, now, &choice);
+    }
+    if (choice.session == nullptr) return Refuse(Reason::kSessionTableFull);
+    Remove(choice.session);
+    return absl::OkStatus();
+  }
+
   // A place of the total cap, if need be one of the subject's own.
   absl::Status MakeRoomInTotal(absl::string_view subject, const Session* parent, int64_t now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
@@ -346,7 +363,9 @@ absl::StatusOr<std::shared_ptr<const Session>> SessionTable::Insert(Session::Par
         impl_->ChildrenOf(parent.get()), impl_->limits.children_per_parent, now_boot_nanos));
   }
   const std::string& subject = parts.credentials.front()->subject().name();
-  if (parent == nullptr) {
+  if (parent != nullptr) {
+    FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomAmongChildren(subject, now_boot_nanos));
+  } else {
     auto own = impl_->subjects.find(subject);
     FOREKEY_RETURN_IF_ERROR(
         impl_->MakeRoomAmong(own == impl_->subjects.end() ? SessionList() : own->second.sessions,

@@ -24,6 +24,7 @@ namespace forekey {
 struct ProvedFactor {
   std::string name;      // "tpm", ...
   absl::Time proved_at;  // never moved by a child
+  int64_t proved_boot_nanos = 0;  // the same instant: ages are taken from a clock that does not step
 };
 
 // Sequence numbers that may come out of order within a window (RFC 6479): a ring of 64-bit words, one
@@ -99,6 +100,13 @@ class Session {
   // True when this sequence can't be accepted (any more): it was, or it lies before the window. Asked
   // for a call that was admitted before.
   bool SequenceUsed(uint64_t sequence) const;
+  // A live call is a use of its session: it does not idle meanwhile. Nothing that expired comes back.
+  void KeepUsed(int64_t now_boot_nanos) const {
+    int64_t last = last_used_boot_nanos();
+    while (last < now_boot_nanos &&
+           !last_used_boot_nanos_.compare_exchange_weak(last, now_boot_nanos, std::memory_order_relaxed)) {
+    }
+  }
   void End() const { ended_.store(true, std::memory_order_release); }
 
  private:
@@ -139,6 +147,7 @@ struct SessionLimits {
   size_t total = 200000;
   size_t per_subject = 64;         // children not counted: they have a cap of their own
   size_t children_per_parent = 64;
+  size_t children_per_subject = 512;  // of all its sessions together
 };
 
 // Sharded; safe from any thread.
@@ -154,8 +163,8 @@ class SessionTable {
   // (kCredentialRevoked, kSubjectDisabled; kSessionEnded or kSessionExpired where the parent has): a
   // session can't slip in beside a revocation. At a cap, the same subject's longest idle session goes
   // (expired ones first; a parent is as idle as the most active of its family), never another
-  // subject's; where there is none, kSessionTableFull. At the cap for children it is one of the same
-  // parent's; a child never drives out its own parent. A full table first drops what has expired,
+  // subject's; where there is none, kSessionTableFull. At the caps for children it is one of the same
+  // parent's, or of the same subject's; a child never drives out a parent. A full table first drops what has expired,
   // whoever's, at most once a second.
   // A child (parts.parent) has its parent's subject, credentials and factors, or fewer, none proved
   // later than the parent has it (kChildNotAllowed; also for a child of a child).

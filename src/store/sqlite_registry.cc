@@ -310,6 +310,34 @@ absl::Status SqliteRegistry::SetDisabled(absl::string_view subject, bool disable
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> SqliteRegistry::FindPasswordHash(absl::string_view subject) {
+  absl::MutexLock lock(&mutex_);
+  FOREKEY_ASSIGN_OR_RETURN(
+      auto find, database_->Prepare("SELECT p.hash FROM passwords p JOIN subjects s ON "
+                                    "s.id = p.subject_id WHERE s.name = ?1"));
+  FOREKEY_ASSIGN_OR_RETURN(bool row, find.Text(subject).Step());
+  return row ? std::string(find.Bytes(0)) : std::string();
+}
+
+absl::Status SqliteRegistry::SetPasswordHash(absl::string_view subject, absl::string_view hash,
+                                             absl::Time now) {
+  FOREKEY_RETURN_IF_ERROR(Writable());
+  absl::MutexLock lock(&mutex_);
+  FOREKEY_ASSIGN_OR_RETURN(auto transaction, SqliteDatabase::Transaction::Begin(database_.get()));
+  FOREKEY_ASSIGN_OR_RETURN(int64_t id, SubjectId(subject));
+  if (hash.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(auto remove,
+                             database_->Prepare("DELETE FROM passwords WHERE subject_id = ?1"));
+    FOREKEY_RETURN_IF_ERROR(remove.Int(id).Run());
+  } else {
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto set, database_->Prepare("INSERT INTO passwords (subject_id, hash, set_at) VALUES (?1, ?2, "
+                                     "?3) ON CONFLICT (subject_id) DO UPDATE SET hash = ?2, set_at = ?3"));
+    FOREKEY_RETURN_IF_ERROR(set.Int(id).Text(hash).Int(absl::ToUnixNanos(now)).Run());
+  }
+  return transaction.Commit();
+}
+
 absl::StatusOr<Registry::Counts> SqliteRegistry::Count() {
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(

@@ -38,7 +38,7 @@ class SqliteRegistry final : public Registry {
 
   // Copies the registry, consistent as at the end of the copy, to a new file (mode 0600) while others
   // go on using it. AlreadyExists rather than overwrite. The copy appears whole or not at all.
-  absl::Status Backup(const std::string& path);
+  absl::Status Backup(const std::string& path) override;
   // SQLite's quick_check: reads every page, so it takes seconds for a million credentials.
   absl::Status Check();
 
@@ -56,6 +56,9 @@ class SqliteRegistry final : public Registry {
                                         absl::Time now) override;
   absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override;
   absl::Status SetDisabled(absl::string_view subject, bool disabled) override;
+  absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) override;
+  absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
+                               absl::Time now) override;
   absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) override;
   absl::StatusOr<Counts> Count() override;
 

@@ -61,6 +61,13 @@ CREATE TABLE invites (
 CREATE INDEX invites_by_replaced ON invites (replaces_credential)
   WHERE replaces_credential IS NOT NULL;
 )sql",
+    R"sql(
+CREATE TABLE passwords (
+  subject_id INTEGER PRIMARY KEY REFERENCES subjects (id),
+  hash TEXT NOT NULL,
+  set_at INTEGER NOT NULL
+) STRICT;
+)sql",
 };
 
 absl::Status Unavailable(const SqliteDatabase& database, absl::string_view detail) {

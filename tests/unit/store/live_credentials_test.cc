@@ -68,6 +68,12 @@ class HookedRegistry final : public Registry {
   absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) override {
     return real_->FindSubject(name);
   }
+  absl::StatusOr<std::string> FindPasswordHash(absl::string_view name) override {
+    return real_->FindPasswordHash(name);
+  }
+  absl::Status SetPasswordHash(absl::string_view name, absl::string_view hash, absl::Time now) override {
+    return real_->SetPasswordHash(name, hash, now);
+  }
   absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() override {
     return real_->ListSubjects();
   }

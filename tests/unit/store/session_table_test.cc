@@ -340,6 +340,19 @@ TEST_F(SessionTableTest, AFullTableFirstDropsWhatHasExpiredWhosever) {
   EXPECT_TRUE(InTable(table, b));
 }
 
+TEST_F(SessionTableTest, TheChildrenOfAllOfASubjectsSessionsHaveACapTogether) {
+  SessionTable table(
+      {.total = 100, .per_subject = 9, .children_per_parent = 2, .children_per_subject = 3});
+  SessionPtr p = OpenFor(table, "p"), q = OpenFor(table, "q");
+  SessionPtr a = OpenChild(table, "a", p, kBoot + 2 * kSecond),
+             b = OpenChild(table, "b", p, kBoot + kSecond),
+             c = OpenChild(table, "c", q, kBoot + 3 * kSecond);
+  SessionPtr bobs = Open(table, MakeParts("bob", {bob_}));
+  SessionPtr d = OpenChild(table, "d", q, kBoot + 4 * kSecond);
+  EXPECT_FALSE(InTable(table, b)) << "the longest idle child, whosever";
+  for (const SessionPtr& kept : {p, q, a, c, d, bobs}) EXPECT_TRUE(InTable(table, kept));
+}
+
 TEST_F(SessionTableTest, ChildrenHaveACapOfTheirOwnAndGiveWayToTheirSiblings) {
   SessionTable table({.total = 100, .per_subject = 2, .children_per_parent = 2});
   SessionPtr p = OpenFor(table, "p"), q = OpenFor(table, "q");
