@@ -59,6 +59,10 @@ class AdminService : public v1::Admin::Service {
                           v1::SetSubjectResponse* response) override {
     return Answer(core_->SetSubject(*request, actor_), response);
   }
+  grpc::Status SetPassword(grpc::ServerContext*, const v1::SetPasswordRequest* request,
+                           v1::SetPasswordResponse* response) override {
+    return Answer(core_->SetPassword(*request, actor_), response);
+  }
   grpc::Status ListCredentials(grpc::ServerContext*, const v1::ListCredentialsRequest* request,
                                v1::ListCredentialsResponse* response) override {
     return Answer(core_->ListCredentials(*request), response);
@@ -70,6 +74,10 @@ class AdminService : public v1::Admin::Service {
   grpc::Status RotateIdentity(grpc::ServerContext*, const v1::RotateIdentityRequest* request,
                               v1::RotateIdentityResponse* response) override {
     return Answer(core_->RotateIdentity(*request, actor_), response);
+  }
+  grpc::Status BackUp(grpc::ServerContext*, const v1::BackUpRequest* request,
+                      v1::BackUpResponse* response) override {
+    return Answer(core_->BackUp(*request, actor_), response);
   }
 
  private:

@@ -66,7 +66,7 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
     if (!caller.ok() || call_ != nullptr) return;
     caller_.emplace(*std::move(caller));
     call_ = info_->server_context()->c_call();
-    LiveCalls::OfProcess().Add(call_, &*caller_);
+    LiveCalls::OfProcess().Add(call_, {&*caller_, gate_->core(), info_->method()});
   }
 
   CallGate* const gate_;
@@ -106,19 +106,23 @@ CallGate::CallGate(GateCore* core)
 struct CallGate::ProcessorState {
   const std::shared_ptr<CallGate> gate;
   const std::shared_ptr<void> keep_alive;
+  Connections::Slot* const slot;
 };
 
-grpc_auth_metadata_processor CallGate::Processor(std::shared_ptr<void> keep_alive) {
+grpc_auth_metadata_processor CallGate::Processor(std::shared_ptr<void> keep_alive,
+                                                 Connections::Slot* slot) {
   grpc_auth_metadata_processor processor;
   processor.process = &CallGate::Process;
-  processor.state = new ProcessorState{shared_from_this(), std::move(keep_alive)};
+  processor.state = new ProcessorState{shared_from_this(), std::move(keep_alive), slot};
   processor.destroy = [](void* state) { delete static_cast<ProcessorState*>(state); };
   return processor;
 }
 
 void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_metadata* metadata,
                        size_t count, grpc_process_auth_metadata_done_cb done, void* done_data) {
-  CallGate& gate = *static_cast<ProcessorState*>(state)->gate;
+  const ProcessorState& processor = *static_cast<ProcessorState*>(state);
+  CallGate& gate = *processor.gate;
+  const std::shared_ptr<Connection> from = processor.slot == nullptr ? nullptr : processor.slot->current();
   CallInput input;
   Prefixes prefixes;
   absl::InlinedVector<grpc_metadata, 1> prefix_entries;
@@ -132,14 +136,17 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
     }
   }
   input.prefixes = prefixes;
+  if (from != nullptr) input.peer = from->peer();
 
   const Judgement judgement = gate.core_->Judge(input);
   if (!judgement.status.ok()) {
     const std::string message(judgement.status.message());
     done(done_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(judgement.status.code()),
          message.c_str());
+    if (from != nullptr) gate.connections_->Refused(from, judgement.reason);
     return;
   }
+  if (from != nullptr && !judgement.exempt) gate.connections_->Admitted(*from);
   if (!judgement.exempt && !judgement.call.has_value()) {
     done(done_data, nullptr, 0, nullptr, 0, GRPC_STATUS_INTERNAL, "forekey: no verdict");
     return;

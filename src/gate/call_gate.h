@@ -28,6 +28,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "src/gate/connections.h"
 #include "src/gate/core/gate_core.h"
 
 namespace forekey {
@@ -39,8 +40,12 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   explicit CallGate(GateCore* core);
 
   // For grpc_server_credentials_set_auth_metadata_processor; holds a reference to this, and to
-  // `keep_alive`, which lives as long as those credentials do in gRPC's core.
-  grpc_auth_metadata_processor Processor(std::shared_ptr<void> keep_alive);
+  // `keep_alive`, which lives as long as those credentials do in gRPC's core. `slot`: which connection
+  // it judges; null where that is not known.
+  grpc_auth_metadata_processor Processor(std::shared_ptr<void> keep_alive, Connections::Slot* slot);
+  // Told of every verdict. Both must outlive the gRPC server.
+  void SetConnections(Connections* connections) { connections_ = connections; }
+  GateCore* core() const { return core_; }
 
   // The caller of the call behind `context`, for calls that passed Processor(). Called by the
   // interceptor once a call.
@@ -56,6 +61,7 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   static constexpr size_t kMarkingLocks = 64;
 
   GateCore* const core_;
+  Connections* connections_ = nullptr;
   const std::string instance_;  // hex, so that it may be read as a C string, too
   std::array<absl::Mutex, kMarkingLocks> marking_;
 };

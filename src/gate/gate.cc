@@ -12,7 +12,10 @@
 #include "src/base/status.h"
 #include "src/gate/admin_server.h"
 #include "src/gate/call_gate.h"
+#include "src/gate/connections.h"
 #include "src/gate/gate_service.h"
+#include "src/gate/live_calls.h"
+#include "src/gate/metrics.h"
 #include "src/gate/tls_keys.h"
 #include "src/gate/tuning.h"
 
@@ -21,16 +24,16 @@ namespace {
 
 constexpr absl::Duration kWatchInterval = absl::Seconds(1);
 
-// gRPC as a whole: kept initialised from before the tuning until the gate is gone.
-class GrpcLibrary {
- public:
-  GrpcLibrary() { grpc_init(); }
-  ~GrpcLibrary() { grpc_shutdown(); }
-};
-
 }  // namespace
 
 class Gate::Impl {
+  // gRPC as a whole: kept initialised from before the tuning until the gate is gone.
+  class GrpcLibrary {
+   public:
+    GrpcLibrary() { grpc_init(); }
+    ~GrpcLibrary() { grpc_shutdown(); }
+  };
+
  public:
   explicit Impl(GateCore* core)
       : core_(core), call_gate_(std::make_shared<CallGate>(core)), services_(core) {}
@@ -41,6 +44,7 @@ class Gate::Impl {
       stopping_ = true;
     }
     if (watcher_.joinable()) watcher_.join();
+    if (live_watcher_.joinable()) live_watcher_.join();
   }
 
   absl::Status Open() {
@@ -52,6 +56,7 @@ class Gate::Impl {
                                                    return MakeAccepted(binding);
                                                  }));
     watcher_ = std::thread([this] { Watch(); });
+    live_watcher_ = std::thread([this] { WatchLiveCalls(); });
     return absl::OkStatus();
   }
 
@@ -62,18 +67,20 @@ class Gate::Impl {
     const GateConfig& config = core_->config();
     FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> addresses,
                              ResolveListenAddress(config.listen.address, /*try_bind=*/true));
-    for (const std::string& address : addresses) {
-      builder.AddListeningPort(address,
-                               ListenerCredentials(
-                                   keys_,
-                                   [gate = call_gate_](std::shared_ptr<void> keep_alive) {
-                                     return gate->Processor(std::move(keep_alive));
-                                   },
-                                   port_, [core = core_](int port) { core->SetBoundPort(port); }));
+    FOREKEY_ASSIGN_OR_RETURN(connections_, Connections::New(core_, addresses));
+    core_->SetBoundPort(connections_->port());
+    call_gate_->SetConnections(connections_.get());
+    connections_->Install(builder, [this](Connections::Slot* slot) {
+      return AcceptorCredentials(keys_, [gate = call_gate_, slot](std::shared_ptr<void> keep_alive) {
+        return gate->Processor(std::move(keep_alive), slot);
+      });
+    });
+    if (!config.metrics.listen.empty()) {
+      FOREKEY_ASSIGN_OR_RETURN(metrics_, Metrics::New(core_, connections_.get(), config.metrics.listen));
     }
-    // Otherwise a second server could share the port silently, and take half of the connections.
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    builder.SetOption(services_.Registration(options.server_api));
+    if (config.health.service) grpc::EnableDefaultHealthCheckService(true);
+    builder.SetOption(services_.Registration(
+        options.server_api, [this] { connections_->Start(); }));
     const bool application_interceptors = !options.interceptors.empty();
     auto interceptors = std::move(options.interceptors);
     interceptors.insert(interceptors.begin(),
@@ -92,10 +99,18 @@ class Gate::Impl {
     absl::Status own = keys_->Reload().status();
     // Accepted certificates that are not the gate's own may have changed alone.
     absl::Status accepted = core_->ReloadCertificates();
-    return own.ok() ? accepted : own;
+    absl::Status rules = core_->ReloadRules();
+    if (!own.ok()) return own;
+    return accepted.ok() ? rules : accepted;
   }
 
-  int port() const { return port_->load(); }
+  int port() const { return connections_ == nullptr ? 0 : connections_->port(); }
+
+  int metrics_port() const { return metrics_ == nullptr ? 0 : metrics_->port(); }
+
+  void StopAccepting() {
+    if (connections_ != nullptr) connections_->StopAccepting();
+  }
 
  private:
   // The gate accepts what its files hold, so it is asked to read them again first.
@@ -125,18 +140,38 @@ class Gate::Impl {
     }
   }
 
+  // A call that was admitted goes on only as long as it would be admitted again.
+  void WatchLiveCalls() {
+    const absl::Duration interval = core_->config().streams.check_interval;
+    for (;;) {
+      {
+        absl::MutexLock lock(&mutex_);
+        mutex_.AwaitWithTimeout(absl::Condition(&stopping_), interval);
+        if (stopping_) return;
+      }
+      LiveCalls::OfProcess().CancelIf([this](const LiveCalls::Entry& entry) {
+        if (entry.gate != core_) return false;
+        const absl::Status live = core_->CheckLive(*entry.caller, entry.method);
+        if (!live.ok()) core_->AuditEndedCall(*entry.caller, entry.method, live);
+        return !live.ok();
+      });
+    }
+  }
+
   const GrpcLibrary grpc_library_;
   GateCore* const core_;
   const std::shared_ptr<CallGate> call_gate_;
   std::shared_ptr<TlsKeys> keys_;
-  const std::shared_ptr<std::atomic<int>> port_ = std::make_shared<std::atomic<int>>(0);
   GateServices services_;
+  std::unique_ptr<Connections> connections_;
+  std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AdminServer> admin_;
   std::atomic<bool> installed_{false};
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread watcher_;
+  std::thread live_watcher_;
 };
 
 Gate::Gate(std::unique_ptr<GateCore> core)
@@ -160,6 +195,8 @@ absl::Status Gate::Install(grpc::ServerBuilder& builder, InstallOptions options)
 }
 
 int Gate::port() const { return impl_->port(); }
+int Gate::metrics_port() const { return impl_->metrics_port(); }
+void Gate::StopAccepting() { impl_->StopAccepting(); }
 const std::string& Gate::audience() const { return core_->config().audience; }
 const std::string& Gate::state_directory() const { return core_->config().state.directory; }
 absl::Status Gate::Reload() { return impl_->Reload(); }

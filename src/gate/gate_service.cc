@@ -18,6 +18,9 @@ namespace forekey {
 namespace {
 
 constexpr size_t kWaitingEnrollments = 64;
+constexpr size_t kWaitingOpenings = 64;
+// Sealed factors alone have more than 300 bytes.
+constexpr size_t kPlainOpening = 128;
 
 // The caller of one of the gate's own gated methods. There is none when a session ended between the
 // gate's verdict and here, or when the call came in by a port that is not the gate's.
@@ -77,6 +80,14 @@ grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context, const v1::
   return Give(core.WhoAmI(*caller, request), response);
 }
 
+grpc::Status GetRequirements(GateCore& core, grpc::ServerContextBase& context,
+                             const v1::GetRequirementsRequest& request,
+                             v1::GetRequirementsResponse* response) {
+  auto caller = CallerOf(core, context, kGetRequirementsMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.GetRequirements(*caller, request, context.peer()), response);
+}
+
 }  // namespace
 
 class GateServices::Sync : public v1::Gate::Service {
@@ -112,6 +123,10 @@ class GateServices::Sync : public v1::Gate::Service {
                       v1::WhoAmIResponse* response) override {
     return forekey::WhoAmI(core_, *context, *request, response);
   }
+  grpc::Status GetRequirements(grpc::ServerContext* context, const v1::GetRequirementsRequest* request,
+                               v1::GetRequirementsResponse* response) override {
+    return forekey::GetRequirements(core_, *context, *request, response);
+  }
 
  private:
   GateCore& core_;
@@ -121,7 +136,8 @@ class GateServices::Sync : public v1::Gate::Service {
 // its own, so that it never takes gRPC's few callback threads away from calls (DESIGN LAW 7).
 class GateServices::Callback : public v1::Gate::CallbackService {
  public:
-  explicit Callback(GateCore* core) : core_(*core), enrollments_(kWaitingEnrollments) {}
+  explicit Callback(GateCore* core)
+      : core_(*core), enrollments_(kWaitingEnrollments), openings_(kWaitingOpenings) {}
 
   grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
                                          const v1::GetChallengeRequest* request,
@@ -131,21 +147,27 @@ class GateServices::Callback : public v1::Gate::CallbackService {
   grpc::ServerUnaryReactor* BeginEnrollment(grpc::CallbackServerContext* context,
                                             const v1::BeginEnrollmentRequest* request,
                                             v1::BeginEnrollmentResponse* response) override {
-    return FinishLater(context, kBeginEnrollmentMethod, [this, context, request, response] {
+    return FinishLater(enrollments_, context, kBeginEnrollmentMethod, [this, context, request, response] {
       return forekey::BeginEnrollment(core_, *context, *request, response);
     });
   }
   grpc::ServerUnaryReactor* FinishEnrollment(grpc::CallbackServerContext* context,
                                              const v1::FinishEnrollmentRequest* request,
                                              v1::FinishEnrollmentResponse* response) override {
-    return FinishLater(context, kFinishEnrollmentMethod, [this, context, request, response] {
+    return FinishLater(enrollments_, context, kFinishEnrollmentMethod, [this, context, request, response] {
       return forekey::FinishEnrollment(core_, *context, *request, response);
     });
   }
   grpc::ServerUnaryReactor* OpenSession(grpc::CallbackServerContext* context,
                                         const v1::OpenSessionRequest* request,
                                         v1::OpenSessionResponse* response) override {
-    return Finish(context, forekey::OpenSession(core_, *context, *request, response));
+    // What is longer than a plain opening holds further factors, and a password takes its time.
+    if (request->payload().size() <= kPlainOpening) {
+      return Finish(context, forekey::OpenSession(core_, *context, *request, response));
+    }
+    return FinishLater(openings_, context, kOpenSessionMethod, [this, context, request, response] {
+      return forekey::OpenSession(core_, *context, *request, response);
+    });
   }
   grpc::ServerUnaryReactor* OpenChildSession(grpc::CallbackServerContext* context,
                                              const v1::OpenChildSessionRequest* request,
@@ -162,6 +184,11 @@ class GateServices::Callback : public v1::Gate::CallbackService {
                                    v1::WhoAmIResponse* response) override {
     return Finish(context, forekey::WhoAmI(core_, *context, *request, response));
   }
+  grpc::ServerUnaryReactor* GetRequirements(grpc::CallbackServerContext* context,
+                                            const v1::GetRequirementsRequest* request,
+                                            v1::GetRequirementsResponse* response) override {
+    return Finish(context, forekey::GetRequirements(core_, *context, *request, response));
+  }
 
  private:
   static grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context,
@@ -173,55 +200,63 @@ class GateServices::Callback : public v1::Gate::CallbackService {
 
   // Context, request and response live until the reactor has finished, cancelled or not. A full queue
   // refuses at once.
-  grpc::ServerUnaryReactor* FinishLater(grpc::CallbackServerContext* context, absl::string_view method,
+  grpc::ServerUnaryReactor* FinishLater(Worker& worker, grpc::CallbackServerContext* context,
+                                        absl::string_view method,
                                         std::function<grpc::Status()> work) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    if (!enrollments_.Submit([reactor, work = std::move(work)] { reactor->Finish(work()); })) {
+    if (!worker.Submit([reactor, work = std::move(work)] { reactor->Finish(work()); })) {
       reactor->Finish(ToGrpc(core_.PublicRefusal(
-          Refuse(Reason::kRateLimited, "too many enrolments wait already"), method, context->peer())));
+          Refuse(Reason::kRateLimited, "too many requests that take long wait already"), method, context->peer())));
     }
     return reactor;
   }
 
   GateCore& core_;
   Worker enrollments_;
+  Worker openings_;
 };
 
 // gRPC's own way to change a builder at BuildAndStart(), when everything is registered.
 class GateServices::Plugin : public grpc::ServerBuilderPlugin {
  public:
-  Plugin(GateServices* services, ServerApi api) : services_(services), api_(api) {}
+  Plugin(GateServices* services, ServerApi api, std::function<void()> started)
+      : services_(services), api_(api), started_(std::move(started)) {}
   std::string name() override { return "forekey"; }
   void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
     services_->Register(*builder, api_);
   }
   void InitServer(grpc::ServerInitializer*) override {}
-  void Finish(grpc::ServerInitializer*) override {}
+  // gRPC calls it when the server has started.
+  void Finish(grpc::ServerInitializer*) override { started_(); }
   void ChangeArguments(const std::string&, void*) override {}
 
  private:
   GateServices* const services_;
   const ServerApi api_;
+  const std::function<void()> started_;
 };
 
 class GateServices::Option : public grpc::ServerBuilderOption {
  public:
-  Option(GateServices* services, ServerApi api) : services_(services), api_(api) {}
+  Option(GateServices* services, ServerApi api, std::function<void()> started)
+      : services_(services), api_(api), started_(std::move(started)) {}
   void UpdateArguments(grpc::ChannelArguments*) override {}
   void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    plugins->push_back(std::make_unique<Plugin>(services_, api_));
+    plugins->push_back(std::make_unique<Plugin>(services_, api_, started_));
   }
 
  private:
   GateServices* const services_;
   const ServerApi api_;
+  const std::function<void()> started_;
 };
 
 GateServices::GateServices(GateCore* core) : core_(core) {}
 GateServices::~GateServices() = default;
 
-std::unique_ptr<grpc::ServerBuilderOption> GateServices::Registration(ServerApi api) {
-  return std::make_unique<Option>(this, api);
+std::unique_ptr<grpc::ServerBuilderOption> GateServices::Registration(ServerApi api,
+                                                                        std::function<void()> started) {
+  return std::make_unique<Option>(this, api, std::move(started));
 }
 
 namespace {

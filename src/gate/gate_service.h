@@ -11,6 +11,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/server_builder_option.h>
 
+#include <functional>
 #include <memory>
 
 #include "forekey/gate.h"
@@ -25,8 +26,8 @@ class GateServices {
   ~GateServices();
 
   // An option that, when the server is built, registers the service that fits what was registered by
-  // then (`api` kAuto), or the named one.
-  std::unique_ptr<grpc::ServerBuilderOption> Registration(ServerApi api);
+  // then (`api` kAuto), or the named one; `started` is called once the server accepts connections.
+  std::unique_ptr<grpc::ServerBuilderOption> Registration(ServerApi api, std::function<void()> started);
 
  private:
   class Plugin;

@@ -16,10 +16,10 @@ LiveCalls::Shard& LiveCalls::ShardOf(const grpc_call* call) const {
   return shards_[(reinterpret_cast<uintptr_t>(call) * 0x9E3779B97F4A7C15ull >> 32) % kShards];
 }
 
-void LiveCalls::Add(const grpc_call* call, const VerifiedCall* caller) {
+void LiveCalls::Add(const grpc_call* call, const Entry& entry) {
   Shard& shard = ShardOf(call);
   absl::MutexLock lock(&shard.mutex);
-  shard.calls.insert_or_assign(call, caller);
+  shard.calls.insert_or_assign(call, entry);
 }
 
 void LiveCalls::Remove(const grpc_call* call) {
@@ -33,15 +33,15 @@ std::optional<VerifiedCall> LiveCalls::Find(const grpc_call* call) const {
   absl::MutexLock lock(&shard.mutex);
   auto found = shard.calls.find(call);
   if (found == shard.calls.end()) return std::nullopt;
-  return *found->second;
+  return *found->second.caller;
 }
 
-size_t LiveCalls::CancelIf(const std::function<bool(const VerifiedCall&)>& predicate) {
+size_t LiveCalls::CancelIf(const std::function<bool(const Entry&)>& predicate) {
   std::vector<grpc_call*> picked;
   for (Shard& shard : shards_) {
     absl::MutexLock lock(&shard.mutex);
-    for (const auto& [call, caller] : shard.calls) {
-      if (!predicate(*caller)) continue;
+    for (const auto& [call, entry] : shard.calls) {
+      if (!predicate(entry)) continue;
       // The entry keeps the call alive only while the lock is held.
       grpc_call* mutable_call = const_cast<grpc_call*>(call);
       grpc_call_ref(mutable_call);

@@ -14,7 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
-#include "src/gate/core/call_verifier.h"
+#include "src/gate/core/gate_core.h"
 
 struct grpc_call;
 
@@ -27,8 +27,14 @@ class LiveCalls {
   // without meeting, as their calls differ. Lives for ever.
   static LiveCalls& OfProcess();
 
-  // `call` and `caller` must stay until Remove(call).
-  void Add(const grpc_call* call, const VerifiedCall* caller);
+  struct Entry {
+    const VerifiedCall* caller = nullptr;
+    const GateCore* gate = nullptr;  // whose call it is
+    absl::string_view method;
+  };
+
+  // `call`, and what `entry` names, must stay until Remove(call).
+  void Add(const grpc_call* call, const Entry& entry);
   void Remove(const grpc_call* call);
 
   // A copy, which stays good after the call has ended. Nullopt where there is none.
@@ -36,7 +42,7 @@ class LiveCalls {
 
   // Cancels every live call that `predicate` (which must not ask this table) picks; the peers see
   // CANCELLED. Returns how many.
-  size_t CancelIf(const std::function<bool(const VerifiedCall&)>& predicate);
+  size_t CancelIf(const std::function<bool(const Entry&)>& predicate);
 
   size_t size() const;
 
@@ -44,7 +50,7 @@ class LiveCalls {
   static constexpr size_t kShards = 64;
   struct alignas(64) Shard {
     mutable absl::Mutex mutex;
-    absl::flat_hash_map<const grpc_call*, const VerifiedCall*> calls ABSL_GUARDED_BY(mutex);
+    absl::flat_hash_map<const grpc_call*, Entry> calls ABSL_GUARDED_BY(mutex);
   };
   Shard& ShardOf(const grpc_call* call) const;
 

@@ -134,11 +134,9 @@ struct Fetcher {
   }
 };
 
-class ListenerCredentialsImpl : public grpc::ServerCredentials {
+class AcceptorCredentialsImpl : public grpc::ServerCredentials {
  public:
-  ListenerCredentialsImpl(std::shared_ptr<TlsKeys> keys, const MakeProcessor& make_processor,
-                          std::shared_ptr<std::atomic<int>> port, std::function<void(int)> bound)
-      : port_(std::move(port)), bound_(std::move(bound)) {
+  AcceptorCredentialsImpl(std::shared_ptr<TlsKeys> keys, const MakeProcessor& make_processor) {
     auto fetcher = std::make_shared<Fetcher>();
     fetcher->keys = std::move(keys);
     credentials_ = grpc_ssl_server_credentials_create_with_options(
@@ -146,7 +144,7 @@ class ListenerCredentialsImpl : public grpc::ServerCredentials {
             GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, &Fetcher::Fetch, fetcher.get()));
     grpc_server_credentials_set_auth_metadata_processor(credentials_, make_processor(std::move(fetcher)));
   }
-  ~ListenerCredentialsImpl() override { grpc_server_credentials_release(credentials_); }
+  ~AcceptorCredentialsImpl() override { grpc_server_credentials_release(credentials_); }
 
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {
     std::fputs("forekey: the gate's port has the gate for its metadata processor, and no other\n", stderr);
@@ -155,22 +153,9 @@ class ListenerCredentialsImpl : public grpc::ServerCredentials {
 
  private:
   int AddPortToServer(const std::string& address, grpc_server* server) override {
-    std::string exact = address;
-    const size_t colon = address.rfind(':');
-    // "localhost:0" is two addresses: the second takes the port that the first was given.
-    if (int port = port_->load(); port != 0 && address.substr(colon + 1) == "0") {
-      exact = absl::StrCat(address.substr(0, colon + 1), port);
-    }
-    const int port = grpc_server_add_http2_port(server, exact.c_str(), credentials_);
-    if (port != 0) {
-      port_->store(port);
-      bound_(port);
-    }
-    return port;
+    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
   }
 
-  const std::shared_ptr<std::atomic<int>> port_;
-  const std::function<void(int)> bound_;
   grpc_server_credentials* credentials_ = nullptr;
 };
 
@@ -198,11 +183,9 @@ std::string NumericAddress(const addrinfo& address) {
 
 }  // namespace
 
-std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(
-    std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor, std::shared_ptr<std::atomic<int>> port,
-    std::function<void(int)> bound) {
-  return std::make_shared<ListenerCredentialsImpl>(std::move(keys), make_processor, std::move(port),
-                                                   std::move(bound));
+std::shared_ptr<grpc::ServerCredentials> AcceptorCredentials(std::shared_ptr<TlsKeys> keys,
+                                                             const MakeProcessor& make_processor) {
+  return std::make_shared<AcceptorCredentialsImpl>(std::move(keys), make_processor);
 }
 
 absl::StatusOr<std::vector<std::string>> ResolveListenAddress(const std::string& address,

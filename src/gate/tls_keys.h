@@ -67,17 +67,15 @@ class TlsKeys {
   std::atomic<uint64_t> generation_{0};
 };
 
-// Credentials for the gate's own port. One object a listening socket: gRPC 1.51 replaces a port's
-// handshaker factory without a lock, which is sound because one listening socket accepts on one thread
-// at a time (ResolveListenAddress() gives one address a socket).
+// Credentials for one acceptor of the gate's (src/gate/connections.h). One object an acceptor: gRPC 1.51
+// replaces a port's handshaker factory without a lock, which is sound because one thread hands over all
+// connections.
 //
 // `make_processor` is called once; what it gives must keep its argument until it is destroyed: gRPC's
-// core fetches certificates for longer than these C++ credentials live. `bound` is told the port at
-// BuildAndStart(). Sockets of one listen address share `port`: with port 0, they get the same one.
+// core fetches certificates for longer than these C++ credentials live.
 using MakeProcessor = std::function<grpc_auth_metadata_processor(std::shared_ptr<void> keep_alive)>;
-std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(
-    std::shared_ptr<TlsKeys> keys, MakeProcessor make_processor, std::shared_ptr<std::atomic<int>> port,
-    std::function<void(int)> bound);
+std::shared_ptr<grpc::ServerCredentials> AcceptorCredentials(std::shared_ptr<TlsKeys> keys,
+                                                             const MakeProcessor& make_processor);
 
 // The numeric addresses that "host:port" means, as gRPC takes them. `[::]` and `0.0.0.0` stay as they
 // are. Errors: no port, a name that does not resolve, and (`try_bind`) an address that can't be bound

@@ -23,6 +23,8 @@ namespace forekey {
 struct AssertionFacts {
   std::vector<std::string> factors;    // what this signature proved
   std::optional<uint32_t> sign_count;  // FIDO2: advanced in the registry when the call is consumed
+  // False: a counter that did not grow is told to the audit log, and the call goes on.
+  bool refuse_rollback = true;
 };
 
 // Pure; safe from any thread. At most one public-key operation, after every cheaper check.

@@ -4,21 +4,13 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
-#include "nlohmann/json.hpp"
 #include "src/base/status.h"
 #include "src/crypto/random.h"
 
 namespace forekey {
 namespace {
 
-constexpr size_t kMaxText = 1024;
 constexpr int64_t kComplaintInterval = int64_t{60} * 1'000'000'000;
-
-std::string Bounded(absl::string_view text) {
-  return text.size() <= kMaxText ? std::string(text)
-                                 : absl::StrCat(text.substr(0, kMaxText), "...(cut)");
-}
 
 }  // namespace
 
@@ -30,37 +22,12 @@ absl::string_view AuditEventName(AuditEvent event) {
     case AuditEvent::kEnrollment: return "enrollment";
     case AuditEvent::kAdmin: return "admin";
     case AuditEvent::kGate: return "gate";
+    case AuditEvent::kLog: return "log";
   }
   return "unknown";
 }
 
 std::string NewReference() { return absl::BytesToHexString(RandomBytes(8)); }
-
-std::string DecisionToJson(const Decision& decision) {
-  nlohmann::ordered_json line = {
-      {"time", absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", decision.time, absl::UTCTimeZone())},
-      {"reference", decision.reference},
-      {"event", std::string(AuditEventName(decision.event))},
-      {"admitted", decision.admitted},
-  };
-  if (decision.reason) line["reason"] = std::string(ReasonName(*decision.reason));
-  auto add = [&line](const char* key, absl::string_view text) {
-    if (!text.empty()) line[key] = Bounded(text);
-  };
-  add("detail", decision.detail);
-  add("peer", decision.peer);
-  add("method", decision.method);
-  add("subject", decision.subject);
-  for (const std::string& id : decision.credential_ids) {
-    line["credentials"].push_back(absl::BytesToHexString(id));
-  }
-  add("session", absl::BytesToHexString(decision.session));
-  if (!decision.factors.empty()) line["factors"] = decision.factors;
-  if (decision.latency_nanos > 0) line["latency_us"] = decision.latency_nanos / 1000;
-  if (decision.suppressed > 0) line["suppressed"] = decision.suppressed;
-  // ASCII alone: no newline, no terminal escape, no look-alike letters, whatever a peer sent.
-  return line.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
-}
 
 absl::Status MemoryAuditSink::Write(const Decision& decision) {
   absl::MutexLock lock(&mutex_);
@@ -98,26 +65,52 @@ AuditLog::Refusals& AuditLog::RefusalsOf(std::optional<Reason> reason) {
   return *refusals_[reason ? static_cast<size_t>(*reason) : kReasonCount];
 }
 
+absl::Status AuditLog::Write(const Decision& decision) {
+  absl::Status status;
+  if (const uint64_t untold = untold_.exchange(0, std::memory_order_relaxed); untold > 0) {
+    // A hole in the log is itself a line of it.
+    Decision hole;
+    hole.reference = NewReference();
+    hole.time = clock_.WallNow();
+    hole.event = AuditEvent::kLog;
+    hole.detail = "lines could not be written";
+    hole.unwritten = untold;
+    status = sink_->Write(hole);
+    if (!status.ok()) untold_.fetch_add(untold, std::memory_order_relaxed);
+  }
+  if (status.ok()) status = sink_->Write(decision);
+  if (!status.ok()) {
+    untold_.fetch_add(1, std::memory_order_relaxed);
+    CountFailure(status);
+  }
+  return status;
+}
+
 absl::Status AuditLog::Admit(const Decision& decision) {
-  absl::Status status = sink_->Write(decision);
-  if (status.ok()) return status;
-  CountFailure(status);
-  return options_.fail_closed ? Refuse(Reason::kAuditUnavailable, status.message())
-                              : absl::OkStatus();
+  const absl::Status status = Write(decision);
+  if (status.ok() || !options_.fail_closed) return absl::OkStatus();
+  return Refuse(Reason::kAuditUnavailable, status.message());
+}
+
+bool AuditLog::TakeRefusal(std::optional<Reason> reason) {
+  Refusals& refusals = RefusalsOf(reason);
+  if (refusals.bucket.Take(clock_.BootNanos())) return true;
+  refusals.suppressed.fetch_add(1, std::memory_order_relaxed);
+  suppressed_total_.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+void AuditLog::WriteRefusal(Decision decision) {
+  decision.suppressed =
+      RefusalsOf(decision.reason).suppressed.exchange(0, std::memory_order_relaxed);
+  Write(decision).IgnoreError();
 }
 
 void AuditLog::Refused(Decision decision) {
-  Refusals& refusals = RefusalsOf(decision.reason);
-  if (!refusals.bucket.Take(clock_.BootNanos())) {
-    refusals.suppressed.fetch_add(1, std::memory_order_relaxed);
-    suppressed_total_.fetch_add(1, std::memory_order_relaxed);
-    return;
-  }
-  decision.suppressed = refusals.suppressed.exchange(0, std::memory_order_relaxed);
-  if (absl::Status status = sink_->Write(decision); !status.ok()) CountFailure(status);
+  if (TakeRefusal(decision.reason)) WriteRefusal(std::move(decision));
 }
 
-void AuditLog::FlushSuppressed() {
+void AuditLog::Maintain() {
   for (size_t i = 0; i < refusals_.size(); ++i) {
     Refusals& refusals = *refusals_[i];
     if (refusals.suppressed.load(std::memory_order_relaxed) == 0 ||
@@ -129,9 +122,9 @@ void AuditLog::FlushSuppressed() {
     decision.time = clock_.WallNow();
     if (i < kReasonCount) decision.reason = static_cast<Reason>(i);
     decision.detail = "refusals that were not written one by one";
-    decision.suppressed = refusals.suppressed.exchange(0, std::memory_order_relaxed);
-    if (absl::Status status = sink_->Write(decision); !status.ok()) CountFailure(status);
+    WriteRefusal(std::move(decision));
   }
+  if (absl::Status status = sink_->Maintain(); !status.ok()) CountFailure(status);
 }
 
 void AuditLog::CountFailure(const absl::Status& status) {

@@ -18,11 +18,31 @@
 #include "src/base/clock.h"
 #include "src/base/reason.h"
 #include "src/gate/core/token_bucket.h"
+#include "src/store/registry.h"
 
 namespace forekey {
 
-enum class AuditEvent { kCall, kSessionOpened, kSessionEnded, kEnrollment, kAdmin, kGate };
-absl::string_view AuditEventName(AuditEvent event);  // "call", "session-opened", ...
+enum class AuditEvent { kCall, kSessionOpened, kSessionEnded, kEnrollment, kAdmin, kGate, kLog };
+absl::string_view AuditEventName(AuditEvent event);  // "call", "session-opened", ...; "log": the log's own
+
+// A token that took part, as it is enrolled.
+struct DecisionToken {
+  std::string kind;  // "tpm"
+  std::string label;
+  std::string model, serial;  // as far as the attestation proved them
+  // What a signature by it is checked with; written beside a device proof alone.
+  int algorithm = 0;  // COSE
+  std::string spki;
+  std::string rp_id, origin;  // FIDO2
+};
+DecisionToken TokenOf(const CredentialRecord& credential);
+
+// A device proof, whole: with the decision's method, subject and tokens it can be checked again, long
+// after (src/gate/core/audit_verify.h). Proofs are no secret: they were good for one call.
+struct DecisionProof {
+  std::string audience;
+  std::string prefix;  // as it came
+};
 
 struct Decision {
   std::string reference;  // 16 hex digits: 64 random bits
@@ -34,16 +54,23 @@ struct Decision {
   std::string peer;
   std::string method;
   std::string subject;
-  std::vector<std::string> credential_ids;  // raw, 32 bytes each
-  std::string session;                      // raw, 16 bytes, or empty
+  std::vector<std::string> credential_ids;  // raw, 32 bytes each; proved
+  std::vector<DecisionToken> tokens;        // of credential_ids, in their order
+  std::optional<DecisionProof> proof;
+  std::string session;                      // raw, 16 bytes, or empty; proved
+  // Of a refusal: whose it said that it was, where that was not proved.
+  std::vector<std::string> claimed_credential_ids;
+  std::string claimed_session;
   std::vector<std::string> factors;
   int64_t latency_nanos = 0;
   uint64_t suppressed = 0;  // refusals that were not written since the last line, for want of tokens
+  uint64_t unwritten = 0;   // lines that the sink could not take since the last one
 };
 
 std::string NewReference();
 
-// One JSON object, no newline in it whatever the strings hold (bytes that are not UTF-8 are replaced).
+// One JSON object in printable ASCII, whatever the strings hold: no newline, no terminal escape, no
+// look-alike letter. Bytes that are not UTF-8 are replaced; long texts are cut.
 std::string DecisionToJson(const Decision& decision);
 
 class AuditSink {
@@ -51,13 +78,10 @@ class AuditSink {
   virtual ~AuditSink() = default;
   // Must not be lost once OK is returned, short of the machine's end. Safe from any thread.
   virtual absl::Status Write(const Decision& decision) = 0;
+  // Once a second or so, off the calls' way.
+  virtual absl::Status Maintain() { return absl::OkStatus(); }
 };
 
-// Appends JSON lines to a file (made with mode 0600; an existing one must be this user's and private):
-// one write(2) a line, O_APPEND, so that lines of several processes never mix. After a short write (a
-// full disk) the next line begins on a line of its own. A file that was renamed or removed (logrotate)
-// is made again within a second.
-absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(const std::string& path);
 // To stderr: where a service manager collects it.
 std::unique_ptr<AuditSink> NewStderrAuditSink();
 
@@ -88,6 +112,12 @@ struct AuditOptions {
   // neither fills the disk nor hides another; what is left out is counted in the reason's next line.
   double refusals_per_second = 20;
   double refusal_burst = 200;
+  // A line that the sink keeps waiting for so long counts as one that can't be written.
+  absl::Duration slow = absl::Seconds(2);
+  // Where the chain's head is noted at intervals: on another machine's mount, or behind an append-only
+  // flag, so that who can change the log can't change this. Empty: nowhere.
+  std::string heads_file;
+  absl::Duration heads_interval = absl::Minutes(1);
 };
 
 // What the gate calls. Safe from any thread.
@@ -100,9 +130,13 @@ class AuditLog {
   absl::Status Admit(const Decision& decision);
   // Writes a refusal, as far as tokens allow. Never an error: it is a refusal already.
   void Refused(Decision decision);
+  // The same in two steps, so that a refusal that gets no line costs nothing to describe: false where
+  // it is counted alone. After true, WriteRefusal() must follow, with that reason.
+  bool TakeRefusal(std::optional<Reason> reason);
+  void WriteRefusal(Decision decision);
 
-  // Writes a line for what was suppressed and has had no line since. Called now and then.
-  void FlushSuppressed();
+  // Writes a line for what was suppressed and has had no line since, and lets the sink do its own.
+  void Maintain();
 
   uint64_t failed_writes() const { return failed_writes_.load(std::memory_order_relaxed); }
   uint64_t suppressed() const { return suppressed_total_.load(std::memory_order_relaxed); }
@@ -114,6 +148,7 @@ class AuditLog {
     std::atomic<uint64_t> suppressed{0};
   };
   Refusals& RefusalsOf(std::optional<Reason> reason);
+  absl::Status Write(const Decision& decision);
   void CountFailure(const absl::Status& status);
 
   const std::unique_ptr<AuditSink> sink_;
@@ -122,6 +157,7 @@ class AuditLog {
   std::vector<std::unique_ptr<Refusals>> refusals_;  // by reason; the last: none
   std::atomic<uint64_t> suppressed_total_{0};
   std::atomic<uint64_t> failed_writes_{0};
+  std::atomic<uint64_t> untold_{0};  // failed since the last line that was written
   std::atomic<int64_t> next_complaint_boot_nanos_{0};
 };
 

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -7,73 +8,221 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "src/base/clock.h"
 #include "src/base/status.h"
-#include "src/gate/core/audit.h"
+#include "src/crypto/digest.h"
+#include "src/gate/core/audit_chain.h"
 
 namespace forekey {
 namespace {
 
 constexpr int64_t kRotationCheckInterval = 1'000'000'000;
+// How far back the last whole line is looked for: several times the longest line.
+constexpr size_t kTailToRead = 256 * 1024;
 
 absl::Status ErrnoError(absl::string_view what, const std::string& path) {
   return absl::UnavailableError(absl::StrCat(path, ": ", what, ": ", std::strerror(errno)));
 }
 
+// All of it or nothing is left to chance: true where every byte was written.
+ssize_t WriteOnce(int fd, absl::string_view bytes) {
+  ssize_t written;
+  do {
+    written = write(fd, bytes.data(), bytes.size());
+  } while (written < 0 && errno == EINTR);
+  return written;
+}
+
+class OwnedFd {
+ public:
+  OwnedFd() = default;
+  ~OwnedFd() { Reset(-1); }
+  OwnedFd(const OwnedFd&) = delete;
+  OwnedFd& operator=(const OwnedFd&) = delete;
+  int get() const { return fd_; }
+  void Reset(int fd) {
+    if (fd_ >= 0) close(fd_);
+    fd_ = fd;
+  }
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_ = -1;
+};
+
+absl::StatusOr<int> OpenPrivate(const std::string& path, int flags) {
+  OwnedFd fd;
+  fd.Reset(open(path.c_str(), flags | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (fd.get() < 0) return ErrnoError("open", path);
+  struct stat info;
+  if (fstat(fd.get(), &info) != 0) return ErrnoError("fstat", path);
+  if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & 077) != 0) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        path, ": the audit log must be a regular file of this user with mode 0600; chown and chmod it"));
+  }
+  return fd.Release();
+}
+
+// What a file ends with: its last whole line, and the bytes behind that.
+struct FileEnd {
+  std::optional<AuditHead> last;
+  std::string torn;
+};
+
+absl::StatusOr<FileEnd> ReadEnd(const std::string& path, int fd, off_t size) {
+  const size_t wanted = std::min<size_t>(static_cast<size_t>(size), kTailToRead);
+  std::string tail(wanted, '\0');
+  const off_t begin = size - static_cast<off_t>(wanted);
+  if (pread(fd, tail.data(), wanted, begin) != static_cast<ssize_t>(wanted)) {
+    return ErrnoError("read", path);
+  }
+  FileEnd end;
+  size_t end_of_line = tail.rfind('\n');
+  while (end_of_line != std::string::npos) {
+    const size_t before = end_of_line == 0 ? std::string::npos : tail.rfind('\n', end_of_line - 1);
+    if (before == std::string::npos && begin != 0) break;  // its beginning was not read
+    const size_t start = before == std::string::npos ? 0 : before + 1;
+    if (auto line = ParseAuditLine(absl::string_view(tail).substr(start, end_of_line - start))) {
+      end.last = line->head;
+      end.torn = tail.substr(end_of_line + 1);
+      return end;
+    }
+    end_of_line = before;
+  }
+  if (begin == 0 && tail.find('\n') == std::string::npos) {  // the very first line was cut short
+    end.torn = tail;
+    return end;
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": does not end in a line of an audit log: keep it, move it away, and look at it "
+                         "with `forekey-gate audit verify`"));
+}
+
 class FileAuditSink final : public AuditSink {
  public:
-  explicit FileAuditSink(std::string path) : path_(std::move(path)) {}
+  FileAuditSink(std::string path, const AuditOptions& options)
+      : path_(std::move(path)), options_(options) {}
+
   ~FileAuditSink() override {
-    if (fd_ >= 0) close(fd_);
+    absl::MutexLock lock(&mutex_);
+    WriteHeadElsewhere().IgnoreError();
   }
 
   absl::Status Open() {
     absl::MutexLock lock(&mutex_);
+    FOREKEY_ASSIGN_OR_RETURN(const int fd, OpenPrivate(path_ + ".head", O_RDWR));
+    head_fd_.Reset(fd);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      return absl::FailedPreconditionError(absl::StrCat(path_, ": another process writes this audit log"));
+    }
+    std::string record(kHeadRecordSize, '\0');
+    const ssize_t size = pread(fd, record.data(), record.size(), 0);
+    if (size < 0) return ErrnoError("read", path_ + ".head");
+    if (size > 0) {
+      // A head that can't be read may be hiding lines that were cut off: no guess is made.
+      const auto head = ParseHead(absl::string_view(record).substr(0, static_cast<size_t>(size)));
+      if (!head) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(path_, ".head: is not the head of an audit log: verify the log, then remove it"));
+      }
+      head_ = *head;
+    }
     return OpenLocked();
   }
 
   absl::Status Write(const Decision& decision) override {
-    std::string line = absl::StrCat("\n", DecisionToJson(decision), "\n");
+    const std::string json = DecisionToJson(decision);
+    // One thread writes; the others wait, but not for ever: it may be held up by the disk.
     absl::MutexLock lock(&mutex_);
-    FOREKEY_RETURN_IF_ERROR(FollowRotation());
-    // The leading newline only after a line that was cut short.
-    const char* begin = line.data() + (cut_short_ ? 0 : 1);
-    const size_t size = line.size() - (cut_short_ ? 0 : 1);
-    ssize_t written;
-    do {
-      written = write(fd_, begin, size);
-    } while (written < 0 && errno == EINTR);
-    if (written == static_cast<ssize_t>(size)) {
-      cut_short_ = false;
-      return absl::OkStatus();
+    auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !writing_; };
+    if (writing_ && absl::GetCurrentTimeNanos() > writing_since_ + absl::ToInt64Nanoseconds(options_.slow)) {
+      return absl::UnavailableError(absl::StrCat(path_, ": writing is held up"));
     }
-    if (written < 0) return ErrnoError("write", path_);
-    cut_short_ = cut_short_ || written > 0;
-    return absl::UnavailableError(absl::StrCat(path_, ": only a part of a line was written: disk full?"));
+    if (!mutex_.AwaitWithTimeout(absl::Condition(&free), options_.slow)) {
+      return absl::UnavailableError(absl::StrCat(path_, ": writing is slow: no turn within ",
+                                                 absl::FormatDuration(options_.slow)));
+    }
+    FOREKEY_RETURN_IF_ERROR(FollowRotation());
+    return Append(json);
+  }
+
+  absl::Status Maintain() override {
+    absl::MutexLock lock(&mutex_);
+    if (writing_ || options_.heads_file.empty()) return absl::OkStatus();
+    const int64_t now = Clock::System().BootNanos();
+    if (now < next_head_) return absl::OkStatus();
+    next_head_ = now + absl::ToInt64Nanoseconds(options_.heads_interval);
+    return WriteHeadElsewhere();
   }
 
  private:
-  absl::Status OpenLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const int fd = open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return ErrnoError("open", path_);
-    struct stat info;
+  absl::Status Append(absl::string_view json, absl::string_view before = "")
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    AuditHead next = head_;
+    const std::string line = absl::StrCat(before, ChainLine(json, next), "\n");
+    const std::string record = SerializeHead(next);
+    writing_ = true;
+    writing_since_ = absl::GetCurrentTimeNanos();
+    mutex_.Unlock();
     absl::Status status;
-    if (fstat(fd, &info) != 0) {
-      status = ErrnoError("fstat", path_);
-    } else if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & 077) != 0) {
-      status = absl::PermissionDeniedError(absl::StrCat(
-          path_, ": the audit log must be a regular file of this user with mode 0600; chown and chmod it"));
+    const ssize_t written = WriteOnce(fd_.get(), line);
+    const bool whole = written == static_cast<ssize_t>(line.size());
+    if (written < 0) status = ErrnoError("write", path_);
+    if (written >= 0 && !whole) {
+      status = absl::UnavailableError(absl::StrCat(path_, ": only a part of a line was written: disk full?"));
     }
-    if (!status.ok()) {
-      close(fd);
-      return status;
+    // Behind the line, so that after a kill between the two the file is ahead: that is put right at the
+    // next opening, while a head without its line would look like one that was cut off.
+    if (whole && pwrite(head_fd_.get(), record.data(), record.size(), 0) !=
+                     static_cast<ssize_t>(record.size())) {
+      status = ErrnoError("write", path_ + ".head");
     }
-    if (fd_ >= 0) close(fd_);
-    fd_ = fd;
+    mutex_.Lock();
+    writing_ = false;
+    if (whole) {
+      head_ = std::move(next);
+    } else if (written > 0) {
+      CutBack(static_cast<size_t>(written));
+    }
+    return status;
+  }
+
+  // Takes a part of a line away again. Where even that fails, the next opening marks it.
+  void CutBack(size_t written) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    struct stat info;
+    if (fstat(fd_.get(), &info) != 0 || info.st_size < static_cast<off_t>(written) ||
+        ftruncate(fd_.get(), info.st_size - static_cast<off_t>(written)) != 0) {
+      inode_ = 0;
+      next_check_ = 0;
+    }
+  }
+
+  absl::Status OpenLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    FOREKEY_ASSIGN_OR_RETURN(const int fd, OpenPrivate(path_, O_RDWR | O_APPEND));
+    OwnedFd opened;
+    opened.Reset(fd);
+    struct stat info;
+    if (fstat(fd, &info) != 0) return ErrnoError("fstat", path_);
+    FOREKEY_ASSIGN_OR_RETURN(FileEnd end, ReadEnd(path_, fd, info.st_size));
+    fd_.Reset(opened.Release());
     device_ = info.st_dev;
     inode_ = info.st_ino;
-    cut_short_ = false;
+    // The file may be one line ahead of the head beside it, and is when there is no head; a file that is
+    // behind it lost lines, which the next line's number then shows.
+    if (end.last && end.last->seq > head_.seq) head_ = *end.last;
+    if (!end.torn.empty()) {
+      return Append(absl::StrCat("{\"time\":\"", Now(), "\",\"event\":\"log\",\"detail\":\"the line before was "
+                                 "cut short\",\"torn_bytes\":", end.torn.size(), ",\"torn_sha256\":\"",
+                                 absl::BytesToHexString(Sha256(end.torn)), "\"}"),
+                    "\n");
+    }
+    if (info.st_size == 0) {
+      return Append(absl::StrCat("{\"time\":\"", Now(), "\",\"event\":\"log\",\"detail\":\"",
+                                 head_.seq == 0 ? "a new log" : "a new file of the log", "\"}"));
+    }
     return absl::OkStatus();
   }
 
@@ -88,36 +237,65 @@ class FileAuditSink final : public AuditSink {
     return OpenLocked();
   }
 
+  absl::Status WriteHeadElsewhere() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (options_.heads_file.empty() || head_ == told_head_) return absl::OkStatus();
+    OwnedFd fd;
+    fd.Reset(open(options_.heads_file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
+    if (fd.get() < 0) return ErrnoError("open", options_.heads_file);
+    const std::string record = SerializeHead(head_);
+    if (WriteOnce(fd.get(), record) != static_cast<ssize_t>(record.size())) {
+      return ErrnoError("write", options_.heads_file);
+    }
+    told_head_ = head_;
+    return absl::OkStatus();
+  }
+
+  static std::string Now() {
+    return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
+  }
+
   const std::string path_;
+  const AuditOptions options_;
   absl::Mutex mutex_;
-  int fd_ ABSL_GUARDED_BY(mutex_) = -1;
+  // Written to by the one thread that set writing_, without the lock; replaced under it, while nobody
+  // writes.
+  OwnedFd fd_;
+  OwnedFd head_fd_;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t writing_since_ ABSL_GUARDED_BY(mutex_) = 0;
+  AuditHead head_ ABSL_GUARDED_BY(mutex_);
+  AuditHead told_head_ ABSL_GUARDED_BY(mutex_);
   dev_t device_ ABSL_GUARDED_BY(mutex_) = 0;
   ino_t inode_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t next_check_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool cut_short_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t next_head_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
+// A chain of its own in each process: what a service manager collects may mix several.
 class StderrAuditSink final : public AuditSink {
  public:
   absl::Status Write(const Decision& decision) override {
-    const std::string line = DecisionToJson(decision) + "\n";
+    const std::string json = DecisionToJson(decision);
     absl::MutexLock lock(&mutex_);
-    ssize_t written;
-    do {
-      written = write(STDERR_FILENO, line.data(), line.size());
-    } while (written < 0 && errno == EINTR);
-    return written == static_cast<ssize_t>(line.size()) ? absl::OkStatus()
-                                                        : ErrnoError("write", "stderr");
+    AuditHead next = head_;
+    const std::string line = ChainLine(json, next) + "\n";
+    if (WriteOnce(STDERR_FILENO, line) != static_cast<ssize_t>(line.size())) {
+      return ErrnoError("write", "stderr");
+    }
+    head_ = std::move(next);
+    return absl::OkStatus();
   }
 
  private:
   absl::Mutex mutex_;
+  AuditHead head_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(const std::string& path) {
-  auto sink = std::make_unique<FileAuditSink>(path);
+absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(const std::string& path,
+                                                         const AuditOptions& options) {
+  auto sink = std::make_unique<FileAuditSink>(path, options);
   FOREKEY_RETURN_IF_ERROR(sink->Open());
   return sink;
 }

@@ -18,23 +18,31 @@ constexpr size_t kMaxMacGuesses = 8;
 
 class Facts final : public CallFacts {
  public:
-  explicit Facts(const VerifiedCall& call) : call_(call) {}
+  Facts(const VerifiedCall& call, int64_t now_boot_nanos, bool as_child)
+      : call_(call), now_(now_boot_nanos), as_child_(as_child) {}
   absl::string_view subject() const override { return call_.subject().name(); }
   bool HasRole(absl::string_view role) const override {
     const auto roles = call_.subject().roles();
     return std::find(roles->begin(), roles->end(), role) != roles->end();
   }
-  std::optional<absl::Time> FactorProvedAt(absl::string_view factor) const override {
-    std::optional<absl::Time> latest;
+  std::optional<absl::Duration> FactorAge(absl::string_view factor) const override {
+    std::optional<absl::Duration> age;
     for (const ProvedFactor& proved : call_.factors()) {
-      if (proved.name == factor && (!latest || *latest < proved.proved_at)) latest = proved.proved_at;
+      if (proved.name != factor) continue;
+      const absl::Duration of_this = absl::Nanoseconds(now_ - proved.proved_boot_nanos);
+      if (!age || of_this < *age) age = of_this;
     }
-    return latest;
+    return age;
   }
-  bool SignedForThisCall() const override { return call_.device() != nullptr; }
+  bool SignedForThisCall() const override { return !as_child_ && call_.device() != nullptr; }
+  bool FromChildSession() const override {
+    return as_child_ || (call_.session() != nullptr && call_.session()->parent() != nullptr);
+  }
 
  private:
   const VerifiedCall& call_;
+  const int64_t now_;
+  const bool as_child_;
 };
 
 // Which proof a method takes, and which further fields must be there: all others must be absent, so
@@ -67,10 +75,13 @@ absl::Status CheckSessionShape(const SessionProofView& proof, absl::string_view 
   return absl::OkStatus();
 }
 
-void AddFactors(const AssertionFacts& facts, absl::Time proved_at, std::vector<ProvedFactor>& factors) {
+void AddFactors(const AssertionFacts& facts, absl::Time proved_at, int64_t proved_boot_nanos,
+                std::vector<ProvedFactor>& factors) {
   for (const std::string& name : facts.factors) {
     auto same = [&](const ProvedFactor& factor) { return factor.name == name; };
-    if (std::none_of(factors.begin(), factors.end(), same)) factors.push_back({name, proved_at});
+    if (std::none_of(factors.begin(), factors.end(), same)) {
+      factors.push_back({name, proved_at, proved_boot_nanos});
+    }
   }
 }
 
@@ -130,6 +141,9 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeSession(const SessionProofView& 
   if (!CallMacMatches(session.mac_key(), mac_input, proof.mac)) {
     return MacMismatch(session, mac_input, proof.mac);
   }
+  call.sequence_ = proof.sequence;
+  call.age_s_ = proof.age_s;
+  if (input.trace != nullptr) input.trace->proved = call;
   if (mode == Mode::kVerify) {
     const int64_t age = (now - session.opened_boot_nanos()) / kNanosPerSecond;
     const int64_t drift = age - int64_t{proof.age_s};
@@ -141,13 +155,11 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeSession(const SessionProofView& 
   } else if (!session.SequenceUsed(proof.sequence)) {
     return Refuse(Reason::kPrefixMissing, "the gate did not admit a call with this prefix");
   }
-  call.sequence_ = proof.sequence;
-  call.age_s_ = proof.age_s;
   call.has_digest_ = !proof.request_digest.empty();
   if (call.has_digest_) {
     std::memcpy(call.request_digest_.data(), proof.request_digest.data(), kRequestDigestSize);
   }
-  if (mode == Mode::kVerify) FOREKEY_RETURN_IF_ERROR(Authorize(input.path, call));
+  if (mode == Mode::kVerify) FOREKEY_RETURN_IF_ERROR(Authorize(input.path, call, now));
   return call;
 }
 
@@ -200,14 +212,22 @@ absl::StatusOr<CallVerifier::SignatureFacts> CallVerifier::VerifySignatures(
   return facts;
 }
 
-absl::Status CallVerifier::Consume(const CheckedChallenge& challenge, const DeviceCall& call,
-                                   const SignatureFacts& facts, int64_t now) {
+absl::Status CallVerifier::Consume(const CheckedChallenge& challenge, const SignatureFacts& facts,
+                                   int64_t now, DeviceCall& call) {
   FOREKEY_RETURN_IF_ERROR(
       parts_.replay->Consume(challenge.nonce, now, challenge.expires_boot_nanos));
   for (size_t i = 0; i < facts.size(); ++i) {
     if (!facts[i].sign_count) continue;
-    FOREKEY_RETURN_IF_ERROR(parts_.credentials->registry().AdvanceSignCount(
-        call.credentials[i]->record().id, *facts[i].sign_count));
+    const std::string& id = call.credentials[i]->record().id;
+    const absl::Status advanced =
+        parts_.credentials->registry().AdvanceSignCount(id, *facts[i].sign_count);
+    if (advanced.ok()) continue;
+    if (ReasonOf(advanced) != Reason::kCounterRollback) return advanced;
+    std::string remark =
+        absl::StrCat(ReasonName(Reason::kCounterRollback), ": credential ", absl::BytesToHexString(id),
+                     " says ", *facts[i].sign_count, ", which is not beyond what it said before");
+    if (facts[i].refuse_rollback) return Refuse(Reason::kCounterRollback, remark);
+    call.remarks.push_back(std::move(remark));
   }
   return absl::OkStatus();
 }
@@ -238,7 +258,8 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeDevice(const DeviceProofView& pr
   }
   if (!verifying) {
     FOREKEY_ASSIGN_OR_RETURN(call.device_,
-                             RecallDevice(proof, input, std::move(device), proved_at));
+                             RecallDevice(proof, input, std::move(device), proved_at,
+                                          challenge.issued_boot_nanos));
     return call;
   }
 
@@ -250,10 +271,13 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeDevice(const DeviceProofView& pr
     parts_.strangers->Failed(input.peer);
     return facts.status();
   }
-  FOREKEY_RETURN_IF_ERROR(Consume(challenge, *device, *facts, now));
-  for (const AssertionFacts& proved : *facts) AddFactors(proved, proved_at, device->factors);
-  call.device_ = std::move(device);
-  FOREKEY_RETURN_IF_ERROR(Authorize(input.path, call));
+  for (const AssertionFacts& proved : *facts) {
+    AddFactors(proved, proved_at, challenge.issued_boot_nanos, device->factors);
+  }
+  call.device_ = device;
+  if (input.trace != nullptr) input.trace->proved = call;
+  FOREKEY_RETURN_IF_ERROR(Consume(challenge, *facts, now, *device));
+  FOREKEY_RETURN_IF_ERROR(Authorize(input.path, call, now));
   parts_.strangers->Succeeded(input.peer);
   admitted_.Add(input.prefixes[0], input.path, call.device_);
   return call;
@@ -261,15 +285,30 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeDevice(const DeviceProofView& pr
 
 absl::StatusOr<std::shared_ptr<const DeviceCall>> CallVerifier::RecallDevice(
     const DeviceProofView& proof, const CallInput& input, std::shared_ptr<DeviceCall> call,
-    absl::Time proved_at) const {
+    absl::Time proved_at, int64_t proved_boot_nanos) const {
   if (auto known = admitted_.Find(input.prefixes[0], input.path); known != nullptr) return known;
   FOREKEY_ASSIGN_OR_RETURN(const SignatureFacts facts, VerifySignatures(proof, *call));
-  for (const AssertionFacts& proved : facts) AddFactors(proved, proved_at, call->factors);
+  for (const AssertionFacts& proved : facts) {
+    AddFactors(proved, proved_at, proved_boot_nanos, call->factors);
+  }
   return call;
 }
 
-absl::Status CallVerifier::Authorize(absl::string_view path, const VerifiedCall& call) const {
-  return parts_.policy->Authorize(path, Facts(call));
+absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_view path) const {
+  for (const auto& credential : call.credentials()) {
+    if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
+  }
+  if (call.subject().disabled()) return Refuse(Reason::kSubjectDisabled);
+  return Authorize(path, call, parts_.clock->BootNanos());
+}
+
+absl::Status CallVerifier::Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const {
+  return parts_.policy->Authorize(path, Facts(call, now, /*as_child=*/false));
+}
+
+absl::Status CallVerifier::WouldPermit(absl::string_view path, const VerifiedCall& call,
+                                       bool as_child) const {
+  return parts_.policy->Authorize(path, Facts(call, parts_.clock->BootNanos(), as_child));
 }
 
 }  // namespace forekey

@@ -17,6 +17,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,10 +40,16 @@
 
 namespace forekey {
 
+class VerifiedCall;
+
+// What was proved about a call before it was refused, for the audit log alone.
+struct CallTrace;
+
 struct CallInput {
   absl::Span<const absl::string_view> prefixes;  // every value of forekey-prefix-bin, decoded
   absl::string_view path;                        // the raw :path
   absl::string_view peer;                        // transport address, for the audit log and limits
+  CallTrace* trace = nullptr;                    // null: not wanted
 };
 
 inline constexpr int64_t kMaxAgeDriftSeconds = 30;
@@ -58,6 +65,8 @@ struct DeviceCall {
   CredentialList credentials;           // 1..3, one subject
   // proved_at is when the challenge was issued: all that the gate knows is that the proof is no older.
   std::vector<ProvedFactor> factors;
+  // For the audit log: what would have been a reason to refuse, if the config did not say otherwise.
+  std::vector<std::string> remarks;
 };
 
 // A call that was verified. Only CallVerifier builds one; there is no empty one. Copies are cheap and
@@ -97,6 +106,10 @@ class VerifiedCall {
   std::array<char, kRequestDigestSize> request_digest_{};
 };
 
+struct CallTrace {
+  std::optional<VerifiedCall> proved;
+};
+
 // Everything is borrowed and must outlive the verifier.
 struct CallVerifierParts {
   std::string audience;
@@ -130,6 +143,13 @@ class CallVerifier {
   absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
                                       absl::string_view path);
 
+  // Of a call that was verified before: none of its credentials is revoked, its subject is not disabled,
+  // and the rules allow it still. Its session is for the caller to ask.
+  absl::Status StillAllowed(const VerifiedCall& call, absl::string_view path) const;
+  // What the rules that are in force now would say to a call of `path` by that caller. `as_child`: as a child session of the
+  // caller's would be judged. Asks nothing but the rules.
+  absl::Status WouldPermit(absl::string_view path, const VerifiedCall& call, bool as_child) const;
+
  private:
   enum class Mode { kVerify, kRecall };
   absl::StatusOr<VerifiedCall> Judge(const CallInput& input, Mode mode);
@@ -141,13 +161,14 @@ class CallVerifier {
   using SignatureFacts = absl::InlinedVector<AssertionFacts, 1>;
   absl::StatusOr<SignatureFacts> VerifySignatures(const DeviceProofView& proof,
                                                   const DeviceCall& call) const;
-  absl::Status Consume(const CheckedChallenge& challenge, const DeviceCall& call,
-                       const SignatureFacts& facts, int64_t now);
+  absl::Status Consume(const CheckedChallenge& challenge, const SignatureFacts& facts, int64_t now,
+                       DeviceCall& call);
   absl::StatusOr<std::shared_ptr<const DeviceCall>> RecallDevice(const DeviceProofView& proof,
                                                                  const CallInput& input,
                                                                  std::shared_ptr<DeviceCall> call,
-                                                                 absl::Time proved_at) const;
-  absl::Status Authorize(absl::string_view path, const VerifiedCall& call) const;
+                                                                 absl::Time proved_at,
+                                                                 int64_t proved_boot_nanos) const;
+  absl::Status Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const;
   absl::Status MacMismatch(const Session& session, CallMacInput input,
                            absl::string_view mac) const;
 

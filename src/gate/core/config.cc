@@ -1,15 +1,20 @@
 #include "src/gate/core/config.h"
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/gate/core/config_reader.h"
+#include "src/gate/core/config_rules.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
@@ -52,6 +57,7 @@ void ReadBasics(ConfigTable& root, absl::string_view base, GateConfig& config) {
   ConfigTable listen = root.Table("listen");
   listen.String("address", &config.listen.address);
   listen.String("advertise", &config.listen.advertise);
+  listen.Duration("drain", absl::ZeroDuration(), absl::Hours(1), &config.listen.drain);
   if (!IsAddress(config.listen.address)) listen.Error("address", "must be host:port or [v6]:port");
   if (!config.listen.advertise.empty() && !IsAddress(config.listen.advertise)) {
     listen.Error("advertise", "must be host:port or [v6]:port");
@@ -77,11 +83,9 @@ void ReadTpm(ConfigTable& root, absl::string_view base, GateConfig::TpmAttestati
   ConfigTable table = root.Table("attestation").Table("tpm");
   table.String("trust", &tpm.trust);
   table.Strings("ek_allow_list", &tpm.ek_allow_list);
-  table.String("simulator_trust", &tpm.simulator_trust);
-  table.Bool("insecure_simulators", &tpm.insecure_simulators);
+  ReadSimulatorTrust(table, base, &tpm.simulator_trust, &tpm.insecure_simulators);
   table.Bool("one_subject_a_device", &tpm.one_subject_a_device);
   Resolve(base, &tpm.trust);
-  Resolve(base, &tpm.simulator_trust);
   for (std::string& hash : tpm.ek_allow_list) {
     absl::AsciiStrToLower(&hash);
     bool hex = hash.size() == 2 * kSha256Size;
@@ -90,13 +94,6 @@ void ReadTpm(ConfigTable& root, absl::string_view base, GateConfig::TpmAttestati
       table.Error("ek_allow_list",
                   absl::StrCat("\"", absl::CHexEscape(hash), "\" is not a SHA-256 in 64 hex digits"));
     }
-  }
-  if (!tpm.simulator_trust.empty() && !tpm.insecure_simulators) {
-    table.Error("simulator_trust", "needs insecure_simulators = true: whoever has a simulator's "
-                                   "root could enrol software as hardware");
-  }
-  if (tpm.insecure_simulators && tpm.simulator_trust.empty()) {
-    table.Error("insecure_simulators", "is true, but simulator_trust names no folder");
   }
 }
 
@@ -109,6 +106,7 @@ void ReadSessions(ConfigTable& root, GateConfig& config) {
   table.Number("total", 1, 100'000'000, &sessions.limits.total);
   table.Number("per_subject", 1, 1'000'000, &sessions.limits.per_subject);
   table.Number("children_per_parent", 0, 1'000'000, &sessions.limits.children_per_parent);
+  table.Number("children_per_subject", 0, 1'000'000, &sessions.limits.children_per_subject);
   if (sessions.window % 64 != 0) table.Error("window", "must be a multiple of 64");
   if (sessions.idle > sessions.absolute) table.Error("idle", "is longer than sessions.absolute");
 
@@ -119,10 +117,50 @@ void ReadSessions(ConfigTable& root, GateConfig& config) {
   ConfigTable identity = root.Table("identity");
   identity.Duration("overlap", absl::ZeroDuration(), 3650 * kDay, &config.identity.overlap);
 
+  ConfigTable streams = root.Table("streams");
+  streams.Duration("check_interval", absl::Seconds(1), absl::Hours(1), &config.streams.check_interval);
+}
+
+void ReadLimits(ConfigTable& root, GateConfig& config) {
   ConfigTable limits = root.Table("limits");
-  limits.Number("stranger_proofs_per_second", 1, 1'000'000,
-                &config.limits.stranger_proofs_per_second);
-  limits.Number("stranger_proof_burst", 1, 1'000'000, &config.limits.stranger_proof_burst);
+  StrangerLimitOptions& proofs = config.limits.proofs;
+  limits.Number("stranger_proofs_per_second", 1, 1'000'000, &proofs.per_second);
+  limits.Number("stranger_proof_burst", 1, 1'000'000, &proofs.burst);
+  limits.Number("address_proofs_per_second", 1, 1'000'000, &proofs.per_address_per_second);
+  limits.Number("address_proof_burst", 1, 1'000'000, &proofs.per_address_burst);
+  config.limits.enrollments = proofs;
+
+  ConfigTable table = root.Table("connections");
+  GateConfig::Connections& connections = config.connections;
+  table.Number("total", 1, 1'000'000, &connections.total);
+  table.Number("per_address", 1, 1'000'000, &connections.per_address);
+  table.Number("per_address_per_second", 1, 1'000'000, &connections.per_address_per_second);
+  table.Number("per_address_burst", 1, 1'000'000, &connections.per_address_burst);
+  table.Number("tracked", 0, 100'000, &connections.tracked);
+  table.Duration("handshake", absl::Seconds(1), absl::Minutes(10), &connections.handshake);
+  table.Duration("proof", absl::Seconds(1), kDay, &connections.proof);
+  table.Duration("idle", absl::Seconds(10), 30 * kDay, &connections.idle);
+  table.Duration("keepalive", absl::Seconds(10), kDay, &connections.keepalive);
+  table.Number("streams", 1, 1'000'000, &connections.streams);
+  table.Number("forged_refusals", 0, 1'000'000, &connections.forged_refusals);
+  table.Number("refusals", 0, 1'000'000, &connections.refusals);
+}
+
+// What monitors see: never more than this machine's users, and never in the way of calls.
+void ReadOperations(ConfigTable& root, GateConfig& config) {
+  ConfigTable metrics = root.Table("metrics");
+  std::string& listen = config.metrics.listen;
+  metrics.String("listen", &listen);
+  if (!listen.empty() && (!IsAddress(listen) || !(absl::StartsWith(listen, "127.") ||
+                                                  absl::StartsWith(listen, "[::1]:")))) {
+    metrics.Error("listen", "must be 127.x.y.z:port or [::1]:port: metrics are for this machine");
+  }
+  root.Table("health").Bool("service", &config.health.service);
+  if (!config.health.service) return;
+  for (const char* method : {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}) {
+    std::vector<std::string>& exempt = config.rules.exempt;
+    if (std::find(exempt.begin(), exempt.end(), method) == exempt.end()) exempt.push_back(method);
+  }
 }
 
 void ReadAudit(ConfigTable& root, absl::string_view base, GateConfig::Audit& audit) {
@@ -133,46 +171,15 @@ void ReadAudit(ConfigTable& root, absl::string_view base, GateConfig::Audit& aud
   table.Bool("fail_closed", &audit.options.fail_closed);
   table.Number("refusals_per_second", 1, 1'000'000, &audit.options.refusals_per_second);
   table.Number("refusal_burst", 1, 1'000'000, &audit.options.refusal_burst);
+  table.Duration("slow", absl::Seconds(1), absl::Minutes(1), &audit.options.slow);
+  table.String("heads_file", &audit.options.heads_file);
+  table.Duration("heads_interval", absl::Seconds(1), kDay, &audit.options.heads_interval);
+  Resolve(base, &audit.options.heads_file);
   if (admitted != "sessions" && admitted != "all") {
     table.Error("admitted", "must be \"sessions\" or \"all\"");
   }
   audit.options.all_calls = admitted == "all";
   if (audit.file != "stderr") Resolve(base, &audit.file);
-}
-
-void ReadRules(ConfigTable& root, MethodPolicyOptions& options) {
-  ConfigTable table = root.Table("rules");
-  std::string unlisted = "permit";
-  table.Strings("exempt", &options.exempt);
-  table.String("unlisted", &unlisted);
-  if (unlisted != "permit" && unlisted != "refuse") {
-    table.Error("unlisted", "must be \"permit\" or \"refuse\"");
-  }
-  options.permit_unlisted = unlisted == "permit";
-  if (absl::Status status = NewMethodPolicy(MethodPolicyOptions{options.exempt, {}, true}).status();
-      !status.ok()) {
-    table.Error("exempt", status.message());
-  }
-  for (ConfigTable& rule : root.Tables("rule")) {
-    MethodRule read;
-    std::string fresh;
-    rule.Strings("methods", &read.methods);
-    rule.Strings("any_role", &read.any_role);
-    rule.String("fresh", &fresh);
-    if (read.methods.empty()) rule.Error("methods", "must name at least one method");
-    if (rule.Has("any_role") && read.any_role.empty()) {
-      rule.Error("any_role", "is empty: leave it out to permit any verified subject");
-    }
-    if (rule.Has("fresh") && fresh != "call") rule.Error("fresh", "must be \"call\"");
-    read.fresh_call = fresh == "call";
-    MethodPolicyOptions so_far{options.exempt, options.rules, true};
-    so_far.rules.push_back(read);
-    if (absl::Status status = NewMethodPolicy(std::move(so_far)).status(); !status.ok()) {
-      rule.Error("methods", status.message());
-    } else {
-      options.rules.push_back(std::move(read));
-    }
-  }
 }
 
 }  // namespace
@@ -194,20 +201,39 @@ absl::StatusOr<GateConfig> GateConfig::Parse(absl::string_view toml, absl::strin
   GateConfig config;
   ReadBasics(root, base_directory, config);
   ReadTpm(root, base_directory, config.tpm);
+  ReadFido2Config(root.Table("attestation"), base_directory, &config.fido2);
+  ReadPivConfig(root.Table("attestation"), base_directory, &config.piv);
   ReadSessions(root, config);
+  ReadLimits(root, config);
   ReadAudit(root, base_directory, config.audit);
   ReadRules(root, config.rules);
+  ReadOperations(root, config);
+  ReadFactors(root, config.passwords);
   ConfigTable tuning = root.Table("tuning");
   tuning.Bool("executor_threads", &config.tuning.executor_threads);
   tuning.Bool("mutex_deadlock_detection", &config.tuning.mutex_deadlock_detection);
   FOREKEY_RETURN_IF_ERROR(reader.Finish());
+  config.settings = reader.Settings();
   return config;
 }
 
+std::string ConfigFileSignature(const std::string& path) {
+  struct stat status;
+  if (stat(path.c_str(), &status) != 0) return "";
+  return absl::StrCat(status.st_dev, ":", status.st_ino, ":", status.st_size, ":",
+                      status.st_mtim.tv_sec, ":", status.st_mtim.tv_nsec);
+}
+
 absl::StatusOr<GateConfig> GateConfig::Load(const std::string& path) {
+  const std::string signature = ConfigFileSignature(path);  // before: a later change is seen as one
   FOREKEY_ASSIGN_OR_RETURN(const std::string toml, ReadFile(path, 1 << 20));
   const size_t slash = path.rfind('/');
-  return Parse(toml, path, slash == std::string::npos ? "" : path.substr(0, slash + (slash == 0)));
+  FOREKEY_ASSIGN_OR_RETURN(
+      GateConfig config,
+      Parse(toml, path, slash == std::string::npos ? "" : path.substr(0, slash + (slash == 0))));
+  config.file = path;
+  config.file_signature = signature;
+  return config;
 }
 
 }  // namespace forekey

@@ -4,6 +4,7 @@
 #ifndef FOREKEY_SRC_GATE_CORE_CONFIG_H_
 #define FOREKEY_SRC_GATE_CORE_CONFIG_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,17 +12,25 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "src/gate/core/audit.h"
+#include "src/gate/core/fido2_config.h"
+#include "src/gate/core/piv_config.h"
+#include "src/gate/core/password_factor.h"
 #include "src/gate/core/session_opener.h"
+#include "src/gate/core/stranger_limit.h"
 #include "src/policy/call_policy.h"
 
 namespace forekey {
 
 struct GateConfig {
+  std::string file;  // that it was loaded from: its rules are read again while the gate runs
+  std::string file_signature;  // of the state of the file that was read
+  std::map<std::string, std::string> settings;  // all but the rules, as written, by full name
   std::string audience;
 
   struct Listen {
     std::string address = "[::]:7443";  // host:port, for gRPC
     std::string advertise;              // what invites name; empty: `address`
+    absl::Duration drain = absl::Seconds(10);  // how long calls have to end at SIGTERM
   } listen;
 
   struct Tls {
@@ -47,6 +56,10 @@ struct GateConfig {
     bool one_subject_a_device = true;
   } tpm;
 
+  Fido2Config fido2;
+
+  PivConfig piv;
+
   SessionPolicy sessions;
 
   struct Challenges {
@@ -64,11 +77,39 @@ struct GateConfig {
   } identity;
 
   struct Limits {
-    double stranger_proofs_per_second = 500;  // signature checks for peers that showed nothing yet
-    double stranger_proof_burst = 1000;
+    StrangerLimitOptions proofs;       // signature checks for peers that showed nothing yet
+    StrangerLimitOptions enrollments;  // enrolment's, apart: one can't use up the other
   } limits;
 
+  struct Connections {
+    size_t total = 10'000;
+    size_t per_address = 1'000;
+    double per_address_per_second = 100;
+    double per_address_burst = 1'000;
+    size_t tracked = 256;  // whose peer is known for every call
+    absl::Duration handshake = absl::Seconds(10);
+    absl::Duration proof = absl::Minutes(2);  // a tracked one that proved nothing is ended
+    absl::Duration idle = absl::Minutes(15);
+    absl::Duration keepalive = absl::Minutes(2);
+    uint32_t streams = 1'000;         // calls at once on one connection
+    uint32_t forged_refusals = 1;     // forged prefixes that end a connection; 0: never
+    uint32_t refusals = 100;          // others, one after the other with nothing admitted between
+  } connections;
+
+  struct Metrics {
+    std::string listen;  // a loopback address; empty: none
+  } metrics;
+
+  struct Health {
+    bool service = false;  // grpc.health.v1.Health, whose methods are then exempt
+  } health;
+
+  struct Streams {
+    absl::Duration check_interval = absl::Seconds(1);
+  } streams;
+
   MethodPolicyOptions rules;
+  PasswordPolicy passwords;
 
   struct Tuning {
     bool executor_threads = false;  // gRPC's default executor; see docs/CONFIG.md
@@ -85,6 +126,9 @@ struct GateConfig {
   // Reads the file; relative paths are taken from its folder.
   static absl::StatusOr<GateConfig> Load(const std::string& path);
 };
+
+// Tells one state of a file from another; empty where there is none.
+std::string ConfigFileSignature(const std::string& path);
 
 }  // namespace forekey
 

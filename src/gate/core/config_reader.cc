@@ -104,6 +104,48 @@ absl::Status ConfigReader::Finish() {
   return absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
 }
 
+namespace {
+
+std::string TextOf(const toml::node& node) {
+  if (const auto* value = node.as_string()) return absl::StrCat("\"", value->get(), "\"");
+  if (const auto* value = node.as_integer()) return absl::StrCat(value->get());
+  if (const auto* value = node.as_boolean()) return value->get() ? "true" : "false";
+  if (const auto* value = node.as_floating_point()) return absl::StrCat(value->get());
+  std::string text;
+  if (const auto* array = node.as_array()) {
+    for (const toml::node& element : *array) absl::StrAppend(&text, TextOf(element), ",");
+    return absl::StrCat("[", text, "]");
+  }
+  if (const auto* table = node.as_table()) {
+    for (const auto& [key, inner] : *table) {
+      absl::StrAppend(&text, Absl(key.str()), "=", TextOf(inner), ",");
+    }
+    return absl::StrCat("{", text, "}");
+  }
+  return "a date or time";
+}
+
+void AddSettings(const toml::table& table, const std::string& prefix,
+                 std::map<std::string, std::string>& settings) {
+  for (const auto& [key, node] : table) {
+    const std::string full = absl::StrCat(prefix, Absl(key.str()));
+    if (full == "rules" || full == "rule") continue;
+    if (const auto* inner = node.as_table()) {
+      AddSettings(*inner, full + ".", settings);
+    } else {
+      settings[full] = TextOf(node);
+    }
+  }
+}
+
+}  // namespace
+
+std::map<std::string, std::string> ConfigReader::Settings() const {
+  std::map<std::string, std::string> settings;
+  AddSettings(impl_->root, "", settings);
+  return settings;
+}
+
 std::string ConfigTable::NameOf(absl::string_view key) const {
   return name_.empty() ? std::string(key) : absl::StrCat(name_, ".", key);
 }
@@ -144,6 +186,11 @@ void ConfigTable::String(absl::string_view key, std::string* out) {
   }
 }
 
+void ConfigTable::Path(absl::string_view key, absl::string_view base, std::string* out) {
+  String(key, out);
+  if (!out->empty() && (*out)[0] != '/' && !base.empty()) *out = absl::StrCat(base, "/", *out);
+}
+
 void ConfigTable::Strings(absl::string_view key, std::vector<std::string>* out) {
   const toml::node* node = Take(reader_->read, table_, key);
   if (node == nullptr) return;
@@ -155,6 +202,27 @@ void ConfigTable::Strings(absl::string_view key, std::vector<std::string>* out) 
     if (value == nullptr) return Error(key, "must be an array of strings");
     out->push_back(value->get());
   }
+}
+
+void ConfigTable::StringLists(absl::string_view key, std::vector<std::vector<std::string>>* out) {
+  const toml::node* node = Take(reader_->read, table_, key);
+  if (node == nullptr) return;
+  const toml::array* array = node->as_array();
+  bool good = array != nullptr;
+  out->clear();
+  for (size_t i = 0; good && i < array->size(); ++i) {
+    const toml::array* inner = array->get(i)->as_array();
+    good = inner != nullptr;
+    std::vector<std::string>& list = out->emplace_back();
+    for (size_t j = 0; good && j < inner->size(); ++j) {
+      const auto* value = inner->get(j)->as_string();
+      good = value != nullptr;
+      if (good) list.push_back(value->get());
+    }
+  }
+  if (good) return;
+  out->clear();  // one error is enough
+  Error(key, "must be an array of arrays of strings, such as [[\"tpm\", \"password\"], [\"piv\"]]");
 }
 
 void ConfigTable::Bool(absl::string_view key, bool* out) {
@@ -228,6 +296,18 @@ std::vector<ConfigTable> ConfigTable::Tables(absl::string_view key) {
     tables.push_back(ConfigTable(reader_, element.as_table(), NameOf(key)));
   }
   return tables;
+}
+
+void ReadSimulatorTrust(ConfigTable& table, absl::string_view base, std::string* folder, bool* insecure) {
+  table.Path("simulator_trust", base, folder);
+  table.Bool("insecure_simulators", insecure);
+  if (!folder->empty() && !*insecure) {
+    table.Error("simulator_trust", "needs insecure_simulators = true: whoever has a simulator's "
+                                   "root could enrol software as hardware");
+  }
+  if (*insecure && folder->empty()) {
+    table.Error("insecure_simulators", "is true, but simulator_trust names no folder");
+  }
 }
 
 }  // namespace forekey

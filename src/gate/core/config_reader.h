@@ -4,6 +4,7 @@
 #define FOREKEY_SRC_GATE_CORE_CONFIG_READER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,8 @@ class ConfigReader {
   ConfigTable Root();
   // OK, or InvalidArgument with all errors, by line. Asks every table for keys that were not read.
   absl::Status Finish();
+  // Every value of the document as text, by its full name; [rules] and [[rule]] left out.
+  std::map<std::string, std::string> Settings() const;
 
  private:
   friend class ConfigTable;
@@ -47,7 +50,11 @@ class ConfigTable {
   void Error(absl::string_view key, absl::string_view what);
 
   void String(absl::string_view key, std::string* out);
+  // A file or folder: a relative one is taken from `base`, where that is not empty.
+  void Path(absl::string_view key, absl::string_view base, std::string* out);
   void Strings(absl::string_view key, std::vector<std::string>* out);
+  // An array of arrays of strings.
+  void StringLists(absl::string_view key, std::vector<std::vector<std::string>>* out);
   void Bool(absl::string_view key, bool* out);
   void Number(absl::string_view key, int64_t least, int64_t most, size_t* out);
   void Number(absl::string_view key, int64_t least, int64_t most, double* out);
@@ -70,6 +77,10 @@ class ConfigTable {
   const void* table_;  // a toml::table, or null
   std::string name_;   // "sessions", for messages
 };
+
+// simulator_trust and insecure_simulators of an [attestation.*] table: neither goes without the other,
+// because whoever has a simulator's root can enrol software as hardware.
+void ReadSimulatorTrust(ConfigTable& table, absl::string_view base, std::string* folder, bool* insecure);
 
 }  // namespace forekey
 

@@ -277,6 +277,21 @@ absl::StatusOr<v1::RevokeCredentialResponse> GateCore::RevokeCredential(
   return response;
 }
 
+absl::StatusOr<v1::BackUpResponse> GateCore::BackUp(const v1::BackUpRequest& request,
+                                                     absl::string_view actor) {
+  if (request.path().empty() || request.path()[0] != '/') {
+    return absl::InvalidArgumentError("the backup's path must be absolute: it is the gate that writes it");
+  }
+  // It is a copy of everything that is enrolled: who took one is written first.
+  FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "BackUp", "", request.path()));
+  FOREKEY_RETURN_IF_ERROR(credentials_->registry().Backup(request.path()));
+  FOREKEY_ASSIGN_OR_RETURN(const Registry::Counts counts, credentials_->registry().Count());
+  v1::BackUpResponse response;
+  response.set_subjects(counts.subjects);
+  response.set_credentials(counts.credentials);
+  return response;
+}
+
 absl::StatusOr<v1::RotateIdentityResponse> GateCore::RotateIdentity(
     const v1::RotateIdentityRequest& request, absl::string_view actor) {
   FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "RotateIdentity", "", "the gate's identity is rotated"));

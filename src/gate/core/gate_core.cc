@@ -9,28 +9,19 @@
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/gate/core/audit_chain.h"
+#include "src/gate/core/fido2_assertions.h"
+#include "src/gate/core/fido2_enrollment.h"
+#include "src/gate/core/piv_enrollment.h"
 #include "src/gate/core/tpm_enrollment.h"
+#include "src/gate/core/trust_folder.h"
 #include "src/store/sqlite_registry.h"
+#include "src/wire/step_up.h"
 
 namespace forekey {
 namespace {
 
 constexpr absl::Duration kMaintenanceInterval = absl::Seconds(1);
-
-absl::Status Named(absl::string_view what, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(what, ": ", status.message()));
-}
-
-absl::StatusOr<TrustAnchors> LoadAnchors(const std::string& folder, absl::string_view key) {
-  std::vector<std::string> skipped;
-  absl::StatusOr<TrustAnchors> anchors = TrustAnchors::FromDirectory(folder, &skipped);
-  if (!anchors.ok()) return Named(key, anchors.status());
-  if (anchors->empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        key, ": ", folder, " holds no certificate", skipped.empty() ? "" : ": ", absl::StrJoin(skipped, "; ")));
-  }
-  return anchors;
-}
 
 }  // namespace
 
@@ -59,12 +50,17 @@ absl::StatusOr<std::unique_ptr<GateCore>> GateCore::New(GateConfig config, Parts
 
 absl::Status GateCore::Build(Parts parts) {
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(config_.state.directory));
-  FOREKEY_ASSIGN_OR_RETURN(policy_, NewMethodPolicy(config_.rules));
+  FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<CallPolicy> rules, NewMethodPolicy(config_.rules));
+  policy_ = std::make_unique<LiveRules>(std::move(rules));
+  {
+    absl::MutexLock reloading(&reload_mutex_);
+    rules_signature_ = config_.file_signature;
+  }
   if (parts.audit == nullptr) {
     if (config_.audit.file == "stderr") {
       parts.audit = NewStderrAuditSink();
     } else {
-      FOREKEY_ASSIGN_OR_RETURN(parts.audit, OpenAuditFile(config_.AuditPath()));
+      FOREKEY_ASSIGN_OR_RETURN(parts.audit, OpenAuditFile(config_.AuditPath(), config_.audit.options));
     }
   }
   audit_ = std::make_unique<AuditLog>(std::move(parts.audit), config_.audit.options, *clock_);
@@ -85,18 +81,25 @@ absl::Status GateCore::Build(Parts parts) {
       std::make_unique<ChallengeIssuer>(config_.audience, *clock_, config_.challenges.lifetime);
   replay_ = NewMemoryReplayStore(config_.challenges.remembered);
   sessions_ = std::make_unique<SessionTable>(config_.sessions.limits);
-  strangers_ = std::make_unique<StrangerLimit>(config_.limits.stranger_proofs_per_second,
-                                               config_.limits.stranger_proof_burst);
+  strangers_ = std::make_unique<StrangerLimit>(config_.limits.proofs);
+  enrolling_strangers_ = std::make_unique<StrangerLimit>(config_.limits.enrollments);
 
   // Where token kinds are listed: how each signs a call. How each is enrolled: BuildEnrollment.
   assertions_[TokenKind::kTpm] = NewPlainAssertionVerifier();
   assertions_[TokenKind::kPiv] = NewPlainAssertionVerifier();
+  assertions_[TokenKind::kFido2] = NewFido2AssertionVerifier(
+      {config_.fido2.policy.require_user_verification, config_.fido2.policy.allow_backup_eligible,
+       config_.fido2.refuse_clones});
 
   verifier_ = std::make_unique<CallVerifier>(CallVerifierParts{
       config_.audience, clock_, challenges_.get(), certificates_.get(), credentials_.get(),
       replay_.get(), sessions_.get(), policy_.get(), &assertions_, strangers_.get()});
   opener_ = std::make_unique<SessionOpener>(config_.sessions, *clock_, *identities_, *certificates_,
                                             *sessions_);
+  if (config_.passwords.enabled) {
+    passwords_ = std::make_unique<PasswordFactor>(config_.passwords, credentials_->registry(), *clock_);
+    opener_->TakePasswords(config_.audience, passwords_.get());
+  }
   return BuildEnrollment(std::move(parts.kinds));
 }
 
@@ -104,11 +107,11 @@ absl::Status GateCore::BuildEnrollment(EnrollmentKinds kinds) {
   const GateConfig::TpmAttestation& tpm = config_.tpm;
   TpmEnrollmentOptions options;
   if (!tpm.trust.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(options.trust, LoadAnchors(tpm.trust, "attestation.tpm.trust"));
+    FOREKEY_ASSIGN_OR_RETURN(options.trust, LoadTrustFolder(tpm.trust, "attestation.tpm.trust"));
   }
   if (tpm.insecure_simulators) {
     FOREKEY_ASSIGN_OR_RETURN(options.simulators,
-                             LoadAnchors(tpm.simulator_trust, "attestation.tpm.simulator_trust"));
+                             LoadTrustFolder(tpm.simulator_trust, "attestation.tpm.simulator_trust"));
   }
   for (const std::string& hash : tpm.ek_allow_list) {
     options.allowed_ek_hashes.push_back(absl::HexStringToBytes(hash));
@@ -116,11 +119,34 @@ absl::Status GateCore::BuildEnrollment(EnrollmentKinds kinds) {
   if (!options.trust.empty() || !options.simulators.empty() || !options.allowed_ek_hashes.empty()) {
     kinds_[TokenKind::kTpm] = NewTpmEnrollment(std::move(options));
   }
+  if (config_.fido2.Enrols()) {
+    FOREKEY_ASSIGN_OR_RETURN(Fido2EnrollmentOptions fido2,
+                             LoadFido2Enrollment(config_.fido2, config_.audience,
+                                                 config_.state.directory, *clock_));
+    FOREKEY_RETURN_IF_ERROR(ReportMetadata(fido2));
+    kinds_[TokenKind::kFido2] = NewFido2Enrollment(std::move(fido2));
+  }
+  if (config_.piv.Enrols()) {
+    FOREKEY_ASSIGN_OR_RETURN(PivEnrollmentOptions piv, LoadPivEnrollment(config_.piv));
+    kinds_[TokenKind::kPiv] = NewPivEnrollment(std::move(piv));
+  }
   for (auto& [kind, enrollment] : kinds) kinds_[kind] = std::move(enrollment);
   enrollment_ = std::make_unique<EnrollmentAuthority>(EnrollmentParts{
       config_.audience, clock_, challenges_.get(), certificates_.get(), identities_.get(),
       credentials_.get(), replay_.get(), &kinds_, tpm.one_subject_a_device});
   return absl::OkStatus();
+}
+
+absl::Status GateCore::ReportMetadata(const Fido2EnrollmentOptions& fido2) {
+  if (!fido2.metadata) return absl::OkStatus();
+  const FidoMetadata& metadata = *fido2.metadata;
+  Decision decision = NewDecision(AuditEvent::kGate);
+  decision.admitted = true;
+  decision.detail = absl::StrCat(
+      "FIDO metadata number ", metadata.no(), ": ", metadata.entries().size(), " of ",
+      metadata.listed(), " models, ", metadata.anchors(), " roots; the next is due on ",
+      metadata.next_update(), metadata.Stale(clock_->WallNow()) ? ", which is over: import it" : "");
+  return audit_->Admit(decision);
 }
 
 void GateCore::RunMaintenance() {
@@ -134,7 +160,8 @@ void GateCore::RunMaintenance() {
 
 void GateCore::Maintain() {
   sessions_->Sweep(clock_->BootNanos());
-  audit_->FlushSuppressed();
+  audit_->Maintain();
+  WatchRules();
   const absl::Status reloaded = certificates_->Reload();
   absl::MutexLock lock(&maintenance_mutex_);
   if (reloaded.message() == certificate_error_) return;
@@ -160,13 +187,24 @@ Decision GateCore::NewDecision(AuditEvent event) const {
 
 absl::Status GateCore::PublicStatus(const absl::Status& why, absl::string_view reference) {
   const std::optional<Reason> reason = ReasonOf(why);
+  // Only a caller that is known gets a step-up. Its code is the one that clients try again after.
+  if (const std::string step_up = StepUpOf(why); !step_up.empty()) {
+    return absl::UnauthenticatedError(RefusalMessage(reference, step_up));
+  }
   // What is no refusal is our own failure: nobody is let in by it, and nobody learns what it was.
   return absl::Status(reason ? PublicCode(*reason) : absl::StatusCode::kUnavailable,
-                      absl::StrCat("forekey: refused, reference ", reference));
+                      RefusalMessage(reference, ""));
+}
+
+void GateCore::CountRefusal(const absl::Status& why) {
+  const std::optional<Reason> reason = ReasonOf(why);
+  counters_.refused.fetch_add(1, std::memory_order_relaxed);
+  counters_.refused_for[reason ? static_cast<size_t>(*reason) : kReasonCount].fetch_add(
+      1, std::memory_order_relaxed);
 }
 
 absl::Status GateCore::RefusePublicly(Decision decision, const absl::Status& why) {
-  counters_.refused.fetch_add(1, std::memory_order_relaxed);
+  CountRefusal(why);
   decision.admitted = false;
   decision.reason = ReasonOf(why);
   decision.detail = std::string(why.message());
@@ -189,21 +227,40 @@ void Describe(const VerifiedCall& call, Decision& decision) {
   decision.subject = call.subject().name();
   for (const auto& credential : call.credentials()) {
     decision.credential_ids.push_back(credential->record().id);
+    decision.tokens.push_back(TokenOf(credential->record()));
   }
   for (const ProvedFactor& factor : call.factors()) decision.factors.push_back(factor.name);
   if (call.session() != nullptr) decision.session = call.session()->id();
+  if (call.device() != nullptr) decision.detail = absl::StrJoin(call.device()->remarks, "; ");
+}
+
+// Whose a prefix says that it is. Nothing of it is proved.
+void DescribeClaim(const CallInput& input, Decision& decision) {
+  if (input.prefixes.size() != 1) return;
+  const absl::StatusOr<Prefix> prefix = Prefix::Parse(input.prefixes[0]);
+  if (!prefix.ok()) return;
+  if (prefix->session() != nullptr) {
+    decision.claimed_session = std::string(prefix->session()->session_id);
+    return;
+  }
+  for (const AssertionView& assertion : prefix->device()->assertions) {
+    decision.claimed_credential_ids.emplace_back(assertion.credential_id);
+  }
 }
 
 }  // namespace
 
-Judgement GateCore::Judge(const CallInput& input) {
+Judgement GateCore::Judge(const CallInput& call_input) {
   Judgement judgement;
-  if (policy_->IsExempt(input.path)) {
+  if (policy_->IsExempt(call_input.path)) {
     counters_.exempt.fetch_add(1, std::memory_order_relaxed);
     judgement.exempt = true;
     return judgement;
   }
   const int64_t begun = clock_->BootNanos();
+  CallTrace trace;
+  CallInput input = call_input;
+  input.trace = &trace;
   absl::StatusOr<VerifiedCall> call = verifier_->Verify(input);
   absl::Status why = call.status();
   if (why.ok() && (call->session() == nullptr || audit_->all_calls())) {
@@ -213,19 +270,48 @@ Judgement GateCore::Judge(const CallInput& input) {
     decision.peer = std::string(input.peer);
     decision.latency_nanos = clock_->BootNanos() - begun;
     Describe(*call, decision);
+    if (call->device() != nullptr) {
+      decision.proof = DecisionProof{config_.audience, std::string(input.prefixes[0])};
+    }
     why = audit_->Admit(decision);
   }
   if (why.ok()) {
     counters_.admitted.fetch_add(1, std::memory_order_relaxed);
+    (call->session() != nullptr ? counters_.session_latency : counters_.device_latency)
+        .Add(clock_->BootNanos() - begun);
     judgement.call = *std::move(call);
     return judgement;
   }
-  Decision decision = NewDecision(AuditEvent::kCall);
-  decision.method = std::string(input.path);
-  decision.peer = std::string(input.peer);
-  decision.latency_nanos = clock_->BootNanos() - begun;
-  judgement.status = RefusePublicly(std::move(decision), why);
+  judgement.status = RefuseCall(input, trace, begun, why);
+  judgement.reason = ReasonOf(why);
   return judgement;
+}
+
+// A refusal in a flood of its kind is counted and answered, and costs nothing beyond that.
+absl::Status GateCore::RefuseCall(const CallInput& input, const CallTrace& trace, int64_t begun,
+                                  const absl::Status& why) {
+  CountRefusal(why);
+  counters_.refused_latency.Add(clock_->BootNanos() - begun);
+  const std::string reference = NewReference();
+  if (audit_->TakeRefusal(ReasonOf(why))) {
+    Decision decision = NewDecision(AuditEvent::kCall);
+    decision.reference = reference;
+    decision.method = std::string(input.path);
+    decision.peer = std::string(input.peer);
+    decision.reason = ReasonOf(why);
+    decision.latency_nanos = clock_->BootNanos() - begun;
+    if (trace.proved) {
+      Describe(*trace.proved, decision);
+      if (trace.proved->device() != nullptr) {
+        decision.proof = DecisionProof{config_.audience, std::string(input.prefixes[0])};
+      }
+    } else {
+      DescribeClaim(input, decision);
+    }
+    decision.detail = std::string(why.message());
+    audit_->WriteRefusal(std::move(decision));
+  }
+  return PublicStatus(why, reference);
 }
 
 absl::StatusOr<VerifiedCall> GateCore::Recall(absl::Span<const absl::string_view> prefixes,
@@ -234,6 +320,32 @@ absl::StatusOr<VerifiedCall> GateCore::Recall(absl::Span<const absl::string_view
     return Refuse(Reason::kPrefixMissing, "the method is exempt: it has no caller");
   }
   return verifier_->Recall(prefixes, path);
+}
+
+absl::Status GateCore::CheckLive(const VerifiedCall& call, absl::string_view path) const {
+  const int64_t now = clock_->BootNanos();
+  if (call.session() != nullptr) {
+    FOREKEY_RETURN_IF_ERROR(call.session()->CheckAlive(now));
+    call.session()->KeepUsed(now);
+  } else {
+    // Hardware signed this very call: it lasts no longer than a session of that signature would.
+    for (const ProvedFactor& factor : call.factors()) {
+      if (clock_->WallNow() - factor.proved_at > config_.sessions.absolute) {
+        return Refuse(Reason::kSessionExpired, "the call outlived [sessions] absolute");
+      }
+    }
+  }
+  return verifier_->StillAllowed(call, path);
+}
+
+void GateCore::AuditEndedCall(const VerifiedCall& call, absl::string_view path,
+                              const absl::Status& why) {
+  Decision decision = NewDecision(AuditEvent::kCall);
+  decision.method = std::string(path);
+  Describe(call, decision);
+  decision.reason = ReasonOf(why);
+  decision.detail = absl::StrCat("a live call was ended: ", why.message());
+  audit_->Refused(std::move(decision));
 }
 
 // ---- The Gate service ----
@@ -253,11 +365,17 @@ absl::StatusOr<v1::GetChallengeResponse> GateCore::GetChallenge(const v1::GetCha
 
 absl::StatusOr<v1::BeginEnrollmentResponse> GateCore::BeginEnrollment(
     const v1::BeginEnrollmentRequest& request, absl::string_view peer) {
-  absl::StatusOr<BegunEnrollment> begun = enrollment_->Begin(request);
+  absl::StatusOr<BegunEnrollment> begun =
+      enrolling_strangers_->Allow(peer, clock_->BootNanos())
+          ? enrollment_->Begin(request)
+          : Refuse(Reason::kRateLimited, "enrolments from callers that showed nothing yet");
   Decision decision = NewDecision(AuditEvent::kEnrollment);
   decision.method = std::string(kBeginEnrollmentMethod);
   decision.peer = std::string(peer);
-  if (!begun.ok()) return RefusePublicly(std::move(decision), begun.status());
+  if (!begun.ok()) {
+    enrolling_strangers_->Failed(peer);
+    return RefusePublicly(std::move(decision), begun.status());
+  }
   decision.admitted = true;
   decision.subject = begun->subject;
   decision.detail = "begun";
@@ -272,8 +390,15 @@ absl::StatusOr<v1::FinishEnrollmentResponse> GateCore::FinishEnrollment(
   Decision decision = NewDecision(AuditEvent::kEnrollment);
   decision.method = std::string(kFinishEnrollmentMethod);
   decision.peer = std::string(peer);
-  absl::StatusOr<FinishedEnrollment> finished = enrollment_->Finish(request);
-  if (!finished.ok()) return RefusePublicly(std::move(decision), finished.status());
+  absl::StatusOr<FinishedEnrollment> finished =
+      enrolling_strangers_->Allow(peer, clock_->BootNanos())
+          ? enrollment_->Finish(request)
+          : Refuse(Reason::kRateLimited, "enrolments from callers that showed nothing yet");
+  if (!finished.ok()) {
+    enrolling_strangers_->Failed(peer);
+    return RefusePublicly(std::move(decision), finished.status());
+  }
+  enrolling_strangers_->Succeeded(peer);
   size_t ended = 0;
   if (!finished->replaced_credential.empty()) {
     ended = sessions_->EndByCredential(finished->replaced_credential);
@@ -281,6 +406,7 @@ absl::StatusOr<v1::FinishEnrollmentResponse> GateCore::FinishEnrollment(
   decision.admitted = true;
   decision.subject = finished->credential.subject;
   decision.credential_ids = {finished->credential.id};
+  decision.tokens = {TokenOf(finished->credential)};
   decision.factors = finished->credential.factors;
   decision.detail =
       finished->replaced_credential.empty()

@@ -8,6 +8,7 @@
 #ifndef FOREKEY_SRC_GATE_CORE_GATE_CORE_H_
 #define FOREKEY_SRC_GATE_CORE_GATE_CORE_H_
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -29,6 +30,8 @@
 #include "src/gate/core/config.h"
 #include "src/gate/core/enrollment.h"
 #include "src/gate/core/identity.h"
+#include "src/gate/core/latency.h"
+#include "src/gate/core/live_rules.h"
 #include "src/gate/core/session_opener.h"
 #include "src/policy/call_policy.h"
 #include "src/store/live_credentials.h"
@@ -38,9 +41,12 @@
 
 namespace forekey {
 
+struct Fido2EnrollmentOptions;
+
 struct Judgement {
   // OK, or the public status: give it to the peer as it is.
   absl::Status status;
+  std::optional<Reason> reason;  // of a refusal; for the gate's own ears
   // The method needs no prefix: strip any that came, the handler has no caller.
   bool exempt = false;
   // Set when status is OK and the method is not exempt.
@@ -83,6 +89,12 @@ class GateCore {
   absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
                                       absl::string_view path);
 
+  // Whether a call that was admitted may go on: OK, or why not (its session ended or is over, a credential
+  // was revoked, the rules no longer allow it). A live call keeps its session from idling.
+  absl::Status CheckLive(const VerifiedCall& call, absl::string_view path) const;
+  // Audits that a live call was ended.
+  void AuditEndedCall(const VerifiedCall& call, absl::string_view path, const absl::Status& why);
+
   // ---- The Gate service (public statuses) ----
   absl::StatusOr<v1::GetChallengeResponse> GetChallenge(const v1::GetChallengeRequest& request);
   absl::StatusOr<v1::BeginEnrollmentResponse> BeginEnrollment(const v1::BeginEnrollmentRequest& request,
@@ -98,6 +110,9 @@ class GateCore {
   absl::StatusOr<v1::EndSessionResponse> EndSession(const VerifiedCall& call,
                                                     const v1::EndSessionRequest& request,
                                                     absl::string_view peer);
+  // What `call`'s caller lacks for a method, by the rules in force (src/wire/step_up.h).
+  absl::StatusOr<v1::GetRequirementsResponse> GetRequirements(
+      const VerifiedCall& call, const v1::GetRequirementsRequest& request, absl::string_view peer);
   absl::StatusOr<v1::WhoAmIResponse> WhoAmI(const VerifiedCall& call, const v1::WhoAmIRequest& request);
 
   // A refusal on a peer-facing path outside of the above (the adapters' own): audits it and gives the
@@ -115,11 +130,16 @@ class GateCore {
   absl::StatusOr<v1::ListSubjectsResponse> ListSubjects(const v1::ListSubjectsRequest& request);
   absl::StatusOr<v1::SetSubjectResponse> SetSubject(const v1::SetSubjectRequest& request,
                                                     absl::string_view actor);
+  // The password arrives over the admin socket, and only its hash is kept.
+  absl::StatusOr<v1::SetPasswordResponse> SetPassword(const v1::SetPasswordRequest& request,
+                                                      absl::string_view actor);
   absl::StatusOr<v1::ListCredentialsResponse> ListCredentials(
       const v1::ListCredentialsRequest& request);
   // When it returns OK the running gate refuses the credential, and its sessions are ended.
   absl::StatusOr<v1::RevokeCredentialResponse> RevokeCredential(
       const v1::RevokeCredentialRequest& request, absl::string_view actor);
+  // Copies the registry while calls go on; the path is the gate's own machine's.
+  absl::StatusOr<v1::BackUpResponse> BackUp(const v1::BackUpRequest& request, absl::string_view actor);
   absl::StatusOr<v1::RotateIdentityResponse> RotateIdentity(const v1::RotateIdentityRequest& request,
                                                             absl::string_view actor);
 
@@ -129,12 +149,22 @@ class GateCore {
   // Reads the accepted certificates again, now. See AcceptedCertificates::Reload.
   absl::Status ReloadCertificates() { return certificates_->Reload(); }
 
+  // Reads the rules again from the file that the config came from (nothing, where it came from none).
+  // On an error the old rules stay; either way the audit log and stderr have it, and name what else was
+  // changed in the file and takes a restart. Maintain() does so when the file has changed.
+  absl::Status ReloadRules();
+  const CallPolicy& rules() const { return *policy_; }
+
   struct Counters {
     std::atomic<uint64_t> admitted{0};
     std::atomic<uint64_t> refused{0};
     std::atomic<uint64_t> exempt{0};
+    std::array<std::atomic<uint64_t>, kReasonCount + 1> refused_for{};  // the last: failures
+    LatencyHistogram session_latency, device_latency, refused_latency;
   };
   const Counters& counters() const { return counters_; }
+  // The registry answers: what a watchdog asks.
+  absl::Status CheckHealth() const { return credentials_->registry().Count().status(); }
   const AuditLog& audit() const { return *audit_; }
   const AcceptedCertificates& certificates() const { return *certificates_; }
   const GateIdentities& identities() const { return *identities_; }
@@ -144,9 +174,13 @@ class GateCore {
   GateCore(GateConfig config, const Clock* clock);
   absl::Status Build(Parts parts);
   absl::Status BuildEnrollment(EnrollmentKinds kinds);
+  absl::Status ReportMetadata(const Fido2EnrollmentOptions& fido2);
   Decision NewDecision(AuditEvent event) const;
   static absl::Status PublicStatus(const absl::Status& why, absl::string_view reference);
+  void CountRefusal(const absl::Status& why);
   absl::Status RefusePublicly(Decision decision, const absl::Status& why);
+  absl::Status RefuseCall(const CallInput& input, const CallTrace& trace, int64_t begun,
+                          const absl::Status& why);
   absl::StatusOr<v1::OpenSessionResponse> AnswerOpening(absl::StatusOr<OpenedSession> opened,
                                                         const VerifiedCall& call,
                                                         absl::string_view method,
@@ -155,10 +189,11 @@ class GateCore {
   absl::Status AuditChange(absl::string_view actor, absl::string_view method,
                            absl::string_view subject, absl::string_view detail);
   void RunMaintenance();
+  void WatchRules();
 
   const GateConfig config_;
   const Clock* const clock_;
-  std::unique_ptr<CallPolicy> policy_;
+  std::unique_ptr<LiveRules> policy_;
   std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<GateIdentities> identities_;
   std::unique_ptr<AcceptedCertificates> certificates_;
@@ -169,13 +204,19 @@ class GateCore {
   AssertionVerifiers assertions_;
   EnrollmentKinds kinds_;
   std::unique_ptr<StrangerLimit> strangers_;
+  std::unique_ptr<StrangerLimit> enrolling_strangers_;
   std::unique_ptr<CallVerifier> verifier_;
+  std::unique_ptr<PasswordFactor> passwords_;
   std::unique_ptr<SessionOpener> opener_;
   std::unique_ptr<EnrollmentAuthority> enrollment_;
   Counters counters_;
   std::atomic<int> bound_port_{0};
   absl::Mutex maintenance_mutex_;
   std::string certificate_error_ ABSL_GUARDED_BY(maintenance_mutex_);
+
+  absl::Mutex reload_mutex_;
+  std::string rules_signature_ ABSL_GUARDED_BY(reload_mutex_);  // of the file that was read last
+  std::string rules_seen_ ABSL_GUARDED_BY(reload_mutex_);       // at the last look
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -11,8 +11,10 @@
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/random.h"
 #include "src/gate/core/payload.h"
+#include "src/wire/sealed_factors.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
+#include "src/wire/step_up.h"
 
 namespace forekey {
 namespace {
@@ -91,6 +93,31 @@ absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
   return OpenedSession{std::move(response), std::move(session)};
 }
 
+absl::Status SessionOpener::AddFurtherFactors(const DeviceCall& device,
+                                              const v1::OpenSessionPayload& payload,
+                                              std::vector<ProvedFactor>& factors) {
+  if (!passwords_) {
+    return Refuse(Reason::kRequestMalformed, "further factors, of which this gate takes none");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
+                           identities_.Find(payload.gate_identity()));
+  std::vector<std::string> ids;
+  std::vector<absl::string_view> id_views;
+  for (const auto& credential : device.credentials) ids.push_back(credential->record().id);
+  id_views.assign(ids.begin(), ids.end());
+  FOREKEY_ASSIGN_OR_RETURN(
+      const FurtherFactors sealed,
+      OpenFactors(payload.sealed_factors(), FactorContext{audience_, device.challenge, id_views},
+                  identity->key()));
+  if (!sealed.id_token.empty()) {
+    return Refuse(Reason::kRequestMalformed, "an ID token, and this gate has no identity provider");
+  }
+  FOREKEY_RETURN_IF_ERROR(
+      passwords_->Check(device.credentials.front()->subject().name(), ids, sealed.password));
+  factors.push_back({std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()});
+  return absl::OkStatus();
+}
+
 absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
                                                   const v1::OpenSessionRequest& request) {
   const DeviceCall* device = call.device();
@@ -99,8 +126,9 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   FOREKEY_RETURN_IF_ERROR(CheckDigest(call, request.payload()));
   v1::OpenSessionPayload payload;
   FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
+  std::vector<ProvedFactor> factors = device->factors;
   if (!payload.sealed_factors().empty()) {
-    return Refuse(Reason::kRequestMalformed, "further factors, of which this gate takes none");
+    FOREKEY_RETURN_IF_ERROR(AddFurtherFactors(*device, payload, factors));
   }
   Exchange exchange;
   exchange.gate_identity = payload.gate_identity();
@@ -112,7 +140,7 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   Session::Parts parts;
   parts.channel_binding = device->channel_binding;
   parts.credentials.assign(device->credentials.begin(), device->credentials.end());
-  parts.factors = device->factors;
+  parts.factors = std::move(factors);
   parts.opened_boot_nanos = clock_.BootNanos();
   return Establish(exchange, std::move(parts));
 }

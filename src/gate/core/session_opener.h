@@ -13,6 +13,7 @@
 #include "src/gate/core/call_verifier.h"
 #include "src/gate/core/certificates.h"
 #include "src/gate/core/identity.h"
+#include "src/gate/core/password_factor.h"
 #include "src/store/session_table.h"
 
 namespace forekey {
@@ -42,6 +43,12 @@ class SessionOpener {
   // SessionTable::Insert refuses with.
   absl::StatusOr<OpenedSession> Open(const VerifiedCall& call, const v1::OpenSessionRequest& request);
 
+  // Without this, further factors are refused. Both outlive this; before the first call.
+  void TakePasswords(absl::string_view audience, PasswordFactor* passwords) {
+    audience_ = std::string(audience);
+    passwords_ = passwords;
+  }
+
   // `call`: a session proof of OpenChildSession. Besides: kChildNotAllowed for a child,
   // kChannelBindingUnknown for a binding that this gate does not accept. A child's factors keep their
   // proved_at and it ends no later than its parent.
@@ -59,7 +66,12 @@ class SessionOpener {
   const Clock& clock_;
   const GateIdentities& identities_;
   const AcceptedCertificates& certificates_;
+  absl::Status AddFurtherFactors(const DeviceCall& device, const v1::OpenSessionPayload& payload,
+                                 std::vector<ProvedFactor>& factors);
+
   SessionTable& sessions_;
+  std::string audience_;
+  PasswordFactor* passwords_ = nullptr;
 };
 
 }  // namespace forekey

@@ -1,35 +1,33 @@
 #include "src/gate/core/stranger_limit.h"
 
-#include "absl/strings/match.h"
 #include "src/base/bytes.h"
 #include "src/base/secret.h"
 #include "src/crypto/random.h"
 
 namespace forekey {
 
-absl::string_view HostOfPeer(absl::string_view peer) {
-  if (!absl::StartsWith(peer, "ipv4:") && !absl::StartsWith(peer, "ipv6:")) return peer;
-  const size_t colon = peer.rfind(':');
-  // The scheme's own colon is no port's.
-  return colon <= 4 ? peer : peer.substr(0, colon);
-}
-
-StrangerLimit::StrangerLimit(double per_second, double burst)
-    : key_(Secret(RandomBytes(kSha256Size)).view()), bucket_(per_second, burst) {}
+StrangerLimit::StrangerLimit(const StrangerLimitOptions& options)
+    : key_(Secret(RandomBytes(kSha256Size)).view()),
+      hosts_(options.per_address_per_second, options.per_address_burst),
+      bucket_(options.per_second, options.burst) {}
 
 uint64_t StrangerLimit::HashOf(absl::string_view peer) const {
-  const auto mac = key_.Mac({HostOfPeer(peer)});
+  const auto mac = key_.Mac({HostKey(peer)});
   uint64_t hash = ByteReader(View(mac.data(), 8)).U64();
   return hash == 0 ? 1 : hash;
 }
 
 bool StrangerLimit::Allow(absl::string_view peer, int64_t now_boot_nanos) {
+  if (peer.empty()) return bucket_.Take(now_boot_nanos);
   const uint64_t hash = HashOf(peer);
   if (known_[hash % kSlots].load(std::memory_order_relaxed) == hash) return true;
+  // His own first: what he is refused here he does not take from the others.
+  if (!hosts_.Take(hash, now_boot_nanos)) return false;
   return bucket_.Take(now_boot_nanos);
 }
 
 void StrangerLimit::Succeeded(absl::string_view peer) {
+  if (peer.empty()) return;
   const uint64_t hash = HashOf(peer);
   known_[hash % kSlots].store(hash, std::memory_order_relaxed);
 }

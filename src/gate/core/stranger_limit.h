@@ -1,6 +1,7 @@
-// How many signature checks the gate spends on peers that have not shown anything yet. A host that had
-// a device proof admitted is not a stranger until a proof from it fails; strangers share one bucket.
-// So a flood of bad proofs stops neither the hosts that work nor any credential (DESIGN LAWs 5, 7).
+// How many public-key operations the gate spends on peers that have not shown anything yet. A host that
+// had a device proof admitted is not a stranger until a proof from it fails. Strangers have a bucket for
+// each address, and one together. So a flood of bad proofs from one address stops nobody else, and one
+// from many stops neither the hosts that work nor any credential (DESIGN LAWs 5, 7).
 #ifndef FOREKEY_SRC_GATE_CORE_STRANGER_LIMIT_H_
 #define FOREKEY_SRC_GATE_CORE_STRANGER_LIMIT_H_
 
@@ -10,19 +11,25 @@
 
 #include "absl/strings/string_view.h"
 #include "src/crypto/digest.h"
+#include "src/gate/core/host_buckets.h"
 #include "src/gate/core/token_bucket.h"
 
 namespace forekey {
 
-// "ipv4:192.0.2.1:4711" -> "ipv4:192.0.2.1": a port says nothing about who it is.
-absl::string_view HostOfPeer(absl::string_view peer);
+struct StrangerLimitOptions {
+  double per_second = 500;  // all strangers together
+  double burst = 1000;
+  double per_address_per_second = 50;
+  double per_address_burst = 200;
+};
 
-// Fixed memory (32 KiB). Safe from any thread.
+// Fixed memory. Safe from any thread. An empty peer (one whose address is not known) has no bucket of its
+// own, and stays a stranger.
 class StrangerLimit {
  public:
-  StrangerLimit(double per_second, double burst);
+  explicit StrangerLimit(const StrangerLimitOptions& options);
 
-  // False when `peer` is a stranger and the bucket is empty.
+  // False when `peer` is a stranger and a bucket of his is empty.
   bool Allow(absl::string_view peer, int64_t now_boot_nanos);
   void Succeeded(absl::string_view peer);
   void Failed(absl::string_view peer);
@@ -33,6 +40,7 @@ class StrangerLimit {
   uint64_t HashOf(absl::string_view peer) const;
 
   const HmacSha256 key_;
+  HostBuckets hosts_;
   TokenBucket bucket_;
   std::array<std::atomic<uint64_t>, kSlots> known_{};
 };

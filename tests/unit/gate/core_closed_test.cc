@@ -29,6 +29,10 @@ class DeadRegistry final : public Registry {
   }
   absl::Status SetRoles(absl::string_view, const std::vector<std::string>&) override { return Dead(); }
   absl::Status SetDisabled(absl::string_view, bool) override { return Dead(); }
+  absl::StatusOr<std::string> FindPasswordHash(absl::string_view) override { return Dead(); }
+  absl::Status SetPasswordHash(absl::string_view, absl::string_view, absl::Time) override {
+    return Dead();
+  }
   absl::Status AdvanceSignCount(absl::string_view, uint32_t) override { return Dead(); }
   absl::StatusOr<Counts> Count() override { return Dead(); }
 

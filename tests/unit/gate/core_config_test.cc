@@ -40,7 +40,7 @@ TEST(GateConfigTest, DefaultsWorkWithAudienceTlsAndState) {
   EXPECT_TRUE(config->audit.options.fail_closed);
   EXPECT_FALSE(config->audit.options.all_calls);
   EXPECT_FALSE(config->tpm.insecure_simulators);
-  EXPECT_TRUE(config->rules.permit_unlisted);
+  EXPECT_EQ(config->rules.permit_unlisted, std::nullopt);
 }
 
 TEST(GateConfigTest, NamesWhatIsMissing) {
@@ -60,7 +60,7 @@ idel = "3h"
 admitted = "some"
 fail_closed = "yes"
 [[rule]]
-methods = ["/a.B/*"]
+methods = ["/a*.B/C"]
 )");
   EXPECT_THAT(errors, HasSubstr("gate.toml:8: sessions.idle: must be a duration"));
   EXPECT_THAT(errors, HasSubstr("gate.toml:9: sessions.window: must be a multiple of 64"));
@@ -112,6 +112,132 @@ TEST(GateConfigTest, RefusesWhatWouldWeaken) {
               HasSubstr("longer than sessions.absolute"));
 }
 
+TEST(GateConfigTest, ReadsWhatFido2KeysMustBe) {
+  auto config = GateConfig::Parse(std::string(kMinimal) + R"([attestation.fido2]
+rp_id = "login.example"
+trust = "roots"
+mds = "/blob.jwt"
+mds_root = "mds.pem"
+user_verification = "required"
+clone_policy = "report"
+min_certification_level = 2
+aaguid_allow = ["41424344-4546-4748-494A-4B4C4D4E4F50"]
+)", "gate.toml", "/etc/forekey");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const Fido2Config& fido2 = config->fido2;
+  EXPECT_EQ(fido2.rp_id, "login.example");
+  EXPECT_EQ(fido2.trust, "/etc/forekey/roots");
+  EXPECT_EQ(fido2.mds, "/blob.jwt");
+  EXPECT_EQ(fido2.mds_root, "/etc/forekey/mds.pem");
+  EXPECT_TRUE(fido2.policy.require_user_verification);
+  EXPECT_FALSE(fido2.refuse_clones);
+  EXPECT_EQ(fido2.policy.min_certification_level, 2);
+  EXPECT_THAT(fido2.policy.aaguid_allow, ElementsAre("ABCDEFGHIJKLMNOP"));
+  EXPECT_TRUE(fido2.Enrols());
+}
+
+TEST(GateConfigTest, Fido2DefaultsAreStrict) {
+  auto config = GateConfig::Parse(kMinimal, "gate.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_FALSE(config->fido2.Enrols());
+  EXPECT_TRUE(config->fido2.refuse_clones);
+  EXPECT_FALSE(config->fido2.policy.allow_self);
+  EXPECT_FALSE(config->fido2.policy.allow_none);
+  EXPECT_FALSE(config->fido2.policy.allow_backup_eligible);
+  EXPECT_TRUE(config->fido2.policy.refuse_bad_status);
+}
+
+TEST(GateConfigTest, NamesWhatIsWrongAboutFido2) {
+  const auto errors = [](const std::string& lines) {
+    return ErrorsOf(std::string(kMinimal) + "[attestation.fido2]\n" + lines);
+  };
+  EXPECT_THAT(errors("rp_id = \"a b\"\n"), HasSubstr("attestation.fido2.rp_id: must be"));
+  EXPECT_THAT(errors("user_verification = \"maybe\"\n"), HasSubstr("\"required\" or \"preferred\""));
+  EXPECT_THAT(errors("clone_policy = \"ignore\"\n"), HasSubstr("\"refuse\" or \"report\""));
+  EXPECT_THAT(errors("aaguid_deny = [\"xyz\"]\n"), HasSubstr("is not an AAGUID"));
+  EXPECT_THAT(errors("aaguid_allow = []\n"), HasSubstr("aaguid_allow: is empty"));
+  EXPECT_THAT(errors("mds = \"x\"\n"), HasSubstr("go together"));
+  EXPECT_THAT(errors("mds_root = \"x\"\n"), HasSubstr("go together"));
+  EXPECT_THAT(errors("min_certification_level = 1\n"), HasSubstr("needs mds"));
+  EXPECT_THAT(errors("min_certification_level = 4\n"), HasSubstr("from 0 to 3"));
+  EXPECT_THAT(errors("simulator_trust = \"x\"\n"), HasSubstr("needs insecure_simulators"));
+  EXPECT_THAT(errors("insecure_simulators = true\n"), HasSubstr("names no folder"));
+  EXPECT_THAT(errors("allow_self = true\n"
+                     "aaguid_allow = [\"41424344-4546-4748-494a-4b4c4d4e4f50\"]\n"),
+              HasSubstr("allow_self: has no effect"));
+  EXPECT_THAT(errors("aaguid_deny = [\"41424344-4546-4748-494a-4b4c4d4e4f50\"]\n"
+                     "aaguid_allow = [\"41424344-4546-4748-494a-4b4c4d4e4f50\"]\n"),
+              HasSubstr("is in aaguid_allow, too"));
+}
+
+TEST(GateConfigTest, ReadsPiv) {
+  auto config = GateConfig::Parse(std::string(kMinimal) + R"([attestation.piv]
+trust = "piv-roots"
+issuers = "/agency"
+crls = "crls"
+slots = ["9a", "9C", "82"]
+allow_shared = true
+require_pin = "always"
+require_touch = "cached"
+min_firmware = "5.7"
+fips_only = true
+form_factors = ["usb-c-nano"]
+serial_allow = ["12345678"]
+refuse_weak = "all"
+hardware_policies = ["2.16.840.1.101.3.2.1.3.13"]
+hardware_only = true
+dedicated_usages = ["1.2.3.4.99"]
+)", "gate.toml", "/etc/forekey");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const PivConfig& piv = config->piv;
+  EXPECT_EQ(piv.trust, "/etc/forekey/piv-roots");
+  EXPECT_EQ(piv.issuers, "/agency");
+  EXPECT_EQ(piv.crls, "/etc/forekey/crls");
+  EXPECT_THAT(piv.policy.slots, ElementsAre(0x82, 0x9a, 0x9c));
+  EXPECT_TRUE(piv.policy.allow_shared);
+  EXPECT_EQ(piv.policy.pin, PivPolicy::Pin::kAlways);
+  EXPECT_EQ(piv.policy.touch, PivPolicy::Touch::kCached);
+  EXPECT_EQ(piv.policy.min_firmware, (PivFirmware{5, 7, 0}));
+  EXPECT_TRUE(piv.policy.fips_only);
+  EXPECT_THAT(piv.policy.form_factors, ElementsAre(4));
+  EXPECT_THAT(piv.policy.serial_allow, ElementsAre(12345678u));
+  EXPECT_EQ(piv.policy.weakness, PivWeakness::kRefuseAll);
+  EXPECT_TRUE(piv.policy.hardware_only);
+  EXPECT_TRUE(piv.Enrols());
+}
+
+TEST(GateConfigTest, PivDefaultsAreStrict) {
+  auto config = GateConfig::Parse(kMinimal, "gate.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_FALSE(config->piv.Enrols());
+  EXPECT_FALSE(config->piv.policy.allow_shared);
+  EXPECT_EQ(config->piv.policy.weakness, PivWeakness::kRefuseRecoverable);
+}
+
+TEST(GateConfigTest, RefusesPivThatContradictsItself) {
+  const auto errors = [](const std::string& lines) {
+    return ErrorsOf(std::string(kMinimal) + "[attestation.piv]\n" + lines);
+  };
+  EXPECT_THAT(errors("slots = [\"9b\"]\n"), HasSubstr("is not one of 9a, 9c"));
+  EXPECT_THAT(errors("slots = [\"f9\"]\n"), HasSubstr("is not one of 9a, 9c"));
+  EXPECT_THAT(errors("slots = [\"9a\"]\n"), HasSubstr("needs allow_shared"));
+  EXPECT_THAT(errors("slots = []\n"), HasSubstr("slots: is empty"));
+  EXPECT_THAT(errors("require_pin = \"yes\"\n"), HasSubstr("require_pin: must be"));
+  EXPECT_THAT(errors("require_touch = \"once\"\n"), HasSubstr("require_touch: must be"));
+  EXPECT_THAT(errors("refuse_weak = \"some\"\n"), HasSubstr("refuse_weak: must be"));
+  EXPECT_THAT(errors("min_firmware = \"new\"\n"), HasSubstr("min_firmware: must be like"));
+  EXPECT_THAT(errors("form_factors = [\"big\"]\n"), HasSubstr("is not a form factor"));
+  EXPECT_THAT(errors("serial_deny = [\"-1\"]\n"), HasSubstr("is not a serial number"));
+  EXPECT_THAT(errors("serial_deny = [\"1\"]\nserial_allow = [\"1\"]\n"),
+              HasSubstr("is in serial_allow, too"));
+  EXPECT_THAT(errors("issuers = \"x\"\nhardware_policies = [\"one\"]\n"),
+              HasSubstr("is not a dotted OID"));
+  EXPECT_THAT(errors("hardware_policies = [\"1.2.3\"]\n"), HasSubstr("needs issuers"));
+  EXPECT_THAT(errors("hardware_only = true\n"), HasSubstr("needs hardware_policies"));
+  EXPECT_THAT(errors("simulator_trust = \"x\"\n"), HasSubstr("needs insecure_simulators"));
+  EXPECT_THAT(errors("insecure_simulators = true\n"), HasSubstr("names no folder"));
+}
+
 TEST(GateConfigTest, ChecksAddresses) {
   for (const char* bad : {"localhost", ":1", "host:", "host:65536", "host:12x", "::1:80", "a b:80",
                           "unix:/x:1", "host:-1", "host:+1"}) {
@@ -151,7 +277,44 @@ fresh = "call"
   ASSERT_EQ(config->rules.rules.size(), 1u);
   EXPECT_THAT(config->rules.rules[0].methods, ElementsAre("/a.B/C", "/a.B/D"));
   EXPECT_TRUE(config->rules.rules[0].fresh_call);
-  EXPECT_FALSE(config->rules.permit_unlisted);
+  EXPECT_FALSE(config->rules.permit_unlisted.value());
+}
+
+TEST(GateConfigTest, ReadsWhichFactorsARuleWants) {
+  auto config = GateConfig::Parse(std::string(kMinimal) + R"([[rule]]
+methods = ["/a.B/*"]
+factors = [["tpm", "password:15m"], ["fido2+uv"]]
+fresh = "12h"
+child_sessions = false
+)", "gate.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->rules.permit_unlisted, std::nullopt);
+  const MethodRule& rule = config->rules.rules.at(0);
+  ASSERT_EQ(rule.factors.size(), 2u);
+  ASSERT_EQ(rule.factors[0].size(), 2u);
+  EXPECT_EQ(rule.factors[0][0].name, "tpm");
+  EXPECT_EQ(rule.factors[0][0].max_age, absl::Hours(12));
+  EXPECT_EQ(rule.factors[0][1].name, "password");
+  EXPECT_EQ(rule.factors[0][1].max_age, absl::Minutes(15));
+  EXPECT_EQ(rule.factors[1][0].max_age, absl::Hours(12));
+  EXPECT_FALSE(rule.child_sessions);
+  EXPECT_FALSE(rule.fresh_call);
+  EXPECT_EQ(rule.line, 8);
+}
+
+TEST(GateConfigTest, MistakesInRulesHaveTheirLines) {
+  const auto errors_of = [](const std::string& rules) { return ErrorsOf(std::string(kMinimal) + rules); };
+  const std::string begin = "[[rule]]\nmethods=[\"/a.B/*\"]\n";
+  EXPECT_THAT(errors_of(begin + "factors=[\"tpm\"]\n"), HasSubstr("gate.toml:9: rule.factors: must be an array of"));
+  EXPECT_THAT(errors_of(begin + "factors=[[\"tpm\",1]]\n"), HasSubstr("gate.toml:9: rule.factors: must be an array of"));
+  EXPECT_THAT(errors_of(begin + "factors=[]\n"), HasSubstr("gate.toml:9: rule.factors: is empty"));
+  EXPECT_THAT(errors_of(begin + "factors=[[\"tpm:x\"]]\n"), HasSubstr("gate.toml:9: rule.factors: \"tpm:x\""));
+  EXPECT_THAT(errors_of(begin + "factors=[[\"eye\"]]\n"), HasSubstr("\"eye\" is no factor"));
+  EXPECT_THAT(errors_of(begin + "fresh=\"soon\"\n"), HasSubstr("gate.toml:9: rule.fresh: must be \"call\" or"));
+  EXPECT_THAT(errors_of(begin + "fresh=\"0s\"\n"), HasSubstr("rule.fresh: must be \"call\" or"));
+  EXPECT_THAT(errors_of(begin + begin), HasSubstr("gate.toml:10: rule.methods: /a.B/* stands in two rules"));
+  EXPECT_THAT(errors_of(begin + "[[rule]]\nmethods=[\"/*/Get*\"]\n"),
+              HasSubstr("gate.toml:10: rule.methods: /*/Get* and /a.B/* (line 8) cross"));
 }
 
 TEST(GateConfigTest, TheDocumentsExampleParses) {

@@ -236,7 +236,7 @@ TEST_F(DeviceProofTest, RefusesWebAuthnFieldsBesideAPlainSignature) {
 }
 
 TEST_F(DeviceProofTest, AKindThatIsNotVerifiedHereIsRefused) {
-  const Token key = Enroll("ada", Algorithm::kEs256, TokenKind::kFido2);
+  const Token key = Enroll("ada", Algorithm::kEs256, static_cast<TokenKind>(9));
   EXPECT_EQ(WhyRefused(Draft({&key}).SignAndSerialize()), Reason::kTokenKindNotAllowed);
 }
 
@@ -354,8 +354,8 @@ class LimitTest : public DeviceProofTest {
   LimitTest() { StartGate(); }  // again: the base's constructor knew the base's Config alone
   GateConfig Config() override {
     GateConfig config = DeviceProofTest::Config();
-    config.limits.stranger_proofs_per_second = 1;
-    config.limits.stranger_proof_burst = 5;
+    config.limits.proofs.per_second = 1;
+    config.limits.proofs.burst = 5;
     return config;
   }
   std::string BadProof() {
@@ -375,6 +375,27 @@ TEST_F(LimitTest, AFloodOfBadProofsStopsNeitherHostsThatWorkNorTheCredential) {
   EXPECT_EQ(WhyRefused(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1")),
             Reason::kRateLimited);
   clock_.Advance(absl::Seconds(2));
+  EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1").status.ok());
+}
+
+class AddressLimitTest : public LimitTest {
+ protected:
+  AddressLimitTest() { StartGate(); }
+  GateConfig Config() override {
+    GateConfig config = DeviceProofTest::Config();
+    config.limits.proofs.per_address_per_second = 1;
+    config.limits.proofs.per_address_burst = 5;
+    return config;
+  }
+};
+
+TEST_F(AddressLimitTest, AStrangerUsesUpHisOwnBucketAndNoOtherAddresss) {
+  std::optional<Reason> last;
+  for (int i = 0; i < 50; ++i) {
+    last = WhyRefused(Judge(BadProof(), kMethod, absl::StrCat("ipv6:[2001:db8::", i, "]:", 2000 + i)));
+  }
+  EXPECT_EQ(last, Reason::kRateLimited) << "a /64 is one address";
+  EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv6:[2001:db8:0:1::1]:9").status.ok());
   EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1").status.ok());
 }
 

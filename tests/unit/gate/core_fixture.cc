@@ -17,6 +17,7 @@
 #include "src/store/sqlite_registry.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
+#include "src/wire/step_up.h"
 
 namespace forekey::testing {
 
@@ -201,8 +202,12 @@ Judgement GateFixture::Judge(const std::string& prefix, absl::string_view method
 }
 
 std::optional<Reason> GateFixture::AuditedReason(const absl::Status& status) {
-  const std::string message(status.message());
-  const std::string opening = "forekey: refused, reference ";
+  std::string message(status.message());
+  // A caller that is known may be told what it lacks; nothing else is said besides the reference.
+  const StepUp step_up = StepUp::FromMessage(message);
+  const std::string opening =
+      step_up.empty() ? "forekey: refused, reference "
+                      : "forekey: step-up " + step_up.Serialize() + ", reference ";
   EXPECT_EQ(message.substr(0, opening.size()), opening);
   if (message.size() != opening.size() + 16) {
     ADD_FAILURE() << "the peer is told more than a reference: " << message;
@@ -214,7 +219,8 @@ std::optional<Reason> GateFixture::AuditedReason(const absl::Status& status) {
     return std::nullopt;
   }
   EXPECT_FALSE(decision->admitted);
-  EXPECT_EQ(status.code(), PublicCode(*decision->reason));
+  EXPECT_EQ(status.code(), step_up.empty() ? PublicCode(*decision->reason)
+                                           : absl::StatusCode::kUnauthenticated);
   return decision->reason;
 }
 
@@ -237,10 +243,10 @@ absl::StatusOr<ClientSession> GateFixture::Open(std::vector<const Token*> signer
                                                           : options.gate_identity);
   payload.set_max_idle_s(options.max_idle_s);
   payload.set_max_absolute_s(options.max_absolute_s);
-  payload.set_sealed_factors(options.sealed_factors);
+  DeviceProofDraft draft = Draft(std::move(signers));
+  payload.set_sealed_factors(options.seal ? options.seal(draft.challenge) : options.sealed_factors);
   v1::OpenSessionRequest request;
   request.set_payload(payload.SerializeAsString());
-  DeviceProofDraft draft = Draft(std::move(signers));
   draft.method = std::string(kOpenSessionMethod);
   draft.key_share = ephemeral.public_key();
   draft.request_digest = Sha256(request.payload());
@@ -276,6 +282,13 @@ ClientSession GateFixture::Open(const Token& token) {
   auto session = Open({&token}, OpenOptions());
   EXPECT_TRUE(session.ok()) << session.status();
   return session.ok() ? *session : ClientSession();
+}
+
+absl::StatusOr<ClientSession> GateFixture::OpenSealed(
+    std::vector<const Token*> signers, std::function<std::string(absl::string_view)> seal) {
+  OpenOptions options;
+  options.seal = std::move(seal);
+  return Open(std::move(signers), std::move(options));
 }
 
 absl::StatusOr<ClientSession> GateFixture::OpenChild(ClientSession& parent, OpenOptions options,

@@ -3,6 +3,7 @@
 #ifndef FOREKEY_TESTS_UNIT_GATE_CORE_FIXTURE_H_
 #define FOREKEY_TESTS_UNIT_GATE_CORE_FIXTURE_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -126,9 +127,13 @@ class GateFixture : public ::testing::Test {
     uint32_t max_absolute_s = 0;
     std::string gate_identity;  // empty: the current one
     std::string sealed_factors;
+    std::function<std::string(absl::string_view challenge)> seal;  // instead
   };
   absl::StatusOr<ClientSession> Open(std::vector<const Token*> signers, OpenOptions options);
   ClientSession Open(const Token& token);
+  // With factors that are sealed once the challenge is known.
+  absl::StatusOr<ClientSession> OpenSealed(std::vector<const Token*> signers,
+                                           std::function<std::string(absl::string_view)> seal);
   absl::StatusOr<ClientSession> OpenChild(ClientSession& parent, OpenOptions options,
                                           uint32_t age_s = 0, std::string binding = "");
 

@@ -268,7 +268,15 @@ TEST(AuditTest, TheFileIsPrivateAndHasALineADecision) {
   struct stat info;
   ASSERT_EQ(stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
-  EXPECT_EQ(ReadText(path), DecisionToJson(first) + "\n" + DecisionToJson(second) + "\n");
+  const std::string content = ReadText(path);
+  EXPECT_EQ(std::count(content.begin(), content.end(), '\n'), 3) << "one for the new log, two decisions";
+  for (const Decision& decision : {first, second}) {
+    const std::string json = DecisionToJson(decision);
+    EXPECT_THAT(content, HasSubstr(json.substr(1, json.size() - 2)));
+  }
+  EXPECT_EQ(OpenAuditFile(path).status().code(), absl::StatusCode::kFailedPrecondition)
+      << "one process writes a log";
+  sink->reset();
   ASSERT_EQ(chmod(path.c_str(), 0644), 0);
   EXPECT_FALSE(OpenAuditFile(path).ok());
   ASSERT_EQ(chmod(path.c_str(), 0600), 0);
@@ -303,6 +311,17 @@ TEST_F(AuditLogTest, AFailingSinkRefusesOrIsCounted) {
   EXPECT_EQ(open.failed_writes(), 1u);
 }
 
+TEST_F(AuditLogTest, WhatCouldNotBeWrittenIsALineOfItsOwnAfterwards) {
+  AuditLog log = Make({.fail_closed = false});
+  sink_->FailWith(absl::UnavailableError("disk full"));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(log.Admit(MakeDecision()).ok());
+  sink_->FailWith(absl::OkStatus());
+  EXPECT_TRUE(log.Admit(MakeDecision()).ok());
+  ASSERT_THAT(sink_->decisions(), SizeIs(2));
+  EXPECT_EQ(sink_->decisions()[0].event, AuditEvent::kLog);
+  EXPECT_EQ(sink_->decisions()[0].unwritten, 3u);
+}
+
 TEST_F(AuditLogTest, AFloodOfOneReasonNeitherFillsTheDiskNorHidesAnother) {
   AuditOptions options;
   options.refusals_per_second = 1;
@@ -320,12 +339,12 @@ TEST_F(AuditLogTest, AFloodOfOneReasonNeitherFillsTheDiskNorHidesAnother) {
   EXPECT_EQ(sink_->decisions().back().suppressed, 997u);
   log.Refused(MakeDecision());
   clock_.Advance(absl::Seconds(1));
-  log.FlushSuppressed();
+  log.Maintain();
   EXPECT_EQ(sink_->decisions().back().suppressed, 1u);
   EXPECT_EQ(sink_->decisions().back().reason, Reason::kMacInvalid);
   const size_t lines = sink_->decisions().size();
   clock_.Advance(absl::Seconds(1));
-  log.FlushSuppressed();
+  log.Maintain();
   EXPECT_THAT(sink_->decisions(), SizeIs(lines));
 }
 
@@ -339,6 +358,24 @@ TEST(StrangerLimitTest, TakesThePortAway) {
   EXPECT_EQ(HostOfPeer("unix:"), "unix:");
   EXPECT_EQ(HostOfPeer("ipv4:"), "ipv4:");
   EXPECT_EQ(HostOfPeer(""), "");
+}
+
+TEST(HostBucketsTest, AnAddressIsAnAddressHoweverItIsWritten) {
+  EXPECT_EQ(HostKey("ipv4:192.0.2.1:4711"), std::string("\xc0\x00\x02\x01", 4));
+  EXPECT_EQ(HostKey("ipv6:[::ffff:192.0.2.1]:4711"), HostKey("ipv4:192.0.2.1:1"));
+  EXPECT_EQ(HostKey("ipv6:%5B2001:db8::1%5D:4711"), HostKey("ipv6:[2001:db8::ffff:2]:1"));
+  EXPECT_NE(HostKey("ipv6:[2001:db8:0:1::1]:1"), HostKey("ipv6:[2001:db8:0:2::1]:1"));
+  EXPECT_EQ(HostKey("unix:/run/x"), "unix:/run/x");
+  EXPECT_EQ(HostKey(""), "");
+}
+
+TEST(HostBucketsTest, ManyAddressesNeitherShareNorGrowTheTable) {
+  HostBuckets buckets(1, 2);
+  for (uint64_t hash = 1; hash < 100'000; ++hash) EXPECT_TRUE(buckets.Take(hash, 1'000'000'000));
+  EXPECT_TRUE(buckets.Take(7'777'777, 2'000'000'000));
+  EXPECT_TRUE(buckets.Take(7'777'777, 2'000'000'000));
+  EXPECT_FALSE(buckets.Take(7'777'777, 2'000'000'000));
+  EXPECT_TRUE(buckets.Take(7'777'777, 3'000'000'000));
 }
 
 TEST(TokenBucketTest, GivesABurstThenTheRate) {

@@ -70,13 +70,20 @@ class Gate {
   // admin socket can't be made.
   absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options = {});
 
-  // The port, once BuildAndStart() has bound it (the config may say 0); 0 before, and where it failed.
+  // The port that Install() bound (the config may say 0); 0 before, and where it failed. Connections
+  // are accepted when BuildAndStart() has started the server.
   int port() const;
+  // Where [metrics] are served; 0 where they are not.
+  int metrics_port() const;
+  // No new connections from now on: the first step of an orderly end. Then Shutdown() the server; one that
+  // is shut down without this lets clients wait until the gate is gone.
+  void StopAccepting();
   const std::string& audience() const;
   const std::string& state_directory() const;
 
-  // Reads TLS and accepted certificates again, now: for SIGHUP. They are also watched, once a second.
-  // On an error the old ones go on.
+  // Reads TLS and accepted certificates and the config's rules again, now: for SIGHUP. They are also
+  // watched, once a second. On an error the old ones go on. What else changed in the config takes a
+  // restart; the audit log and stderr name it.
   absl::Status Reload();
 
   GateCore& core() { return *core_; }

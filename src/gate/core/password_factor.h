@@ -1,0 +1,72 @@
+// The password as a further factor of a session ([factors.password]).
+//
+// Threats, and what meets each:
+//   guessing             only who signed with an enrolled credential gets to try, `tries` times in `per`;
+//                        counted before the password is looked at, so that tries at once don't slip by
+//   locking somebody out tries are counted by credential: nobody else's tries count
+//   finding out who has one   a subject without a password costs what one with a password costs
+//   exhausting memory    `concurrent` checks at once; who waits too long is refused
+//   a stolen registry    Argon2id, with a salt each
+#ifndef FOREKEY_SRC_GATE_CORE_PASSWORD_FACTOR_H_
+#define FOREKEY_SRC_GATE_CORE_PASSWORD_FACTOR_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "src/base/clock.h"
+#include "src/base/secret.h"
+#include "src/store/registry.h"
+
+namespace forekey {
+
+struct PasswordPolicy {
+  bool enabled = false;
+  size_t memory_mib = 64;
+  size_t passes = 3;
+  size_t concurrent = 2;  // checks at once: memory_mib each
+  size_t tries = 5;       // of one credential ...
+  absl::Duration per = absl::Minutes(15);
+};
+
+// Safe from any thread. Check() and Hash() take long on purpose.
+class PasswordFactor {
+ public:
+  // Both are borrowed.
+  PasswordFactor(const PasswordPolicy& policy, Registry& registry, const Clock& clock);
+
+  // kPasswordWrong (also where the subject has none), kPasswordTriesUsed, kRateLimited,
+  // kStoreUnavailable. `credential_ids`: who signed; a right password gives their tries back.
+  absl::Status Check(absl::string_view subject, absl::Span<const std::string> credential_ids,
+                     const Secret& password);
+
+  // What the registry keeps. InvalidArgument for less than 8 bytes, or too many.
+  absl::StatusOr<std::string> Hash(const Secret& password);
+
+ private:
+  struct Tries {
+    size_t used = 0;
+    int64_t since_boot_nanos = 0;
+  };
+  absl::Status TakeTry(absl::Span<const std::string> credential_ids);
+  absl::Status Enter();
+  void Leave();
+
+  const PasswordPolicy policy_;
+  Registry& registry_;
+  const Clock& clock_;
+  absl::Mutex mutex_;
+  size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string nobodys_hash_ ABSL_GUARDED_BY(mutex_);  // what a subject without a password is checked with
+  absl::flat_hash_map<std::string, Tries> tries_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_CORE_PASSWORD_FACTOR_H_

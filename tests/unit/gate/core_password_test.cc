@@ -1,0 +1,115 @@
+// The password as a factor: who gets to try, how often, and what is told.
+#include "src/wire/sealed_factors.h"
+#include "src/wire/statement.h"
+#include "tests/unit/gate/core_fixture.h"
+
+namespace forekey::testing {
+namespace {
+
+class PasswordTest : public GateFixture {
+ protected:
+  GateConfig Config() override {
+    GateConfig config = GateFixture::Config();
+    config.passwords.enabled = enabled_;
+    config.passwords.memory_mib = 8;
+    config.passwords.passes = 1;
+    config.passwords.tries = 3;
+    MethodRule rule;
+    rule.methods = {std::string(kMethod)};
+    rule.factors = {{{"tpm"}, {"password", absl::Minutes(15)}}};
+    config.rules.rules = {rule};
+    return config;
+  }
+  void SetPassword(const std::string& subject, const std::string& password) {
+    v1::SetPasswordRequest request;
+    request.set_subject(subject);
+    request.set_password(password);
+    auto done = gate().SetPassword(request, "uid 0");
+    ASSERT_TRUE(done.ok()) << done.status();
+  }
+  // Opens a session as an honest client does, unless a test changes what is sealed.
+  absl::StatusOr<ClientSession> OpenWith(const Token& token, const std::string& password,
+                                         const Token* sealed_for = nullptr) {
+    return OpenSealed({&token}, [&](absl::string_view challenge) {
+      FurtherFactors factors;
+      factors.password = Secret::CopyOf(password);
+      const std::string id = sealed_for == nullptr ? token.id : sealed_for->id;
+      const std::vector<absl::string_view> ids = {id};
+      return SealFactors(factors, FactorContext{kAudience, challenge, ids},
+                         gate().identities().current()->public_key())
+          .value();
+    });
+  }
+  std::optional<Reason> WhyNotOpened(const absl::StatusOr<ClientSession>& session) {
+    if (session.ok()) return std::nullopt;
+    return AuditedReason(session.status());
+  }
+  bool enabled_ = true;
+};
+
+TEST_F(PasswordTest, ASessionThatProvedItMeetsTheRuleUntilItIsStale) {
+  StartGate();
+  const Token token = Enroll("ada");
+  SetPassword("ada", "correct horse");
+  ClientSession without = Open(token);
+  EXPECT_EQ(WhyRefused(without.NextProof(kMethod)), Reason::kFactorRequired);
+  auto session = OpenWith(token, "correct horse");
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), std::nullopt);
+  clock_.Advance(absl::Minutes(16));
+  EXPECT_EQ(WhyRefused(session->NextProof(kMethod, 16 * 60)), Reason::kFactorStale);
+}
+
+TEST_F(PasswordTest, WrongPasswordsAndSubjectsWithoutOneGetTheSameAnswer) {
+  StartGate();
+  const Token ada = Enroll("ada"), bob = Enroll("bob");
+  SetPassword("ada", "correct horse");
+  const auto wrong = OpenWith(ada, "wrong horse"), none = OpenWith(bob, "wrong horse");
+  EXPECT_EQ(WhyNotOpened(wrong), Reason::kPasswordWrong);
+  EXPECT_EQ(WhyNotOpened(none), Reason::kPasswordWrong);
+  EXPECT_EQ(wrong.status().code(), none.status().code());
+}
+
+TEST_F(PasswordTest, TriesAreCountedByCredentialAndNobodyLocksAnother) {
+  StartGate();
+  const Token mine = Enroll("ada"), thiefs = Enroll("ada");
+  SetPassword("ada", "correct horse");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(WhyNotOpened(OpenWith(thiefs, "guess number")), Reason::kPasswordWrong);
+  }
+  EXPECT_EQ(WhyNotOpened(OpenWith(thiefs, "correct horse")), Reason::kPasswordTriesUsed);
+  EXPECT_EQ(WhyNotOpened(OpenWith(mine, "correct horse")), std::nullopt);
+  clock_.Advance(absl::Minutes(15));
+  EXPECT_EQ(WhyNotOpened(OpenWith(thiefs, "correct horse")), std::nullopt);
+}
+
+TEST_F(PasswordTest, WhatWasSealedForAnotherProofDoesNotOpen) {
+  StartGate();
+  const Token ada = Enroll("ada"), eve = Enroll("eve");
+  SetPassword("ada", "correct horse");
+  EXPECT_EQ(WhyNotOpened(OpenWith(eve, "correct horse", &ada)), Reason::kFactorsMalformed);
+}
+
+TEST_F(PasswordTest, APasswordCanBeTakenAwayAndShortOnesAreRefused) {
+  StartGate();
+  const Token token = Enroll("ada");
+  SetPassword("ada", "correct horse");
+  SetPassword("ada", "");
+  EXPECT_EQ(WhyNotOpened(OpenWith(token, "correct horse")), Reason::kPasswordWrong);
+  v1::SetPasswordRequest request;
+  request.set_subject("ada");
+  request.set_password("short");
+  EXPECT_TRUE(absl::IsInvalidArgument(gate().SetPassword(request, "uid 0").status()));
+  request.set_subject("nobody");
+  EXPECT_TRUE(absl::IsNotFound(gate().SetPassword(request, "uid 0").status()));
+}
+
+TEST_F(PasswordTest, AGateWithoutPasswordsRefusesWhatIsSealed) {
+  enabled_ = false;
+  StartGate();
+  const Token token = Enroll("ada");
+  EXPECT_EQ(WhyNotOpened(OpenWith(token, "correct horse")), Reason::kRequestMalformed);
+}
+
+}  // namespace
+}  // namespace forekey::testing

@@ -1,0 +1,416 @@
+// PIV enrolments against the real verifiers, with a card in software that has a vendor's attestation, and
+// one that has an issuing CA's certificate: every reason for which a step is refused.
+#include <filesystem>
+
+#include "src/gate/core/piv_enrollment.h"
+#include "src/wire/invite.h"
+#include "tests/support/certificate_maker.h"
+#include "tests/unit/gate/core_fixture.h"
+
+namespace forekey::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr char kYubico[] = "1.3.6.1.4.1.41482.3.";
+constexpr char kHardwarePolicy[] = "1.2.3.4.7";
+constexpr char kForekeyUsage[] = "1.2.3.4.99";
+
+std::shared_ptr<EVP_PKEY> PivEvpOf(const SoftwareKey& key) {
+  EVP_PKEY_up_ref(key.evp());
+  return std::shared_ptr<EVP_PKEY>(key.evp(), EVP_PKEY_free);
+}
+
+// A list of `ca` with one serial number on it.
+std::string RevokingDer(const TestCa& ca, long serial) {
+  X509_CRL* crl = X509_CRL_new();
+  X509_NAME* name = X509_NAME_new();
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, U8(absl::string_view(ca.name)), -1, -1, 0);
+  X509_CRL_set_version(crl, 1);
+  X509_CRL_set_issuer_name(crl, name);
+  X509_NAME_free(name);
+  ASN1_TIME* time = ASN1_TIME_set(nullptr, 1'700'000'000);
+  X509_CRL_set1_lastUpdate(crl, time);
+  X509_REVOKED* entry = X509_REVOKED_new();
+  ASN1_INTEGER* number = ASN1_INTEGER_new();
+  ASN1_INTEGER_set(number, serial);
+  X509_REVOKED_set_serialNumber(entry, number);
+  X509_REVOKED_set_revocationDate(entry, time);
+  X509_CRL_add0_revoked(crl, entry);
+  ASN1_TIME_set(time, 1'900'000'000);
+  X509_CRL_set1_nextUpdate(crl, time);
+  ASN1_INTEGER_free(number);
+  ASN1_TIME_free(time);
+  X509_CRL_sign(crl, ca.key.get(), EVP_sha256());
+  uint8_t* der = nullptr;
+  const int size = i2d_X509_CRL(crl, &der);
+  std::string result(View(der, size));
+  OPENSSL_free(der);
+  X509_CRL_free(crl);
+  return result;
+}
+
+class PivEnrollmentTest : public GateFixture {
+ protected:
+  PivEnrollmentTest() {
+    const auto folder = [this](const char* name, const char* file, const std::string& content) {
+      std::filesystem::create_directories(folder_.File(name));
+      WriteText(folder_.File(name) + "/" + file, content);
+      return folder_.File(name);
+    };
+    piv_.trust = folder("roots", "root.der", MakeDer(vendor_.CaSpec(vendor_)));
+    piv_.issuers = folder("issuers", "ca.der", MakeDer(agency_.CaSpec(agency_)));
+    simulators_ = folder("sim", "root.der", MakeDer(simulator_.CaSpec(simulator_)));
+    piv_.policy.weakness = PivWeakness::kRefuseRecoverable;
+    StartGate();
+  }
+  GateConfig Config() override {
+    GateConfig config = GateFixture::Config();
+    config.piv = piv_;
+    return config;
+  }
+  // The gate again, with what was changed in piv_.
+  void Restart() {
+    StartGate();
+  }
+
+  // One enrolment, to be spoilt between Begin() and Finish().
+  struct Enrolment {
+    std::optional<Invite> invite;
+    X25519PrivateKey share = X25519PrivateKey::Generate();
+    v1::EnrollmentOpening opening;
+    v1::EnrollmentDemand demand;
+    SoftwareKey key = SoftwareKey::Generate(Algorithm::kEs256);
+    std::string slot = "9c";
+    PivFirmware firmware{5, 7, 1};
+    uint8_t pin_policy = 3, touch_policy = 2;
+    uint8_t serial = 42;
+    bool is_attestation = true;
+    std::string usage = "1.3.6.1.5.5.7.3.2";  // of the certificate
+    std::optional<SoftwareKey> attested, signer;  // in the place of `key`
+    v1::EnrollmentProof proof;
+  };
+
+  std::unique_ptr<Enrolment> Start(uint32_t hint = 0) {
+    v1::CreateInviteRequest request;
+    request.set_subject("ada");
+    const auto created = gate().CreateInvite(request, "uid 0");
+    EXPECT_TRUE(created.ok()) << created.status();
+    auto enrolment = std::make_unique<Enrolment>();
+    enrolment->invite = *Invite::Parse(created->invite());
+    v1::EnrollmentOpening& opening = enrolment->opening;
+    opening.set_challenge(Challenge(v1::GetChallengeRequest::PURPOSE_ENROLL));
+    opening.set_channel_binding(certificate_.binding);
+    opening.set_key_share(enrolment->share.public_key());
+    opening.set_gate_identity(enrolment->invite->identity_fingerprint);
+    opening.set_kind(v1::TOKEN_KIND_PIV);
+    opening.mutable_piv()->set_slot(hint);
+    return enrolment;
+  }
+  std::optional<Reason> Begin(Enrolment& enrolment) {
+    const SoftwareKey key = *enrolment.invite->SigningKey();
+    const std::string& spki = key.public_key().spki();
+    v1::BeginEnrollmentRequest request;
+    request.set_payload(enrolment.opening.SerializeAsString());
+    request.set_invite_public_key(spki.substr(spki.size() - 32));
+    request.set_invite_signature(
+        key.Sign(BuildInviteStatement(label::kInviteBegin, kAudience, request.payload())));
+    const auto response = gate().BeginEnrollment(request, kPeer);
+    if (!response.ok()) return AuditedReason(response.status());
+    EXPECT_TRUE(enrolment.demand.ParseFromString(response->payload()));
+    return std::nullopt;
+  }
+  static std::string Statement(const Enrolment& enrolment, absl::string_view spki) {
+    return BuildStatement(EnrollStatement{kAudience, enrolment.demand.enrollment_id(),
+                                          enrolment.demand.subject(), 3, spki,
+                                          enrolment.opening.channel_binding(),
+                                          enrolment.opening.challenge()});
+  }
+
+  static std::string Octets(std::initializer_list<uint8_t> octets) {
+    return std::string(octets.begin(), octets.end());
+  }
+  CertificateSpec SlotSpec(const Enrolment& enrolment) {
+    CertificateSpec spec =
+        f9_.Spec("YubiKey PIV Attestation " + enrolment.slot,
+                 PivEvpOf(enrolment.attested ? *enrolment.attested : enrolment.key));
+    const PivFirmware& firmware = enrolment.firmware;
+    spec.extensions = {
+        {std::string(kYubico) + "3", false, Octets({firmware.major, firmware.minor, firmware.patch})},
+        {std::string(kYubico) + "7", false, Octets({2, 1, enrolment.serial})},
+        {std::string(kYubico) + "8", false, Octets({enrolment.pin_policy, enrolment.touch_policy})},
+        {std::string(kYubico) + "9", false, Octets({1})}};
+    return spec;
+  }
+  CertificateSpec CardSpec(const Enrolment& enrolment) {
+    CertificateSpec spec = agency_.Spec("Ada", PivEvpOf(enrolment.key));
+    spec.key_usage = "critical,digitalSignature";
+    spec.extended_key_usage = enrolment.usage;
+    spec.extensions = {{"2.5.29.32", false, Octets({0x30, 8, 0x30, 6, 6, 4, 0x2a, 3, 4, 7})}};
+    return spec;
+  }
+  void Answer(Enrolment& enrolment, const TestCa& root) {
+    v1::PivEvidence* evidence = enrolment.proof.mutable_piv();
+    evidence->set_is_attestation(enrolment.is_attestation);
+    if (evidence->certificate().empty()) {
+      evidence->set_certificate(
+          MakeDer(enrolment.is_attestation ? SlotSpec(enrolment) : CardSpec(enrolment)));
+    }
+    if (evidence->intermediates().empty()) evidence->add_intermediates(MakeDer(f9_.CaSpec(root)));
+    enrolment.proof.set_ticket(enrolment.demand.ticket());
+    enrolment.proof.set_spki(enrolment.key.public_key().spki());
+    const SoftwareKey& signer = enrolment.signer ? *enrolment.signer : enrolment.key;
+    enrolment.proof.mutable_possession()->set_signature(
+        signer.Sign(Statement(enrolment, enrolment.proof.spki())));
+  }
+  std::optional<Reason> Send(const Enrolment& enrolment) {
+    v1::FinishEnrollmentRequest request;
+    request.set_payload(enrolment.proof.SerializeAsString());
+    request.set_invite_signature((*enrolment.invite->SigningKey())
+                                     .Sign(BuildInviteStatement(label::kInviteFinish, kAudience,
+                                                                request.payload())));
+    const auto response = gate().FinishEnrollment(request, kPeer);
+    if (!response.ok()) return AuditedReason(response.status());
+    credential_id_ = response->credential_id();
+    return std::nullopt;
+  }
+  // The whole, with one thing changed between the steps.
+  std::optional<Reason> Why(const std::function<void(Enrolment&)>& change,
+                            const TestCa* root = nullptr) {
+    auto enrolment = Start();
+    EXPECT_EQ(Begin(*enrolment), std::nullopt);
+    change(*enrolment);
+    Answer(*enrolment, root == nullptr ? vendor_ : *root);
+    return Send(*enrolment);
+  }
+  CredentialRecord Enrolled() {
+    const auto record = registry_->FindCredential(credential_id_);
+    EXPECT_TRUE(record.ok()) << record.status();
+    return record.ok() ? *record : CredentialRecord();
+  }
+
+  PivConfig piv_;
+  std::string simulators_;
+  TestCa vendor_ = TestCa::New("Vendor PIV Root");
+  TestCa simulator_ = TestCa::New("Simulators Root");
+  TestCa agency_ = TestCa::New("Agency CA");
+  TestCa f9_ = TestCa::New("Vendor PIV Attestation");
+  std::string credential_id_;
+};
+
+TEST_F(PivEnrollmentTest, EnrolsAnAttestedKeyAndKeepsWhatWasProved) {
+  auto enrolment = Start(0x9c);
+  ASSERT_EQ(Begin(*enrolment), std::nullopt);
+  const auto& slots = enrolment->demand.piv().slots();
+  EXPECT_EQ(std::vector<uint32_t>(slots.begin(), slots.end()).size(), 21u);
+  EXPECT_EQ(std::count(slots.begin(), slots.end(), 0x9cu), 1);
+  EXPECT_EQ(std::count(slots.begin(), slots.end(), 0x9au), 0);
+  Answer(*enrolment, vendor_);
+  ASSERT_EQ(Send(*enrolment), std::nullopt) << audit_->decisions().back().detail;
+  const CredentialRecord record = Enrolled();
+  EXPECT_EQ(record.kind, 3);
+  EXPECT_THAT(record.factors, ElementsAre("piv", "piv+pin", "piv+touch"));
+  EXPECT_THAT(record.proved_json, HasSubstr("\"serial\":42"));
+  EXPECT_THAT(record.proved_json, HasSubstr("\"proof\":\"attestation\""));
+  EXPECT_THAT(record.proved_json, ::testing::Not(HasSubstr("insecure_simulator")));
+}
+
+TEST_F(PivEnrollmentTest, ClaimsPinAndTouchOnlyWhereTheyAreAlways) {
+  ASSERT_EQ(Why([](Enrolment& e) {
+              e.pin_policy = piv::kPinOnce;
+              e.touch_policy = piv::kTouchCached;
+            }),
+            std::nullopt);
+  EXPECT_THAT(Enrolled().factors, ElementsAre("piv"));
+}
+
+TEST_F(PivEnrollmentTest, RefusesSharedSlotsUnlessAllowed) {
+  EXPECT_EQ(Begin(*Start(0x9a)), Reason::kPivSharedKey);
+  EXPECT_EQ(Why([](Enrolment& e) { e.slot = "9a"; }), Reason::kPivSharedKey);
+  EXPECT_EQ(Why([](Enrolment& e) { e.slot = "9e"; }), Reason::kPivSharedKey);
+  piv_.policy.allow_shared = true;
+  Restart();
+  ASSERT_EQ(Why([](Enrolment& e) { e.slot = "9a"; }), std::nullopt);
+  EXPECT_THAT(Enrolled().factors, ElementsAre("piv-shared"));
+}
+
+TEST_F(PivEnrollmentTest, RefusesAnotherKeyAndAKeyThatDidNotSign) {
+  EXPECT_EQ(Why([](Enrolment& e) { e.attested = SoftwareKey::Generate(Algorithm::kEs256); }),
+            Reason::kCredentialMismatch);
+  EXPECT_EQ(Why([](Enrolment& e) { e.signer = SoftwareKey::Generate(Algorithm::kEs256); }),
+            Reason::kPossessionInvalid);
+  auto enrolment = Start();
+  ASSERT_EQ(Begin(*enrolment), std::nullopt);
+  Answer(*enrolment, vendor_);
+  auto other = Start();
+  ASSERT_EQ(Begin(*other), std::nullopt);
+  other->key = std::move(enrolment->key);
+  Answer(*other, vendor_);
+  other->proof.mutable_possession()->set_signature(enrolment->proof.possession().signature());
+  EXPECT_EQ(Send(*other), Reason::kPossessionInvalid);
+  enrolment->proof.mutable_possession()->set_client_data_json("{}");
+  EXPECT_EQ(Send(*enrolment), Reason::kPossessionInvalid);
+}
+
+TEST_F(PivEnrollmentTest, RefusesEvidenceThatIsNotTheVendors) {
+  EXPECT_EQ(Why([](Enrolment&) {}, &simulator_), Reason::kCertificateUntrusted);
+  EXPECT_EQ(Why([this](Enrolment& e) {
+              e.proof.mutable_piv()->set_certificate(MakeDer(f9_.CaSpec(vendor_)));
+            }),
+            Reason::kCertificateProfile);
+  EXPECT_EQ(Why([](Enrolment& e) { e.proof.mutable_piv()->set_certificate("x"); }),
+            Reason::kCertificateMalformed);
+  EXPECT_EQ(Why([](Enrolment& e) {
+              for (int i = 0; i < 9; ++i) e.proof.mutable_piv()->add_intermediates("x");
+            }),
+            Reason::kRequestMalformed);
+  // An issuing CA's word is no attestation, and the reverse.
+  EXPECT_EQ(Why([](Enrolment& e) { e.is_attestation = false; }), Reason::kPivSharedKey);
+  EXPECT_EQ(Why([this](Enrolment& e) {
+              e.proof.mutable_piv()->set_certificate(MakeDer(CardSpec(e)));
+            }),
+            Reason::kCertificateUntrusted);
+}
+
+TEST_F(PivEnrollmentTest, RefusesWhatThePolicyDoesNotTake) {
+  piv_.policy.slots = {0x82};
+  piv_.policy.serial_deny = {43};
+  piv_.policy.min_firmware = PivFirmware{5, 7, 0};
+  piv_.policy.touch = PivPolicy::Touch::kAlways;
+  Restart();
+  const auto why = [this](const std::function<void(Enrolment&)>& change) {
+    return Why([&change](Enrolment& e) {
+      e.slot = "82";
+      change(e);
+    });
+  };
+  EXPECT_EQ(Begin(*Start(0x9c)), Reason::kPivSlotMismatch);
+  EXPECT_EQ(why([](Enrolment& e) { e.slot = "9c"; }), Reason::kPivSlotMismatch);
+  EXPECT_EQ(why([](Enrolment& e) { e.serial = 43; }), Reason::kDeviceNotPinned);
+  EXPECT_EQ(why([](Enrolment& e) { e.firmware = {5, 4, 3}; }), Reason::kPivFirmware);
+  EXPECT_EQ(why([](Enrolment& e) { e.touch_policy = piv::kTouchCached; }), Reason::kPivPolicy);
+  EXPECT_EQ(why([](Enrolment&) {}), std::nullopt);
+}
+
+TEST_F(PivEnrollmentTest, RefusesFirmwareWhoseKeysCanBeComputed) {
+  EXPECT_EQ(Why([](Enrolment& e) { e.firmware = {4, 4, 4}; }), Reason::kPivFirmware);
+  EXPECT_EQ(Why([](Enrolment& e) { e.firmware = {5, 4, 3}; }), std::nullopt);
+  EXPECT_THAT(Enrolled().proved_json, HasSubstr("YSA-2024-03"));
+  piv_.policy.weakness = PivWeakness::kRefuseAll;
+  Restart();
+  EXPECT_EQ(Why([](Enrolment& e) { e.firmware = {5, 4, 3}; }), Reason::kPivFirmware);
+}
+
+TEST_F(PivEnrollmentTest, ACertificateIsCertUnlessItsPolicySaysHardware) {
+  piv_.policy.dedicated_usages = {kForekeyUsage};
+  Restart();
+  const auto card = [](Enrolment& e) {
+    e.is_attestation = false;
+    e.usage = kForekeyUsage;
+  };
+  ASSERT_EQ(Why(card), std::nullopt) << audit_->decisions().back().detail;
+  EXPECT_THAT(Enrolled().factors, ElementsAre("cert"));
+  piv_.policy.hardware_policies = {kHardwarePolicy};
+  Restart();
+  ASSERT_EQ(Why(card), std::nullopt);
+  EXPECT_THAT(Enrolled().factors, ElementsAre("piv"));
+  piv_.policy.hardware_policies = {"1.2.3.4.8"};
+  piv_.policy.hardware_only = true;
+  Restart();
+  EXPECT_EQ(Why(card), Reason::kCertificatePolicy);
+}
+
+TEST_F(PivEnrollmentTest, EvidenceThatNothingIsTrustedForIsRefused) {
+  piv_.issuers.clear();
+  Restart();
+  EXPECT_EQ(Why([](Enrolment& e) { e.is_attestation = false; }), Reason::kAttestationFormatRefused);
+}
+
+TEST_F(PivEnrollmentTest, AnAttestationWithoutAnyVendorsRootIsRefused) {
+  piv_.trust.clear();
+  Restart();
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kAttestationFormatRefused);
+}
+
+TEST_F(PivEnrollmentTest, RefusesStepsWithoutTheCardsPart) {
+  auto opening = Start();
+  opening->opening.clear_piv();
+  EXPECT_EQ(Begin(*opening), Reason::kRequestMalformed);
+  auto proof = Start();
+  ASSERT_EQ(Begin(*proof), std::nullopt);
+  Answer(*proof, vendor_);
+  proof->proof.clear_piv();
+  EXPECT_EQ(Send(*proof), Reason::kRequestMalformed);
+}
+
+TEST_F(PivEnrollmentTest, AHintIsAnOctet) {
+  EXPECT_EQ(Begin(*Start(0x19c)), Reason::kRequestMalformed) << "not 9c";
+}
+
+TEST_F(PivEnrollmentTest, RefusesAuthenticatorDataBesideACardsSignature) {
+  auto enrolment = Start();
+  ASSERT_EQ(Begin(*enrolment), std::nullopt);
+  Answer(*enrolment, vendor_);
+  enrolment->proof.mutable_possession()->set_authenticator_data("x");
+  EXPECT_EQ(Send(*enrolment), Reason::kPossessionInvalid);
+}
+
+TEST_F(PivEnrollmentTest, ListsOfTheFolderRevoke) {
+  piv_.crls = folder_.File("crls");
+  std::filesystem::create_directories(piv_.crls);
+  WriteText(piv_.crls + "/vendor.crl", RevokingDer(vendor_, vendor_.CaSpec(vendor_).serial));
+  Restart();
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
+  WriteText(piv_.crls + "/vendor.crl", RevokingDer(vendor_, 4711));
+  Restart();
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+}
+
+TEST_F(PivEnrollmentTest, NamesTheListThatIsNone) {
+  piv_.crls = folder_.File("crls");
+  EXPECT_THAT(std::string(LoadPivEnrollment(piv_).status().message()),
+              HasSubstr("attestation.piv.crls")) << "no such folder";
+  std::filesystem::create_directories(piv_.crls);
+  EXPECT_EQ(LoadPivEnrollment(piv_).status().code(), absl::StatusCode::kFailedPrecondition);
+  WriteText(piv_.crls + "/good.crl", RevokingDer(vendor_, 1));
+  EXPECT_TRUE(LoadPivEnrollment(piv_).ok());
+  WriteText(piv_.crls + "/bad.crl", "x");
+  const absl::Status status = LoadPivEnrollment(piv_).status();
+  EXPECT_EQ(ReasonOf(status), Reason::kCrlInvalid);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("bad.crl"));
+}
+
+TEST_F(PivEnrollmentTest, OneSerialNumberUnderTwoVendorsIsTwoCards) {
+  WriteText(piv_.trust + "/other.der", MakeDer(simulator_.CaSpec(simulator_)));
+  Restart();
+  ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  const std::string device = Enrolled().device_id;
+  ASSERT_EQ(Why([](Enrolment&) {}, &simulator_), std::nullopt);
+  EXPECT_NE(Enrolled().device_id, device);
+}
+
+TEST_F(PivEnrollmentTest, ASimulatorsKeyIsMarked) {
+  piv_.simulator_trust = simulators_;
+  piv_.insecure_simulators = true;
+  Restart();
+  ASSERT_EQ(Why([](Enrolment&) {}, &simulator_), std::nullopt);
+  EXPECT_THAT(Enrolled().proved_json, HasSubstr("\"insecure_simulator\":true"));
+  EXPECT_EQ(Why([](Enrolment& e) { e.slot = "9d"; }, &simulator_), Reason::kPivSharedKey);
+}
+
+TEST_F(PivEnrollmentTest, ACardIsOneSubjectsAlone) {
+  auto first = Start();
+  ASSERT_EQ(Begin(*first), std::nullopt);
+  Answer(*first, vendor_);
+  ASSERT_EQ(Send(*first), std::nullopt);
+  const std::string device = Enrolled().device_id;
+  EXPECT_EQ(device.size(), 32u);
+  ASSERT_EQ(Why([](Enrolment& e) { e.slot = "82"; }), std::nullopt);
+  EXPECT_EQ(Enrolled().device_id, device);
+  ASSERT_EQ(Why([](Enrolment& e) { e.serial = 7; }), std::nullopt);
+  EXPECT_NE(Enrolled().device_id, device);
+}
+
+}  // namespace
+}  // namespace forekey::testing
