@@ -11,12 +11,16 @@ constexpr absl::string_view kPayloadUrl = "forekey/device-error";
 
 absl::StatusCode CodeOf(DeviceError error) {
   switch (error) {
-    case DeviceError::kGone: return absl::StatusCode::kNotFound;
+    case DeviceError::kGone:
+    case DeviceError::kNoCredentials: return absl::StatusCode::kNotFound;
+    case DeviceError::kDenied:
     case DeviceError::kNoAccess: return absl::StatusCode::kPermissionDenied;
     case DeviceError::kNotSetUp:
     case DeviceError::kPinRequired: return absl::StatusCode::kFailedPrecondition;
     case DeviceError::kWrongPin: return absl::StatusCode::kUnauthenticated;
     case DeviceError::kPinBlocked:
+    case DeviceError::kPinAuthBlocked:
+    case DeviceError::kUvBlocked:
     case DeviceError::kLockedOut: return absl::StatusCode::kResourceExhausted;
     case DeviceError::kBusy: return absl::StatusCode::kUnavailable;
     case DeviceError::kTouchTimeout: return absl::StatusCode::kDeadlineExceeded;

@@ -4,7 +4,7 @@
 // Errors keep the vendor's own code and call in the message, and differ where the user must do
 // something different (absl code and the payload read by DeviceErrorOf):
 //   kNotFound            the token is not there (pulled out, no such device)
-//   kPermissionDenied    the operating system does not let this user reach it
+//   kPermissionDenied    the operating system does not let this user reach it; or the person refused at the token
 //   kFailedPrecondition  the token is not set up for this
 //   kUnauthenticated     wrong PIN or password; see DeviceError for what is left
 //   kResourceExhausted   locked out, blocked
@@ -32,6 +32,10 @@ namespace forekey {
 enum class DeviceError {
   kGone, kNoAccess, kNotSetUp, kWrongPin, kPinBlocked, kLockedOut, kBusy, kTouchTimeout, kCancelled,
   kPinRequired, kOther,
+  kPinAuthBlocked,  // FIDO2: stopped until the key is plugged in again; tries are left
+  kUvBlocked,       // FIDO2: no more fingerprints until the PIN was used
+  kDenied,          // refused at the token
+  kNoCredentials,   // the token is there and is another one than the key's
 };
 // A status with the code that the table above gives for `error`.
 absl::Status DeviceFailure(DeviceError error, absl::string_view message);
@@ -101,9 +105,15 @@ class KeyEnroller {
 };
 
 struct EnrollOptions {
-  Secret key_password;  // TPM: optional auth value of the new key
-  std::string slot;     // PIV: "9C", "82", ...; empty: the first free dedicated one
-  bool existing_key = false;  // PIV
+  Secret key_password;  // TPM: optional auth value of the new key; FIDO2: the token's PIN
+  bool discoverable = false;  // FIDO2: the token itself keeps the credential
+  // PIV. `slot`: "9c", "82", ...; empty: the first free dedicated one, or the only one that has a key.
+  std::string slot;
+  bool existing_key = false;   // enrol the key (and certificate) that is there; the card isn't written to
+  bool overwrite = false;      // the new key may destroy what is in the slot
+  Secret management_key;       // in hex; empty: the factory's, or the one that the PIN protects
+  std::string pin_policy;      // of a new key: "always" (where empty), "once", "never"
+  std::string touch_policy;    // "always" (where empty), "cached", "never"
   SignOptions sign;
 };
 

@@ -1,0 +1,335 @@
+#include "hw/piv/piv_enroller.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "hw/piv/management_key.h"
+#include "hw/piv/piv_key.h"
+#include "src/base/status.h"
+#include "src/crypto/certificate.h"
+#include "src/crypto/digest.h"
+
+namespace forekey {
+namespace {
+
+constexpr absl::Duration kCleanupPatience = absl::Seconds(5);
+
+absl::Status StepOutOfOrder() {
+  return absl::FailedPreconditionError("the steps of an enrolment come in their order, each once");
+}
+
+absl::Status SlotProblem(absl::string_view why) { return DeviceFailure(DeviceError::kNotSetUp, why); }
+
+absl::StatusOr<PublicKey> KeyOfSlot(const PivCard::Slot& slot) {
+  if (slot.metadata.has_value() && slot.metadata->public_key.has_value()) return *slot.metadata->public_key;
+  FOREKEY_ASSIGN_OR_RETURN(Certificate certificate, Certificate::ParseDer(slot.certificate));
+  return PublicKey::FromSpki(certificate.Spki());
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<PivDevice> device,
+                                                              std::optional<PivSlot> slot_of_uri,
+                                                              EnrollOptions options) {
+  std::unique_ptr<PivEnroller> enroller(new PivEnroller(std::move(device), std::move(options)));
+  const EnrollOptions& given = enroller->options_;
+  enroller->wanted_ = slot_of_uri;
+  if (!given.slot.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(const PivSlot slot, ParseSlot(given.slot));
+    if (slot_of_uri.has_value() && *slot_of_uri != slot) {
+      return absl::InvalidArgumentError("the device's URI and the slot option name two slots");
+    }
+    enroller->wanted_ = slot;
+  }
+  if (given.existing_key && given.overwrite) {
+    return absl::InvalidArgumentError("an existing key is enrolled as it is: there is nothing to overwrite");
+  }
+  if (given.overwrite && !enroller->wanted_.has_value()) {
+    return absl::InvalidArgumentError("overwriting a slot needs the slot to be named");
+  }
+  if (given.existing_key && (!given.pin_policy.empty() || !given.touch_policy.empty())) {
+    return absl::InvalidArgumentError("an existing key has its policies already");
+  }
+  if (!given.management_key.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(enroller->management_key_, ParseManagementKey(given.management_key.view()));
+  }
+  if (!given.pin_policy.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(enroller->pin_policy_, PinPolicyFromName(given.pin_policy));
+  }
+  if (!given.touch_policy.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(enroller->touch_policy_, TouchPolicyFromName(given.touch_policy));
+  }
+  return enroller;
+}
+
+PivEnroller::~PivEnroller() {
+  if (step_ == Step::kDone || options_.existing_key) return;
+  if (step_ == Step::kCreated || step_ == Step::kProved || generating_) DeleteNewKey().IgnoreError();
+}
+
+absl::Status PivEnroller::Run(absl::FunctionRef<absl::Status(PivCard&)> operation) {
+  return device_->Run(PatienceOf(options_.sign), [&](PivCard& card) -> absl::Status {
+    FOREKEY_RETURN_IF_ERROR(Identify(card));
+    return operation(card);
+  });
+}
+
+absl::Status PivEnroller::Identify(PivCard& card) {
+  PivUri uri;
+  uri.serial = card.serial();
+  std::string chuid_digest;
+  if (!uri.serial.has_value()) {
+    uri.reader = device_->reader();
+    FOREKEY_ASSIGN_OR_RETURN(auto chuid, card.GetObject(kObjectChuid));
+    if (chuid.has_value()) chuid_digest = Sha256(*chuid);
+  }
+  if (identified_ && (uri.DeviceText() != uri_.DeviceText() || chuid_digest != chuid_digest_)) {
+    return DeviceFailure(DeviceError::kGone, "another card was put in since the enrolment began");
+  }
+  uri_ = std::move(uri);
+  chuid_digest_ = std::move(chuid_digest);
+  identified_ = true;
+  return absl::OkStatus();
+}
+
+bool PivEnroller::IsAccepted(PivSlot slot) const {
+  return accepted_.empty() || std::find(accepted_.begin(), accepted_.end(), slot) != accepted_.end();
+}
+
+absl::StatusOr<PivSlot> PivEnroller::ChooseFreeSlot(PivCard& card) {
+  if (wanted_.has_value()) {
+    const std::string name = SlotName(*wanted_);
+    if (options_.overwrite) return *wanted_;
+    FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(*wanted_));
+    switch (slot.state) {
+      case PivCard::SlotState::kEmpty: return *wanted_;
+      case PivCard::SlotState::kOccupied:
+        return SlotProblem(absl::StrCat("slot ", name, " holds a key or certificate: choose another, enrol "
+                                        "what is there (--existing), or destroy it (--overwrite)"));
+      case PivCard::SlotState::kUnknown: break;
+    }
+    return SlotProblem(absl::StrCat("this card can't say whether slot ", name, " is free: if you know that "
+                                    "it is, use --overwrite"));
+  }
+  bool unknown = false;
+  for (PivSlot candidate : DedicatedSlots()) {
+    if (!IsAccepted(candidate)) continue;
+    FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(candidate));
+    if (slot.state == PivCard::SlotState::kEmpty) return candidate;
+    unknown |= slot.state == PivCard::SlotState::kUnknown;
+  }
+  return SlotProblem(unknown ? "this card can't say which of its slots are free: name one with --slot, and "
+                               "--overwrite if you know that it is"
+                             : "the card has no free slot that the gate takes, of 82 to 95 and 9c");
+}
+
+absl::StatusOr<PivSlot> PivEnroller::ChooseExistingKey(PivCard& card) {
+  if (wanted_.has_value()) {
+    FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(*wanted_));
+    if (KeyOfSlot(slot).ok()) return *wanted_;
+    return SlotProblem(absl::StrCat("slot ", SlotName(*wanted_), " holds no key that can be enrolled"));
+  }
+  // Dedicated slots first; among those that other programs share, the one that is meant for logging in.
+  std::vector<PivSlot> dedicated;
+  for (PivSlot candidate : DedicatedSlots()) {
+    FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(candidate));
+    if (KeyOfSlot(slot).ok()) dedicated.push_back(candidate);
+  }
+  if (dedicated.size() > 1) {
+    return SlotProblem(absl::StrCat("several slots hold a key, say which one with --slot: ",
+                                    absl::StrJoin(dedicated, ", ", [](std::string* out, PivSlot slot) {
+                                      out->append(SlotName(slot));
+                                    })));
+  }
+  if (dedicated.size() == 1) return dedicated[0];
+  FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(kSlotAuthentication));
+  if (KeyOfSlot(slot).ok()) return kSlotAuthentication;
+  return SlotProblem("the card holds no key that can be enrolled");
+}
+
+absl::StatusOr<forekey::v1::EnrollmentOpening> PivEnroller::Opening() {
+  if (step_ != Step::kNew) return StepOutOfOrder();
+  FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) -> absl::Status {
+    if (options_.existing_key) {
+      FOREKEY_ASSIGN_OR_RETURN(slot_, ChooseExistingKey(card));
+    } else {
+      FOREKEY_ASSIGN_OR_RETURN(slot_, ChooseFreeSlot(card));
+    }
+    return absl::OkStatus();
+  }));
+  forekey::v1::EnrollmentOpening opening;
+  opening.set_kind(forekey::v1::TOKEN_KIND_PIV);
+  opening.mutable_piv()->set_slot(slot_);
+  step_ = Step::kOpened;
+  return opening;
+}
+
+absl::Status PivEnroller::AskForStoredKeysPin() {
+  if (!management_key_.empty()) return absl::OkStatus();
+  bool stored = false;
+  FOREKEY_RETURN_IF_ERROR(Run([&](PivCard& card) -> absl::Status {
+    FOREKEY_ASSIGN_OR_RETURN(auto admin, card.GetObject(kObjectAdminData));
+    if (!admin.has_value()) return absl::OkStatus();
+    auto is_stored = ParseManagementKeyIsStored(*admin);
+    stored = is_stored.ok() && *is_stored;
+    return absl::OkStatus();
+  }));
+  if (!stored) return absl::OkStatus();
+  if (!options_.key_password.empty()) {
+    stored_key_pin_.emplace(options_.key_password.Clone(), -1);
+    return absl::OkStatus();
+  }
+  FOREKEY_ASSIGN_OR_RETURN(PinUse pin, AskForPin(*device_, options_.sign,
+                                                 absl::StrCat("PIV card (", uri_.DeviceText(), ")"),
+                                                 [this](PivCard& card) { return Identify(card); }));
+  stored_key_pin_.emplace(std::move(pin));
+  return absl::OkStatus();
+}
+
+absl::Status PivEnroller::AuthorizeGeneration(PivCard& card) {
+  if (!stored_key_pin_.has_value()) return card.AuthenticateManagement(management_key_);
+  FOREKEY_RETURN_IF_ERROR(stored_key_pin_->Present(card));
+  FOREKEY_ASSIGN_OR_RETURN(auto printed, card.GetObject(kObjectPrinted));
+  auto key = ParseStoredManagementKey(printed.value_or(""));
+  if (printed.has_value()) Wipe(*printed);
+  if (!key.ok()) {
+    return SlotProblem("the card says that its PIN protects the management key, but it does not hold one: "
+                       "give it with --management-key-file");
+  }
+  return card.AuthenticateManagement(*key);
+}
+
+absl::Status PivEnroller::Generate(PivCard& card) {
+  if (generating_ && !options_.overwrite) {
+    // Run again after the card was reset: the key may be there, and only its answer was lost.
+    FOREKEY_ASSIGN_OR_RETURN(auto metadata, card.Metadata(slot_));
+    if (metadata.has_value()) {
+      if (!metadata->generated || !metadata->public_key.has_value()) {
+        return SlotProblem(absl::StrCat("another program put a key into slot ", SlotName(slot_)));
+      }
+      public_key_ = metadata->public_key;
+      return absl::OkStatus();
+    }
+  }
+  if (!generating_) {
+    FOREKEY_ASSIGN_OR_RETURN(slot_, ChooseFreeSlot(card));
+  }
+  if (!IsAccepted(slot_)) {
+    return SlotProblem(absl::StrCat("the gate does not take keys in slot ", SlotName(slot_)));
+  }
+  FOREKEY_RETURN_IF_ERROR(AuthorizeGeneration(card));
+  generating_ = true;
+  FOREKEY_ASSIGN_OR_RETURN(public_key_,
+                           card.Generate(slot_, PivAlgorithm::kEccP256, pin_policy_, touch_policy_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::EnrollmentDemand& demand,
+                                                   absl::string_view) {
+  if (step_ != Step::kOpened) return StepOutOfOrder();
+  if (!demand.has_piv()) return absl::InvalidArgumentError("the gate demands nothing of a PIV card");
+  for (uint32_t slot : demand.piv().slots()) accepted_.push_back(static_cast<PivSlot>(slot));
+  if (options_.existing_key) {
+    if (!IsAccepted(slot_)) {
+      return SlotProblem(absl::StrCat("the gate does not take keys in slot ", SlotName(slot_)));
+    }
+    FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) -> absl::Status {
+      FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(slot_));
+      FOREKEY_ASSIGN_OR_RETURN(public_key_, KeyOfSlot(slot));
+      return AlgorithmOf(*public_key_).status();
+    }));
+  } else {
+    FOREKEY_RETURN_IF_ERROR(AskForStoredKeysPin());
+    FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) { return Generate(card); }));
+  }
+  step_ = Step::kCreated;
+  return public_key_->spki();
+}
+
+absl::Status PivEnroller::ReadEvidence(PivCard& card, forekey::v1::PivEvidence* evidence) {
+  evidence->Clear();
+  FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(slot_));
+  FOREKEY_ASSIGN_OR_RETURN(auto attestation, card.Attest(slot_));
+  AttestedPolicies attested;
+  if (attestation.has_value()) {
+    FOREKEY_ASSIGN_OR_RETURN(auto object, card.GetObject(kObjectAttestation));
+    auto issuer = ParseCertificateObject(object.value_or(""));
+    if (!issuer.ok()) return SlotProblem("the card attests its keys, but its attestation certificate (F9) is gone");
+    attested = PoliciesOfAttestation(*attestation);
+    evidence->set_certificate(*std::move(attestation));
+    evidence->add_intermediates(*std::move(issuer));
+    evidence->set_is_attestation(true);
+  } else if (!slot.certificate.empty()) {
+    evidence->set_certificate(slot.certificate);
+  } else {
+    return SlotProblem(absl::StrCat("the card can't attest the key in slot ", SlotName(slot_), ", and there is "
+                                    "no certificate for it: have its issuer certify it, and enrol it then "
+                                    "with --existing"));
+  }
+  auto certificate = Certificate::ParseDer(evidence->certificate());
+  if (!certificate.ok() || certificate->Spki() != public_key_->spki()) {
+    return DeviceFailure(DeviceError::kOther, absl::StrCat("the card's certificate for slot ", SlotName(slot_),
+                                                           " is that of another key"));
+  }
+  PivKeyReference reference{uri_, chuid_digest_, StandardPinPolicy(slot_), TouchPolicy::kUnknown, *public_key_};
+  reference.uri.slot = slot_;
+  const PinPolicy pin_policy = slot.metadata.has_value() ? slot.metadata->pin : attested.pin;
+  if (pin_policy != PinPolicy::kUnknown) reference.pin_policy = pin_policy;
+  reference.touch_policy = slot.metadata.has_value() ? slot.metadata->touch : attested.touch;
+  reference_ = std::move(reference);
+  return absl::OkStatus();
+}
+
+absl::Status PivEnroller::Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) {
+  if (step_ != Step::kCreated) return StepOutOfOrder();
+  absl::Status status =
+      Run([&](PivCard& card) { return ReadEvidence(card, proof->mutable_piv()); });
+  if (status.ok()) {
+    Secret pin = stored_key_pin_.has_value() ? stored_key_pin_->pin().Clone() : options_.key_password.Clone();
+    PivKey key(device_, *reference_, std::move(pin));
+    auto signature = key.Sign(statement, options_.sign);
+    status = signature.status();
+    if (signature.ok()) proof->mutable_possession()->set_signature(std::move(signature->signature));
+  }
+  if (status.ok()) {
+    step_ = Step::kProved;
+    return status;
+  }
+  if (options_.existing_key) return status;
+  absl::Status deleted = DeleteNewKey();
+  if (deleted.ok()) return status;
+  const auto error = DeviceErrorOf(status);
+  return DeviceFailure(error.value_or(DeviceError::kOther),
+                       absl::StrCat(status.message(), "; the new key stays in slot ", SlotName(slot_), " (",
+                                    deleted.message(), ")"));
+}
+
+absl::Status PivEnroller::DeleteNewKey() {
+  step_ = Step::kDone;
+  generating_ = false;
+  return device_->Run({absl::Now() + kCleanupPatience, nullptr}, [this](PivCard& card) -> absl::Status {
+    FOREKEY_RETURN_IF_ERROR(Identify(card));
+    if (!card.CanDeleteKeys()) return SlotProblem("the card's firmware can't delete keys");
+    // Only what this enrolment made.
+    FOREKEY_ASSIGN_OR_RETURN(auto metadata, card.Metadata(slot_));
+    if (!metadata.has_value()) return absl::OkStatus();
+    if (public_key_.has_value() && (!metadata->public_key.has_value() ||
+                                    metadata->public_key->spki() != public_key_->spki())) {
+      return SlotProblem("another program made another key in that slot");
+    }
+    FOREKEY_RETURN_IF_ERROR(AuthorizeGeneration(card));
+    return card.DeleteKey(slot_);
+  });
+}
+
+absl::StatusOr<std::string> PivEnroller::KeyReference() {
+  if (step_ != Step::kProved) return StepOutOfOrder();
+  step_ = Step::kDone;
+  generating_ = false;
+  return SerializeKeyReference(*reference_);
+}
+
+}  // namespace forekey

@@ -1,0 +1,74 @@
+// One enrolment of a PIV key: a new one, or one that the card has already (DESIGN: enrolment, PIV). Private
+// to hw/piv.
+#ifndef FOREKEY_HW_PIV_PIV_ENROLLER_H_
+#define FOREKEY_HW_PIV_PIV_ENROLLER_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hw/device_key.h"
+#include "hw/piv/key_reference.h"
+#include "hw/piv/pin.h"
+#include "hw/piv/piv_device.h"
+
+namespace forekey {
+
+// A new key is made in CreateKey(), in a slot that is free at that moment, or that may be overwritten. It is
+// deleted again when the enrolment is dropped, where the card can delete keys (firmware 5.7 or later); where
+// it can't, the error of the step that failed says which slot holds it now. Not thread-safe.
+class PivEnroller : public KeyEnroller {
+ public:
+  // InvalidArgument for options that make no sense together.
+  static absl::StatusOr<std::unique_ptr<KeyEnroller>> New(std::shared_ptr<PivDevice> device,
+                                                          std::optional<PivSlot> slot_of_uri,
+                                                          EnrollOptions options);
+  ~PivEnroller() override;
+
+  absl::StatusOr<forekey::v1::EnrollmentOpening> Opening() override;
+  absl::StatusOr<std::string> CreateKey(const forekey::v1::EnrollmentDemand& demand,
+                                        absl::string_view unkeyed_statement) override;
+  absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) override;
+  absl::StatusOr<std::string> KeyReference() override;
+
+ private:
+  enum class Step { kNew, kOpened, kCreated, kProved, kDone };
+  PivEnroller(std::shared_ptr<PivDevice> device, EnrollOptions options)
+      : device_(std::move(device)), options_(std::move(options)) {}
+
+  absl::Status Run(absl::FunctionRef<absl::Status(PivCard&)> operation);
+  // Notes which card it is, then, in later steps, that it is still the same.
+  absl::Status Identify(PivCard& card);
+  absl::StatusOr<PivSlot> ChooseFreeSlot(PivCard& card);
+  absl::StatusOr<PivSlot> ChooseExistingKey(PivCard& card);
+  bool IsAccepted(PivSlot slot) const;
+  absl::Status AuthorizeGeneration(PivCard& card);
+  absl::Status Generate(PivCard& card);
+  absl::Status ReadEvidence(PivCard& card, forekey::v1::PivEvidence* evidence);
+  absl::Status AskForStoredKeysPin();
+  absl::Status DeleteNewKey();
+
+  const std::shared_ptr<PivDevice> device_;
+  const EnrollOptions options_;
+  Step step_ = Step::kNew;
+  std::optional<PivSlot> wanted_;
+  PinPolicy pin_policy_ = PinPolicy::kAlways;
+  TouchPolicy touch_policy_ = TouchPolicy::kAlways;
+  Secret management_key_;
+  std::vector<PivSlot> accepted_;      // by the gate; empty: any
+  PivUri uri_;
+  std::string chuid_digest_;
+  bool identified_ = false;
+  PivSlot slot_ = 0;
+  bool generating_ = false;            // the command was sent: the slot may hold our key already
+  std::optional<PublicKey> public_key_;
+  std::optional<PinUse> stored_key_pin_;  // where the PIN protects the management key
+  std::optional<PivKeyReference> reference_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_HW_PIV_PIV_ENROLLER_H_
