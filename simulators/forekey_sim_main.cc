@@ -1,5 +1,7 @@
 // forekey-sim: hardware tokens in software, for anybody's tests. One subcommand a kind of token.
 #include "CLI/CLI.hpp"
+#include "simulators/fido2/fido2_command.h"
+#include "simulators/piv/piv_command.h"
 #include "simulators/tpm/tpm_command.h"
 
 int main(int argc, char** argv) {
@@ -7,6 +9,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   forekey::AddTpmCommand(app, &exit_code);
+  forekey::AddFido2Command(app, &exit_code);
+  forekey::AddPivCommand(app, &exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }

@@ -60,6 +60,7 @@ absl::StatusOr<ChildProcess> SpawnTo(const SpawnOptions& options, int output_fd,
   posix_spawn_file_actions_adddup2(&actions, output_fd, 2);
   // dup2 onto itself takes FD_CLOEXEC off in the child alone.
   for (int fd : options.keep_fds) posix_spawn_file_actions_adddup2(&actions, fd, fd);
+  if (options.listening_fd >= 0) posix_spawn_file_actions_adddup2(&actions, options.listening_fd, 3);
   sigset_t none, all_default;
   sigemptyset(&none);
   sigemptyset(&all_default);

@@ -36,6 +36,7 @@ struct SpawnOptions {
   std::vector<std::string> argv;         // argv[0] is looked for in PATH
   std::vector<std::string> environment;  // "NAME=value", over the caller's own
   std::vector<int> keep_fds;             // handed over under their own numbers
+  int listening_fd = -1;                 // handed over as descriptor 3, as systemd does (sd_listen_fds)
   std::string output_path;               // stdout and stderr are appended to it; empty: /dev/null
 };
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "simulators/unix_socket.h"
 #include "src/base/bytes.h"
 #include "src/base/status.h"
 
@@ -26,23 +27,6 @@ constexpr uint32_t kControlCancel = 9;
 constexpr uint32_t kControlRefused = 10;  // TPM_BAD_ORDINAL
 
 constexpr absl::string_view kSuffixes[3] = {"", ".ctrl", ".sim"};
-
-absl::StatusOr<UniqueFd> ListenOn(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return absl::InvalidArgumentError(absl::StrCat("socket path too long: ", path));
-  }
-  path.copy(address.sun_path, path.size());
-  unlink(path.c_str());
-  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd || fchmod(fd.get(), 0600) != 0 ||
-      bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      chmod(path.c_str(), 0600) != 0 || listen(fd.get(), 64) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("can't listen on ", path));
-  }
-  return fd;
-}
 
 // Answers fit the socket's buffer; a client that does not read loses its connection.
 bool Send(int fd, absl::string_view bytes) {
@@ -88,7 +72,7 @@ absl::Status TpmProxy::Stop() {
 absl::Status TpmProxy::Listen() {
   for (int i = 0; i < 3; ++i) {
     if (listeners_[i]) continue;
-    FOREKEY_ASSIGN_OR_RETURN(listeners_[i], ListenOn(absl::StrCat(path_, kSuffixes[i])));
+    FOREKEY_ASSIGN_OR_RETURN(listeners_[i], ListenOnUnixSocket(absl::StrCat(path_, kSuffixes[i]), SOCK_STREAM | SOCK_NONBLOCK));
   }
   return absl::OkStatus();
 }
@@ -235,7 +219,7 @@ std::optional<std::string> TpmProxy::Answer(absl::string_view command) {
 void TpmProxy::Disappear() {
   Unlisten();
   // The socket for requests stays, so that the TPM can be told to come back.
-  if (auto requests = ListenOn(absl::StrCat(path_, kSuffixes[2])); requests.ok()) {
+  if (auto requests = ListenOnUnixSocket(absl::StrCat(path_, kSuffixes[2]), SOCK_STREAM | SOCK_NONBLOCK); requests.ok()) {
     listeners_[2] = *std::move(requests);
   }
   for (Client& client : clients_) {
