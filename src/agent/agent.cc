@@ -68,7 +68,8 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::New(Options options) {
 }
 
 Agent::Agent(Options options, std::unique_ptr<StateDirectory> state)
-    : state_(std::move(state)), drivers_(std::move(options.drivers)), clock_(options.clock) {}
+    : state_(std::move(state)), drivers_(std::move(options.drivers)), clock_(options.clock),
+      prompt_(std::move(options.prompt)) {}
 
 Agent::~Agent() {
   {
@@ -98,7 +99,7 @@ void Agent::Load() {
 
 absl::Status Agent::AddAccount(GateRecord record) {
   std::string audience = record.target.audience;
-  GateAccount::Options options{std::move(record), state_.get(), &drivers_, clock_};
+  GateAccount::Options options{std::move(record), state_.get(), &drivers_, clock_, prompt_.get()};
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, GateAccount::New(std::move(options)));
   absl::MutexLock lock(&mutex_);
   accounts_[audience] = std::move(account);
@@ -164,7 +165,7 @@ v1::GetStatusResponse Agent::GetStatus() {
     gate->set_ca_pem(record.target.ca_pem);
     gate->set_tls_server_name(record.target.tls_server_name);
     gate->set_subject(record.subject);
-    for (const CredentialRecord& known : record.credentials) {
+    for (const HeldCredential& known : record.credentials) {
       v1::CredentialInfo* credential = gate->add_credentials();
       credential->set_id(absl::BytesToHexString(known.id));
       credential->set_kind(known.kind);
@@ -183,7 +184,9 @@ absl::StatusOr<v1::LoginResponse> Agent::Login(const v1::LoginRequest& request,
                                                const CallControl& call) {
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
   std::string gate = account->record().target.audience;
-  auto session = account->Login(call, request.fresh(), Secret::CopyOf(request.key_password()));
+  auto session = account->Login(call, request.fresh(), Secret::CopyOf(request.key_password()),
+                                {request.with().begin(), request.with().end()},
+                                Secret::CopyOf(request.password()));
   if (!session.ok()) return WithAdvice(session.status(), gate);
   v1::LoginResponse response;
   response.set_gate(gate);
@@ -204,9 +207,22 @@ absl::StatusOr<v1::GetPrefixResponse> Agent::GetPrefix(const v1::GetPrefixReques
       CheckSize("channel_binding", request.channel_binding(), kChannelBindingSize));
   FOREKEY_RETURN_IF_ERROR(
       CheckSize("rejected_session", request.rejected_session(), kSessionIdSize));
+  if (request.with_size() > 0 && !request.device()) {
+    return absl::InvalidArgumentError("with is for prefixes that hardware signs (device)");
+  }
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
-  auto prefix = request.device()
-                    ? account->DevicePrefix(call, request.method(), request.channel_binding())
+  StepUp step_up;
+  if (!request.step_up().empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(step_up, StepUp::Parse(request.step_up()));
+    if (!request.device() || request.with_size() > 0) {
+      return absl::InvalidArgumentError("step_up goes with device, and not with with");
+    }
+  }
+  auto prefix = !step_up.empty()
+                    ? account->StepUpPrefix(call, request.method(), request.channel_binding(), step_up)
+                : request.device()
+                    ? account->DevicePrefix(call, request.method(), request.channel_binding(),
+                                            {request.with().begin(), request.with().end()})
                     : account->SessionPrefix(call, request.method(), request.channel_binding(),
                                              request.rejected_session());
   if (!prefix.ok()) return WithAdvice(prefix.status(), account->record().target.audience);
@@ -221,6 +237,16 @@ absl::StatusOr<v1::OpenLocalSessionResponse> Agent::OpenSession(
   FOREKEY_RETURN_IF_ERROR(
       CheckSize("channel_binding", request.channel_binding(), kChannelBindingSize));
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
+  if (!request.method().empty()) {
+    FOREKEY_RETURN_IF_ERROR(CheckMethodForCallers(request.method()));
+    auto lacking = account->MeetRequirements(call, request.method(), /*child=*/true);
+    if (!lacking.ok()) return WithAdvice(lacking.status(), account->record().target.audience);
+    if (!lacking->empty()) {
+      v1::OpenLocalSessionResponse response;
+      response.set_step_up(lacking->Serialize());
+      return response;
+    }
+  }
   // A child that was rejected says nothing of its parent: opening the next child does.
   auto child = account->OpenChild(call, request.channel_binding());
   if (!child.ok()) return WithAdvice(child.status(), account->record().target.audience);

@@ -36,6 +36,7 @@ class Agent {
     std::string state_directory;
     std::vector<std::unique_ptr<Driver>> drivers;
     const Clock* clock = &Clock::System();
+    std::unique_ptr<Prompt> prompt;  // null: nobody can be asked for a PIN or told to touch
   };
   // Errors: StateDirectory::Open's. Records that can't be read are no error here: they are reported
   // by GetStatus, and their gates refuse to work.
@@ -71,13 +72,14 @@ class Agent {
                                         const forekey::v1::EnrollRequest& request, Driver* driver,
                                         const std::string& uri, const CallControl& call);
   // Makes the record on the disk say how the enrolment ended: `before` is what it was.
-  absl::Status Settle(const GateRecord& before, const CredentialRecord& credential,
+  absl::Status Settle(const GateRecord& before, const HeldCredential& credential,
                       const absl::Status& finished, GateRecord* record);
   void KeepSessionsAlive();
 
   const std::unique_ptr<StateDirectory> state_;
   const std::vector<std::unique_ptr<Driver>> drivers_;
   const Clock* const clock_;
+  const std::unique_ptr<Prompt> prompt_;  // outlives the accounts
 
   absl::Mutex enroll_mutex_;  // one enrolment, or forgetting, at a time
   absl::Mutex mutex_;

@@ -43,16 +43,16 @@ bool AnswerMayBeLost(const absl::Status& status) {
   }
 }
 
-CredentialRecord* FindCredential(GateRecord* record, const std::string& id) {
-  for (CredentialRecord& credential : record->credentials) {
+HeldCredential* FindCredential(GateRecord* record, const std::string& id) {
+  for (HeldCredential& credential : record->credentials) {
     if (credential.id == id) return &credential;
   }
   return nullptr;
 }
 
-CredentialRecord NewCredential(const Enrollment& enrollment, absl::string_view spki,
+HeldCredential NewCredential(const Enrollment& enrollment, absl::string_view spki,
                                v1::TokenKind kind, const Driver& driver) {
-  CredentialRecord credential;
+  HeldCredential credential;
   credential.id = enrollment.CredentialIdOf(spki);
   credential.kind = kind;
   credential.key_file = absl::BytesToHexString(credential.id).substr(0, kKeyFileDigits) + ".key";
@@ -158,6 +158,14 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
 
   EnrollOptions enroll_options;
   enroll_options.key_password = Secret::CopyOf(request.key_password());
+  enroll_options.slot = request.slot();
+  enroll_options.existing_key = request.existing_key();
+  enroll_options.overwrite = request.overwrite();
+  enroll_options.management_key = Secret::CopyOf(request.management_key());
+  enroll_options.pin_policy = request.pin_policy();
+  enroll_options.touch_policy = request.touch_policy();
+  enroll_options.discoverable = request.discoverable();
+  enroll_options.sign.prompt = prompt_.get();
   enroll_options.sign.deadline = call.deadline;
   enroll_options.sign.cancelled = call.cancelled;
   FOREKEY_ASSIGN_OR_RETURN(auto enroller, driver->Enroll(uri, std::move(enroll_options)));
@@ -178,7 +186,7 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
   FOREKEY_ASSIGN_OR_RETURN(std::string reference, enroller->KeyReference());
   if (call.Cancelled()) return absl::CancelledError("the caller gave up");
 
-  CredentialRecord credential = NewCredential(*enrollment, spki, opening.kind(), *driver);
+  HeldCredential credential = NewCredential(*enrollment, spki, opening.kind(), *driver);
   credential.label = request.label().empty() ? DefaultLabel() : request.label();
   credential.enrolled_unix_s = absl::ToUnixSeconds(clock_->WallNow());
   record.subject = demand.subject();
@@ -195,7 +203,7 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
   return record;
 }
 
-absl::Status Agent::Settle(const GateRecord& before, const CredentialRecord& credential,
+absl::Status Agent::Settle(const GateRecord& before, const HeldCredential& credential,
                            const absl::Status& finished, GateRecord* record) {
   const std::string& audience = record->target.audience;
   if (finished.ok()) {
@@ -219,7 +227,7 @@ absl::Status Agent::Settle(const GateRecord& before, const CredentialRecord& cre
   absl::Status restored = state_->Save(before);
   LogIfBad(restored);
   bool was_known = std::any_of(before.credentials.begin(), before.credentials.end(),
-                               [&](const CredentialRecord& c) { return c.id == credential.id; });
+                               [&](const HeldCredential& c) { return c.id == credential.id; });
   if (restored.ok() && !was_known) LogIfBad(state_->RemoveKey(audience, credential.key_file));
   return finished;
 }

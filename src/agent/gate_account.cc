@@ -6,6 +6,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "spdlog/spdlog.h"
 #include "src/base/reason.h"
@@ -17,6 +18,15 @@ namespace {
 // How often a waiting caller looks whether its own client has gone away.
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(50);
 constexpr size_t kMaxPrefixChildren = 16;
+constexpr size_t kMaxSigners = 3;  // of one device proof
+constexpr size_t kMinIdDigits = 6;
+
+// Whether a name of LoginRequest.with means this credential; the empty one means any.
+bool Answers(const HeldCredential& credential, const std::string& name) {
+  return name.empty() || name == KindName(credential.kind) || name == credential.label ||
+         (name.size() >= kMinIdDigits &&
+          absl::StartsWith(absl::BytesToHexString(credential.id), name));
+}
 
 absl::Status CallerGone() { return absl::CancelledError("the caller gave up"); }
 
@@ -52,15 +62,22 @@ ClientSessionPtr GateAccount::session() const {
 }
 
 absl::StatusOr<ClientSessionPtr> GateAccount::Login(const CallControl& call, bool fresh,
-                                                    Secret key_password) {
+                                                    Secret key_password,
+                                                    const std::vector<std::string>& with,
+                                                    Secret password) {
   std::string rejected;
+  if (!with.empty()) FOREKEY_RETURN_IF_ERROR(Choose(with).status());
   {
     absl::MutexLock lock(&mutex_);
     if (!key_password.empty()) {
       key_password_ = std::move(key_password);
       keys_.clear();
     }
-    if (fresh && parent_.session != nullptr) rejected = parent_.session->id();
+    const bool others = !with.empty() && with != with_;
+    if (others) with_ = with;
+    const bool anew = fresh || others || !password.empty();
+    if (anew && parent_.session != nullptr) rejected = parent_.session->id();
+    if (!password.empty()) next_opening_ = Opening{{}, std::move(password)};
   }
   FOREKEY_ASSIGN_OR_RETURN(Parent parent, EnsureParent(call, rejected));
   return parent.session;
@@ -76,6 +93,7 @@ absl::Status GateAccount::Logout() {
     children_until_ = 0;
     keys_.clear();
     key_password_ = Secret();
+    with_.clear();
   }
   if (!Usable(session)) return absl::OkStatus();
   absl::Status ended = connection_->EndSession(*session);
@@ -85,6 +103,7 @@ absl::Status GateAccount::Logout() {
 absl::StatusOr<GateAccount::Parent> GateAccount::EnsureParent(const CallControl& call,
                                                               absl::string_view rejected) {
   uint64_t logouts;
+  Opening opening;
   {
     absl::MutexLock lock(&mutex_);
     if (parent_.session != nullptr && parent_.session->id() == rejected) parent_ = Parent();
@@ -102,8 +121,9 @@ absl::StatusOr<GateAccount::Parent> GateAccount::EnsureParent(const CallControl&
     }
     opening_ = true;
     logouts = logouts_;
+    opening = std::exchange(next_opening_, Opening());
   }
-  absl::StatusOr<Parent> opened = OpenParent(call);
+  absl::StatusOr<Parent> opened = OpenParent(call, opening);
   absl::MutexLock lock(&mutex_);
   if (opened.ok() && logouts != logouts_) {
     opened = absl::CancelledError("logged out in the meantime");
@@ -119,44 +139,69 @@ absl::StatusOr<GateAccount::Parent> GateAccount::EnsureParent(const CallControl&
   return opened;
 }
 
-CredentialRecord GateAccount::CredentialInUse() const {
+absl::StatusOr<std::vector<HeldCredential>> GateAccount::Choose(std::vector<std::string> with) const {
   absl::MutexLock lock(&mutex_);
-  // The newest that is known to be enrolled; else the newest whose enrolment may have succeeded.
-  for (auto it = record_.credentials.rbegin(); it != record_.credentials.rend(); ++it) {
-    if (!it->pending) return *it;
+  if (with.empty()) with = with_;
+  if (with.empty()) with = {""};
+  if (with.size() > kMaxSigners) {
+    return absl::InvalidArgumentError("at most three credentials sign together");
   }
-  return record_.credentials.empty() ? CredentialRecord() : record_.credentials.back();
+  std::vector<HeldCredential> chosen;
+  for (const std::string& name : with) {
+    // The newest that is known to be enrolled; else the newest whose enrolment may have succeeded.
+    const HeldCredential* found = nullptr;
+    for (auto it = record_.credentials.rbegin(); it != record_.credentials.rend(); ++it) {
+      if (Answers(*it, name) && (found == nullptr || (found->pending && !it->pending))) found = &*it;
+    }
+    if (found == nullptr) {
+      return name.empty() ? absl::FailedPreconditionError("the record has no credential: enrol again")
+                          : absl::InvalidArgumentError(absl::StrCat(
+                                "no credential at ", record_.target.audience, " is of the kind, or has the "
+                                "label or id ", name, ": forekey status lists them"));
+    }
+    for (const HeldCredential& known : chosen) {
+      if (known.id == found->id) {
+        return absl::InvalidArgumentError(absl::StrCat(name, " names a credential that is named already"));
+      }
+    }
+    chosen.push_back(*found);
+  }
+  return chosen;
 }
 
-absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& call) {
-  CredentialRecord credential = CredentialInUse();
-  if (credential.id.empty()) {
-    return absl::FailedPreconditionError("the record has no credential: enrol again");
-  }
+absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& call,
+                                                            const Opening& opening) {
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<HeldCredential> credentials,
+                           CredentialsFor(opening.words));
   absl::Status refused;
   // Two identities are pinned while the gate rotates its own: the announced one, then the old one.
   for (const std::string& identity : record().identities) {
-    absl::StatusOr<Parent> parent = OpenWithIdentity(identity, credential, call);
+    absl::StatusOr<Parent> parent = OpenWithIdentity(identity, credentials, call, opening);
     // The gate's certificate was replaced in mid-opening: once more, on the new connection.
-    if (absl::IsAborted(parent.status())) parent = OpenWithIdentity(identity, credential, call);
+    if (absl::IsAborted(parent.status())) {
+      parent = OpenWithIdentity(identity, credentials, call, opening);
+    }
     if (parent.ok()) {
-      Remember(*parent, credential);
+      Remember(*parent, credentials);
       return parent;
     }
     refused = parent.status();
     bool by_gate = absl::IsUnauthenticated(refused) && !DeviceErrorOf(refused).has_value();
-    if (!by_gate || ReasonOf(refused).has_value()) return refused;
+    // A password that was wrong is not tried twice: the gate counts.
+    if (!by_gate || ReasonOf(refused).has_value() || !opening.password.empty()) return refused;
   }
   return refused;
 }
 
 absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(
-    const std::string& identity, const CredentialRecord& credential, const CallControl& call) {
+    const std::string& identity, const std::vector<HeldCredential>& credentials,
+    const CallControl& call, const Opening& opening) {
   if (call.Cancelled()) return CallerGone();
-  FOREKEY_ASSIGN_OR_RETURN(Signer signer, MakeSigner(credential, call));
   GateConnection::OpenOptions options;
   options.gate_identity = identity;
-  options.signers.push_back(std::move(signer));
+  options.password = opening.password.Clone();
+  FOREKEY_ASSIGN_OR_RETURN(options.signers,
+                           MakeSigners(credentials, call, WantsUserVerification(opening.words)));
   FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, connection_->OpenSession(options));
   std::string subject = record().subject;
   if (session->subject() != subject) {
@@ -167,7 +212,7 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(
   return Parent{std::move(session), identity};
 }
 
-void GateAccount::Remember(const Parent& parent, const CredentialRecord& credential) {
+void GateAccount::Remember(const Parent& parent, const std::vector<HeldCredential>& credentials) {
   absl::MutexLock lock(&mutex_);
   // The announced identity, which the old one vouched for, comes first from now on; the old one goes
   // with the first session that the new one opened.
@@ -176,8 +221,10 @@ void GateAccount::Remember(const Parent& parent, const CredentialRecord& credent
   if (!next.empty() && next != parent.gate_identity) identities.insert(identities.begin(), next);
   bool changed = identities != record_.identities;
   record_.identities = std::move(identities);
-  for (CredentialRecord& known : record_.credentials) {
-    if (known.id != credential.id || !known.pending) continue;
+  for (HeldCredential& known : record_.credentials) {
+    const bool signed_with = std::any_of(credentials.begin(), credentials.end(),
+                                         [&](const HeldCredential& c) { return c.id == known.id; });
+    if (!signed_with || !known.pending) continue;
     known.pending = false;
     changed = true;
   }
@@ -190,14 +237,15 @@ void GateAccount::Remember(const Parent& parent, const CredentialRecord& credent
 }
 
 absl::StatusOr<std::shared_ptr<DeviceKey>> GateAccount::LoadKey(
-    const CredentialRecord& credential) {
+    const HeldCredential& credential, bool alone) {
   Secret password;
   std::string audience;
   {
     absl::MutexLock lock(&mutex_);
     auto known = keys_.find(credential.id);
     if (known != keys_.end()) return known->second;
-    password = key_password_.Clone();
+    // Of several tokens only one can be meant, and a wrong PIN costs a try.
+    if (alone || credential.kind == forekey::v1::TOKEN_KIND_TPM) password = key_password_.Clone();
     audience = record_.target.audience;
   }
   for (const auto& driver : *drivers_) {
@@ -214,18 +262,31 @@ absl::StatusOr<std::shared_ptr<DeviceKey>> GateAccount::LoadKey(
       "the key needs the driver '", credential.driver, "', which this agent was built without"));
 }
 
-absl::StatusOr<Signer> GateAccount::MakeSigner(const CredentialRecord& credential,
-                                               const CallControl& call) {
-  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceKey> key, LoadKey(credential));
+absl::StatusOr<std::vector<Signer>> GateAccount::MakeSigners(
+    const std::vector<HeldCredential>& credentials, const CallControl& call,
+    bool user_verification) {
+  std::vector<Signer> signers;
+  for (const HeldCredential& credential : credentials) {
+    FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceKey> key,
+                             LoadKey(credential, credentials.size() == 1));
+    signers.push_back(SignerFor(credential, std::move(key), call, user_verification));
+  }
+  return signers;
+}
+
+Signer GateAccount::SignerFor(const HeldCredential& credential, std::shared_ptr<DeviceKey> key,
+                              const CallControl& call, bool user_verification) {
   Signer signer;
   signer.credential_id = credential.id;
-  signer.sign = [this, key, credential, &call](
+  signer.sign = [this, key, credential, &call, user_verification](
                     absl::string_view statement) -> absl::StatusOr<SignedStatement> {
     SignOptions options;
     options.rp_id = credential.rp_id;
     options.origin = credential.origin;
+    options.user_verification = user_verification;
     options.deadline = call.deadline;
     options.cancelled = call.cancelled;
+    options.prompt = prompt_;
     absl::StatusOr<DeviceSignature> signature = key->Sign(statement, options);
     if (!signature.ok()) {
       // Loaded anew next time: the token may have been pulled out and put back. A wrong password is
@@ -294,14 +355,12 @@ absl::StatusOr<GateAccount::Prefix> GateAccount::SessionPrefix(const CallControl
 
 absl::StatusOr<GateAccount::Prefix> GateAccount::DevicePrefix(const CallControl& call,
                                                               absl::string_view method,
-                                                              absl::string_view channel_binding) {
-  CredentialRecord credential = CredentialInUse();
-  if (credential.id.empty()) {
-    return absl::FailedPreconditionError("the record has no credential: enrol again");
-  }
-  FOREKEY_ASSIGN_OR_RETURN(Signer signer, MakeSigner(credential, call));
+                                                              absl::string_view channel_binding,
+                                                              const std::vector<std::string>& with) {
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<HeldCredential> credentials, Choose(with));
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<Signer> signers, MakeSigners(credentials, call));
   FOREKEY_ASSIGN_OR_RETURN(std::string prefix,
-                           connection_->MakeDevicePrefix(method, channel_binding, {signer}));
+                           connection_->MakeDevicePrefix(method, channel_binding, std::move(signers)));
   return Prefix{std::move(prefix), ""};
 }
 

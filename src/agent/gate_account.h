@@ -24,6 +24,7 @@
 #include "src/agent/state_directory.h"
 #include "src/base/clock.h"
 #include "src/client/gate_client.h"
+#include "src/wire/step_up.h"
 
 namespace forekey {
 
@@ -34,6 +35,9 @@ struct CallControl {
   bool Cancelled() const { return cancelled && cancelled(); }
 };
 
+// Whether some of the words (src/wire/step_up.h) ask the token to verify its user.
+bool WantsUserVerification(const StepUp::Words& words);
+
 // Safe from any thread; every method blocks.
 class GateAccount {
  public:
@@ -42,17 +46,28 @@ class GateAccount {
     const StateDirectory* state = nullptr;         // all three outlive the account
     const std::vector<std::unique_ptr<Driver>>* drivers = nullptr;
     const Clock* clock = nullptr;
+    Prompt* prompt = nullptr;  // null: nobody can be asked
   };
   static absl::StatusOr<std::unique_ptr<GateAccount>> New(Options options);
 
   GateRecord record() const;
 
-  // Opens the session if there is none, or, with `fresh`, in any case. `key_password`, when not empty,
-  // replaces the one that is held for the keys.
-  absl::StatusOr<ClientSessionPtr> Login(const CallControl& call, bool fresh, Secret key_password);
+  // Opens the session if there is none, if `with` names other credentials than those that opened it, or,
+  // with `fresh`, in any case. `key_password`, when not empty, replaces the one that is held for the keys.
+  // `with` (LoginRequest's) is kept for the sessions that follow, until Logout().
+  // `password`, when not empty, is the subject's at the gate: a session is opened in any case, which has
+  // proved it, too. It is used once and not kept.
+  absl::StatusOr<ClientSessionPtr> Login(const CallControl& call, bool fresh, Secret key_password,
+                                         const std::vector<std::string>& with = {},
+                                         Secret password = Secret());
   // Ends the session at the gate (its children end with it) and forgets keys and passwords. The
   // session is forgotten here even when the gate can't be told; that is the error then.
   absl::Status Logout();
+
+  // What the agent's session lacks for `method`, or a child of it. Where a session can have it, opens
+  // one that does and returns an empty StepUp; else what hardware must sign the call with. An error
+  // says what the person at the keyboard has to do.
+  absl::StatusOr<StepUp> MeetRequirements(const CallControl& call, absl::string_view method, bool child);
 
   // A child for another program, good on connections with that binding (empty: the agent's own).
   absl::StatusOr<ClientSessionPtr> OpenChild(const CallControl& call, std::string channel_binding);
@@ -66,7 +81,11 @@ class GateAccount {
                                        absl::string_view channel_binding,
                                        absl::string_view rejected_session);
   absl::StatusOr<Prefix> DevicePrefix(const CallControl& call, absl::string_view method,
-                                      absl::string_view channel_binding);
+                                      absl::string_view channel_binding,
+                                      const std::vector<std::string>& with = {});
+  // Signed by the tokens that one of the alternatives names.
+  absl::StatusOr<Prefix> StepUpPrefix(const CallControl& call, absl::string_view method,
+                                      absl::string_view channel_binding, const StepUp& step_up);
 
   // The session that is open now, or null.
   ClientSessionPtr session() const;
@@ -81,6 +100,7 @@ class GateAccount {
       : state_(options.state),
         drivers_(options.drivers),
         clock_(options.clock),
+        prompt_(options.prompt),
         connection_(std::move(connection)),
         record_(std::move(options.record)) {}
 
@@ -89,18 +109,33 @@ class GateAccount {
     std::string gate_identity;  // that it was opened with
   };
   absl::StatusOr<Parent> EnsureParent(const CallControl& call, absl::string_view rejected);
-  absl::StatusOr<Parent> OpenParent(const CallControl& call);
+  // What one session is opened with, besides what is always so.
+  struct Opening {
+    StepUp::Words words;  // factors that it must prove
+    Secret password;
+  };
+  // The tokens that prove these words' factors; those in use where the words name none.
+  absl::StatusOr<std::vector<HeldCredential>> CredentialsFor(const StepUp::Words& words) const;
+  absl::Status OpenStronger(const CallControl& call, const StepUp::Words& words,
+                            const std::string& instead_of);
+  absl::StatusOr<Parent> OpenParent(const CallControl& call, const Opening& opening);
   absl::StatusOr<Parent> OpenWithIdentity(const std::string& identity,
-                                          const CredentialRecord& credential,
-                                          const CallControl& call);
-  void Remember(const Parent& parent, const CredentialRecord& credential);
-  absl::StatusOr<std::shared_ptr<DeviceKey>> LoadKey(const CredentialRecord& credential);
-  absl::StatusOr<Signer> MakeSigner(const CredentialRecord& credential, const CallControl& call);
-  CredentialRecord CredentialInUse() const;
+                                          const std::vector<HeldCredential>& credentials,
+                                          const CallControl& call, const Opening& opening);
+  void Remember(const Parent& parent, const std::vector<HeldCredential>& credentials);
+  absl::StatusOr<std::shared_ptr<DeviceKey>> LoadKey(const HeldCredential& credential, bool alone);
+  absl::StatusOr<std::vector<Signer>> MakeSigners(const std::vector<HeldCredential>& credentials,
+                                                  const CallControl& call,
+                                                  bool user_verification = false);
+  Signer SignerFor(const HeldCredential& credential, std::shared_ptr<DeviceKey> key,
+                   const CallControl& call, bool user_verification);
+  // Those that `with` names; empty: those of the last Login that named some, else the newest.
+  absl::StatusOr<std::vector<HeldCredential>> Choose(std::vector<std::string> with) const;
 
   const StateDirectory* const state_;
   const std::vector<std::unique_ptr<Driver>>* const drivers_;
   const Clock* const clock_;
+  Prompt* const prompt_;
   const std::unique_ptr<GateConnection> connection_;
 
   mutable absl::Mutex mutex_;
@@ -111,10 +146,12 @@ class GateAccount {
   uint64_t openings_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones, good or bad
   absl::Status last_opening_ ABSL_GUARDED_BY(mutex_);
   uint64_t logouts_ ABSL_GUARDED_BY(mutex_) = 0;
+  Opening next_opening_ ABSL_GUARDED_BY(mutex_);  // taken by the one who opens next
   // Children that SessionPrefix uses for callers on other connections, by channel binding.
   std::map<std::string, ClientSessionPtr> prefix_children_ ABSL_GUARDED_BY(mutex_);
   int64_t children_until_ ABSL_GUARDED_BY(mutex_) = 0;  // the last absolute end of a child
   Secret key_password_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> with_ ABSL_GUARDED_BY(mutex_);  // of the last Login that named credentials
   absl::flat_hash_map<std::string, std::shared_ptr<DeviceKey>> keys_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -60,9 +60,9 @@ bool IsFileName(const std::string& name) {
          name.find('/') == std::string::npos && name.find('\0') == std::string::npos;
 }
 
-absl::StatusOr<CredentialRecord> ParseCredential(const json& object) {
+absl::StatusOr<HeldCredential> ParseCredential(const json& object) {
   if (!object.is_object()) return Malformed("a credential is not an object");
-  CredentialRecord credential;
+  HeldCredential credential;
   FOREKEY_ASSIGN_OR_RETURN(std::string id, Text(object, "id"));
   FOREKEY_ASSIGN_OR_RETURN(credential.id, FromHex(id, kCredentialIdSize, "a credential's id"));
   FOREKEY_ASSIGN_OR_RETURN(std::string kind, Text(object, "kind"));
@@ -135,7 +135,7 @@ absl::StatusOr<GateRecord> GateRecord::Parse(absl::string_view text) {
   }
   FOREKEY_ASSIGN_OR_RETURN(const json* credentials, Array(object, "credentials"));
   for (const json& credential : *credentials) {
-    FOREKEY_ASSIGN_OR_RETURN(CredentialRecord parsed, ParseCredential(credential));
+    FOREKEY_ASSIGN_OR_RETURN(HeldCredential parsed, ParseCredential(credential));
     record.credentials.push_back(std::move(parsed));
   }
   return record;
@@ -154,7 +154,7 @@ std::string GateRecord::Serialize() const {
     object["gate_identities"].push_back(absl::BytesToHexString(identity));
   }
   object["credentials"] = json::array();
-  for (const CredentialRecord& credential : credentials) {
+  for (const HeldCredential& credential : credentials) {
     object["credentials"].push_back({{"id", absl::BytesToHexString(credential.id)},
                                      {"kind", std::string(KindName(credential.kind))},
                                      {"label", credential.label},

@@ -13,7 +13,8 @@
 
 namespace forekey {
 
-struct CredentialRecord {
+// The registry has a CredentialRecord of its own: one program may hold both.
+struct HeldCredential {
   std::string id;  // 32 bytes
   forekey::v1::TokenKind kind = forekey::v1::TOKEN_KIND_UNSPECIFIED;
   std::string label;
@@ -31,7 +32,7 @@ struct GateRecord {
   GateTarget target;
   std::string subject;
   std::vector<std::string> identities;  // 32 bytes each: pinned X25519 keys, 1..2: the first is tried first
-  std::vector<CredentialRecord> credentials;  // oldest first
+  std::vector<HeldCredential> credentials;  // oldest first
 
   // Refuses (kInvalidArgument, naming the member) what Serialize doesn't write: other types, sizes,
   // malformed names, a version of the future.

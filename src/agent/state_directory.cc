@@ -153,7 +153,7 @@ absl::Status StateDirectory::RemoveKey(absl::string_view audience, const std::st
 absl::Status StateDirectory::RemoveGate(const GateRecord& record) const {
   std::string folder = FolderOf(record.target.audience);
   FOREKEY_RETURN_IF_ERROR(Remove(absl::StrCat(folder, "/", kRecordFile)));
-  for (const CredentialRecord& credential : record.credentials) {
+  for (const HeldCredential& credential : record.credentials) {
     FOREKEY_RETURN_IF_ERROR(Remove(absl::StrCat(folder, "/", credential.key_file)));
   }
   if (rmdir(folder.c_str()) != 0 && errno != ENOENT && errno != ENOTEMPTY) {

@@ -52,7 +52,6 @@ std::string Dump(const nlohmann::json& value);
 // terminal, without echo. Passwords are never taken from arguments or the environment: both are
 // readable by others.
 absl::StatusOr<Secret> ReadPasswordFile(const std::string& path);
-absl::StatusOr<Secret> AskPassword(const std::string& question, bool twice);
 
 }  // namespace forekey
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
@@ -14,6 +15,7 @@
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/cli/agent_client.h"
+#include "src/cli/read_password.h"
 #include "src/client/grpc_errors.h"
 
 namespace forekey {
@@ -106,9 +108,48 @@ absl::Status ListDevices(const Shared& shared) {
   return absl::OkStatus();
 }
 
+// What only smartcards have.
+struct PivArguments {
+  std::string slot, management_key_file, pin_policy, touch_policy;
+  bool existing = false, overwrite = false;
+
+  void AddTo(CLI::App* command) {
+    const std::string group = "PIV";
+    command->add_option("--slot", slot, "9a, 9c, 9d, 9e, 82 to 95 (default: the first free of 82 to 95)")
+        ->group(group);
+    command->add_flag("--existing", existing,
+                      "Enrol the key and certificate that the card has; nothing is written to it")
+        ->group(group);
+    command->add_flag("--overwrite", overwrite, "The new key may destroy what is in the slot")->group(group);
+    command->add_option("--management-key-file", management_key_file,
+                        "File (mode 0600) with the card's management key in hex (default: the factory's, or "
+                        "the one that the PIN protects)")
+        ->group(group);
+    command->add_option("--pin-policy", pin_policy, "When the new key wants the PIN (default: always)")
+        ->check(CLI::IsMember({"always", "once", "never"}))
+        ->group(group);
+    command->add_option("--touch-policy", touch_policy, "When the new key wants a touch (default: always)")
+        ->check(CLI::IsMember({"always", "cached", "never"}))
+        ->group(group);
+  }
+  absl::Status FillIn(v1::EnrollRequest* request) const {
+    request->set_slot(slot);
+    request->set_existing_key(existing);
+    request->set_overwrite(overwrite);
+    request->set_pin_policy(pin_policy);
+    request->set_touch_policy(touch_policy);
+    if (management_key_file.empty()) return absl::OkStatus();
+    FOREKEY_ASSIGN_OR_RETURN(Secret key, ReadPasswordFile(management_key_file));
+    request->set_management_key(std::string(key.view()));
+    return absl::OkStatus();
+  }
+};
+
 struct EnrollArguments {
   std::string invite, device, label, address, ca_file;
   KeyPassword password;
+  PivArguments piv;
+  bool discoverable = false;
 };
 
 // An invite is a secret, so "-" takes it from standard input instead of the process list.
@@ -136,9 +177,15 @@ absl::Status Enroll(const Shared& shared, const EnrollArguments& arguments) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   FOREKEY_ASSIGN_OR_RETURN(Secret password, arguments.password.Read(/*is_new=*/true));
   request.set_key_password(std::string(password.view()));
+  FOREKEY_RETURN_IF_ERROR(arguments.piv.FillIn(&request));
+  request.set_discoverable(arguments.discoverable);
+  if (absl::StartsWith(arguments.device, "fido2:")) {
+    shared.err << "touch the security key when it blinks: once to make the key, once to prove it" << std::endl;
+  }
   v1::EnrollResponse response;
   absl::Status status = agent.Call(&v1::Agent::Stub::Enroll, request, &response, kSlow);
   Wipe(*request.mutable_key_password());
+  Wipe(*request.mutable_management_key());
   FOREKEY_RETURN_IF_ERROR(status);
   std::string id = absl::BytesToHexString(response.credential_id());
   if (shared.json) {
@@ -155,9 +202,28 @@ absl::Status Enroll(const Shared& shared, const EnrollArguments& arguments) {
 
 struct GateArguments {
   std::string gate;
+  std::vector<std::string> with;
   bool fresh = false;
+  bool with_password = false;
   KeyPassword password;
 };
+
+// The person at the terminal must know that a key waits for them: to stderr, beside any --json.
+absl::Status TellToTouch(const Shared& shared, AgentClient& agent, const GateArguments& arguments) {
+  v1::GetStatusResponse status;
+  FOREKEY_RETURN_IF_ERROR(
+      agent.Call(&v1::Agent::Stub::GetStatus, v1::GetStatusRequest(), &status, kQuick));
+  for (const v1::EnrolledGate& gate : status.gates()) {
+    if (!arguments.gate.empty() && gate.audience() != arguments.gate) continue;
+    if (gate.session_open() && !arguments.fresh && arguments.with.empty()) continue;
+    for (const v1::CredentialInfo& credential : gate.credentials()) {
+      if (credential.kind() != v1::TOKEN_KIND_FIDO2) continue;
+      shared.err << "touch the security key when it blinks" << std::endl;
+      return absl::OkStatus();
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::Status Login(const Shared& shared, const GateArguments& arguments) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
@@ -165,10 +231,17 @@ absl::Status Login(const Shared& shared, const GateArguments& arguments) {
   v1::LoginRequest request;
   request.set_gate(arguments.gate);
   request.set_fresh(arguments.fresh);
+  for (const std::string& name : arguments.with) request.add_with(name);
+  FOREKEY_RETURN_IF_ERROR(TellToTouch(shared, agent, arguments));
   request.set_key_password(std::string(password.view()));
+  if (arguments.with_password) {
+    FOREKEY_ASSIGN_OR_RETURN(Secret at_gate, AskPassword("Password at the gate: ", false));
+    request.set_password(std::string(at_gate.view()));
+  }
   v1::LoginResponse response;
   absl::Status status = agent.Call(&v1::Agent::Stub::Login, request, &response, kSlow);
   Wipe(*request.mutable_key_password());
+  Wipe(*request.mutable_password());
   FOREKEY_RETURN_IF_ERROR(status);
   if (shared.json) {
     shared.out << Dump({{"gate", response.gate()},
@@ -323,6 +396,7 @@ absl::Status WhoAmI(const Shared& shared, const GateArguments& arguments) {
 
 struct PrefixArguments {
   std::string gate, method, channel_binding;
+  std::vector<std::string> with;
   bool device = false;
 };
 
@@ -332,6 +406,7 @@ absl::Status MakePrefix(const Shared& shared, const PrefixArguments& arguments) 
   request.set_gate(arguments.gate);
   request.set_method(arguments.method);
   request.set_device(arguments.device);
+  for (const std::string& name : arguments.with) request.add_with(name);
   const std::string& hex = arguments.channel_binding;
   if (hex.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos ||
       (!hex.empty() && hex.size() != 64)) {
@@ -356,6 +431,14 @@ CLI::Option* AddGate(CLI::App* command, std::string* gate) {
                              "The gate's audience (default: the only one enrolled)");
 }
 
+void AddWith(CLI::App* command, std::vector<std::string>* with) {
+  command
+      ->add_option("--with", *with,
+                   "Credentials that sign together: kinds, labels or ids, with commas (tpm,fido2); default: "
+                   "as last time, at first the newest one")
+      ->delimiter(',');
+}
+
 void AddEnroll(CLI::App& app, const std::shared_ptr<Shared>& shared) {
   auto arguments = std::make_shared<EnrollArguments>();
   CLI::App* command = AddCommand(
@@ -363,7 +446,9 @@ void AddEnroll(CLI::App& app, const std::shared_ptr<Shared>& shared) {
       "Examples:\n"
       "  forekey enroll -  < invite.txt          the invite from standard input (it is a secret)\n"
       "  forekey enroll @invite.txt --label laptop\n"
-      "  forekey enroll forekey-invite:... --device tpm: --ask-key-password",
+      "  forekey enroll forekey-invite:... --device tpm: --ask-key-password\n"
+      "  forekey enroll @invite.txt --device piv:serial=12345678           a new key on a smartcard\n"
+      "  forekey enroll @invite.txt --device piv:serial=12345678 --existing --slot 9a",
       [arguments](const Shared& s) { return Enroll(s, *arguments); });
   command->add_option("invite", arguments->invite,
                       "The invite from the gate's administrator, @FILE, or - for standard input")
@@ -375,6 +460,9 @@ void AddEnroll(CLI::App& app, const std::shared_ptr<Shared>& shared) {
   command->add_option("--ca", arguments->ca_file,
                       "PEM file of the CA of the gate's TLS certificate (default: the invite's)");
   arguments->password.AddTo(command);
+  command->add_flag("--discoverable", arguments->discoverable,
+                    "The token itself keeps the credential")->group("FIDO2");
+  arguments->piv.AddTo(command);
 }
 
 void AddSessionCommands(CLI::App& app, const std::shared_ptr<Shared>& shared) {
@@ -382,11 +470,14 @@ void AddSessionCommands(CLI::App& app, const std::shared_ptr<Shared>& shared) {
   CLI::App* login = AddCommand(
       app, shared, "login", "Open the agent's session at a gate now",
       "Sessions open by themselves on first use; this is for keys that have a password, and to see "
-      "that all is well.\n\nExamples:\n  forekey login\n  forekey login --gate prod.example.com "
+      "that all is well.\n\nExamples:\n  forekey login\n  forekey login --with tpm,fido2\n  forekey login --gate prod.example.com "
       "--ask-key-password",
       [arguments](const Shared& s) { return Login(s, *arguments); });
   AddGate(login, &arguments->gate);
+  AddWith(login, &arguments->with);
   login->add_flag("--fresh", arguments->fresh, "Open a new session even when there is one");
+  login->add_flag("--password", arguments->with_password,
+                  "Ask for the subject's password at the gate: the session has proved it, too");
   arguments->password.AddTo(login);
   CLI::App* logout =
       AddCommand(app, shared, "logout", "End the agent's session and those opened from it",
@@ -428,6 +519,7 @@ void AddClientCommands(CLI::App& app, std::ostream& out, std::ostream& err, int*
                       "Hex of the SHA-256 of the server's leaf certificate (DER), where it is another "
                       "than the agent sees");
   command->add_flag("--device", prefix->device, "Have the hardware sign this very call");
+  AddWith(command, &prefix->with);
 }
 
 }  // namespace forekey

@@ -15,6 +15,7 @@
 #include "spdlog/sinks/stdout_color_sinks.h"
 #include "spdlog/spdlog.h"
 #include "src/agent/agent_server.h"
+#include "src/agent/pinentry_prompt.h"
 #include "src/base/version.h"
 #include "src/client/agent_socket.h"
 
@@ -42,6 +43,7 @@ struct Settings {
   std::string socket;
   std::string log_level = "info";
   std::vector<std::string> devices;
+  std::string pinentry;
   bool foreground = false;
   bool json = false;
 };
@@ -78,6 +80,7 @@ int Run(Settings settings) {
   options.socket = settings.socket;
   options.agent.state_directory = settings.state;
   options.agent.drivers = forekey::AllDrivers(settings.devices);
+  options.agent.prompt = forekey::NewPinentryPrompt(settings.pinentry);
   auto server = forekey::AgentServer::Start(std::move(options));
   if (!server.ok()) return Fail(kExitUsage, server.status().message());
 
@@ -114,6 +117,9 @@ int main(int argc, char** argv) {
                  "$XDG_RUNTIME_DIR/forekey/agent.sock, else agent.sock in the state directory)");
   app.add_option("--device", settings.devices,
                  "URI of a device that is not found by itself; may be repeated");
+  app.add_option("--pinentry", settings.pinentry,
+                 "pinentry program that asks for PINs; without it keys sign without one, where the gate "
+                 "lets them");
   app.add_option("--log-level", settings.log_level, "What is logged to stderr")
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
       ->capture_default_str();

@@ -34,6 +34,7 @@ std::vector<std::unique_ptr<VerifyKind>> AttestationKinds() {
   std::vector<std::unique_ptr<VerifyKind>> kinds;
   kinds.push_back(NewVerifyTpm());
   kinds.push_back(NewVerifyWebAuthn());
+  kinds.push_back(NewVerifyPiv());
   return kinds;
 }
 std::vector<std::unique_ptr<VerifyKind>> AssertionKinds() {

@@ -67,6 +67,7 @@ class VerifyKind {
 // To add a kind: write its file and name its maker here and in the list in verify_command.cc.
 std::unique_ptr<VerifyKind> NewVerifyTpm();       // verify_tpm.cc
 std::unique_ptr<VerifyKind> NewVerifyWebAuthn();  // verify_webauthn.cc
+std::unique_ptr<VerifyKind> NewVerifyPiv();       // verify_piv.cc
 // The kinds of `verify assertion`, which takes --kind, --json and the kind's own options alone.
 std::unique_ptr<VerifyKind> NewVerifyWebAuthnAssertion();  // verify_webauthn.cc
 

@@ -1,5 +1,6 @@
 #include "src/client/gate_client.h"
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -14,6 +15,7 @@
 #include "src/client/prefix_credentials.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/key_agreement.h"
+#include "src/wire/sealed_factors.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
@@ -120,6 +122,22 @@ absl::StatusOr<GateConnection::Challenge> GateConnection::GetChallenge(
   return challenge;
 }
 
+namespace {
+
+// Empty where there are none.
+absl::StatusOr<std::string> SealFurtherFactors(const GateConnection::OpenOptions& options,
+                                               absl::string_view audience, absl::string_view challenge) {
+  FurtherFactors factors;
+  factors.password = options.password.Clone();
+  if (factors.empty()) return std::string();
+  std::vector<absl::string_view> ids;
+  for (const Signer& signer : options.signers) ids.push_back(signer.credential_id);
+  std::sort(ids.begin(), ids.end());
+  return SealFactors(factors, FactorContext{audience, challenge, ids}, options.gate_identity);
+}
+
+}  // namespace
+
 absl::StatusOr<ClientSessionPtr> GateConnection::OpenSession(const OpenOptions& options) {
   FOREKEY_ASSIGN_OR_RETURN(Challenge challenge,
                            GetChallenge(forekey::v1::GetChallengeRequest::PURPOSE_CALL));
@@ -128,6 +146,8 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenSession(const OpenOptions& 
   payload.set_gate_identity(Sha256(options.gate_identity));
   payload.set_max_idle_s(options.max_idle_s);
   payload.set_max_absolute_s(options.max_absolute_s);
+  FOREKEY_ASSIGN_OR_RETURN(*payload.mutable_sealed_factors(),
+                           SealFurtherFactors(options, options_.target.audience, challenge.bytes));
   forekey::v1::OpenSessionRequest request;
   forekey::v1::OpenSessionResponse response;
   payload.SerializeToString(request.mutable_payload());
@@ -207,6 +227,19 @@ absl::StatusOr<forekey::v1::WhoAmIResponse> GateConnection::WhoAmI(const ClientS
       &Gate::Stub::WhoAmI, "ask who this session is", request, &response,
       Proof{kWhoAmIMethod, session.MakePrefix(kWhoAmIMethod), session.channel_binding()}));
   return response;
+}
+
+absl::StatusOr<std::string> GateConnection::GetRequirements(const ClientSession& session,
+                                                            absl::string_view method, bool child) {
+  forekey::v1::GetRequirementsRequest request;
+  forekey::v1::GetRequirementsResponse response;
+  request.set_method(std::string(method));
+  request.set_child(child);
+  FOREKEY_RETURN_IF_ERROR(
+      Call(&Gate::Stub::GetRequirements, "ask what a call needs", request, &response,
+           Proof{kGetRequirementsMethod, session.MakePrefix(kGetRequirementsMethod),
+                 session.channel_binding()}));
+  return response.step_up();
 }
 
 absl::StatusOr<std::string> GateConnection::MakeDevicePrefix(absl::string_view method,

@@ -58,6 +58,7 @@ class GateConnection {
     std::vector<Signer> signers;  // 1..3
     uint32_t max_idle_s = 0;      // 0: as the gate has it
     uint32_t max_absolute_s = 0;
+    Secret password;  // the subject's at the gate, as a further factor; empty: none
   };
   // Every signer signs once.
   absl::StatusOr<ClientSessionPtr> OpenSession(const OpenOptions& options);
@@ -73,6 +74,9 @@ class GateConnection {
 
   absl::Status EndSession(const ClientSession& session);
   absl::StatusOr<forekey::v1::WhoAmIResponse> WhoAmI(const ClientSession& session);
+  // What the session lacks for `method`, itself or a child of it: src/wire/step_up.h, or empty.
+  absl::StatusOr<std::string> GetRequirements(const ClientSession& session, absl::string_view method,
+                                              bool child);
 
   // A device proof for one call of `method` on a connection with that binding; empty: this one's.
   // The caller keeps Forekey's own methods away from it.

@@ -17,6 +17,9 @@ constexpr int64_t kRefreshPause = 5'000'000'000;
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // Certificates that are replaced leave a session each behind.
 constexpr size_t kMaxSlots = 8;
+constexpr size_t kMaxReplacements = 256;
+// How long a method that hardware had to sign is not tried with a session first.
+constexpr int64_t kStepUpKnown = 60'000'000'000;
 
 bool Usable(const ClientSessionPtr& session) {
   return session != nullptr && session->state() != ClientSession::State::kExpired;
@@ -86,13 +89,10 @@ void SessionSource::FinishOpening(const std::string& binding,
   for (const Waiter& waiter : waiters) waiter(opened);
 }
 
-absl::StatusOr<ClientSessionPtr> SessionSource::AskAgent(const std::string& binding,
-                                                         const std::string& rejected_id) {
-  forekey::v1::OpenLocalSessionRequest request;
-  request.set_gate(options_.gate);
-  request.set_channel_binding(binding);
-  request.set_rejected_session(rejected_id);
-  forekey::v1::OpenLocalSessionResponse response;
+template <typename Request, typename Response>
+absl::Status SessionSource::CallAgent(
+    grpc::Status (forekey::v1::Agent::Stub::*rpc)(grpc::ClientContext*, const Request&, Response*),
+    absl::string_view tried, const Request& request, Response* response) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + options_.open_timeout));
   {
@@ -101,16 +101,31 @@ absl::StatusOr<ClientSessionPtr> SessionSource::AskAgent(const std::string& bind
     asking_.insert(&context);
   }
   WakeChannel(options_.agent, kConnectTimeout);  // the agent may just have been started again
-  grpc::Status status = stub_->OpenSession(&context, request, &response);
+  grpc::Status status = (stub_.get()->*rpc)(&context, request, response);
   {
     absl::MutexLock lock(&mutex_);
     asking_.erase(&context);
   }
-  if (!status.ok()) {
-    absl::Status error = AgentError(status, options_.socket);
-    return absl::Status(error.code(), absl::StrCat("forekey could not open a session at ",
-                                                   options_.gate, ": ", error.message()));
-  }
+  if (status.ok()) return absl::OkStatus();
+  absl::Status error = AgentError(status, options_.socket);
+  return absl::Status(error.code(), absl::StrCat("forekey could not ", tried, " at ", options_.gate,
+                                                 ": ", error.message()));
+}
+
+absl::StatusOr<ClientSessionPtr> SessionSource::AskAgent(const std::string& binding,
+                                                         const std::string& rejected_id) {
+  forekey::v1::OpenLocalSessionRequest request;
+  request.set_gate(options_.gate);
+  request.set_channel_binding(binding);
+  request.set_rejected_session(rejected_id);
+  forekey::v1::OpenLocalSessionResponse response;
+  FOREKEY_RETURN_IF_ERROR(
+      CallAgent(&forekey::v1::Agent::Stub::OpenSession, "open a session", request, &response));
+  return MakeSession(binding, std::move(response));
+}
+
+absl::StatusOr<ClientSessionPtr> SessionSource::MakeSession(
+    const std::string& binding, forekey::v1::OpenLocalSessionResponse response) const {
   if (response.session_id().size() != kSessionIdSize || response.key().size() != kSessionKeySize) {
     return absl::InternalError("the agent's answer holds no session");
   }
@@ -126,6 +141,129 @@ absl::StatusOr<ClientSessionPtr> SessionSource::AskAgent(const std::string& bind
   return std::make_shared<const ClientSession>(std::move(parts), options_.clock);
 }
 
+void SessionSource::Replace(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
+                            absl::string_view method, ProofWaiter waiter) {
+  auto binding = bindings_.Get(leaf_pem);
+  if (!binding.ok()) return waiter(binding.status());
+  const std::string rejected_id = rejected == nullptr ? "" : rejected->id();
+  ClientSessionPtr known;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (replacements_.size() >= kMaxReplacements) {
+      for (auto it = replacements_.begin(); it != replacements_.end();) {
+        it = it->second.asking ? std::next(it) : replacements_.erase(it);
+      }
+    }
+    Replacement& replacement = replacements_[absl::StrCat(**binding, method)];
+    replacement.step_up.clear();  // what was done lately was not enough
+    if (!replacement.asking) {
+      if (rejected != nullptr && replacement.rejected_id == rejected_id &&
+          Usable(replacement.session)) {
+        known = replacement.session;
+      } else {
+        replacement.asking = true;
+        replacement.rejected_id = rejected_id;
+        replacement.session = nullptr;
+        replacement.waiters.push_back(std::move(waiter));
+        std::thread([self = shared_from_this(), binding = std::string(**binding), rejected_id,
+                     method = std::string(method)] {
+          self->FinishReplacing(binding, rejected_id, method,
+                                self->AskWhatIsLacking(binding, rejected_id, method));
+        }).detach();
+      }
+    } else if (replacement.rejected_id == rejected_id) {
+      replacement.waiters.push_back(std::move(waiter));
+    } else {
+      // Two sessions of one method were refused at once: each finds out by itself.
+      std::thread([self = shared_from_this(), binding = std::string(**binding), rejected_id,
+                   method = std::string(method), waiter = std::move(waiter)] {
+        waiter(self->AskWhatIsLacking(binding, rejected_id, method));
+      }).detach();
+    }
+  }
+  if (known != nullptr) waiter(Proof{std::move(known), ""});
+}
+
+void SessionSource::FinishReplacing(const std::string& binding, const std::string& rejected_id,
+                                    const std::string& method, const absl::StatusOr<Proof>& proof) {
+  std::vector<ProofWaiter> waiters;
+  {
+    absl::MutexLock lock(&mutex_);
+    Replacement& replacement = replacements_[absl::StrCat(binding, method)];
+    replacement.asking = false;
+    waiters.swap(replacement.waiters);
+    if (proof.ok() && proof->session != nullptr) {
+      replacement.session = proof->session;
+      Slot& slot = slots_[binding];
+      // Stronger than what is there, or in the place of what the gate no longer takes.
+      slot.session = proof->session;
+    }
+  }
+  for (size_t i = 0; i < waiters.size(); ++i) {
+    // A device proof is good for one call: the others have theirs made.
+    if (i == 0 || !proof.ok() || proof->session != nullptr) {
+      waiters[i](proof);
+    } else {
+      waiters[i](AskWhatIsLacking(binding, rejected_id, method));
+    }
+  }
+}
+
+absl::StatusOr<SessionSource::Proof> SessionSource::AskWhatIsLacking(const std::string& binding,
+                                                                     const std::string& rejected_id,
+                                                                     const std::string& method) {
+  forekey::v1::OpenLocalSessionRequest request;
+  request.set_gate(options_.gate);
+  request.set_channel_binding(binding);
+  request.set_rejected_session(rejected_id);
+  request.set_method(method);
+  forekey::v1::OpenLocalSessionResponse response;
+  FOREKEY_RETURN_IF_ERROR(
+      CallAgent(&forekey::v1::Agent::Stub::OpenSession, "open a session", request, &response));
+  if (!response.step_up().empty()) return AskForDeviceProof(binding, method, response.step_up());
+  FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, MakeSession(binding, std::move(response)));
+  return Proof{std::move(session), ""};
+}
+
+absl::StatusOr<SessionSource::Proof> SessionSource::AskForDeviceProof(const std::string& binding,
+                                                                      const std::string& method,
+                                                                      const std::string& step_up) {
+  forekey::v1::GetPrefixRequest request;
+  request.set_gate(options_.gate);
+  request.set_method(method);
+  request.set_channel_binding(binding);
+  request.set_device(true);
+  request.set_step_up(step_up);
+  forekey::v1::GetPrefixResponse response;
+  FOREKEY_RETURN_IF_ERROR(CallAgent(&forekey::v1::Agent::Stub::GetPrefix, "have a call signed by hardware",
+                                    request, &response));
+  absl::MutexLock lock(&mutex_);
+  Replacement& replacement = replacements_[absl::StrCat(binding, method)];
+  replacement.step_up = step_up;
+  replacement.step_up_until = options_.clock->BootNanos() + kStepUpKnown;
+  return Proof{nullptr, std::move(*response.mutable_prefix())};
+}
+
+bool SessionSource::SignIfKnown(absl::string_view leaf_pem, absl::string_view method,
+                                const ProofWaiter& waiter) {
+  auto binding = bindings_.Get(leaf_pem);
+  if (!binding.ok()) return false;
+  std::string step_up;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = replacements_.find(absl::StrCat(**binding, method));
+    if (found == replacements_.end() || found->second.step_up.empty() ||
+        options_.clock->BootNanos() >= found->second.step_up_until) {
+      return false;
+    }
+    step_up = found->second.step_up;
+  }
+  std::thread([self = shared_from_this(), binding = std::string(**binding), method = std::string(method),
+               step_up, waiter] { waiter(self->AskForDeviceProof(binding, method, step_up)); })
+      .detach();
+  return true;
+}
+
 void SessionSource::Shutdown() {
   absl::MutexLock lock(&mutex_);
   shut_down_ = true;
@@ -136,22 +274,35 @@ std::optional<absl::StatusOr<std::string>> CallPrefixes::GetPrefix(absl::string_
                                                                    absl::string_view leaf_pem,
                                                                    PrefixWaiter waiter) {
   ClientSessionPtr rejected;
+  bool again;
   {
     absl::MutexLock lock(&mutex_);
     rejected = used_;
+    again = std::exchange(asked_, true);
   }
-  absl::StatusOr<ClientSessionPtr> session = source_->Get(leaf_pem, rejected, [&] {
-    return [self = shared_from_this(), method = std::string(method),
-            waiter](const absl::StatusOr<ClientSessionPtr>& opened) {
-      if (!opened.ok()) {
-        waiter.Answer(opened.status());
-        return;
-      }
-      {
-        absl::MutexLock lock(&self->mutex_);
-        self->used_ = *opened;
-      }
-      waiter.Answer((*opened)->MakePrefix(method));
+  auto answer = [self = shared_from_this(), method = std::string(method),
+                 waiter](const absl::StatusOr<SessionSource::Proof>& proof) {
+    if (!proof.ok()) return waiter.Answer(proof.status());
+    {
+      absl::MutexLock lock(&self->mutex_);
+      self->used_ = proof->session;
+    }
+    waiter.Answer(proof->session == nullptr ? proof->prefix : proof->session->MakePrefix(method));
+  };
+  if (again) {
+    // gRPC wants its answer from another thread than the one that asked.
+    source_->Replace(leaf_pem, rejected, method, [answer, here = std::this_thread::get_id()](
+                                                     const absl::StatusOr<SessionSource::Proof>& proof) {
+      if (std::this_thread::get_id() != here) return answer(proof);
+      std::thread([answer, proof] { answer(proof); }).detach();
+    });
+    return std::nullopt;
+  }
+  if (source_->SignIfKnown(leaf_pem, method, answer)) return std::nullopt;
+  absl::StatusOr<ClientSessionPtr> session = source_->Get(leaf_pem, nullptr, [&] {
+    return [answer](const absl::StatusOr<ClientSessionPtr>& opened) {
+      if (!opened.ok()) return answer(opened.status());
+      answer(SessionSource::Proof{*opened, ""});
     };
   });
   if (!session.ok()) return session.status();

@@ -46,6 +46,22 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   absl::StatusOr<ClientSessionPtr> Get(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
                                        absl::FunctionRef<Waiter()> make_waiter);
 
+  // What a call goes on with: a session, or a prefix that hardware made for it.
+  struct Proof {
+    ClientSessionPtr session;
+    std::string prefix;
+  };
+  using ProofWaiter = std::function<void(const absl::StatusOr<Proof>&)>;
+  // The gate refused a call of `method` with `rejected` (null: with a device proof): the agent asks it
+  // what is lacking, and then opens another session, with more factors where those were lacking, or has
+  // hardware sign the call. `waiter` is called once, from a thread of this object's or from this one.
+  // Calls of one method that were refused with one session share the answer where it is a session.
+  void Replace(absl::string_view leaf_pem, const ClientSessionPtr& rejected, absl::string_view method,
+               ProofWaiter waiter);
+  // Methods that hardware had to sign lately are not tried with a session first: asks at once, and
+  // returns true. `waiter` is called later, from another thread.
+  bool SignIfKnown(absl::string_view leaf_pem, absl::string_view method, const ProofWaiter& waiter);
+
   // Cancels what is asked of the agent. The channel is gone: nobody waits any more.
   void Shutdown();
 
@@ -61,19 +77,44 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   void FinishOpening(const std::string& binding, const absl::StatusOr<ClientSessionPtr>& opened);
   absl::StatusOr<ClientSessionPtr> AskAgent(const std::string& binding,
                                             const std::string& rejected_id);
+  // One call to the agent, that Shutdown() cancels.
+  template <typename Request, typename Response>
+  absl::Status CallAgent(grpc::Status (forekey::v1::Agent::Stub::*rpc)(grpc::ClientContext*,
+                                                                       const Request&, Response*),
+                         absl::string_view tried, const Request& request, Response* response);
+  absl::StatusOr<ClientSessionPtr> MakeSession(const std::string& binding,
+                                               forekey::v1::OpenLocalSessionResponse response) const;
+  absl::StatusOr<Proof> AskWhatIsLacking(const std::string& binding, const std::string& rejected_id,
+                                         const std::string& method);
+  absl::StatusOr<Proof> AskForDeviceProof(const std::string& binding, const std::string& method,
+                                          const std::string& step_up);
+  void FinishReplacing(const std::string& binding, const std::string& rejected_id,
+                       const std::string& method, const absl::StatusOr<Proof>& proof);
+
+  // What is being asked, or was answered, about calls of one method with one binding.
+  struct Replacement {
+    bool asking = false;
+    std::string rejected_id;
+    ClientSessionPtr session;  // the last answer, if it was one
+    std::vector<ProofWaiter> waiters;
+    std::string step_up;       // of the last device proof
+    int64_t step_up_until = 0;
+  };
 
   const Options options_;
   const std::unique_ptr<forekey::v1::Agent::Stub> stub_;
   ChannelBindingCache bindings_;
   absl::Mutex mutex_;
   std::map<std::string, Slot, std::less<>> slots_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Replacement> replacements_ ABSL_GUARDED_BY(mutex_);  // by binding and method
   std::set<grpc::ClientContext*> asking_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // The prefixes of one call of the application. Asked a second time, it takes the session of the first
 // attempt for rejected: gRPC retries only what the gate refused (see the service config in channel.cc),
-// or what never reached it, where a new session does no harm.
+// or what never reached it, where a new session does no harm. gRPC doesn't say why the gate refused:
+// the agent finds out, as the session may be unknown, or a factor lacking.
 class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<CallPrefixes> {
  public:
   explicit CallPrefixes(std::shared_ptr<SessionSource> source) : source_(std::move(source)) {}
@@ -84,7 +125,8 @@ class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<
  private:
   const std::shared_ptr<SessionSource> source_;
   absl::Mutex mutex_;
-  ClientSessionPtr used_ ABSL_GUARDED_BY(mutex_);
+  bool asked_ ABSL_GUARDED_BY(mutex_) = false;
+  ClientSessionPtr used_ ABSL_GUARDED_BY(mutex_);  // null after a device proof
 };
 
 }  // namespace forekey

@@ -78,7 +78,7 @@ GateRecord SomeRecord() {
   record.target = {"gate.test", "127.0.0.1:1", "pem", "name"};
   record.subject = "alice";
   record.identities = {std::string(32, 'i')};
-  CredentialRecord credential;
+  HeldCredential credential;
   credential.id = std::string(32, 'c');
   credential.kind = v1::TOKEN_KIND_TPM;
   credential.key_file = "abc.key";

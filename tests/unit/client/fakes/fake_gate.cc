@@ -255,7 +255,11 @@ struct FakeGate::Service : v1::Gate::Service {
                                                               : gate->faults_.enroll_audience);
     demand.set_subject(invite->second);
     demand.set_gate_identity((gate->faults_.other_identity ? rogue : gate->identity_).public_key());
-    demand.mutable_tpm()->set_credential_blob("fake");
+    if (opening.has_piv()) {
+      demand.mutable_piv();
+    } else {
+      demand.mutable_tpm()->set_credential_blob("fake");
+    }
     demand.SerializeToString(response->mutable_payload());
     Secret secret = *gate->identity_.Agree(opening.key_share());
     Secret confirmation = DeriveEnrollmentKey(secret, opening.challenge(), gate->audience_);

@@ -1,0 +1,195 @@
+#include "src/agent/pinentry_prompt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "openssl/crypto.h"
+#include "spdlog/spdlog.h"
+#include "src/base/status.h"
+
+extern char** environ;
+
+namespace forekey {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Minutes(2);
+constexpr size_t kMaxLine = 2048;  // Assuan's lines have at most 1000 bytes
+constexpr absl::string_view kCancelCode = "83886179";  // GPG_ERR_SOURCE_PINENTRY, GPG_ERR_CANCELED
+
+absl::Status NoAnswer(absl::string_view what) {
+  return DeviceFailure(DeviceError::kPinRequired,
+                       absl::StrCat("the PIN could not be asked for: pinentry ", what));
+}
+
+// One running pinentry: a socket pair is its standard input and output. Ended with the object.
+class Pinentry {
+ public:
+  static absl::StatusOr<std::unique_ptr<Pinentry>> Start(const std::string& program) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return NoAnswer("socketpair");
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    std::string name = program;
+    char* argv[] = {name.data(), nullptr};
+    pid_t pid = -1;
+    const int error = posix_spawnp(&pid, program.c_str(), &actions, nullptr, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    std::unique_ptr<Pinentry> pinentry(new Pinentry(ends[0], error == 0 ? pid : -1));
+    if (error != 0) return NoAnswer(absl::StrCat(program, ": ", strerror(error)));
+    return pinentry;
+  }
+  ~Pinentry() {
+    close(fd_);
+    OPENSSL_cleanse(buffer_.data(), buffer_.size());
+    if (pid_ < 0) return;
+    kill(pid_, SIGTERM);
+    int status = 0;
+    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+  }
+
+  absl::Status Send(absl::string_view line) {
+    const std::string text = absl::StrCat(line, "\n");
+    const ssize_t n = send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+    return n == static_cast<ssize_t>(text.size()) ? absl::OkStatus() : NoAnswer("has ended");
+  }
+
+  // Up to OK or ERR; the data lines in between are unescaped into the result.
+  absl::StatusOr<Secret> Answer() {
+    Secret data;
+    while (true) {
+      FOREKEY_ASSIGN_OR_RETURN(const Secret line, ReadLine());
+      const absl::string_view text = line.view();
+      if (text == "OK" || absl::StartsWith(text, "OK ")) return data;
+      if (absl::StartsWith(text, "D ")) {
+        FOREKEY_ASSIGN_OR_RETURN(std::string part, AssuanUnescape(text.substr(2)));
+        data = Secret(std::move(part));
+      } else if (absl::StartsWith(text, "ERR ")) {
+        const absl::string_view code = text.substr(4, text.find(' ', 4) - 4);
+        if (code == kCancelCode) return DeviceFailure(DeviceError::kCancelled, "no PIN was given");
+        return NoAnswer(absl::StrCat("says: ", text));
+      }
+    }
+  }
+
+ private:
+  Pinentry(int fd, pid_t pid) : fd_(fd), pid_(pid) { buffer_.reserve(kMaxLine); }
+
+  absl::StatusOr<Secret> ReadLine() {
+    const absl::Time until = absl::Now() + kPatience;
+    while (true) {
+      if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
+        Secret line = Secret::CopyOf(absl::string_view(buffer_).substr(0, end));
+        OPENSSL_cleanse(buffer_.data(), end);
+        buffer_.erase(0, end + 1);
+        return line;
+      }
+      if (buffer_.size() >= kMaxLine) return NoAnswer("talks too much");
+      pollfd ready = {fd_, POLLIN, 0};
+      const int64_t left = absl::ToInt64Milliseconds(until - absl::Now());
+      if (left <= 0) return NoAnswer("had no answer in two minutes");
+      if (poll(&ready, 1, static_cast<int>(left)) < 0 && errno != EINTR) return NoAnswer("poll");
+      if ((ready.revents & (POLLIN | POLLHUP)) == 0) continue;
+      char part[512];
+      const ssize_t n = read(fd_, part, std::min(sizeof part, kMaxLine - buffer_.size()));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return NoAnswer("ended without an answer");
+      buffer_.append(part, static_cast<size_t>(n));
+      OPENSSL_cleanse(part, sizeof part);
+    }
+  }
+
+  const int fd_;
+  const pid_t pid_;
+  std::string buffer_;
+};
+
+class PinentryPrompt final : public Prompt {
+ public:
+  explicit PinentryPrompt(std::string program) : program_(std::move(program)) {}
+
+  absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) override {
+    FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Pinentry> pinentry, Pinentry::Start(program_));
+    FOREKEY_RETURN_IF_ERROR(pinentry->Answer().status());  // its greeting
+    std::string description = absl::StrCat("PIN of: ", device);
+    if (tries_left >= 0) absl::StrAppend(&description, "\n", tries_left, " tries are left.");
+    std::vector<std::string> lines = {absl::StrCat("SETDESC ", AssuanEscape(description)),
+                                      "SETPROMPT PIN:", "SETTIMEOUT 110"};
+    if (const char* tty = getenv("GPG_TTY"); tty != nullptr && *tty != '\0') {
+      lines.insert(lines.begin(), absl::StrCat("OPTION ttyname=", AssuanEscape(tty)));
+      const char* type = getenv("TERM");
+      if (type != nullptr) lines.insert(lines.begin(), absl::StrCat("OPTION ttytype=", AssuanEscape(type)));
+    }
+    for (const std::string& line : lines) {
+      FOREKEY_RETURN_IF_ERROR(pinentry->Send(line));
+      FOREKEY_RETURN_IF_ERROR(pinentry->Answer().status());
+    }
+    FOREKEY_RETURN_IF_ERROR(pinentry->Send("GETPIN"));
+    return pinentry->Answer();
+  }
+  void ShowTouch(absl::string_view device) override {
+    spdlog::info("touch {} now", std::string(device));
+  }
+  void HideTouch() override {}
+
+ private:
+  const std::string program_;
+};
+
+}  // namespace
+
+std::unique_ptr<Prompt> NewPinentryPrompt(const std::string& program) {
+  return program.empty() ? nullptr : std::make_unique<PinentryPrompt>(program);
+}
+
+std::string AssuanEscape(absl::string_view text) {
+  std::string escaped;
+  for (unsigned char c : text) {
+    if (c == '%' || absl::ascii_iscntrl(c)) {
+      absl::StrAppendFormat(&escaped, "%%%02X", c);
+    } else {
+      escaped.push_back(static_cast<char>(c));
+    }
+  }
+  return escaped;
+}
+
+absl::StatusOr<std::string> AssuanUnescape(absl::string_view text) {
+  std::string plain;
+  plain.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      plain.push_back(text[i]);
+      continue;
+    }
+    if (i + 2 >= text.size() || !absl::ascii_isxdigit(static_cast<unsigned char>(text[i + 1])) ||
+        !absl::ascii_isxdigit(static_cast<unsigned char>(text[i + 2]))) {
+      return absl::InvalidArgumentError("a percent sign without two hex digits");
+    }
+    plain += absl::HexStringToBytes(text.substr(i + 1, 2));
+    i += 2;
+  }
+  return plain;
+}
+
+}  // namespace forekey

@@ -1,0 +1,28 @@
+// PINs through a pinentry program (Assuan on its standard input and output), and notices that a token
+// waits for a touch.
+#ifndef FOREKEY_SRC_AGENT_PINENTRY_PROMPT_H_
+#define FOREKEY_SRC_AGENT_PINENTRY_PROMPT_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "hw/device_key.h"
+
+namespace forekey {
+
+// `program`: a path, or a name to look for in PATH; empty: AskPin refuses with kPinRequired at once, and
+// null is returned, so that drivers know that there is nobody. The program is started for each question,
+// shown on the terminal of GPG_TTY where that is set, and has two minutes. Cancelled by the person:
+// kCancelled. Missing, crashed, garbled: kPinRequired with what happened. Touches go to the log.
+std::unique_ptr<Prompt> NewPinentryPrompt(const std::string& program);
+
+// Assuan's escapes: what may not stand in a command line (percent, CR, LF), and back. InvalidArgument
+// for a percent sign without two hex digits.
+std::string AssuanEscape(absl::string_view text);
+absl::StatusOr<std::string> AssuanUnescape(absl::string_view text);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_AGENT_PINENTRY_PROMPT_H_
