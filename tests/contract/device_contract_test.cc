@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/contract/piv_token.h"
 #include "tests/contract/token.h"
 #include "tests/contract/tpm_token.h"
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr TokenKindUnderTest kKinds[] = {
     {.name = "tpm", .make = MakeTpmToken, .has_passwords = true},
+    {.name = "piv", .make = MakePivToken},
 };
 std::vector<TokenKindUnderTest> KindsWithPasswords() {
   std::vector<TokenKindUnderTest> kinds;
@@ -150,7 +152,9 @@ TEST_P(DeviceContractTest, StepsOfAnEnrolmentComeInTheirOrder) {
 TEST_P(DeviceContractTest, AnEnrolmentDroppedAfterAnyStepLeavesNothing) {
   for (int steps = 0; steps <= 3; ++steps) {
     {
-      auto enroller = token_->driver().Enroll(token_->uri(), {});
+      EnrollOptions options;
+      options.sign = token_->Sign();
+      auto enroller = token_->driver().Enroll(token_->uri(), std::move(options));
       ASSERT_TRUE(enroller.ok()) << enroller.status();
       forekey::v1::EnrollmentProof proof;
       if (steps >= 1) {
@@ -187,7 +191,7 @@ TEST_P(DeviceContractTest, GoneInTheMiddleOfAnyCommandThenBack) {
   ASSERT_TRUE(SignAndCheck(*key).ok());
   const int commands = static_cast<int>(token_->Commands() - before);
   ASSERT_GT(commands, 0);
-  for (int after = 0; after < commands - 1; ++after) {
+  for (int after = 0; after < commands - token_->ClosingCommands(); ++after) {
     token_->UnplugAfter(after);
     absl::Status status = SignAndCheck(*key);
     EXPECT_EQ(DeviceErrorOf(status), DeviceError::kGone) << "after " << after << ": " << status;

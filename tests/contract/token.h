@@ -41,6 +41,8 @@ class TokenUnderTest {
   virtual absl::Status LockOut(bool locked_out) = 0;
   // Commands that the token has seen.
   virtual uint64_t Commands() = 0;
+  // Commands that end an operation once the signature is there: a token that goes then has done its work.
+  virtual int ClosingCommands() { return 1; }
   // What programs have left in the token that will not go by itself: objects, sessions, handles.
   virtual int Leftovers() = 0;
 };

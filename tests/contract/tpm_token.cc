@@ -164,6 +164,7 @@ int TpmToken::Leftovers() {
 }
 
 absl::StatusOr<std::string> EnrollKey(TokenUnderTest& token, EnrollOptions options, std::string* spki) {
+  if (options.sign.prompt == nullptr) options.sign = token.Sign();
   FOREKEY_ASSIGN_OR_RETURN(auto enroller, token.driver().Enroll(token.uri(), std::move(options)));
   FOREKEY_ASSIGN_OR_RETURN(auto opening, enroller->Opening());
   FOREKEY_ASSIGN_OR_RETURN(auto demand, token.Demand(opening));

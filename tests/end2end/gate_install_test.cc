@@ -201,8 +201,8 @@ TEST(GateInstallTest, LiveStreamsCanBeCancelledBySession) {
   for (auto* stream : {first.get(), second.get()}) {
     ASSERT_TRUE(stream->Write(example::EchoRequest()) && stream->Read(&response));
   }
-  EXPECT_EQ(LiveCalls::OfProcess().CancelIf([&](const VerifiedCall& call) {
-    return call.session() != nullptr && call.session()->id() == session->id();
+  EXPECT_EQ(LiveCalls::OfProcess().CancelIf([&](const LiveCalls::Entry& entry) {
+    return entry.caller->session() != nullptr && entry.caller->session()->id() == session->id();
   }),
             1u);
   EXPECT_FALSE(first->Read(&response));

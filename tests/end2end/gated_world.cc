@@ -45,6 +45,11 @@ GatedWorld::GatedWorld(Options options) {
   config.audit.options.all_calls = true;
   config.audit.options.refusals_per_second = 1e6;
   config.audit.options.refusal_burst = 1e6;
+  // Few, as each costs time at the start; and what is refused here doesn't end a test's connection,
+  // unless that is what it is about.
+  config.connections.tracked = 8;
+  config.connections.forged_refusals = 0;
+  config.connections.refusals = 0;
   if (options.change) options.change(config);
   Must(EnsurePrivateDirectory(config.state.directory), "state directory");
   GateCore::Parts parts;
@@ -52,8 +57,8 @@ GatedWorld::GatedWorld(Options options) {
   registry_ = Must(OpenSqliteRegistry(config.state.RegistryPath()), "registry");
   parts.registry = registry_;
   auto audit = std::make_unique<MemoryAuditSink>();
-  audit_ = audit.get();
-  parts.audit = std::move(audit);
+  if (!options.audit_file) audit_ = audit.get();
+  if (!options.audit_file) parts.audit = std::move(audit);
   gate_ = Must(Gate::New(Must(GateCore::New(std::move(config), std::move(parts)), "core")), "gate");
 }
 
@@ -68,6 +73,7 @@ void GatedWorld::Start(const std::function<void(grpc::ServerBuilder&)>& fill, In
 }
 
 void GatedWorld::StopServer() {
+  gate_->StopAccepting();
   if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
   server_.reset();
 }

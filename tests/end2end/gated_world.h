@@ -43,6 +43,7 @@ class GatedWorld {
     std::vector<std::string> exempt;
     std::function<void(GateConfig&)> change;  // of the config, before the gate is made
     const Clock* clock = &Clock::System();
+    bool audit_file = false;  // true: the real file, in state/; audit() has nothing then
   };
   GatedWorld() : GatedWorld(Options()) {}
   explicit GatedWorld(Options options);

@@ -36,7 +36,7 @@ ALLOWED = {
 VENDOR = {
     re.compile(r"<tss2/"): ("hw/tpm", "tests", "simulators/tpm"),
     re.compile(r"<fido"): ("hw/fido2", "tests", "bench"),
-    re.compile(r"<(PCSC/|winscard|pcsclite|wintypes)"): ("hw/piv", "tests"),
+    re.compile(r"<(PCSC/|winscard|pcsclite|wintypes|ifdhandler)"): ("hw/piv", "tests", "simulators/piv"),
     re.compile(r"<grpc"): ("src/gate", "src/client", "src/agent", "src/cli", "tests", "bench", "examples"),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])')

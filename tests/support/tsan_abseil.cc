@@ -50,14 +50,23 @@ struct Unlocking {
   unsigned flags;
 };
 
+// The library's own AwaitWithTimeout calls AwaitWithDeadline, which is found here, too: the outermost
+// alone speaks.
+thread_local int waits = 0;
+
 // Lets go of the mutex and takes it again.
 struct Waiting {
-  explicit Waiting(void* mutex) : mutex(mutex) {
+  explicit Waiting(void* mutex) : mutex(mutex), outermost(waits++ == 0) {
+    if (!outermost) return;
     { Unlocking unlocking(mutex); }
     __tsan_mutex_pre_lock(mutex, 0);
   }
-  ~Waiting() { __tsan_mutex_post_lock(mutex, 0, 0); }
+  ~Waiting() {
+    --waits;
+    if (outermost) __tsan_mutex_post_lock(mutex, 0, 0);
+  }
   void* mutex;
+  const bool outermost;
 };
 
 bool Try(void* mutex, unsigned flags, bool (*next)(void*)) {

@@ -1,0 +1,386 @@
+// The FIDO2 driver on simulated security keys: each misbehaviour told apart, no PIN sent twice, several
+// keys plugged in, and what it makes verified by the gate's own verifiers.
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "hw/drivers.h"
+#include "hw/fido2/fido2_driver.h"
+#include "simulators/fido2/fido2_simulator.h"
+#include "src/base/reason.h"
+#include "src/crypto/digest.h"
+#include "src/verify/webauthn_assertion.h"
+#include "src/verify/webauthn_registration.h"
+#include "tests/contract/token.h"
+
+namespace forekey {
+namespace {
+
+using fido2sim::Fido2Simulator;
+using fido2sim::Misbehaviour;
+using fido2sim::SimulatorOptions;
+using ::testing::HasSubstr;
+
+constexpr char kRpId[] = "gate.example";
+constexpr char kOrigin[] = "forekey://gate.example";
+
+std::unique_ptr<Fido2Simulator> NewKey(const std::function<void(SimulatorOptions&)>& change = nullptr) {
+  SimulatorOptions options;
+  options.config.auto_touch = true;
+  if (change) change(options);
+  auto simulator = Fido2Simulator::Start(std::move(options));
+  EXPECT_TRUE(simulator.ok()) << simulator.status();
+  return simulator.ok() ? *std::move(simulator) : nullptr;
+}
+
+SignOptions ForGate() {
+  SignOptions options;
+  options.rp_id = kRpId;
+  options.origin = kOrigin;
+  return options;
+}
+
+forekey::v1::EnrollmentDemand DemandOf(std::vector<int> algorithms = {-7}, bool verify = false) {
+  forekey::v1::EnrollmentDemand demand;
+  demand.set_subject("ada");
+  auto* fido2 = demand.mutable_fido2();
+  fido2->set_rp_id(kRpId);
+  fido2->set_origin(kOrigin);
+  for (int algorithm : algorithms) fido2->add_algorithms(algorithm);
+  fido2->set_user_verification(verify);
+  fido2->set_user_handle("0123456789abcdef");
+  return demand;
+}
+
+// A whole enrolment: its reference, with the evidence in `proof`.
+absl::StatusOr<std::string> EnrolAt(Driver& driver, const std::string& uri,
+                                    const forekey::v1::EnrollmentDemand& demand, EnrollOptions options,
+                                    forekey::v1::EnrollmentProof* proof, std::string* spki = nullptr) {
+  auto enroller = driver.Enroll(uri, std::move(options));
+  if (!enroller.ok()) return enroller.status();
+  auto opening = (*enroller)->Opening();
+  if (!opening.ok()) return opening.status();
+  auto key = (*enroller)->CreateKey(demand, "unkeyed");
+  if (!key.ok()) return key.status();
+  if (spki != nullptr) *spki = *key;
+  if (auto proved = (*enroller)->Prove("keyed", proof); !proved.ok()) return proved;
+  return (*enroller)->KeyReference();
+}
+
+class Fido2DriverTest : public ::testing::Test {
+ protected:
+  Fido2DriverTest() : simulator_(NewKey()), driver_({simulator_->uri()}) {}
+  std::unique_ptr<DeviceKey> EnrolledKey(EnrollOptions options = {}) {
+    forekey::v1::EnrollmentProof proof;
+    auto reference = EnrolAt(driver_, simulator_->uri(), DemandOf(), std::move(options), &proof);
+    EXPECT_TRUE(reference.ok()) << reference.status();
+    if (!reference.ok()) return nullptr;
+    auto key = driver_.Load(*reference, Secret());
+    EXPECT_TRUE(key.ok()) << key.status();
+    return key.ok() ? *std::move(key) : nullptr;
+  }
+  std::optional<DeviceError> ErrorOf(DeviceKey& key, const SignOptions& options = ForGate()) {
+    last_ = key.Sign("a statement", options).status();
+    return DeviceErrorOf(last_);
+  }
+  std::unique_ptr<Fido2Simulator> simulator_;
+  Fido2Driver driver_;
+  absl::Status last_;
+};
+
+TEST_F(Fido2DriverTest, WhatItMakesSatisfiesTheGatesVerifiers) {
+  TrustAnchors anchors;
+  const auto roots = Certificate::ParseAll(simulator_->root_pem());
+  ASSERT_TRUE(roots.ok());
+  for (const Certificate& root : *roots) anchors.Add(root);
+  const RelyingParty party = RelyingParty::Of(kRpId, kOrigin);
+  for (int algorithm : {-7, -8, -35, -257}) {
+    forekey::v1::EnrollmentProof proof;
+    std::string spki;
+    auto reference = EnrolAt(driver_, simulator_->uri(), DemandOf({algorithm}), {}, &proof, &spki);
+    ASSERT_TRUE(reference.ok()) << algorithm << " " << reference.status();
+    const std::string challenge = Sha256("unkeyed");
+    RegistrationOptions registration;
+    registration.attestation_object = proof.fido2().attestation_object();
+    registration.client_data_json = proof.fido2().client_data_json();
+    registration.challenge = challenge;
+    registration.relying_party = &party;
+    registration.anchors = &anchors;
+    registration.time = absl::Now();
+    const auto verified = VerifyRegistration(registration);
+    ASSERT_TRUE(verified.ok()) << algorithm << " " << verified.status();
+    EXPECT_EQ(verified->key().spki(), spki);
+    EXPECT_EQ(static_cast<int>(verified->key().algorithm()), algorithm);
+    auto key = driver_.Load(*reference, Secret());
+    ASSERT_TRUE(key.ok());
+    auto signature = (*key)->Sign("a statement", ForGate());
+    ASSERT_TRUE(signature.ok()) << signature.status();
+    const std::string signed_hash = Sha256("a statement"), another = Sha256("another");
+    AssertionOptions options;
+    options.key = &verified->key();
+    options.authenticator_data = signature->authenticator_data;
+    options.client_data_json = signature->client_data_json;
+    options.signature = signature->signature;
+    options.relying_party = &party;
+    options.challenge = signed_hash;
+    const auto assertion = VerifyAssertion(options);
+    EXPECT_TRUE(assertion.ok()) << assertion.status();
+    options.challenge = another;
+    EXPECT_EQ(ReasonOf(VerifyAssertion(options).status()), Reason::kClientDataChallenge);
+  }
+}
+
+TEST_F(Fido2DriverTest, ListsKeysAndNamesThoseThatAreGone) {
+  int found = 0;
+  for (const auto& driver : AllDrivers({simulator_->uri()})) {
+    for (const DeviceInfo& device : driver->List(nullptr)) found += device.uri == simulator_->uri();
+  }
+  EXPECT_EQ(found, 1);
+  simulator_->Unplug();
+  std::vector<std::string> problems;
+  for (const DeviceInfo& device : driver_.List(&problems)) EXPECT_NE(device.uri, simulator_->uri());
+  EXPECT_THAT(problems, ::testing::Contains(HasSubstr(simulator_->uri())));
+}
+
+TEST_F(Fido2DriverTest, RefusesUrisAndReferencesThatAreNone) {
+  for (const char* uri : {"", "x", "tpm:", "fido2:sim:path=", "fido2:x"}) {
+    EXPECT_EQ(driver_.Enroll(uri, {}).status().code(), absl::StatusCode::kInvalidArgument) << uri;
+  }
+  for (const char* reference : {"", "{}", "{\"forekey_fido2_key\":1}", "[1]"}) {
+    EXPECT_EQ(driver_.Load(reference, Secret()).status().code(), absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST_F(Fido2DriverTest, SignsForItsOwnRelyingPartyAlone) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  SignOptions options = ForGate();
+  options.rp_id = "other.example";
+  EXPECT_EQ(key->Sign("x", options).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(Fido2DriverTest, PulledOutAndBack) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  simulator_->Unplug();
+  EXPECT_EQ(ErrorOf(*key), DeviceError::kGone) << last_;
+  ASSERT_TRUE(simulator_->Replug().ok());
+  EXPECT_EQ(ErrorOf(*key), std::nullopt) << last_;
+  simulator_->Misbehave({Misbehaviour::kGoneInMidCommand});
+  EXPECT_EQ(ErrorOf(*key), DeviceError::kGone) << last_;
+  simulator_->Misbehave({});
+  simulator_->Replug().IgnoreError();
+  EXPECT_EQ(ErrorOf(*key), std::nullopt) << last_;
+}
+
+TEST_F(Fido2DriverTest, TellsRefusalsApart) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  simulator_->Misbehave({Misbehaviour::kDenied});
+  EXPECT_EQ(ErrorOf(*key), DeviceError::kDenied) << last_;
+  EXPECT_THAT(std::string(last_.message()), HasSubstr("FIDO_ERR_OPERATION_DENIED"));
+  simulator_->Misbehave({Misbehaviour::kOtherKeysSignature});
+  EXPECT_EQ(ErrorOf(*key), DeviceError::kOther) << last_;
+  for (Misbehaviour broken : {Misbehaviour::kMalformedCbor, Misbehaviour::kEmptyAnswer}) {
+    simulator_->Misbehave({broken});
+    EXPECT_NE(ErrorOf(*key), std::nullopt);
+  }
+  simulator_->Misbehave({});
+  EXPECT_EQ(ErrorOf(*key), std::nullopt) << last_;
+}
+
+TEST_F(Fido2DriverTest, BusyUntilTheDeadline) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  simulator_->Misbehave({Misbehaviour::kChannelBusy});
+  SignOptions options = ForGate();
+  options.deadline = absl::Now() + absl::Milliseconds(200);
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kBusy) << last_;
+  int asked = 0;
+  options = ForGate();
+  options.cancelled = [&asked] { return ++asked > 3; };
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kCancelled) << last_;
+  simulator_->Misbehave({});
+  EXPECT_EQ(ErrorOf(*key), std::nullopt) << last_;
+}
+
+TEST_F(Fido2DriverTest, NobodyTouchesIt) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  simulator_->SetAutoTouch(false);
+  SignOptions options = ForGate();
+  options.deadline = absl::Now() + absl::Milliseconds(500);
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kTouchTimeout) << last_;
+  std::atomic<bool> cancel{false};
+  options = ForGate();
+  options.cancelled = [&cancel] { return cancel.load(); };
+  std::thread canceller([&] {
+    EXPECT_TRUE(simulator_->WaitUntilAsked());
+    cancel = true;
+  });
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kCancelled) << last_;
+  canceller.join();
+  std::thread person([&] { EXPECT_TRUE(simulator_->TouchWhenAsked()); });
+  EXPECT_EQ(ErrorOf(*key), std::nullopt) << "it is as good as before: " << last_;
+  person.join();
+}
+
+TEST_F(Fido2DriverTest, ATokenThatHoldsAnotherCredentialSaysSo) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  auto other = NewKey();
+  auto reference = [&] {
+    forekey::v1::EnrollmentProof proof;
+    Fido2Driver driver({other->uri()});
+    return *EnrolAt(driver, other->uri(), DemandOf(), {}, &proof);
+  }();
+  other->Unplug();
+  auto absent = driver_.Load(reference, Secret());
+  ASSERT_TRUE(absent.ok());
+  const auto error = ErrorOf(**absent);
+  EXPECT_TRUE(error == DeviceError::kNoCredentials || error == DeviceError::kGone) << last_;
+}
+
+TEST_F(Fido2DriverTest, OfSeveralKeysTheOneWithTheCredentialSigns) {
+  auto second = NewKey();
+  Fido2Driver both({second->uri(), simulator_->uri()});
+  forekey::v1::EnrollmentProof proof;
+  auto reference = EnrolAt(both, simulator_->uri(), DemandOf(), {}, &proof);
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  auto key = both.Load(*reference, Secret());
+  ASSERT_TRUE(key.ok());
+  EXPECT_EQ(ErrorOf(**key), std::nullopt) << last_;
+}
+
+TEST_F(Fido2DriverTest, OfSeveralKeysTheOneThatIsTouchedIsEnrolled) {
+  auto second = NewKey([](SimulatorOptions& o) { o.config.auto_touch = false; });
+  simulator_->SetAutoTouch(false);
+  Fido2Driver both({simulator_->uri(), second->uri()});
+  std::thread person([&] {
+    EXPECT_TRUE(second->TouchWhenAsked());
+    second->SetAutoTouch(true);
+  });
+  forekey::v1::EnrollmentProof proof;
+  auto reference = EnrolAt(both, "fido2:", DemandOf(), {}, &proof);
+  person.join();
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  EXPECT_THAT(*reference, HasSubstr(second->socket_path().substr(second->socket_path().rfind('/'))));
+}
+
+TEST_F(Fido2DriverTest, SignsFromManyThreads) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  std::atomic<int> good{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int n = 0; n < 3; ++n) good += key->Sign("x", ForGate()).ok() ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good, 12);
+}
+
+// ---- PINs ----
+
+class Fido2PinTest : public Fido2DriverTest {
+ protected:
+  Fido2PinTest() { EXPECT_TRUE(simulator_->SetPin("1234").ok()); }
+};
+
+TEST_F(Fido2PinTest, TheUserIsVerifiedByThePinThatIsAskedForOnce) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  ScriptedPrompt prompt("1234");
+  SignOptions options = ForGate();
+  options.prompt = &prompt;
+  auto signature = key->Sign("x", options);
+  ASSERT_TRUE(signature.ok()) << signature.status();
+  EXPECT_EQ(prompt.asked, 1);
+  EXPECT_GT(prompt.last_tries_left, 0);
+  EXPECT_EQ(signature->authenticator_data[32] & 0x05, 0x05) << "UP and UV";
+  signature = key->Sign("x", ForGate());
+  ASSERT_TRUE(signature.ok()) << signature.status();
+  EXPECT_EQ(signature->authenticator_data[32] & 0x05, 0x01) << "nobody can be asked: UP alone";
+  options = ForGate();
+  options.user_verification = true;
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kPinRequired) << last_;
+}
+
+TEST_F(Fido2PinTest, AWrongPinIsNeverSentTwice) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  ScriptedPrompt prompt("9999");
+  SignOptions options = ForGate();
+  options.prompt = &prompt;
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kWrongPin) << last_;
+  const int before = prompt.last_tries_left;
+  EXPECT_EQ(prompt.asked, 1);
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kWrongPin) << last_;
+  EXPECT_EQ(prompt.last_tries_left, before - 1);
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kPinAuthBlocked) << last_;
+  simulator_->Unplug();
+  ASSERT_TRUE(simulator_->Replug().ok());
+  ScriptedPrompt right("1234");
+  options.prompt = &right;
+  EXPECT_EQ(ErrorOf(*key, options), std::nullopt) << last_;
+}
+
+TEST_F(Fido2PinTest, ABlockedPinIsNotAskedFor) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  simulator_->Misbehave({Misbehaviour::kPinBlocked});
+  ScriptedPrompt prompt("1234");
+  SignOptions options = ForGate();
+  options.prompt = &prompt;
+  EXPECT_EQ(ErrorOf(*key, options), DeviceError::kPinBlocked) << last_;
+  EXPECT_EQ(prompt.asked, 0);
+}
+
+TEST_F(Fido2PinTest, EnrolsDiscoverableCredentialsAndWithBothPinProtocols) {
+  for (int protocol : {1, 2}) {
+    simulator_->WithAuthenticator(
+        [protocol](fido2sim::Authenticator& a) { a.config().pin_protocols = {protocol}; });
+    ScriptedPrompt prompt("1234");
+    EnrollOptions options;
+    options.discoverable = true;
+    options.sign.prompt = &prompt;
+    auto key = EnrolledKey(std::move(options));
+    ASSERT_NE(key, nullptr) << protocol;
+    EXPECT_EQ(prompt.asked, 1) << "once for both signatures of an enrolment";
+    EXPECT_EQ(ErrorOf(*key), std::nullopt) << last_;
+  }
+}
+
+TEST(Fido2BuiltInVerificationTest, IsUsedAndItsBlockIsTold) {
+  auto simulator = NewKey([](SimulatorOptions& o) { o.config.built_in_uv = true; });
+  Fido2Driver driver({simulator->uri()});
+  forekey::v1::EnrollmentProof proof;
+  auto reference = EnrolAt(driver, simulator->uri(), DemandOf({-7}, /*verify=*/true), {}, &proof);
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  EXPECT_EQ(proof.possession().authenticator_data()[32] & 0x05, 0x05);
+  simulator->Misbehave({Misbehaviour::kUvBlocked});
+  auto key = driver.Load(*reference, Secret());
+  ASSERT_TRUE(key.ok());
+  SignOptions options = ForGate();
+  options.user_verification = true;
+  const absl::Status status = (*key)->Sign("x", options).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kUvBlocked) << status;
+}
+
+TEST(Fido2U2fTest, AnOldKeyEnrolsAndSigns) {
+  auto simulator = NewKey([](SimulatorOptions& o) { o.config.ctap2 = false; });
+  Fido2Driver driver({simulator->uri()});
+  forekey::v1::EnrollmentProof proof;
+  auto reference = EnrolAt(driver, simulator->uri(), DemandOf(), {}, &proof);
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  auto key = driver.Load(*reference, Secret());
+  ASSERT_TRUE(key.ok());
+  EXPECT_TRUE((*key)->Sign("x", ForGate()).ok());
+}
+
+}  // namespace
+}  // namespace forekey

@@ -1,0 +1,146 @@
+// The real agent with the real PIV driver, on the simulated card behind the real pcscd, at a gate that
+// checks signatures, MACs and sequences, and knows nothing of attestation.
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/agent/agent.h"
+#include "src/base/file.h"
+#include "tests/contract/piv_token.h"
+#include "tests/unit/client/fakes/fake_gate.h"
+
+namespace forekey {
+namespace {
+
+using ::testing::HasSubstr;
+namespace v1 = forekey::v1;
+
+class PivAgentTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    piv::PivSimulatorConfig config;
+    config.card.firmware = {5, 7, 4};
+    auto token = PivToken::New(config);
+    ASSERT_TRUE(token.ok()) << token.status();
+    token_ = *std::move(token);
+    ASSERT_NE(mkdtemp(root_.data()), nullptr);
+    StartAgent();
+  }
+  void TearDown() override {
+    agent_.reset();
+    std::filesystem::remove_all(root_);
+  }
+  void StartAgent() {
+    agent_.reset();
+    Agent::Options options;
+    options.state_directory = root_ + "/state";
+    options.drivers.push_back(std::make_unique<PivDriver>(std::vector<std::string>{token_->uri()}));
+    auto agent = Agent::New(std::move(options));
+    ASSERT_TRUE(agent.ok()) << agent.status();
+    agent_ = *std::move(agent);
+  }
+  v1::EnrollRequest Request(absl::string_view pin = "123456") {
+    v1::EnrollRequest request;
+    request.set_invite(gate_.MakeInvite("alice").Serialize());
+    request.set_device_uri(token_->uri());
+    request.set_key_password(std::string(pin));
+    return request;
+  }
+  absl::StatusOr<v1::LoginResponse> Login(absl::string_view pin, bool fresh = true) {
+    v1::LoginRequest request;
+    request.set_fresh(fresh);
+    request.set_key_password(std::string(pin));
+    return agent_->Login(request, CallControl());
+  }
+
+  std::string root_ = "/tmp/forekey-test-XXXXXX";
+  testing::FakeGate gate_{"gate.test"};
+  std::unique_ptr<PivToken> token_;
+  std::unique_ptr<Agent> agent_;
+};
+
+TEST_F(PivAgentTest, EnrolsOpensSessionsAndSignsCalls) {
+  auto enrolled = agent_->Enroll(Request(), CallControl());
+  ASSERT_TRUE(enrolled.ok()) << enrolled.status();
+  EXPECT_TRUE(Login("123456").ok());
+  v1::GetPrefixRequest call;
+  call.set_method("/test.Echo/Say");
+  EXPECT_TRUE(agent_->GetPrefix(call, CallControl()).ok());
+  const uint64_t signatures = token_->simulator().card().counts().signatures;
+  call.set_device(true);
+  EXPECT_TRUE(agent_->GetPrefix(call, CallControl()).ok());
+  EXPECT_EQ(token_->simulator().card().counts().signatures, signatures + 1);
+  EXPECT_EQ(token_->tries_left(), 3);
+  // The key is found again by the record alone.
+  StartAgent();
+  EXPECT_TRUE(Login("123456").ok());
+  EXPECT_EQ(gate_.counts().sessions, 2);
+}
+
+TEST_F(PivAgentTest, SlotPolicyAndOverwriteReachTheCard) {
+  v1::EnrollRequest request = Request();
+  request.set_slot("9c");
+  request.set_pin_policy("once");
+  request.set_touch_policy("cached");
+  ASSERT_TRUE(agent_->Enroll(request, CallControl()).ok());
+  token_->simulator().card().WithApplet([](piv::PivApplet& applet) {
+    ASSERT_EQ(applet.state().keys.count(0x9C), 1u);
+    EXPECT_EQ(applet.state().keys.at(0x9C).pin_policy, piv::PinPolicy::kOnce);
+    EXPECT_EQ(applet.state().keys.at(0x9C).touch_policy, piv::TouchPolicy::kCached);
+  });
+  request.set_invite(gate_.MakeInvite("alice").Serialize());
+  auto again = agent_->Enroll(request, CallControl());
+  EXPECT_EQ(DeviceErrorOf(again.status()), DeviceError::kNotSetUp);
+  EXPECT_THAT(again.status().message(), HasSubstr("--overwrite"));
+  request.set_overwrite(true);
+  EXPECT_TRUE(agent_->Enroll(request, CallControl()).ok());
+  request.set_invite(gate_.MakeInvite("alice").Serialize());
+  request.set_overwrite(false);
+  request.set_pin_policy("");
+  request.set_touch_policy("");
+  request.set_existing_key(true);
+  EXPECT_TRUE(agent_->Enroll(request, CallControl()).ok());
+  request.set_invite(gate_.MakeInvite("alice").Serialize());
+  request.set_existing_key(false);
+  request.set_slot("83");
+  request.set_management_key(std::string(48, '7'));
+  EXPECT_THAT(agent_->Enroll(request, CallControl()).status().message(), HasSubstr("another management key"));
+}
+
+TEST_F(PivAgentTest, AWrongPinIsSentOnceAndForgotten) {
+  ASSERT_TRUE(agent_->Enroll(Request(), CallControl()).ok());
+  EXPECT_EQ(DeviceErrorOf(Login("999999").status()), DeviceError::kWrongPin);
+  EXPECT_EQ(token_->tries_left(), 2);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(DeviceErrorOf(Login("").status()), DeviceError::kPinRequired);
+  }
+  EXPECT_EQ(token_->tries_left(), 2);
+  EXPECT_TRUE(Login("123456").ok());
+  EXPECT_EQ(token_->tries_left(), 3);
+}
+
+TEST_F(PivAgentTest, LivesThroughACardThatIsPulledAndPcscdThatIsRestarted) {
+  ASSERT_TRUE(agent_->Enroll(Request(), CallControl()).ok());
+  ASSERT_TRUE(Login("123456").ok());
+  token_->Unplug();
+  EXPECT_EQ(DeviceErrorOf(Login("").status()), DeviceError::kGone);
+  token_->PlugIn();
+  EXPECT_TRUE(Login("").ok());
+  ASSERT_TRUE(token_->simulator().RestartPcscd().ok());
+  EXPECT_TRUE(Login("").ok());
+  EXPECT_EQ(token_->tries_left(), 3);
+}
+
+TEST_F(PivAgentTest, AnEnrolmentThatTheGateRefusesLeavesNoRecord) {
+  testing::FakeGate::Faults faults;
+  faults.change_demand = true;
+  gate_.Misbehave(faults);
+  EXPECT_FALSE(agent_->Enroll(Request(), CallControl()).ok());
+  EXPECT_EQ(token_->Leftovers(), 0);
+  EXPECT_EQ(agent_->GetStatus().gates_size(), 0);
+}
+
+}  // namespace
+}  // namespace forekey
