@@ -1,5 +1,6 @@
-// forekey-bench-pair-load D CALLS IN_FLIGHT gated|plain: calls the server of D/facts.json, with session
-// proofs where it is gated, and prints one JSON line with what the calls took.
+// forekey-bench-pair-load D CALLS IN_FLIGHT gated|plain|refused: calls the server of D/facts.json, with
+// session proofs where it is gated, or with proofs of a session that never was, and prints one JSON line
+// with what the calls took.
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -114,9 +115,10 @@ std::unique_ptr<LoadSession> Open(const std::shared_ptr<grpc::Channel>& channel,
 // One call after the other; as many lanes as calls in flight.
 class Lane {
  public:
-  Lane(example::Echo::Stub* stub, LoadSession* session, std::atomic<int64_t>* left,
+  // `forged`: a prefix that must be refused, instead of the session's; empty: none.
+  Lane(example::Echo::Stub* stub, LoadSession* session, std::string forged, std::atomic<int64_t>* left,
        absl::BlockingCounter* done)
-      : stub_(stub), session_(session), left_(left), done_(done) {
+      : stub_(stub), session_(session), forged_(std::move(forged)), left_(left), done_(done) {
     request_.set_text("the quick brown fox jumps over the lazy dog");
   }
   void Next() {
@@ -128,9 +130,11 @@ class Lane {
     if (session_ != nullptr) {
       context_->AddMetadata(std::string(kPrefixMetadataKey), session_->Prefix());
     }
+    if (!forged_.empty()) context_->AddMetadata(std::string(kPrefixMetadataKey), forged_);
     begun_ = std::chrono::steady_clock::now();
     stub_->async()->Say(context_.get(), &request_, &response_, [this](grpc::Status status) {
-      Check(status);
+      if (forged_.empty()) Check(status);
+      if (!forged_.empty() && status.ok()) Check(grpc::Status(grpc::StatusCode::UNKNOWN, "not refused"));
       latencies_.push_back(std::chrono::duration<double, std::micro>(
                                std::chrono::steady_clock::now() - begun_).count());
       Next();
@@ -141,6 +145,7 @@ class Lane {
  private:
   example::Echo::Stub* const stub_;
   LoadSession* const session_;
+  const std::string forged_;
   std::atomic<int64_t>* const left_;
   absl::BlockingCounter* const done_;
   std::unique_ptr<grpc::ClientContext> context_;
@@ -150,7 +155,16 @@ class Lane {
   std::vector<double> latencies_;
 };
 
-int Run(const std::string& directory, int64_t calls, int in_flight, bool gated) {
+std::string ForgedPrefix() {
+  SessionProofView proof;
+  const std::string id(kSessionIdSize, 'f'), mac(kCallMacSize, 'f');
+  proof.session_id = id;
+  proof.sequence = 1;
+  proof.mac = mac;
+  return SerializePrefix(proof);
+}
+
+int Run(const std::string& directory, int64_t calls, int in_flight, const std::string& kind) {
   const auto text = ReadFile(directory + "/facts.json");
   if (!text.ok()) return std::cerr << text.status() << "\n", 2;
   const PairFacts facts = PairFacts::FromJson(*text);
@@ -158,13 +172,14 @@ int Run(const std::string& directory, int64_t calls, int in_flight, bool gated) 
   tls.pem_root_certs = facts.certificate_pem;
   auto channel = grpc::CreateChannel(absl::StrCat("127.0.0.1:", facts.port), grpc::SslCredentials(tls));
   std::unique_ptr<LoadSession> session;
-  if (gated) session = Open(channel, facts);
+  if (kind == "gated") session = Open(channel, facts);
+  const std::string forged = kind == "refused" ? ForgedPrefix() : "";
   auto stub = example::Echo::NewStub(channel);
   std::atomic<int64_t> left{calls};
   absl::BlockingCounter done(in_flight);
   std::vector<std::unique_ptr<Lane>> lanes;
   for (int i = 0; i < in_flight; ++i) {
-    lanes.push_back(std::make_unique<Lane>(stub.get(), session.get(), &left, &done));
+    lanes.push_back(std::make_unique<Lane>(stub.get(), session.get(), forged, &left, &done));
   }
   const auto begun = std::chrono::steady_clock::now();
   for (auto& lane : lanes) lane->Next();
@@ -187,9 +202,9 @@ int Run(const std::string& directory, int64_t calls, int in_flight, bool gated) 
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT gated|plain\n";
+    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT gated|plain|refused\n";
     return 2;
   }
   return forekey::bench::Run(argv[1], std::atoll(argv[2]), std::atoi(argv[3]),
-                             std::string(argv[4]) == "gated");
+                             argv[4]);
 }
