@@ -5,6 +5,8 @@
 # Files whose local names meet another file's in the same batch are compiled alone: listed here.
 set(FOREKEY_COMPILED_ALONE
     forekey_end2end_test:gate_tls_test.cc
+    forekey_hw_tests:piv_parts_test.cc
+    forekey_hw_tests:piv_card_logic_test.cc
     forekey_wire_test:statement_test.cc
     forekey_wire:tpm_attest.cc
     forekey_wire:tpm_signature.cc
@@ -19,8 +21,10 @@ set(FOREKEY_COMPILED_ALONE
     forekey_verify:webauthn_certificate.cc
     forekey_verify:tpm_quirks.cc
     forekey_verify:jws.cc
+    forekey_gate_core:enrollment_ticket.cc
     forekey_store:sqlite_registry.cc
     forekey_store:session_table.cc
+    forekey_gate_core:enrollment_ticket.cc
 )
 
 function(forekey_unity_exceptions)

@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <functional>
 #include <iostream>
@@ -18,6 +19,7 @@
 #include "examples/demo/deployment.h"
 #include "examples/demo/software_key_attack.h"
 #include "forekey/client.h"
+#include "src/base/file.h"
 #include "src/client/tls_channel.h"
 #include "src/wire/invite.h"
 
@@ -57,6 +59,12 @@ class Demo {
   void RefuseEnrollment();
   void RestartGate();
   void Revoke();
+  void UseASecurityKey();
+  void UseACard();
+  // The factors of the agent's session, sorted.
+  static std::string Factors(const absl::StatusOr<nlohmann::json>& who);
+  // With --key-password-file and that PIN.
+  std::vector<std::string> WithPin(std::vector<std::string> arguments, const std::string& pin) const;
   int PrintTable() const;
 
   std::unique_ptr<Deployment> world_;
@@ -101,9 +109,13 @@ std::string Demo::Prefix(const std::string& method, const std::string& binding) 
 }
 
 bool Demo::SetUp() {
-  std::cout << "A TPM, a gate with an echo service behind it, and an agent\n";
+  std::cout << "A TPM, a security key, a smartcard, a gate with an echo service behind it, and an agent\n";
   return Works("make and start a TPM (swtpm, EK certificates of its own CA)",
                [&] { return world_->StartTpm(); }) &&
+         Works("make and start a smartcard (PIV, attestation by its own vendor CA, behind pcscd)",
+               [&] { return world_->StartPiv(); }) &&
+         Works("make and start a security key (FIDO2, attestation by its own vendor CA)",
+               [&] { return world_->StartFido2(); }) &&
          Works("start the gate: TLS, registry, echo service", [&] { return world_->StartGate(); }) &&
          Works("start the agent", [&] { return world_->StartAgent(); });
 }
@@ -206,8 +218,109 @@ void Demo::Revoke() {
   });
   Refused("her session's next call", "session-unknown", kSayMethod, {before});
   Step("a new session with the revoked credential", "refused: credential-revoked", [&]() -> std::string {
-    absl::StatusOr<nlohmann::json> login = world_->Forekey({"login", "--fresh"});
+    absl::StatusOr<nlohmann::json> login = world_->Forekey({"login", "--fresh", "--with", "tpm"});
     return login.ok() ? "opened" : ReasonIn(std::string(login.status().message()));
+  });
+}
+
+std::string Demo::Factors(const absl::StatusOr<nlohmann::json>& who) {
+  if (!who.ok()) return std::string(who.status().message());
+  std::vector<std::string> names;
+  for (const nlohmann::json& factor : (*who)["factors"]) names.push_back(factor.value("name", ""));
+  std::sort(names.begin(), names.end());
+  return absl::StrJoin(names, ", ");
+}
+
+void Demo::UseASecurityKey() {
+  std::cout << "Alice has a security key, too\n";
+  const auto login = [this](const std::string& with) {
+    return world_->Forekey({"login", "--fresh", "--with", with}).status();
+  };
+  if (!Works("it enrols a credential: registration attested, a touch each", [&] {
+        absl::StatusOr<std::string> invite = world_->Invite("alice", "");
+        if (!invite.ok()) return invite.status();
+        return world_->Forekey({"enroll", *invite, "--device", world_->fido2_uri(), "--label", "demo key"})
+            .status();
+      })) {
+    return;
+  }
+  Works("open one session: TPM and security key sign the same statement", [&] { return login("tpm,fido2"); });
+  Step("what the session has proved", "fido2, tpm", [&] { return Factors(world_->Forekey({"whoami"})); });
+  Step("nobody touches the key", "no touch in time", [&]() -> std::string {
+    absl::Status told = world_->TellSecurityKey("misbehave never-touched");
+    if (!told.ok()) return std::string(told.message());
+    const absl::Status status = login("fido2");
+    return absl::StrContains(status.message(), "touch") && !status.ok() ? "no touch in time"
+                                                                        : std::string(status.message());
+  });
+  Step("a cloned key, whose counter lags behind", "refused: counter-rollback", [&]() -> std::string {
+    for (const char* request : {"behave", "misbehave counter-rollback"}) {
+      absl::Status told = world_->TellSecurityKey(request);
+      if (!told.ok()) return std::string(told.message());
+    }
+    const absl::Status status = login("fido2");
+    return status.ok() ? "opened" : ReasonIn(std::string(status.message()));
+  });
+  Works("the true one again", [&] {
+    absl::Status told = world_->TellSecurityKey("behave");
+    return told.ok() ? login("tpm,fido2") : told;
+  });
+}
+
+std::vector<std::string> Demo::WithPin(std::vector<std::string> arguments, const std::string& pin) const {
+  const std::string file = world_->directory() + "/pin";
+  absl::Status written = WriteFileAtomically(file, pin, 0600);
+  if (!written.ok()) std::cerr << written.message() << std::endl;
+  arguments.insert(arguments.end(), {"--key-password-file", file});
+  return arguments;
+}
+
+void Demo::UseACard() {
+  std::cout << "Bob has a smartcard\n";
+  const std::string pin = "123456";
+  if (!Works("start bob's agent, which finds the card through pcscd",
+             [&] { return world_->StartCardAgent(); })) {
+    return;
+  }
+  auto enroll = [&](std::vector<std::string> options) -> absl::StatusOr<nlohmann::json> {
+    absl::StatusOr<std::string> invite = world_->Invite("bob", "reader");
+    if (!invite.ok()) return invite.status();
+    std::vector<std::string> arguments = {"enroll", *invite, "--device", world_->piv_uri()};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return world_->ForekeyCard(WithPin(std::move(arguments), pin));
+  };
+  Step("a key in slot 9a, which other programs use", "refused: piv-shared-key", [&]() -> std::string {
+    absl::StatusOr<nlohmann::json> enrolled = enroll({"--slot", "9a"});
+    return enrolled.ok() ? "enrolled" : ReasonIn(std::string(enrolled.status().message()));
+  });
+  if (!Works("the card makes a key, PIN and touch always: attested, enrolled",
+             [&] { return enroll({}).status(); })) {
+    return;
+  }
+  Works("open a session: the PIN once, a touch, one signature",
+        [&] { return world_->ForekeyCard(WithPin({"login"}, pin)).status(); });
+  Step("what the session has proved", "piv, piv+pin, piv+touch",
+       [&] { return Factors(world_->ForekeyCard({"whoami"})); });
+  Step("a wrong PIN is sent once", "2 tries left", [&]() -> std::string {
+    absl::Status status = world_->ForekeyCard(WithPin({"login", "--fresh"}, "999999")).status();
+    return absl::StrContains(status.message(), "tries left: 2") ? "2 tries left"
+                                                                : std::string(status.message());
+  });
+  Step("the card is pulled out", "the card is gone", [&]() -> std::string {
+    absl::Status told = world_->TellCard("remove");
+    if (!told.ok()) return std::string(told.message());
+    absl::Status status = world_->ForekeyCard(WithPin({"login", "--fresh"}, pin)).status();
+    const bool gone = absl::StrContains(status.message(), "plug it in") ||
+                      absl::StrContains(status.message(), "SCARD_E_NO_SMARTCARD") ||
+                      absl::StrContains(status.message(), "SCARD_W_REMOVED_CARD");
+    return gone ? "the card is gone" : std::string(status.message());
+  });
+  Works("it is put back, and pcscd is restarted: the session opens", [&] {
+    for (const char* request : {"insert", "restart-pcscd"}) {
+      absl::Status told = world_->TellCard(request);
+      if (!told.ok()) return told;
+    }
+    return world_->ForekeyCard(WithPin({"login", "--fresh"}, pin)).status();
   });
 }
 
@@ -241,7 +354,9 @@ int Demo::Run() {
       RefuseCalls();
       RefuseEnrollment();
       RestartGate();
+      UseASecurityKey();
       Revoke();
+      UseACard();
     }
   }
   return PrintTable();

@@ -1,6 +1,10 @@
 #include "examples/demo/deployment.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -21,6 +25,38 @@ absl::StatusOr<nlohmann::json> ParseJson(const std::string& text) {
   return json;
 }
 
+// One request, one line; one line back.
+class UnixConnection {
+ public:
+  ~UnixConnection() {
+    if (fd_ >= 0) close(fd_);
+  }
+  absl::Status Open(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.size() >= sizeof address.sun_path) return absl::InvalidArgumentError("path too long");
+    path.copy(address.sun_path, path.size());
+    fd_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd_ < 0 || connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      return absl::ErrnoToStatus(errno, path);
+    }
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::string> Ask(std::string request) {
+    request += "\n";
+    if (send(fd_, request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+      return absl::ErrnoToStatus(errno, "send");
+    }
+    std::string answer;
+    char byte;
+    while (recv(fd_, &byte, 1, 0) == 1 && byte != '\n') answer += byte;
+    return answer;
+  }
+
+ private:
+  int fd_ = -1;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Create(Options options) {
@@ -34,8 +70,11 @@ absl::StatusOr<std::unique_ptr<Deployment>> Deployment::Create(Options options) 
 
 Deployment::~Deployment() {
   agent_.reset();
+  card_agent_.reset();
   gate_.reset();
   tpm_.reset();
+  piv_.reset();
+  fido2_.reset();
   std::error_code ignored;
   if (!directory_.empty()) std::filesystem::remove_all(directory_, ignored);
 }
@@ -52,12 +91,68 @@ absl::Status Deployment::StartTpm() {
   return absl::OkStatus();
 }
 
-absl::Status Deployment::WriteFiles() {
+absl::Status Deployment::StartPiv() {
   FOREKEY_ASSIGN_OR_RETURN(
-      ProcessResult made,
-      Run({Program("forekey-gate"), "init", "--directory", directory_ + "/gate", "--audience",
-           "echo.demo.example", "--host", "localhost", "--listen", "127.0.0.1:0",
-           "--tpm-simulator-trust", directory_ + "/tpm-vendors", "--json"}));
+      piv_, Process::Start({.arguments = {Program("forekey-sim"), "piv", "--firmware", "5.7.4", "--state",
+                                          directory_ + "/piv", "--trust-out", directory_ + "/piv-vendors",
+                                          "--socket", directory_ + "/pcscd.sock", "--control",
+                                          directory_ + "/card.ctl", "--json"},
+                            .environment = {},
+                            .error_file = directory_ + "/sim-piv.log"}));
+  absl::StatusOr<std::string> line = piv_->ReadLine();
+  if (!line.ok()) return Explained(line.status(), "sim-piv.log");
+  FOREKEY_ASSIGN_OR_RETURN(nlohmann::json ready, ParseJson(*line));
+  piv_uri_ = ready.value("uri", "");
+  // Newer firmware has intermediates that the card does not hold: the gate gets them with the root.
+  const std::filesystem::path vendors = directory_ + "/piv-vendors";
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(vendors / "intermediates", none)) {
+    std::filesystem::copy_file(entry.path(), vendors / ("intermediate-" + entry.path().filename().string()),
+                               none);
+    if (none) return absl::InternalError(none.message());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Deployment::StartFido2() {
+  FOREKEY_ASSIGN_OR_RETURN(
+      fido2_, Process::Start({.arguments = {Program("forekey-sim"), "fido2", "--state", directory_ + "/fido2",
+                                            "--trust-out", directory_ + "/fido2-vendors", "--control",
+                                            directory_ + "/key.ctl", "--auto-touch", "--touch-timeout-ms", "1000",
+                                            "--json"},
+                              .environment = {},
+                              .error_file = directory_ + "/sim-fido2.log"}));
+  absl::StatusOr<std::string> line = fido2_->ReadLine();
+  if (!line.ok()) return Explained(line.status(), "sim-fido2.log");
+  FOREKEY_ASSIGN_OR_RETURN(nlohmann::json ready, ParseJson(*line));
+  fido2_uri_ = ready.value("uri", "");
+  return absl::OkStatus();
+}
+
+absl::Status Deployment::Tell(const std::string& socket, const std::string& request) {
+  UnixConnection connection;
+  FOREKEY_RETURN_IF_ERROR(connection.Open(socket));
+  FOREKEY_ASSIGN_OR_RETURN(std::string answer, connection.Ask(request));
+  if (answer.rfind("ok", 0) != 0) return absl::InternalError(answer);
+  return absl::OkStatus();
+}
+
+absl::Status Deployment::WriteFiles(const std::string& piv_config) {
+  std::vector<std::string> init = {Program("forekey-gate"), "init", "--directory", directory_ + "/gate",
+                                   "--audience", "echo.demo.example", "--host", "localhost", "--listen",
+                                   "127.0.0.1:0", "--json"};
+  if (tpm_ != nullptr) {
+    init.insert(init.end(), {"--tpm-simulator-trust", directory_ + "/tpm-vendors"});
+  }
+  if (piv_ != nullptr) {
+    absl::StrAppend(&options_.extra_config, "\n[attestation.piv]\nsimulator_trust = \"", directory_,
+                    "/piv-vendors\"\ninsecure_simulators = true\n", piv_config);
+  }
+  if (fido2_ != nullptr) {
+    absl::StrAppend(&options_.extra_config, "\n[attestation.fido2]\nsimulator_trust = \"", directory_,
+                    "/fido2-vendors\"\ninsecure_simulators = true\n");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(ProcessResult made, Run(init));
   if (made.exit_status != 0) return absl::InternalError(made.errors);
   FOREKEY_ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(made.output));
   gate_config_ = json.value("config", "");
@@ -65,8 +160,8 @@ absl::Status Deployment::WriteFiles() {
   return WriteFileAtomically(gate_config_, config + options_.extra_config, 0600);
 }
 
-absl::Status Deployment::StartGate() {
-  if (gate_config_.empty()) FOREKEY_RETURN_IF_ERROR(WriteFiles());
+absl::Status Deployment::StartGate(const std::string& piv_config) {
+  if (gate_config_.empty()) FOREKEY_RETURN_IF_ERROR(WriteFiles(piv_config));
   FOREKEY_ASSIGN_OR_RETURN(
       gate_, Process::Start({.arguments = {Program("forekey-example-echo"), gate_config_,
                                            options_.server_api},
@@ -86,13 +181,26 @@ absl::Status Deployment::StartGate() {
 }
 
 absl::Status Deployment::StartAgent() {
+  std::vector<std::string> arguments = {Program("forekey-agent"), "--state",  directory_ + "/agent",
+                                        "--socket", agent_socket(), "--device", tpm_uri_, "--json"};
+  if (!fido2_uri_.empty()) arguments.insert(arguments.end(), {"--device", fido2_uri_});
   FOREKEY_ASSIGN_OR_RETURN(
-      agent_, Process::Start({.arguments = {Program("forekey-agent"), "--state", directory_ + "/agent",
-                                            "--socket", agent_socket(), "--device", tpm_uri_, "--json"},
+      agent_, Process::Start({.arguments = std::move(arguments),
                               .environment = {},
                               .error_file = directory_ + "/agent.log"}));
   absl::StatusOr<std::string> line = agent_->ReadLine();
   return line.ok() ? absl::OkStatus() : Explained(line.status(), "agent.log");
+}
+
+absl::Status Deployment::StartCardAgent() {
+  FOREKEY_ASSIGN_OR_RETURN(
+      card_agent_,
+      Process::Start({.arguments = {Program("forekey-agent"), "--state", directory_ + "/card-agent",
+                                    "--socket", card_agent_socket(), "--device", piv_uri_, "--json"},
+                      .environment = {"PCSCLITE_CSOCK_NAME=" + directory_ + "/pcscd.sock"},
+                      .error_file = directory_ + "/card-agent.log"}));
+  absl::StatusOr<std::string> line = card_agent_->ReadLine();
+  return line.ok() ? absl::OkStatus() : Explained(line.status(), "card-agent.log");
 }
 
 absl::Status Deployment::Explained(const absl::Status& status, const std::string& log) const {
@@ -101,11 +209,12 @@ absl::Status Deployment::Explained(const absl::Status& status, const std::string
 }
 
 absl::StatusOr<nlohmann::json> Deployment::RunJson(const std::string& program,
-                                                   std::vector<std::string> arguments) {
+                                                   std::vector<std::string> arguments,
+                                                   const std::string& agent_socket) {
   arguments.insert(arguments.begin(), Program(program));
   arguments.push_back("--json");
   FOREKEY_ASSIGN_OR_RETURN(ProcessResult result,
-                           Run(arguments, {"FOREKEY_AGENT_SOCKET=" + agent_socket()}));
+                           Run(arguments, {"FOREKEY_AGENT_SOCKET=" + agent_socket}));
   if (result.exit_status != 0) {
     return absl::AbortedError(absl::StrCat(program, " ended with ", result.exit_status, ": ",
                                            result.errors, result.output));
@@ -114,18 +223,22 @@ absl::StatusOr<nlohmann::json> Deployment::RunJson(const std::string& program,
 }
 
 absl::StatusOr<nlohmann::json> Deployment::Forekey(std::vector<std::string> arguments) {
-  return RunJson("forekey", std::move(arguments));
+  return RunJson("forekey", std::move(arguments), agent_socket());
+}
+
+absl::StatusOr<nlohmann::json> Deployment::ForekeyCard(std::vector<std::string> arguments) {
+  return RunJson("forekey", std::move(arguments), card_agent_socket());
 }
 
 absl::StatusOr<nlohmann::json> Deployment::ForekeyGate(std::vector<std::string> arguments) {
   arguments.insert(arguments.end(), {"--config", gate_config_});
-  return RunJson("forekey-gate", std::move(arguments));
+  return RunJson("forekey-gate", std::move(arguments), agent_socket());
 }
 
 absl::StatusOr<std::string> Deployment::Invite(const std::string& subject, const std::string& role) {
-  FOREKEY_ASSIGN_OR_RETURN(
-      nlohmann::json made,
-      ForekeyGate({"invite", "--subject", subject, "--role", role, "--address", address_}));
+  std::vector<std::string> arguments = {"invite", "--subject", subject, "--address", address_};
+  if (!role.empty()) arguments.insert(arguments.end(), {"--role", role});
+  FOREKEY_ASSIGN_OR_RETURN(nlohmann::json made, ForekeyGate(std::move(arguments)));
   return made.value("invite", "");
 }
 
