@@ -42,6 +42,6 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PROGRAMS_PACKAGE_NAME forekey)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libforekey-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
-    "libgrpc++-dev, libprotobuf-dev, libabsl-dev, libssl-dev, libsqlite3-dev, libsodium-dev, prometheus-cpp-dev, nlohmann-json3-dev, pkg-config")
+    "libgrpc++-dev, libprotobuf-dev, libabsl-dev, libssl-dev, libsqlite3-dev, libsodium-dev, libcjose-dev, libjansson-dev, libcurl4-openssl-dev, prometheus-cpp-dev, nlohmann-json3-dev, pkg-config")
 set(CPACK_COMPONENTS_ALL programs development)
 include(CPack)

@@ -41,6 +41,7 @@ inline constexpr absl::string_view kInviteKey = "forekey/1 invite-key";
 inline constexpr absl::string_view kEnrollConfirm = "forekey/1 enroll-confirm";
 inline constexpr absl::string_view kChallenge = "forekey/1 challenge";
 inline constexpr absl::string_view kFactors = "forekey/1 factors";
+inline constexpr absl::string_view kIdToken = "forekey/1 id-token";
 }  // namespace label
 
 // The full names of Forekey's own methods.
