@@ -25,6 +25,9 @@ packages=(
   fido2-tools
   glewlwyd
 )
+# What scripts/test runs besides: programs of others, to compare with.
+test_packages=(python3-fido2)
+command -v npm >/dev/null || test_packages+=(nodejs npm)
 
 install_missing() {
   local missing=() package
