@@ -1,14 +1,13 @@
 #include "src/wire/client_data.h"
 
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/wire/base64url.h"
+#include "src/wire/json_object.h"
 
 namespace forekey {
 namespace {
@@ -30,22 +29,9 @@ absl::StatusOr<std::string> RequiredText(const Json& object, const char* name) {
 
 absl::StatusOr<ClientData> ClientData::Parse(absl::string_view json) {
   if (json.size() > kMaxClientDataSize) return Malformed("too long");
-  // The JSON library takes a NUL byte for the end and would not look at what follows.
-  if (json.find('\0') != absl::string_view::npos) return Malformed("a NUL byte");
-  // The library keeps the last of two members of one name; another reader may keep the first.
-  std::vector<std::unordered_set<std::string>> names;
-  bool duplicate = false;
-  const Json::parser_callback_t watch = [&](int, Json::parse_event_t event, Json& value) {
-    if (event == Json::parse_event_t::object_start) names.emplace_back();
-    if (event == Json::parse_event_t::object_end) names.pop_back();
-    if (event == Json::parse_event_t::key) {
-      duplicate |= !names.back().insert(value.get<std::string>()).second;
-    }
-    return true;
-  };
-  const Json object = Json::parse(json.begin(), json.end(), watch, /*allow_exceptions=*/false);
-  if (object.is_discarded() || !object.is_object()) return Malformed("no JSON object");
-  if (duplicate) return Malformed("a member is there twice");
+  absl::StatusOr<Json> parsed = ParseJsonObject(json);
+  if (!parsed.ok()) return Malformed(parsed.status().message());
+  const Json& object = *parsed;
 
   ClientData data;
   FOREKEY_ASSIGN_OR_RETURN(data.type, RequiredText(object, "type"));

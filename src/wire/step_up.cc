@@ -42,7 +42,7 @@ bool IsHardwareFactor(absl::string_view name) {
 }
 
 bool IsFactorName(absl::string_view name) {
-  return IsHardwareFactor(name) || name == kPasswordFactor;
+  return IsHardwareFactor(name) || name == kPasswordFactor || name == kOidcFactor;
 }
 
 absl::StatusOr<StepUp> StepUp::Parse(absl::string_view text) {

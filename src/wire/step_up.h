@@ -14,6 +14,7 @@
 namespace forekey {
 
 inline constexpr absl::string_view kPasswordFactor = "password";
+inline constexpr absl::string_view kOidcFactor = "oidc";
 inline constexpr absl::string_view kStepUpCall = "call";
 inline constexpr absl::string_view kStepUpHardware = "hardware";
 

@@ -37,6 +37,8 @@ VENDOR = {
     re.compile(r"<tss2/"): ("hw/tpm", "tests", "simulators/tpm"),
     re.compile(r"<fido"): ("hw/fido2", "tests", "bench"),
     re.compile(r"<(PCSC/|winscard|pcsclite|wintypes|ifdhandler)"): ("hw/piv", "tests", "simulators/piv"),
+    re.compile(r"<cjose/"): ("src/verify", "tests"),
+    re.compile(r"<curl/"): ("src/gate/core", "tests"),
     re.compile(r"<grpc"): ("src/gate", "src/client", "src/agent", "src/cli", "tests", "bench", "examples"),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])')

@@ -1,0 +1,80 @@
+// Which keys of a provider are kept, and what is no key set at all.
+#include "src/verify/jwk_set.h"
+
+#include "tests/support/id_provider.h"
+#include "tests/support/status_matchers.h"
+
+namespace forekey::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+const IdpKey& JwkOfKind(const std::string& algorithm) {
+  static const IdpKey& ec = *new IdpKey(IdpKey::New("ec", "ES256"));
+  static const IdpKey& rsa = *new IdpKey(IdpKey::New("rsa", "RS256"));
+  return algorithm == "ES256" ? ec : rsa;
+}
+
+TEST(JwkSetTest, KeepsWhatCanVerifyAndLeavesOutTheRest) {
+  const Json good = JwkOfKind("ES256").Jwk();
+  const auto kept = [&](const Json& key) {
+    const auto set = JwkSet::Parse(Json{{"keys", {key}}}.dump());
+    return set.ok() ? (*set)->size() : 0;
+  };
+  EXPECT_EQ(kept(good), 1u);
+  EXPECT_EQ(kept(JwkOfKind("RS256").Jwk()), 1u);
+  const auto with = [](Json key, const std::string& name, const Json& value) {
+    if (value.is_null()) {
+      key.erase(name);
+    } else {
+      key[name] = value;
+    }
+    return key;
+  };
+  EXPECT_EQ(kept(with(good, "use", Json())), 1u);
+  EXPECT_EQ(kept(with(good, "alg", Json())), 1u);
+  EXPECT_EQ(kept(with(good, "kid", Json())), 1u);
+  EXPECT_EQ(kept(with(good, "key_ops", {"sign", "verify"})), 1u);
+  for (const auto& [name, value] : std::vector<std::pair<std::string, Json>>{
+           {"use", "enc"},   {"use", 7},      {"key_ops", {"sign"}}, {"key_ops", "verify"},
+           {"alg", "HS256"}, {"alg", "none"}, {"alg", "ECDH-ES"},    {"kid", 7},
+           {"kid", ""},      {"d", "AA"},     {"k", "AA"},           {"kty", "oct"},
+           {"kty", "OKP"},   {"kty", Json()}, {"crv", "secp256k1"},  {"crv", "P-384"},
+           {"crv", Json()},  {"x", "AAAA"},   {"x", Json()},         {"y", good["x"]},
+           {"y", "!!"}}) {
+    EXPECT_EQ(kept(with(good, name, value)), 0u) << name << "=" << value;
+  }
+  const Json rsa = JwkOfKind("RS256").Jwk();
+  EXPECT_EQ(kept(with(rsa, "e", "Aw")), 0u) << "exponent 3";
+  EXPECT_EQ(kept(with(rsa, "e", "AAEAAQ")), 0u) << "a leading zero";
+  EXPECT_EQ(kept(with(rsa, "n", rsa["n"].get<std::string>().substr(0, 172))), 0u) << "1024 bits";
+  EXPECT_EQ(kept(with(rsa, "n", absl::WebSafeBase64Escape(std::string(513, '\xff')))), 0u)
+      << "4104 bits";
+  EXPECT_EQ(kept({{"kty", "oct"}, {"k", "c2VjcmV0"}, {"kid", "h"}}), 0u);
+  EXPECT_EQ(kept(7), 0u);
+  // Beside a good one they do no harm.
+  const auto mixed =
+      JwkSet::Parse(Json{{"keys", {7, with(good, "use", "enc"), good, {{"kty", "oct"}}}}}.dump());
+  ASSERT_THAT(mixed, IsOk());
+  EXPECT_EQ((*mixed)->size(), 1u);
+}
+
+TEST(JwkSetTest, RefusesWhatIsNoJwkSet) {
+  const std::string good = JwksOf({JwkOfKind("ES256")});
+  for (const std::string& text :
+       {std::string(), std::string("{}"), std::string("[]"), std::string("null"),
+        std::string("<html>"), std::string(R"({"keys":{}})"), std::string(R"({"keys":[]})"),
+        good + "x", good + std::string(1, '\0'), good.substr(0, good.size() - 1),
+        R"({"keys":[],)" + good.substr(1), std::string("\xff"),
+        good + std::string(kMaxJwkSetSize, ' '), std::string(100'000, '[')}) {
+    EXPECT_THAT(JwkSet::Parse(text), HasCode(absl::StatusCode::kInvalidArgument))
+        << text.substr(0, 30);
+  }
+  Json many = Json::array();
+  for (size_t i = 0; i <= kMaxJwks; ++i) many.push_back(JwkOfKind("ES256").Jwk());
+  EXPECT_THAT(JwkSet::Parse(Json{{"keys", many}}.dump()),
+              HasCode(absl::StatusCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace forekey::testing
