@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -144,7 +145,11 @@ std::string ForPeople(absl::string_view text) {
     const std::string quoted = found->dump(-1, ' ', true);
     return absl::StrCat(" ", key, "=", quoted.substr(1, quoted.size() - 2));
   };
-  std::string result = absl::StrCat(line.value("time", ""), " ", line.value("admitted", false) ? "admitted" : "refused ");
+  // Compared as JSON: a line that somebody edited may hold any types.
+  const bool admitted = line.contains("admitted") && line["admitted"] == true;
+  const std::string time = part("time");
+  std::string result = absl::StrCat(time.substr(std::min<size_t>(time.size(), 6)), " ",
+                                    admitted ? "admitted" : "refused ");
   for (const char* key : {"event", "reason", "method", "subject", "peer", "session", "factors", "reference",
                           "latency_us", "detail"}) {
     result += part(key);

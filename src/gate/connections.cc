@@ -17,12 +17,8 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "src/base/bytes.h"
 #include "src/base/clock.h"
-#include "src/base/secret.h"
 #include "src/base/status.h"
-#include "src/crypto/digest.h"
-#include "src/crypto/random.h"
 
 namespace forekey {
 namespace {
@@ -79,7 +75,6 @@ Connection::~Connection() { close(fd_); }
 Connections::Connections(GateCore* core)
     : core_(core),
       limits_(core->config().connections),
-      host_key_(Secret(RandomBytes(kSha256Size)).view()),
       rates_(limits_.per_address_per_second, limits_.per_address_burst) {}
 
 absl::StatusOr<std::unique_ptr<Connections>> Connections::New(GateCore* core,
@@ -269,9 +264,7 @@ absl::Status Connections::Allow(const std::string& host, const std::string& peer
   if (same != per_host_.end() && same->second >= limits_.per_address) {
     return Refuse(Reason::kConnectionLimit, absl::StrCat(limits_.per_address, " are open from this address"));
   }
-  const auto mac = host_key_.Mac({host});
-  const uint64_t hash = ByteReader(View(mac.data(), 8)).U64() | 1;
-  if (!rates_.Take(hash, Clock::System().BootNanos())) {
+  if (!rates_.Take(rates_.HashOf(host), Clock::System().BootNanos())) {
     return Refuse(Reason::kConnectionLimit, "too many new ones from this address at once");
   }
   return absl::OkStatus();

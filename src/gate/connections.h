@@ -122,7 +122,6 @@ class Connections {
 
   GateCore* const core_;
   const GateConfig::Connections& limits_;
-  const HmacSha256 host_key_;
   HostBuckets rates_;
   std::vector<int> listeners_;
   int port_ = 0;

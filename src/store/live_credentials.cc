@@ -174,6 +174,17 @@ absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabl
   return absl::OkStatus();
 }
 
+absl::Status LiveCredentials::SetPasswordHash(absl::string_view subject, absl::string_view hash,
+                                              absl::Time now) {
+  absl::MutexLock order(&changes_);
+  absl::Status status = registry_->SetPasswordHash(subject, hash, now);
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  if (!status.ok()) return status;
+  if (auto live = LiveSubjectNamed(subject)) live->password_version_.fetch_add(1, std::memory_order_acq_rel);
+  return absl::OkStatus();
+}
+
 absl::Status LiveCredentials::Enroll(const Registry::Enrollment& enrollment) {
   absl::MutexLock order(&changes_);
   Registry::Enrolled enrolled;

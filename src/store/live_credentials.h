@@ -4,6 +4,7 @@
 #define FOREKEY_SRC_STORE_LIVE_CREDENTIALS_H_
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,11 +25,14 @@ class LiveSubject {
   const std::string& name() const { return name_; }
   bool disabled() const { return disabled_.load(std::memory_order_acquire); }
   std::shared_ptr<const std::vector<std::string>> roles() const;
+  // Another number after each change of the password: who proved an older one did not prove this one.
+  uint64_t password_version() const { return password_version_.load(std::memory_order_acquire); }
 
  private:
   friend class LiveCredentials;
   std::string name_;
   std::atomic<bool> disabled_;
+  std::atomic<uint64_t> password_version_{0};
   mutable absl::Mutex mutex_;
   std::shared_ptr<const std::vector<std::string>> roles_ ABSL_GUARDED_BY(mutex_);
 };
@@ -68,6 +72,8 @@ class LiveCredentials {
   absl::StatusOr<bool> Revoke(absl::string_view id, absl::string_view note, absl::Time now);
   absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles);
   absl::Status SetDisabled(absl::string_view subject, bool disabled);
+  // Sessions that proved the password before are refused from then on. An empty hash takes it away.
+  absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash, absl::Time now);
   // An enrolment may revoke the credential that it replaces.
   absl::Status Enroll(const Registry::Enrollment& enrollment);
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,8 @@ class Session {
     std::string channel_binding;  // 32 bytes
     absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials;  // 1..3, one subject
     std::vector<ProvedFactor> factors;
+    // Of the subject, read before the password was checked; where `factors` has one.
+    std::optional<uint64_t> password_version;
     absl::Time opened_at;         // wall, for people
     int64_t opened_boot_nanos = 0;
     int64_t idle_nanos = 0;
@@ -90,8 +93,9 @@ class Session {
   // When it was last used by a call of its own; a child's calls do not count for its parent.
   int64_t last_used_boot_nanos() const { return last_used_boot_nanos_.load(std::memory_order_relaxed); }
 
-  // OK, or why it can't be used at `now`: kSessionEnded, kSessionExpired (idle or absolute, its own
-  // or its parent's), kCredentialRevoked, kSubjectDisabled.
+  // OK, or why it can't be used at `now`: kSessionEnded (also where the password that it proved was
+  // changed), kSessionExpired (idle or absolute, its own or its parent's), kCredentialRevoked,
+  // kSubjectDisabled.
   absl::Status CheckAlive(int64_t now_boot_nanos) const;
   // After the MAC verified: asks CheckAlive() again (a revocation may have come while the MAC was
   // computed), takes the sequence and, when OK, moves the idle deadline; that of this session alone,
@@ -131,6 +135,7 @@ class Session {
   const int64_t idle_nanos_;
   int64_t expires_boot_nanos_;
   const std::shared_ptr<const Session> parent_;
+  const std::optional<uint64_t> password_version_;
   const absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials_;
   mutable absl::Mutex mutex_;
   mutable ReplayWindow window_ ABSL_GUARDED_BY(mutex_);

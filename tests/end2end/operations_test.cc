@@ -162,6 +162,18 @@ TEST(OperationsTest, ADamagedBackupIsNotRestored) {
   EXPECT_THAT(Operate({"invites", "--json", "--config", config_file}).out, HasSubstr("alice"));
 }
 
+TEST(OperationsTest, AnEditedLogOfOddTypesIsShownAndNotWhole) {
+  TempDirectory directory;
+  const std::string log = directory.path() + "/audit.jsonl";
+  std::ofstream(log) << "{\"time\":7,\"admitted\":\"yes\",\"reason\":[1],\"peer\":{}}\n"
+                     << "{\"time\":\"2027-01-15T08:00:00Z\",\"admitted\":true,\"method\":\"/a.B/C\"}\n";
+  const OperatorResult shown = Operate({"audit", "show", log});
+  EXPECT_EQ(shown.exit_status, 0) << shown.err;
+  EXPECT_EQ(shown.out,
+            "7 refused  reason=[1] peer={}\n2027-01-15T08:00:00Z admitted method=/a.B/C\n");
+  EXPECT_EQ(Operate({"audit", "verify", log}).exit_status, 1);
+}
+
 // ---- Secrets ----
 
 // As somebody would find it: raw, and in the encodings that logs and databases use.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks tests/vectors/forekey-v1.json against docs/PROTOCOL.md without any of Forekey's code.
 
-Needs Python's standard library and python3-cryptography (X25519 and Ed25519). It is also the shortest
+Needs Python's standard library and python3-cryptography (X25519, Ed25519, AES-GCM). It is also the shortest
 complete description of the signed bytes: read it beside docs/PROTOCOL.md.
 """
 import base64
@@ -13,6 +13,7 @@ import sys
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 LABEL = b"forekey/1 "
@@ -270,6 +271,20 @@ def check_session_key(v):
         same(mac(key, message).hex(), c["confirmation"], "confirmation")
 
 
+def check_sealed_factors(v):
+    ephemeral = X25519PrivateKey.from_private_bytes(h(v["ephemeral_private"]))
+    identity = public_of(X25519PrivateKey.from_private_bytes(h(v["identity_private"])))
+    key = hkdf32(agree(h(v["ephemeral_private"]), identity), b"",
+                 LABEL + b"factors\0" + public_of(ephemeral) + identity)
+    associated = (LABEL + b"factors\0" + len2(v["audience"].encode()) + h(v["challenge"]) +
+                  bytes([len(v["credential_ids"])]) + b"".join(h(i) for i in v["credential_ids"]))
+    plain = h(v["blinder"]) + len2(v["password"].encode()) + len2(v["id_token"].encode())
+    plain += bytes(-len(plain) % 256)
+    same(plain.hex(), v["plain"], "factors")
+    box = AESGCM(key).encrypt(h(v["nonce"]), plain, associated)
+    same((b"\x01" + public_of(ephemeral) + h(v["nonce"]) + box).hex(), v["sealed"], "sealed factors")
+
+
 def check_call_mac(v):
     message = (LABEL + b"call\0" + h(v["session_id"]) + int(v["sequence"]).to_bytes(8, "big") +
                v["age_s"].to_bytes(4, "big") + len2(v["method"].encode()) +
@@ -307,6 +322,7 @@ CHECKS = {
     "call_statements": check_call_statement,
     "enroll_statements": check_enroll_statement,
     "session_keys": check_session_key,
+    "sealed_factors": check_sealed_factors,
     "call_macs": check_call_mac,
     "enrollment_confirmations": check_enrollment_confirmation,
     "prefixes": check_prefix,

@@ -13,9 +13,11 @@
 #include "src/base/bytes.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/key_agreement.h"
+#include "src/crypto/openssl.h"
 #include "src/crypto/public_key.h"
 #include "src/wire/invite.h"
 #include "src/wire/prefix.h"
+#include "src/wire/sealed_factors.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 
@@ -260,6 +262,64 @@ Json Challenges() {
   return list;
 }
 
+// As SealFactors() does, with a fixed nonce, which no library function takes.
+std::string Gcm(absl::string_view key, absl::string_view nonce, absl::string_view plain,
+                absl::string_view associated) {
+  const auto bytes = [](absl::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); };
+  std::string body(plain.size() + 16, '\0');
+  uint8_t* out = reinterpret_cast<uint8_t*>(body.data());
+  int length = 0;
+  EvpCipherCtxPtr context(EVP_CIPHER_CTX_new());
+  EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, bytes(key), bytes(nonce));
+  EVP_EncryptUpdate(context.get(), nullptr, &length, bytes(associated), static_cast<int>(associated.size()));
+  EVP_EncryptUpdate(context.get(), out, &length, bytes(plain), static_cast<int>(plain.size()));
+  EVP_EncryptFinal_ex(context.get(), out + plain.size(), &length);
+  EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, 16, out + plain.size());
+  return absl::StrCat(nonce, body);
+}
+
+Json SealedFactorsJson(absl::string_view password, absl::string_view id_token,
+                       const std::vector<std::string>& ids) {
+  const X25519PrivateKey ephemeral = Must(X25519PrivateKey::FromRaw(Ramp(0x91, 32)));
+  const std::string identity = GateIdentity().public_key(), blinder = Ramp(0xb0, 32);
+  const std::vector<absl::string_view> views(ids.begin(), ids.end());
+  FurtherFactors factors{Secret::CopyOf(password), Secret::CopyOf(id_token)};
+  const Secret plain = Must(SerializeFactors(factors, blinder));
+  ByteWriter associated;
+  associated.Raw(label::kFactors).U8(0).Len2(kAudience).Raw(Challenge());
+  associated.U8(static_cast<uint8_t>(ids.size()));
+  Json id_list = Json::array();
+  for (const std::string& id : ids) associated.Raw(id), id_list.push_back(Hex(id));
+  const Secret shared = Must(ephemeral.Agree(identity));
+  const Secret key = HkdfSha256(
+      shared.view(), "",
+      ByteWriter().Raw(label::kFactors).U8(0).Raw(ephemeral.public_key()).Raw(identity).bytes(), 32);
+  const std::string sealed = ByteWriter()
+                                 .U8(1)
+                                 .Raw(ephemeral.public_key())
+                                 .Raw(Gcm(key.view(), Ramp(0x13, 12), plain.view(), associated.bytes()))
+                                 .bytes();
+  Must(OpenFactors(sealed, FactorContext{kAudience, Challenge(), views}, GateIdentity()));
+  return {{"identity_private", Hex(GateIdentity().Raw().view())},
+          {"ephemeral_private", Hex(ephemeral.Raw().view())},
+          {"audience", std::string(kAudience)},
+          {"challenge", Hex(Challenge())},
+          {"credential_ids", id_list},
+          {"blinder", Hex(blinder)},
+          {"nonce", Hex(Ramp(0x13, 12))},
+          {"password", std::string(password)},
+          {"id_token", std::string(id_token)},
+          {"plain", Hex(plain.view())},
+          {"sealed", Hex(sealed)}};
+}
+
+Json SealedFactors() {
+  const std::string second(32, '\xff');
+  return {SealedFactorsJson("correct horse", "", {DeviceCredential()}),
+          SealedFactorsJson("", "header.claims.signature", {DeviceCredential()}),
+          SealedFactorsJson(std::string(300, 'p'), "header.claims.signature", {DeviceCredential(), second})};
+}
+
 Json Invites() {
   Json list = Json::array();
   for (bool with_ca : {false, true}) {
@@ -436,6 +496,7 @@ Json All() {
           {"call_statements", CallStatements()},
           {"enroll_statements", EnrollStatements()},
           {"session_keys", SessionKeys()},
+          {"sealed_factors", SealedFactors()},
           {"call_macs", CallMacs()},
           {"enrollment_confirmations", EnrollmentConfirmations()},
           {"prefixes", Prefixes()},

@@ -14,6 +14,7 @@
 #include "src/crypto/public_key.h"
 #include "src/wire/invite.h"
 #include "src/wire/prefix.h"
+#include "src/wire/sealed_factors.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 #include "tests/support/hex.h"
@@ -212,6 +213,23 @@ TEST_F(VectorsTest, Prefixes) {
       EXPECT_EQ(Text(a, "client_data_json"), ToHex(assertion.client_data_json));
     }
     EXPECT_EQ(ToHex(SerializePrefix(*prefix->device())), ToHex(bytes));
+  }
+}
+
+TEST_F(VectorsTest, SealedFactors) {
+  for (const json& v : Section("sealed_factors")) {
+    const auto identity = X25519PrivateKey::FromRaw(Bytes(v, "identity_private"));
+    ASSERT_THAT(identity, IsOk());
+    std::vector<std::string> ids;
+    for (const json& id : v.at("credential_ids")) ids.push_back(FromHex(id.get<std::string>()));
+    const std::vector<absl::string_view> views(ids.begin(), ids.end());
+    const std::string audience = Text(v, "audience"), challenge = Bytes(v, "challenge");
+    const auto opened =
+        OpenFactors(Bytes(v, "sealed"), FactorContext{audience, challenge, views}, *identity);
+    ASSERT_THAT(opened, IsOk());
+    EXPECT_EQ(opened->password.view(), Text(v, "password"));
+    EXPECT_EQ(opened->id_token.view(), Text(v, "id_token"));
+    EXPECT_EQ(ToHex(SerializeFactors(*opened, Bytes(v, "blinder"))->view()), Text(v, "plain"));
   }
 }
 

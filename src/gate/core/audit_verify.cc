@@ -144,7 +144,7 @@ class ChainCheck {
   }
 
   void End() {
-    if (result_.lines == 0) return;
+    // A log without a line ends with line 0.
     if (heads_.empty() || heads_.rbegin()->first <= result_.last.seq) return;
     Report(AuditFault::kTruncated, "", 0,
            absl::StrCat("the log ends with line ", result_.last.seq, ", but line ", heads_.rbegin()->first,
@@ -175,7 +175,8 @@ class ChainCheck {
     if (torn_file_.empty()) return false;
     if (!torn_edited_ && absl::StrContains(text, "\"event\":\"log\"")) {
       const Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-      if (line.is_object() && line.value("torn_bytes", uint64_t{0}) == torn_.size() &&
+      // Compared as JSON: a line of another type is no match, and no exception.
+      if (line.is_object() && line.contains("torn_bytes") && line["torn_bytes"] == torn_.size() &&
           TextOf(line, "torn_sha256") == absl::BytesToHexString(Sha256(torn_))) {
         ++result_.torn_lines;
         Forget();

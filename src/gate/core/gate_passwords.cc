@@ -20,7 +20,7 @@ absl::StatusOr<v1::SetPasswordResponse> GateCore::SetPassword(const v1::SetPassw
   FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "SetPassword", request.subject(),
                                       hash.empty() ? "password taken away" : "password set"));
   FOREKEY_RETURN_IF_ERROR(
-      credentials_->registry().SetPasswordHash(request.subject(), hash, clock_->WallNow()));
+      credentials_->SetPasswordHash(request.subject(), hash, clock_->WallNow()));
   return v1::SetPasswordResponse();
 }
 

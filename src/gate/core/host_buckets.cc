@@ -6,6 +6,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
+#include "src/base/bytes.h"
+#include "src/base/secret.h"
+#include "src/crypto/random.h"
 
 namespace forekey {
 
@@ -37,7 +40,16 @@ std::string HostKey(absl::string_view peer) {
 }
 
 HostBuckets::HostBuckets(double per_second, double burst)
-    : per_nano_(per_second / 1e9), burst_(burst), sets_(std::make_unique<std::array<Set, kSets>>()) {}
+    : key_(Secret(RandomBytes(kSha256Size)).view()),
+      per_nano_(per_second / 1e9),
+      burst_(burst),
+      sets_(std::make_unique<std::array<Set, kSets>>()) {}
+
+uint64_t HostBuckets::HashOf(absl::string_view host_key) const {
+  const auto mac = key_.Mac({host_key});
+  const uint64_t hash = ByteReader(View(mac.data(), 8)).U64();
+  return hash == 0 ? 1 : hash;
+}
 
 bool HostBuckets::Take(uint64_t hash, int64_t now_boot_nanos) {
   Set& set = (*sets_)[hash % kSets];

@@ -10,6 +10,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "src/crypto/digest.h"
 
 namespace forekey {
 
@@ -25,7 +26,8 @@ std::string HostKey(absl::string_view peer);
 class HostBuckets {
  public:
   HostBuckets(double per_second, double burst);
-  // `hash`: of the host's key, by a keyed hash, so that nobody chooses whose slot he takes.
+  // A keyed hash of a HostKey(), never 0: nobody chooses whose slot he takes.
+  uint64_t HashOf(absl::string_view host_key) const;
   bool Take(uint64_t hash, int64_t now_boot_nanos);
 
  private:
@@ -41,6 +43,7 @@ class HostBuckets {
     std::array<Bucket, kWays> ways ABSL_GUARDED_BY(mutex);
   };
 
+  const HmacSha256 key_;
   const double per_nano_;
   const double burst_;
   const std::unique_ptr<std::array<Set, kSets>> sets_;

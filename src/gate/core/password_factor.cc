@@ -6,7 +6,6 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/password_hash.h"
-#include "src/crypto/random.h"
 #include "src/wire/sealed_factors.h"
 
 namespace forekey {
@@ -71,24 +70,16 @@ absl::Status PasswordFactor::Check(absl::string_view subject,
   FOREKEY_ASSIGN_OR_RETURN(std::string hash, registry_.FindPasswordHash(subject));
   FOREKEY_RETURN_IF_ERROR(TakeTry(credential_ids));
   const bool has_one = !hash.empty();
-  if (!has_one) {
-    bool known;
-    {
-      absl::MutexLock lock(&mutex_);
-      hash = nobodys_hash_;
-      known = !hash.empty();
-    }
-    if (!known) {
-      FOREKEY_ASSIGN_OR_RETURN(hash, Hash(Secret(RandomBytes(32))));
-      absl::MutexLock lock(&mutex_);
-      nobodys_hash_ = hash;
-    }
-  }
   FOREKEY_RETURN_IF_ERROR(Enter());
-  bool matches;
+  bool matches = false;
   {
     absl::Cleanup leave = [this] { Leave(); };
-    matches = PasswordMatches(hash, password);
+    if (has_one) {
+      matches = PasswordMatches(hash, password);
+    } else {
+      // Costs what a check costs, and nothing is kept.
+      HashPassword(password, policy_.memory_mib << 20, policy_.passes).IgnoreError();
+    }
   }
   if (!matches || !has_one) return Refuse(Reason::kPasswordWrong);
   absl::MutexLock lock(&mutex_);

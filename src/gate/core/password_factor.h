@@ -63,7 +63,6 @@ class PasswordFactor {
   const Clock& clock_;
   absl::Mutex mutex_;
   size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::string nobodys_hash_ ABSL_GUARDED_BY(mutex_);  // what a subject without a password is checked with
   absl::flat_hash_map<std::string, Tries> tries_ ABSL_GUARDED_BY(mutex_);
 };
 

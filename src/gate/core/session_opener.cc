@@ -95,7 +95,7 @@ absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
 
 absl::Status SessionOpener::AddFurtherFactors(const DeviceCall& device,
                                               const v1::OpenSessionPayload& payload,
-                                              std::vector<ProvedFactor>& factors) {
+                                              Session::Parts& parts) {
   if (!passwords_) {
     return Refuse(Reason::kRequestMalformed, "further factors, of which this gate takes none");
   }
@@ -112,9 +112,10 @@ absl::Status SessionOpener::AddFurtherFactors(const DeviceCall& device,
   if (!sealed.id_token.empty()) {
     return Refuse(Reason::kRequestMalformed, "an ID token, and this gate has no identity provider");
   }
-  FOREKEY_RETURN_IF_ERROR(
-      passwords_->Check(device.credentials.front()->subject().name(), ids, sealed.password));
-  factors.push_back({std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()});
+  const LiveSubject& subject = device.credentials.front()->subject();
+  parts.password_version = subject.password_version();  // before the check: it may be changed meanwhile
+  FOREKEY_RETURN_IF_ERROR(passwords_->Check(subject.name(), ids, sealed.password));
+  parts.factors.push_back({std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()});
   return absl::OkStatus();
 }
 
@@ -126,9 +127,10 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   FOREKEY_RETURN_IF_ERROR(CheckDigest(call, request.payload()));
   v1::OpenSessionPayload payload;
   FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
-  std::vector<ProvedFactor> factors = device->factors;
+  Session::Parts parts;
+  parts.factors = device->factors;
   if (!payload.sealed_factors().empty()) {
-    FOREKEY_RETURN_IF_ERROR(AddFurtherFactors(*device, payload, factors));
+    FOREKEY_RETURN_IF_ERROR(AddFurtherFactors(*device, payload, parts));
   }
   Exchange exchange;
   exchange.gate_identity = payload.gate_identity();
@@ -137,10 +139,8 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   exchange.transcript = device->statement;
   exchange.idle_s = Lifetime(policy_.idle, payload.max_idle_s());
   exchange.absolute_s = Lifetime(policy_.absolute, payload.max_absolute_s());
-  Session::Parts parts;
   parts.channel_binding = device->channel_binding;
   parts.credentials.assign(device->credentials.begin(), device->credentials.end());
-  parts.factors = std::move(factors);
   parts.opened_boot_nanos = clock_.BootNanos();
   return Establish(exchange, std::move(parts));
 }

@@ -67,7 +67,7 @@ class SessionOpener {
   const GateIdentities& identities_;
   const AcceptedCertificates& certificates_;
   absl::Status AddFurtherFactors(const DeviceCall& device, const v1::OpenSessionPayload& payload,
-                                 std::vector<ProvedFactor>& factors);
+                                 Session::Parts& parts);
 
   SessionTable& sessions_;
   std::string audience_;

@@ -1,20 +1,13 @@
 #include "src/gate/core/stranger_limit.h"
 
-#include "src/base/bytes.h"
-#include "src/base/secret.h"
-#include "src/crypto/random.h"
-
 namespace forekey {
 
 StrangerLimit::StrangerLimit(const StrangerLimitOptions& options)
-    : key_(Secret(RandomBytes(kSha256Size)).view()),
-      hosts_(options.per_address_per_second, options.per_address_burst),
+    : hosts_(options.per_address_per_second, options.per_address_burst),
       bucket_(options.per_second, options.burst) {}
 
 uint64_t StrangerLimit::HashOf(absl::string_view peer) const {
-  const auto mac = key_.Mac({HostKey(peer)});
-  uint64_t hash = ByteReader(View(mac.data(), 8)).U64();
-  return hash == 0 ? 1 : hash;
+  return hosts_.HashOf(HostKey(peer));
 }
 
 bool StrangerLimit::Allow(absl::string_view peer, int64_t now_boot_nanos) {

@@ -10,7 +10,6 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
-#include "src/crypto/digest.h"
 #include "src/gate/core/host_buckets.h"
 #include "src/gate/core/token_bucket.h"
 
@@ -36,10 +35,8 @@ class StrangerLimit {
 
  private:
   static constexpr size_t kSlots = 4096;
-  // A keyed hash, so that a peer can't choose whose slot it takes. Never 0.
   uint64_t HashOf(absl::string_view peer) const;
 
-  const HmacSha256 key_;
   HostBuckets hosts_;
   TokenBucket bucket_;
   std::array<std::atomic<uint64_t>, kSlots> known_{};

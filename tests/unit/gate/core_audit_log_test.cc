@@ -217,6 +217,24 @@ TEST_F(AuditFileTest, ALineCutShortByACrashIsMarkedAndIsNoTampering) {
   EXPECT_EQ(result.lines, 10u);
 }
 
+TEST_F(AuditFileTest, AnEmptiedLogIsTruncated) {
+  Open();
+  Write(3);
+  sink_.reset();
+  std::filesystem::resize_file(path_, 0);
+  const AuditVerification result = Verify();
+  EXPECT_EQ(result.lines, 0u);
+  EXPECT_THAT(Faults(result), ElementsAre(AuditFault::kTruncated));
+}
+
+TEST_F(AuditFileTest, AMarkOfOddTypesMarksNothing) {
+  AuditHead head;
+  std::vector<std::string> lines = {ChainLine("{\"event\":\"log\"}", head), "torn"};
+  lines.push_back(ChainLine("{\"event\":\"log\",\"torn_bytes\":\"4\",\"torn_sha256\":4}", head));
+  Store(lines);
+  EXPECT_THAT(Faults(Verify({})), ElementsAre(AuditFault::kNotALine));
+}
+
 // Who edits the last line, so that the gate takes it for one that was cut short, is found all the same.
 TEST_F(AuditFileTest, AnEditedLastLineDoesNotPassAsTorn) {
   Open();

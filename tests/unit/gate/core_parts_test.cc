@@ -369,6 +369,18 @@ TEST(HostBucketsTest, AnAddressIsAnAddressHoweverItIsWritten) {
   EXPECT_EQ(HostKey(""), "");
 }
 
+TEST(HostBucketsTest, AHashIsKeyedAndUsesEverySlot) {
+  HostBuckets buckets(1, 2), others(1, 2);
+  bool odd = false, even = false, differs = false;
+  for (int i = 0; i < 64; ++i) {
+    const std::string host = absl::StrCat("host ", i);
+    const uint64_t hash = buckets.HashOf(host);
+    EXPECT_EQ(buckets.HashOf(host), hash);
+    (hash % 2 == 0 ? even : odd) = true;
+    differs = differs || others.HashOf(host) != hash;
+  }
+  EXPECT_TRUE(odd && even && differs);
+}
 TEST(HostBucketsTest, ManyAddressesNeitherShareNorGrowTheTable) {
   HostBuckets buckets(1, 2);
   for (uint64_t hash = 1; hash < 100'000; ++hash) EXPECT_TRUE(buckets.Take(hash, 1'000'000'000));

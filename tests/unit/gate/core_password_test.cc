@@ -90,11 +90,32 @@ TEST_F(PasswordTest, WhatWasSealedForAnotherProofDoesNotOpen) {
   EXPECT_EQ(WhyNotOpened(OpenWith(eve, "correct horse", &ada)), Reason::kFactorsMalformed);
 }
 
+TEST_F(PasswordTest, WhoProvedTheOldPasswordHasNoSessionAfterTheChange) {
+  StartGate();
+  const Token token = Enroll("ada");
+  SetPassword("ada", "correct horse");
+  ClientSession without = Open(token);
+  auto session = OpenWith(token, "correct horse");
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), std::nullopt);
+  Enroll("bob");
+  SetPassword("bob", "another horse");
+  EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), std::nullopt) << "another's change is no reason";
+  SetPassword("ada", "better horse");
+  EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), Reason::kSessionEnded);
+  EXPECT_EQ(WhyRefused(without.NextProof(kMethod)), Reason::kFactorRequired) << "alive: it proved none";
+  EXPECT_EQ(WhyNotOpened(OpenWith(token, "correct horse")), Reason::kPasswordWrong);
+  EXPECT_EQ(WhyNotOpened(OpenWith(token, "better horse")), std::nullopt);
+}
+
 TEST_F(PasswordTest, APasswordCanBeTakenAwayAndShortOnesAreRefused) {
   StartGate();
   const Token token = Enroll("ada");
   SetPassword("ada", "correct horse");
+  auto session = OpenWith(token, "correct horse");
+  ASSERT_TRUE(session.ok()) << session.status();
   SetPassword("ada", "");
+  EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), Reason::kSessionEnded);
   EXPECT_EQ(WhyNotOpened(OpenWith(token, "correct horse")), Reason::kPasswordWrong);
   v1::SetPasswordRequest request;
   request.set_subject("ada");
