@@ -114,6 +114,12 @@ struct EnrollOptions {
   Secret management_key;       // in hex; empty: the factory's, or the one that the PIN protects
   std::string pin_policy;      // of a new key: "always" (where empty), "once", "never"
   std::string touch_policy;    // "always" (where empty), "cached", "never"
+  // "eccp256", "eccp384", "rsa2048", "rsa3072", "rsa4096", "ed25519"; empty: the driver's choice
+  // for the card.
+  std::string algorithm;
+  // The new key's attestation becomes the slot's certificate, for programs that see no key without
+  // one.
+  bool write_certificate = false;
   SignOptions sign;
 };
 

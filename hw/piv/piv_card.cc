@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "hw/device_key.h"
 #include "hw/piv/management_key.h"
+#include "hw/piv/new_key.h"
 #include "hw/piv/signature_input.h"
 #include "hw/piv/status_word.h"
 #include "hw/piv/tlv.h"
@@ -182,7 +183,7 @@ absl::StatusOr<PivCard::Slot> PivCard::ReadSlot(PivSlot slot) {
 }
 
 absl::StatusOr<std::optional<std::string>> PivCard::Attest(PivSlot slot) {
-  if (!AtLeast({4, 3, 0})) return std::nullopt;
+  if (!CanAttest()) return std::nullopt;
   FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response, Send(kAttest, slot, 0x00, ""));
   if (IsAbsent(response.status) || IsUnsupported(response.status) || response.status == kSwWrongData ||
       response.status == kSwWrongParameters) {
@@ -265,6 +266,13 @@ absl::StatusOr<PublicKey> PivCard::Generate(PivSlot slot, PivAlgorithm algorithm
     if (touch_policy != TouchPolicy::kUnknown) request += EncodeTlv(0xAB, absl::string_view(&touch_byte, 1));
   }
   FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response, Send(kGenerate, 0x00, slot, EncodeTlv(0xAC, request)));
+  if (response.status == kSwWrongData && !version_.has_value()) {
+    return DeviceFailure(
+        DeviceError::kNotSetUp,
+        absl::StrFormat("GENERATE ASYMMETRIC KEY PAIR: 0x%04X: this card makes no keys of the "
+                        "kind %s: choose another --algorithm",
+                        response.status, NewKeyAlgorithmName(algorithm)));
+  }
   FOREKEY_RETURN_IF_ERROR(FromStatusWord(response.status, "GENERATE ASYMMETRIC KEY PAIR"));
   auto content = SoleTlv(response.data, 0x7F49);
   if (!content.ok()) return CardLies("GENERATE ASYMMETRIC KEY PAIR", content.status());

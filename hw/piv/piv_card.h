@@ -58,6 +58,7 @@ class PivCard {
   absl::StatusOr<std::optional<SlotMetadata>> Metadata(uint8_t reference);  // nullopt: none, or no such command
   // nullopt when there is no such object.
   absl::StatusOr<std::optional<std::string>> GetObject(uint32_t tag);
+  bool CanAttest() const { return AtLeast({4, 3, 0}); }
   // A certificate that states that the key was made in this card (YubiKey, 4.3 or later); nullopt when the
   // card can't, or the key was imported.
   absl::StatusOr<std::optional<std::string>> Attest(PivSlot slot);

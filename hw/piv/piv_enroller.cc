@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "hw/piv/management_key.h"
+#include "hw/piv/new_key.h"
 #include "hw/piv/piv_key.h"
 #include "src/base/status.h"
 #include "src/crypto/certificate.h"
@@ -15,13 +15,9 @@
 namespace forekey {
 namespace {
 
-constexpr absl::Duration kCleanupPatience = absl::Seconds(5);
-
 absl::Status StepOutOfOrder() {
   return absl::FailedPreconditionError("the steps of an enrolment come in their order, each once");
 }
-
-absl::Status SlotProblem(absl::string_view why) { return DeviceFailure(DeviceError::kNotSetUp, why); }
 
 absl::StatusOr<PublicKey> KeyOfSlot(const PivCard::Slot& slot) {
   if (slot.metadata.has_value() && slot.metadata->public_key.has_value()) return *slot.metadata->public_key;
@@ -50,8 +46,13 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<Pi
   if (given.overwrite && !enroller->wanted_.has_value()) {
     return absl::InvalidArgumentError("overwriting a slot needs the slot to be named");
   }
-  if (given.existing_key && (!given.pin_policy.empty() || !given.touch_policy.empty())) {
-    return absl::InvalidArgumentError("an existing key has its policies already");
+  if (given.existing_key &&
+      (!given.pin_policy.empty() || !given.touch_policy.empty() || !given.algorithm.empty())) {
+    return absl::InvalidArgumentError("an existing key has its algorithm and its policies already");
+  }
+  if (given.existing_key && given.write_certificate) {
+    return absl::InvalidArgumentError(
+        "an existing key is enrolled as it is: no certificate is written to it");
   }
   if (!given.management_key.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(enroller->management_key_, ParseManagementKey(given.management_key.view()));
@@ -61,6 +62,9 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<Pi
   }
   if (!given.touch_policy.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(enroller->touch_policy_, TouchPolicyFromName(given.touch_policy));
+  }
+  if (!given.algorithm.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(enroller->wanted_algorithm_, NewKeyAlgorithmFromName(given.algorithm));
   }
   return enroller;
 }
@@ -155,9 +159,16 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> PivEnroller::Opening() {
   FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) -> absl::Status {
     if (options_.existing_key) {
       FOREKEY_ASSIGN_OR_RETURN(slot_, ChooseExistingKey(card));
-    } else {
-      FOREKEY_ASSIGN_OR_RETURN(slot_, ChooseFreeSlot(card));
+      return absl::OkStatus();
     }
+    // Before anybody is asked for anything.
+    if (options_.write_certificate && !card.CanAttest()) {
+      return SlotProblem(
+          "this card does not attest its keys, so there is no certificate to write: leave out "
+          "--write-certificate");
+    }
+    FOREKEY_ASSIGN_OR_RETURN(algorithm_, ChooseNewKeyAlgorithm(wanted_algorithm_, card.version()));
+    FOREKEY_ASSIGN_OR_RETURN(slot_, ChooseFreeSlot(card));
     return absl::OkStatus();
   }));
   forekey::v1::EnrollmentOpening opening;
@@ -165,66 +176,6 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> PivEnroller::Opening() {
   opening.mutable_piv()->set_slot(slot_);
   step_ = Step::kOpened;
   return opening;
-}
-
-absl::Status PivEnroller::AskForStoredKeysPin() {
-  if (!management_key_.empty()) return absl::OkStatus();
-  bool stored = false;
-  FOREKEY_RETURN_IF_ERROR(Run([&](PivCard& card) -> absl::Status {
-    FOREKEY_ASSIGN_OR_RETURN(auto admin, card.GetObject(kObjectAdminData));
-    if (!admin.has_value()) return absl::OkStatus();
-    auto is_stored = ParseManagementKeyIsStored(*admin);
-    stored = is_stored.ok() && *is_stored;
-    return absl::OkStatus();
-  }));
-  if (!stored) return absl::OkStatus();
-  if (!options_.key_password.empty()) {
-    stored_key_pin_.emplace(options_.key_password.Clone(), -1);
-    return absl::OkStatus();
-  }
-  FOREKEY_ASSIGN_OR_RETURN(PinUse pin, AskForPin(*device_, options_.sign,
-                                                 absl::StrCat("PIV card (", uri_.DeviceText(), ")"),
-                                                 [this](PivCard& card) { return Identify(card); }));
-  stored_key_pin_.emplace(std::move(pin));
-  return absl::OkStatus();
-}
-
-absl::Status PivEnroller::AuthorizeGeneration(PivCard& card) {
-  if (!stored_key_pin_.has_value()) return card.AuthenticateManagement(management_key_);
-  FOREKEY_RETURN_IF_ERROR(stored_key_pin_->Present(card));
-  FOREKEY_ASSIGN_OR_RETURN(auto printed, card.GetObject(kObjectPrinted));
-  auto key = ParseStoredManagementKey(printed.value_or(""));
-  if (printed.has_value()) Wipe(*printed);
-  if (!key.ok()) {
-    return SlotProblem("the card says that its PIN protects the management key, but it does not hold one: "
-                       "give it with --management-key-file");
-  }
-  return card.AuthenticateManagement(*key);
-}
-
-absl::Status PivEnroller::Generate(PivCard& card) {
-  if (generating_ && !options_.overwrite) {
-    // Run again after the card was reset: the key may be there, and only its answer was lost.
-    FOREKEY_ASSIGN_OR_RETURN(auto metadata, card.Metadata(slot_));
-    if (metadata.has_value()) {
-      if (!metadata->generated || !metadata->public_key.has_value()) {
-        return SlotProblem(absl::StrCat("another program put a key into slot ", SlotName(slot_)));
-      }
-      public_key_ = metadata->public_key;
-      return absl::OkStatus();
-    }
-  }
-  if (!generating_) {
-    FOREKEY_ASSIGN_OR_RETURN(slot_, ChooseFreeSlot(card));
-  }
-  if (!IsAccepted(slot_)) {
-    return SlotProblem(absl::StrCat("the gate does not take keys in slot ", SlotName(slot_)));
-  }
-  FOREKEY_RETURN_IF_ERROR(AuthorizeGeneration(card));
-  generating_ = true;
-  FOREKEY_ASSIGN_OR_RETURN(public_key_,
-                           card.Generate(slot_, PivAlgorithm::kEccP256, pin_policy_, touch_policy_));
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::EnrollmentDemand& demand,
@@ -244,6 +195,9 @@ absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::Enrollment
   } else {
     FOREKEY_RETURN_IF_ERROR(AskForStoredKeysPin());
     FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) { return Generate(card); }));
+    if (options_.write_certificate) {
+      FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) { return WriteCertificate(card); }));
+    }
   }
   step_ = Step::kCreated;
   return public_key_->spki();
@@ -305,24 +259,6 @@ absl::Status PivEnroller::Prove(absl::string_view statement, forekey::v1::Enroll
   return DeviceFailure(error.value_or(DeviceError::kOther),
                        absl::StrCat(status.message(), "; the new key stays in slot ", SlotName(slot_), " (",
                                     deleted.message(), ")"));
-}
-
-absl::Status PivEnroller::DeleteNewKey() {
-  step_ = Step::kDone;
-  generating_ = false;
-  return device_->Run({absl::Now() + kCleanupPatience, nullptr}, [this](PivCard& card) -> absl::Status {
-    FOREKEY_RETURN_IF_ERROR(Identify(card));
-    if (!card.CanDeleteKeys()) return SlotProblem("the card's firmware can't delete keys");
-    // Only what this enrolment made.
-    FOREKEY_ASSIGN_OR_RETURN(auto metadata, card.Metadata(slot_));
-    if (!metadata.has_value()) return absl::OkStatus();
-    if (public_key_.has_value() && (!metadata->public_key.has_value() ||
-                                    metadata->public_key->spki() != public_key_->spki())) {
-      return SlotProblem("another program made another key in that slot");
-    }
-    FOREKEY_RETURN_IF_ERROR(AuthorizeGeneration(card));
-    return card.DeleteKey(slot_);
-  });
 }
 
 absl::StatusOr<std::string> PivEnroller::KeyReference() {

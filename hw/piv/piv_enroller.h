@@ -17,9 +17,11 @@
 
 namespace forekey {
 
-// A new key is made in CreateKey(), in a slot that is free at that moment, or that may be overwritten. It is
-// deleted again when the enrolment is dropped, where the card can delete keys (firmware 5.7 or later); where
-// it can't, the error of the step that failed says which slot holds it now. Not thread-safe.
+// A new key is made in CreateKey(), in a slot that is free at that moment, or that may be
+// overwritten. It is deleted again when the enrolment is dropped, where the card can delete keys
+// (firmware 5.7 or later); where it can't, the error of the step that failed says which slot holds
+// it now. A certificate that was written for it goes with it. What a slot held before is destroyed
+// by `overwrite` alone. Not thread-safe.
 class PivEnroller : public KeyEnroller {
  public:
   // InvalidArgument for options that make no sense together.
@@ -39,6 +41,7 @@ class PivEnroller : public KeyEnroller {
   PivEnroller(std::shared_ptr<PivDevice> device, EnrollOptions options)
       : device_(std::move(device)), options_(std::move(options)) {}
 
+  static absl::Status SlotProblem(absl::string_view why);  // kNotSetUp
   absl::Status Run(absl::FunctionRef<absl::Status(PivCard&)> operation);
   // Notes which card it is, then, in later steps, that it is still the same.
   absl::Status Identify(PivCard& card);
@@ -47,8 +50,10 @@ class PivEnroller : public KeyEnroller {
   bool IsAccepted(PivSlot slot) const;
   absl::Status AuthorizeGeneration(PivCard& card);
   absl::Status Generate(PivCard& card);
+  absl::Status WriteCertificate(PivCard& card);
   absl::Status ReadEvidence(PivCard& card, forekey::v1::PivEvidence* evidence);
   absl::Status AskForStoredKeysPin();
+  absl::Status DeleteWrittenCertificate(PivCard& card);
   absl::Status DeleteNewKey();
 
   const std::shared_ptr<PivDevice> device_;
@@ -57,6 +62,8 @@ class PivEnroller : public KeyEnroller {
   std::optional<PivSlot> wanted_;
   PinPolicy pin_policy_ = PinPolicy::kAlways;
   TouchPolicy touch_policy_ = TouchPolicy::kAlways;
+  std::optional<PivAlgorithm> wanted_algorithm_;
+  PivAlgorithm algorithm_ = PivAlgorithm::kEccP256;
   Secret management_key_;
   std::vector<PivSlot> accepted_;      // by the gate; empty: any
   PivUri uri_;
@@ -65,6 +72,7 @@ class PivEnroller : public KeyEnroller {
   PivSlot slot_ = 0;
   bool generating_ = false;            // the command was sent: the slot may hold our key already
   std::optional<PublicKey> public_key_;
+  std::string written_certificate_;       // as it was, or may have been, put into the slot's object
   std::optional<PinUse> stored_key_pin_;  // where the PIN protects the management key
   std::optional<PivKeyReference> reference_;
 };

@@ -37,11 +37,12 @@ absl::Status IssueAgencyKeys(PivState* state) {
         std::tuple{0x9c, Algorithm::kP256, PinPolicy::kAlways},
         std::tuple{0x9d, Algorithm::kP256, PinPolicy::kOnce},
         std::tuple{0x9e, Algorithm::kP256, PinPolicy::kNever}}) {
-    FOREKEY_ASSIGN_OR_RETURN(PkeyPtr pkey, GenerateKey(algorithm));
+    const Algorithm made = state->config.key_algorithm.value_or(algorithm);
+    FOREKEY_ASSIGN_OR_RETURN(PkeyPtr pkey, GenerateKey(made));
     FOREKEY_ASSIGN_OR_RETURN(std::string der,
                              IssueSlotCertificate(*state, static_cast<uint8_t>(slot), pkey.get()));
     PivKey key;
-    key.algorithm = algorithm;
+    key.algorithm = made;
     key.pin_policy = policy;
     key.private_der = StoreKey(pkey.get());
     state->keys[static_cast<uint8_t>(slot)] = std::move(key);

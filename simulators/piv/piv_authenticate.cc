@@ -21,6 +21,7 @@ bool PivApplet::AllowedAlgorithm(Algorithm algorithm) const {
     case Algorithm::kP256: return true;
     case Algorithm::kP384: return !config.yubikey() || config.AtLeast(4, 0, 0);
     case Algorithm::kRsa3072:
+      return !config.yubikey() || config.AtLeast(5, 7, 0);  // SP 800-78-5 has it, too
     case Algorithm::kRsa4096:
     case Algorithm::kEd25519:
     case Algorithm::kX25519: return config.AtLeast(5, 7, 0);

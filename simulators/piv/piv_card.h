@@ -68,6 +68,8 @@ struct PivConfig {
   std::optional<Algorithm> management_algorithm;
   // The F9 key; empty: RSA-2048, and P-384 from firmware 5.7.4 on.
   std::optional<Algorithm> attestation_algorithm;
+  // A plain card's keys; empty: RSA-2048 in 9A, P-256 in the others.
+  std::optional<Algorithm> key_algorithm;
   // Cards of one vendor number, in one process, come from one vendor CA.
   int vendor = 0;
 

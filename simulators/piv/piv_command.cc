@@ -25,7 +25,7 @@ using piv::PivSimulator;
 
 struct PivOptions {
   piv::PivSimulatorConfig simulator;
-  std::string trust_out, control, firmware = "5.4.3", management;
+  std::string trust_out, control, firmware = "5.4.3", management, key_algorithm;
   bool plain = false, manual_touch = false, short_apdus = false, json = false;
 };
 
@@ -48,6 +48,15 @@ absl::StatusOr<std::optional<piv::Algorithm>> ParseManagement(const std::string&
   if (name == "aes192") return piv::Algorithm::kAes192;
   if (name == "aes256") return piv::Algorithm::kAes256;
   return absl::InvalidArgumentError("--management-key-algorithm is 3des, aes128, aes192 or aes256");
+}
+
+absl::StatusOr<std::optional<piv::Algorithm>> ParseKeyAlgorithm(const std::string& name) {
+  if (name.empty()) return std::optional<piv::Algorithm>();
+  if (name == "eccp256") return piv::Algorithm::kP256;
+  if (name == "eccp384") return piv::Algorithm::kP384;
+  if (name == "rsa2048") return piv::Algorithm::kRsa2048;
+  if (name == "rsa3072") return piv::Algorithm::kRsa3072;
+  return absl::InvalidArgumentError("--key-algorithm is eccp256, eccp384, rsa2048 or rsa3072");
 }
 
 void AnnouncePiv(const PivSimulator& card, const PivOptions& options) {
@@ -76,6 +85,11 @@ absl::Status ServePiv(PivOptions& options) {
   piv::PivConfig& card = options.simulator.card;
   FOREKEY_ASSIGN_OR_RETURN(card.firmware, ParseFirmware(options.firmware));
   FOREKEY_ASSIGN_OR_RETURN(card.management_algorithm, ParseManagement(options.management));
+  FOREKEY_ASSIGN_OR_RETURN(card.key_algorithm, ParseKeyAlgorithm(options.key_algorithm));
+  if (card.key_algorithm.has_value() && !options.plain) {
+    return absl::InvalidArgumentError(
+        "--key-algorithm is of the keys that a --plain card comes with");
+  }
   if (options.plain) card.kind = piv::PivConfig::Kind::kPlainCard;
   card.extended_apdus = !options.short_apdus;
   options.simulator.auto_touch = !options.manual_touch;
@@ -121,6 +135,10 @@ void AddPivCommand(CLI::App& app, int* exit_code) {
   command->add_option("--puk", card.puk, "PUK (when made)")->capture_default_str();
   command->add_option("--management-key-algorithm", options->management,
                       "3des, aes128, aes192 or aes256; default: the firmware's (when made)");
+  command->add_option(
+      "--key-algorithm", options->key_algorithm,
+      "Of a --plain card's keys: eccp256, eccp384, rsa2048 or rsa3072; default: rsa2048 in 9a, "
+      "eccp256 in the others (when made)");
   command->add_flag("--short-apdus", options->short_apdus, "The card refuses extended APDUs (when made)");
   command->add_flag("--manual-touch", options->manual_touch, "Touches are given by the control socket alone");
   command->add_option("--reader", simulator.reader_name, "The reader's name");

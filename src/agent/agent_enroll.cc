@@ -164,6 +164,8 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
   enroll_options.management_key = Secret::CopyOf(request.management_key());
   enroll_options.pin_policy = request.pin_policy();
   enroll_options.touch_policy = request.touch_policy();
+  enroll_options.algorithm = request.algorithm();
+  enroll_options.write_certificate = request.write_certificate();
   enroll_options.discoverable = request.discoverable();
   enroll_options.sign.prompt = prompt_.get();
   enroll_options.sign.deadline = call.deadline;

@@ -110,8 +110,8 @@ absl::Status ListDevices(const Shared& shared) {
 
 // What only smartcards have.
 struct PivArguments {
-  std::string slot, management_key_file, pin_policy, touch_policy;
-  bool existing = false, overwrite = false;
+  std::string slot, management_key_file, pin_policy, touch_policy, algorithm;
+  bool existing = false, overwrite = false, write_certificate = false;
 
   void AddTo(CLI::App* command) {
     const std::string group = "PIV";
@@ -131,6 +131,19 @@ struct PivArguments {
     command->add_option("--touch-policy", touch_policy, "When the new key wants a touch (default: always)")
         ->check(CLI::IsMember({"always", "cached", "never"}))
         ->group(group);
+    command
+        ->add_option("--algorithm", algorithm,
+                     "Of the new key, where the card has it (default: eccp256; rsa2048 on firmware "
+                     "whose ECDSA "
+                     "is weak)")
+        ->check(CLI::IsMember({"eccp256", "eccp384", "rsa2048", "rsa3072", "rsa4096", "ed25519"}))
+        ->group(group);
+    command
+        ->add_flag(
+            "--write-certificate", write_certificate,
+            "Put the new key's attestation into the slot as its certificate, for other programs to "
+            "find the key by (default: no certificate is written)")
+        ->group(group);
   }
   absl::Status FillIn(v1::EnrollRequest* request) const {
     request->set_slot(slot);
@@ -138,6 +151,8 @@ struct PivArguments {
     request->set_overwrite(overwrite);
     request->set_pin_policy(pin_policy);
     request->set_touch_policy(touch_policy);
+    request->set_algorithm(algorithm);
+    request->set_write_certificate(write_certificate);
     if (management_key_file.empty()) return absl::OkStatus();
     FOREKEY_ASSIGN_OR_RETURN(Secret key, ReadPasswordFile(management_key_file));
     request->set_management_key(std::string(key.view()));

@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "simulators/piv/piv_certificates.h"
 #include "src/agent/agent.h"
 #include "src/base/file.h"
 #include "tests/contract/piv_token.h"
@@ -107,6 +108,23 @@ TEST_F(PivAgentTest, SlotPolicyAndOverwriteReachTheCard) {
   request.set_slot("83");
   request.set_management_key(std::string(48, '7'));
   EXPECT_THAT(agent_->Enroll(request, CallControl()).status().message(), HasSubstr("another management key"));
+}
+
+TEST_F(PivAgentTest, AlgorithmAndCertificateReachTheCard) {
+  v1::EnrollRequest request = Request();
+  request.set_algorithm("eccp384");
+  request.set_write_certificate(true);
+  ASSERT_TRUE(agent_->Enroll(request, CallControl()).ok());
+  token_->simulator().card().WithApplet([](piv::PivApplet& applet) {
+    ASSERT_EQ(applet.state().keys.count(0x82), 1u);
+    EXPECT_EQ(applet.state().keys.at(0x82).algorithm, piv::Algorithm::kP384);
+    EXPECT_EQ(applet.state().objects.count(piv::CertificateObjectTag(0x82)), 1u);
+  });
+  EXPECT_TRUE(Login("123456").ok());
+  request.set_invite(gate_.MakeInvite("alice").Serialize());
+  request.set_algorithm("rsa1024");
+  EXPECT_EQ(agent_->Enroll(request, CallControl()).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(PivAgentTest, AWrongPinIsSentOnceAndForgotten) {

@@ -10,6 +10,8 @@
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "hw/piv/new_key.h"
+#include "hw/piv/tlv.h"
 #include "src/crypto/certificate.h"
 #include "tests/contract/piv_token.h"
 #include "tests/contract/tpm_token.h"
@@ -76,6 +78,90 @@ TEST_F(PivDriverTest, EnrolsOnEachGenerationOfFirmware) {
     EXPECT_TRUE(SignAndCheck(*key).ok());
     EXPECT_EQ(token_->Leftovers(), 0);
     EXPECT_EQ(token_->tries_left(), 3);
+    token_.reset();
+  }
+}
+
+TEST_F(PivDriverTest, MakesAndUsesKeysOfEveryAlgorithmThatTheCardHas) {
+  const std::vector<std::string> always = {"eccp256", "eccp384", "rsa2048"};
+  const std::vector<std::string> later = {"rsa3072", "rsa4096", "ed25519"};
+  for (const bool extended : {true, false}) {
+    for (auto config :
+         {CardWithFirmware(4, 3, 7), CardWithFirmware(5, 4, 3), CardWithFirmware(5, 7, 4)}) {
+      config.card.extended_apdus = extended;
+      ASSERT_NO_FATAL_FAILURE(Start(config));
+      const bool is_new = config.card.AtLeast(5, 7, 0);
+      std::vector<std::string> names = always;
+      if (is_new) names.insert(names.end(), later.begin(), later.end());
+      for (const std::string& name : names) {
+        EnrollOptions options;
+        options.slot = "9c";
+        options.overwrite = true;
+        options.algorithm = name;
+        auto reference = EnrollKey(*token_, std::move(options), &spki_);
+        ASSERT_TRUE(reference.ok()) << name << ": " << reference.status();
+        EXPECT_EQ(NewKeyAlgorithmName(*AlgorithmOf(*PublicKey::FromSpki(spki_))), name);
+        auto key = token_->driver().Load(*reference, Secret());
+        ASSERT_TRUE(key.ok());
+        absl::Status status = SignAndCheck(**key);
+        EXPECT_TRUE(status.ok()) << name << ": " << status;
+      }
+      for (const std::string& name : later) {
+        if (is_new) break;
+        EnrollOptions options;
+        options.slot = "9c";
+        options.overwrite = true;
+        options.algorithm = name;
+        EXPECT_EQ(DeviceErrorOf(EnrollKey(*token_, std::move(options)).status()),
+                  DeviceError::kNotSetUp)
+            << name;
+      }
+      EXPECT_EQ(token_->tries_left(), 3);
+      token_.reset();
+    }
+  }
+}
+
+TEST_F(PivDriverTest, WritesTheNewKeysCertificateWhereThatIsAskedFor) {
+  for (auto config : {CardWithFirmware(5, 4, 3), CardWithFirmware(5, 7, 4)}) {
+    ASSERT_NO_FATAL_FAILURE(Start(config));
+    EnrollOptions options;
+    options.algorithm = "rsa2048";
+    options.write_certificate = true;
+    auto reference = EnrollKey(*token_, std::move(options), &spki_);
+    ASSERT_TRUE(reference.ok()) << reference.status();
+    std::string object;
+    token_->simulator().card().WithApplet(
+        [&](piv::PivApplet& applet) { object = applet.state().objects[CertificateObject(0x82)]; });
+    auto content = SoleTlv(object, 0x53);
+    ASSERT_TRUE(content.ok()) << content.status();
+    auto certificate = ParseCertificateObject(*content);
+    ASSERT_TRUE(certificate.ok()) << certificate.status();
+    EXPECT_EQ(Certificate::ParseDer(*certificate)->Spki(), spki_);
+    auto key = token_->driver().Load(*reference, Secret());
+    ASSERT_TRUE(key.ok());
+    EXPECT_TRUE(SignAndCheck(**key).ok());
+    token_.reset();
+  }
+}
+
+TEST_F(PivDriverTest, EnrolsWhatAnAgencysCardHasOfEveryAlgorithm) {
+  for (piv::Algorithm algorithm :
+       {piv::Algorithm::kRsa2048, piv::Algorithm::kRsa3072, piv::Algorithm::kP384}) {
+    piv::PivSimulatorConfig config;
+    config.card.kind = piv::PivConfig::Kind::kPlainCard;
+    config.card.key_algorithm = algorithm;
+    ASSERT_NO_FATAL_FAILURE(Start(config));
+    for (const char* slot : {"9a", "9c"}) {
+      EnrollOptions options;
+      options.existing_key = true;
+      options.slot = slot;
+      auto reference = EnrollKey(*token_, std::move(options), &spki_);
+      ASSERT_TRUE(reference.ok()) << slot << ": " << reference.status();
+      auto key = token_->driver().Load(*reference, Secret());
+      ASSERT_TRUE(key.ok());
+      EXPECT_TRUE(SignAndCheck(**key).ok()) << slot;
+    }
     token_.reset();
   }
 }

@@ -98,6 +98,21 @@ TEST_F(PivProgramsTest, EnrolsOpensSessionsAndIsRefusedForWhatItIs) {
   EXPECT_EQ(ReasonIn(WithPin({"login", "--fresh"}).status()), "credential-revoked");
 }
 
+TEST_F(PivProgramsTest, EnrolsAKeyOfEachAlgorithmAndOpensSessionsWithIt) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  for (const char* algorithm : {"eccp384", "rsa2048", "rsa3072", "rsa4096", "ed25519", "eccp256"}) {
+    auto enrolled = Enroll({"--algorithm", algorithm, "--label", algorithm});
+    ASSERT_TRUE(enrolled.ok()) << algorithm << ": " << ReasonIn(enrolled.status());
+    auto login = WithPin({"login", "--fresh", "--with", algorithm});
+    ASSERT_TRUE(login.ok()) << algorithm << ": " << ReasonIn(login.status());
+    EXPECT_EQ(Factors(), "piv piv+pin piv+touch") << algorithm;
+    EXPECT_TRUE(
+        world_->ForekeyCard({"prefix", "--device", "--method", "/forekey.example.Echo/Say"}).ok())
+        << algorithm;
+  }
+  EXPECT_FALSE(Enroll({"--algorithm", "rsa1024"}).ok());
+}
+
 TEST_F(PivProgramsTest, ClaimsNoMoreThanTheCardsPolicySays) {
   ASSERT_NO_FATAL_FAILURE(Start());
   auto enrolled = Enroll({"--pin-policy", "once", "--touch-policy", "cached"});

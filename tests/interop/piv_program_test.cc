@@ -129,7 +129,11 @@ TEST_F(PivProgramTest, MisbehavesFromTheStartAndSaysWhatIsWrong) {
   EXPECT_THAT(Request("status"), HasSubstr("\"pin_tries\":0"));
   EXPECT_EQ(End(), 0);
   for (const std::vector<std::string>& bad : {std::vector<std::string>{"--misbehave", "sloppy"},
-                                              {"--firmware", "5.4"}, {"--pin", "1"}, {"--management-key-algorithm", "des"}}) {
+                                              {"--firmware", "5.4"},
+                                              {"--pin", "1"},
+                                              {"--management-key-algorithm", "des"},
+                                              {"--key-algorithm", "eccp384"},
+                                              {"--plain", "--key-algorithm", "rsa1024"}}) {
     std::vector<std::string> argv = {FOREKEY_BIN "/forekey-sim", "piv"};
     argv.insert(argv.end(), bad.begin(), bad.end());
     EXPECT_THAT(std::string(RunTool({.argv = argv}).status().message()), HasSubstr("exited with 1")) << bad[1];

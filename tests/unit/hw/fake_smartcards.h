@@ -66,6 +66,7 @@ class FakeCard {
   int commands = 0;
   int resets = 0;
   int signatures = 0;
+  int objects_put = 0;
   // Faults: what the command with that number (from 0) gives, before or after the card has done it.
   std::map<int, absl::Status> fault_before;
   std::map<int, absl::Status> fault_after;
@@ -141,7 +142,8 @@ class FakeCard {
       case 0xF8: return is_yubikey && version[0] >= 5 ? ByteWriter().U32(serial).bytes() + Sw(0x9000) : Sw(0x6D00);
       case 0x20: return Verify(p1, data);
       case 0xCB: return GetData(data);
-      case 0xDB: return Sw(managed ? 0x9000 : 0x6982);
+      case 0xDB:
+        return PutData(data);
       case 0x87: return p2 == 0x9B ? Manage(data) : Sign(p2, data);
       case 0x47: return Generate(p2, data);
       case 0xF7: return is_yubikey && (version[0] > 5 || version[1] >= 3) ? Metadata(p2) : Sw(0x6D00);
@@ -183,6 +185,25 @@ class FakeCard {
     auto object = objects.find(tag);
     if (object == objects.end()) return Sw(0x6A82);
     return Long(Tlv1(0x53, object->second));
+  }
+
+  // 5C tag, 53 content: below 64 KiB.
+  std::string PutData(absl::string_view data) {
+    if (!managed) return Sw(0x6982);
+    uint32_t tag = 0;
+    for (char c : data.substr(2, static_cast<uint8_t>(data[1])))
+      tag = tag << 8 | static_cast<uint8_t>(c);
+    ByteReader reader(data.substr(2 + static_cast<uint8_t>(data[1])));
+    if (reader.U8() != 0x53) return Sw(0x6A80);
+    size_t size = reader.U8();
+    if (size == 0x81) size = reader.U8();
+    if (size == 0x82) size = reader.U16();
+    const std::string content(reader.Raw(size));
+    if (!reader.Finished()) return Sw(0x6A80);
+    ++objects_put;
+    objects.erase(tag);
+    if (!content.empty()) objects[tag] = content;
+    return Sw(0x9000);
   }
 
   static std::string Aes(absl::string_view block, bool encrypt) {

@@ -10,6 +10,7 @@
 #include "hw/piv/key_reference.h"
 #include "hw/piv/piv_driver.h"
 #include "hw/piv/tlv.h"
+#include "src/crypto/certificate.h"
 #include "src/crypto/digest.h"
 #include "tests/support/certificate_maker.h"
 #include "tests/support/status_matchers.h"
@@ -571,6 +572,140 @@ TEST_F(PivLogicTest, EnrolsAnExistingKeyOfACardWithoutYubicosCommands) {
   EXPECT_THAT(Enroll("piv:", std::move(fresh)).status.message(), HasSubstr("can't say whether slot 82 is free"));
 }
 
+TEST_F(PivLogicTest, WritesNoCertificateUnlessTold) {
+  ASSERT_THAT(Enroll("piv:", {}).status, IsOk());
+  EXPECT_EQ(card_->objects_put, 0);
+}
+
+TEST_F(PivLogicTest, TheNewKeysAttestationBecomesItsCertificateWhereThatIsAskedFor) {
+  EnrollOptions options;
+  options.write_certificate = true;
+  Enrolled enrolled = Enroll("piv:", std::move(options));
+  ASSERT_THAT(enrolled.status, IsOk());
+  auto written = ParseCertificateObject(card_->objects[CertificateObject(0x82)]);
+  ASSERT_THAT(written, IsOk());
+  EXPECT_EQ(Certificate::ParseDer(*written)->Spki(), enrolled.spki);
+  EXPECT_EQ(card_->objects_put, 1);
+  EXPECT_EQ(card_->signatures, 1) << "the key signed something beside the statement";
+  EXPECT_FALSE(card_->managed);
+}
+
+TEST_F(PivLogicTest, ACertificateIsNeverOverwrittenUnlessTold) {
+  // A certificate alone, without key: the slot is not free.
+  const std::string theirs =
+      ObjectWith(CertificateFor(SoftwareKey::Generate(Algorithm::kEs256).public_key()));
+  card_->objects[CertificateObject(0x9C)] = theirs;
+  for (const bool write : {false, true}) {
+    EnrollOptions options;
+    options.slot = "9c";
+    options.write_certificate = write;
+    EXPECT_THAT(Enroll("piv:", std::move(options)).status.message(), HasSubstr("--overwrite"));
+    EXPECT_EQ(card_->objects[CertificateObject(0x9C)], theirs);
+    EXPECT_TRUE(card_->keys.empty());
+  }
+  EnrollOptions key_alone;
+  key_alone.slot = "9c";
+  key_alone.overwrite = true;
+  EXPECT_THAT(Enroll("piv:", std::move(key_alone)).status, IsOk());
+  EXPECT_EQ(card_->objects[CertificateObject(0x9C)], theirs) << "nobody asked for a certificate";
+  EnrollOptions both;
+  both.slot = "9c";
+  both.overwrite = both.write_certificate = true;
+  Enrolled enrolled = Enroll("piv:", std::move(both));
+  EXPECT_THAT(enrolled.status, IsOk());
+  EXPECT_NE(card_->objects[CertificateObject(0x9C)], theirs);
+}
+
+TEST_F(PivLogicTest, ACertificateThatCameMeanwhileIsLeftAlone) {
+  const std::string theirs =
+      ObjectWith(CertificateFor(SoftwareKey::Generate(Algorithm::kEs256).public_key()));
+  card_->on_command = [&](absl::string_view command) {
+    if (command[1] == 0x47) card_->objects[CertificateObject(0x82)] = theirs;
+  };
+  EnrollOptions options;
+  options.write_certificate = true;
+  absl::Status status = Enroll("piv:", std::move(options)).status;
+  EXPECT_THAT(status.message(), HasSubstr("another program put a certificate into slot 82"));
+  EXPECT_EQ(card_->objects[CertificateObject(0x82)], theirs);
+  EXPECT_TRUE(card_->keys.empty()) << "the new key stayed";
+}
+
+TEST_F(PivLogicTest, AnEnrolmentThatWritesACertificateBeginsAgainAfterAResetAnywhere) {
+  EnrollOptions options;
+  options.write_certificate = true;
+  const int before = card_->commands;
+  ASSERT_THAT(Enroll("piv:", std::move(options)).status, IsOk());
+  const int commands = card_->commands - before;
+  for (int i = 0; i < commands; ++i) {
+    for (auto* faults : {&card_->fault_before, &card_->fault_after}) {
+      card_->keys.clear();
+      card_->objects.erase(CertificateObject(0x82));
+      (*faults)[card_->commands + i] = CardWasReset();
+      EnrollOptions again;
+      again.write_certificate = true;
+      Enrolled enrolled = Enroll("piv:", std::move(again));
+      faults->clear();
+      // A PIN whose answer was lost is not sent again: then all is undone.
+      if (!enrolled.status.ok()) {
+        EXPECT_THAT(enrolled.status.message(), HasSubstr("the PIN was not sent")) << i;
+        EXPECT_TRUE(card_->keys.empty()) << i;
+        EXPECT_EQ(card_->objects.count(CertificateObject(0x82)), 0u) << i;
+        continue;
+      }
+      ASSERT_EQ(card_->keys.size(), 1u) << i;
+      EXPECT_EQ(card_->keys.begin()->second.key.public_key().spki(), enrolled.spki) << i;
+      auto written = ParseCertificateObject(card_->objects[CertificateObject(0x82)]);
+      ASSERT_THAT(written, IsOk()) << i;
+      EXPECT_EQ(Certificate::ParseDer(*written)->Spki(), enrolled.spki) << i;
+    }
+  }
+}
+
+TEST_F(PivLogicTest, ADroppedEnrolmentTakesItsCertificateAlong) {
+  card_->touched = false;  // the proof fails
+  EnrollOptions options;
+  options.write_certificate = true;
+  EXPECT_EQ(DeviceErrorOf(Enroll("piv:", std::move(options)).status), DeviceError::kTouchTimeout);
+  EXPECT_EQ(card_->objects.count(CertificateObject(0x82)), 0u);
+  EXPECT_TRUE(card_->keys.empty());
+  // Of a card that can't delete the key, too.
+  card_->version = std::string("\x05\x04\x03", 3);
+  EnrollOptions older;
+  older.write_certificate = true;
+  EXPECT_THAT(Enroll("piv:", std::move(older)).status.message(), HasSubstr("stays in slot 82"));
+  EXPECT_EQ(card_->objects.count(CertificateObject(0x82)), 0u);
+  EXPECT_EQ(card_->keys.count(0x82), 1u);
+}
+
+TEST_F(PivLogicTest, NoCertificateOfACardThatDoesNotAttest) {
+  card_->version = std::string("\x04\x02\x07", 3);
+  EnrollOptions options;
+  options.write_certificate = true;
+  EXPECT_THAT(Enroll("piv:", std::move(options)).status.message(),
+              HasSubstr("leave out --write-certificate"));
+  card_->version = std::string("\x05\x07\x04", 3);
+  card_->attest = [this](const PublicKey&) {
+    return CertificateFor(SoftwareKey::Generate(Algorithm::kEs256).public_key());
+  };
+  EnrollOptions lied_to;
+  lied_to.write_certificate = true;
+  EXPECT_THAT(Enroll("piv:", std::move(lied_to)).status.message(), HasSubstr("not of the new key"));
+  EXPECT_EQ(card_->objects_put, 0);
+  EXPECT_TRUE(card_->keys.empty());
+}
+
+TEST_F(PivLogicTest, AnAlgorithmThatTheFirmwareLacksIsRefusedBeforeAnything) {
+  card_->version = std::string("\x05\x04\x03", 3);
+  card_->on_command = [](absl::string_view command) { EXPECT_NE(command[1], 0x47); };
+  EnrollOptions options;
+  options.algorithm = "rsa4096";
+  absl::Status status = Enroll("piv:", std::move(options)).status;
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp);
+  EXPECT_THAT(status.message(),
+              HasSubstr("firmware is 5.4.3, which makes no keys of the kind rsa4096"));
+  EXPECT_EQ(prompt_.asked, 0);
+}
+
 TEST_F(PivLogicTest, SeveralExistingKeysMustBeNamed) {
   PutKey(0x82, 2, 1);
   PutKey(0x9C, 2, 1);
@@ -636,6 +771,16 @@ TEST_F(PivLogicTest, OptionsThatContradictEachOtherAreRefused) {
   EnrollOptions policy;
   policy.pin_policy = "sometimes";
   EXPECT_TRUE(invalid("piv:", std::move(policy)));
+  EnrollOptions algorithm;
+  algorithm.algorithm = "rsa1024";
+  EXPECT_TRUE(invalid("piv:", std::move(algorithm)));
+  EnrollOptions made_already;
+  made_already.existing_key = true;
+  made_already.algorithm = "eccp256";
+  EXPECT_TRUE(invalid("piv:", std::move(made_already)));
+  EnrollOptions certified_already;
+  certified_already.existing_key = certified_already.write_certificate = true;
+  EXPECT_TRUE(invalid("piv:", std::move(certified_already)));
   EnrollOptions not_hex;
   not_hex.management_key = Secret::CopyOf("not hex");
   EXPECT_TRUE(invalid("piv:", std::move(not_hex)));

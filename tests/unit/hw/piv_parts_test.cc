@@ -13,6 +13,7 @@
 #include "hw/piv/apdu.h"
 #include "hw/piv/key_reference.h"
 #include "hw/piv/management_key.h"
+#include "hw/piv/new_key.h"
 #include "hw/piv/pcsc_error.h"
 #include "hw/piv/piv_data.h"
 #include "hw/piv/piv_uri.h"
@@ -384,6 +385,64 @@ TEST(PivErrorsTest, TellsPcscCodesApart) {
   EXPECT_EQ(DeviceErrorOf(sharing), DeviceError::kBusy);
   EXPECT_THAT(sharing.message(), HasSubstr("0x8010000b SCARD_E_SHARING_VIOLATION"));
   EXPECT_EQ(DeviceErrorOf(FromPcsc(0x80100099, "X")), DeviceError::kOther);
+}
+
+TEST(PivNewKeyTest, AlgorithmsHaveTheNamesOfYubicosTool) {
+  for (const char* name : {"eccp256", "eccp384", "rsa2048", "rsa3072", "rsa4096", "ed25519"}) {
+    auto algorithm = NewKeyAlgorithmFromName(name);
+    ASSERT_THAT(algorithm, IsOk());
+    EXPECT_EQ(NewKeyAlgorithmName(*algorithm), name);
+  }
+  for (const char* name : {"", "rsa1024", "x25519", "ECCP256", "eccp256 ", "3des"}) {
+    EXPECT_THAT(NewKeyAlgorithmFromName(name), HasCode(kInvalid)) << name;
+  }
+  EXPECT_THAT(NewKeyAlgorithmFromName("rsa1024").status().message(),
+              HasSubstr("eccp256, eccp384, rsa2048"));
+}
+
+TEST(PivNewKeyTest, WithoutAWishItIsP256UnlessThatGivesTheKeyAway) {
+  EXPECT_EQ(*ChooseNewKeyAlgorithm(std::nullopt, std::nullopt), PivAlgorithm::kEccP256);
+  for (PivVersion version : {PivVersion{4, 3, 1}, PivVersion{4, 4, 1}, PivVersion{4, 4, 3},
+                             PivVersion{4, 4, 5}, PivVersion{5, 4, 3}, PivVersion{5, 7, 4}}) {
+    EXPECT_EQ(*ChooseNewKeyAlgorithm(std::nullopt, version), PivAlgorithm::kEccP256)
+        << version.Text();
+  }
+  for (PivVersion version : {PivVersion{4, 4, 2}, PivVersion{4, 4, 4}}) {
+    EXPECT_EQ(*ChooseNewKeyAlgorithm(std::nullopt, version), PivAlgorithm::kRsa2048)
+        << version.Text();
+    for (PivAlgorithm ecdsa : {PivAlgorithm::kEccP256, PivAlgorithm::kEccP384}) {
+      absl::Status status = ChooseNewKeyAlgorithm(ecdsa, version).status();
+      EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp);
+      EXPECT_THAT(status.message(), HasSubstr("YSA-2019-02"));
+    }
+  }
+}
+
+TEST(PivNewKeyTest, RsaIsNotMadeByFirmwareWhoseModuliCanBeFactored) {
+  for (PivVersion version : {PivVersion{4, 2, 6}, PivVersion{4, 3, 1}, PivVersion{4, 3, 4}}) {
+    absl::Status status = ChooseNewKeyAlgorithm(PivAlgorithm::kRsa2048, version).status();
+    EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp);
+    EXPECT_THAT(status.message(), HasSubstr("YSA-2017-01"));
+    EXPECT_THAT(ChooseNewKeyAlgorithm(PivAlgorithm::kEccP384, version), IsOk());
+  }
+  for (PivVersion version : {PivVersion{4, 2, 5}, PivVersion{4, 3, 5}, PivVersion{4, 4, 4}}) {
+    EXPECT_THAT(ChooseNewKeyAlgorithm(PivAlgorithm::kRsa2048, version), IsOk()) << version.Text();
+  }
+}
+
+TEST(PivNewKeyTest, WhatCameWithLaterFirmwareIsNotAskedOfOlder) {
+  using enum PivAlgorithm;
+  for (PivAlgorithm later : {kRsa3072, kRsa4096, kEd25519}) {
+    absl::Status status = ChooseNewKeyAlgorithm(later, PivVersion{5, 6, 9}).status();
+    EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp);
+    EXPECT_THAT(status.message(), HasSubstr("(5.7.0 does)"));
+    EXPECT_EQ(*ChooseNewKeyAlgorithm(later, PivVersion{5, 7, 0}), later);
+    EXPECT_EQ(*ChooseNewKeyAlgorithm(later, std::nullopt), later) << "the card answers for itself";
+  }
+  EXPECT_THAT(ChooseNewKeyAlgorithm(kEccP384, PivVersion{3, 9, 9}).status().message(),
+              HasSubstr("(4.0.0 does)"));
+  EXPECT_EQ(DeviceErrorOf(ChooseNewKeyAlgorithm(kAes128, PivVersion{5, 7, 4}).status()),
+            DeviceError::kNotSetUp);
 }
 
 class PivFoldersTest : public ::testing::Test {
