@@ -26,7 +26,7 @@ packages=(
   glewlwyd
 )
 # What scripts/test runs besides: programs of others, to compare with.
-test_packages=(python3-fido2)
+test_packages=(python3-fido2 chromium)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 
 install_missing() {
