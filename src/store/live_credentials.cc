@@ -181,7 +181,7 @@ absl::Status LiveCredentials::SetPasswordHash(absl::string_view subject, absl::s
   absl::MutexLock lock(&mutex_);
   ++generation_;
   if (!status.ok()) return status;
-  if (auto live = LiveSubjectNamed(subject)) live->password_version_.fetch_add(1, std::memory_order_acq_rel);
+  if (auto live = LiveSubjectNamed(subject)) live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
   return absl::OkStatus();
 }
 

@@ -26,13 +26,13 @@ class LiveSubject {
   bool disabled() const { return disabled_.load(std::memory_order_acquire); }
   std::shared_ptr<const std::vector<std::string>> roles() const;
   // Another number after each change of the password: who proved an older one did not prove this one.
-  uint64_t password_version() const { return password_version_.load(std::memory_order_acquire); }
+  uint64_t factors_version() const { return factors_version_.load(std::memory_order_acquire); }
 
  private:
   friend class LiveCredentials;
   std::string name_;
   std::atomic<bool> disabled_;
-  std::atomic<uint64_t> password_version_{0};
+  std::atomic<uint64_t> factors_version_{0};
   mutable absl::Mutex mutex_;
   std::shared_ptr<const std::vector<std::string>> roles_ ABSL_GUARDED_BY(mutex_);
 };

@@ -74,7 +74,7 @@ Session::Session(Tag, Parts parts, std::shared_ptr<const std::string> channel_bi
       idle_nanos_(parts.idle_nanos),
       expires_boot_nanos_(SaturatedSum(parts.opened_boot_nanos, parts.absolute_nanos)),
       parent_(std::move(parts.parent)),
-      password_version_(parts.password_version),
+      factors_version_(parts.factors_version),
       credentials_(std::move(parts.credentials)),
       window_(parts.window),
       mac_key_(parts.key),
@@ -101,7 +101,7 @@ absl::Status Session::CheckAlive(int64_t now_boot_nanos) const {
   }
   if (subject().disabled()) return Refuse(Reason::kSubjectDisabled);
   if (ended_.load(std::memory_order_acquire)) return Refuse(Reason::kSessionEnded);
-  if (password_version_ && *password_version_ != subject().password_version()) {
+  if (factors_version_ && *factors_version_ != subject().factors_version()) {
     return Refuse(Reason::kSessionEnded, "the password that it proved was changed");
   }
   if (Expired(now_boot_nanos)) return Refuse(Reason::kSessionExpired);

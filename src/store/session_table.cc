@@ -103,8 +103,8 @@ absl::Status CheckCredentials(const Session::Parts& parts) {
     if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
     if (credential->subject().disabled()) return Refuse(Reason::kSubjectDisabled);
   }
-  if (parts.password_version &&
-      *parts.password_version != parts.credentials.front()->subject().password_version()) {
+  if (parts.factors_version &&
+      *parts.factors_version != parts.credentials.front()->subject().factors_version()) {
     return Refuse(Reason::kSessionEnded, "the password was changed meanwhile");
   }
   return absl::OkStatus();

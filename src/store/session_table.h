@@ -65,7 +65,7 @@ class Session {
     absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials;  // 1..3, one subject
     std::vector<ProvedFactor> factors;
     // Of the subject, read before the password was checked; where `factors` has one.
-    std::optional<uint64_t> password_version;
+    std::optional<uint64_t> factors_version;
     absl::Time opened_at;         // wall, for people
     int64_t opened_boot_nanos = 0;
     int64_t idle_nanos = 0;
@@ -135,7 +135,7 @@ class Session {
   const int64_t idle_nanos_;
   int64_t expires_boot_nanos_;
   const std::shared_ptr<const Session> parent_;
-  const std::optional<uint64_t> password_version_;
+  const std::optional<uint64_t> factors_version_;
   const absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials_;
   mutable absl::Mutex mutex_;
   mutable ReplayWindow window_ ABSL_GUARDED_BY(mutex_);

@@ -113,7 +113,7 @@ absl::Status SessionOpener::AddFurtherFactors(const DeviceCall& device,
     return Refuse(Reason::kRequestMalformed, "an ID token, and this gate has no identity provider");
   }
   const LiveSubject& subject = device.credentials.front()->subject();
-  parts.password_version = subject.password_version();  // before the check: it may be changed meanwhile
+  parts.factors_version = subject.factors_version();  // before the check: it may be changed meanwhile
   FOREKEY_RETURN_IF_ERROR(passwords_->Check(subject.name(), ids, sealed.password));
   parts.factors.push_back({std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()});
   return absl::OkStatus();
