@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <deque>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 
@@ -42,6 +44,31 @@ struct alignas(64) Shard {
   absl::Mutex mutex;
   absl::flat_hash_map<SessionId, std::shared_ptr<const Session>, IdHash> sessions
       ABSL_GUARDED_BY(mutex);
+};
+
+// Why the last sessions that somebody ended are not there. In fixed memory, the oldest go first.
+class GoneSessions {
+ public:
+  void Add(const SessionId& id, Reason why) {
+    if (why == Reason::kSessionUnknown) return;
+    absl::MutexLock lock(&mutex_);
+    if (!reasons_.emplace(id, why).second) return;
+    order_.push_back(id);
+    if (order_.size() <= kMost) return;
+    reasons_.erase(order_.front());
+    order_.pop_front();
+  }
+  Reason Why(const SessionId& id) const {
+    absl::ReaderMutexLock lock(&mutex_);
+    auto found = reasons_.find(id);
+    return found == reasons_.end() ? Reason::kSessionUnknown : found->second;
+  }
+
+ private:
+  static constexpr size_t kMost = 16384;
+  mutable absl::Mutex mutex_;
+  absl::flat_hash_map<SessionId, Reason, IdHash> reasons_ ABSL_GUARDED_BY(mutex_);
+  std::deque<SessionId> order_ ABSL_GUARDED_BY(mutex_);
 };
 
 using SessionList = absl::InlinedVector<const Session*, 1>;
@@ -186,11 +213,13 @@ struct SessionTable::Impl {
     shard.sessions.emplace(ToId(raw->id()), std::move(session));
   }
 
-  // Ends it and its children and forgets them; returns how many. It is in the table.
-  size_t Remove(const Session* session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
+  // Ends it and its children and forgets them, but for `why`; returns how many. It is in the table.
+  size_t Remove(const Session* session, Reason why = Reason::kSessionUnknown)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
     size_t removed = 1;
     session->End();
-    while (!ChildrenOf(session).empty()) removed += Remove(ChildrenOf(session).back());
+    gone.Add(ToId(session->id()), why);  // before it can no longer be found
+    while (!ChildrenOf(session).empty()) removed += Remove(ChildrenOf(session).back(), why);
     if (session->parent() != nullptr) {
       auto family = children.find(session->parent());
       Erase(family->second, session);
@@ -335,6 +364,7 @@ struct SessionTable::Impl {
   std::array<Shard, kShards> shards;
   std::atomic<size_t> size{0};
 
+  GoneSessions gone;
   absl::Mutex index;
   absl::flat_hash_map<absl::string_view, OfSubject> subjects ABSL_GUARDED_BY(index);
   absl::flat_hash_map<absl::string_view, OfCredential> credentials ABSL_GUARDED_BY(index);
@@ -387,8 +417,17 @@ bool SessionTable::End(absl::string_view id) {
   absl::MutexLock lock(&impl_->index);
   std::shared_ptr<const Session> session = impl_->Find(id);
   if (session == nullptr) return false;
-  impl_->Remove(session.get());
+  impl_->Remove(session.get(), Reason::kSessionEnded);
   return true;
+}
+
+absl::Status SessionTable::WhyNotFound(absl::string_view id) const {
+  if (id.size() != kIdSize) return Refuse(Reason::kSessionUnknown);
+  const Reason why = impl_->gone.Why(ToId(id));
+  // Each of them ended it; what it was is all that is known of it now.
+  return why == Reason::kSessionUnknown || why == Reason::kSessionEnded
+             ? Refuse(why)
+             : Refuse(why, absl::StrCat(ReasonMeaning(why), "; its sessions were ended then"));
 }
 
 size_t SessionTable::EndByCredential(absl::string_view credential_id) {
@@ -401,7 +440,9 @@ size_t SessionTable::EndByCredential(absl::string_view credential_id) {
   const SessionList sessions = own->second.sessions;
   size_t ended = 0;
   for (const Session* session : sessions) {
-    if (Holds(session->credentials(), credential_id)) ended += impl_->Remove(session);
+    if (Holds(session->credentials(), credential_id)) {
+      ended += impl_->Remove(session, Reason::kCredentialRevoked);
+    }
   }
   return ended;
 }
@@ -412,7 +453,7 @@ size_t SessionTable::EndBySubject(absl::string_view subject) {
   if (own == impl_->subjects.end()) return 0;
   const SessionList sessions = own->second.sessions;
   size_t ended = 0;
-  for (const Session* session : sessions) ended += impl_->Remove(session);
+  for (const Session* session : sessions) ended += impl_->Remove(session, Reason::kSubjectDisabled);
   return ended;
 }
 

@@ -163,6 +163,9 @@ class SessionTable {
 
   // Null where there is none. Costs one hash look-up under a shard's reader lock; no allocation.
   std::shared_ptr<const Session> Find(absl::string_view id) const;
+  // Asked where there is none: kSessionEnded, kCredentialRevoked or kSubjectDisabled where that is why
+  // one of the last 16,384 that were ended so is gone, else kSessionUnknown. An id proves nothing.
+  absl::Status WhyNotFound(absl::string_view id) const;
 
   // Inserts under the lock that revocation takes too, after asking every credential again
   // (kCredentialRevoked, kSubjectDisabled; kSessionEnded or kSessionExpired where the parent has): a

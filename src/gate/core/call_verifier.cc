@@ -128,7 +128,7 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeSession(const SessionProofView& 
                                                         const CallInput& input, Mode mode) {
   VerifiedCall call;
   call.session_ = parts_.sessions->Find(proof.session_id);
-  if (call.session_ == nullptr) return Refuse(Reason::kSessionUnknown);
+  if (call.session_ == nullptr) return parts_.sessions->WhyNotFound(proof.session_id);
   const Session& session = *call.session_;
   const int64_t now = parts_.clock->BootNanos();
   FOREKEY_RETURN_IF_ERROR(session.CheckAlive(now));

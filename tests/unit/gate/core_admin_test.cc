@@ -100,7 +100,7 @@ TEST_F(AdminTest, RevokesASubjectsCredentialsAndNamesOneOrTheOther) {
   EXPECT_EQ(revoked->revoked(), 2u);
   EXPECT_EQ(revoked->sessions_ended(), 1u);
   EXPECT_EQ(gate().RevokeCredential(request, "uid 0")->revoked(), 0u);
-  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSessionUnknown);
+  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kCredentialRevoked);
   EXPECT_EQ(WhyRefused(Draft({&second}).SignAndSerialize()), Reason::kCredentialRevoked);
   EXPECT_EQ(WhyRefused(Draft({&foreign}).SignAndSerialize()), std::nullopt);
   request.set_credential_id(first.id);

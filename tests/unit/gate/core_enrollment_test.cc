@@ -475,7 +475,7 @@ TEST_F(EnrollmentTest, ARecoveryRevokesTheLostCredentialAndGivesNoRole) {
   EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), std::nullopt);
   ASSERT_EQ(WhyNotFinished(enroller.Finish()), std::nullopt);
   EXPECT_THAT(audit_->decisions().back().detail, ::testing::HasSubstr("recovery"));
-  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSessionUnknown);
+  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kCredentialRevoked);
   EXPECT_EQ(WhyRefused(Draft({&token}).SignAndSerialize()), Reason::kCredentialRevoked);
 }
 

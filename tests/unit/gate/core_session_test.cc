@@ -256,8 +256,8 @@ TEST_F(SessionTest, EndingEndsTheSessionAndItsChildren) {
   const Judgement judgement = Judge(session.NextProof(kEndSessionMethod), kEndSessionMethod);
   ASSERT_TRUE(judgement.status.ok());
   ASSERT_TRUE(gate().EndSession(*judgement.call, v1::EndSessionRequest(), kPeer).ok());
-  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSessionUnknown);
-  EXPECT_EQ(WhyRefused(child->NextProof(kMethod)), Reason::kSessionUnknown);
+  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSessionEnded);
+  EXPECT_EQ(WhyRefused(child->NextProof(kMethod)), Reason::kSessionEnded);
 }
 
 TEST_F(SessionTest, RevocationTakesEffectAtTheNextCall) {
@@ -273,7 +273,7 @@ TEST_F(SessionTest, RevocationTakesEffectAtTheNextCall) {
   EXPECT_EQ(response->revoked(), 1u);
   EXPECT_EQ(response->sessions_ended(), 2u);
   for (ClientSession* session : {&*both, &*child}) {
-    EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), Reason::kSessionUnknown);
+    EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), Reason::kCredentialRevoked);
   }
   EXPECT_EQ(WhyRefused(other.NextProof(kMethod)), std::nullopt);
 }
@@ -286,7 +286,7 @@ TEST_F(SessionTest, DisablingASubjectEndsItsSessions) {
   request.set_set_disabled(true);
   request.set_disabled(true);
   ASSERT_TRUE(gate().SetSubject(request, "uid 0").ok());
-  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSessionUnknown);
+  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSubjectDisabled);
   EXPECT_EQ(WhyRefused(foreign.NextProof(kMethod)), std::nullopt);
 }
 
@@ -419,7 +419,7 @@ TEST_F(SessionTest, RecallGivesTheCallerOfAnAdmittedCallAlone) {
   EXPECT_EQ(ReasonOf(recall(unseen, kMethod).status()), Reason::kPrefixMissing);
   EXPECT_EQ(WhyRefused(unseen), std::nullopt) << "recalling must not take the sequence";
   Revoke(ada());
-  EXPECT_EQ(ReasonOf(recall(admitted, kMethod).status()), Reason::kSessionUnknown);
+  EXPECT_EQ(ReasonOf(recall(admitted, kMethod).status()), Reason::kCredentialRevoked);
 }
 
 TEST_F(SessionTest, SubjectsInterleavedOnOnePeerAreNotConfused) {

@@ -193,6 +193,25 @@ TEST_F(SessionTableTest, EndsTheSessionsOfOneCredentialOrSubjectAndNoOthers) {
   EXPECT_EQ(table_.size(), 1u);
 }
 
+TEST_F(SessionTableTest, KnowsWhyTheLastThatWereEndedAreGone) {
+  SessionPtr first = OpenFor(table_, "1"), child = OpenChild(table_, "2", first),
+             bobs = Open(table_, MakeParts("3", {bob_}));
+  table_.EndByCredential(alice_->record().id);
+  table_.EndBySubject("bob");
+  EXPECT_THAT(table_.WhyNotFound(first->id()), RefusedWith(Reason::kCredentialRevoked));
+  EXPECT_THAT(table_.WhyNotFound(child->id()), RefusedWith(Reason::kCredentialRevoked));
+  EXPECT_THAT(table_.WhyNotFound(bobs->id()), RefusedWith(Reason::kSubjectDisabled));
+  EXPECT_THAT(table_.WhyNotFound(std::string(16, 'x')), RefusedWith(Reason::kSessionUnknown));
+  EXPECT_THAT(table_.WhyNotFound("short"), RefusedWith(Reason::kSessionUnknown));
+  // Only so many: the oldest are forgotten.
+  for (int i = 0; i < 16384; ++i) {
+    SessionPtr session = OpenFor(table_, absl::StrCat("more ", i));
+    EXPECT_TRUE(table_.End(session->id()));
+    if (i == 0) EXPECT_THAT(table_.WhyNotFound(session->id()), RefusedWith(Reason::kSessionEnded));
+  }
+  EXPECT_THAT(table_.WhyNotFound(first->id()), RefusedWith(Reason::kSessionUnknown));
+}
+
 TEST_F(SessionTableTest, AChildNeverOutlivesItsParent) {
   SessionPtr parent = OpenFor(table_, "p");
   Session::Parts parts = ChildParts("c", parent);
