@@ -32,6 +32,8 @@ install(FILES docs/PROTOCOL.md docs/CONFIG.md docs/AGENT.md docs/AUDIT.md docs/O
         DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT programs)
 install(FILES packaging/forekey-gate.service DESTINATION lib/systemd/system COMPONENT programs)
 install(FILES packaging/forekey-agent.service DESTINATION lib/systemd/user COMPONENT programs)
+install(FILES packaging/forekey.sysusers DESTINATION lib/sysusers.d RENAME forekey.conf COMPONENT programs)
+install(FILES udev/70-forekey.rules DESTINATION lib/udev/rules.d COMPONENT programs)
 
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_CONTACT "Forekey maintainers <maintainers@forekey.invalid>")

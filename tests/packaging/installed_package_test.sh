@@ -11,6 +11,7 @@ cmake --install "$build" --prefix "$work/prefix" >"$work/install.log"
 for program in forekey forekey-agent forekey-gate forekey-sim; do
   "$work/prefix/bin/$program" --help >/dev/null
 done
+cmp "$source/udev/70-forekey.rules" "$work/prefix/lib/udev/rules.d/70-forekey.rules"
 # Nothing of the build's place may be needed, or named, by what was installed.
 if grep -rlF -e "$source" -e "$build" "$work/prefix/lib" --include='*.cmake'; then
   echo "the files above name the place that they were built in" >&2
