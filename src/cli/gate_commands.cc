@@ -116,7 +116,8 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
 void AddServe(CLI::App& app, const GateTerminal& terminal) {
   auto config_file = std::make_shared<std::string>("/etc/forekey/gate.toml");
   CLI::App* command = app.add_subcommand(
-      "serve", "Run a gate with no application behind it. SIGHUP reads certificates and rules again");
+      "serve",
+      "Run a gate with no application behind it. SIGHUP reads certificates, rules and trust again");
   command->add_option("--config,-c", *config_file, "The gate's configuration")->capture_default_str();
   command->callback([config_file, terminal] {
     const absl::Status served = ServeGate(*config_file, terminal.out, terminal.err);

@@ -63,6 +63,12 @@ absl::StatusOr<RevocationList> RevocationList::Parse(absl::string_view bytes) {
       OPENSSL_free(data);
     };
     if (!ok || absl::string_view(name) != "X509 CRL") return BadCrl("no X509 CRL in the PEM text");
+    // A second list would go unread, and whom it revokes with it.
+    char* rest = nullptr;
+    const long left = BIO_get_mem_data(bio.get(), &rest);
+    if (left > 0 && absl::StrContains(absl::string_view(rest, left), "-----BEGIN ")) {
+      return BadCrl("more than one PEM block");
+    }
     der = std::string(View(data, size));
   }
   const uint8_t* at = U8(absl::string_view(der));
@@ -86,7 +92,19 @@ bool RevocationList::IsOfNameOf(const Certificate& issuer) const {
   return X509_NAME_cmp(X509_CRL_get_issuer(crl_.get()), X509_get_subject_name(issuer.x509())) == 0;
 }
 
-absl::Status RevocationList::CheckList(const Certificate& issuer, absl::Time time) const {
+bool RevocationList::IsOfSameName(const RevocationList& other) const {
+  return X509_NAME_cmp(X509_CRL_get_issuer(crl_.get()), X509_CRL_get_issuer(other.crl_.get())) == 0;
+}
+
+std::optional<absl::Time> RevocationList::this_update() const {
+  return CrlTime(X509_CRL_get0_lastUpdate(crl_.get()));
+}
+
+std::optional<absl::Time> RevocationList::next_update() const {
+  return CrlTime(X509_CRL_get0_nextUpdate(crl_.get()));
+}
+
+absl::Status RevocationList::CheckIssuer(const Certificate& issuer) const {
   const std::string who = absl::StrCat("the list of \"", IssuerText(), "\"");
   if (!IsOfNameOf(issuer)) {
     return BadCrl(absl::StrCat(who, " is not of \"", issuer.SubjectText(), "\""));
@@ -105,18 +123,21 @@ absl::Status RevocationList::CheckList(const Certificate& issuer, absl::Time tim
   if (key == nullptr || X509_CRL_verify(crl_.get(), key) != 1) {
     return BadCrl(absl::StrCat("the signature of ", who, " does not verify"));
   }
-  const std::optional<absl::Time> from = CrlTime(X509_CRL_get0_lastUpdate(crl_.get()));
-  const std::optional<absl::Time> to = CrlTime(X509_CRL_get0_nextUpdate(crl_.get()));
-  if (!from || !to) return BadCrl(absl::StrCat(who, " does not say how long it holds"));
-  if (time >= *from && time <= *to) return absl::OkStatus();
-  return Refuse(Reason::kCrlExpired,
-                absl::StrCat(who, " is of ", absl::FormatTime(*from, absl::UTCTimeZone()), " to ",
-                             absl::FormatTime(*to, absl::UTCTimeZone())));
+  if (!this_update() || !next_update()) {
+    return BadCrl(absl::StrCat(who, " does not say how long it holds"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status RevocationList::Check(const Certificate& certificate, const Certificate& issuer,
                                    absl::Time time) const {
-  FOREKEY_RETURN_IF_ERROR(CheckList(issuer, time));
+  FOREKEY_RETURN_IF_ERROR(CheckIssuer(issuer));
+  if (time < *this_update() || time > *next_update()) {
+    return Refuse(Reason::kCrlExpired,
+                  absl::StrCat("the list of \"", IssuerText(), "\" is of ",
+                               absl::FormatTime(*this_update(), absl::UTCTimeZone()), " to ",
+                               absl::FormatTime(*next_update(), absl::UTCTimeZone())));
+  }
   X509_REVOKED* entry = nullptr;
   const int found = X509_CRL_get0_by_serial(
       crl_.get(), &entry, X509_get0_serialNumber(certificate.x509()));

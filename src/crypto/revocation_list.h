@@ -5,6 +5,7 @@
 #define FOREKEY_SRC_CRYPTO_REVOCATION_LIST_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,13 @@ class RevocationList {
 
   std::string IssuerText() const;
   bool IsOfNameOf(const Certificate& issuer) const;
+  bool IsOfSameName(const RevocationList& other) const;
+  // As the list says; nullopt where it does not, or not so that it can be read.
+  std::optional<absl::Time> this_update() const;
+  std::optional<absl::Time> next_update() const;
 
+  // OK when this list is `issuer`'s own and can be used, at some time. Refuses as Check() does.
+  absl::Status CheckIssuer(const Certificate& issuer) const;
   // OK when this list, which must be `issuer`'s own and of that time, does not name `certificate`.
   // kCrlInvalid: another issuer's, a signature that does not verify, a critical extension, no
   // nextUpdate. kCrlExpired: not of that time. kCertificateRevoked.
@@ -34,7 +41,6 @@ class RevocationList {
 
  private:
   explicit RevocationList(std::shared_ptr<X509_CRL> crl) : crl_(std::move(crl)) {}
-  absl::Status CheckList(const Certificate& issuer, absl::Time time) const;
   std::shared_ptr<X509_CRL> crl_;
 };
 

@@ -100,8 +100,11 @@ class Gate::Impl {
     // Accepted certificates that are not the gate's own may have changed alone.
     absl::Status accepted = core_->ReloadCertificates();
     absl::Status rules = core_->ReloadRules();
-    if (!own.ok()) return own;
-    return accepted.ok() ? rules : accepted;
+    absl::Status trust = core_->ReloadTrust();
+    own.Update(accepted);
+    own.Update(rules);
+    own.Update(trust);
+    return own;
   }
 
   int port() const { return connections_ == nullptr ? 0 : connections_->port(); }

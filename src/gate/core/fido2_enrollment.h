@@ -12,12 +12,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "src/base/clock.h"
 #include "src/crypto/certificate.h"
 #include "src/gate/core/enrollment_kind.h"
 #include "src/gate/core/fido2_config.h"
+#include "src/gate/core/live_trust.h"
 #include "src/verify/fido_metadata.h"
 #include "src/verify/webauthn_policy.h"
 
@@ -31,6 +33,7 @@ struct Fido2EnrollmentOptions {
   TrustAnchors trust;                    // vendors' roots
   std::optional<FidoMetadata> metadata;  // FIDO's, with roots of each model
   TrustAnchors simulators;               // empty unless the config says insecure_simulators
+  std::vector<std::string> left_out;     // files of the folders that hold no certificate
 };
 
 // "forekey://<audience>": what calls and enrolments at a gate say in clientDataJSON.
@@ -48,6 +51,10 @@ absl::StatusOr<Fido2EnrollmentOptions> LoadFido2Enrollment(const Fido2Config& co
                                                            const std::string& audience,
                                                            const std::string& state_directory,
                                                            const Clock& clock);
+
+// The same as often as it is asked for. `clock` outlives what is returned.
+TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audience,
+                             const std::string& state_directory, const Clock& clock);
 
 }  // namespace forekey
 

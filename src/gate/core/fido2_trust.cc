@@ -65,8 +65,8 @@ absl::StatusOr<Fido2EnrollmentOptions> LoadFido2Enrollment(const Fido2Config& co
   options.policy = config.policy;
   options.refuse_clones = config.refuse_clones;
   if (!config.trust.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(options.trust,
-                             LoadTrustFolder(config.trust, "attestation.fido2.trust"));
+    FOREKEY_ASSIGN_OR_RETURN(
+        options.trust, LoadTrustFolder(config.trust, "attestation.fido2.trust", &options.left_out));
   }
   if (!config.mds.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(options.metadata, LoadMetadata(config, state_directory, clock));
@@ -74,9 +74,35 @@ absl::StatusOr<Fido2EnrollmentOptions> LoadFido2Enrollment(const Fido2Config& co
   if (config.insecure_simulators) {
     FOREKEY_ASSIGN_OR_RETURN(
         options.simulators,
-        LoadTrustFolder(config.simulator_trust, "attestation.fido2.simulator_trust"));
+        LoadTrustFolder(config.simulator_trust, "attestation.fido2.simulator_trust",
+                        &options.left_out));
   }
   return options;
+}
+
+TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audience,
+                             const std::string& state_directory, const Clock& clock) {
+  return {"attestation.fido2",
+          {config.trust, config.mds, config.mds_root,
+           config.insecure_simulators ? config.simulator_trust : ""},
+          [config, audience, state_directory, &clock]() -> absl::StatusOr<TrustReading> {
+            FOREKEY_ASSIGN_OR_RETURN(Fido2EnrollmentOptions options,
+                                     LoadFido2Enrollment(config, audience, state_directory, clock));
+            TrustReading reading;
+            reading.left_out = options.left_out;
+            reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
+                                          options.simulators.anchors().size(), " of simulators");
+            if (options.metadata) {
+              const FidoMetadata& metadata = *options.metadata;
+              absl::StrAppend(&reading.detail, "; FIDO metadata number ", metadata.no(), ": ",
+                              metadata.entries().size(), " of ", metadata.listed(), " models, ",
+                              metadata.anchors(), " roots; the next is due on ",
+                              metadata.next_update(),
+                              metadata.Stale(clock.WallNow()) ? ", which is over: import it" : "");
+            }
+            reading.kind = NewFido2Enrollment(std::move(options));
+            return reading;
+          }};
 }
 
 }  // namespace forekey

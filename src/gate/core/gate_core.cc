@@ -11,10 +11,6 @@
 #include "src/base/status.h"
 #include "src/gate/core/audit_chain.h"
 #include "src/gate/core/fido2_assertions.h"
-#include "src/gate/core/fido2_enrollment.h"
-#include "src/gate/core/piv_enrollment.h"
-#include "src/gate/core/tpm_enrollment.h"
-#include "src/gate/core/trust_folder.h"
 #include "src/store/sqlite_registry.h"
 #include "src/wire/step_up.h"
 
@@ -84,7 +80,7 @@ absl::Status GateCore::Build(Parts parts) {
   strangers_ = std::make_unique<StrangerLimit>(config_.limits.proofs);
   enrolling_strangers_ = std::make_unique<StrangerLimit>(config_.limits.enrollments);
 
-  // Where token kinds are listed: how each signs a call. How each is enrolled: BuildEnrollment.
+  // Where token kinds are listed: how each signs a call. How each is enrolled: gate_trust.cc.
   assertions_[TokenKind::kTpm] = NewPlainAssertionVerifier();
   assertions_[TokenKind::kPiv] = NewPlainAssertionVerifier();
   assertions_[TokenKind::kFido2] = NewFido2AssertionVerifier(
@@ -103,52 +99,6 @@ absl::Status GateCore::Build(Parts parts) {
   return BuildEnrollment(std::move(parts.kinds));
 }
 
-absl::Status GateCore::BuildEnrollment(EnrollmentKinds kinds) {
-  const GateConfig::TpmAttestation& tpm = config_.tpm;
-  TpmEnrollmentOptions options;
-  if (!tpm.trust.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(options.trust, LoadTrustFolder(tpm.trust, "attestation.tpm.trust"));
-  }
-  if (tpm.insecure_simulators) {
-    FOREKEY_ASSIGN_OR_RETURN(options.simulators,
-                             LoadTrustFolder(tpm.simulator_trust, "attestation.tpm.simulator_trust"));
-  }
-  for (const std::string& hash : tpm.ek_allow_list) {
-    options.allowed_ek_hashes.push_back(absl::HexStringToBytes(hash));
-  }
-  if (!options.trust.empty() || !options.simulators.empty() || !options.allowed_ek_hashes.empty()) {
-    kinds_[TokenKind::kTpm] = NewTpmEnrollment(std::move(options));
-  }
-  if (config_.fido2.Enrols()) {
-    FOREKEY_ASSIGN_OR_RETURN(Fido2EnrollmentOptions fido2,
-                             LoadFido2Enrollment(config_.fido2, config_.audience,
-                                                 config_.state.directory, *clock_));
-    FOREKEY_RETURN_IF_ERROR(ReportMetadata(fido2));
-    kinds_[TokenKind::kFido2] = NewFido2Enrollment(std::move(fido2));
-  }
-  if (config_.piv.Enrols()) {
-    FOREKEY_ASSIGN_OR_RETURN(PivEnrollmentOptions piv, LoadPivEnrollment(config_.piv));
-    kinds_[TokenKind::kPiv] = NewPivEnrollment(std::move(piv));
-  }
-  for (auto& [kind, enrollment] : kinds) kinds_[kind] = std::move(enrollment);
-  enrollment_ = std::make_unique<EnrollmentAuthority>(EnrollmentParts{
-      config_.audience, clock_, challenges_.get(), certificates_.get(), identities_.get(),
-      credentials_.get(), replay_.get(), &kinds_, tpm.one_subject_a_device});
-  return absl::OkStatus();
-}
-
-absl::Status GateCore::ReportMetadata(const Fido2EnrollmentOptions& fido2) {
-  if (!fido2.metadata) return absl::OkStatus();
-  const FidoMetadata& metadata = *fido2.metadata;
-  Decision decision = NewDecision(AuditEvent::kGate);
-  decision.admitted = true;
-  decision.detail = absl::StrCat(
-      "FIDO metadata number ", metadata.no(), ": ", metadata.entries().size(), " of ",
-      metadata.listed(), " models, ", metadata.anchors(), " roots; the next is due on ",
-      metadata.next_update(), metadata.Stale(clock_->WallNow()) ? ", which is over: import it" : "");
-  return audit_->Admit(decision);
-}
-
 void GateCore::RunMaintenance() {
   absl::MutexLock lock(&mutex_);
   while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kMaintenanceInterval)) {
@@ -162,6 +112,7 @@ void GateCore::Maintain() {
   sessions_->Sweep(clock_->BootNanos());
   audit_->Maintain();
   WatchRules();
+  WatchTrust();
   const absl::Status reloaded = certificates_->Reload();
   absl::MutexLock lock(&maintenance_mutex_);
   if (reloaded.message() == certificate_error_) return;

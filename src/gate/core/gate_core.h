@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,6 +33,7 @@
 #include "src/gate/core/identity.h"
 #include "src/gate/core/latency.h"
 #include "src/gate/core/live_rules.h"
+#include "src/gate/core/live_trust.h"
 #include "src/gate/core/session_opener.h"
 #include "src/policy/call_policy.h"
 #include "src/store/live_credentials.h"
@@ -143,8 +145,8 @@ class GateCore {
   absl::StatusOr<v1::RotateIdentityResponse> RotateIdentity(const v1::RotateIdentityRequest& request,
                                                             absl::string_view actor);
 
-  // Drops expired sessions and reads changed certificates: done every second by a thread of its own
-  // unless Parts says otherwise.
+  // Drops expired sessions and reads changed certificates, rules and trust: done every second by a
+  // thread of its own unless Parts says otherwise.
   void Maintain();
   // Reads the accepted certificates again, now. See AcceptedCertificates::Reload.
   absl::Status ReloadCertificates() { return certificates_->Reload(); }
@@ -154,6 +156,11 @@ class GateCore {
   // changed in the file and takes a restart. Maintain() does so when the file has changed.
   absl::Status ReloadRules();
   const CallPolicy& rules() const { return *policy_; }
+
+  // Reads what enrolments are verified by again: trust folders, revocation lists, metadata. On an
+  // error of a kind what it had stays; either way the audit log and stderr have it. The first
+  // error. Maintain() does so for a kind whose files have changed.
+  absl::Status ReloadTrust();
 
   struct Counters {
     std::atomic<uint64_t> admitted{0};
@@ -174,7 +181,8 @@ class GateCore {
   GateCore(GateConfig config, const Clock* clock);
   absl::Status Build(Parts parts);
   absl::Status BuildEnrollment(EnrollmentKinds kinds);
-  absl::Status ReportMetadata(const Fido2EnrollmentOptions& fido2);
+  absl::Status ReportTrust(const LiveTrust& trust);
+  absl::Status ReloadTrust(LiveTrust& trust);
   Decision NewDecision(AuditEvent event) const;
   static absl::Status PublicStatus(const absl::Status& why, absl::string_view reference);
   void CountRefusal(const absl::Status& why);
@@ -190,6 +198,7 @@ class GateCore {
                            absl::string_view subject, absl::string_view detail);
   void RunMaintenance();
   void WatchRules();
+  void WatchTrust();
 
   const GateConfig config_;
   const Clock* const clock_;
@@ -203,6 +212,7 @@ class GateCore {
   std::unique_ptr<SessionTable> sessions_;
   AssertionVerifiers assertions_;
   EnrollmentKinds kinds_;
+  std::vector<LiveTrust*> trust_;  // of kinds_: those that read files; fixed once built
   std::unique_ptr<StrangerLimit> strangers_;
   std::unique_ptr<StrangerLimit> enrolling_strangers_;
   std::unique_ptr<CallVerifier> verifier_;
@@ -214,6 +224,7 @@ class GateCore {
   absl::Mutex maintenance_mutex_;
   std::string certificate_error_ ABSL_GUARDED_BY(maintenance_mutex_);
 
+  absl::Mutex trust_mutex_;  // one reload of trust after the other
   absl::Mutex reload_mutex_;
   std::string rules_signature_ ABSL_GUARDED_BY(reload_mutex_);  // of the file that was read last
   std::string rules_seen_ ABSL_GUARDED_BY(reload_mutex_);       // at the last look

@@ -5,10 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
-#include "src/gate/core/trust_folder.h"
 #include "src/verify/piv_attestation.h"
 #include "src/wire/statement.h"
 
@@ -17,7 +15,6 @@ namespace {
 
 // gate.proto's own bound for chains: asked before any of them is parsed.
 constexpr int kMaxPivIntermediates = 8;
-constexpr size_t kMaxCrlFile = 64 << 20;
 
 class PivEnrollment final : public EnrollmentKind {
  public:
@@ -126,41 +123,6 @@ class PivEnrollment final : public EnrollmentKind {
 
 std::unique_ptr<EnrollmentKind> NewPivEnrollment(PivEnrollmentOptions options) {
   return std::make_unique<PivEnrollment>(std::move(options));
-}
-
-absl::StatusOr<PivEnrollmentOptions> LoadPivEnrollment(const PivConfig& config) {
-  PivEnrollmentOptions options;
-  options.policy = config.policy;
-  if (!config.trust.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(options.trust, LoadTrustFolder(config.trust, "attestation.piv.trust"));
-  }
-  if (!config.issuers.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(options.issuers,
-                             LoadTrustFolder(config.issuers, "attestation.piv.issuers"));
-  }
-  if (config.insecure_simulators) {
-    FOREKEY_ASSIGN_OR_RETURN(
-        options.simulators,
-        LoadTrustFolder(config.simulator_trust, "attestation.piv.simulator_trust"));
-  }
-  if (config.crls.empty()) return options;
-  absl::StatusOr<std::vector<std::string>> names = ListFiles(config.crls);
-  if (!names.ok()) return StatusNaming("attestation.piv.crls", names.status());
-  for (const std::string& name : *names) {
-    const std::string path = absl::StrCat(config.crls, "/", name);
-    absl::StatusOr<std::string> bytes = ReadFile(path, kMaxCrlFile);
-    if (!bytes.ok()) return StatusNaming("attestation.piv.crls", bytes.status());
-    absl::StatusOr<RevocationList> list = RevocationList::Parse(*bytes);
-    if (!list.ok()) {
-      return StatusNaming(absl::StrCat("attestation.piv.crls: ", name), list.status());
-    }
-    options.revocation.push_back(*std::move(list));
-  }
-  if (options.revocation.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("attestation.piv.crls: ", config.crls, " holds no revocation list"));
-  }
-  return options;
 }
 
 }  // namespace forekey

@@ -11,12 +11,14 @@
 #define FOREKEY_SRC_GATE_CORE_PIV_ENROLLMENT_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "src/crypto/certificate.h"
 #include "src/crypto/revocation_list.h"
 #include "src/gate/core/enrollment_kind.h"
+#include "src/gate/core/live_trust.h"
 #include "src/gate/core/piv_config.h"
 #include "src/verify/piv_policy.h"
 
@@ -28,6 +30,7 @@ struct PivEnrollmentOptions {
   TrustAnchors issuers;     // issuing CAs of cards without attestation
   TrustAnchors simulators;  // empty unless the config says insecure_simulators
   std::vector<RevocationList> revocation;
+  std::vector<std::string> left_out;  // files of the folders that hold no certificate
 };
 
 // Begin: `slot` is a hint; one that the policy would refuse is refused before anybody makes a key or
@@ -38,9 +41,18 @@ struct PivEnrollmentOptions {
 std::unique_ptr<EnrollmentKind> NewPivEnrollment(PivEnrollmentOptions options);
 
 // What the configuration says, loaded; errors name the key. A revocation list that can't be read or
-// parsed is an error: it would be the way to forget who is revoked. Lists are read at the start alone;
-// one that has expired refuses its issuer's certificates (kCrlExpired) until the next start.
+// parsed is an error: it would be the way to forget who is revoked. One that has expired is loaded,
+// and refuses its issuer's certificates (kCrlExpired) until a newer one is there.
 absl::StatusOr<PivEnrollmentOptions> LoadPivEnrollment(const PivConfig& config);
+
+// OK when lists that were loaded again forget nobody: for each list of before there is one of the
+// same issuer that is no older, and verifies under each CA of the folders under which that one did.
+// FailedPrecondition names the issuer whose list is gone, forged or rolled back.
+absl::Status CheckNewLists(const PivEnrollmentOptions& before, const PivEnrollmentOptions& now);
+
+// The same as often as it is asked for; from the second time on the lists must pass
+// CheckNewLists().
+TrustSource PivTrustSource(const PivConfig& config);
 
 }  // namespace forekey
 

@@ -2,12 +2,14 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/random.h"
+#include "src/gate/core/trust_folder.h"
 #include "src/verify/tpm_attestation.h"
 #include "src/verify/tpm_endorsement.h"
 #include "src/verify/tpm_make_credential.h"
@@ -130,6 +132,34 @@ class TpmEnrollment final : public EnrollmentKind {
 
 std::unique_ptr<EnrollmentKind> NewTpmEnrollment(TpmEnrollmentOptions options) {
   return std::make_unique<TpmEnrollment>(std::move(options));
+}
+
+TrustSource TpmTrustSource(const std::string& trust, const std::string& simulator_trust,
+                           std::vector<std::string> allowed_ek_hashes) {
+  return {"attestation.tpm",
+          {trust, simulator_trust},
+          [trust, simulator_trust,
+           allowed = std::move(allowed_ek_hashes)]() -> absl::StatusOr<TrustReading> {
+            TrustReading reading;
+            TpmEnrollmentOptions options;
+            options.allowed_ek_hashes = allowed;
+            if (!trust.empty()) {
+              FOREKEY_ASSIGN_OR_RETURN(
+                  options.trust,
+                  LoadTrustFolder(trust, "attestation.tpm.trust", &reading.left_out));
+            }
+            if (!simulator_trust.empty()) {
+              FOREKEY_ASSIGN_OR_RETURN(
+                  options.simulators,
+                  LoadTrustFolder(simulator_trust, "attestation.tpm.simulator_trust",
+                                  &reading.left_out));
+            }
+            reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
+                                          options.simulators.anchors().size(), " of simulators, ",
+                                          allowed.size(), " endorsement keys");
+            reading.kind = NewTpmEnrollment(std::move(options));
+            return reading;
+          }};
 }
 
 }  // namespace forekey

@@ -9,6 +9,7 @@
 
 #include "src/crypto/certificate.h"
 #include "src/gate/core/enrollment_kind.h"
+#include "src/gate/core/live_trust.h"
 
 namespace forekey {
 
@@ -23,6 +24,10 @@ struct TpmEnrollmentOptions {
 // `proof.spki()` with SHA-256 of the enrolment statement as qualifying data, and the new key signed the
 // statement (kPossessionInvalid). A TPM of a simulator's root is marked in what was proved.
 std::unique_ptr<EnrollmentKind> NewTpmEnrollment(TpmEnrollmentOptions options);
+
+// Folders of vendors' and of simulators' roots (either may be empty: none), and the allow-list.
+TrustSource TpmTrustSource(const std::string& trust, const std::string& simulator_trust,
+                           std::vector<std::string> allowed_ek_hashes);
 
 }  // namespace forekey
 

@@ -1,7 +1,5 @@
 #include "src/gate/core/trust_folder.h"
 
-#include <vector>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -15,7 +13,8 @@ absl::Status StatusNaming(absl::string_view what, const absl::Status& status) {
   return named;
 }
 
-absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::string_view key) {
+absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::string_view key,
+                                             std::vector<std::string>* left_out) {
   std::vector<std::string> skipped;
   absl::StatusOr<TrustAnchors> anchors = TrustAnchors::FromDirectory(folder, &skipped);
   if (!anchors.ok()) return StatusNaming(key, anchors.status());
@@ -24,6 +23,7 @@ absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::st
         absl::StrCat(key, ": ", folder, " holds no certificate", skipped.empty() ? "" : ": ",
                      absl::StrJoin(skipped, "; ")));
   }
+  for (const std::string& file : skipped) left_out->push_back(absl::StrCat(key, ": ", file));
   return anchors;
 }
 

@@ -9,6 +9,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/bytes.h"
 #include "src/crypto/random.h"
+#include "src/gate/core/audit_chain.h"
 #include "src/wire/statement.h"
 #include "tests/unit/gate/core_fixture.h"
 

@@ -22,15 +22,17 @@ std::shared_ptr<EVP_PKEY> PivEvpOf(const SoftwareKey& key) {
   return std::shared_ptr<EVP_PKEY>(key.evp(), EVP_PKEY_free);
 }
 
-// A list of `ca` with one serial number on it.
-std::string RevokingDer(const TestCa& ca, long serial) {
+// A list of `ca` with one serial number on it, of that time (and, unless said otherwise, good until
+// 2030).
+std::string RevokingDer(const TestCa& ca, long serial, time_t from = 1'700'000'000,
+                        time_t to = 1'900'000'000) {
   X509_CRL* crl = X509_CRL_new();
   X509_NAME* name = X509_NAME_new();
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, U8(absl::string_view(ca.name)), -1, -1, 0);
   X509_CRL_set_version(crl, 1);
   X509_CRL_set_issuer_name(crl, name);
   X509_NAME_free(name);
-  ASN1_TIME* time = ASN1_TIME_set(nullptr, 1'700'000'000);
+  ASN1_TIME* time = ASN1_TIME_set(nullptr, from);
   X509_CRL_set1_lastUpdate(crl, time);
   X509_REVOKED* entry = X509_REVOKED_new();
   ASN1_INTEGER* number = ASN1_INTEGER_new();
@@ -38,7 +40,7 @@ std::string RevokingDer(const TestCa& ca, long serial) {
   X509_REVOKED_set_serialNumber(entry, number);
   X509_REVOKED_set_revocationDate(entry, time);
   X509_CRL_add0_revoked(crl, entry);
-  ASN1_TIME_set(time, 1'900'000'000);
+  ASN1_TIME_set(time, to);
   X509_CRL_set1_nextUpdate(crl, time);
   ASN1_INTEGER_free(number);
   ASN1_TIME_free(time);
@@ -379,6 +381,138 @@ TEST_F(PivEnrollmentTest, NamesTheListThatIsNone) {
   const absl::Status status = LoadPivEnrollment(piv_).status();
   EXPECT_EQ(ReasonOf(status), Reason::kCrlInvalid);
   EXPECT_THAT(std::string(status.message()), HasSubstr("bad.crl"));
+}
+
+// What is read while the gate runs.
+class PivReloadTest : public PivEnrollmentTest {
+ protected:
+  PivReloadTest() {
+    piv_.crls = folder_.File("crls");
+    std::filesystem::create_directories(piv_.crls);
+    WriteList("vendor.crl", RevokingDer(vendor_, 4711));
+    Restart();
+  }
+  void WriteList(const std::string& name, const std::string& bytes) {
+    WriteText(piv_.crls + "/" + name, bytes);
+  }
+  long VendorsF9() {
+    return vendor_.CaSpec(vendor_).serial;
+  }  // of the certificate that Answer() sends
+  // Reloading is refused, said with these words, and what was read before is in force.
+  void StaysAsItWas(absl::string_view words) {
+    const absl::Status status = gate().ReloadTrust();
+    EXPECT_THAT(std::string(status.message()), HasSubstr(words));
+    const Decision last = audit_->decisions().back();
+    EXPECT_EQ(last.method, "ReloadTrust");
+    EXPECT_FALSE(last.admitted);
+    EXPECT_THAT(last.detail, HasSubstr("attestation.piv: what was read before stays: "));
+    EXPECT_THAT(last.detail, HasSubstr(words));
+  }
+};
+
+TEST_F(PivReloadTest, ANewListCountsFromTheNextEnrolmentOn) {
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  auto begun = Start();
+  ASSERT_EQ(Begin(*begun), std::nullopt);
+  WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  const Decision last = audit_->decisions().back();
+  EXPECT_TRUE(last.admitted);
+  EXPECT_THAT(last.detail,
+              HasSubstr("attestation.piv read again: 1 certificates of vendors, 1 of issuing "
+                        "CAs, 0 of simulators, 1 revocation lists"));
+  Answer(*begun, vendor_);
+  EXPECT_EQ(Send(*begun), Reason::kCertificateRevoked) << "begun before the list was there";
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
+}
+
+TEST_F(PivReloadTest, AChangedListIsReadOnceItHasSettled) {
+  gate().Maintain();
+  gate().Maintain();
+  const size_t lines = audit_->decisions().size();
+  WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
+  gate().Maintain();
+  EXPECT_EQ(audit_->decisions().size(), lines) << "it may be half written";
+  gate().Maintain();
+  EXPECT_EQ(audit_->decisions().back().method, "ReloadTrust");
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
+  const size_t after = audit_->decisions().size();
+  gate().Maintain();
+  gate().Maintain();
+  EXPECT_EQ(audit_->decisions().size(), after) << "once a change";
+}
+
+TEST_F(PivReloadTest, ABrokenMissingForgedOrOlderListKeepsTheOldOne) {
+  WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  WriteList("vendor.crl", "x");
+  StaysAsItWas("vendor.crl");
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
+  std::filesystem::remove(piv_.crls + "/vendor.crl");
+  StaysAsItWas("holds no revocation list");
+  // The list of another is none of the vendor's.
+  WriteList("agency.crl", RevokingDer(agency_, 1));
+  StaysAsItWas("no list of \"CN=Vendor PIV Root\" is there that verifies and is no older");
+  // Neither is one that says so, by another key.
+  TestCa forger = TestCa::New("Vendor PIV Root");
+  WriteList("vendor.crl", RevokingDer(forger, 4711, 1'700'000'002));
+  StaysAsItWas("no list of \"CN=Vendor PIV Root\"");
+  WriteList("vendor.crl", RevokingDer(vendor_, 4711, 1'700'000'000));
+  StaysAsItWas("no list of \"CN=Vendor PIV Root\"");
+  // The folder itself.
+  std::filesystem::rename(piv_.crls, piv_.crls + ".away");
+  StaysAsItWas("attestation.piv.crls");
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
+  std::filesystem::rename(piv_.crls + ".away", piv_.crls);
+  WriteList("vendor.crl", RevokingDer(vendor_, 4711, 1'700'000'001));
+  EXPECT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+}
+
+TEST_F(PivReloadTest, AListThatRanOutRefusesForThatReasonUntilAnewerOneIsThere) {
+  const time_t now = absl::ToTimeT(clock_.WallNow());
+  WriteList("vendor.crl", RevokingDer(vendor_, 4711, now - 100, now + 100));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  clock_.Advance(absl::Seconds(200));
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCrlExpired);
+  WriteList("vendor.crl", RevokingDer(vendor_, 4711, now + 150, now + 10'000));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+}
+
+TEST_F(PivReloadTest, RootsThatComeAndGo) {
+  EXPECT_EQ(Why([](Enrolment&) {}, &simulator_), Reason::kCertificateUntrusted);
+  WriteText(piv_.trust + "/another.der", MakeDer(simulator_.CaSpec(simulator_)));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}, &simulator_), std::nullopt);
+  WriteText(piv_.trust + "/another.der", "half a certifi");
+  StaysAsItWas("another.der");
+  EXPECT_EQ(Why([](Enrolment&) {}, &simulator_), std::nullopt);
+  std::filesystem::remove(piv_.trust + "/another.der");
+  ASSERT_TRUE(gate().ReloadTrust().ok()) << "taking a root away is no mistake";
+  EXPECT_EQ(Why([](Enrolment&) {}, &simulator_), Reason::kCertificateUntrusted);
+  std::filesystem::remove(piv_.trust + "/root.der");
+  StaysAsItWas("holds no certificate");
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+}
+
+TEST_F(PivReloadTest, AFileThatNeverWasACertificateIsNamedAndStopsNothing) {
+  WriteText(piv_.trust + "/README", "roots of our cards");
+  Restart();
+  EXPECT_THAT(audit_->decisions().back().detail,
+              HasSubstr("left out: attestation.piv.trust: README"));
+  WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
+  EXPECT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
+}
+
+TEST_F(PivReloadTest, TrustThatCannotBeAuditedIsNotTaken) {
+  WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
+  audit_->FailWith(absl::UnavailableError("disk full"));
+  EXPECT_EQ(ReasonOf(gate().ReloadTrust()), Reason::kAuditUnavailable);
+  audit_->FailWith(absl::OkStatus());
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
 }
 
 TEST_F(PivEnrollmentTest, OneSerialNumberUnderTwoVendorsIsTwoCards) {

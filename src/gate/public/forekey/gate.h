@@ -81,8 +81,9 @@ class Gate {
   const std::string& audience() const;
   const std::string& state_directory() const;
 
-  // Reads TLS and accepted certificates and the config's rules again, now: for SIGHUP. They are also
-  // watched, once a second. On an error the old ones go on. What else changed in the config takes a
+  // Reads TLS and accepted certificates, the config's rules, and what enrolments are verified by
+  // (trust folders, revocation lists, metadata) again, now: for SIGHUP. They are also watched, once
+  // a second. On an error the old ones of that kind go on. What else changed in the config takes a
   // restart; the audit log and stderr name it.
   absl::Status Reload();
 
