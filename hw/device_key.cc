@@ -32,6 +32,10 @@ absl::StatusCode CodeOf(DeviceError error) {
 
 }  // namespace
 
+absl::StatusOr<Secret> Prompt::AskSecret(absl::string_view whose) {
+  return DeviceFailure(DeviceError::kPinRequired, absl::StrCat("nobody can be asked for ", whose));
+}
+
 absl::Status DeviceFailure(DeviceError error, absl::string_view message) {
   absl::Status status(CodeOf(error), message);
   status.SetPayload(kPayloadUrl, absl::Cord(absl::StrCat(static_cast<int>(error))));

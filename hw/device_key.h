@@ -41,13 +41,16 @@ enum class DeviceError {
 absl::Status DeviceFailure(DeviceError error, absl::string_view message);
 std::optional<DeviceError> DeviceErrorOf(const absl::Status& status);
 
-// Asks the person. Called from the thread that called the driver; may block. Never asked twice for
+// Asks the person, or shows. Called from the thread that called the driver; may block. Never asked twice for
 // one operation after a wrong PIN: the driver returns kWrongPin instead.
 class Prompt {
  public:
   virtual ~Prompt() = default;
   // `tries_left`: -1 where the token does not say. Cancelled when the person gives up.
   virtual absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) = 0;
+  // Another secret than a token's; `whose`, for people: "the password of ada at gate.example". kPinRequired
+  // where nobody can be asked for one.
+  virtual absl::StatusOr<Secret> AskSecret(absl::string_view whose);
   virtual void ShowTouch(absl::string_view device) = 0;
   virtual void HideTouch() = 0;
 };

@@ -187,8 +187,12 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& c
     }
     refused = parent.status();
     bool by_gate = absl::IsUnauthenticated(refused) && !DeviceErrorOf(refused).has_value();
+    if (!by_gate || ReasonOf(refused).has_value()) return refused;
     // A password that was wrong is not tried twice: the gate counts.
-    if (!by_gate || ReasonOf(refused).has_value() || !opening.password.empty()) return refused;
+    if (!opening.password.empty()) {
+      return absl::UnauthenticatedError(
+          absl::StrCat("the password may be wrong: ", refused.message()));
+    }
   }
   return refused;
 }

@@ -116,6 +116,8 @@ class GateAccount {
   };
   // The tokens that prove these words' factors; those in use where the words name none.
   absl::StatusOr<std::vector<HeldCredential>> CredentialsFor(const StepUp::Words& words) const;
+  // Of the person; an error says how to give it otherwise.
+  absl::StatusOr<Secret> AskPassword() const;
   absl::Status OpenStronger(const CallControl& call, const StepUp::Words& words,
                             const std::string& instead_of);
   absl::StatusOr<Parent> OpenParent(const CallControl& call, const Opening& opening);

@@ -41,15 +41,29 @@ absl::StatusOr<std::vector<HeldCredential>> GateAccount::CredentialsFor(
                                                            ": ", chosen.status().message()));
 }
 
+absl::StatusOr<Secret> GateAccount::AskPassword() const {
+  const GateRecord known = record();
+  const std::string by_hand =
+      absl::StrCat("run: forekey login --gate ", known.target.audience, " --password");
+  if (prompt_ == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat("the gate wants a password (", by_hand, ")"));
+  }
+  auto password =
+      prompt_->AskSecret(absl::StrCat("the password of ", known.subject, " at ", known.target.audience));
+  if (password.ok() && password->empty()) return absl::CancelledError("no password was given");
+  if (password.ok() || absl::IsCancelled(password.status())) return password;
+  return absl::FailedPreconditionError(absl::StrCat("the gate wants a password, and ",
+                                                    password.status().message(), " (", by_hand, ")"));
+}
+
 absl::Status GateAccount::OpenStronger(const CallControl& call, const StepUp::Words& words,
                                        const std::string& instead_of) {
   Opening opening;
   opening.words = words;
-  if (HasWord(words, kPasswordFactor)) {
-    return absl::FailedPreconditionError(absl::StrCat("the gate wants a password (run: forekey login --gate ",
-                                                      record().target.audience, " --password)"));
-  }
   FOREKEY_RETURN_IF_ERROR(CredentialsFor(words).status());
+  if (HasWord(words, kPasswordFactor)) {
+    FOREKEY_ASSIGN_OR_RETURN(opening.password, AskPassword());
+  }
   {
     absl::MutexLock lock(&mutex_);
     next_opening_ = std::move(opening);

@@ -35,7 +35,7 @@ constexpr absl::string_view kCancelCode = "83886179";  // GPG_ERR_SOURCE_PINENTR
 
 absl::Status NoAnswer(absl::string_view what) {
   return DeviceFailure(DeviceError::kPinRequired,
-                       absl::StrCat("the PIN could not be asked for: pinentry ", what));
+                       absl::StrCat("nobody could be asked: pinentry ", what));
 }
 
 // One running pinentry: a socket pair is its standard input and output. Ended with the object.
@@ -86,7 +86,7 @@ class Pinentry {
         data = Secret(std::move(part));
       } else if (absl::StartsWith(text, "ERR ")) {
         const absl::string_view code = text.substr(4, text.find(' ', 4) - 4);
-        if (code == kCancelCode) return DeviceFailure(DeviceError::kCancelled, "no PIN was given");
+        if (code == kCancelCode) return DeviceFailure(DeviceError::kCancelled, "none was given");
         return NoAnswer(absl::StrCat("says: ", text));
       }
     }
@@ -129,12 +129,24 @@ class PinentryPrompt final : public Prompt {
   explicit PinentryPrompt(std::string program) : program_(std::move(program)) {}
 
   absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) override {
-    FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Pinentry> pinentry, Pinentry::Start(program_));
-    FOREKEY_RETURN_IF_ERROR(pinentry->Answer().status());  // its greeting
     std::string description = absl::StrCat("PIN of: ", device);
     if (tries_left >= 0) absl::StrAppend(&description, "\n", tries_left, " tries are left.");
+    return Ask(description, "PIN:");
+  }
+  absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
+    return Ask(absl::StrCat("Enter ", whose), "Password:");
+  }
+  void ShowTouch(absl::string_view device) override {
+    spdlog::info("touch {} now", std::string(device));
+  }
+  void HideTouch() override {}
+
+ private:
+  absl::StatusOr<Secret> Ask(absl::string_view description, absl::string_view prompt) {
+    FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Pinentry> pinentry, Pinentry::Start(program_));
+    FOREKEY_RETURN_IF_ERROR(pinentry->Answer().status());  // its greeting
     std::vector<std::string> lines = {absl::StrCat("SETDESC ", AssuanEscape(description)),
-                                      "SETPROMPT PIN:", "SETTIMEOUT 110"};
+                                      absl::StrCat("SETPROMPT ", prompt), "SETTIMEOUT 110"};
     if (const char* tty = getenv("GPG_TTY"); tty != nullptr && *tty != '\0') {
       lines.insert(lines.begin(), absl::StrCat("OPTION ttyname=", AssuanEscape(tty)));
       const char* type = getenv("TERM");
@@ -147,12 +159,7 @@ class PinentryPrompt final : public Prompt {
     FOREKEY_RETURN_IF_ERROR(pinentry->Send("GETPIN"));
     return pinentry->Answer();
   }
-  void ShowTouch(absl::string_view device) override {
-    spdlog::info("touch {} now", std::string(device));
-  }
-  void HideTouch() override {}
 
- private:
   const std::string program_;
 };
 

@@ -1,4 +1,4 @@
-// PINs through a pinentry program (Assuan on its standard input and output), and notices that a token
+// PINs and passwords through a pinentry program (Assuan on its standard input and output), and notices that a token
 // waits for a touch.
 #ifndef FOREKEY_SRC_AGENT_PINENTRY_PROMPT_H_
 #define FOREKEY_SRC_AGENT_PINENTRY_PROMPT_H_
@@ -12,8 +12,8 @@
 
 namespace forekey {
 
-// `program`: a path, or a name to look for in PATH; empty: AskPin refuses with kPinRequired at once, and
-// null is returned, so that drivers know that there is nobody. The program is started for each question,
+// `program`: a path, or a name to look for in PATH; empty: null, so
+// that drivers know that there is nobody. The program is started for each question,
 // shown on the terminal of GPG_TTY where that is set, and has two minutes. Cancelled by the person:
 // kCancelled. Missing, crashed, garbled: kPinRequired with what happened. Touches go to the log.
 std::unique_ptr<Prompt> NewPinentryPrompt(const std::string& program);

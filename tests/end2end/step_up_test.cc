@@ -20,10 +20,35 @@ constexpr char kCollect[] = "/forekey.example.Echo/Collect";
 constexpr char kRepeat[] = "/forekey.example.Echo/Repeat";
 constexpr char kChat[] = "/forekey.example.Echo/Chat";
 
+// Who sits at the keyboard; gives the same answer to everybody.
+class Person final : public Prompt {
+ public:
+  Person(absl::StatusOr<std::string> answer, std::vector<std::string>* asked)
+      : answer_(std::move(answer)), asked_(asked) {}
+  absl::StatusOr<Secret> AskPin(absl::string_view, int) override {
+    return absl::InternalError("a token without a PIN");
+  }
+  absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
+    asked_->emplace_back(whose);
+    if (!answer_.ok()) return answer_.status();
+    return Secret::CopyOf(*answer_);
+  }
+  void ShowTouch(absl::string_view) override {}
+  void HideTouch() override {}
+
+ private:
+  const absl::StatusOr<std::string> answer_;
+  std::vector<std::string>* const asked_;
+};
+
 class StepUpWorld {
  public:
-  explicit StepUpWorld(std::vector<MethodRule> rules, std::vector<std::string> roles = {})
-      : world_({.change = [&](GateConfig& config) { config.rules.rules = std::move(rules); }}),
+  explicit StepUpWorld(std::vector<MethodRule> rules, std::vector<std::string> roles = {},
+                       std::unique_ptr<Prompt> person = nullptr)
+      : world_({.change = [&](GateConfig& config) {
+          config.rules.rules = std::move(rules);
+          config.passwords = {.enabled = true, .memory_mib = 8, .passes = 1};
+        }}),
         echo_(EchoApi::New(Api::kCallback)) {
     world_.Start([this](grpc::ServerBuilder& builder) { echo_->Register(builder); });
     echo_->Start();
@@ -32,6 +57,7 @@ class StepUpWorld {
     options.socket = world_.directory() + "/a.sock";
     options.agent.state_directory = world_.directory() + "/agent";
     options.agent.drivers.push_back(token_.MakeDriver());
+    options.agent.prompt = std::move(person);
     agent_ = Must(AgentServer::Start(std::move(options)), "agent");
     channel_ = Must(forekey::Channel({.gate = "gate.test", .agent_socket = agent_->socket()}), "channel");
   }
@@ -164,6 +190,62 @@ TEST(StepUpTest, ARuleWithoutChildSessionsHasTheCallSigned) {
   EXPECT_TRUE(world.Call(Kind::kUnary).status.ok());
   EXPECT_TRUE(world.LastWasSigned(kSay));
   EXPECT_EQ(world.Refusals(), (std::vector<Reason>{Reason::kChildNotAllowed}));
+}
+
+// ---- A password that a rule wants ----
+
+MethodRule PasswordRule() {
+  MethodRule rule = RuleOf({kSay});
+  rule.factors = {{{"tpm"}, {"password", absl::Minutes(15)}}};
+  return rule;
+}
+
+void SetPassword(StepUpWorld& world, const std::string& password) {
+  v1::SetPasswordRequest request;
+  request.set_subject("ada");
+  request.set_password(password);
+  auto done = world.world().gate().core().SetPassword(request, "test");
+  ASSERT_TRUE(done.ok()) << done.status();
+}
+
+TEST(StepUpTest, APasswordIsAskedForOnceWithinTheApplicationsCallAndAgainAfterItsChange) {
+  std::vector<std::string> asked;
+  StepUpWorld world({PasswordRule()}, {}, std::make_unique<Person>("correct horse", &asked));
+  SetPassword(world, "correct horse");
+  EchoResult result = world.Call(Kind::kUnary);
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_TRUE(world.Call(Kind::kUnary).status.ok());
+  EXPECT_THAT(asked, ::testing::ElementsAre("the password of ada at gate.test"));
+  EXPECT_FALSE(world.LastWasSigned(kSay)) << "a session has it, not the call";
+  SetPassword(world, "correct horse");
+  result = world.Call(Kind::kUnary);
+  EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(asked.size(), 2u) << "the session that had proved the old one is gone";
+}
+
+TEST(StepUpTest, AWrongPasswordIsTriedOnceAndTheErrorNamesIt) {
+  std::vector<std::string> asked;
+  StepUpWorld world({PasswordRule()}, {}, std::make_unique<Person>("wrong horse", &asked));
+  SetPassword(world, "correct horse");
+  EchoResult result = world.Call(Kind::kUnary);
+  EXPECT_FALSE(result.status.ok());
+  EXPECT_THAT(result.status.error_message(), ::testing::HasSubstr("password"));
+  EXPECT_EQ(asked.size(), 1u);
+  EXPECT_THAT(world.Refusals(), ::testing::Contains(Reason::kPasswordWrong).Times(1));
+}
+
+TEST(StepUpTest, WhoGivesNoPasswordCallsNothingAndWhereNobodyIsTheErrorSaysWhatToRun) {
+  std::vector<std::string> asked;
+  {
+    StepUpWorld world({PasswordRule()}, {},
+                      std::make_unique<Person>(absl::CancelledError("none was given"), &asked));
+    EXPECT_FALSE(world.Call(Kind::kUnary).status.ok());
+    EXPECT_EQ(asked.size(), 1u);
+  }
+  StepUpWorld alone({PasswordRule()});
+  EchoResult result = alone.Call(Kind::kUnary);
+  EXPECT_FALSE(result.status.ok());
+  EXPECT_THAT(result.status.error_message(), ::testing::HasSubstr("forekey login --gate gate.test --password"));
 }
 
 TEST(StepUpTest, AFactorThatNoTokenHereProvesEndsTheCallAndSaysWhich) {

@@ -1,0 +1,106 @@
+// The agent's side of Assuan, against programs that answer as pinentry does, and as it must not.
+#include "src/agent/pinentry_prompt.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/file.h"
+#include "tests/support/status_matchers.h"
+
+namespace forekey {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class PinentryPromptTest : public ::testing::Test {
+ protected:
+  PinentryPromptTest() {
+    folder_ = ::testing::TempDir() + "/pinentry.XXXXXX";
+    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
+  }
+  ~PinentryPromptTest() override { std::filesystem::remove_all(folder_); }
+
+  // Greets, writes down what it is told, and answers `at_getpin` to GETPIN.
+  std::unique_ptr<Prompt> Answering(const std::string& at_getpin) {
+    return Program(absl::StrCat("echo 'OK Pleased to meet you'\n"
+                                "while IFS= read -r line; do\n"
+                                "  printf '%s\\n' \"$line\" >>", folder_, "/heard\n"
+                                "  case $line in\n"
+                                "    GETPIN) ", at_getpin, " ;;\n"
+                                "    *) echo OK ;;\n"
+                                "  esac\n"
+                                "done\n"));
+  }
+  std::unique_ptr<Prompt> Program(const std::string& script) {
+    const std::string path = folder_ + "/pinentry";
+    std::ofstream(path) << "#!/bin/sh\n" << script;
+    EXPECT_EQ(chmod(path.c_str(), 0700), 0);
+    return NewPinentryPrompt(path);
+  }
+  std::string Heard() { return ReadFile(folder_ + "/heard").value_or(""); }
+  static std::string TextOf(const absl::StatusOr<Secret>& secret) {
+    return secret.ok() ? std::string(secret->view()) : secret.status().ToString();
+  }
+
+  std::string folder_;
+};
+
+TEST_F(PinentryPromptTest, ReturnsThePinUnescapedAndTellsTheTriesThatAreLeft) {
+  auto prompt = Answering("echo 'D 12%2534%0A'; echo OK");
+  EXPECT_EQ(TextOf(prompt->AskPin("a card\nSETPROMPT evil", 3)), "12%34\n");
+  EXPECT_THAT(Heard(), HasSubstr("3 tries are left"));
+  EXPECT_THAT(Heard(), HasSubstr("SETPROMPT PIN:"));
+  EXPECT_THAT(Heard(), HasSubstr("a card%0ASETPROMPT evil")) << "what a token calls itself is no command";
+}
+
+TEST_F(PinentryPromptTest, AsksForOtherSecretsByTheirName) {
+  auto prompt = Answering("echo 'D open sesame'; echo OK");
+  EXPECT_EQ(TextOf(prompt->AskSecret("the password of ada at gate.example")), "open sesame");
+  EXPECT_THAT(Heard(), HasSubstr("SETDESC Enter the password of ada at gate.example"));
+  EXPECT_THAT(Heard(), Not(HasSubstr("SETPROMPT PIN")));
+}
+
+TEST_F(PinentryPromptTest, AnEmptyAnswerIsAnEmptySecret) {
+  EXPECT_EQ(TextOf(Answering("echo OK")->AskPin("a card", -1)), "");
+  EXPECT_THAT(Heard(), Not(HasSubstr("tries")));
+}
+
+TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
+  EXPECT_EQ(DeviceErrorOf(Answering("echo 'ERR 83886179 Operation cancelled <Pinentry>'")
+                              ->AskPin("a card", -1).status()),
+            DeviceError::kCancelled);
+  const struct {
+    std::string script;
+    const char* says;
+  } bad[] = {
+      {"echo 'OK hello'; echo 'ERR 83886142 Timeout <Pinentry>'", "Timeout"},
+      {"exit 3", "ended without an answer"},
+      {"head -c 5000 /dev/zero | tr '\\0' x", "talks too much"},
+      {"echo 'OK hello'; echo 'D 1%2'; echo OK", "percent sign"},
+  };
+  for (const auto& [script, says] : bad) {
+    const absl::Status status = Program(script)->AskPin("a card", -1).status();
+    EXPECT_THAT(std::string(status.message()), HasSubstr(says)) << script;
+    EXPECT_FALSE(status.ok());
+  }
+  const absl::Status missing = NewPinentryPrompt(folder_ + "/none")->AskPin("a card", -1).status();
+  EXPECT_EQ(DeviceErrorOf(missing), DeviceError::kPinRequired);
+  EXPECT_THAT(std::string(missing.message()), HasSubstr("No such file"));
+  EXPECT_EQ(NewPinentryPrompt(""), nullptr);
+}
+
+TEST(AssuanTest, EscapesWhatMayNotStandInALineAndRefusesHalfAnEscape) {
+  EXPECT_EQ(AssuanEscape("100%\r\n\x01"), "100%25%0D%0A%01");
+  EXPECT_EQ(AssuanUnescape("100%25%0d%0A").value(), "100%\r\n");
+  for (const char* bad : {"%", "%2", "x%2", "%zz", "%2x"}) EXPECT_FALSE(AssuanUnescape(bad).ok()) << bad;
+}
+
+}  // namespace
+}  // namespace forekey
