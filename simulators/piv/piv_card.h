@@ -66,7 +66,7 @@ struct PivConfig {
   std::string puk = "12345678";
   // Empty: what the firmware has from the factory, 3DES before 5.7 and AES-192 from then on.
   std::optional<Algorithm> management_algorithm;
-  // The F9 key; empty: RSA-2048, and P-384 from firmware 5.7.4 on.
+  // The F9 key; empty: RSA-2048, as Yubico's have it.
   std::optional<Algorithm> attestation_algorithm;
   // A plain card's keys; empty: RSA-2048 in 9A, P-256 in the others.
   std::optional<Algorithm> key_algorithm;

@@ -126,13 +126,19 @@ absl::StatusOr<Hierarchy> FoundOldVendor() {
   return vendor;
 }
 
-absl::StatusOr<Hierarchy> FoundModern(const std::vector<std::string>& names, Algorithm algorithm) {
+// From the root down: each allows as many CAs below it as there are, an F9 included where
+// `f9_below`.
+absl::StatusOr<Hierarchy> FoundModern(const std::vector<std::string>& names, Algorithm algorithm,
+                                      bool f9_below) {
   Hierarchy vendor;
-  for (const std::string& name : names) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string& name = names[i];
+    const size_t below = names.size() - 1 - i + (f9_below ? 1 : 0);
+    const std::string constraints = absl::StrCat("critical,CA:TRUE,pathlen:", below);
     FOREKEY_ASSIGN_OR_RETURN(PkeyPtr key, GenerateKey(algorithm));
     EVP_PKEY* signer = vendor.issuer_key ? vendor.issuer_key.get() : key.get();
-    FOREKEY_ASSIGN_OR_RETURN(CertPtr cert, Sign(CaTemplate(name, "critical,CA:TRUE", true), key.get(),
-                                                vendor.issuer.get(), signer));
+    FOREKEY_ASSIGN_OR_RETURN(CertPtr cert, Sign(CaTemplate(name, constraints.c_str(), true),
+                                                key.get(), vendor.issuer.get(), signer));
     (vendor.root_pem.empty() ? vendor.root_pem : vendor.intermediates_pem) += CertPem(cert.get());
     vendor.issuer = std::move(cert);
     vendor.issuer_key = std::move(key);
@@ -149,12 +155,15 @@ absl::StatusOr<const Hierarchy*> Founded(Era era, int number) {
   absl::MutexLock lock(&mutex);
   auto found = founded->find({era, number});
   if (found != founded->end()) return &found->second;
-  auto made = era == Era::kOldVendor ? FoundOldVendor()
-              : era == Era::kModernVendor
-                  ? FoundModern({"Simulated Attestation Root 1", "Simulated Attestation Intermediate B 1",
-                                 "Simulated PIV Attestation B 1"}, Algorithm::kP384)
-                  : FoundModern({absl::StrCat("Simulated Agency Root CA ", number),
-                                 absl::StrCat("Simulated Agency Issuing CA ", number)}, Algorithm::kP256);
+  auto made =
+      era == Era::kOldVendor ? FoundOldVendor()
+      : era == Era::kModernVendor
+          ? FoundModern({"Simulated Attestation Root 1", "Simulated Attestation Intermediate B 1",
+                         "Simulated PIV Attestation B 1"},
+                        Algorithm::kRsa2048, true)
+          : FoundModern({absl::StrCat("Simulated Agency Root CA ", number),
+                         absl::StrCat("Simulated Agency Issuing CA ", number)},
+                        Algorithm::kP256, false);
   if (!made.ok()) return made.status();
   return &founded->emplace(std::pair(era, number), *std::move(made)).first->second;
 }
@@ -178,13 +187,12 @@ absl::Status CertifyAttestationKey(PivState* state) {
   FOREKEY_ASSIGN_OR_RETURN(const Hierarchy* vendor,
                            Founded(modern ? Era::kModernVendor : Era::kOldVendor, config.vendor));
   PivKey key;
-  key.algorithm = config.attestation_algorithm.value_or(modern ? Algorithm::kP384 : Algorithm::kRsa2048);
+  key.algorithm = config.attestation_algorithm.value_or(Algorithm::kRsa2048);
   key.pin_policy = PinPolicy::kNever;
   FOREKEY_ASSIGN_OR_RETURN(PkeyPtr pkey, GenerateKey(key.algorithm));
   key.private_der = StoreKey(pkey.get());
   CertTemplate content;
-  content.common_name =
-      modern ? absl::StrFormat("Simulated YubiKey PIV Attestation SN %u", config.serial) : "Simulated PIV Attestation";
+  content.common_name = modern ? "Simulated YubiKey PIV Attestation" : "Simulated PIV Attestation";
   if (modern) content.not_after = "99991231235959Z";
   // F9 of the first firmware with attestation says nowhere that it is a CA.
   if (config.AtLeast(4, 4, 0)) {

@@ -168,9 +168,14 @@ std::vector<std::string> FactorsOf(const SlotFacts& facts) {
 
 std::string PivDeviceId(const SlotFacts& facts, const VerifiedPath& path) {
   if (!facts.extensions.serial) return "";
+  // Who signed the F9, whichever of the CAs above it the trust folder happens to hold: one card
+  // stays one card when a root takes the place of its intermediates. An F9 that is itself trusted
+  // is its own vendor.
+  const std::vector<Certificate>& certificates = path.certificates();
+  const Certificate& vendor = certificates.size() > 2 ? certificates[2] : certificates[1];
   ByteWriter id;
   // The key, not the certificate: Yubico's roots exist in several certificates.
-  id.Raw("forekey/1 piv-device").U8(0).Len2(path.anchor().Spki()).U64(*facts.extensions.serial);
+  id.Raw("forekey/1 piv-device").U8(0).Len2(vendor.Spki()).U64(*facts.extensions.serial);
   return Sha256(id.bytes());
 }
 

@@ -12,16 +12,18 @@
 
 namespace forekey {
 
-// Verifies that `slot` says, with a vendor's word behind it, that its key was generated in a PIV slot
-// of one card and can't leave it. Intermediates (F9 and further) in any order, untrusted; those that
-// don't help are ignored. What it can't say: who holds the card; possession is asked by the caller.
+// Verifies that `slot` says, with a vendor's word behind it, that its key was generated in a PIV
+// slot of one card and can't leave it. Intermediates (F9 and further) in any order, untrusted;
+// those that don't help are ignored. What it can't say: who holds the card; possession is asked by
+// the caller.
 //
-// Factors: `piv`, with `piv+pin` where the attested PIN policy is "always" and `piv+touch` where the
-// touch policy is "always": then each signature had one. "once" and "cached" prove nothing of a
+// Factors: `piv`, with `piv+pin` where the attested PIN policy is "always" and `piv+touch` where
+// the touch policy is "always": then each signature had one. "once" and "cached" prove nothing of a
 // single signature, "match-*" is a finger, not a PIN. A shared slot earns `piv-shared` alone.
 //
-// device_id: SHA-256 over the vendor's key and the serial; empty where the card tells no serial (F9
-// certificates are shared by batches and name no card).
+// device_id: SHA-256 over the key that signed the F9 and the serial, whichever anchor the path ends
+// at; empty where the card tells no serial (F9 certificates are shared by batches and name no
+// card).
 //
 // Refuses with
 //   kCertificate*, kCrl*      the path, the key usage of a CA's certificate, revocation

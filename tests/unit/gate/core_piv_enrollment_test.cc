@@ -383,6 +383,78 @@ TEST_F(PivEnrollmentTest, NamesTheListThatIsNone) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("bad.crl"));
 }
 
+// Root, two intermediates that cards don't hold, F9, slot: as Yubico has it from firmware 5.7.4 on.
+class PivIntermediatesTest : public PivEnrollmentTest {
+ protected:
+  PivIntermediatesTest() { Trust({Ca(root_, root_, 3)}); }
+  static std::string Ca(const TestCa& ca, const TestCa& issuer, int below) {
+    CertificateSpec spec = ca.CaSpec(issuer);
+    spec.basic_constraints = absl::StrCat("critical,CA:TRUE,pathlen:", below);
+    spec.not_after = absl::InfiniteFuture();
+    return MakeDer(spec);
+  }
+  void Trust(const std::vector<std::string>& certificates) {
+    std::filesystem::remove_all(piv_.trust);
+    std::filesystem::create_directories(piv_.trust);
+    for (size_t i = 0; i < certificates.size(); ++i) {
+      WriteText(absl::StrCat(piv_.trust, "/", i, ".der"), certificates[i]);
+    }
+    Restart();
+  }
+  // Why a card is refused whose agent sends these besides the slot's certificate.
+  std::optional<Reason> Sending(const std::vector<std::string>& intermediates) {
+    return Why([&](Enrolment& e) {
+      e.firmware = {5, 7, 4};
+      for (const std::string& der : intermediates) e.proof.mutable_piv()->add_intermediates(der);
+    });
+  }
+  TestCa root_ = TestCa::New("Vendor Attestation Root 1");
+  TestCa middle_ = TestCa::New("Vendor Attestation Intermediate B 1");
+  TestCa piv_ca_ = TestCa::New("Vendor PIV Attestation B 1");
+  const std::string f9_der_ = Ca(f9_, piv_ca_, 0);
+  const std::string piv_ca_der_ = Ca(piv_ca_, middle_, 1);
+  const std::string middle_der_ = Ca(middle_, root_, 2);
+};
+
+TEST_F(PivIntermediatesTest, CountWhetherTheGateHasThemOrTheClientSendsThem) {
+  EXPECT_EQ(Sending({f9_der_}), Reason::kCertificateUntrusted);
+  EXPECT_EQ(Sending({f9_der_, piv_ca_der_}), Reason::kCertificateUntrusted);
+  ASSERT_EQ(Sending({middle_der_, f9_der_, piv_ca_der_}), std::nullopt);
+  EXPECT_THAT(Enrolled().proved_json, HasSubstr("CN=Vendor Attestation Root 1"));
+  const std::string device = Enrolled().device_id;
+  // With some of them, then all, beside the root; at last without the root.
+  Trust({Ca(root_, root_, 3), middle_der_});
+  EXPECT_EQ(Sending({f9_der_}), Reason::kCertificateUntrusted);
+  ASSERT_EQ(Sending({f9_der_, piv_ca_der_}), std::nullopt);
+  EXPECT_EQ(Enrolled().device_id, device);
+  Trust({Ca(root_, root_, 3), middle_der_, piv_ca_der_});
+  ASSERT_EQ(Sending({f9_der_}), std::nullopt);
+  EXPECT_EQ(Enrolled().device_id, device) << "one card, whatever the folder holds";
+  Trust({piv_ca_der_});
+  ASSERT_EQ(Sending({f9_der_}), std::nullopt);
+  EXPECT_EQ(Enrolled().device_id, device);
+}
+
+TEST_F(PivIntermediatesTest, AnIntermediateOfAnotherKeyHelpsNobody) {
+  TestCa forged = TestCa::New(piv_ca_.name);
+  EXPECT_EQ(Sending({middle_der_, Ca(forged, middle_, 1), f9_der_}),
+            Reason::kCertificateSignatureInvalid);
+  // The true one beside it does.
+  EXPECT_EQ(Sending({Ca(forged, middle_, 1), middle_der_, f9_der_, piv_ca_der_}), std::nullopt);
+}
+
+TEST_F(PivIntermediatesTest, OneMoreCaThanIsAllowedIsRefused) {
+  TestCa extra = TestCa::New("Vendor Extra");
+  EXPECT_EQ(Sending({middle_der_, piv_ca_der_, Ca(extra, piv_ca_, 1), Ca(f9_, extra, 0)}),
+            Reason::kCertificateNotCa);
+}
+
+TEST_F(PivIntermediatesTest, AnF9ThatIsTrustedItselfIsAVendorOfItsOwn) {
+  Trust({f9_der_});
+  ASSERT_EQ(Sending({piv_ca_der_}), std::nullopt);
+  EXPECT_EQ(Enrolled().device_id.size(), 32u);
+}
+
 // What is read while the gate runs.
 class PivReloadTest : public PivEnrollmentTest {
  protected:
