@@ -94,11 +94,18 @@ absl::StatusOr<ResponseApdu> ApduExchange::Exchange(absl::string_view bytes) {
   return response;
 }
 
+absl::StatusOr<ResponseApdu> ApduExchange::GetResponse(uint8_t size) {
+  char more[] = {0x00, static_cast<char>(kGetResponse), 0x00, 0x00, static_cast<char>(size)};
+  FOREKEY_ASSIGN_OR_RETURN(ResponseApdu next, Exchange(absl::string_view(more, sizeof more)));
+  if (next.status >> 8 != 0x6C) return next;
+  // "61 00" is "256 or more", and some T=0 cards want the exact number all the same. Asked once.
+  more[4] = static_cast<char>(next.status & 0xFF);
+  return Exchange(absl::string_view(more, sizeof more));
+}
+
 absl::StatusOr<ResponseApdu> ApduExchange::CollectRest(ResponseApdu response) {
   while (response.status >> 8 == 0x61) {
-    const char more[] = {0x00, static_cast<char>(kGetResponse), 0x00, 0x00,
-                         static_cast<char>(response.status & 0xFF)};
-    FOREKEY_ASSIGN_OR_RETURN(ResponseApdu next, Exchange(absl::string_view(more, sizeof more)));
+    FOREKEY_ASSIGN_OR_RETURN(ResponseApdu next, GetResponse(response.status & 0xFF));
     if ((next.data.empty() && next.status >> 8 == 0x61) ||
         response.data.size() + next.data.size() > kLargestAnswer) {
       Wipe(next.data);

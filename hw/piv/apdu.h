@@ -65,6 +65,7 @@ class ApduExchange {
  private:
   absl::StatusOr<ResponseApdu> Exchange(absl::string_view bytes);
   absl::StatusOr<ResponseApdu> SendShort(const CommandApdu& command);
+  absl::StatusOr<ResponseApdu> GetResponse(uint8_t size);
   absl::StatusOr<ResponseApdu> CollectRest(ResponseApdu response);
 
   CardChannel* const channel_;

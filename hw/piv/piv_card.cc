@@ -91,8 +91,12 @@ absl::StatusOr<PivCard::PinState> PivCard::ReadPinState() {
   if (response.ok()) {
     state.verified = true;
     unlocked_ = true;
-  } else if ((response.status & 0xFFF0) == 0x63C0) {
+  } else if ((response.status & 0xFFF0) == 0x63C0 ||
+             (response.status > 0x6300 && response.status <= 0x630F)) {
     state.tries_left = response.status & 0x0F;
+  } else if (response.status == 0x6300 || response.status == kSwWrongLength ||
+             response.status == kSwWrongData || response.status == kSwWrongParameters) {
+    state.tries_left = -1;  // older cards know no VERIFY without PIN, or no number: nobody can tell
   } else if (response.status == kSwBlocked) {
     state.tries_left = 0;
   } else {
@@ -153,6 +157,14 @@ absl::StatusOr<std::optional<std::string>> PivCard::GetObject(uint32_t tag) {
   FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response,
                            Send(kGetData, 0x3F, 0xFF, EncodeTlv(0x5C, TagBytes(tag))));
   if (IsAbsent(response.status)) return std::nullopt;
+  // Objects that came with later revisions of the standard are unknown tags to other vendors'
+  // cards.
+  if (!version_.has_value() &&
+      (response.status == kSwWrongData || response.status == kSwWrongParameters ||
+       response.status == kSwFunctionNotSupported)) {
+    return std::nullopt;
+  }
+  if (response.ok() && response.data.empty()) return std::nullopt;
   const std::string command = absl::StrFormat("GET DATA (%X)", tag);
   FOREKEY_RETURN_IF_ERROR(FromStatusWord(response.status, command));
   absl::Cleanup wipe = [&response] { Wipe(response.data); };  // PRINTED may hold a key

@@ -34,7 +34,7 @@ class PivCard {
   // --- PIN. None of these sends a PIN that it was not given, nor sends one twice.
   struct PinState {
     bool verified = false;  // somebody's PIN counts now; tries_left is -1 then
-    int tries_left = -1;
+    int tries_left = -1;    // -1, too, where the card does not tell
   };
   absl::StatusOr<PinState> ReadPinState();
   // kWrongPin with what is left, kPinBlocked with the way out. A PIN has 6 to 8 bytes (part 1 §4.3.3);

@@ -72,24 +72,38 @@ absl::StatusOr<std::string> PivKey::SignOnCard(PivCard& card, absl::string_view 
   return card.Sign(*reference_.uri.slot, reference_.public_key, statement, touch);
 }
 
-absl::StatusOr<DeviceSignature> PivKey::Sign(absl::string_view statement, const SignOptions& options) {
-  std::optional<PinUse> pin;
-  if (reference_.pin_policy != PinPolicy::kNever) {
-    FOREKEY_ASSIGN_OR_RETURN(pin, GetPin(options));
-  }
-  DeviceSignature result;
+absl::Status PivKey::TrySign(absl::string_view statement, PinUse* pin, const SignOptions& options,
+                             std::string* signed_bytes) {
   bool forgot_once = false;
-  absl::Status status = device_->Run(PatienceOf(options), [&](PivCard& card) -> absl::Status {
-    auto signature = SignOnCard(card, statement, pin.has_value() ? &*pin : nullptr, options);
-    if (DeviceErrorOf(signature.status()) == DeviceError::kPinRequired && pin.has_value() && !forgot_once) {
+  return device_->Run(PatienceOf(options), [&](PivCard& card) -> absl::Status {
+    auto signature = SignOnCard(card, statement, pin, options);
+    if (DeviceErrorOf(signature.status()) == DeviceError::kPinRequired && pin != nullptr &&
+        !forgot_once) {
       // It took the PIN and forgot it at once: a reset that nobody announced (power, a bad contact).
       forgot_once = true;
       return Interrupted(Interruption::kCardReset, signature.status());
     }
     FOREKEY_RETURN_IF_ERROR(signature.status());
-    result.signature = *std::move(signature);
+    *signed_bytes = *std::move(signature);
     return absl::OkStatus();
   });
+}
+
+absl::StatusOr<DeviceSignature> PivKey::Sign(absl::string_view statement,
+                                             const SignOptions& options) {
+  DeviceSignature result;
+  std::optional<PinUse> pin;
+  absl::Status status = absl::OkStatus();
+  if (reference_.pin_policy == PinPolicy::kNever) {
+    status = TrySign(statement, nullptr, options, &result.signature);
+  }
+  // A card whose policy nobody could read (an imported key, another vendor's 9E) may want it all
+  // the same.
+  if (reference_.pin_policy != PinPolicy::kNever ||
+      DeviceErrorOf(status) == DeviceError::kPinRequired) {
+    FOREKEY_ASSIGN_OR_RETURN(pin, GetPin(options));
+    status = TrySign(statement, &*pin, options, &result.signature);
+  }
   if (DeviceErrorOf(status) == DeviceError::kWrongPin) {
     absl::MutexLock lock(&mutex_);
     pin_ = Secret();

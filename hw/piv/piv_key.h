@@ -33,6 +33,9 @@ class PivKey : public DeviceKey {
  private:
   absl::Status CheckCard(PivCard& card) const;
   absl::StatusOr<PinUse> GetPin(const SignOptions& options);
+  // `pin` null: without.
+  absl::Status TrySign(absl::string_view statement, PinUse* pin, const SignOptions& options,
+                       std::string* signed_bytes);
   absl::StatusOr<std::string> SignOnCard(PivCard& card, absl::string_view statement, PinUse* use,
                                          const SignOptions& options) const;
 

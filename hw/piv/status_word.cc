@@ -35,7 +35,8 @@ constexpr StatusMeaning kStatusMeanings[] = {
 
 absl::Status FromStatusWord(uint16_t status, absl::string_view command) {
   if (status == 0x9000) return absl::OkStatus();
-  if ((status & 0xFFF0) == 0x63C0) {
+  // 630X is 63CX of some older cards; 6300 itself tells no number.
+  if ((status & 0xFFF0) == 0x63C0 || (status > 0x6300 && status <= 0x630F)) {
     return DeviceFailure(DeviceError::kWrongPin,
                          absl::StrFormat("%s: 0x%04X wrong PIN, tries left: %d", command, status,
                                          status & 0x0F));

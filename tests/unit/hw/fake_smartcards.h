@@ -50,6 +50,8 @@ class FakeCard {
   std::function<std::string(const PublicKey&)> attest;  // makes the certificate; empty: no such command
   std::string atr = "\x3B\x80\x01";
   bool refuses_extended = false;
+  uint16_t answer_to_empty_verify = 0;  // instead of the tries; 0: 63CX
+  uint16_t unknown_object = 0x6A82;     // what an object that is not there gives
 
   // State
   struct Key {
@@ -165,6 +167,7 @@ class FakeCard {
       return Sw(0x9000);
     }
     if (data.empty()) {
+      if (answer_to_empty_verify != 0) return Sw(answer_to_empty_verify);
       if (verified) return Sw(0x9000);
       return tries == 0 ? Sw(0x6983) : Sw(static_cast<uint16_t>(0x63C0 | tries));
     }
@@ -183,7 +186,7 @@ class FakeCard {
     if (tag == 0x7E) return global_pin_discovery.empty() ? Sw(0x6A82) : global_pin_discovery + Sw(0x9000);
     if (tag == 0x5FC109 && !verified) return Sw(0x6982);
     auto object = objects.find(tag);
-    if (object == objects.end()) return Sw(0x6A82);
+    if (object == objects.end()) return Sw(unknown_object);
     return Long(Tlv1(0x53, object->second));
   }
 

@@ -106,8 +106,9 @@ TEST(PivApduTest, ReadsExtendedLengthOutOfTheAtr) {
 // A channel with a fixed conversation: every command must be the expected one.
 class ScriptedChannel : public CardChannel {
  public:
-  explicit ScriptedChannel(std::vector<std::pair<std::string, std::string>> script, std::string atr = "")
-      : script_(std::move(script)), atr_(std::move(atr)) {}
+  explicit ScriptedChannel(std::vector<std::pair<std::string, std::string>> script,
+                           std::string atr = "", bool t0 = false)
+      : script_(std::move(script)), atr_(std::move(atr)), t0_(t0) {}
   ~ScriptedChannel() override { EXPECT_EQ(next_, script_.size()); }
   absl::StatusOr<std::string> Transmit(absl::string_view command) override {
     if (next_ >= script_.size()) return absl::InternalError("unexpected command");
@@ -116,11 +117,12 @@ class ScriptedChannel : public CardChannel {
   }
   void ResetWhenDone() override {}
   const std::string& atr() const override { return atr_; }
-  bool is_t0() const override { return false; }
+  bool is_t0() const override { return t0_; }
 
  private:
   std::vector<std::pair<std::string, std::string>> script_;
   const std::string atr_;
+  const bool t0_;
   size_t next_ = 0;
 };
 
@@ -141,6 +143,41 @@ TEST(PivApduTest, AsksAgainWithTheRightLength) {
   auto response = exchange.Send({0xFD, 0, 0, "", true});
   ASSERT_THAT(response, IsOk());
   EXPECT_EQ(response->data, Bytes("050403"));
+}
+
+// T=0: a command with data says nothing of the answer's size; the card says 61xx, and, to a GET
+// RESPONSE with another number than it has, 6Cxx. Extended APDUs are not for it, whatever its ATR
+// says.
+TEST(PivApduTest, SpeaksT0) {
+  const std::string yubikey_atr = Bytes("3BFD1300008131FE158073C021C057597562694B657940");
+  ScriptedChannel channel({{Bytes("00CB3FFF0161"), Bytes("6100")},
+                           {Bytes("00C0000000"), Bytes("6C03")},
+                           {Bytes("00C0000003"), Bytes("010203"
+                                                       "6102")},
+                           {Bytes("00C0000002"), Bytes("0405"
+                                                       "9000")},
+                           {Bytes("00FD000000"), Bytes("6C03")},
+                           {Bytes("00FD000003"), Bytes("0504039000")}},
+                          yubikey_atr, /*t0=*/true);
+  ApduExchange exchange(&channel);
+  EXPECT_EQ(exchange.Send({0xCB, 0x3F, 0xFF, "a", true})->data, Bytes("0102030405"));
+  EXPECT_EQ(exchange.Send({0xFD, 0, 0, "", true})->data, Bytes("050403"));
+  const std::string data(256, 'x');
+  const CommandApdu command{0x87, 0x07, 0x9A, data, true};
+  ScriptedChannel chained({{Bytes("1087079AFF") + std::string(255, 'x'), Bytes("9000")},
+                           {Bytes("0087079A01") + "x", Bytes("6101")},
+                           {Bytes("00C0000001"), Bytes("AA9000")}},
+                          yubikey_atr, /*t0=*/true);
+  ApduExchange long_exchange(&chained);
+  EXPECT_EQ(long_exchange.Send(command)->data, Bytes("AA"));
+}
+
+TEST(PivApduTest, AWrongLengthIsCorrectedOnce) {
+  ScriptedChannel channel({{Bytes("00FD000000"), Bytes("6102")},
+                           {Bytes("00C0000002"), Bytes("6C03")},
+                           {Bytes("00C0000003"), Bytes("6C04")}});
+  ApduExchange exchange(&channel);
+  EXPECT_EQ(exchange.Send({0xFD, 0, 0, "", true})->status, 0x6C04);
 }
 
 TEST(PivApduTest, AnAnswerThatDoesNotEndIsAnError) {
@@ -369,6 +406,10 @@ TEST(PivErrorsTest, TellsStatusWordsApart) {
   EXPECT_THAT(FromStatusWord(0x9000, "VERIFY"), IsOk());
   EXPECT_EQ(DeviceErrorOf(FromStatusWord(0x63C2, "VERIFY")), DeviceError::kWrongPin);
   EXPECT_THAT(FromStatusWord(0x63C2, "VERIFY").message(), HasSubstr("0x63C2 wrong PIN, tries left: 2"));
+  EXPECT_THAT(FromStatusWord(0x6302, "VERIFY").message(),
+              HasSubstr("0x6302 wrong PIN, tries left: 2"));
+  EXPECT_EQ(DeviceErrorOf(FromStatusWord(0x6302, "VERIFY")), DeviceError::kWrongPin);
+  EXPECT_THAT(FromStatusWord(0x6300, "VERIFY").message(), HasSubstr("verification failed"));
   EXPECT_EQ(DeviceErrorOf(FromStatusWord(0x6983, "VERIFY")), DeviceError::kPinBlocked);
   EXPECT_EQ(DeviceErrorOf(FromStatusWord(0x6982, "X")), DeviceError::kPinRequired);
   EXPECT_EQ(DeviceErrorOf(FromStatusWord(0x6A82, "X")), DeviceError::kNotSetUp);

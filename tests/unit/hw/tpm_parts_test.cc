@@ -19,8 +19,8 @@
 namespace forekey {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST(TctiTest, NamesTheTransportsOfAUri) {
   EXPECT_THAT(*TctiCandidates("tpm:"), ElementsAre("device:/dev/tpmrm0", "tabrmd:bus_type=system"));
@@ -74,7 +74,8 @@ TEST(TssErrorTest, TellsFailuresApart) {
        }) {
     absl::Status status = FromTss(c.rc, "Esys_Sign");
     EXPECT_EQ(DeviceErrorOf(status), c.error) << status;
-    EXPECT_THAT(std::string(status.message()), testing::AllOf(HasSubstr("Esys_Sign: 0x"), HasSubstr(c.text)));
+    EXPECT_THAT(std::string(status.message()),
+                ::testing::AllOf(HasSubstr("Esys_Sign: 0x"), HasSubstr(c.text)));
   }
   EXPECT_TRUE(FromTss(0, "Esys_Sign").ok());
 }
