@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -69,8 +70,13 @@ absl::Status FidoWait::CheckCancelled() const {
 
 absl::StatusOr<std::unique_ptr<HidLink>> HidLink::Open(const FidoAddress& address) {
   const int fd = address.simulator ? ConnectTo(address.path)
-                                   : open(address.path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+                                   : open(address.path.c_str(), O_RDWR | O_CLOEXEC | O_NOCTTY);
   if (fd < 0) return OpenFailed(address, errno);
+  struct stat node;
+  if (!address.simulator && (fstat(fd, &node) != 0 || !S_ISCHR(node.st_mode))) {
+    close(fd);
+    return OpenFailed(address, ENOTTY);
+  }
   return std::unique_ptr<HidLink>(new HidLink(fd));
 }
 

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "nlohmann/json.hpp"
@@ -41,12 +42,26 @@ std::string Fido2Simulator::AnswerControl(absl::string_view line) {
     return "ok";
   }
   if (line == "unplug") return PullOut(), "ok";
+  int number = 0;
+  if (argument && (words[0] == "unplug" || words[0] == "busy")) {
+    if (!absl::SimpleAtoi(words[1], &number) || number < 0) {
+      return absl::StrCat("error not a number of commands: ", words[1]);
+    }
+    if (words[0] == "busy") busy_left_ = number;
+    else commands_left_ = number;
+    return "ok";
+  }
   if (line == "replug") {
     PullOut();
     const absl::Status status = PlugIn();
     return status.ok() ? "ok" : absl::StrCat("error ", status.message());
   }
-  if (line == "behave") return authenticator_->misbehaviours().clear(), "ok";
+  if (line == "behave") {
+    authenticator_->misbehaviours().clear();
+    commands_left_.reset();
+    busy_left_ = 0;
+    return "ok";
+  }
   if (argument && words[0] == "misbehave") {
     const auto misbehaviour = MisbehaviourFromName(words[1]);
     if (!misbehaviour) return absl::StrCat("error no misbehaviour is called ", words[1]);
@@ -61,7 +76,7 @@ std::string Fido2Simulator::AnswerControl(absl::string_view line) {
                              {"pty", pty_path_}};
     return absl::StrCat("ok ", status.dump());
   }
-  return "error not understood: touch, auto-touch on|off, unplug, replug, misbehave NAME, behave, status";
+  return "error not understood: touch, auto-touch on|off, unplug [N], replug, busy N, misbehave NAME, behave, status";
 }
 
 }  // namespace forekey::fido2sim

@@ -90,7 +90,6 @@ absl::Status Fido2Simulator::Begin(State state) {
   uri_ = absl::StrCat("fido2:sim:path=", socket_path_);
   FOREKEY_ASSIGN_OR_RETURN(control_listener_, ListenOnUnixSocket(control_path_, SOCK_STREAM | SOCK_NONBLOCK));
   FOREKEY_RETURN_IF_ERROR(PlugIn());
-  if (options_.stream) clients_.push_back(Client{Kind::kStream, std::move(options_.stream), "", false});
   thread_ = std::thread([this] { Loop(); });
   return absl::OkStatus();
 }
@@ -132,6 +131,7 @@ absl::Status Fido2Simulator::PlugIn() {
 void Fido2Simulator::PullOut() {
   if (!plugged_) return;
   plugged_ = false;
+  commands_left_.reset();
   unlink(socket_path_.c_str());
   listener_.reset();
   for (Client& client : clients_) {
@@ -295,8 +295,13 @@ void Fido2Simulator::OnReport(Client& client, absl::string_view report) {
 
 // Misbehaviours of the transport. True: this command is over.
 bool Fido2Simulator::ExecuteBadly(Client& client, const HidMessage& request) {
+  if (commands_left_ && (*commands_left_)-- == 0) {
+    PullOut();
+    return true;
+  }
   if (authenticator_->Does(Misbehaviour::kSilent)) return true;
-  if (authenticator_->Does(Misbehaviour::kChannelBusy)) {
+  if (busy_left_ > 0 || authenticator_->Does(Misbehaviour::kChannelBusy)) {
+    if (busy_left_ > 0) --busy_left_;
     Send(client, {request.channel, kHidError, std::string(1, static_cast<char>(kHidChannelBusy))});
     return true;
   }
@@ -414,13 +419,22 @@ void Fido2Simulator::Unplug() {
   InLoop([&] { PullOut(); });
 }
 
-absl::Status Fido2Simulator::Replug() {
+absl::Status Fido2Simulator::Replug(UniqueFd stream) {
   absl::Status status = absl::CancelledError("the simulator has ended");
   InLoop([&] {
     PullOut();
     status = PlugIn();
+    if (status.ok() && stream) clients_.push_back(Client{Kind::kStream, std::move(stream), "", false});
   });
   return status;
+}
+
+void Fido2Simulator::UnplugAfter(int commands) {
+  InLoop([&] { commands_left_ = commands; });
+}
+
+void Fido2Simulator::BeBusy(int commands) {
+  InLoop([&] { busy_left_ = commands; });
 }
 
 void Fido2Simulator::Misbehave(const Misbehaviours& misbehaviours) {

@@ -3,7 +3,7 @@
 //     of the device, which writes 65-byte reports (report id 0 first) and reads 64-byte reports, as
 //     with hidraw. URI "fido2:sim:path=<socket>";
 //   - a PTY whose slave (raw mode) stands for /dev/hidrawN: for fido2-tools;
-//   - a stream given by a test (a umockdev testbed's end of a device);
+//   - a stream that it is plugged into (a umockdev testbed's end of a device: simulators/fido2_testbed);
 //   - a control socket, <socket>.sim: requests of simulators/README.md, one a line.
 #ifndef FOREKEY_SIMULATORS_FIDO2_FIDO2_SIMULATOR_H_
 #define FOREKEY_SIMULATORS_FIDO2_FIDO2_SIMULATOR_H_
@@ -36,7 +36,6 @@ struct SimulatorOptions {
   std::string control_path;     // empty: socket_path + ".sim"
   bool pty = false;
   std::string pin;              // set at the start where the token has none
-  UniqueFd stream;              // reports of 65 bytes in, 64 out
 };
 
 class Fido2Simulator : private UserPresence {
@@ -58,7 +57,12 @@ class Fido2Simulator : private UserPresence {
   bool TouchWhenAsked(absl::Duration timeout = absl::Seconds(30));
   bool WaitUntilAsked(absl::Duration timeout = absl::Seconds(30));
   void Unplug();
-  absl::Status Replug();
+  // `stream`: one more way to reach it until it is pulled out: reports of 65 bytes in, 64 out.
+  absl::Status Replug(UniqueFd stream = UniqueFd());
+  // Pulled out in the middle of the command after that many more.
+  void UnplugAfter(int commands);
+  // Answers that many commands with CTAPHID_ERROR, channel busy; 0 ends it.
+  void BeBusy(int commands);
   void Misbehave(const Misbehaviours& misbehaviours);
   void SetAutoTouch(bool on);
   absl::Status SetPin(absl::string_view pin);
@@ -117,6 +121,8 @@ class Fido2Simulator : private UserPresence {
   int depth_ = 0;
   bool plugged_ = false;
   uint64_t commands_ = 0;
+  std::optional<int> commands_left_;  // until it is pulled out
+  int busy_left_ = 0;
   Client* executing_ = nullptr;  // whose command runs
   uint32_t channel_ = 0;
   bool cancelled_ = false, touched_ = false, waiting_ = false, latched_ = false;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/contract/fido2_token.h"
 #include "tests/contract/piv_token.h"
 #include "tests/contract/token.h"
 #include "tests/contract/tpm_token.h"
@@ -16,6 +17,7 @@ namespace {
 constexpr TokenKindUnderTest kKinds[] = {
     {.name = "tpm", .make = MakeTpmToken, .has_passwords = true},
     {.name = "piv", .make = MakePivToken},
+    {.name = "fido2", .make = MakeFido2Token},
 };
 std::vector<TokenKindUnderTest> KindsWithPasswords() {
   std::vector<TokenKindUnderTest> kinds;

@@ -8,13 +8,11 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "hw/drivers.h"
-#include "hw/fido2/fido2_driver.h"
-#include "simulators/fido2/fido2_simulator.h"
 #include "src/base/reason.h"
 #include "src/crypto/digest.h"
 #include "src/verify/webauthn_assertion.h"
 #include "src/verify/webauthn_registration.h"
-#include "tests/contract/token.h"
+#include "tests/contract/fido2_token.h"
 
 namespace forekey {
 namespace {
@@ -23,9 +21,6 @@ using fido2sim::Fido2Simulator;
 using fido2sim::Misbehaviour;
 using fido2sim::SimulatorOptions;
 using ::testing::HasSubstr;
-
-constexpr char kRpId[] = "gate.example";
-constexpr char kOrigin[] = "forekey://gate.example";
 
 std::unique_ptr<Fido2Simulator> NewKey(const std::function<void(SimulatorOptions&)>& change = nullptr) {
   SimulatorOptions options;
@@ -36,53 +31,19 @@ std::unique_ptr<Fido2Simulator> NewKey(const std::function<void(SimulatorOptions
   return simulator.ok() ? *std::move(simulator) : nullptr;
 }
 
-SignOptions ForGate() {
-  SignOptions options;
-  options.rp_id = kRpId;
-  options.origin = kOrigin;
-  return options;
-}
-
-forekey::v1::EnrollmentDemand DemandOf(std::vector<int> algorithms = {-7}, bool verify = false) {
-  forekey::v1::EnrollmentDemand demand;
-  demand.set_subject("ada");
-  auto* fido2 = demand.mutable_fido2();
-  fido2->set_rp_id(kRpId);
-  fido2->set_origin(kOrigin);
-  for (int algorithm : algorithms) fido2->add_algorithms(algorithm);
-  fido2->set_user_verification(verify);
-  fido2->set_user_handle("0123456789abcdef");
-  return demand;
-}
-
-// A whole enrolment: its reference, with the evidence in `proof`.
-absl::StatusOr<std::string> EnrolAt(Driver& driver, const std::string& uri,
-                                    const forekey::v1::EnrollmentDemand& demand, EnrollOptions options,
-                                    forekey::v1::EnrollmentProof* proof, std::string* spki = nullptr) {
-  auto enroller = driver.Enroll(uri, std::move(options));
-  if (!enroller.ok()) return enroller.status();
-  auto opening = (*enroller)->Opening();
-  if (!opening.ok()) return opening.status();
-  auto key = (*enroller)->CreateKey(demand, "unkeyed");
-  if (!key.ok()) return key.status();
-  if (spki != nullptr) *spki = *key;
-  if (auto proved = (*enroller)->Prove("keyed", proof); !proved.ok()) return proved;
-  return (*enroller)->KeyReference();
-}
-
 class Fido2DriverTest : public ::testing::Test {
  protected:
   Fido2DriverTest() : simulator_(NewKey()), driver_({simulator_->uri()}) {}
   std::unique_ptr<DeviceKey> EnrolledKey(EnrollOptions options = {}) {
     forekey::v1::EnrollmentProof proof;
-    auto reference = EnrolAt(driver_, simulator_->uri(), DemandOf(), std::move(options), &proof);
+    auto reference = EnrollFidoKey(driver_, simulator_->uri(), DemandForGate(), std::move(options), &proof);
     EXPECT_TRUE(reference.ok()) << reference.status();
     if (!reference.ok()) return nullptr;
     auto key = driver_.Load(*reference, Secret());
     EXPECT_TRUE(key.ok()) << key.status();
     return key.ok() ? *std::move(key) : nullptr;
   }
-  std::optional<DeviceError> ErrorOf(DeviceKey& key, const SignOptions& options = ForGate()) {
+  std::optional<DeviceError> ErrorOf(DeviceKey& key, const SignOptions& options = SignForGate()) {
     last_ = key.Sign("a statement", options).status();
     return DeviceErrorOf(last_);
   }
@@ -96,11 +57,11 @@ TEST_F(Fido2DriverTest, WhatItMakesSatisfiesTheGatesVerifiers) {
   const auto roots = Certificate::ParseAll(simulator_->root_pem());
   ASSERT_TRUE(roots.ok());
   for (const Certificate& root : *roots) anchors.Add(root);
-  const RelyingParty party = RelyingParty::Of(kRpId, kOrigin);
+  const RelyingParty party = RelyingParty::Of(kFidoRpId, kFidoOrigin);
   for (int algorithm : {-7, -8, -35, -257}) {
     forekey::v1::EnrollmentProof proof;
     std::string spki;
-    auto reference = EnrolAt(driver_, simulator_->uri(), DemandOf({algorithm}), {}, &proof, &spki);
+    auto reference = EnrollFidoKey(driver_, simulator_->uri(), DemandForGate({algorithm}), {}, &proof, &spki);
     ASSERT_TRUE(reference.ok()) << algorithm << " " << reference.status();
     const std::string challenge = Sha256("unkeyed");
     RegistrationOptions registration;
@@ -116,7 +77,7 @@ TEST_F(Fido2DriverTest, WhatItMakesSatisfiesTheGatesVerifiers) {
     EXPECT_EQ(static_cast<int>(verified->key().algorithm()), algorithm);
     auto key = driver_.Load(*reference, Secret());
     ASSERT_TRUE(key.ok());
-    auto signature = (*key)->Sign("a statement", ForGate());
+    auto signature = (*key)->Sign("a statement", SignForGate());
     ASSERT_TRUE(signature.ok()) << signature.status();
     const std::string signed_hash = Sha256("a statement"), another = Sha256("another");
     AssertionOptions options;
@@ -157,7 +118,7 @@ TEST_F(Fido2DriverTest, RefusesUrisAndReferencesThatAreNone) {
 TEST_F(Fido2DriverTest, SignsForItsOwnRelyingPartyAlone) {
   auto key = EnrolledKey();
   ASSERT_NE(key, nullptr);
-  SignOptions options = ForGate();
+  SignOptions options = SignForGate();
   options.rp_id = "other.example";
   EXPECT_EQ(key->Sign("x", options).status().code(), absl::StatusCode::kInvalidArgument);
 }
@@ -196,11 +157,11 @@ TEST_F(Fido2DriverTest, BusyUntilTheDeadline) {
   auto key = EnrolledKey();
   ASSERT_NE(key, nullptr);
   simulator_->Misbehave({Misbehaviour::kChannelBusy});
-  SignOptions options = ForGate();
+  SignOptions options = SignForGate();
   options.deadline = absl::Now() + absl::Milliseconds(200);
   EXPECT_EQ(ErrorOf(*key, options), DeviceError::kBusy) << last_;
   int asked = 0;
-  options = ForGate();
+  options = SignForGate();
   options.cancelled = [&asked] { return ++asked > 3; };
   EXPECT_EQ(ErrorOf(*key, options), DeviceError::kCancelled) << last_;
   simulator_->Misbehave({});
@@ -211,11 +172,11 @@ TEST_F(Fido2DriverTest, NobodyTouchesIt) {
   auto key = EnrolledKey();
   ASSERT_NE(key, nullptr);
   simulator_->SetAutoTouch(false);
-  SignOptions options = ForGate();
+  SignOptions options = SignForGate();
   options.deadline = absl::Now() + absl::Milliseconds(500);
   EXPECT_EQ(ErrorOf(*key, options), DeviceError::kTouchTimeout) << last_;
   std::atomic<bool> cancel{false};
-  options = ForGate();
+  options = SignForGate();
   options.cancelled = [&cancel] { return cancel.load(); };
   std::thread canceller([&] {
     EXPECT_TRUE(simulator_->WaitUntilAsked());
@@ -235,7 +196,7 @@ TEST_F(Fido2DriverTest, ATokenThatHoldsAnotherCredentialSaysSo) {
   auto reference = [&] {
     forekey::v1::EnrollmentProof proof;
     Fido2Driver driver({other->uri()});
-    return *EnrolAt(driver, other->uri(), DemandOf(), {}, &proof);
+    return *EnrollFidoKey(driver, other->uri(), DemandForGate(), {}, &proof);
   }();
   other->Unplug();
   auto absent = driver_.Load(reference, Secret());
@@ -248,7 +209,7 @@ TEST_F(Fido2DriverTest, OfSeveralKeysTheOneWithTheCredentialSigns) {
   auto second = NewKey();
   Fido2Driver both({second->uri(), simulator_->uri()});
   forekey::v1::EnrollmentProof proof;
-  auto reference = EnrolAt(both, simulator_->uri(), DemandOf(), {}, &proof);
+  auto reference = EnrollFidoKey(both, simulator_->uri(), DemandForGate(), {}, &proof);
   ASSERT_TRUE(reference.ok()) << reference.status();
   auto key = both.Load(*reference, Secret());
   ASSERT_TRUE(key.ok());
@@ -264,7 +225,7 @@ TEST_F(Fido2DriverTest, OfSeveralKeysTheOneThatIsTouchedIsEnrolled) {
     second->SetAutoTouch(true);
   });
   forekey::v1::EnrollmentProof proof;
-  auto reference = EnrolAt(both, "fido2:", DemandOf(), {}, &proof);
+  auto reference = EnrollFidoKey(both, "fido2:", DemandForGate(), {}, &proof);
   person.join();
   ASSERT_TRUE(reference.ok()) << reference.status();
   EXPECT_THAT(*reference, HasSubstr(second->socket_path().substr(second->socket_path().rfind('/'))));
@@ -277,7 +238,7 @@ TEST_F(Fido2DriverTest, SignsFromManyThreads) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      for (int n = 0; n < 3; ++n) good += key->Sign("x", ForGate()).ok() ? 1 : 0;
+      for (int n = 0; n < 3; ++n) good += key->Sign("x", SignForGate()).ok() ? 1 : 0;
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -295,17 +256,17 @@ TEST_F(Fido2PinTest, TheUserIsVerifiedByThePinThatIsAskedForOnce) {
   auto key = EnrolledKey();
   ASSERT_NE(key, nullptr);
   ScriptedPrompt prompt("1234");
-  SignOptions options = ForGate();
+  SignOptions options = SignForGate();
   options.prompt = &prompt;
   auto signature = key->Sign("x", options);
   ASSERT_TRUE(signature.ok()) << signature.status();
   EXPECT_EQ(prompt.asked, 1);
   EXPECT_GT(prompt.last_tries_left, 0);
   EXPECT_EQ(signature->authenticator_data[32] & 0x05, 0x05) << "UP and UV";
-  signature = key->Sign("x", ForGate());
+  signature = key->Sign("x", SignForGate());
   ASSERT_TRUE(signature.ok()) << signature.status();
   EXPECT_EQ(signature->authenticator_data[32] & 0x05, 0x01) << "nobody can be asked: UP alone";
-  options = ForGate();
+  options = SignForGate();
   options.user_verification = true;
   EXPECT_EQ(ErrorOf(*key, options), DeviceError::kPinRequired) << last_;
 }
@@ -314,7 +275,7 @@ TEST_F(Fido2PinTest, AWrongPinIsNeverSentTwice) {
   auto key = EnrolledKey();
   ASSERT_NE(key, nullptr);
   ScriptedPrompt prompt("9999");
-  SignOptions options = ForGate();
+  SignOptions options = SignForGate();
   options.prompt = &prompt;
   EXPECT_EQ(ErrorOf(*key, options), DeviceError::kWrongPin) << last_;
   const int before = prompt.last_tries_left;
@@ -334,7 +295,7 @@ TEST_F(Fido2PinTest, ABlockedPinIsNotAskedFor) {
   ASSERT_NE(key, nullptr);
   simulator_->Misbehave({Misbehaviour::kPinBlocked});
   ScriptedPrompt prompt("1234");
-  SignOptions options = ForGate();
+  SignOptions options = SignForGate();
   options.prompt = &prompt;
   EXPECT_EQ(ErrorOf(*key, options), DeviceError::kPinBlocked) << last_;
   EXPECT_EQ(prompt.asked, 0);
@@ -359,13 +320,13 @@ TEST(Fido2BuiltInVerificationTest, IsUsedAndItsBlockIsTold) {
   auto simulator = NewKey([](SimulatorOptions& o) { o.config.built_in_uv = true; });
   Fido2Driver driver({simulator->uri()});
   forekey::v1::EnrollmentProof proof;
-  auto reference = EnrolAt(driver, simulator->uri(), DemandOf({-7}, /*verify=*/true), {}, &proof);
+  auto reference = EnrollFidoKey(driver, simulator->uri(), DemandForGate({-7}, /*verify=*/true), {}, &proof);
   ASSERT_TRUE(reference.ok()) << reference.status();
   EXPECT_EQ(proof.possession().authenticator_data()[32] & 0x05, 0x05);
   simulator->Misbehave({Misbehaviour::kUvBlocked});
   auto key = driver.Load(*reference, Secret());
   ASSERT_TRUE(key.ok());
-  SignOptions options = ForGate();
+  SignOptions options = SignForGate();
   options.user_verification = true;
   const absl::Status status = (*key)->Sign("x", options).status();
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kUvBlocked) << status;
@@ -375,11 +336,11 @@ TEST(Fido2U2fTest, AnOldKeyEnrolsAndSigns) {
   auto simulator = NewKey([](SimulatorOptions& o) { o.config.ctap2 = false; });
   Fido2Driver driver({simulator->uri()});
   forekey::v1::EnrollmentProof proof;
-  auto reference = EnrolAt(driver, simulator->uri(), DemandOf(), {}, &proof);
+  auto reference = EnrollFidoKey(driver, simulator->uri(), DemandForGate(), {}, &proof);
   ASSERT_TRUE(reference.ok()) << reference.status();
   auto key = driver.Load(*reference, Secret());
   ASSERT_TRUE(key.ok());
-  EXPECT_TRUE((*key)->Sign("x", ForGate()).ok());
+  EXPECT_TRUE((*key)->Sign("x", SignForGate()).ok());
 }
 
 }  // namespace

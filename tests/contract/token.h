@@ -47,6 +47,9 @@ class TokenUnderTest {
   virtual int Leftovers() = 0;
 };
 
+// What EnrollKey() has as the statement without a key.
+inline constexpr char kUnkeyedStatement[] = "statement without key";
+
 // Prompts with a fixed answer and counts.
 class ScriptedPrompt : public Prompt {
  public:

@@ -168,7 +168,7 @@ absl::StatusOr<std::string> EnrollKey(TokenUnderTest& token, EnrollOptions optio
   FOREKEY_ASSIGN_OR_RETURN(auto enroller, token.driver().Enroll(token.uri(), std::move(options)));
   FOREKEY_ASSIGN_OR_RETURN(auto opening, enroller->Opening());
   FOREKEY_ASSIGN_OR_RETURN(auto demand, token.Demand(opening));
-  FOREKEY_ASSIGN_OR_RETURN(std::string key, enroller->CreateKey(demand, "statement without key"));
+  FOREKEY_ASSIGN_OR_RETURN(std::string key, enroller->CreateKey(demand, kUnkeyedStatement));
   forekey::v1::EnrollmentProof proof;
   const std::string statement = absl::StrCat("enrolment of ", key);
   FOREKEY_RETURN_IF_ERROR(enroller->Prove(statement, &proof));

@@ -31,6 +31,19 @@ class Fido2SimulatorTest : public testing::Test {
     return config;
   }
   TestClient Open() { return TestClient(token_->socket_path()); }
+  // The control socket's answer to a line.
+  std::string Request(const std::string& line) {
+    UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    token_->control_path().copy(address.sun_path, sizeof address.sun_path - 1);
+    EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    const std::string request = line + "\n";
+    EXPECT_EQ(write(fd.get(), request.data(), request.size()), static_cast<ssize_t>(request.size()));
+    std::string answer;
+    for (char c; read(fd.get(), &c, 1) == 1 && c != '\n';) answer += c;
+    return answer;
+  }
   // A registered credential's id.
   std::string Register(TestClient& client, bool rk = false, absl::string_view user = "user-1") {
     EXPECT_EQ(client.Call(kMakeCredential, TestClient::MakeRequest(kEs256, rk, user)), kOk);
@@ -334,6 +347,32 @@ TEST_F(Fido2SimulatorTest, PulledOutAndPluggedIn) {
   token_->Misbehave({Misbehaviour::kGoneInMidCommand});
   EXPECT_EQ(again.Call(kMakeCredential, TestClient::MakeRequest()), 0xff);
   EXPECT_FALSE(fs::exists(token_->socket_path()));
+}
+
+TEST_F(Fido2SimulatorTest, RequestsForBusyCommandsAndTheOneThatItIsPulledOutOf) {
+  Start(Touched());
+  TestClient client = Open();
+  EXPECT_EQ(Request("busy 2"), "ok");
+  for (int i = 0; i < 2; ++i) {
+    client.Begin(kGetInfo, {});
+    const HidMessage answer = client.ReadMessage();
+    EXPECT_EQ(answer.command, kHidError);
+    EXPECT_EQ(answer.payload, std::string(1, static_cast<char>(kHidChannelBusy)));
+  }
+  EXPECT_EQ(client.Call(kGetInfo), kOk);
+  EXPECT_EQ(Request("unplug 1"), "ok");
+  EXPECT_EQ(client.Call(kGetInfo), kOk);
+  EXPECT_EQ(client.Call(kGetInfo), 0xff);
+  EXPECT_FALSE(fs::exists(token_->socket_path()));
+  ASSERT_TRUE(token_->Replug().ok());
+  EXPECT_EQ(Open().Call(kGetInfo), kOk) << "once";
+  EXPECT_EQ(Request("unplug 0"), "ok");
+  EXPECT_EQ(Request("busy 9"), "ok");
+  EXPECT_EQ(Request("behave"), "ok");
+  EXPECT_EQ(Open().Call(kGetInfo), kOk);
+  for (const char* line : {"busy", "busy x", "busy -1", "unplug x", "busy 1 2"}) {
+    EXPECT_EQ(Request(line).substr(0, 6), "error ") << line;
+  }
 }
 
 TEST_F(Fido2SimulatorTest, MisbehavioursOfTheAuthenticator) {
