@@ -180,7 +180,8 @@ void AddSubjects(CLI::App& app, const GateTerminal& terminal) {
                       {"roles", std::vector<std::string>(subject.roles().begin(), subject.roles().end())},
                       {"disabled", subject.disabled()},
                       {"created", TimeText(subject.created_unix_s())},
-                      {"live_credentials", subject.live_credentials()}});
+                      {"live_credentials", subject.live_credentials()},
+                      {"oidc_identity", subject.oidc_identity()}});
     }
     return list;
   };
@@ -189,7 +190,9 @@ void AddSubjects(CLI::App& app, const GateTerminal& terminal) {
       out << subject["subject"].get<std::string>() << "  "
           << absl::StrJoin(subject["roles"].get<std::vector<std::string>>(), ",") << "  "
           << subject["live_credentials"] << " credentials"
-          << (subject["disabled"].get<bool>() ? "  disabled" : "") << "\n";
+          << (subject["disabled"].get<bool>() ? "  disabled" : "");
+      if (const auto oidc = subject["oidc_identity"].get<std::string>(); !oidc.empty()) out << "  " << oidc;
+      out << "\n";
     }
   };
   WireAdminCommand(std::move(command), terminal);
@@ -226,6 +229,40 @@ void AddSubjectPassword(CLI::App& subject, const GateTerminal& terminal) {
   }
 }
 
+void AddSubjectOidc(CLI::App& subject, const GateTerminal& terminal) {
+  CLI::App* group = subject.add_subcommand("oidc", "Say who a subject is at the identity provider");
+  group->require_subcommand(1);
+  for (const bool set : {true, false}) {
+    auto request = std::make_shared<v1::SetOidcIdentityRequest>();
+    AdminCommand command;
+    command.app = group->add_subcommand(
+        set ? "set" : "clear", set ? "What the provider's ID tokens say in the claim that [factors.oidc] names"
+                                   : "Takes it away: what asks for an ID token refuses the subject");
+    command.app->add_option("subject", *request->mutable_subject())->required();
+    if (set) command.app->add_option("identity", *request->mutable_identity())->required();
+    command.body = [request, set](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
+      if (set && request->identity().empty()) return absl::InvalidArgumentError("the identity is empty");
+      FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::SetOidcIdentity,
+                                                        &GateCore::SetOidcIdentity, *request));
+      return Json{{"subject", request->subject()},
+                  {"identity", request->identity()},
+                  {"claim", response.claim()},
+                  {"issuer", response.issuer()}};
+    };
+    command.text = [](const Json& json, bool, std::ostream& out) {
+      const std::string claim = json["claim"].get<std::string>();
+      out << json["subject"].get<std::string>();
+      if (claim.empty()) {
+        out << ": identity taken away\n";
+      } else {
+        out << ": is " << claim << " " << json["identity"].get<std::string>() << " at "
+            << json["issuer"].get<std::string>() << "\n";
+      }
+    };
+    WireAdminCommand(std::move(command), terminal);
+  }
+}
+
 void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
   struct Args {
     std::string subject;
@@ -236,6 +273,7 @@ void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
   CLI::App* group = app.add_subcommand("subject", "Change a subject");
   group->require_subcommand(1);
   AddSubjectPassword(*group, terminal);
+  AddSubjectOidc(*group, terminal);
   AdminCommand command;
   command.app = group->add_subcommand("set", "Set a subject's roles, or whether it may call at all");
   command.app->add_option("subject", args->subject)->required();

@@ -63,6 +63,10 @@ class AdminService : public v1::Admin::Service {
                            v1::SetPasswordResponse* response) override {
     return Answer(core_->SetPassword(*request, actor_), response);
   }
+  grpc::Status SetOidcIdentity(grpc::ServerContext*, const v1::SetOidcIdentityRequest* request,
+                               v1::SetOidcIdentityResponse* response) override {
+    return Answer(core_->SetOidcIdentity(*request, actor_), response);
+  }
   grpc::Status ListCredentials(grpc::ServerContext*, const v1::ListCredentialsRequest* request,
                                v1::ListCredentialsResponse* response) override {
     return Answer(core_->ListCredentials(*request), response);

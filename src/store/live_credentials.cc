@@ -185,6 +185,18 @@ absl::Status LiveCredentials::SetPasswordHash(absl::string_view subject, absl::s
   return absl::OkStatus();
 }
 
+absl::Status LiveCredentials::SetOidcIdentity(absl::string_view subject,
+                                              const std::optional<OidcIdentity>& identity,
+                                              absl::Time now) {
+  absl::MutexLock order(&changes_);
+  absl::Status status = registry_->SetOidcIdentity(subject, identity, now);
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  if (!status.ok()) return status;
+  if (auto live = LiveSubjectNamed(subject)) live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
+  return absl::OkStatus();
+}
+
 absl::Status LiveCredentials::Enroll(const Registry::Enrollment& enrollment) {
   absl::MutexLock order(&changes_);
   Registry::Enrolled enrolled;

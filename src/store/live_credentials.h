@@ -74,6 +74,9 @@ class LiveCredentials {
   absl::Status SetDisabled(absl::string_view subject, bool disabled);
   // Sessions that proved the password before are refused from then on. An empty hash takes it away.
   absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash, absl::Time now);
+  // The same for the identity at the identity provider; nullopt takes it away.
+  absl::Status SetOidcIdentity(absl::string_view subject, const std::optional<OidcIdentity>& identity,
+                               absl::Time now);
   // An enrolment may revoke the credential that it replaces.
   absl::Status Enroll(const Registry::Enrollment& enrollment);
 

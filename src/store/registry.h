@@ -58,6 +58,15 @@ struct InviteRecord {
   std::optional<absl::Time> used_at;
 };
 
+// Who a subject is at an identity provider: what one of its ID tokens' claims holds. All three count: the
+// same value at another provider, or in another claim, may be somebody else.
+struct OidcIdentity {
+  std::string issuer;
+  std::string claim;
+  std::string value;
+  friend bool operator==(const OidcIdentity&, const OidcIdentity&) = default;
+};
+
 class Registry {
  public:
   virtual ~Registry() = default;
@@ -115,6 +124,23 @@ class Registry {
   // Empty takes it away. NotFound where there is no such subject.
   virtual absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
                                        absl::Time now) = 0;
+
+  // nullopt where it has none, or there is no such subject.
+  virtual absl::StatusOr<std::optional<OidcIdentity>> FindOidcIdentity(absl::string_view subject) = 0;
+  // nullopt takes it away. NotFound where there is no such subject.
+  virtual absl::Status SetOidcIdentity(absl::string_view subject,
+                                       const std::optional<OidcIdentity>& identity,
+                                       absl::Time now) = 0;
+  // Remembers, durably, that an ID token was used. Atomic: of two calls with one id exactly one gets OK,
+  // the other kIdTokenReplayed. kReplayStoreFull rather than forget one that may still be good: entries
+  // stay for an hour beyond `good_until`, so that a clock that is set back by less revives nothing.
+  struct IdTokenUse {
+    std::string id;  // 32 bytes
+    absl::Time good_until;
+    absl::Time now;
+    uint64_t capacity = 100'000;
+  };
+  virtual absl::Status UseIdToken(const IdTokenUse& use) = 0;
 
   // FIDO2's signature counter: stores `count` if it is greater than the stored one, or both are zero;
   // otherwise refuses with kCounterRollback. Atomic; durable before the call is admitted.

@@ -102,7 +102,7 @@ absl::Status Session::CheckAlive(int64_t now_boot_nanos) const {
   if (subject().disabled()) return Refuse(Reason::kSubjectDisabled);
   if (ended_.load(std::memory_order_acquire)) return Refuse(Reason::kSessionEnded);
   if (factors_version_ && *factors_version_ != subject().factors_version()) {
-    return Refuse(Reason::kSessionEnded, "the password that it proved was changed");
+    return Refuse(Reason::kSessionEnded, "the password or the identity that it proved was changed");
   }
   if (Expired(now_boot_nanos)) return Refuse(Reason::kSessionExpired);
   // The parent's credentials too: a child may have been opened with fewer.

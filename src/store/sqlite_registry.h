@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,10 @@ class SqliteRegistry final : public Registry {
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) override;
   absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
                                absl::Time now) override;
+  absl::StatusOr<std::optional<OidcIdentity>> FindOidcIdentity(absl::string_view subject) override;
+  absl::Status SetOidcIdentity(absl::string_view subject, const std::optional<OidcIdentity>& identity,
+                               absl::Time now) override;
+  absl::Status UseIdToken(const IdTokenUse& use) override;
   absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) override;
   absl::StatusOr<Counts> Count() override;
 

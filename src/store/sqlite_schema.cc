@@ -68,6 +68,21 @@ CREATE TABLE passwords (
   set_at INTEGER NOT NULL
 ) STRICT;
 )sql",
+    R"sql(
+CREATE TABLE oidc_identities (
+  subject_id INTEGER PRIMARY KEY REFERENCES subjects (id),
+  issuer TEXT NOT NULL,
+  claim TEXT NOT NULL,
+  identity TEXT NOT NULL,
+  set_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE used_id_tokens (
+  id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 32),
+  good_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_id_tokens_by_time ON used_id_tokens (good_until);
+)sql",
 };
 
 absl::Status Unavailable(const SqliteDatabase& database, absl::string_view detail) {

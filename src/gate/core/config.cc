@@ -209,6 +209,7 @@ absl::StatusOr<GateConfig> GateConfig::Parse(absl::string_view toml, absl::strin
   ReadRules(root, config.rules);
   ReadOperations(root, config);
   ReadFactors(root, config.passwords);
+  ReadOidcConfig(root.Table("factors"), base_directory, &config.oidc);
   ConfigTable tuning = root.Table("tuning");
   tuning.Bool("executor_threads", &config.tuning.executor_threads);
   tuning.Bool("mutex_deadlock_detection", &config.tuning.mutex_deadlock_detection);

@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "src/gate/core/audit.h"
 #include "src/gate/core/fido2_config.h"
+#include "src/gate/core/oidc_config.h"
 #include "src/gate/core/piv_config.h"
 #include "src/gate/core/password_factor.h"
 #include "src/gate/core/session_opener.h"
@@ -110,6 +111,7 @@ struct GateConfig {
 
   MethodPolicyOptions rules;
   PasswordPolicy passwords;
+  OidcConfig oidc;
 
   struct Tuning {
     bool executor_threads = false;  // gRPC's default executor; see docs/CONFIG.md

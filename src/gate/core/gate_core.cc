@@ -92,11 +92,19 @@ absl::Status GateCore::Build(Parts parts) {
       replay_.get(), sessions_.get(), policy_.get(), &assertions_, strangers_.get()});
   opener_ = std::make_unique<SessionOpener>(config_.sessions, *clock_, *identities_, *certificates_,
                                             *sessions_);
+  FOREKEY_RETURN_IF_ERROR(BuildFactors());
+  return BuildEnrollment(std::move(parts.kinds));
+}
+
+absl::Status GateCore::BuildFactors() {
   if (config_.passwords.enabled) {
     passwords_ = std::make_unique<PasswordFactor>(config_.passwords, credentials_->registry(), *clock_);
-    opener_->TakePasswords(config_.audience, passwords_.get());
   }
-  return BuildEnrollment(std::move(parts.kinds));
+  if (config_.oidc.enabled) {
+    FOREKEY_ASSIGN_OR_RETURN(oidc_, NewOidcFactor());
+  }
+  opener_->TakeFactors(config_.audience, passwords_.get(), oidc_.get());
+  return absl::OkStatus();
 }
 
 void GateCore::RunMaintenance() {
@@ -382,6 +390,13 @@ absl::StatusOr<v1::OpenSessionResponse> GateCore::AnswerOpening(absl::StatusOr<O
   if (!opened.ok()) return RefusePublicly(std::move(decision), opened.status());
   if (opened->session->parent() != nullptr) {
     decision.detail = absl::StrCat("child of ", absl::BytesToHexString(call.session()->id()));
+  }
+  decision.factors.clear();  // those of the session: it may have proved more than the call did
+  for (const ProvedFactor& factor : opened->session->factors()) {
+    decision.factors.push_back(factor.name);
+  }
+  if (!opened->remark.empty()) {
+    absl::StrAppend(&decision.detail, decision.detail.empty() ? "" : "; ", opened->remark);
   }
   decision.session = opened->session->id();
   decision.admitted = true;

@@ -34,6 +34,7 @@
 #include "src/gate/core/latency.h"
 #include "src/gate/core/live_rules.h"
 #include "src/gate/core/live_trust.h"
+#include "src/gate/core/oidc_factor.h"
 #include "src/gate/core/session_opener.h"
 #include "src/policy/call_policy.h"
 #include "src/store/live_credentials.h"
@@ -135,6 +136,11 @@ class GateCore {
   // The password arrives over the admin socket, and only its hash is kept.
   absl::StatusOr<v1::SetPasswordResponse> SetPassword(const v1::SetPasswordRequest& request,
                                                       absl::string_view actor);
+  // Who the subject is at the identity provider of the config, from then on. Sessions that proved
+  // another are ended.
+  // FailedPrecondition without [factors.oidc], InvalidArgument for more than 255 bytes.
+  absl::StatusOr<v1::SetOidcIdentityResponse> SetOidcIdentity(
+      const v1::SetOidcIdentityRequest& request, absl::string_view actor);
   absl::StatusOr<v1::ListCredentialsResponse> ListCredentials(
       const v1::ListCredentialsRequest& request);
   // When it returns OK the running gate refuses the credential, and its sessions are ended.
@@ -183,6 +189,8 @@ class GateCore {
   absl::Status BuildEnrollment(EnrollmentKinds kinds);
   absl::Status ReportTrust(const LiveTrust& trust);
   absl::Status ReloadTrust(LiveTrust& trust);
+  absl::Status BuildFactors();
+  absl::StatusOr<std::unique_ptr<OidcFactor>> NewOidcFactor();
   Decision NewDecision(AuditEvent event) const;
   static absl::Status PublicStatus(const absl::Status& why, absl::string_view reference);
   void CountRefusal(const absl::Status& why);
@@ -217,6 +225,7 @@ class GateCore {
   std::unique_ptr<StrangerLimit> enrolling_strangers_;
   std::unique_ptr<CallVerifier> verifier_;
   std::unique_ptr<PasswordFactor> passwords_;
+  std::unique_ptr<OidcFactor> oidc_;
   std::unique_ptr<SessionOpener> opener_;
   std::unique_ptr<EnrollmentAuthority> enrollment_;
   Counters counters_;

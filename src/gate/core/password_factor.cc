@@ -12,33 +12,15 @@ namespace forekey {
 namespace {
 
 constexpr size_t kLeastPassword = 8;
-// Entries of credentials that tried lately; full, who is not in it has to wait for the oldest to expire.
-constexpr size_t kMaxTriers = 100'000;
 constexpr absl::Duration kLongestWait = absl::Seconds(10);
 
 }  // namespace
 
 PasswordFactor::PasswordFactor(const PasswordPolicy& policy, Registry& registry, const Clock& clock)
-    : policy_(policy), registry_(registry), clock_(clock) {}
-
-absl::Status PasswordFactor::TakeTry(absl::Span<const std::string> credential_ids) {
-  const int64_t now = clock_.BootNanos();
-  const int64_t per = absl::ToInt64Nanoseconds(policy_.per);
-  absl::MutexLock lock(&mutex_);
-  if (tries_.size() + credential_ids.size() > kMaxTriers) {
-    absl::erase_if(tries_, [&](const auto& entry) { return now - entry.second.since_boot_nanos >= per; });
-    if (tries_.size() + credential_ids.size() > kMaxTriers) {
-      return Refuse(Reason::kPasswordTriesUsed, "too many credentials try passwords");
-    }
-  }
-  for (const std::string& id : credential_ids) {
-    Tries& tries = tries_[id];
-    if (now - tries.since_boot_nanos >= per) tries = Tries{0, now};
-    if (tries.used >= policy_.tries) return Refuse(Reason::kPasswordTriesUsed);
-  }
-  for (const std::string& id : credential_ids) ++tries_[id].used;
-  return absl::OkStatus();
-}
+    : policy_(policy),
+      registry_(registry),
+      clock_(clock),
+      tries_(policy.tries, policy.per, Reason::kPasswordTriesUsed) {}
 
 absl::Status PasswordFactor::Enter() {
   absl::MutexLock lock(&mutex_);
@@ -68,7 +50,7 @@ absl::Status PasswordFactor::Check(absl::string_view subject,
                                    absl::Span<const std::string> credential_ids,
                                    const Secret& password) {
   FOREKEY_ASSIGN_OR_RETURN(std::string hash, registry_.FindPasswordHash(subject));
-  FOREKEY_RETURN_IF_ERROR(TakeTry(credential_ids));
+  FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids, clock_.BootNanos()));
   const bool has_one = !hash.empty();
   FOREKEY_RETURN_IF_ERROR(Enter());
   bool matches = false;
@@ -82,8 +64,7 @@ absl::Status PasswordFactor::Check(absl::string_view subject,
     }
   }
   if (!matches || !has_one) return Refuse(Reason::kPasswordWrong);
-  absl::MutexLock lock(&mutex_);
-  for (const std::string& id : credential_ids) tries_.erase(id);
+  tries_.GiveBack(credential_ids);
   return absl::OkStatus();
 }
 

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -22,6 +21,7 @@
 #include "absl/types/span.h"
 #include "src/base/clock.h"
 #include "src/base/secret.h"
+#include "src/gate/core/factor_tries.h"
 #include "src/store/registry.h"
 
 namespace forekey {
@@ -50,20 +50,15 @@ class PasswordFactor {
   absl::StatusOr<std::string> Hash(const Secret& password);
 
  private:
-  struct Tries {
-    size_t used = 0;
-    int64_t since_boot_nanos = 0;
-  };
-  absl::Status TakeTry(absl::Span<const std::string> credential_ids);
   absl::Status Enter();
   void Leave();
 
   const PasswordPolicy policy_;
   Registry& registry_;
   const Clock& clock_;
+  FactorTries tries_;
   absl::Mutex mutex_;
   size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::flat_hash_map<std::string, Tries> tries_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace forekey

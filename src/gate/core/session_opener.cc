@@ -1,6 +1,7 @@
 #include "src/gate/core/session_opener.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "src/base/bytes.h"
@@ -11,7 +12,7 @@
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/random.h"
 #include "src/gate/core/payload.h"
-#include "src/wire/sealed_factors.h"
+#include "src/wire/id_token.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 #include "src/wire/step_up.h"
@@ -90,33 +91,57 @@ absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
       key, ConfirmationInput{response.session_id(), response.gate_share(), response.idle_s(),
                              response.absolute_s(), response.window(),
                              response.next_gate_identity(), response.subject()}));
-  return OpenedSession{std::move(response), std::move(session)};
+  return OpenedSession{std::move(response), std::move(session), ""};
 }
 
-absl::Status SessionOpener::AddFurtherFactors(const DeviceCall& device,
-                                              const v1::OpenSessionPayload& payload,
-                                              Session::Parts& parts) {
-  if (!passwords_) {
+absl::StatusOr<std::string> SessionOpener::AddFurtherFactors(
+    const DeviceCall& device, const v1::OpenSessionPayload& payload, Session::Parts& parts) {
+  if (!passwords_ && !oidc_) {
     return Refuse(Reason::kRequestMalformed, "further factors, of which this gate takes none");
   }
   FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
                            identities_.Find(payload.gate_identity()));
   std::vector<std::string> ids;
-  std::vector<absl::string_view> id_views;
   for (const auto& credential : device.credentials) ids.push_back(credential->record().id);
-  id_views.assign(ids.begin(), ids.end());
+  const std::vector<absl::string_view> id_views(ids.begin(), ids.end());
   FOREKEY_ASSIGN_OR_RETURN(
       const FurtherFactors sealed,
       OpenFactors(payload.sealed_factors(), FactorContext{audience_, device.challenge, id_views},
                   identity->key()));
-  if (!sealed.id_token.empty()) {
+  if (!sealed.password.empty() && !passwords_) {
+    return Refuse(Reason::kRequestMalformed, "a password, and this gate takes none");
+  }
+  if (!sealed.id_token.empty() && !oidc_) {
     return Refuse(Reason::kRequestMalformed, "an ID token, and this gate has no identity provider");
   }
+  return ProveFurther(device, ids, sealed, parts);
+}
+
+// The token, which is cheap to check, before the password, which is not; used up when both are right.
+absl::StatusOr<std::string> SessionOpener::ProveFurther(const DeviceCall& device,
+                                                        absl::Span<const std::string> ids,
+                                                        const FurtherFactors& sealed,
+                                                        Session::Parts& parts) {
   const LiveSubject& subject = device.credentials.front()->subject();
   parts.factors_version = subject.factors_version();  // before the check: it may be changed meanwhile
-  FOREKEY_RETURN_IF_ERROR(passwords_->Check(subject.name(), ids, sealed.password));
-  parts.factors.push_back({std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()});
-  return absl::OkStatus();
+  std::optional<VerifiedIdToken> token;
+  if (!sealed.id_token.empty()) {
+    const std::vector<absl::string_view> id_views(ids.begin(), ids.end());
+    FOREKEY_ASSIGN_OR_RETURN(
+        token, oidc_->Check(subject.name(), ids,
+                            IdTokenNonce(audience_, device.key_share, id_views), sealed.id_token));
+  }
+  if (!sealed.password.empty()) {
+    FOREKEY_RETURN_IF_ERROR(passwords_->Check(subject.name(), ids, sealed.password));
+    parts.factors.push_back({std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()});
+  }
+  if (!token) return std::string();
+  FOREKEY_RETURN_IF_ERROR(oidc_->Use(*token));
+  // As old as the provider says that it is, not as the opening is.
+  const absl::Duration age = std::max(absl::ZeroDuration(), clock_.WallNow() - token->issued_at());
+  parts.factors.push_back({std::string(kOidcFactor), token->issued_at(),
+                           clock_.BootNanos() - absl::ToInt64Nanoseconds(age)});
+  return oidc_->Describe(*token);
 }
 
 absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
@@ -129,8 +154,9 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
   Session::Parts parts;
   parts.factors = device->factors;
+  std::string remark;
   if (!payload.sealed_factors().empty()) {
-    FOREKEY_RETURN_IF_ERROR(AddFurtherFactors(*device, payload, parts));
+    FOREKEY_ASSIGN_OR_RETURN(remark, AddFurtherFactors(*device, payload, parts));
   }
   Exchange exchange;
   exchange.gate_identity = payload.gate_identity();
@@ -142,7 +168,9 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   parts.channel_binding = device->channel_binding;
   parts.credentials.assign(device->credentials.begin(), device->credentials.end());
   parts.opened_boot_nanos = clock_.BootNanos();
-  return Establish(exchange, std::move(parts));
+  FOREKEY_ASSIGN_OR_RETURN(OpenedSession opened, Establish(exchange, std::move(parts)));
+  opened.remark = std::move(remark);
+  return opened;
 }
 
 absl::StatusOr<OpenedSession> SessionOpener::OpenChild(const VerifiedCall& call,

@@ -4,17 +4,21 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "forekey/v1/gate.pb.h"
 #include "src/base/clock.h"
 #include "src/gate/core/call_verifier.h"
 #include "src/gate/core/certificates.h"
 #include "src/gate/core/identity.h"
+#include "src/gate/core/oidc_factor.h"
 #include "src/gate/core/password_factor.h"
 #include "src/store/session_table.h"
+#include "src/wire/sealed_factors.h"
 
 namespace forekey {
 
@@ -29,6 +33,7 @@ struct SessionPolicy {
 struct OpenedSession {
   v1::OpenSessionResponse response;
   std::shared_ptr<const Session> session;
+  std::string remark;  // for the audit log: whose ID token it was
 };
 
 // Everything is borrowed and must outlive this. Safe from any thread.
@@ -43,10 +48,12 @@ class SessionOpener {
   // SessionTable::Insert refuses with.
   absl::StatusOr<OpenedSession> Open(const VerifiedCall& call, const v1::OpenSessionRequest& request);
 
-  // Without this, further factors are refused. Both outlive this; before the first call.
-  void TakePasswords(absl::string_view audience, PasswordFactor* passwords) {
+  // Without this, further factors are refused; null: those of that kind. All outlive this; before the
+  // first call.
+  void TakeFactors(absl::string_view audience, PasswordFactor* passwords, OidcFactor* oidc) {
     audience_ = std::string(audience);
     passwords_ = passwords;
+    oidc_ = oidc;
   }
 
   // `call`: a session proof of OpenChildSession. Besides: kChildNotAllowed for a child,
@@ -66,12 +73,17 @@ class SessionOpener {
   const Clock& clock_;
   const GateIdentities& identities_;
   const AcceptedCertificates& certificates_;
-  absl::Status AddFurtherFactors(const DeviceCall& device, const v1::OpenSessionPayload& payload,
-                                 Session::Parts& parts);
+  // What was proved goes into `parts`; for the audit log: whose ID token it was.
+  absl::StatusOr<std::string> AddFurtherFactors(const DeviceCall& device,
+                                                const v1::OpenSessionPayload& payload,
+                                                Session::Parts& parts);
+  absl::StatusOr<std::string> ProveFurther(const DeviceCall& device, absl::Span<const std::string> ids,
+                                           const FurtherFactors& sealed, Session::Parts& parts);
 
   SessionTable& sessions_;
   std::string audience_;
   PasswordFactor* passwords_ = nullptr;
+  OidcFactor* oidc_ = nullptr;
 };
 
 }  // namespace forekey

@@ -33,6 +33,14 @@ class DeadRegistry final : public Registry {
   absl::Status SetPasswordHash(absl::string_view, absl::string_view, absl::Time) override {
     return Dead();
   }
+  absl::StatusOr<std::optional<OidcIdentity>> FindOidcIdentity(absl::string_view) override {
+    return Dead();
+  }
+  absl::Status SetOidcIdentity(absl::string_view, const std::optional<OidcIdentity>&,
+                               absl::Time) override {
+    return Dead();
+  }
+  absl::Status UseIdToken(const IdTokenUse&) override { return Dead(); }
   absl::Status AdvanceSignCount(absl::string_view, uint32_t) override { return Dead(); }
   absl::StatusOr<Counts> Count() override { return Dead(); }
 

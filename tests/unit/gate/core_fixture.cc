@@ -245,6 +245,9 @@ absl::StatusOr<ClientSession> GateFixture::Open(std::vector<const Token*> signer
   payload.set_max_absolute_s(options.max_absolute_s);
   DeviceProofDraft draft = Draft(std::move(signers));
   payload.set_sealed_factors(options.seal ? options.seal(draft.challenge) : options.sealed_factors);
+  if (options.seal_for) {
+    payload.set_sealed_factors(options.seal_for(draft.challenge, ephemeral.public_key()));
+  }
   v1::OpenSessionRequest request;
   request.set_payload(payload.SerializeAsString());
   draft.method = std::string(kOpenSessionMethod);

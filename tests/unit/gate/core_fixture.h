@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <ostream>
 #include <string>
 #include <vector>
 
@@ -16,10 +15,7 @@
 #include "src/base/reason.h"
 #include "src/gate/core/gate_core.h"
 #include "src/wire/prefix.h"
-
-namespace forekey {
-inline void PrintTo(Reason reason, std::ostream* out) { *out << ReasonName(reason); }
-}  // namespace forekey
+#include "tests/support/status_matchers.h"
 
 namespace forekey::testing {
 
@@ -128,6 +124,7 @@ class GateFixture : public ::testing::Test {
     std::string gate_identity;  // empty: the current one
     std::string sealed_factors;
     std::function<std::string(absl::string_view challenge)> seal;  // instead
+    std::function<std::string(absl::string_view challenge, absl::string_view key_share)> seal_for;
   };
   absl::StatusOr<ClientSession> Open(std::vector<const Token*> signers, OpenOptions options);
   ClientSession Open(const Token& token);

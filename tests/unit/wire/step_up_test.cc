@@ -17,6 +17,14 @@ TEST(StepUpTest, ReadsWhatItWrites) {
   EXPECT_EQ(StepUp::FromMessage(RefusalMessage("0123456789abcdef", text)).Serialize(), text);
 }
 
+TEST(StepUpTest, FurtherFactorsAreFactorsButNoHardware) {
+  for (absl::string_view name : {kPasswordFactor, kOidcFactor}) {
+    EXPECT_TRUE(IsFactorName(name));
+    EXPECT_FALSE(IsHardwareFactor(name));
+    EXPECT_TRUE(StepUp::Parse(name).ok());
+  }
+}
+
 TEST(StepUpTest, RefusesAllElse) {
   for (const char* text : {"", "|", "tpm|", "&", "tpm&", "tpm&tpm", "TPM", "tpm ", "retina", "tpm,call",
                            "tpm&fido2&piv&cert&password&oidc&call", "tpm|tpm|tpm|tpm|tpm|tpm|tpm|tpm|tpm"}) {

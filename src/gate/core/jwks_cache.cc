@@ -1,0 +1,151 @@
+#include "src/gate/core/jwks_cache.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+
+namespace forekey {
+namespace {
+
+// How often the thread looks at a clock that a test, or a suspended machine, moved.
+constexpr absl::Duration kLook = absl::Seconds(1);
+
+}  // namespace
+
+JwksCache::JwksCache(const JwksCacheOptions& options, const Clock& clock, Fetch fetch,
+                     Report report)
+    : options_(options), clock_(clock), fetch_(std::move(fetch)), report_(std::move(report)) {}
+
+JwksCache::~JwksCache() {
+  stop_ = true;
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void JwksCache::Start() {
+  {
+    absl::MutexLock lock(&mutex_);
+    fetching_ = true;  // who asks from now on waits for the first keys
+  }
+  thread_ = std::thread([this] { Run(); });
+}
+
+int64_t JwksCache::Due() const {
+  const absl::Duration pause = error_.empty() ? options_.refresh : options_.retry;
+  return asked_at_ + absl::ToInt64Nanoseconds(pause);
+}
+
+bool JwksCache::MayAsk() const {
+  return attempts_ == 0 ||
+         clock_.BootNanos() - asked_at_ >= absl::ToInt64Nanoseconds(options_.retry);
+}
+
+void JwksCache::Run() {
+  (void)Refresh();
+  absl::MutexLock lock(&mutex_);
+  const auto woken = [this]()
+                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || wanted_; };
+  while (true) {
+    mutex_.AwaitWithTimeout(absl::Condition(&woken), kLook);
+    if (stopping_) return;
+    if (!wanted_ && clock_.BootNanos() < Due()) continue;
+    mutex_.Unlock();
+    (void)Refresh();
+    mutex_.Lock();
+  }
+}
+
+absl::Status JwksCache::Refresh() {
+  absl::MutexLock fetching(&fetching_mutex_);
+  const int64_t begun = clock_.BootNanos();
+  {
+    absl::MutexLock lock(&mutex_);
+    fetching_ = true;
+    wanted_ = false;
+  }
+  const absl::StatusOr<std::string> body = fetch_(stop_);
+  const absl::StatusOr<std::shared_ptr<const JwkSet>> got =
+      body.ok() ? JwkSet::Parse(*body) : body.status();
+  Take(got, body.ok() ? *body : "", begun);
+  return got.status();
+}
+
+void JwksCache::Take(const absl::StatusOr<std::shared_ptr<const JwkSet>>& got,
+                     const std::string& body, int64_t begun) {
+  std::string news;
+  {
+    absl::MutexLock lock(&mutex_);
+    const std::string error(got.status().message());
+    if (got.ok()) {
+      // The same bytes are the same keys: who waits for others sees that there are none.
+      if (body != body_ || keys_ == nullptr) {
+        keys_ = *got;
+        body_ = body;
+        news = absl::StrCat(keys_->size(), " keys of the identity provider were read");
+      } else if (!error_.empty()) {
+        news = "the identity provider's keys can be read again";
+      }
+      good_at_ = begun;
+    } else if (error != error_ && !stopping_) {
+      news = absl::StrCat("the identity provider's keys can't be read; those read last stay for ",
+                          absl::FormatDuration(options_.max_stale), ": ", error);
+    }
+    error_ = error;
+    asked_at_ = begun;
+    ++attempts_;
+    fetching_ = false;
+  }
+  if (!news.empty() && report_) report_(got.ok(), news);
+}
+
+absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Current() const {
+  if (keys_ == nullptr) {
+    return Refuse(Reason::kIdentityProviderUnavailable,
+                  error_.empty() ? "its keys were not fetched yet" : error_);
+  }
+  if (clock_.BootNanos() - good_at_ > absl::ToInt64Nanoseconds(options_.max_stale)) {
+    return Refuse(Reason::kIdentityProviderUnavailable,
+                  absl::StrCat("its keys are older than max_stale: ", error_));
+  }
+  return keys_;
+}
+
+void JwksCache::AskAndWait() {
+  if (!fetching_) {
+    if (!MayAsk()) return;
+    wanted_ = true;
+  }
+  const uint64_t before = attempts_;
+  const auto finished = [this, before]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || attempts_ != before;
+  };
+  mutex_.AwaitWithTimeout(absl::Condition(&finished), options_.longest_wait);
+}
+
+absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Keys() {
+  absl::MutexLock lock(&mutex_);
+  absl::StatusOr<std::shared_ptr<const JwkSet>> keys = Current();
+  if (keys.ok() || !thread_.joinable()) return keys;
+  AskAndWait();
+  return Current();
+}
+
+absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Newer(
+    const std::shared_ptr<const JwkSet>& than) {
+  absl::MutexLock lock(&mutex_);
+  if (keys_ == than && thread_.joinable()) AskAndWait();
+  return Current();
+}
+
+uint64_t JwksCache::attempts() const {
+  absl::MutexLock lock(&mutex_);
+  return attempts_;
+}
+
+}  // namespace forekey

@@ -1,0 +1,35 @@
+// [factors.oidc] of the gate's configuration (docs/CONFIG.md).
+#ifndef FOREKEY_SRC_GATE_CORE_OIDC_CONFIG_H_
+#define FOREKEY_SRC_GATE_CORE_OIDC_CONFIG_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "src/gate/core/config_reader.h"
+#include "src/verify/id_token.h"
+
+namespace forekey {
+
+struct OidcConfig {
+  bool enabled = false;
+  IdTokenPolicy token;
+  std::string jwks_file;  // one of the two
+  std::string jwks_url;   // https://
+  std::string ca;         // PEM, for jwks_url; empty: the system's
+  absl::Duration refresh = absl::Hours(1);
+  absl::Duration retry = absl::Seconds(30);
+  absl::Duration max_stale = absl::Hours(24);
+  absl::Duration timeout = absl::Seconds(10);
+  size_t tries = 10;  // of one credential ...
+  absl::Duration per = absl::Minutes(5);
+  size_t remembered = 100'000;  // used tokens
+};
+
+// Relative paths are taken from `base`. Errors are reported to the table's reader.
+void ReadOidcConfig(ConfigTable factors, absl::string_view base, OidcConfig* config);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_CORE_OIDC_CONFIG_H_

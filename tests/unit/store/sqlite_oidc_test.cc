@@ -1,0 +1,111 @@
+// Who somebody is at the identity provider, and tokens that are good once.
+#include <atomic>
+#include <thread>
+
+#include "tests/support/status_matchers.h"
+#include "tests/unit/store/store_fixtures.h"
+
+namespace forekey {
+namespace {
+
+using testing::IsOk;
+using testing::RefusedWith;
+using namespace forekey::testing;  // NOLINT: the fixtures
+
+class SqliteOidcTest : public ::testing::Test {
+ protected:
+  SqliteOidcTest() {
+    Reopen();
+    const InviteRecord invite = MakeInvite("i", "ada");
+    EXPECT_THAT(registry_->AddInvite(invite), IsOk());
+    EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("c", "ada"))), IsOk());
+  }
+  void Reopen() {
+    registry_.reset();
+    auto opened = SqliteRegistry::Open(folder_.File("registry.sqlite"));
+    ASSERT_THAT(opened, IsOk());
+    registry_ = *std::move(opened);
+  }
+  absl::Status Use(const std::string& name, absl::Duration from_now, uint64_t capacity = 1000,
+                   absl::Time now = TestNow()) {
+    return registry_->UseIdToken({Bytes32(name), TestNow() + from_now, now, capacity});
+  }
+
+  TempFolder folder_;
+  std::unique_ptr<SqliteRegistry> registry_;
+};
+
+TEST_F(SqliteOidcTest, KeepsAnIdentityOverAReopeningReplacesItAndTakesItAway) {
+  const OidcIdentity first{"https://idp.test", "sub", "4711"},
+      second{"https://new.test", "email", "a@b"};
+  EXPECT_EQ(registry_->FindOidcIdentity("ada").value(), std::nullopt);
+  ASSERT_THAT(registry_->SetOidcIdentity("ada", first, TestNow()), IsOk());
+  Reopen();
+  EXPECT_EQ(registry_->FindOidcIdentity("ada").value(), first);
+  ASSERT_THAT(registry_->SetOidcIdentity("ada", second, TestNow()), IsOk());
+  EXPECT_EQ(registry_->FindOidcIdentity("ada").value(), second);
+  ASSERT_THAT(registry_->SetOidcIdentity("ada", std::nullopt, TestNow()), IsOk());
+  EXPECT_EQ(registry_->FindOidcIdentity("ada").value(), std::nullopt);
+  EXPECT_EQ(registry_->FindOidcIdentity("nobody").value(), std::nullopt);
+  EXPECT_TRUE(absl::IsNotFound(registry_->SetOidcIdentity("nobody", first, TestNow())));
+}
+
+TEST_F(SqliteOidcTest, ATokenIsGoodOnceAlsoAfterAReopening) {
+  EXPECT_THAT(Use("one", absl::Minutes(5)), IsOk());
+  EXPECT_THAT(Use("one", absl::Minutes(5)), RefusedWith(Reason::kIdTokenReplayed));
+  Reopen();
+  EXPECT_THAT(Use("one", absl::Minutes(5)), RefusedWith(Reason::kIdTokenReplayed));
+  EXPECT_THAT(Use("two", absl::Minutes(5)), IsOk());
+  EXPECT_TRUE(absl::IsInvalidArgument(registry_->UseIdToken({"short", TestNow(), TestNow()})));
+}
+
+TEST_F(SqliteOidcTest, OfManyAtTheSameMomentOneGetsIt) {
+  std::atomic<int> good{0}, replayed{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      const absl::Status used = Use("one", absl::Minutes(5));
+      good += used.ok();
+      replayed += ReasonOf(used) == Reason::kIdTokenReplayed;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good, 1);
+  EXPECT_EQ(replayed, 7);
+}
+
+TEST_F(SqliteOidcTest, FullItRefusesRatherThanForgetOneThatMayBeGood) {
+  EXPECT_THAT(Use("one", absl::Minutes(5), 2), IsOk());
+  EXPECT_THAT(Use("two", absl::Minutes(6), 2), IsOk());
+  EXPECT_THAT(Use("three", absl::Minutes(5), 2), RefusedWith(Reason::kReplayStoreFull));
+  EXPECT_THAT(Use("one", absl::Minutes(5), 2), RefusedWith(Reason::kIdTokenReplayed))
+      << "is still known";
+  // An hour after the first expired there is room again, for one.
+  const absl::Time later = TestNow() + absl::Minutes(65) + absl::Seconds(1);
+  EXPECT_THAT(Use("three", absl::Hours(2), 2, later - absl::Seconds(2)),
+              RefusedWith(Reason::kReplayStoreFull));
+  EXPECT_THAT(Use("three", absl::Hours(2), 2, later), IsOk());
+  EXPECT_THAT(Use("four", absl::Hours(2), 2, later), RefusedWith(Reason::kReplayStoreFull));
+}
+
+TEST_F(SqliteOidcTest, ARegistryOfTheSchemaBeforeIsBroughtUpAndKeepsWhatItHas) {
+  registry_.reset();
+  RawSql(folder_.File("registry.sqlite"),
+         "DROP TABLE oidc_identities; DROP TABLE used_id_tokens; PRAGMA user_version=2");
+  Reopen();
+  EXPECT_THAT(registry_->FindSubject("ada"), IsOk());
+  EXPECT_THAT(registry_->SetOidcIdentity("ada", OidcIdentity{"i", "c", "v"}, TestNow()), IsOk());
+  EXPECT_THAT(Use("one", absl::Minutes(5)), IsOk());
+}
+
+TEST_F(SqliteOidcTest, ALookerChangesNothing) {
+  auto looker = SqliteRegistry::Open(folder_.File("registry.sqlite"), {.exclusive = false});
+  ASSERT_THAT(looker, IsOk());
+  EXPECT_EQ((*looker)->UseIdToken({Bytes32("x"), TestNow(), TestNow()}).code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ((*looker)->SetOidcIdentity("ada", OidcIdentity{"i", "c", "v"}, TestNow()).code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+}  // namespace
+}  // namespace forekey
