@@ -1,6 +1,7 @@
 #include "simulators/piv/piv_certificates.h"
 
 #include <openssl/bio.h>
+#include <openssl/conf.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -59,12 +60,16 @@ struct CertTemplate {
   std::vector<std::pair<std::string, std::string>> raw_extensions;  // OID, bytes; never critical
 };
 
-void AddConfigured(X509* cert, X509* issuer, int nid, const std::string& value) {
+bool AddConfigured(X509* cert, X509* issuer, int nid, const std::string& value) {
+  std::unique_ptr<CONF, Freed<NCONF_free>> empty(
+      NCONF_new(nullptr));  // certificatePolicies demand one
   X509V3_CTX context;
   X509V3_set_ctx(&context, issuer, cert, nullptr, nullptr, 0);
+  X509V3_set_nconf(&context, empty.get());
   X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str());
-  if (extension != nullptr) X509_add_ext(cert, extension, -1);
+  const bool added = extension != nullptr && X509_add_ext(cert, extension, -1) == 1;
   X509_EXTENSION_free(extension);
+  return added;
 }
 
 void AddRaw(X509* cert, const std::string& oid, const std::string& bytes) {
@@ -91,7 +96,12 @@ absl::StatusOr<CertPtr> Sign(const CertTemplate& content, EVP_PKEY* key, X509* i
   if (issuer == nullptr) issuer = cert.get();
   X509_set_issuer_name(cert.get(), X509_get_subject_name(issuer));
   X509_set_pubkey(cert.get(), key);
-  for (const auto& [nid, value] : content.extensions) AddConfigured(cert.get(), issuer, nid, value);
+  for (const auto& [nid, value] : content.extensions) {
+    if (!AddConfigured(cert.get(), issuer, nid, value)) {
+      return absl::InternalError(
+          absl::StrCat("OpenSSL could not make the extension ", OBJ_nid2sn(nid)));
+    }
+  }
   for (const auto& [oid, bytes] : content.raw_extensions) AddRaw(cert.get(), oid, bytes);
   if (X509_sign(cert.get(), issuer_key, DigestFor(issuer_key)) <= 0) {
     return absl::InternalError("OpenSSL could not sign a certificate");
