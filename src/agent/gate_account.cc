@@ -142,6 +142,7 @@ absl::StatusOr<GateAccount::Parent> GateAccount::EnsureParent(const CallControl&
 absl::StatusOr<std::vector<HeldCredential>> GateAccount::Choose(std::vector<std::string> with) const {
   absl::MutexLock lock(&mutex_);
   if (with.empty()) with = with_;
+  std::erase(with, kOidcFactor);  // no credential: WantsIdToken() asks for it
   if (with.empty()) with = {""};
   if (with.size() > kMaxSigners) {
     return absl::InvalidArgumentError("at most three credentials sign together");
@@ -188,10 +189,14 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& c
     refused = parent.status();
     bool by_gate = absl::IsUnauthenticated(refused) && !DeviceErrorOf(refused).has_value();
     if (!by_gate || ReasonOf(refused).has_value()) return refused;
-    // A password that was wrong is not tried twice: the gate counts.
+    // A password or a token that was wrong is not tried twice: the gate counts.
     if (!opening.password.empty()) {
       return absl::UnauthenticatedError(
           absl::StrCat("the password may be wrong: ", refused.message()));
+    }
+    if (WantsIdToken(opening)) {
+      return absl::UnauthenticatedError(
+          absl::StrCat("the gate may not take the ID token: ", refused.message()));
     }
   }
   return refused;
@@ -204,6 +209,9 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(
   GateConnection::OpenOptions options;
   options.gate_identity = identity;
   options.password = opening.password.Clone();
+  if (WantsIdToken(opening)) {
+    options.id_token = [this, &call](absl::string_view nonce) { return RunTokenCommand(nonce, call); };
+  }
   FOREKEY_ASSIGN_OR_RETURN(options.signers,
                            MakeSigners(credentials, call, WantsUserVerification(opening.words)));
   FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, connection_->OpenSession(options));
@@ -361,6 +369,9 @@ absl::StatusOr<GateAccount::Prefix> GateAccount::DevicePrefix(const CallControl&
                                                               absl::string_view method,
                                                               absl::string_view channel_binding,
                                                               const std::vector<std::string>& with) {
+  if (std::find(with.begin(), with.end(), kOidcFactor) != with.end()) {
+    return absl::InvalidArgumentError("an ID token is proved for a session, it signs no call");
+  }
   FOREKEY_ASSIGN_OR_RETURN(const std::vector<HeldCredential> credentials, Choose(with));
   FOREKEY_ASSIGN_OR_RETURN(std::vector<Signer> signers, MakeSigners(credentials, call));
   FOREKEY_ASSIGN_OR_RETURN(std::string prefix,

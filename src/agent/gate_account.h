@@ -52,6 +52,8 @@ class GateAccount {
 
   GateRecord record() const;
 
+  // `with` may hold "oidc", besides: the session proves an ID token, too, for which the user's command is
+  // run (src/agent/token_command.h), and so do those that follow.
   // Opens the session if there is none, if `with` names other credentials than those that opened it, or,
   // with `fresh`, in any case. `key_password`, when not empty, replaces the one that is held for the keys.
   // `with` (LoginRequest's) is kept for the sessions that follow, until Logout().
@@ -118,6 +120,9 @@ class GateAccount {
   absl::StatusOr<std::vector<HeldCredential>> CredentialsFor(const StepUp::Words& words) const;
   // Of the person; an error says how to give it otherwise.
   absl::StatusOr<Secret> AskPassword() const;
+  // Whether what is opened next has to prove an ID token.
+  bool WantsIdToken(const Opening& opening) const;
+  absl::StatusOr<Secret> RunTokenCommand(absl::string_view nonce, const CallControl& call) const;
   absl::Status OpenStronger(const CallControl& call, const StepUp::Words& words,
                             const std::string& instead_of);
   absl::StatusOr<Parent> OpenParent(const CallControl& call, const Opening& opening);
@@ -131,7 +136,8 @@ class GateAccount {
                                                   bool user_verification = false);
   Signer SignerFor(const HeldCredential& credential, std::shared_ptr<DeviceKey> key,
                    const CallControl& call, bool user_verification);
-  // Those that `with` names; empty: those of the last Login that named some, else the newest.
+  // Those that `with` names, "oidc" passed over; none: those of the last Login that named some, else the
+  // newest.
   absl::StatusOr<std::vector<HeldCredential>> Choose(std::vector<std::string> with) const;
 
   const StateDirectory* const state_;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/agent/gate_account.h"
+#include "src/agent/token_command.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 
@@ -54,6 +55,25 @@ absl::StatusOr<Secret> GateAccount::AskPassword() const {
   if (password.ok() || absl::IsCancelled(password.status())) return password;
   return absl::FailedPreconditionError(absl::StrCat("the gate wants a password, and ",
                                                     password.status().message(), " (", by_hand, ")"));
+}
+
+bool GateAccount::WantsIdToken(const Opening& opening) const {
+  if (HasWord(opening.words, kOidcFactor)) return true;
+  absl::MutexLock lock(&mutex_);
+  return HasWord(with_, kOidcFactor);
+}
+
+absl::StatusOr<Secret> GateAccount::RunTokenCommand(absl::string_view nonce,
+                                                    const CallControl& call) const {
+  const std::string audience = record().target.audience;
+  const absl::StatusOr<std::string> file = state_->ReadIdTokenCommand(audience);
+  if (!file.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the gate wants an ID token; which command gives one must stand in id-token.json: ",
+                     file.status().message()));
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const TokenCommand command, TokenCommand::Parse(*file));
+  return command.Run(audience, nonce, call);
 }
 
 absl::Status GateAccount::OpenStronger(const CallControl& call, const StepUp::Words& words,
@@ -118,7 +138,7 @@ absl::StatusOr<GateAccount::Prefix> GateAccount::StepUpPrefix(const CallControl&
                                                               const StepUp& step_up) {
   absl::Status last = absl::NotFoundError("the gate wants what no token proves");
   for (const StepUp::Words& words : step_up.alternatives()) {
-    if (HasWord(words, kPasswordFactor)) continue;
+    if (HasWord(words, kPasswordFactor) || HasWord(words, kOidcFactor)) continue;
     absl::StatusOr<std::vector<HeldCredential>> credentials = CredentialsFor(words);
     last = credentials.status();
     if (!last.ok()) continue;

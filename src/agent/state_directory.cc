@@ -22,6 +22,8 @@ namespace forekey {
 namespace {
 
 constexpr char kRecordFile[] = "record.json";
+constexpr char kIdTokenFile[] = "id-token.json";
+constexpr size_t kMaxIdTokenFile = 64 * 1024;
 constexpr mode_t kPrivate = 0600;
 constexpr size_t kMaxFolderName = 200;
 
@@ -144,6 +146,10 @@ absl::Status StateDirectory::SaveKey(absl::string_view audience, const std::stri
 absl::StatusOr<std::string> StateDirectory::ReadKey(absl::string_view audience,
                                                     const std::string& file) const {
   return ReadPrivateFile(absl::StrCat(FolderOf(audience), "/", file));
+}
+
+absl::StatusOr<std::string> StateDirectory::ReadIdTokenCommand(absl::string_view audience) const {
+  return ReadPrivateFile(absl::StrCat(FolderOf(audience), "/", kIdTokenFile), kMaxIdTokenFile);
 }
 
 absl::Status StateDirectory::RemoveKey(absl::string_view audience, const std::string& file) const {

@@ -3,6 +3,7 @@
 //   <state>/lock                          held (flock) while an agent runs
 //   <state>/gates/<name>/record.json      0600, GateRecord
 //   <state>/gates/<name>/<hex>.key        0600, Driver::Load's reference
+//   <state>/gates/<name>/id-token.json    0600, the user's own: only read here (token_command.h)
 //
 // Every file is written beside its place, synced and renamed: a crash or a full disk leaves the old
 // one or the new one. A key file is written before the record that names it.
@@ -43,6 +44,8 @@ class StateDirectory {
   absl::Status SaveKey(absl::string_view audience, const std::string& file,
                        absl::string_view reference) const;
   absl::StatusOr<std::string> ReadKey(absl::string_view audience, const std::string& file) const;
+  // NotFound where there is none, naming the path.
+  absl::StatusOr<std::string> ReadIdTokenCommand(absl::string_view audience) const;
   absl::Status RemoveKey(absl::string_view audience, const std::string& file) const;
   // The record first, so that a crash leaves no record without its keys.
   absl::Status RemoveGate(const GateRecord& record) const;

@@ -485,7 +485,7 @@ void AddSessionCommands(CLI::App& app, const std::shared_ptr<Shared>& shared) {
   CLI::App* login = AddCommand(
       app, shared, "login", "Open the agent's session at a gate now",
       "Sessions open by themselves on first use; this is for keys that have a password, and to see "
-      "that all is well.\n\nExamples:\n  forekey login\n  forekey login --with tpm,fido2\n  forekey login --gate prod.example.com "
+      "that all is well.\n\nExamples:\n  forekey login\n  forekey login --with tpm,fido2\n  forekey login --with tpm,oidc     an ID token, too (docs/AGENT.md)\n  forekey login --gate prod.example.com "
       "--ask-key-password",
       [arguments](const Shared& s) { return Login(s, *arguments); });
   AddGate(login, &arguments->gate);

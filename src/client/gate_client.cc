@@ -15,6 +15,7 @@
 #include "src/client/prefix_credentials.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/key_agreement.h"
+#include "src/wire/id_token.h"
 #include "src/wire/sealed_factors.h"
 #include "src/wire/statement.h"
 
@@ -124,30 +125,44 @@ absl::StatusOr<GateConnection::Challenge> GateConnection::GetChallenge(
 
 namespace {
 
-// Empty where there are none.
-absl::StatusOr<std::string> SealFurtherFactors(const GateConnection::OpenOptions& options,
-                                               absl::string_view audience, absl::string_view challenge) {
-  FurtherFactors factors;
-  factors.password = options.password.Clone();
-  if (factors.empty()) return std::string();
+std::vector<absl::string_view> SignerIds(const GateConnection::OpenOptions& options) {
   std::vector<absl::string_view> ids;
   for (const Signer& signer : options.signers) ids.push_back(signer.credential_id);
   std::sort(ids.begin(), ids.end());
-  return SealFactors(factors, FactorContext{audience, challenge, ids}, options.gate_identity);
+  return ids;
+}
+
+absl::StatusOr<FurtherFactors> CollectFactors(const GateConnection::OpenOptions& options,
+                                              absl::string_view audience, absl::string_view key_share) {
+  FurtherFactors factors;
+  factors.password = options.password.Clone();
+  if (options.id_token) {
+    FOREKEY_ASSIGN_OR_RETURN(factors.id_token,
+                             options.id_token(IdTokenNonce(audience, key_share, SignerIds(options))));
+  }
+  return factors;
 }
 
 }  // namespace
 
 absl::StatusOr<ClientSessionPtr> GateConnection::OpenSession(const OpenOptions& options) {
+  X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
+  FOREKEY_ASSIGN_OR_RETURN(
+      const FurtherFactors factors,
+      CollectFactors(options, options_.target.audience, ephemeral.public_key()));
   FOREKEY_ASSIGN_OR_RETURN(Challenge challenge,
                            GetChallenge(forekey::v1::GetChallengeRequest::PURPOSE_CALL));
-  X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
   forekey::v1::OpenSessionPayload payload;
   payload.set_gate_identity(Sha256(options.gate_identity));
   payload.set_max_idle_s(options.max_idle_s);
   payload.set_max_absolute_s(options.max_absolute_s);
-  FOREKEY_ASSIGN_OR_RETURN(*payload.mutable_sealed_factors(),
-                           SealFurtherFactors(options, options_.target.audience, challenge.bytes));
+  if (!factors.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(
+        *payload.mutable_sealed_factors(),
+        SealFactors(factors,
+                    FactorContext{options_.target.audience, challenge.bytes, SignerIds(options)},
+                    options.gate_identity));
+  }
   forekey::v1::OpenSessionRequest request;
   forekey::v1::OpenSessionResponse response;
   payload.SerializeToString(request.mutable_payload());

@@ -59,6 +59,9 @@ class GateConnection {
     uint32_t max_idle_s = 0;      // 0: as the gate has it
     uint32_t max_absolute_s = 0;
     Secret password;  // the subject's at the gate, as a further factor; empty: none
+    // Gives an ID token with this nonce, as a further factor; null: none. Called once, before the gate is
+    // asked for a challenge, so it may take its time.
+    std::function<absl::StatusOr<Secret>(absl::string_view nonce)> id_token;
   };
   // Every signer signs once.
   absl::StatusOr<ClientSessionPtr> OpenSession(const OpenOptions& options);
