@@ -22,6 +22,7 @@ using CrlPtr = std::unique_ptr<X509_CRL, OpenSslFree<X509_CRL_free>>;
 
 // Agencies' lists have grown to tens of megabytes.
 constexpr size_t kMaxCrlSize = 64 << 20;
+constexpr absl::string_view kPemBegin = "-----BEGIN ";
 
 absl::Status BadCrl(absl::string_view detail) {
   ERR_clear_error();
@@ -50,7 +51,10 @@ bool HasStrongHash(const X509_CRL* crl) {
 absl::StatusOr<RevocationList> RevocationList::Parse(absl::string_view bytes) {
   if (bytes.size() > kMaxCrlSize) return BadCrl("larger than 64 MiB");
   std::string der(bytes);
-  if (absl::StrContains(bytes.substr(0, 4096), "-----BEGIN ")) {
+  if (const size_t begin = bytes.substr(0, 4096).find(kPemBegin); begin != bytes.npos) {
+    // A second list would go unread, and whom it revokes with it.
+    if (absl::StrContains(bytes.substr(begin + 1), kPemBegin))
+      return BadCrl("more than one PEM block");
     BioPtr bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
     char* name = nullptr;
     char* header = nullptr;
@@ -63,12 +67,6 @@ absl::StatusOr<RevocationList> RevocationList::Parse(absl::string_view bytes) {
       OPENSSL_free(data);
     };
     if (!ok || absl::string_view(name) != "X509 CRL") return BadCrl("no X509 CRL in the PEM text");
-    // A second list would go unread, and whom it revokes with it.
-    char* rest = nullptr;
-    const long left = BIO_get_mem_data(bio.get(), &rest);
-    if (left > 0 && absl::StrContains(absl::string_view(rest, left), "-----BEGIN ")) {
-      return BadCrl("more than one PEM block");
-    }
     der = std::string(View(data, size));
   }
   const uint8_t* at = U8(absl::string_view(der));

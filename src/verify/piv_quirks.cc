@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
@@ -47,10 +46,7 @@ std::optional<uint8_t> PivSlotOf(const Certificate& certificate) {
     for (absl::string_view word : absl::StrSplit(name, absl::ByAnyChar(" \t()[]:;,=#"))) {
       if (absl::StartsWithIgnoreCase(word, "0x")) word.remove_prefix(2);
       uint32_t value = 0;
-      if (word.size() != 2 || !absl::ascii_isxdigit(word[0]) || !absl::ascii_isxdigit(word[1]) ||
-          !absl::SimpleHexAtoi(word, &value) || !IsPivKeySlot(value)) {
-        continue;
-      }
+      if (word.size() != 2 || !absl::SimpleHexAtoi(word, &value) || !IsPivKeySlot(value)) continue;
       if (slot && *slot != value) return std::nullopt;
       slot = static_cast<uint8_t>(value);
     }

@@ -250,6 +250,44 @@ TEST_F(CertificateTest, KeepsPathLengthsOfIntermediatesAndAnchors) {
   EXPECT_THAT(Verify(Leaf(one_), {one}), IsOk());
 }
 
+TEST_F(CertificateTest, ExcusesAnAnchorsPathLengthOnlyWhereAskedAndNeverAnIntermediates) {
+  CertificateSpec root = root_.CaSpec(root_);
+  root.basic_constraints = "critical,CA:TRUE,pathlen:0";
+  Trust(root);
+  EXPECT_THAT(Verify(Leaf(one_), {one_.CaSpec(root_)}), RefusedWith(Reason::kCertificateNotCa));
+  options_.excuses_path_length = [](const Certificate&,
+                                    absl::Span<const Certificate* const> below) {
+    return below.size() == 2;
+  };
+  EXPECT_THAT(Verify(Leaf(one_), {one_.CaSpec(root_)}), IsOk());
+  EXPECT_THAT(Verify(Leaf(two_), {one_.CaSpec(root_), two_.CaSpec(one_)}),
+              RefusedWith(Reason::kCertificateNotCa));
+  // An intermediate says of itself what is below it: nobody excuses that.
+  anchors_ = {};
+  Trust(root_.CaSpec(root_));
+  options_.excuses_path_length = [](const Certificate&, absl::Span<const Certificate* const>) {
+    return true;
+  };
+  CertificateSpec one = one_.CaSpec(root_);
+  one.basic_constraints = "critical,CA:TRUE,pathlen:0";
+  EXPECT_THAT(Verify(Leaf(two_), {one, two_.CaSpec(one_)}), RefusedWith(Reason::kCertificateNotCa));
+}
+
+TEST_F(CertificateTest, AnIssuerThatIsTakenForACaMustStillBeAllowedToSign) {
+  Trust(root_.CaSpec(root_));
+  options_.takes_for_ca = [](const Certificate&, absl::Span<const Certificate* const>) {
+    return true;
+  };
+  CertificateSpec spec = one_.CaSpec(root_);
+  spec.basic_constraints = "";
+  spec.key_usage = "digitalSignature";
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), RefusedWith(Reason::kCertificateNotCa));
+  spec.key_usage = "";
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), IsOk());
+  spec.not_after = kNow - absl::Seconds(1);
+  EXPECT_THAT(Verify(Leaf(one_), {spec}), RefusedWith(Reason::kCertificateExpired));
+}
+
 TEST_F(CertificateTest, SelfIssuedIntermediatesDoNotCountForPathLength) {
   CertificateSpec root = root_.CaSpec(root_);
   root.basic_constraints = "critical,CA:TRUE,pathlen:0";

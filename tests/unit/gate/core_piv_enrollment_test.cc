@@ -4,7 +4,7 @@
 
 #include "src/gate/core/piv_enrollment.h"
 #include "src/wire/invite.h"
-#include "tests/support/certificate_maker.h"
+#include "tests/support/crl_maker.h"
 #include "tests/unit/gate/core_fixture.h"
 
 namespace forekey::testing {
@@ -26,31 +26,7 @@ std::shared_ptr<EVP_PKEY> PivEvpOf(const SoftwareKey& key) {
 // 2030).
 std::string RevokingDer(const TestCa& ca, long serial, time_t from = 1'700'000'000,
                         time_t to = 1'900'000'000) {
-  X509_CRL* crl = X509_CRL_new();
-  X509_NAME* name = X509_NAME_new();
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, U8(absl::string_view(ca.name)), -1, -1, 0);
-  X509_CRL_set_version(crl, 1);
-  X509_CRL_set_issuer_name(crl, name);
-  X509_NAME_free(name);
-  ASN1_TIME* time = ASN1_TIME_set(nullptr, from);
-  X509_CRL_set1_lastUpdate(crl, time);
-  X509_REVOKED* entry = X509_REVOKED_new();
-  ASN1_INTEGER* number = ASN1_INTEGER_new();
-  ASN1_INTEGER_set(number, serial);
-  X509_REVOKED_set_serialNumber(entry, number);
-  X509_REVOKED_set_revocationDate(entry, time);
-  X509_CRL_add0_revoked(crl, entry);
-  ASN1_TIME_set(time, to);
-  X509_CRL_set1_nextUpdate(crl, time);
-  ASN1_INTEGER_free(number);
-  ASN1_TIME_free(time);
-  X509_CRL_sign(crl, ca.key.get(), EVP_sha256());
-  uint8_t* der = nullptr;
-  const int size = i2d_X509_CRL(crl, &der);
-  std::string result(View(der, size));
-  OPENSSL_free(der);
-  X509_CRL_free(crl);
-  return result;
+  return MakeCrlDer({ca, {serial}, from, to});
 }
 
 class PivEnrollmentTest : public GateFixture {

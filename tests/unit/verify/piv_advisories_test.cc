@@ -31,6 +31,12 @@ TEST(PivAdvisoriesTest, BiasedNoncesAreOfTwoVersions) {
   EXPECT_EQ(Ids({4, 4, 2}, ec), "YSA-2019-02! ");
   EXPECT_EQ(Ids({4, 4, 4}, ec), "YSA-2019-02! ");
   EXPECT_EQ(Ids({4, 4, 5}, ec), "");
+  EXPECT_EQ(Ids({4, 4, 3}, ec), "");
+  // RSA keys of these are weaker, not lost; Ed25519 is made without a nonce of that kind.
+  for (Algorithm algorithm : {Algorithm::kRs256, Algorithm::kEdDsa}) {
+    EXPECT_EQ(Ids({4, 4, 2}, SoftwareKey::Generate(algorithm).public_key()), "");
+    EXPECT_EQ(Ids({4, 4, 4}, SoftwareKey::Generate(algorithm).public_key()), "");
+  }
 }
 
 TEST(PivAdvisoriesTest, EucleakEndsWith570AndWith572OnTheBio) {
@@ -38,7 +44,15 @@ TEST(PivAdvisoriesTest, EucleakEndsWith570AndWith572OnTheBio) {
   EXPECT_EQ(Ids({5, 6, 9}, ec, 1), "YSA-2024-03 ");
   EXPECT_EQ(Ids({5, 7, 0}, ec, 1), "");
   EXPECT_EQ(Ids({5, 7, 1}, ec, 6), "YSA-2024-03 ");
+  EXPECT_EQ(Ids({5, 7, 1}, ec, 7), "YSA-2024-03 ");
+  EXPECT_EQ(Ids({5, 7, 1}, ec, 5), "");
+  EXPECT_EQ(Ids({5, 7, 1}, ec, 8), "");
+  EXPECT_EQ(Ids({5, 7, 2}, ec, 6), "");
   EXPECT_EQ(Ids({5, 7, 2}, ec, 7), "");
+  EXPECT_EQ(Ids({5, 0, 0}, ec), "YSA-2024-03 ");
+  EXPECT_EQ(Ids({4, 9, 9}, ec), "");
+  EXPECT_EQ(Ids({5, 4, 3}, SoftwareKey::Generate(Algorithm::kEs384).public_key()), "YSA-2024-03 ");
+  EXPECT_EQ(Ids({5, 4, 3}, SoftwareKey::Generate(Algorithm::kEdDsa).public_key()), "");
   EXPECT_EQ(Ids({5, 4, 3}, SoftwareKey::Generate(Algorithm::kRs256).public_key()), "");
 }
 
@@ -73,7 +87,9 @@ TEST(PivAdvisoriesTest, TellsARocaModulusByItsShape) {
   ASSERT_TRUE(key.ok()) << key.status() << BN_num_bits(modulus.get());
   EXPECT_TRUE(HasRocaModulus(*key));
   EXPECT_EQ(Ids({5, 4, 3}, *key), "YSA-2017-01! ");
+  EXPECT_EQ(Ids({4, 3, 1}, *key), "YSA-2017-01! ") << "once, though both say so";
   EXPECT_FALSE(HasRocaModulus(SoftwareKey::Generate(Algorithm::kRs256).public_key()));
+  EXPECT_FALSE(HasRocaModulus(SoftwareKey::Generate(Algorithm::kEs256).public_key()));
 }
 
 }  // namespace

@@ -1,0 +1,227 @@
+// Revocation lists: which are read, whose they are, when they hold, and whom they revoke.
+#include "src/crypto/revocation_list.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "src/base/reason.h"
+#include "tests/support/crl_maker.h"
+#include "tests/support/status_matchers.h"
+
+namespace forekey::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr time_t kFrom = 1'700'000'000;
+constexpr time_t kTo = 1'900'000'000;
+const absl::Time kWithin = absl::FromTimeT(1'800'000'000);
+constexpr size_t kLargest = 64 << 20;
+
+void ExpectRefused(const absl::Status& status, Reason reason, absl::string_view words) {
+  EXPECT_EQ(ReasonOf(status), reason) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(words));
+}
+
+// Root, issuing CA, leaf (serial 42).
+class RevocationTest : public ::testing::Test {
+ protected:
+  static Certificate Parsed(const CertificateSpec& spec) {
+    return *Certificate::ParseDer(MakeDer(spec));
+  }
+  static RevocationList List(const CrlSpec& spec) {
+    return *RevocationList::Parse(MakeCrlDer(spec));
+  }
+  Certificate Ca(const std::string& key_usage) const {
+    CertificateSpec spec = ca_.CaSpec(root_);
+    spec.key_usage = key_usage;
+    spec.serial = 21;
+    return Parsed(spec);
+  }
+  Certificate Leaf(long serial) const {
+    CertificateSpec spec = ca_.Spec("Leaf", NewEcKey());
+    spec.serial = serial;
+    return Parsed(spec);
+  }
+  VerifiedPath Path() const {
+    TrustAnchors anchors;
+    anchors.Add(Parsed(root_.CaSpec(root_)));
+    PathOptions options;
+    options.time = kWithin;
+    absl::StatusOr<VerifiedPath> path = VerifyPath(leaf_, {issuer_}, anchors, options);
+    EXPECT_TRUE(path.ok()) << path.status();
+    return *path;
+  }
+  absl::StatusOr<bool> Check(const std::vector<RevocationList>& lists,
+                             RevocationScope scope) const {
+    return CheckRevocation(Path(), lists, scope, kWithin);
+  }
+
+  const TestCa root_ = TestCa::New("Root");
+  const TestCa ca_ = TestCa::New("Issuing CA");
+  const Certificate issuer_ = Ca("critical,keyCertSign,cRLSign");
+  const Certificate leaf_ = Leaf(42);
+};
+
+TEST_F(RevocationTest, OneListInDerOrPemAndNothingElse) {
+  const std::string der = MakeCrlDer({ca_, {42}});
+  const std::string pem = MakeCrlPem({ca_, {42}});
+  for (const std::string& bytes : {der, pem, "issued by us\n" + pem, pem + "\n"}) {
+    const auto list = RevocationList::Parse(bytes);
+    ASSERT_TRUE(list.ok()) << list.status();
+    EXPECT_EQ(list->IssuerText(), "CN=Issuing CA");
+    EXPECT_EQ(ReasonOf(list->Check(leaf_, issuer_, kWithin)), Reason::kCertificateRevoked);
+  }
+  for (const std::string& bytes :
+       {std::string(), der + "x", der + der, der.substr(1), MakeDer(ca_.CaSpec(root_))}) {
+    ExpectRefused(RevocationList::Parse(bytes).status(), Reason::kCrlInvalid,
+                  "not one revocation list in DER");
+  }
+  // A second list would go unread.
+  ExpectRefused(RevocationList::Parse(pem + pem).status(), Reason::kCrlInvalid,
+                "more than one PEM block");
+  for (const std::string& bytes :
+       {absl::StrReplaceAll(pem, {{"X509 CRL", "CERTIFICATE"}}), pem.substr(0, pem.size() - 40)}) {
+    ExpectRefused(RevocationList::Parse(bytes).status(), Reason::kCrlInvalid,
+                  "no X509 CRL in the PEM text");
+  }
+}
+
+TEST_F(RevocationTest, NoListIsLargerThan64MiB) {
+  ExpectRefused(RevocationList::Parse(std::string(kLargest + 1, 'x')).status(), Reason::kCrlInvalid,
+                "larger than 64 MiB");
+  ExpectRefused(RevocationList::Parse(std::string(kLargest, 'x')).status(), Reason::kCrlInvalid,
+                "not one revocation list");
+}
+
+TEST_F(RevocationTest, NamesWhoIsRevokedAndNobodyElse) {
+  const RevocationList list = List({ca_, {41, 42, 44}});
+  ExpectRefused(list.Check(leaf_, issuer_, kWithin), Reason::kCertificateRevoked, "serial 2a");
+  EXPECT_TRUE(list.Check(Leaf(43), issuer_, kWithin).ok());
+}
+
+TEST_F(RevocationTest, HoldsFromItsFirstSecondToItsLast) {
+  const RevocationList list = List({ca_, {}, kFrom, kTo});
+  EXPECT_TRUE(list.Check(leaf_, issuer_, absl::FromTimeT(kFrom)).ok());
+  EXPECT_TRUE(list.Check(leaf_, issuer_, absl::FromTimeT(kTo)).ok());
+  ExpectRefused(list.Check(leaf_, issuer_, absl::FromTimeT(kFrom - 1)), Reason::kCrlExpired,
+                "CN=Issuing CA");
+  ExpectRefused(list.Check(leaf_, issuer_, absl::FromTimeT(kTo + 1)), Reason::kCrlExpired,
+                "2030-03-17");
+  EXPECT_EQ(list.this_update(), absl::FromTimeT(kFrom));
+  EXPECT_EQ(list.next_update(), absl::FromTimeT(kTo));
+  ExpectRefused(List({ca_, {}, kFrom, 0}).Check(leaf_, issuer_, kWithin), Reason::kCrlInvalid,
+                "does not say how long it holds");
+}
+
+TEST_F(RevocationTest, IsOfItsIssuerByNameKeyAndRight) {
+  const RevocationList list = List({ca_, {}});
+  // Another CA's.
+  const TestCa other = TestCa::New("Another CA");
+  ExpectRefused(List({other, {}}).Check(leaf_, issuer_, kWithin), Reason::kCrlInvalid, "is not of");
+  // Of the name, by another key.
+  const TestCa forger = TestCa::New(ca_.name);
+  ExpectRefused(List({forger, {}}).Check(leaf_, issuer_, kWithin), Reason::kCrlInvalid,
+                "does not verify");
+  // By the key of a CA that may not sign lists; one without keyUsage may.
+  ExpectRefused(list.Check(leaf_, Ca("critical,keyCertSign"), kWithin), Reason::kCrlInvalid,
+                "lacks cRLSign");
+  EXPECT_TRUE(list.Check(leaf_, Ca("critical,cRLSign"), kWithin).ok());
+  EXPECT_TRUE(list.Check(leaf_, Ca(""), kWithin).ok());
+  EXPECT_TRUE(list.CheckIssuer(issuer_).ok());
+}
+
+TEST_F(RevocationTest, PartialListsAndDeltasAreNotTaken) {
+  CrlSpec delta{ca_, {}};
+  delta.critical_extension = true;
+  ExpectRefused(List(delta).Check(leaf_, issuer_, kWithin), Reason::kCrlInvalid,
+                "critical extension");
+}
+
+TEST_F(RevocationTest, WeakAndUnknownHashesAreNotTaken) {
+  CrlSpec spec{ca_, {}};
+  spec.md = EVP_sha1();
+  ExpectRefused(List(spec).Check(leaf_, issuer_, kWithin), Reason::kCrlInvalid, "weak hash");
+  for (const EVP_MD* md : {EVP_sha256(), EVP_sha384(), EVP_sha512()}) {
+    spec.md = md;
+    EXPECT_TRUE(List(spec).Check(leaf_, issuer_, kWithin).ok()) << EVP_MD_get0_name(md);
+  }
+  // ecdsa-with-SHA256, its OID made one that nobody has given.
+  const std::string unknown = absl::StrReplaceAll(
+      MakeCrlDer({ca_, {}}),
+      {{"\x2a\x86\x48\xce\x3d\x04\x03\x02", "\x2a\x86\x48\xce\x3d\x04\x03\x7f"}});
+  const auto list = RevocationList::Parse(unknown);
+  ASSERT_TRUE(list.ok()) << list.status();
+  ExpectRefused(list->Check(leaf_, issuer_, kWithin), Reason::kCrlInvalid, "weak hash");
+}
+
+TEST_F(RevocationTest, EdwardsCurvesHaveTheirOwnHash) {
+  for (const char* type : {"ED25519", "ED448"}) {
+    const TestCa edwards{"Edwards", std::shared_ptr<EVP_PKEY>(
+                                        EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, type)))};
+    CrlSpec spec{edwards, {42}};
+    spec.md = nullptr;
+    CertificateSpec ca = edwards.CaSpec(root_);
+    ExpectRefused(List(spec).Check(leaf_, Parsed(ca), kWithin), Reason::kCertificateRevoked,
+                  "serial 2a");
+  }
+}
+
+TEST_F(RevocationTest, WithoutListsNothingIsAsked) {
+  const auto checked = Check({}, RevocationScope::kLeafToo);
+  ASSERT_TRUE(checked.ok());
+  EXPECT_FALSE(*checked);
+}
+
+TEST_F(RevocationTest, TheLeafsIssuerMustHaveAListWhereThatIsAskedFor) {
+  const std::vector<RevocationList> of_root = {List({root_, {}})};
+  EXPECT_EQ(*Check(of_root, RevocationScope::kWhereListed), true);
+  ExpectRefused(Check(of_root, RevocationScope::kLeafToo).status(), Reason::kCrlInvalid,
+                "no list of \"CN=Issuing CA\"");
+  // A list of the leaf's issuer alone does: the root need not have one.
+  EXPECT_EQ(*Check({List({ca_, {}})}, RevocationScope::kLeafToo), true);
+  // Of nobody in the path.
+  EXPECT_EQ(*Check({List({TestCa::New("Another CA"), {}})}, RevocationScope::kWhereListed), false);
+}
+
+TEST_F(RevocationTest, EveryCertificateOfThePathIsLookedFor) {
+  EXPECT_EQ(ReasonOf(Check({List({ca_, {42}})}, RevocationScope::kWhereListed).status()),
+            Reason::kCertificateRevoked);
+  ExpectRefused(
+      Check({List({ca_, {}}), List({root_, {21}})}, RevocationScope::kWhereListed).status(),
+      Reason::kCertificateRevoked, "CN=Issuing CA");
+}
+
+TEST_F(RevocationTest, OfSeveralListsOneThatRevokesIsEnough) {
+  for (const auto& lists : {std::vector{List({ca_, {}}), List({ca_, {42}})},
+                            std::vector{List({ca_, {42}}), List({ca_, {}})}}) {
+    EXPECT_EQ(ReasonOf(Check(lists, RevocationScope::kLeafToo).status()),
+              Reason::kCertificateRevoked);
+  }
+}
+
+TEST_F(RevocationTest, OfSeveralListsTheUnusableOnesArePassedOver) {
+  const RevocationList good = List({ca_, {}});
+  const RevocationList old = List({ca_, {}, kFrom, kFrom + 1});
+  // Of another CA of the same name: that CA's business, and its word counts for nothing here.
+  const RevocationList namesake = List({TestCa::New(ca_.name), {42}});
+  for (const auto& lists : {std::vector{old, namesake, good}, std::vector{good, namesake, old}}) {
+    EXPECT_EQ(*Check(lists, RevocationScope::kLeafToo), true);
+  }
+  ExpectRefused(Check({namesake}, RevocationScope::kWhereListed).status(), Reason::kCrlInvalid,
+                "does not verify");
+  // The first that can't be used says why.
+  ExpectRefused(Check({old, namesake}, RevocationScope::kWhereListed).status(), Reason::kCrlExpired,
+                "is of");
+  ExpectRefused(Check({namesake, old}, RevocationScope::kLeafToo).status(), Reason::kCrlInvalid,
+                "does not verify");
+}
+
+TEST_F(RevocationTest, OneNameIsOneName) {
+  EXPECT_TRUE(List({ca_, {}}).IsOfSameName(List({TestCa::New(ca_.name), {}})));
+  EXPECT_FALSE(List({ca_, {}}).IsOfSameName(List({root_, {}})));
+}
+
+}  // namespace
+}  // namespace forekey::testing
