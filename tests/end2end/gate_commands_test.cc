@@ -10,6 +10,8 @@
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/cli/gate_commands.h"
+#include "src/crypto/digest.h"
+#include "src/store/sqlite_registry.h"
 #include "src/wire/invite.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"
@@ -108,6 +110,49 @@ TEST_F(GateCommandsTest, WithoutAGateTheRegistryIsChangedAndSaidSo) {
   EXPECT_EQ(RunWith({"invites", "--json"}).json().size(), 0u);
   EXPECT_EQ(RunWith({"invites", "--cancel", id}).exit_status, 1);
   EXPECT_EQ(RunWith({"status", "--json"}).json()["running"], false);
+}
+
+TEST_F(GateCommandsTest, WhoASubjectIsAtTheProviderIsSetShownAndTakenAway) {
+  CommandResult nobody = RunWith({"subject", "oidc", "set", "ada", "4711"});
+  EXPECT_EQ(nobody.exit_status, 1);
+  EXPECT_THAT(nobody.err, HasSubstr("no subject ada"));
+  {
+    auto registry =
+        Must(SqliteRegistry::Open(Must(GateConfig::Load(config_), "config").state.RegistryPath()), "registry");
+    InviteRecord invite;
+    invite.public_key = std::string(32, 'i');
+    invite.id = Sha256(invite.public_key);
+    invite.subject = "ada";
+    invite.created_at = absl::Now();
+    invite.expires_at = absl::Now() + absl::Hours(1);
+    Must(registry->AddInvite(invite), "invite");
+    Registry::Enrollment enrollment;
+    enrollment.invite_id = invite.id;
+    enrollment.now = absl::Now();
+    enrollment.credential.id = std::string(32, 'c');
+    enrollment.credential.subject = "ada";
+    enrollment.credential.kind = 1;
+    enrollment.credential.spki = "spki";
+    enrollment.credential.enrolled_at = absl::Now();
+    Must(registry->Enroll(enrollment), "enrol");
+  }
+  CommandResult without = RunWith({"subject", "oidc", "set", "ada", "4711"});
+  EXPECT_EQ(without.exit_status, 1);
+  EXPECT_THAT(without.err, HasSubstr("no [factors.oidc]"));
+  // The keys are the running gate's business: a tool neither needs nor fetches them.
+  const std::string config = Must(ReadFile(config_), "config");
+  Must(WriteFileAtomically(config_, config + "\n[factors.oidc]\nissuer = \"https://idp.test\"\nclient_id = "
+                                             "\"gate\"\njwks_file = \"missing.json\"\n"),
+       "config");
+  CommandResult set = RunWith({"subject", "oidc", "set", "ada", "4711"});
+  EXPECT_EQ(set.exit_status, 0) << set.err;
+  EXPECT_EQ(set.out, "ada: is sub 4711 at https://idp.test\n");
+  EXPECT_THAT(RunWith({"subjects"}).out, HasSubstr("sub=4711 at https://idp.test"));
+  EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identity"], "sub=4711 at https://idp.test");
+  EXPECT_EQ(RunWith({"subject", "oidc", "set", "ada", ""}).exit_status, 1);
+  CommandResult cleared = RunWith({"subject", "oidc", "clear", "ada"});
+  EXPECT_EQ(cleared.out, "ada: identity taken away\n") << cleared.err;
+  EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identity"], "");
 }
 
 TEST_F(GateCommandsTest, ARevocationHoldsInTheRunningGate) {

@@ -45,6 +45,17 @@ TEST(GateExplainTest, NamesTheRuleTheReasonAndWhatWouldDo) {
   EXPECT_EQ(Explain(*policy, Asked({}, {}, "/grpc.health.v1.Health/Check")).value()["verdict"], "exempt");
 }
 
+TEST(GateExplainTest, AnIdTokenIsAFactorWithAnAge) {
+  MethodRule rule;
+  rule.methods = {"/shop.Orders/Buy"};
+  rule.factors = {{{"tpm"}, {"oidc", absl::Minutes(15)}}};
+  auto policy = NewMethodPolicy(MethodPolicyOptions{{}, {rule}, false}).value();
+  EXPECT_EQ(Explain(*policy, Asked({}, {"tpm", "oidc:10m"}, "/shop.Orders/Buy")).value()["verdict"], "admitted");
+  auto answer = Explain(*policy, Asked({}, {"tpm", "oidc:20m"}, "/shop.Orders/Buy")).value();
+  EXPECT_EQ(answer["reason"], "factor-stale");
+  EXPECT_EQ(answer["step_up"], "tpm&oidc");
+}
+
 TEST(GateExplainTest, RefusesQuestionsThatMeanNothing) {
   auto policy = ExplainedRules();
   EXPECT_TRUE(absl::IsInvalidArgument(Explain(*policy, Asked({}, {"eye"})).status()));

@@ -285,6 +285,13 @@ def check_sealed_factors(v):
     same((b"\x01" + public_of(ephemeral) + h(v["nonce"]) + box).hex(), v["sealed"], "sealed factors")
 
 
+def check_id_token_nonce(v):
+    message = (LABEL + b"id-token\0" + len2(v["audience"].encode()) + h(v["key_share"]) +
+               bytes([len(v["credential_ids"])]) + b"".join(h(i) for i in v["credential_ids"]))
+    nonce = base64.urlsafe_b64encode(sha256(message)).rstrip(b"=").decode()
+    same(nonce, v["nonce"], "ID token nonce")
+
+
 def check_call_mac(v):
     message = (LABEL + b"call\0" + h(v["session_id"]) + int(v["sequence"]).to_bytes(8, "big") +
                v["age_s"].to_bytes(4, "big") + len2(v["method"].encode()) +
@@ -323,6 +330,7 @@ CHECKS = {
     "enroll_statements": check_enroll_statement,
     "session_keys": check_session_key,
     "sealed_factors": check_sealed_factors,
+    "id_token_nonces": check_id_token_nonce,
     "call_macs": check_call_mac,
     "enrollment_confirmations": check_enrollment_confirmation,
     "prefixes": check_prefix,

@@ -17,6 +17,7 @@
 #include "src/crypto/public_key.h"
 #include "src/wire/invite.h"
 #include "src/wire/prefix.h"
+#include "src/wire/id_token.h"
 #include "src/wire/sealed_factors.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
@@ -278,6 +279,21 @@ std::string Gcm(absl::string_view key, absl::string_view nonce, absl::string_vie
   return absl::StrCat(nonce, body);
 }
 
+Json IdTokenNonces() {
+  Json list = Json::array();
+  for (const std::vector<std::string>& ids :
+       {std::vector<std::string>{Ramp(0x20, 32)}, {Ramp(0x20, 32), Ramp(0x40, 32), Ramp(0x60, 32)}}) {
+    const std::vector<absl::string_view> views(ids.begin(), ids.end());
+    Json id_list = Json::array();
+    for (const std::string& id : ids) id_list.push_back(Hex(id));
+    list.push_back({{"audience", std::string(kAudience)},
+                    {"key_share", Hex(Ramp(0x71, 32))},
+                    {"credential_ids", id_list},
+                    {"nonce", IdTokenNonce(kAudience, Ramp(0x71, 32), views)}});
+  }
+  return list;
+}
+
 Json SealedFactorsJson(absl::string_view password, absl::string_view id_token,
                        const std::vector<std::string>& ids) {
   const X25519PrivateKey ephemeral = Must(X25519PrivateKey::FromRaw(Ramp(0x91, 32)));
@@ -497,6 +513,7 @@ Json All() {
           {"enroll_statements", EnrollStatements()},
           {"session_keys", SessionKeys()},
           {"sealed_factors", SealedFactors()},
+          {"id_token_nonces", IdTokenNonces()},
           {"call_macs", CallMacs()},
           {"enrollment_confirmations", EnrollmentConfirmations()},
           {"prefixes", Prefixes()},

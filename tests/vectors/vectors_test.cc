@@ -14,6 +14,7 @@
 #include "src/crypto/public_key.h"
 #include "src/wire/invite.h"
 #include "src/wire/prefix.h"
+#include "src/wire/id_token.h"
 #include "src/wire/sealed_factors.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
@@ -230,6 +231,15 @@ TEST_F(VectorsTest, SealedFactors) {
     EXPECT_EQ(opened->password.view(), Text(v, "password"));
     EXPECT_EQ(opened->id_token.view(), Text(v, "id_token"));
     EXPECT_EQ(ToHex(SerializeFactors(*opened, Bytes(v, "blinder"))->view()), Text(v, "plain"));
+  }
+}
+
+TEST_F(VectorsTest, IdTokenNonces) {
+  for (const json& v : Section("id_token_nonces")) {
+    std::vector<std::string> ids;
+    for (const json& id : v.at("credential_ids")) ids.push_back(FromHex(id.get<std::string>()));
+    const std::vector<absl::string_view> views(ids.begin(), ids.end());
+    EXPECT_EQ(IdTokenNonce(Text(v, "audience"), Bytes(v, "key_share"), views), Text(v, "nonce"));
   }
 }
 

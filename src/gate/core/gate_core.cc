@@ -92,19 +92,8 @@ absl::Status GateCore::Build(Parts parts) {
       replay_.get(), sessions_.get(), policy_.get(), &assertions_, strangers_.get()});
   opener_ = std::make_unique<SessionOpener>(config_.sessions, *clock_, *identities_, *certificates_,
                                             *sessions_);
-  FOREKEY_RETURN_IF_ERROR(BuildFactors());
+  FOREKEY_RETURN_IF_ERROR(BuildFactors(parts.fetch_keys));
   return BuildEnrollment(std::move(parts.kinds));
-}
-
-absl::Status GateCore::BuildFactors() {
-  if (config_.passwords.enabled) {
-    passwords_ = std::make_unique<PasswordFactor>(config_.passwords, credentials_->registry(), *clock_);
-  }
-  if (config_.oidc.enabled) {
-    FOREKEY_ASSIGN_OR_RETURN(oidc_, NewOidcFactor());
-  }
-  opener_->TakeFactors(config_.audience, passwords_.get(), oidc_.get());
-  return absl::OkStatus();
 }
 
 void GateCore::RunMaintenance() {

@@ -57,7 +57,8 @@ struct Judgement {
 };
 
 // All methods are safe from any thread and do not block beyond the registry's disk writes (enrolment,
-// administration, a FIDO2 counter) and the audit log's.
+// administration, a FIDO2 counter) and the audit log's; OpenSession with further factors takes longer: a
+// password on purpose, an ID token for as long as JwksCacheOptions let it wait for keys.
 class GateCore {
  public:
   // What tests bring instead of the real thing.
@@ -67,6 +68,7 @@ class GateCore {
     std::unique_ptr<AuditSink> audit;     // null: as configured
     EnrollmentKinds kinds;                // take the place of the configured ones of the same kind
     bool maintenance_thread = true;       // false: the owner calls Maintain()
+    bool fetch_keys = true;               // false: the identity provider is left alone
   };
 
   // Errors name the file and what to do about it.
@@ -189,8 +191,7 @@ class GateCore {
   absl::Status BuildEnrollment(EnrollmentKinds kinds);
   absl::Status ReportTrust(const LiveTrust& trust);
   absl::Status ReloadTrust(LiveTrust& trust);
-  absl::Status BuildFactors();
-  absl::StatusOr<std::unique_ptr<OidcFactor>> NewOidcFactor();
+  absl::Status BuildFactors(bool fetch_keys);
   Decision NewDecision(AuditEvent event) const;
   static absl::Status PublicStatus(const absl::Status& why, absl::string_view reference);
   void CountRefusal(const absl::Status& why);

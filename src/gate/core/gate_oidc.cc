@@ -1,4 +1,5 @@
-// GateCore's administration of identities at the identity provider.
+// GateCore's further factors, and the administration of identities at the identity provider.
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -42,14 +43,22 @@ absl::StatusOr<v1::SetOidcIdentityResponse> GateCore::SetOidcIdentity(
   return response;
 }
 
-absl::StatusOr<std::unique_ptr<OidcFactor>> GateCore::NewOidcFactor() {
-  return OidcFactor::New(config_.oidc, credentials_->registry(), *clock_,
-                         [this](bool good, const std::string& what) {
-                           Decision decision = NewDecision(AuditEvent::kGate);
-                           decision.admitted = good;
-                           decision.detail = what;
-                           (void)audit_->Admit(decision);
-                         });
+absl::Status GateCore::BuildFactors(bool fetch_keys) {
+  if (config_.passwords.enabled) {
+    passwords_ = std::make_unique<PasswordFactor>(config_.passwords, credentials_->registry(), *clock_);
+  }
+  if (config_.oidc.enabled) {
+    oidc_ = std::make_unique<OidcFactor>(config_.oidc, credentials_->registry(), *clock_,
+                                         [this](bool good, const std::string& what) {
+                                           Decision decision = NewDecision(AuditEvent::kGate);
+                                           decision.admitted = good;
+                                           decision.detail = what;
+                                           (void)audit_->Admit(decision);
+                                         });
+    if (fetch_keys) FOREKEY_RETURN_IF_ERROR(oidc_->Start());
+  }
+  opener_->TakeFactors(config_.audience, passwords_.get(), oidc_.get());
+  return absl::OkStatus();
 }
 
 }  // namespace forekey

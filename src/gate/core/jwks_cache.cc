@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 
@@ -32,6 +33,7 @@ void JwksCache::Start() {
   {
     absl::MutexLock lock(&mutex_);
     fetching_ = true;  // who asks from now on waits for the first keys
+    begun_at_ = absl::Now();
   }
   thread_ = std::thread([this] { Run(); });
 }
@@ -67,6 +69,7 @@ absl::Status JwksCache::Refresh() {
   {
     absl::MutexLock lock(&mutex_);
     fetching_ = true;
+    begun_at_ = absl::Now();
     wanted_ = false;
   }
   const absl::StatusOr<std::string> body = fetch_(stop_);
@@ -117,15 +120,17 @@ absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Current() const {
 }
 
 void JwksCache::AskAndWait() {
+  absl::Time since = begun_at_;
   if (!fetching_) {
     if (!MayAsk()) return;
     wanted_ = true;
+    since = absl::Now();
   }
   const uint64_t before = attempts_;
   const auto finished = [this, before]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return stopping_ || attempts_ != before;
   };
-  mutex_.AwaitWithTimeout(absl::Condition(&finished), options_.longest_wait);
+  mutex_.AwaitWithDeadline(absl::Condition(&finished), since + options_.longest_wait);
 }
 
 absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Keys() {

@@ -4,7 +4,8 @@
 //   an outage, or garbage instead of keys   the good keys stay, up to `max_stale`; then nothing
 //   passes a rotated key                            an unknown key asks for newer ones at once
 //   tokens with made-up key ids              so at most once in `retry`, whoever asks however often
-//   a slow provider                          nobody waits longer than `longest_wait`
+//   a slow provider                          nobody waits for an answer longer than `longest_wait` from
+//                                            its asking on: one after the other they wait no longer
 //   a key taken back                         what a good answer no longer has is gone with it
 #ifndef FOREKEY_SRC_GATE_CORE_JWKS_CACHE_H_
 #define FOREKEY_SRC_GATE_CORE_JWKS_CACHE_H_
@@ -85,6 +86,7 @@ class JwksCache {
   int64_t asked_at_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones
   std::string error_ ABSL_GUARDED_BY(mutex_);      // of the last one; empty: it was good
+  absl::Time begun_at_ ABSL_GUARDED_BY(mutex_);  // real time: of the fetch under way
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
   bool fetching_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

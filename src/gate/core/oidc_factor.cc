@@ -35,36 +35,33 @@ JwksCacheOptions CacheOptionsOf(const OidcConfig& config) {
 
 }  // namespace
 
-OidcFactor::OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock)
+OidcFactor::OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
+                       JwksCache::Report report)
     : config_(config),
       registry_(registry),
       clock_(clock),
-      tries_(config.tries, config.per, Reason::kRateLimited) {}
+      tries_(config.tries, config.per, Reason::kRateLimited),
+      keys_(CacheOptionsOf(config), clock, FetchOf(config), std::move(report)) {}
 
-absl::StatusOr<std::unique_ptr<OidcFactor>> OidcFactor::New(const OidcConfig& config,
-                                                            Registry& registry, const Clock& clock,
-                                                            JwksCache::Report report) {
-  std::unique_ptr<OidcFactor> factor(new OidcFactor(config, registry, clock));
-  factor->keys_ = std::make_unique<JwksCache>(CacheOptionsOf(config), clock, FetchOf(config),
-                                              std::move(report));
-  if (!config.jwks_file.empty()) {
-    if (absl::Status read = factor->keys_->Refresh(); !read.ok()) {
+absl::Status OidcFactor::Start() {
+  if (!config_.jwks_file.empty()) {
+    if (absl::Status read = keys_.Refresh(); !read.ok()) {
       return absl::FailedPreconditionError(
-          absl::StrCat("[factors.oidc] jwks_file ", config.jwks_file, ": ", read.message()));
+          absl::StrCat("[factors.oidc] jwks_file ", config_.jwks_file, ": ", read.message()));
     }
   }
-  factor->keys_->Start();
-  return factor;
+  keys_.Start();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<VerifiedIdToken> OidcFactor::VerifyWithKeys(absl::string_view token,
                                                            absl::string_view nonce) {
-  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const JwkSet> keys, keys_->Keys());
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const JwkSet> keys, keys_.Keys());
   const absl::Time now = clock_.WallNow();
   absl::StatusOr<VerifiedIdToken> verified = VerifyIdToken(token, *keys, config_.token, nonce, now);
   if (ReasonOf(verified.status()) != Reason::kIdTokenKeyUnknown) return verified;
   // The provider may have a new key.
-  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const JwkSet> newer, keys_->Newer(keys));
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const JwkSet> newer, keys_.Newer(keys));
   if (newer == keys) return verified;
   return VerifyIdToken(token, *newer, config_.token, nonce, now);
 }

@@ -6,7 +6,6 @@
 #ifndef FOREKEY_SRC_GATE_CORE_OIDC_FACTOR_H_
 #define FOREKEY_SRC_GATE_CORE_OIDC_FACTOR_H_
 
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -27,11 +26,13 @@ namespace forekey {
 // (at most a few seconds, see JwksCacheOptions): not for a thread that others' calls need.
 class OidcFactor {
  public:
-  // All are borrowed. FailedPrecondition where jwks_file can't be read; a provider that can't be
-  // reached is no error here.
-  static absl::StatusOr<std::unique_ptr<OidcFactor>> New(const OidcConfig& config,
-                                                         Registry& registry, const Clock& clock,
-                                                         JwksCache::Report report);
+  // `registry` and `clock` are borrowed.
+  OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
+             JwksCache::Report report);
+
+  // Before it there are no keys. FailedPrecondition where jwks_file can't be read; a provider that
+  // can't be reached is no error here.
+  absl::Status Start();
 
   // VerifyIdToken()'s reasons; kIdTokenSubject where it is not `subject`'s, kRateLimited,
   // kIdentityProviderUnavailable, kStoreUnavailable. `credential_ids`: who signed. The token is
@@ -46,14 +47,13 @@ class OidcFactor {
   std::string Describe(const VerifiedIdToken& token) const;
 
  private:
-  OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock);
   absl::StatusOr<VerifiedIdToken> VerifyWithKeys(absl::string_view token, absl::string_view nonce);
 
   const OidcConfig config_;
   Registry& registry_;
   const Clock& clock_;
   FactorTries tries_;
-  std::unique_ptr<JwksCache> keys_;
+  JwksCache keys_;
 };
 
 }  // namespace forekey
