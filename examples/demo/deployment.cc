@@ -163,7 +163,7 @@ absl::Status Deployment::WriteFiles(const std::string& piv_config) {
 absl::Status Deployment::StartGate(const std::string& piv_config) {
   if (gate_config_.empty()) FOREKEY_RETURN_IF_ERROR(WriteFiles(piv_config));
   FOREKEY_ASSIGN_OR_RETURN(
-      gate_, Process::Start({.arguments = {Program("forekey-example-echo"), gate_config_,
+      gate_, Process::Start({.arguments = {Program(options_.server), gate_config_,
                                            options_.server_api},
                              .environment = {},
                              .error_file = directory_ + "/gate.log"}));

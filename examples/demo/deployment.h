@@ -21,6 +21,7 @@ class Deployment {
  public:
   struct Options {
     std::string binaries;              // the folder with the programs
+    std::string server = "forekey-example-echo";  // takes the config's path, and `server_api`
     std::string server_api = "sync";   // of the echo service: sync, callback
     std::string extra_config;          // appended to the gate's config
   };

@@ -1,0 +1,65 @@
+// forekey-test-counting-server CONFIG: the echo service behind a gate, whose Say() first appends
+// the text that it was called with to CONFIG.calls, in one write: what was accepted is known
+// whatever becomes of this process. A text that begins with "deny" is answered with an
+// UNAUTHENTICATED of the handler's own.
+#include <fcntl.h>
+#include <forekey/gate.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <string>
+
+#include "examples/echo_services.h"
+
+namespace {
+
+class CountingEcho final : public forekey::example::SyncEcho {
+ public:
+  explicit CountingEcho(const std::string& path)
+      : fd_(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) {}
+  ~CountingEcho() override { close(fd_); }
+  bool usable() const { return fd_ >= 0; }
+
+  grpc::Status Say(grpc::ServerContext* context, const forekey::example::EchoRequest* request,
+                   forekey::example::EchoResponse* response) override {
+    const std::string line = request->text() + "\n";
+    if (write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+      return grpc::Status(grpc::StatusCode::INTERNAL, "the call could not be counted");
+    }
+    if (request->text().rfind("deny", 0) == 0) {
+      return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "the handler's own");
+    }
+    return SyncEcho::Say(context, request, response);
+  }
+
+ private:
+  const int fd_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) return std::cerr << "forekey-test-counting-server CONFIG\n", 2;
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGINT, SIGTERM}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  auto gate = forekey::Gate::New({.config_file = argv[1]});
+  if (!gate.ok()) return std::cerr << gate.status().message() << "\n", 2;
+  CountingEcho echo(std::string(argv[1]) + ".calls");
+  if (!echo.usable()) return std::cerr << argv[1] << ".calls can't be written\n", 2;
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&echo);
+  if (absl::Status installed = (*gate)->Install(builder); !installed.ok()) {
+    return std::cerr << installed.message() << "\n", 2;
+  }
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) return std::cerr << "the server did not start\n", 2;
+  std::cout << "listening on port " << (*gate)->port() << std::endl;
+  int signal = 0;
+  sigwait(&signals, &signal);
+  (*gate)->StopAccepting();
+  server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  return 0;
+}
