@@ -60,12 +60,47 @@ void FaultProxy::Set(Fault fault) {
   fault_ = fault;
 }
 
-void FaultProxy::CutAll() {
+void FaultProxy::Order(const std::function<void()>& change) {
   {
     absl::MutexLock lock(&mutex_);
-    cut_all_ = true;
+    change();
   }
   eventfd_write(wake_, 1);
+}
+
+void FaultProxy::CutAll() {
+  Order([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { orders_.cut_all = true; });
+}
+
+void FaultProxy::Release() {
+  Order([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { orders_.release = true; });
+}
+
+void FaultProxy::Strike(Fault::Kind kind, bool from_client) {
+  Order([=, this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    orders_.strike = true;
+    orders_.kind = kind;
+    orders_.from_client = from_client;
+  });
+}
+
+void FaultProxy::ReverseNext(size_t count) {
+  absl::MutexLock lock(&mutex_);
+  reverse_ = count;
+}
+
+void FaultProxy::Obey(const Orders& orders, Link& link) {
+  if (orders.cut_all) return Close(link, /*reset=*/true);
+  if (orders.release) {
+    link.up.faulty = link.down.faulty = false;
+    link.fault = Fault();
+  }
+  if (orders.strike) {
+    Pipe& pipe = orders.from_client ? link.up : link.down;
+    link.fault = {orders.kind, orders.from_client, pipe.carried};
+    link.met = false;
+    pipe.faulty = true;
+  }
 }
 
 void FaultProxy::Close(Link& link, bool reset) {
@@ -80,6 +115,20 @@ void FaultProxy::Close(Link& link, bool reset) {
 void FaultProxy::Accept() {
   const int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (client < 0) return;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (reverse_ != 0) held_clients_.push_back(client);
+    if (held_clients_.size() < reverse_) return;
+    reverse_ = 0;
+  }
+  if (held_clients_.empty()) return Connect(client);
+  while (!held_clients_.empty()) {
+    Connect(held_clients_.back());
+    held_clients_.pop_back();
+  }
+}
+
+void FaultProxy::Connect(int client) {
   const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const sockaddr_in address = Loopback(server_port_);
   if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
@@ -112,12 +161,20 @@ void FaultProxy::Meet(Link& link, Pipe& pipe) {
   }
 }
 
+bool FaultProxy::Stalled(const Link& link, const Pipe& pipe) {
+  return pipe.faulty && link.fault.kind == Fault::Kind::kStall && pipe.carried >= link.fault.after_bytes;
+}
+
 void FaultProxy::Carry(Link& link, Pipe& pipe, short events_from, short events_to) {
   const bool met = pipe.faulty && pipe.carried >= link.fault.after_bytes;
   if (met && !pipe.ended && link.fault.kind != Fault::Kind::kDribble) {
     Meet(link, pipe);
-    // A stall keeps what came, and the sender's window fills.
     if (link.dead) return;
+  }
+  // What came is kept and nothing more is read, an end neither: the sender's window fills.
+  if (Stalled(link, pipe)) {
+    if ((events_from & (POLLHUP | POLLERR)) != 0) Close(link, /*reset=*/true);
+    return;
   }
   if ((events_from & (POLLIN | POLLHUP | POLLERR)) != 0 && !pipe.ended) {
     char buffer[4096];
@@ -147,7 +204,8 @@ void FaultProxy::Carry(Link& link, Pipe& pipe, short events_from, short events_t
     } else if (put < 0 && errno != EAGAIN && errno != EINTR) {
       return Close(link, /*reset=*/true);
     }
-    if (size == 0) pipe.waiting.clear();  // what is beyond the fault goes nowhere
+    // What is beyond a fault goes nowhere; a stall keeps it.
+    if (size == 0 && link.fault.kind != Fault::Kind::kStall) pipe.waiting.clear();
   }
   if (link.up.ended && link.down.ended && link.up.waiting.empty() && link.down.waiting.empty()) {
     Close(link, /*reset=*/false);
@@ -158,10 +216,10 @@ void FaultProxy::Run() {
   for (;;) {
     std::vector<pollfd> polled = {{listener_, POLLIN, 0}, {wake_, POLLIN, 0}};
     for (const Link& link : links_) {
-      auto interest = [](const Pipe& in, const Pipe& out) {
+      auto interest = [&link](const Pipe& in, const Pipe& out) {
         short events = 0;
-        if (!in.ended && in.waiting.size() < kMaxWaiting) events |= POLLIN;
-        if (!out.waiting.empty()) events |= POLLOUT;
+        if (!in.ended && in.waiting.size() < kMaxWaiting && !Stalled(link, in)) events |= POLLIN;
+        if (!out.waiting.empty() && !Stalled(link, out)) events |= POLLOUT;
         return events;
       };
       polled.push_back({link.client, interest(link.up, link.down), 0});
@@ -171,11 +229,11 @@ void FaultProxy::Run() {
       if (link.down.ended && polled.back().events == 0) polled.back().fd = -1;
     }
     poll(polled.data(), polled.size(), 1000);
-    bool cut_all;
+    Orders orders;
     {
       absl::MutexLock lock(&mutex_);
       if (stopping_) break;
-      cut_all = std::exchange(cut_all_, false);
+      orders = std::exchange(orders_, Orders());
     }
     eventfd_t drained;
     eventfd_read(wake_, &drained);
@@ -183,13 +241,15 @@ void FaultProxy::Run() {
     for (Link& link : links_) {
       const short client = polled[i].revents, server = polled[i + 1].revents;
       i += 2;
-      if (cut_all) Close(link, /*reset=*/true);
+      Obey(orders, link);
       if (!link.dead) Carry(link, link.up, client, server);
       if (!link.dead) Carry(link, link.down, server, client);
     }
     links_.remove_if([](const Link& link) { return link.dead; });
     if (polled[0].revents != 0) Accept();
+    open_ = links_.size() + held_clients_.size();
   }
+  for (int client : held_clients_) close(client);
   for (Link& link : links_) Close(link, /*reset=*/false);
 }
 

@@ -37,14 +37,18 @@ std::string SoftwareSession::Prefix(absl::string_view method, absl::string_view 
 }
 
 SoftwareClient::SoftwareClient(std::shared_ptr<grpc::Channel> channel, GateFacts gate,
-                               std::string subject, SoftwareKey key)
+                               std::string subject, std::shared_ptr<const SoftwareKey> key)
     : channel_(std::move(channel)),
       gate_(std::move(gate)),
       subject_(std::move(subject)),
       key_(std::move(key)) {}
 
+SoftwareClient SoftwareClient::Over(std::shared_ptr<grpc::Channel> channel) const {
+  return SoftwareClient(std::move(channel), gate_, subject_, key_);
+}
+
 std::string SoftwareClient::credential_id() const {
-  return CredentialId(gate_.audience, subject_, key_.public_key().spki());
+  return CredentialId(gate_.audience, subject_, key_->public_key().spki());
 }
 
 absl::StatusOr<std::string> SoftwareClient::Challenge() {
@@ -69,7 +73,7 @@ std::string SoftwareClient::Prove(absl::string_view method, absl::string_view ch
                                             .credential_ids = ids,
                                             .key_share = key_share,
                                             .request_digest = request_digest});
-  const std::string signature = key_.Sign(*statement);
+  const std::string signature = key_->Sign(*statement);
   DeviceProofView proof;
   proof.challenge = challenge;
   proof.channel_binding = gate_.channel_binding;

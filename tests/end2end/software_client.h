@@ -46,11 +46,15 @@ class SoftwareSession {
 class SoftwareClient {
  public:
   SoftwareClient(std::shared_ptr<grpc::Channel> channel, GateFacts gate, std::string subject,
-                 SoftwareKey key);
+                 SoftwareKey key)
+      : SoftwareClient(std::move(channel), std::move(gate), std::move(subject),
+                       std::make_shared<const SoftwareKey>(std::move(key))) {}
 
   const std::string& subject() const { return subject_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   std::string credential_id() const;
+  // The same key over another channel.
+  SoftwareClient Over(std::shared_ptr<grpc::Channel> channel) const;
 
   // A device proof for one call of `method`.
   absl::StatusOr<std::string> DevicePrefix(absl::string_view method);
@@ -58,6 +62,8 @@ class SoftwareClient {
   absl::StatusOr<std::unique_ptr<SoftwareSession>> OpenSession();
 
  private:
+  SoftwareClient(std::shared_ptr<grpc::Channel> channel, GateFacts gate, std::string subject,
+                 std::shared_ptr<const SoftwareKey> key);
   absl::StatusOr<std::string> Challenge();
   std::string Prove(absl::string_view method, absl::string_view challenge, absl::string_view key_share,
                     absl::string_view request_digest, std::string* statement);
@@ -65,7 +71,7 @@ class SoftwareClient {
   const std::shared_ptr<grpc::Channel> channel_;
   const GateFacts gate_;
   const std::string subject_;
-  const SoftwareKey key_;
+  const std::shared_ptr<const SoftwareKey> key_;
 };
 
 }  // namespace forekey::testing
