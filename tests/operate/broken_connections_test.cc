@@ -46,7 +46,7 @@ class BrokenConnectionsTest : public ::testing::Test {
     GatedWorld::Options options;
     options.clock = &clock_;
     options.change = [](GateConfig& config) {
-      config.connections.handshake = absl::Seconds(2);
+      config.connections.handshake = absl::Seconds(1);
       config.connections.tracked = 32;  // a slot rests for a second: each connection gets one
       config.streams.check_interval = absl::Milliseconds(50);
       config.sessions.idle = absl::Minutes(10);
@@ -58,6 +58,7 @@ class BrokenConnectionsTest : public ::testing::Test {
     tls.pem_root_certs = Must(ReadFile(world_.directory() + "/cert.pem"), "certificate");
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 60'000);
     return grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", proxy_->port()),
                                      grpc::SslCredentials(tls), arguments);
   }
@@ -117,8 +118,10 @@ TEST_F(BrokenConnectionsTest, AHandshakeThatIsHeldForEverIsEndedByTheGate) {
     channel->GetState(/*try_to_connect=*/true);
     EXPECT_TRUE(Eventually([&] { return proxy_->faults() > met; }));
     proxy_->Set({});
-    // [connections] handshake: the proxy sees the end, and only where it holds nothing passes it
-    // on.
+    // [connections] handshake: the gate gives its two descriptors back, while the client's and the
+    // two of the proxy, which still holds the bytes, are open.
+    EXPECT_TRUE(Eventually([&] { return Now().descriptors <= before.descriptors + 3; })) << Now();
+    EXPECT_EQ(proxy_->open(), 1u);
     channel.reset();
     proxy_->Release();
     ExpectCalm(before);
