@@ -247,6 +247,10 @@ absl::StatusOr<v1::OpenLocalSessionResponse> Agent::OpenSession(
       return response;
     }
   }
+  if (request.outlast_boot_nanos() != 0) {
+    absl::Status renewed = account->Outlast(call, request.outlast_boot_nanos());
+    if (!renewed.ok()) return WithAdvice(renewed, account->record().target.audience);
+  }
   // A child that was rejected says nothing of its parent: opening the next child does.
   auto child = account->OpenChild(call, request.channel_binding());
   if (!child.ok()) return WithAdvice(child.status(), account->record().target.audience);

@@ -315,6 +315,23 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, std::shared_ptr<
   return signer;
 }
 
+absl::Status GateAccount::Outlast(const CallControl& call, int64_t boot_nanos) {
+  Parent old;
+  {
+    absl::MutexLock lock(&mutex_);
+    old = parent_;
+    if (!Usable(old.session) || old.session->expires_boot_nanos() > boot_nanos) return absl::OkStatus();
+    if (outlasted_ == old.session->id()) {
+      return absl::FailedPreconditionError("the session ends, and the next one could not be opened");
+    }
+    outlasted_ = old.session->id();
+  }
+  const absl::Status opened = EnsureParent(call, old.session->id()).status();
+  absl::MutexLock lock(&mutex_);
+  if (!opened.ok() && parent_.session == nullptr && !opening_ && Usable(old.session)) parent_ = old;
+  return opened;
+}
+
 absl::StatusOr<ClientSessionPtr> GateAccount::OpenChild(const CallControl& call,
                                                         std::string channel_binding) {
   std::string rejected;

@@ -71,6 +71,10 @@ class GateAccount {
   // says what the person at the keyboard has to do.
   absl::StatusOr<StepUp> MeetRequirements(const CallControl& call, absl::string_view method, bool child);
 
+  // Opens the session anew if it ends no later than `boot_nanos` (CLOCK_BOOTTIME). Tried once for each
+  // session; where that fails, the old one stays, and each later attempt fails at once.
+  absl::Status Outlast(const CallControl& call, int64_t boot_nanos);
+
   // A child for another program, good on connections with that binding (empty: the agent's own).
   absl::StatusOr<ClientSessionPtr> OpenChild(const CallControl& call, std::string channel_binding);
 
@@ -154,6 +158,7 @@ class GateAccount {
   uint64_t openings_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones, good or bad
   absl::Status last_opening_ ABSL_GUARDED_BY(mutex_);
   uint64_t logouts_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::string outlasted_ ABSL_GUARDED_BY(mutex_);  // the session that Outlast() tried to replace last
   Opening next_opening_ ABSL_GUARDED_BY(mutex_);  // taken by the one who opens next
   // Children that SessionPrefix uses for callers on other connections, by channel binding.
   std::map<std::string, ClientSessionPtr> prefix_children_ ABSL_GUARDED_BY(mutex_);

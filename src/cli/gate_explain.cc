@@ -74,7 +74,8 @@ nlohmann::json RuleJson(const RuleMatch& match) {
                     : match.rule->max_age == absl::InfiniteDuration()
                         ? ""
                         : absl::FormatDuration(match.rule->max_age)},
-          {"child_sessions", match.rule->child_sessions}};
+          {"child_sessions", match.rule->child_sessions},
+          {"reprove", match.rule->reprove}};
 }
 
 }  // namespace

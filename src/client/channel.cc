@@ -9,6 +9,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/client/agent_socket.h"
+#include "src/client/live_streams.h"
 #include "src/client/prefix_credentials.h"
 #include "src/client/session_source.h"
 #include "src/client/tls_channel.h"
@@ -37,27 +38,53 @@ class ForeignCredentials : public PrefixProvider {
   }
 };
 
-// Gives every call its credentials; intercepts nothing.
+// Changes nothing: knows how long a streaming call lives.
+class StreamWatch : public grpc::experimental::Interceptor {
+ public:
+  StreamWatch(std::shared_ptr<LiveStreams> streams, std::shared_ptr<CallPrefixes> prefixes)
+      : streams_(std::move(streams)), prefixes_(std::move(prefixes)) {
+    streams_->Add(prefixes_);
+  }
+  ~StreamWatch() override { streams_->Remove(prefixes_); }
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    using grpc::experimental::InterceptionHookPoints;
+    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_STATUS)) {
+      streams_->Remove(prefixes_);
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::shared_ptr<LiveStreams> streams_;
+  const std::shared_ptr<CallPrefixes> prefixes_;
+};
+
+// Gives every call its credentials, and watches the streaming ones.
 class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
-  explicit PrefixFactory(std::shared_ptr<SessionSource> source) : source_(std::move(source)) {}
-  ~PrefixFactory() override { source_->Shutdown(); }
+  PrefixFactory(std::shared_ptr<SessionSource> source, std::shared_ptr<LiveStreams> streams)
+      : source_(std::move(source)), streams_(std::move(streams)) {}
+  ~PrefixFactory() override {
+    source_->Shutdown();
+    streams_->Shutdown();
+  }
 
   grpc::experimental::Interceptor* CreateClientInterceptor(
       grpc::experimental::ClientRpcInfo* info) override {
     grpc::ClientContext* context = info->client_context();
-    std::shared_ptr<PrefixProvider> provider;
-    if (context->credentials() == nullptr) {
-      provider = std::make_shared<CallPrefixes>(source_);
-    } else {
-      provider = std::make_shared<ForeignCredentials>();
+    if (context->credentials() != nullptr) {
+      context->set_credentials(MakePrefixCredentials(std::make_shared<ForeignCredentials>()));
+      return nullptr;
     }
-    context->set_credentials(MakePrefixCredentials(std::move(provider)));
-    return nullptr;
+    const bool streaming = info->type() != grpc::experimental::ClientRpcInfo::Type::UNARY;
+    auto prefixes = std::make_shared<CallPrefixes>(source_, streaming);
+    context->set_credentials(MakePrefixCredentials(prefixes));
+    return streaming ? new StreamWatch(streams_, std::move(prefixes)) : nullptr;
   }
 
  private:
   const std::shared_ptr<SessionSource> source_;
+  const std::shared_ptr<LiveStreams> streams_;
 };
 
 absl::StatusOr<forekey::v1::EnrolledGate> AskForGate(const std::shared_ptr<grpc::Channel>& agent,
@@ -121,8 +148,12 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& opt
   source.agent = std::move(agent);
   source.open_timeout = options.open_timeout;
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
-  factories.push_back(
-      std::make_unique<PrefixFactory>(std::make_shared<SessionSource>(std::move(source))));
+  auto sessions = std::make_shared<SessionSource>(std::move(source));
+  // The same target, credentials and arguments: gRPC shares the connection between the two channels.
+  auto streams = std::make_shared<LiveStreams>(sessions, [address = target.address, credentials, arguments] {
+    return grpc::CreateCustomChannel(address, credentials, arguments);
+  });
+  factories.push_back(std::make_unique<PrefixFactory>(std::move(sessions), std::move(streams)));
   return grpc::experimental::CreateCustomChannelWithInterceptors(target.address, credentials,
                                                                  arguments, std::move(factories));
 }

@@ -55,8 +55,15 @@ std::string ClientSession::Serialize(const CallMacInput& input) const {
 }
 
 std::string ClientSession::MakePrefix(absl::string_view method,
-                                      absl::string_view request_digest) const {
-  return Serialize(NextCall(method, request_digest));
+                                      absl::string_view request_digest, uint64_t* sequence) const {
+  const CallMacInput input = NextCall(method, request_digest);
+  if (sequence != nullptr) *sequence = input.sequence;
+  return Serialize(input);
+}
+
+int64_t ClientSession::ages_boot_nanos() const {
+  const int64_t absolute = Nanos(parts_.absolute_s);
+  return expires_boot_nanos() - Margin(absolute) - std::min(absolute / 5, kMaxAging);
 }
 
 ClientSession::Proof ClientSession::MakeProof(absl::string_view method,
@@ -72,7 +79,7 @@ ClientSession::State ClientSession::state() const {
   int64_t left = expires_boot_nanos() - now;
   if (left <= Margin(absolute)) return State::kExpired;
   if (now - last_used_boot_nanos() >= idle - Margin(idle)) return State::kExpired;
-  if (left <= Margin(absolute) + std::min(absolute / 5, kMaxAging)) return State::kAging;
+  if (now >= ages_boot_nanos()) return State::kAging;
   return State::kFresh;
 }
 

@@ -44,8 +44,9 @@ class ClientSession {
 
   // The proof for one call: takes the next sequence number and counts as a use.
   // `method`: "/package.Service/Method". `request_digest`: 32 bytes, for Forekey's own methods that
-  // have a payload; else empty.
-  std::string MakePrefix(absl::string_view method, absl::string_view request_digest = {}) const;
+  // have a payload; else empty. `sequence`, where not null: the number that was taken.
+  std::string MakePrefix(absl::string_view method, absl::string_view request_digest = {},
+                         uint64_t* sequence = nullptr) const;
 
   // The same, with what the key schedule of a child needs (src/wire/session_keys.h).
   struct Proof {
@@ -62,6 +63,8 @@ class ClientSession {
   };
   // Both limits are taken a little early, as the gate's clock counts from another instant.
   State state() const;
+  // When its lifetime makes it age, whether it idles or not: a live call keeps it from idling.
+  int64_t ages_boot_nanos() const;
 
  private:
   CallMacInput NextCall(absl::string_view method, absl::string_view request_digest) const;

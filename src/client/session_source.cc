@@ -62,6 +62,24 @@ absl::StatusOr<ClientSessionPtr> SessionSource::Get(absl::string_view leaf_pem,
   return ClientSessionPtr();
 }
 
+absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_pem,
+                                                         int64_t outlast_boot_nanos) {
+  FOREKEY_ASSIGN_OR_RETURN(auto binding, bindings_.Get(leaf_pem));
+  const auto is_later = [&](const ClientSessionPtr& session) {
+    return Usable(session) && session->expires_boot_nanos() > outlast_boot_nanos;
+  };
+  {
+    absl::MutexLock lock(&mutex_);
+    auto found = slots_.find(*binding);
+    if (found != slots_.end() && is_later(found->second.session)) return found->second.session;
+  }
+  FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, AskAgent(*binding, "", outlast_boot_nanos));
+  if (!is_later(session)) return absl::FailedPreconditionError("the agent has no session that ends later");
+  absl::MutexLock lock(&mutex_);
+  if (auto found = slots_.find(*binding); found != slots_.end()) found->second.session = session;
+  return session;
+}
+
 void SessionSource::StartOpening(const std::string& binding, Slot* slot) {
   slot->opening = true;
   // A thread for each opening, as there are few: one a session. gRPC's own threads must not block, and
@@ -113,11 +131,13 @@ absl::Status SessionSource::CallAgent(
 }
 
 absl::StatusOr<ClientSessionPtr> SessionSource::AskAgent(const std::string& binding,
-                                                         const std::string& rejected_id) {
+                                                         const std::string& rejected_id,
+                                                         int64_t outlast_boot_nanos) {
   forekey::v1::OpenLocalSessionRequest request;
   request.set_gate(options_.gate);
   request.set_channel_binding(binding);
   request.set_rejected_session(rejected_id);
+  request.set_outlast_boot_nanos(outlast_boot_nanos);
   forekey::v1::OpenLocalSessionResponse response;
   FOREKEY_RETURN_IF_ERROR(
       CallAgent(&forekey::v1::Agent::Stub::OpenSession, "open a session", request, &response));
@@ -277,17 +297,14 @@ std::optional<absl::StatusOr<std::string>> CallPrefixes::GetPrefix(absl::string_
   bool again;
   {
     absl::MutexLock lock(&mutex_);
-    rejected = used_;
+    rejected = proved_.session;
     again = std::exchange(asked_, true);
   }
-  auto answer = [self = shared_from_this(), method = std::string(method),
+  auto answer = [self = shared_from_this(), method = std::string(method), leaf = std::string(leaf_pem),
                  waiter](const absl::StatusOr<SessionSource::Proof>& proof) {
     if (!proof.ok()) return waiter.Answer(proof.status());
-    {
-      absl::MutexLock lock(&self->mutex_);
-      self->used_ = proof->session;
-    }
-    waiter.Answer(proof->session == nullptr ? proof->prefix : proof->session->MakePrefix(method));
+    std::string prefix = self->Prove(proof->session, method, leaf);
+    waiter.Answer(proof->session == nullptr ? proof->prefix : std::move(prefix));
   };
   if (again) {
     // gRPC wants its answer from another thread than the one that asked.
@@ -307,11 +324,33 @@ std::optional<absl::StatusOr<std::string>> CallPrefixes::GetPrefix(absl::string_
   });
   if (!session.ok()) return session.status();
   if (*session == nullptr) return std::nullopt;
-  {
-    absl::MutexLock lock(&mutex_);
-    used_ = *session;
+  return Prove(*session, method, leaf_pem);
+}
+
+// Empty without a session.
+std::string CallPrefixes::Prove(const ClientSessionPtr& session, absl::string_view method,
+                                absl::string_view leaf_pem) {
+  uint64_t sequence = 0;
+  std::string prefix = session == nullptr ? "" : session->MakePrefix(method, {}, &sequence);
+  absl::MutexLock lock(&mutex_);
+  proved_.session = session;
+  proved_.sequence = sequence;
+  if (streaming_) {
+    proved_.method = std::string(method);
+    proved_.leaf_pem = std::string(leaf_pem);
   }
-  return (*session)->MakePrefix(method);
+  return prefix;
+}
+
+CallPrefixes::Proved CallPrefixes::proved() const {
+  absl::MutexLock lock(&mutex_);
+  return proved_;
+}
+
+void CallPrefixes::SetProved(ClientSessionPtr session, uint64_t sequence) {
+  absl::MutexLock lock(&mutex_);
+  proved_.session = std::move(session);
+  proved_.sequence = sequence;
 }
 
 }  // namespace forekey

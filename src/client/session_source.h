@@ -46,6 +46,10 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   absl::StatusOr<ClientSessionPtr> Get(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
                                        absl::FunctionRef<Waiter()> make_waiter);
 
+  // One that ends later than `outlast_boot_nanos` (CLOCK_BOOTTIME), for a live call: opened if need be,
+  // which blocks, for a touch perhaps.
+  absl::StatusOr<ClientSessionPtr> GetLater(absl::string_view leaf_pem, int64_t outlast_boot_nanos);
+
   // What a call goes on with: a session, or a prefix that hardware made for it.
   struct Proof {
     ClientSessionPtr session;
@@ -75,8 +79,8 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   };
   void StartOpening(const std::string& binding, Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishOpening(const std::string& binding, const absl::StatusOr<ClientSessionPtr>& opened);
-  absl::StatusOr<ClientSessionPtr> AskAgent(const std::string& binding,
-                                            const std::string& rejected_id);
+  absl::StatusOr<ClientSessionPtr> AskAgent(const std::string& binding, const std::string& rejected_id,
+                                            int64_t outlast_boot_nanos = 0);
   // One call to the agent, that Shutdown() cancels.
   template <typename Request, typename Response>
   absl::Status CallAgent(grpc::Status (forekey::v1::Agent::Stub::*rpc)(grpc::ClientContext*,
@@ -117,16 +121,34 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
 // the agent finds out, as the session may be unknown, or a factor lacking.
 class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<CallPrefixes> {
  public:
-  explicit CallPrefixes(std::shared_ptr<SessionSource> source) : source_(std::move(source)) {}
+  // `streaming`: proved() will be asked.
+  CallPrefixes(std::shared_ptr<SessionSource> source, bool streaming)
+      : source_(std::move(source)), streaming_(streaming) {}
   std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view method,
                                                        absl::string_view leaf_pem,
                                                        PrefixWaiter waiter) override;
 
+  // What the gate knows a streaming call by; without a session where it was asked for none yet, or hardware
+  // signed the call.
+  struct Proved {
+    ClientSessionPtr session;
+    uint64_t sequence = 0;
+    std::string method;
+    std::string leaf_pem;
+  };
+  Proved proved() const;
+  // The gate took another session's proof for it.
+  void SetProved(ClientSessionPtr session, uint64_t sequence);
+
  private:
+  std::string Prove(const ClientSessionPtr& session, absl::string_view method,
+                    absl::string_view leaf_pem);
+
   const std::shared_ptr<SessionSource> source_;
-  absl::Mutex mutex_;
+  const bool streaming_;
+  mutable absl::Mutex mutex_;
   bool asked_ ABSL_GUARDED_BY(mutex_) = false;
-  ClientSessionPtr used_ ABSL_GUARDED_BY(mutex_);  // null after a device proof
+  Proved proved_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace forekey

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -80,6 +81,19 @@ grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context, const v1::
   return Give(core.WhoAmI(*caller, request), response);
 }
 
+grpc::Status ReproveCall(GateCore& core, grpc::ServerContextBase& context,
+                         const v1::ReproveCallRequest& request, v1::ReproveCallResponse* response) {
+  auto caller = CallerOf(core, context, kReproveCallMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const auto replace = [&core](const VerifiedCall& by,
+                               absl::FunctionRef<bool(const VerifiedCall&, absl::string_view)> pick) {
+    LiveCalls::OfProcess().Reprove(by, [&](const LiveCalls::Entry& entry) {
+      return entry.gate == &core && pick(*entry.caller, entry.method);
+    });
+  };
+  return Give(core.ReproveCall(*caller, request, context.peer(), replace), response);
+}
+
 grpc::Status GetRequirements(GateCore& core, grpc::ServerContextBase& context,
                              const v1::GetRequirementsRequest& request,
                              v1::GetRequirementsResponse* response) {
@@ -122,6 +136,10 @@ class GateServices::Sync : public v1::Gate::Service {
   grpc::Status WhoAmI(grpc::ServerContext* context, const v1::WhoAmIRequest* request,
                       v1::WhoAmIResponse* response) override {
     return forekey::WhoAmI(core_, *context, *request, response);
+  }
+  grpc::Status ReproveCall(grpc::ServerContext* context, const v1::ReproveCallRequest* request,
+                           v1::ReproveCallResponse* response) override {
+    return forekey::ReproveCall(core_, *context, *request, response);
   }
   grpc::Status GetRequirements(grpc::ServerContext* context, const v1::GetRequirementsRequest* request,
                                v1::GetRequirementsResponse* response) override {
@@ -183,6 +201,11 @@ class GateServices::Callback : public v1::Gate::CallbackService {
                                    const v1::WhoAmIRequest* request,
                                    v1::WhoAmIResponse* response) override {
     return Finish(context, forekey::WhoAmI(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* ReproveCall(grpc::CallbackServerContext* context,
+                                        const v1::ReproveCallRequest* request,
+                                        v1::ReproveCallResponse* response) override {
+    return Finish(context, forekey::ReproveCall(core_, *context, *request, response));
   }
   grpc::ServerUnaryReactor* GetRequirements(grpc::CallbackServerContext* context,
                                             const v1::GetRequirementsRequest* request,

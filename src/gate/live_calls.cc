@@ -36,6 +36,17 @@ std::optional<VerifiedCall> LiveCalls::Find(const grpc_call* call) const {
   return *found->second.caller;
 }
 
+void LiveCalls::Reprove(const VerifiedCall& by, absl::FunctionRef<bool(const Entry&)> predicate) {
+  for (Shard& shard : shards_) {
+    absl::MutexLock lock(&shard.mutex);
+    for (const auto& [call, entry] : shard.calls) {
+      if (!predicate(entry)) continue;
+      *entry.caller = by;
+      return;
+    }
+  }
+}
+
 size_t LiveCalls::CancelIf(const std::function<bool(const Entry&)>& predicate) {
   std::vector<grpc_call*> picked;
   for (Shard& shard : shards_) {

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "src/gate/core/gate_core.h"
 
@@ -28,7 +29,7 @@ class LiveCalls {
   static LiveCalls& OfProcess();
 
   struct Entry {
-    const VerifiedCall* caller = nullptr;
+    VerifiedCall* caller = nullptr;  // replaced by Reprove()
     const GateCore* gate = nullptr;  // whose call it is
     absl::string_view method;
   };
@@ -40,6 +41,8 @@ class LiveCalls {
   // A copy, which stays good after the call has ended. Nullopt where there is none.
   std::optional<VerifiedCall> Find(const grpc_call* call) const;
 
+  // Makes `by` the caller of the one that `predicate` (which must not ask this table) picks.
+  void Reprove(const VerifiedCall& by, absl::FunctionRef<bool(const Entry&)> predicate);
   // Cancels every live call that `predicate` (which must not ask this table) picks; the peers see
   // CANCELLED. Returns how many.
   size_t CancelIf(const std::function<bool(const Entry&)>& predicate);

@@ -45,6 +45,7 @@ struct MethodRule {
   // Without `factors`: how long ago some token must have been proved. (With them, each has its own.)
   absl::Duration max_age = absl::InfiniteDuration();
   bool child_sessions = true;
+  bool reprove = false;  // a live call may go on under a later session of its subject
   int line = 0;  // of the config, for people
 };
 

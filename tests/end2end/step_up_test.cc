@@ -1,5 +1,6 @@
 // Rules in front of a real server, met by the client library within one call of the application: through
 // a real agent, over a token in software.
+#include "absl/strings/match.h"
 #include "tests/end2end/step_up_world.h"
 
 namespace forekey::testing {
@@ -155,6 +156,68 @@ TEST(StepUpTest, AfterARestartOfTheSessionsACallStillSucceeds) {
   EchoResult result = world.Call(Kind::kUnary);
   EXPECT_TRUE(result.status.ok()) << result.status.error_message();
   EXPECT_EQ(world.signatures(), 2);
+}
+
+// ---- Streams that outlive their sessions ----
+
+class Chat {
+ public:
+  explicit Chat(const std::shared_ptr<grpc::Channel>& channel) : stub_(example::Echo::NewStub(channel)) {
+    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(3));
+    stream_ = stub_->Chat(&context_);
+  }
+  bool Say() {
+    example::EchoRequest request;
+    example::EchoResponse response;
+    request.set_text("x");
+    return stream_->Write(request) && stream_->Read(&response);
+  }
+  grpc::Status Finish() {
+    stream_->WritesDone();
+    return stream_->Finish();
+  }
+
+ private:
+  const std::unique_ptr<example::Echo::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<example::EchoRequest, example::EchoResponse>> stream_;
+};
+
+std::function<void(GateConfig&)> ShortSessions(absl::Duration absolute) {
+  return [absolute](GateConfig& config) {
+    config.sessions.absolute = absolute;
+    config.streams.check_interval = absl::Milliseconds(50);
+  };
+}
+
+int Reproved(StepUpWorld& world) {
+  int reproved = 0;
+  for (const Decision& decision : world.world().audit().decisions()) {
+    reproved += decision.admitted && absl::StrContains(decision.detail, "a live call of");
+  }
+  return reproved;
+}
+
+TEST(LiveStreamTest, GoesOnOverTheEndsOfItsSessionsWhereTheRuleLetsIt) {
+  MethodRule rule = RuleOf({kChat});
+  rule.reprove = true;
+  StepUpWorld world({rule}, {}, nullptr, ShortSessions(absl::Seconds(4)));
+  Chat chat(world.channel());
+  // The second time shows that the gate knows the stream by what it was proved with the first time.
+  while (Reproved(world) < 2) ASSERT_TRUE(chat.Say()) << chat.Finish().error_message();
+  EXPECT_TRUE(chat.Say());
+  EXPECT_TRUE(chat.Finish().ok());
+  EXPECT_GE(world.signatures(), 2) << "hardware signed for each parent session";
+}
+
+TEST(LiveStreamTest, EndsWithItsSessionWhereTheRuleDoesNot) {
+  StepUpWorld world({RuleOf({kChat})}, {}, nullptr, ShortSessions(absl::Seconds(3)));
+  Chat chat(world.channel());
+  while (chat.Say()) {
+  }
+  EXPECT_EQ(chat.Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_THAT(world.Refusals(), ::testing::Contains(Reason::kReproveNotAllowed));
+  EXPECT_EQ(Reproved(world), 0);
 }
 
 }  // namespace

@@ -54,6 +54,7 @@ class StepUpWorld {
     echo_->Stop();
   }
 
+  const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
   EchoResult Call(Kind kind) { return testing::Call(channel_, {.kind = kind}); }
   int signatures() const { return token_.signatures; }
   GatedWorld& world() { return world_; }

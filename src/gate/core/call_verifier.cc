@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/crypto/digest.h"
 
 namespace forekey {
 namespace {
@@ -54,7 +55,7 @@ absl::Status CheckDeviceShape(const DeviceProofView& proof, absl::string_view pa
     }
     return absl::OkStatus();
   }
-  if (path == kOpenChildSessionMethod || path == kEndSessionMethod) {
+  if (path == kOpenChildSessionMethod || path == kEndSessionMethod || path == kReproveCallMethod) {
     return Refuse(Reason::kPrefixWrongKind, "the method takes a session's proof");
   }
   if (!proof.key_share.empty() || !proof.request_digest.empty()) {
@@ -67,9 +68,10 @@ absl::Status CheckSessionShape(const SessionProofView& proof, absl::string_view 
   if (path == kOpenSessionMethod) {
     return Refuse(Reason::kPrefixWrongKind, "OpenSession takes a device proof");
   }
-  if (proof.request_digest.empty() == (path == kOpenChildSessionMethod)) {
+  const bool takes_digest = path == kOpenChildSessionMethod || path == kReproveCallMethod;
+  if (proof.request_digest.empty() == takes_digest) {
     return Refuse(Reason::kPrefixMalformed,
-                  proof.request_digest.empty() ? "OpenChildSession without request_digest"
+                  proof.request_digest.empty() ? "OpenChildSession or ReproveCall without request_digest"
                                                : "request_digest where there must be none");
   }
   return absl::OkStatus();
@@ -98,6 +100,11 @@ void FillDeviceCall(const DeviceProofView& proof, absl::string_view audience, ab
 }
 
 }  // namespace
+
+absl::Status VerifiedCall::CheckDigest(absl::string_view payload) const {
+  return ConstantTimeEqual(request_digest(), Sha256(payload)) ? absl::OkStatus()
+                                                              : Refuse(Reason::kRequestDigestMismatch);
+}
 
 CallVerifier::CallVerifier(CallVerifierParts parts) : parts_(std::move(parts)) {}
 

@@ -92,6 +92,8 @@ class VerifiedCall {
   absl::string_view request_digest() const {
     return absl::string_view(request_digest_.data(), has_digest_ ? request_digest_.size() : 0);
   }
+  // OK, or kRequestDigestMismatch: `payload` is not what the proof is bound to.
+  absl::Status CheckDigest(absl::string_view payload) const;
   uint64_t sequence() const { return sequence_; }  // 0 for a device proof
   uint32_t age_s() const { return age_s_; }
 

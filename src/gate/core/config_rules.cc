@@ -43,6 +43,7 @@ MethodRule ReadRule(ConfigTable& table) {
   table.Strings("methods", &rule.methods);
   table.Strings("any_role", &rule.any_role);
   table.Bool("child_sessions", &rule.child_sessions);
+  table.Bool("reprove", &rule.reprove);
   ReadFreshness(table, rule);
   std::vector<std::vector<std::string>> factors;
   table.StringLists("factors", &factors);
@@ -52,6 +53,9 @@ MethodRule ReadRule(ConfigTable& table) {
       combination.push_back(ParseFactorNeed(table, text, rule.max_age));
     }
     rule.factors.push_back(std::move(combination));
+  }
+  if (rule.reprove && rule.fresh_call) {
+    table.Error("reprove", "is for calls that a session proves: with fresh = \"call\" hardware signs each");
   }
   if (rule.methods.empty()) table.Error("methods", "must name at least one method");
   if (table.Has("any_role") && rule.any_role.empty()) {

@@ -169,9 +169,7 @@ absl::Status GateCore::PublicRefusal(const absl::Status& refusal, absl::string_v
   return RefusePublicly(std::move(decision), refusal);
 }
 
-namespace {
-
-void Describe(const VerifiedCall& call, Decision& decision) {
+void GateCore::Describe(const VerifiedCall& call, Decision& decision) {
   decision.subject = call.subject().name();
   for (const auto& credential : call.credentials()) {
     decision.credential_ids.push_back(credential->record().id);
@@ -181,6 +179,8 @@ void Describe(const VerifiedCall& call, Decision& decision) {
   if (call.session() != nullptr) decision.session = call.session()->id();
   if (call.device() != nullptr) decision.detail = absl::StrJoin(call.device()->remarks, "; ");
 }
+
+namespace {
 
 // Whose a prefix says that it is. Nothing of it is proved.
 void DescribeClaim(const CallInput& input, Decision& decision) {
@@ -268,32 +268,6 @@ absl::StatusOr<VerifiedCall> GateCore::Recall(absl::Span<const absl::string_view
     return Refuse(Reason::kPrefixMissing, "the method is exempt: it has no caller");
   }
   return verifier_->Recall(prefixes, path);
-}
-
-absl::Status GateCore::CheckLive(const VerifiedCall& call, absl::string_view path) const {
-  const int64_t now = clock_->BootNanos();
-  if (call.session() != nullptr) {
-    FOREKEY_RETURN_IF_ERROR(call.session()->CheckAlive(now));
-    call.session()->KeepUsed(now);
-  } else {
-    // Hardware signed this very call: it lasts no longer than a session of that signature would.
-    for (const ProvedFactor& factor : call.factors()) {
-      if (clock_->WallNow() - factor.proved_at > config_.sessions.absolute) {
-        return Refuse(Reason::kSessionExpired, "the call outlived [sessions] absolute");
-      }
-    }
-  }
-  return verifier_->StillAllowed(call, path);
-}
-
-void GateCore::AuditEndedCall(const VerifiedCall& call, absl::string_view path,
-                              const absl::Status& why) {
-  Decision decision = NewDecision(AuditEvent::kCall);
-  decision.method = std::string(path);
-  Describe(call, decision);
-  decision.reason = ReasonOf(why);
-  decision.detail = absl::StrCat("a live call was ended: ", why.message());
-  audit_->Refused(std::move(decision));
 }
 
 // ---- The Gate service ----

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -97,6 +98,11 @@ class GateCore {
   // Whether a call that was admitted may go on: OK, or why not (its session ended or is over, a credential
   // was revoked, the rules no longer allow it). A live call keeps its session from idling.
   absl::Status CheckLive(const VerifiedCall& call, absl::string_view path) const;
+  // Goes through the gate's live calls and puts `by` in the place of the caller of the one that the
+  // predicate picks. The predicate is called under a lock, and must not ask for live calls.
+  using ReplaceLiveCall = absl::FunctionRef<void(
+      const VerifiedCall& by,
+      absl::FunctionRef<bool(const VerifiedCall& live, absl::string_view path)> pick)>;
   // Audits that a live call was ended.
   void AuditEndedCall(const VerifiedCall& call, absl::string_view path, const absl::Status& why);
 
@@ -115,6 +121,11 @@ class GateCore {
   absl::StatusOr<v1::EndSessionResponse> EndSession(const VerifiedCall& call,
                                                     const v1::EndSessionRequest& request,
                                                     absl::string_view peer);
+  // A live call of the same subject goes on under `call`'s session, where the rule of its method says so
+  // and would permit it to that session.
+  absl::StatusOr<v1::ReproveCallResponse> ReproveCall(const VerifiedCall& call,
+                                                      const v1::ReproveCallRequest& request,
+                                                      absl::string_view peer, ReplaceLiveCall replace);
   // What `call`'s caller lacks for a method, by the rules in force (src/wire/step_up.h).
   absl::StatusOr<v1::GetRequirementsResponse> GetRequirements(
       const VerifiedCall& call, const v1::GetRequirementsRequest& request, absl::string_view peer);
@@ -189,6 +200,8 @@ class GateCore {
   GateCore(GateConfig config, const Clock* clock);
   absl::Status Build(Parts parts);
   absl::Status BuildEnrollment(EnrollmentKinds kinds);
+  static void Describe(const VerifiedCall& call, Decision& decision);
+  absl::Status MayReprove(const VerifiedCall& live, absl::string_view path, const VerifiedCall& by) const;
   absl::Status ReportTrust(const LiveTrust& trust);
   absl::Status ReloadTrust(LiveTrust& trust);
   absl::Status BuildFactors(bool fetch_keys);

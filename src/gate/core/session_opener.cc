@@ -23,13 +23,6 @@ namespace {
 constexpr size_t kMaxPayload = 16 * 1024;
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
-absl::Status CheckDigest(const VerifiedCall& call, absl::string_view payload) {
-  if (!ConstantTimeEqual(call.request_digest(), Sha256(payload))) {
-    return Refuse(Reason::kRequestDigestMismatch);
-  }
-  return absl::OkStatus();
-}
-
 // The shorter of what the gate gives and what was asked for, in seconds; 0 asks for nothing.
 uint32_t Lifetime(absl::Duration most, uint32_t asked_s) {
   const int64_t most_s = std::min<int64_t>(absl::ToInt64Seconds(most), UINT32_MAX);
@@ -149,7 +142,7 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   const DeviceCall* device = call.device();
   // Only a proof for OpenSession bears a key share.
   if (device == nullptr || device->key_share.empty()) return Refuse(Reason::kPrefixWrongKind);
-  FOREKEY_RETURN_IF_ERROR(CheckDigest(call, request.payload()));
+  FOREKEY_RETURN_IF_ERROR(call.CheckDigest(request.payload()));
   v1::OpenSessionPayload payload;
   FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
   Session::Parts parts;
@@ -181,7 +174,7 @@ absl::StatusOr<OpenedSession> SessionOpener::OpenChild(const VerifiedCall& call,
   if (parent->parent() != nullptr) {
     return Refuse(Reason::kChildNotAllowed, "a child session opens no child");
   }
-  FOREKEY_RETURN_IF_ERROR(CheckDigest(call, request.payload()));
+  FOREKEY_RETURN_IF_ERROR(call.CheckDigest(request.payload()));
   v1::OpenChildSessionPayload payload;
   FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
   const int64_t now = clock_.BootNanos();

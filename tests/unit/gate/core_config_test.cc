@@ -286,6 +286,7 @@ methods = ["/a.B/*"]
 factors = [["tpm", "password:15m"], ["fido2+uv"]]
 fresh = "12h"
 child_sessions = false
+reprove = true
 )", "gate.toml");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->rules.permit_unlisted, std::nullopt);
@@ -298,6 +299,7 @@ child_sessions = false
   EXPECT_EQ(rule.factors[0][1].max_age, absl::Minutes(15));
   EXPECT_EQ(rule.factors[1][0].max_age, absl::Hours(12));
   EXPECT_FALSE(rule.child_sessions);
+  EXPECT_TRUE(rule.reprove);
   EXPECT_FALSE(rule.fresh_call);
   EXPECT_EQ(rule.line, 8);
 }
@@ -312,6 +314,7 @@ TEST(GateConfigTest, MistakesInRulesHaveTheirLines) {
   EXPECT_THAT(errors_of(begin + "factors=[[\"eye\"]]\n"), HasSubstr("\"eye\" is no factor"));
   EXPECT_THAT(errors_of(begin + "fresh=\"soon\"\n"), HasSubstr("gate.toml:9: rule.fresh: must be \"call\" or"));
   EXPECT_THAT(errors_of(begin + "fresh=\"0s\"\n"), HasSubstr("rule.fresh: must be \"call\" or"));
+  EXPECT_THAT(errors_of(begin + "fresh=\"call\"\nreprove=true\n"), HasSubstr("gate.toml:10: rule.reprove: is for calls that a session"));
   EXPECT_THAT(errors_of(begin + begin), HasSubstr("gate.toml:10: rule.methods: /a.B/* stands in two rules"));
   EXPECT_THAT(errors_of(begin + "[[rule]]\nmethods=[\"/*/Get*\"]\n"),
               HasSubstr("gate.toml:10: rule.methods: /*/Get* and /a.B/* (line 8) cross"));

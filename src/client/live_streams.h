@@ -1,0 +1,71 @@
+// The streaming calls of one channel, kept alive over the ends of their sessions: shortly before a session
+// ends, the calls that it proved are proved again by the next one (docs/PROTOCOL.md, "Live calls"), where
+// the gate's rule lets them. Where it does not, they end with the session.
+#ifndef FOREKEY_SRC_CLIENT_LIVE_STREAMS_H_
+#define FOREKEY_SRC_CLIENT_LIVE_STREAMS_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "grpcpp/grpcpp.h"
+#include "src/client/session_source.h"
+
+namespace forekey {
+
+// Safe from any thread; made by std::make_shared. Has a thread of its own as soon as there is a stream, and until Shutdown().
+class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
+ public:
+  // `connect`: a channel to the gate that adds no prefixes; asked for once, when it is needed.
+  LiveStreams(std::shared_ptr<SessionSource> sessions,
+              std::function<std::shared_ptr<grpc::Channel>()> connect,
+              const Clock* clock = &Clock::System());
+  ~LiveStreams();
+
+  void Add(std::shared_ptr<CallPrefixes> stream);
+  void Remove(const std::shared_ptr<CallPrefixes>& stream);
+  // Waits for what is under way, which it cancels.
+  void Shutdown();
+
+ private:
+  struct Watched {
+    int64_t due = 0;            // 0: look when its session ages
+    bool asked_for_more = false;  // the gate refused, and the agent was asked what is lacking; until OK
+    bool given_up = false;
+  };
+
+  void Run();
+  int64_t NextDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One attempt at each that is due.
+  void ReproveDue();
+  void Attempt(const std::shared_ptr<CallPrefixes>& stream, const CallPrefixes::Proved& proved);
+  absl::Status Reprove(const CallPrefixes::Proved& proved, const ClientSessionPtr& by,
+                       uint64_t* sequence);
+  // Has the agent meet what the rule wants, by a touch or a PIN where that is needed.
+  void AskForMore(const std::shared_ptr<CallPrefixes>& stream, const CallPrefixes::Proved& proved,
+                  const ClientSessionPtr& refused);
+  // Tries that stream again so much later; not at all any more with InfiniteDuration.
+  void Later(const std::shared_ptr<CallPrefixes>& stream, absl::Duration after);
+
+  const std::shared_ptr<SessionSource> sessions_;
+  const std::function<std::shared_ptr<grpc::Channel>()> connect_;
+  const Clock* const clock_;
+  std::shared_ptr<grpc::Channel> channel_;  // of the thread alone
+  absl::Mutex mutex_;
+  absl::CondVar changed_;
+  std::map<std::shared_ptr<CallPrefixes>, Watched> streams_ ABSL_GUARDED_BY(mutex_);
+  grpc::ClientContext* calling_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  bool woken_ ABSL_GUARDED_BY(mutex_) = false;
+  int64_t waiting_until_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CLIENT_LIVE_STREAMS_H_
