@@ -1,12 +1,12 @@
 // An identity provider's keys, kept and renewed by a thread of its own.
 //
 // Threats, and what meets each (tests/unit/gate/core_jwks_cache_test.cc):
-//   an outage, or garbage instead of keys   the good keys stay, up to `max_stale`; then nothing
-//   passes a rotated key                            an unknown key asks for newer ones at once
-//   tokens with made-up key ids              so at most once in `retry`, whoever asks however often
-//   a slow provider                          nobody waits for an answer longer than `longest_wait` from
-//                                            its asking on: one after the other they wait no longer
-//   a key taken back                         what a good answer no longer has is gone with it
+//   an outage, or garbage instead of keys   the good keys stay, up to `max_stale`; then nothing passes
+//   a rotated key                           an unknown key asks for newer ones at once
+//   tokens with made-up key ids             so at most once in `retry`, whoever asks however often
+//   a slow provider                         nobody waits for an answer longer than `longest_wait` from its
+//                                           asking on: one after the other they wait no longer
+//   a key taken back                        what a good answer no longer has is gone with it
 #ifndef FOREKEY_SRC_GATE_CORE_JWKS_CACHE_H_
 #define FOREKEY_SRC_GATE_CORE_JWKS_CACHE_H_
 
