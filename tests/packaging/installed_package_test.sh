@@ -20,6 +20,10 @@ fi
 cmake -S "$source/tests/packaging/consumer" -B "$work/consumer" -G Ninja \
   -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/configure.log" || { cat "$work/configure.log"; exit 1; }
 cmake --build "$work/consumer"
+# The same with add_subdirectory: configured here; to build it all again would take minutes.
+cmake -S "$source/tests/packaging/consumer" -B "$work/within" -G Ninja -DFOREKEY_SOURCE="$source" \
+  >"$work/configure.log" 2>&1 || { cat "$work/configure.log"; exit 1; }
+ninja -C "$work/within" -n consumer >/dev/null
 status=0
 "$work/consumer/consumer" "$work/none.toml" 2>"$work/said" || status=$?
 [ "$status" = 2 ] && grep -q none.toml "$work/said"
