@@ -23,6 +23,7 @@ struct CrlSpec {
   time_t to = 1'900'000'000;  // 0: no nextUpdate
   const EVP_MD* md = EVP_sha256();
   bool critical_extension = false;
+  bool numbered = false;  // cRLNumber, as every CA writes it: not critical
 };
 
 inline std::shared_ptr<X509_CRL> MakeCrl(const CrlSpec& spec) {
@@ -50,6 +51,11 @@ inline std::shared_ptr<X509_CRL> MakeCrl(const CrlSpec& spec) {
     std::unique_ptr<ASN1_INTEGER, OpenSslFree<ASN1_INTEGER_free>> base(ASN1_INTEGER_new());
     ASN1_INTEGER_set(base.get(), 1);
     X509_CRL_add1_ext_i2d(crl.get(), NID_delta_crl, base.get(), /*crit=*/1, 0);
+  }
+  if (spec.numbered) {
+    std::unique_ptr<ASN1_INTEGER, OpenSslFree<ASN1_INTEGER_free>> number(ASN1_INTEGER_new());
+    ASN1_INTEGER_set(number.get(), 12);
+    X509_CRL_add1_ext_i2d(crl.get(), NID_crl_number, number.get(), /*crit=*/0, 0);
   }
   X509_CRL_sort(crl.get());
   const EVP_MD* md =

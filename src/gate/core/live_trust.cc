@@ -16,10 +16,9 @@ namespace {
 std::string SignatureOf(const std::vector<std::string>& paths) {
   std::string signature;
   for (const std::string& path : paths) {
-    if (path.empty()) continue;
     absl::StrAppend(&signature, path, "=", ConfigFileSignature(path), "\n");
     const absl::StatusOr<std::vector<std::string>> names = ListFiles(path);
-    if (!names.ok()) continue;  // a file, or a folder that is gone
+    if (!names.ok()) continue;  // a file, a folder that is gone, or no path at all
     for (const std::string& name : *names) {
       absl::StrAppend(&signature, name, "=", ConfigFileSignature(absl::StrCat(path, "/", name)),
                       "\n");

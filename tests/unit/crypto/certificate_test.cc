@@ -5,6 +5,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #include <stdlib.h>
 
 #include <filesystem>
@@ -386,6 +388,91 @@ TEST_F(CertificateTest, RefusesWeakHashesAndKeys) {
   root.md = EVP_sha1();
   Trust(root);
   EXPECT_THAT(Verify(Leaf(root_)), IsOk());
+}
+
+TEST_F(CertificateTest, RefusesAnIssuerWhoseKeyNobodyKnows) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec unknown = one_.CaSpec(root_);
+  unknown.key_algorithm = "1.2.3.4.5";
+  const auto path = Verify(Leaf(one_), {unknown});
+  EXPECT_THAT(path, RefusedWith(Reason::kCertificateAlgorithm));
+  EXPECT_THAT(std::string(path.status().message()), HasSubstr("not understood"));
+}
+
+TEST_F(CertificateTest, TakesRsaKeysOf2048To8192Bits) {
+  Trust(root_.CaSpec(root_));
+  // The key signs nothing here, so that its modulus need not be one: what is refused for its size
+  // never comes to the signature.
+  const auto why = [&](int bits) {
+    BignumPtr modulus(BN_new()), exponent(BN_new());
+    BN_set_bit(modulus.get(), bits - 1);
+    BN_set_bit(modulus.get(), 0);
+    BN_set_word(exponent.get(), 65537);
+    std::unique_ptr<OSSL_PARAM_BLD, decltype(&OSSL_PARAM_BLD_free)> builder(OSSL_PARAM_BLD_new(),
+                                                                            OSSL_PARAM_BLD_free);
+    OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, modulus.get());
+    OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, exponent.get());
+    std::unique_ptr<OSSL_PARAM, decltype(&OSSL_PARAM_free)> params(
+        OSSL_PARAM_BLD_to_param(builder.get()), OSSL_PARAM_free);
+    EvpPkeyCtxPtr context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
+    EVP_PKEY* key = nullptr;
+    EVP_PKEY_fromdata_init(context.get());
+    EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, params.get());
+    const TestCa ca{"rsa", std::shared_ptr<EVP_PKEY>(EvpPkeyPtr(key))};
+    CertificateSpec leaf = Leaf(ca);
+    leaf.signer = NewRsaKey();
+    return ReasonOf(Verify(leaf, {ca.CaSpec(root_)}).status());
+  };
+  EXPECT_EQ(why(2047), Reason::kCertificateAlgorithm);
+  EXPECT_EQ(why(2048), Reason::kCertificateSignatureInvalid);
+  EXPECT_EQ(why(8192), Reason::kCertificateSignatureInvalid);
+  EXPECT_EQ(why(8193), Reason::kCertificateAlgorithm);
+}
+
+TEST_F(CertificateTest, UnderstandsTheseCriticalExtensions) {
+  Trust(root_.CaSpec(root_));
+  struct Case {
+    const char* oid;
+    bool of_ca, of_leaf;
+  };
+  const std::string empty("\x30\x00", 2);
+  for (const Case& c : {Case{"2.5.29.18", true, true},   // issuerAltName
+                        {"2.5.29.17", true, false},      // subjectAltName
+                        {"2.5.29.31", true, true},       // cRLDistributionPoints
+                        {"2.5.29.32", true, true},       // certificatePolicies
+                        {"2.5.29.37", true, false},      // extKeyUsage
+                        {"2.5.29.36", false, false},     // policyConstraints
+                        {"2.5.29.54", false, false}}) {  // inhibitAnyPolicy
+    const auto due = [](bool taken) {
+      return taken ? std::optional<Reason>() : Reason::kCertificateCriticalExtension;
+    };
+    CertificateSpec one = one_.CaSpec(root_);
+    one.extensions = {{c.oid, true, empty}};
+    EXPECT_EQ(ReasonOf(Verify(Leaf(one_), {one}).status()), due(c.of_ca)) << c.oid;
+    CertificateSpec leaf = Leaf(root_);
+    leaf.extensions = {{c.oid, true, empty}};
+    EXPECT_EQ(ReasonOf(Verify(leaf).status()), due(c.of_leaf)) << c.oid;
+  }
+  CertificateSpec leaf = Leaf(root_);
+  leaf.basic_constraints = "critical,CA:FALSE";
+  leaf.key_usage = "critical,digitalSignature";
+  EXPECT_THAT(Verify(leaf), IsOk());
+}
+
+TEST_F(CertificateTest, IsValidFromItsFirstSecondToItsLast) {
+  Trust(root_.CaSpec(root_));
+  CertificateSpec leaf = Leaf(root_);
+  leaf.not_before = leaf.not_after = kNow;
+  EXPECT_THAT(Verify(leaf), IsOk());
+}
+
+TEST_F(CertificateTest, TheSameCertificateSentOftenCostsNoMore) {
+  Trust(root_.CaSpec(root_));
+  const TestCa namesake = TestCa::New("one");
+  const Certificate false_one = Make(namesake.CaSpec(root_));
+  std::vector<Certificate> intermediates(options_.max_signature_checks, false_one);
+  intermediates.push_back(Make(one_.CaSpec(root_)));
+  EXPECT_THAT(VerifyPath(Make(Leaf(one_)), intermediates, anchors_, options_), IsOk());
 }
 
 TEST_F(CertificateTest, TakesTheKeysOfRealVendors) {

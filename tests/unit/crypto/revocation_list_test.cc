@@ -139,6 +139,12 @@ TEST_F(RevocationTest, PartialListsAndDeltasAreNotTaken) {
                 "critical extension");
 }
 
+TEST_F(RevocationTest, ANumberedListIsWhole) {
+  CrlSpec numbered{ca_, {}};
+  numbered.numbered = true;
+  EXPECT_TRUE(List(numbered).Check(leaf_, issuer_, kWithin).ok());
+}
+
 TEST_F(RevocationTest, WeakAndUnknownHashesAreNotTaken) {
   CrlSpec spec{ca_, {}};
   spec.md = EVP_sha1();

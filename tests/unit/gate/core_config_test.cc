@@ -2,6 +2,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/gate/core/config.h"
@@ -214,6 +215,44 @@ TEST(GateConfigTest, PivDefaultsAreStrict) {
   EXPECT_EQ(config->piv.policy.weakness, PivWeakness::kRefuseRecoverable);
 }
 
+TEST(GateConfigTest, EveryPivChoiceMeansWhatItSays) {
+  const auto read = [](const std::string& line) {
+    auto config =
+        GateConfig::Parse(std::string(kMinimal) + "[attestation.piv]\n" + line + "\n", "gate.toml");
+    EXPECT_TRUE(config.ok()) << line << ": " << config.status();
+    return config->piv.policy;
+  };
+  EXPECT_EQ(read("").pin, PivPolicy::Pin::kAny);
+  EXPECT_EQ(read("require_pin = \"any\"").pin, PivPolicy::Pin::kAny);
+  EXPECT_EQ(read("require_pin = \"once\"").pin, PivPolicy::Pin::kOnce);
+  EXPECT_EQ(read("require_pin = \"always\"").pin, PivPolicy::Pin::kAlways);
+  EXPECT_EQ(read("").touch, PivPolicy::Touch::kAny);
+  EXPECT_EQ(read("require_touch = \"any\"").touch, PivPolicy::Touch::kAny);
+  EXPECT_EQ(read("require_touch = \"cached\"").touch, PivPolicy::Touch::kCached);
+  EXPECT_EQ(read("require_touch = \"always\"").touch, PivPolicy::Touch::kAlways);
+  EXPECT_EQ(read("refuse_weak = \"none\"").weakness, PivWeakness::kReport);
+  EXPECT_EQ(read("refuse_weak = \"recoverable\"").weakness, PivWeakness::kRefuseRecoverable);
+  EXPECT_EQ(read("refuse_weak = \"all\"").weakness, PivWeakness::kRefuseAll);
+  EXPECT_EQ(read("").min_firmware, std::nullopt);
+  EXPECT_THAT(read("serial_deny = [\"0\", \"18446744073709551615\"]").serial_deny,
+              ElementsAre(0u, 18446744073709551615u));
+  EXPECT_THAT(read("slots = [\"9C\", \"95\"]").slots, ElementsAre(0x95, 0x9c));
+}
+
+TEST(GateConfigTest, PivNumbersAreNumbersAndNothingElse) {
+  for (const char* bad : {"", "+5", " 5", "5 ", "0x5", "1e3", "18446744073709551616"}) {
+    EXPECT_THAT(
+        ErrorsOf(std::string(kMinimal) + "[attestation.piv]\nserial_allow = [\"" + bad + "\"]\n"),
+        HasSubstr("is not a serial number"))
+        << bad;
+  }
+  for (const char* bad : {"", "9", "9ab", "+9", "0x", "81", "96", "9f"}) {
+    EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[attestation.piv]\nslots = [\"" + bad + "\"]\n"),
+                HasSubstr("is not one of 9a"))
+        << bad;
+  }
+}
+
 TEST(GateConfigTest, RefusesPivThatContradictsItself) {
   const auto errors = [](const std::string& lines) {
     return ErrorsOf(std::string(kMinimal) + "[attestation.piv]\n" + lines);
@@ -233,6 +272,17 @@ TEST(GateConfigTest, RefusesPivThatContradictsItself) {
   EXPECT_THAT(errors("issuers = \"x\"\nhardware_policies = [\"one\"]\n"),
               HasSubstr("is not a dotted OID"));
   EXPECT_THAT(errors("hardware_policies = [\"1.2.3\"]\n"), HasSubstr("needs issuers"));
+  for (const char* key : {"dedicated_usages", "required_usages"}) {
+    EXPECT_THAT(errors(absl::StrCat(key, " = [\"1.2.3\"]\n")), HasSubstr("needs issuers"));
+    EXPECT_THAT(errors(absl::StrCat("issuers = \"x\"\n", key, " = [\"one\"]\n")),
+                HasSubstr("is not a dotted OID"));
+  }
+  // Lists are about attestations, too.
+  EXPECT_THAT(errors("crls = \"x\"\n"), HasSubstr("needs issuers"));
+  EXPECT_TRUE(GateConfig::Parse(
+                  std::string(kMinimal) + "[attestation.piv]\ntrust = \"roots\"\ncrls = \"x\"\n",
+                  "gate.toml")
+                  .ok());
   EXPECT_THAT(errors("hardware_only = true\n"), HasSubstr("needs hardware_policies"));
   EXPECT_THAT(errors("simulator_trust = \"x\"\n"), HasSubstr("needs insecure_simulators"));
   EXPECT_THAT(errors("insecure_simulators = true\n"), HasSubstr("names no folder"));

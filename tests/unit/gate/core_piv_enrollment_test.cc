@@ -324,6 +324,20 @@ TEST_F(PivEnrollmentTest, RefusesStepsWithoutTheCardsPart) {
 
 TEST_F(PivEnrollmentTest, AHintIsAnOctet) {
   EXPECT_EQ(Begin(*Start(0x19c)), Reason::kRequestMalformed) << "not 9c";
+  EXPECT_EQ(Begin(*Start(0x100)), Reason::kRequestMalformed);
+  EXPECT_EQ(Begin(*Start(0xff)), Reason::kPivSharedKey) << "one, of no slot that is taken";
+}
+
+TEST_F(PivEnrollmentTest, IntermediatesThatAreNoneAreIgnoredUpToEight) {
+  const auto why = [this](int garbage) {
+    return Why([this, garbage](Enrolment& e) {
+      v1::PivEvidence* evidence = e.proof.mutable_piv();
+      for (int i = 0; i < garbage; ++i) evidence->add_intermediates("x");
+      evidence->add_intermediates(MakeDer(f9_.CaSpec(vendor_)));
+    });
+  };
+  EXPECT_EQ(why(7), std::nullopt);
+  EXPECT_EQ(why(8), Reason::kRequestMalformed);
 }
 
 TEST_F(PivEnrollmentTest, RefusesAuthenticatorDataBesideACardsSignature) {
@@ -354,6 +368,12 @@ TEST_F(PivEnrollmentTest, NamesTheListThatIsNone) {
   WriteText(piv_.crls + "/good.crl", RevokingDer(vendor_, 1));
   EXPECT_TRUE(LoadPivEnrollment(piv_).ok());
   WriteText(piv_.crls + "/bad.crl", "x");
+  WriteText(piv_.crls + "/large.crl", "");
+  std::filesystem::resize_file(piv_.crls + "/large.crl", (64 << 20) + 1);
+  std::filesystem::rename(piv_.crls + "/bad.crl", folder_.File("bad.crl"));
+  EXPECT_THAT(std::string(LoadPivEnrollment(piv_).status().message()), HasSubstr("large.crl"));
+  std::filesystem::remove(piv_.crls + "/large.crl");
+  std::filesystem::rename(folder_.File("bad.crl"), piv_.crls + "/bad.crl");
   const absl::Status status = LoadPivEnrollment(piv_).status();
   EXPECT_EQ(ReasonOf(status), Reason::kCrlInvalid);
   EXPECT_THAT(std::string(status.message()), HasSubstr("bad.crl"));
@@ -579,6 +599,16 @@ TEST_F(PivEnrollmentTest, ASimulatorsKeyIsMarked) {
   ASSERT_EQ(Why([](Enrolment&) {}, &simulator_), std::nullopt);
   EXPECT_THAT(Enrolled().proved_json, HasSubstr("\"insecure_simulator\":true"));
   EXPECT_EQ(Why([](Enrolment& e) { e.slot = "9d"; }, &simulator_), Reason::kPivSharedKey);
+}
+
+TEST_F(PivEnrollmentTest, ARealCardIsNotMarkedWhateverElseIsTrusted) {
+  // Somebody put the vendor's root among the simulators', too.
+  std::filesystem::copy_file(piv_.trust + "/root.der", simulators_ + "/vendor.der");
+  piv_.simulator_trust = simulators_;
+  piv_.insecure_simulators = true;
+  Restart();
+  ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  EXPECT_THAT(Enrolled().proved_json, ::testing::Not(HasSubstr("insecure_simulator")));
 }
 
 TEST_F(PivEnrollmentTest, ACardIsOneSubjectsAlone) {

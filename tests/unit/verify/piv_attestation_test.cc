@@ -224,6 +224,18 @@ TEST_F(PivAttestationTest, KeepsWhatWasProved) {
   }
 }
 
+TEST_F(PivAttestationTest, AnF9WhoseMarksAreMalformedSaysNothing) {
+  CertificateSpec f9 = f9_.CaSpec(root_);
+  f9_marks_.fips = f9_marks_.cspn = true;
+  f9.extensions = f9_marks_.Extensions();
+  f9.extensions[0].der = "x";
+  const auto attested =
+      VerifyPivAttestation(PivCertificate(SlotSpec()), {PivCertificate(f9)}, policy_);
+  ASSERT_TRUE(attested.ok()) << attested.status();
+  EXPECT_FALSE(attested->proved().contains("f9_firmware"));
+  EXPECT_EQ(attested->proved()["fips"], false);
+}
+
 TEST_F(PivAttestationTest, EightIntermediatesAndNoMore) {
   std::vector<Certificate> intermediates = {F9()};
   while (intermediates.size() < policy_.max_intermediates) {
@@ -246,6 +258,24 @@ TEST_F(PivAttestationTest, ListsAreAskedWhereTheyAreThere) {
   EXPECT_EQ(WhyNot(), Reason::kCertificateRevoked);
   policy_.revocation = {*RevocationList::Parse(MakeCrlDer({TestCa::New("Another"), {7}}))};
   EXPECT_EQ(Attest()->proved()["revocation_checked"], false);
+}
+
+TEST_F(PivAttestationTest, KeysThatNobodyVerifiesWithAreRefused) {
+  const auto why = [this](const CertificateSpec& spec) {
+    return ReasonOf(VerifyPivAttestation(PivCertificate(spec), {F9()}, policy_).status());
+  };
+  CertificateSpec spec = SlotSpec();
+  spec.key_algorithm = "1.2.3.4.5";  // OpenSSL makes no key of it at all
+  EXPECT_EQ(why(spec), Reason::kKeyAlgorithm);
+  spec = SlotSpec();
+  spec.key = NewEcKey("P-521");
+  EXPECT_EQ(why(spec), Reason::kKeyAlgorithm);
+  spec.key = NewRsaKey(1024);
+  EXPECT_EQ(why(spec), Reason::kKeyAlgorithm);
+  for (const auto& key : {NewEcKey("P-384"), NewRsaKey(2048), NewRsaKey(3072)}) {
+    spec.key = key;
+    EXPECT_EQ(why(spec), std::nullopt);
+  }
 }
 
 TEST_F(PivAttestationTest, WhatIsNoSlotsIsRefusedForThat) {
