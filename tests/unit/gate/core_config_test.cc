@@ -354,6 +354,25 @@ reprove = true
   EXPECT_EQ(rule.line, 8);
 }
 
+TEST(GateConfigTest, BoundsOfThePasswordFactorAndOfUnlisted) {
+  const auto errors_of = [](const std::string& text) { return ErrorsOf(std::string(kMinimal) + text); };
+  for (const char* bad : {"memory_mib=7", "memory_mib=4097", "passes=0", "passes=101", "concurrent=0",
+                          "concurrent=65", "tries=0", "tries=1001", "per=\"9s\"", "per=\"25h\""}) {
+    const std::string key = std::string(bad).substr(0, std::string(bad).find('='));
+    EXPECT_THAT(errors_of(std::string("[factors.password]\n") + bad + "\n"),
+                HasSubstr("factors.password." + key)) << bad;
+  }
+  auto least = GateConfig::Parse(std::string(kMinimal) + "[factors.password]\nmemory_mib=8\npasses=1\n"
+                                 "concurrent=1\ntries=1\nper=\"10s\"\n", "gate.toml");
+  ASSERT_TRUE(least.ok()) << least.status();
+  EXPECT_TRUE(least->passwords.enabled);
+  EXPECT_EQ(least->passwords.tries, 1u);
+  EXPECT_FALSE(GateConfig::Parse(kMinimal, "gate.toml")->passwords.enabled);
+  EXPECT_THAT(errors_of("[rules]\nunlisted=\"maybe\"\n"), HasSubstr("rules.unlisted: must be"));
+  EXPECT_THAT(errors_of("[[rule]]\nmethods=[]\n"), HasSubstr("rule.methods: must name at least one"));
+  EXPECT_THAT(errors_of("[[rule]]\nmethods=[\"/a.B/C\"]\nany_role=[]\n"), HasSubstr("rule.any_role: is empty"));
+}
+
 TEST(GateConfigTest, MistakesInRulesHaveTheirLines) {
   const auto errors_of = [](const std::string& rules) { return ErrorsOf(std::string(kMinimal) + rules); };
   const std::string begin = "[[rule]]\nmethods=[\"/a.B/*\"]\n";

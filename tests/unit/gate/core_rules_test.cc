@@ -46,6 +46,49 @@ class GateRulesTest : public GateFixture {
   uint32_t age_s_ = 0;
 };
 
+// What ages is the proof, and it is as old as its challenge: who collects challenges gains nothing.
+TEST_F(GateRulesTest, AFactorIsAsOldAsTheChallengeThatItSigned) {
+  MethodRule rule;
+  rule.factors = {{{"tpm", absl::Minutes(1)}}};
+  Start(rule);
+  const Token token = Enroll("ada");
+  const DeviceProofDraft held = Draft({&token}), fresh = Draft({&token});
+  clock_.Advance(absl::Seconds(59));
+  const std::string in_time = fresh.SignAndSerialize();
+  EXPECT_EQ(WhyRefused(in_time), std::nullopt);
+  const absl::string_view admitted = in_time;
+  auto recalled = gate().Recall(absl::MakeConstSpan(&admitted, 1), kMethod);
+  ASSERT_TRUE(recalled.ok()) << recalled.status();
+  EXPECT_EQ(recalled->factors()[0].proved_boot_nanos,
+            clock_.BootNanos() - absl::ToInt64Nanoseconds(absl::Seconds(59)));
+  clock_.Advance(absl::Seconds(2));
+  EXPECT_EQ(WhyRefused(held.SignAndSerialize()), Reason::kFactorStale);
+}
+
+TEST_F(GateRulesTest, ALiveCallThatHardwareSignedLastsAsLongAsItWouldBeAdmitted) {
+  rules_ = {};
+  StartGate();
+  const Token ada = Enroll("ada"), eve = Enroll("eve");
+  const auto begin = [&](const Token& token) {
+    return *Judge(Draft({&token}).SignAndSerialize()).call;
+  };
+  const VerifiedCall adas = begin(ada), eves = begin(eve);
+  EXPECT_TRUE(gate().CheckLive(adas, kMethod).ok());
+  v1::SetSubjectRequest disable;
+  disable.set_subject("eve");
+  disable.set_set_disabled(true);
+  disable.set_disabled(true);
+  ASSERT_TRUE(gate().SetSubject(disable, "uid 0").ok());
+  EXPECT_EQ(ReasonOf(gate().CheckLive(eves, kMethod)), Reason::kSubjectDisabled);
+  clock_.Advance(gate().config().sessions.absolute - absl::Seconds(1));
+  EXPECT_TRUE(gate().CheckLive(adas, kMethod).ok());
+  clock_.Advance(absl::Seconds(2));
+  EXPECT_EQ(ReasonOf(gate().CheckLive(adas, kMethod)), Reason::kSessionExpired);
+  const VerifiedCall again = begin(ada);
+  Revoke(ada);
+  EXPECT_EQ(ReasonOf(gate().CheckLive(again, kMethod)), Reason::kCredentialRevoked);
+}
+
 TEST_F(GateRulesTest, AStaleFactorIsToldFromALackingOneAndTheClockThatCountsDoesNotStep) {
   MethodRule rule;
   rule.factors = {{{"tpm", absl::Minutes(5)}}};
