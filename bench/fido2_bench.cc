@@ -4,8 +4,8 @@
 // bytes.
 //   at most 1.15 times the bare verification, and not slower than libfido2
 // libfido2 checks rpId hash, flags and signature; ours also reads clientDataJSON and checks its
-// type, challenge and origin, which with libfido2 is left to the caller. Frequencies of shared
-// machines drift: compare medians of
+// type, challenge and origin, which with libfido2 is left to the caller.
+// Machines that are shared drift: compare medians of the CPU time of
 //   forekey_fido2_bench --benchmark_enable_random_interleaving --benchmark_repetitions=15
 //                       --benchmark_report_aggregates_only
 #include <fido.h>
