@@ -15,6 +15,7 @@
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/cli/agent_client.h"
+#include "src/cli/client_command_parts.h"
 #include "src/cli/read_password.h"
 #include "src/client/grpc_errors.h"
 
@@ -22,198 +23,6 @@ namespace forekey {
 namespace {
 
 using nlohmann::json;
-
-// Looking at a slow TPM, and enrolling with one, takes its time.
-constexpr absl::Duration kQuick = absl::Seconds(30);
-constexpr absl::Duration kSlow = absl::Minutes(3);
-
-struct Shared {
-  std::ostream& out;
-  std::ostream& err;
-  int* exit_status;
-  std::string socket;
-  bool json = false;
-};
-
-struct KeyPassword {
-  bool ask = false;
-  std::string file;
-
-  void AddTo(CLI::App* command) {
-    command->add_flag("--ask-key-password", ask, "Ask for the key's password on the terminal");
-    command->add_option("--key-password-file", file,
-                        "File (mode 0600) whose only line is the key's password");
-  }
-  absl::StatusOr<Secret> Read(bool is_new) const {
-    if (!file.empty()) return ReadPasswordFile(file);
-    if (ask) return AskPassword(is_new ? "Password for the new key: " : "Key password: ", is_new);
-    return Secret();
-  }
-};
-
-std::string Time(int64_t unix_s) {
-  return absl::FormatTime(absl::RFC3339_sec, absl::FromUnixSeconds(unix_s), absl::UTCTimeZone());
-}
-
-std::string KindText(v1::TokenKind kind) {
-  switch (kind) {
-    case v1::TOKEN_KIND_TPM: return "tpm";
-    case v1::TOKEN_KIND_FIDO2: return "fido2";
-    case v1::TOKEN_KIND_PIV: return "piv";
-    default: return "unknown";
-  }
-}
-
-// Adds a subcommand that runs `run` and tells how it ended.
-template <typename Function>
-CLI::App* AddCommand(CLI::App& app, std::shared_ptr<Shared> shared, const std::string& name,
-                     const std::string& description, const std::string& footer, Function run) {
-  CLI::App* command = app.add_subcommand(name, description);
-  command->add_option("--socket", shared->socket,
-                      "The agent's socket (default: $FOREKEY_AGENT_SOCKET, else "
-                      "$XDG_RUNTIME_DIR/forekey/agent.sock)");
-  command->add_flag("--json", shared->json, "Print one JSON object");
-  command->footer(absl::StrCat(
-      "\n", footer,
-      "\n\nExit status: 0 done, 1 refused by the gate, the agent or the device, 2 could not be run."));
-  command->callback([shared, run] {
-    *shared->exit_status = Report(run(*shared), shared->json, shared->out, shared->err);
-  });
-  return command;
-}
-
-absl::Status ListDevices(const Shared& shared) {
-  FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
-  v1::ListDevicesResponse response;
-  FOREKEY_RETURN_IF_ERROR(agent.Call(&v1::Agent::Stub::ListDevices, v1::ListDevicesRequest(),
-                                     &response, kQuick));
-  if (shared.json) {
-    json devices = json::array();
-    for (const v1::Device& device : response.devices()) {
-      devices.push_back({{"uri", device.uri()},
-                         {"kind", KindText(device.kind())},
-                         {"description", device.description()}});
-    }
-    json problems = json::array();
-    for (const std::string& problem : response.problems()) problems.push_back(problem);
-    shared.out << Dump({{"devices", devices}, {"problems", problems}}) << std::endl;
-    return absl::OkStatus();
-  }
-  for (const v1::Device& device : response.devices()) {
-    shared.out << device.uri() << "  " << KindText(device.kind()) << "  " << device.description()
-               << "\n";
-  }
-  if (response.devices().empty()) shared.out << "no device was found\n";
-  for (const std::string& problem : response.problems()) shared.err << problem << "\n";
-  return absl::OkStatus();
-}
-
-// What only smartcards have.
-struct PivArguments {
-  std::string slot, management_key_file, pin_policy, touch_policy, algorithm;
-  bool existing = false, overwrite = false, write_certificate = false;
-
-  void AddTo(CLI::App* command) {
-    const std::string group = "PIV";
-    command->add_option("--slot", slot, "9a, 9c, 9d, 9e, 82 to 95 (default: the first free of 82 to 95)")
-        ->group(group);
-    command->add_flag("--existing", existing,
-                      "Enrol the key and certificate that the card has; nothing is written to it")
-        ->group(group);
-    command->add_flag("--overwrite", overwrite, "The new key may destroy what is in the slot")->group(group);
-    command->add_option("--management-key-file", management_key_file,
-                        "File (mode 0600) with the card's management key in hex (default: the factory's, or "
-                        "the one that the PIN protects)")
-        ->group(group);
-    command->add_option("--pin-policy", pin_policy, "When the new key wants the PIN (default: always)")
-        ->check(CLI::IsMember({"always", "once", "never"}))
-        ->group(group);
-    command->add_option("--touch-policy", touch_policy, "When the new key wants a touch (default: always)")
-        ->check(CLI::IsMember({"always", "cached", "never"}))
-        ->group(group);
-    command
-        ->add_option("--algorithm", algorithm,
-                     "Of the new key, where the card has it (default: eccp256; rsa2048 on firmware "
-                     "whose ECDSA "
-                     "is weak)")
-        ->check(CLI::IsMember({"eccp256", "eccp384", "rsa2048", "rsa3072", "rsa4096", "ed25519"}))
-        ->group(group);
-    command
-        ->add_flag(
-            "--write-certificate", write_certificate,
-            "Put the new key's attestation into the slot as its certificate, for other programs to "
-            "find the key by (default: no certificate is written)")
-        ->group(group);
-  }
-  absl::Status FillIn(v1::EnrollRequest* request) const {
-    request->set_slot(slot);
-    request->set_existing_key(existing);
-    request->set_overwrite(overwrite);
-    request->set_pin_policy(pin_policy);
-    request->set_touch_policy(touch_policy);
-    request->set_algorithm(algorithm);
-    request->set_write_certificate(write_certificate);
-    if (management_key_file.empty()) return absl::OkStatus();
-    FOREKEY_ASSIGN_OR_RETURN(Secret key, ReadPasswordFile(management_key_file));
-    request->set_management_key(std::string(key.view()));
-    return absl::OkStatus();
-  }
-};
-
-struct EnrollArguments {
-  std::string invite, device, label, address, ca_file;
-  KeyPassword password;
-  PivArguments piv;
-  bool discoverable = false;
-};
-
-// An invite is a secret, so "-" takes it from standard input instead of the process list.
-absl::StatusOr<std::string> ReadInvite(const std::string& argument) {
-  if (argument == "-") {
-    std::string line;
-    if (!std::getline(std::cin, line)) {
-      return absl::InvalidArgumentError("no invite on the standard input");
-    }
-    return line;
-  }
-  if (!argument.empty() && argument[0] == '@') return ReadFile(argument.substr(1), 65536);
-  return argument;
-}
-
-absl::Status Enroll(const Shared& shared, const EnrollArguments& arguments) {
-  v1::EnrollRequest request;
-  FOREKEY_ASSIGN_OR_RETURN(*request.mutable_invite(), ReadInvite(arguments.invite));
-  request.set_device_uri(arguments.device);
-  request.set_label(arguments.label);
-  request.set_address(arguments.address);
-  if (!arguments.ca_file.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(*request.mutable_ca_pem(), ReadFile(arguments.ca_file, 1 << 20));
-  }
-  FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
-  FOREKEY_ASSIGN_OR_RETURN(Secret password, arguments.password.Read(/*is_new=*/true));
-  request.set_key_password(std::string(password.view()));
-  FOREKEY_RETURN_IF_ERROR(arguments.piv.FillIn(&request));
-  request.set_discoverable(arguments.discoverable);
-  if (absl::StartsWith(arguments.device, "fido2:")) {
-    shared.err << "touch the security key when it blinks: once to make the key, once to prove it" << std::endl;
-  }
-  v1::EnrollResponse response;
-  absl::Status status = agent.Call(&v1::Agent::Stub::Enroll, request, &response, kSlow);
-  Wipe(*request.mutable_key_password());
-  Wipe(*request.mutable_management_key());
-  FOREKEY_RETURN_IF_ERROR(status);
-  std::string id = absl::BytesToHexString(response.credential_id());
-  if (shared.json) {
-    shared.out << Dump({{"gate", response.gate()},
-                        {"subject", response.subject()},
-                        {"credential_id", id}})
-               << std::endl;
-  } else {
-    shared.out << "enrolled at " << response.gate() << " as " << response.subject()
-               << "\ncredential " << id << std::endl;
-  }
-  return absl::OkStatus();
-}
 
 struct GateArguments {
   std::string gate;
@@ -224,7 +33,7 @@ struct GateArguments {
 };
 
 // The person at the terminal must know that a key waits for them: to stderr, beside any --json.
-absl::Status TellToTouch(const Shared& shared, AgentClient& agent, const GateArguments& arguments) {
+absl::Status TellToTouch(const ClientCommand& shared, AgentClient& agent, const GateArguments& arguments) {
   v1::GetStatusResponse status;
   FOREKEY_RETURN_IF_ERROR(
       agent.Call(&v1::Agent::Stub::GetStatus, v1::GetStatusRequest(), &status, kQuick));
@@ -240,7 +49,7 @@ absl::Status TellToTouch(const Shared& shared, AgentClient& agent, const GateArg
   return absl::OkStatus();
 }
 
-absl::Status Login(const Shared& shared, const GateArguments& arguments) {
+absl::Status Login(const ClientCommand& shared, const GateArguments& arguments) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   FOREKEY_ASSIGN_OR_RETURN(Secret password, arguments.password.Read(/*is_new=*/false));
   v1::LoginRequest request;
@@ -261,16 +70,16 @@ absl::Status Login(const Shared& shared, const GateArguments& arguments) {
   if (shared.json) {
     shared.out << Dump({{"gate", response.gate()},
                         {"subject", response.subject()},
-                        {"session_expires", Time(response.session_expires_unix_s())}})
+                        {"session_expires", TimeText(response.session_expires_unix_s())}})
                << std::endl;
   } else {
     shared.out << "logged in at " << response.gate() << " as " << response.subject() << " until "
-               << Time(response.session_expires_unix_s()) << std::endl;
+               << TimeText(response.session_expires_unix_s()) << std::endl;
   }
   return absl::OkStatus();
 }
 
-absl::Status Logout(const Shared& shared, const GateArguments& arguments) {
+absl::Status Logout(const ClientCommand& shared, const GateArguments& arguments) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::LogoutRequest request;
   request.set_gate(arguments.gate);
@@ -280,7 +89,7 @@ absl::Status Logout(const Shared& shared, const GateArguments& arguments) {
   return absl::OkStatus();
 }
 
-absl::Status Forget(const Shared& shared, const GateArguments& arguments) {
+absl::Status Forget(const ClientCommand& shared, const GateArguments& arguments) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::ForgetGateRequest request;
   request.set_gate(arguments.gate);
@@ -306,11 +115,11 @@ json GateJson(const v1::EnrolledGate& gate) {
                 {"subject", gate.subject()},
                 {"credentials", credentials},
                 {"session_open", gate.session_open()}};
-  if (gate.session_open()) value["session_expires"] = Time(gate.session_expires_unix_s());
+  if (gate.session_open()) value["session_expires"] = TimeText(gate.session_expires_unix_s());
   return value;
 }
 
-absl::Status Status(const Shared& shared) {
+absl::Status Status(const ClientCommand& shared) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::GetStatusResponse response;
   FOREKEY_RETURN_IF_ERROR(
@@ -331,7 +140,7 @@ absl::Status Status(const Shared& shared) {
   for (const v1::EnrolledGate& gate : response.gates()) {
     shared.out << gate.audience() << "  " << gate.address() << "  as " << gate.subject() << "  "
                << (gate.session_open()
-                       ? absl::StrCat("session until ", Time(gate.session_expires_unix_s()))
+                       ? absl::StrCat("session until ", TimeText(gate.session_expires_unix_s()))
                        : std::string("no session"))
                << "\n";
     for (const v1::CredentialInfo& credential : gate.credentials()) {
@@ -356,17 +165,17 @@ json WhoAmIJson(const v1::WhoAmIResponse& response) {
   }
   json factors = json::array();
   for (const v1::Factor& factor : response.factors()) {
-    factors.push_back({{"name", factor.name()}, {"proved_at", Time(factor.proved_at_unix_s())}});
+    factors.push_back({{"name", factor.name()}, {"proved_at", TimeText(factor.proved_at_unix_s())}});
   }
   json roles = json::array();
   for (const std::string& role : response.roles()) roles.push_back(role);
   return {{"subject", response.subject()}, {"roles", roles},     {"credentials", credentials},
           {"factors", factors},            {"session", response.session()},
           {"child_session", response.child_session()},
-          {"session_expires", Time(response.session_expires_unix_s())}};
+          {"session_expires", TimeText(response.session_expires_unix_s())}};
 }
 
-absl::Status OpenAgentSession(const Shared& shared, const std::string& gate) {
+absl::Status OpenAgentSession(const ClientCommand& shared, const std::string& gate) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::LoginRequest request;
   request.set_gate(gate);
@@ -374,7 +183,7 @@ absl::Status OpenAgentSession(const Shared& shared, const std::string& gate) {
   return agent.Call(&v1::Agent::Stub::Login, request, &response, kSlow);
 }
 
-absl::Status WhoAmI(const Shared& shared, const GateArguments& arguments) {
+absl::Status WhoAmI(const ClientCommand& shared, const GateArguments& arguments) {
   ChannelOptions options;
   options.gate = arguments.gate;
   options.agent_socket = shared.socket;
@@ -401,11 +210,11 @@ absl::Status WhoAmI(const Shared& shared, const GateArguments& arguments) {
                << credential.label() << "\n";  // what was proved of the device: --json
   }
   for (const v1::Factor& factor : response.factors()) {
-    shared.out << "factor: " << factor.name() << ", proved at " << Time(factor.proved_at_unix_s())
+    shared.out << "factor: " << factor.name() << ", proved at " << TimeText(factor.proved_at_unix_s())
                << "\n";
   }
   shared.out << "session: " << response.session() << " until "
-             << Time(response.session_expires_unix_s()) << std::endl;
+             << TimeText(response.session_expires_unix_s()) << std::endl;
   return absl::OkStatus();
 }
 
@@ -415,7 +224,7 @@ struct PrefixArguments {
   bool device = false;
 };
 
-absl::Status MakePrefix(const Shared& shared, const PrefixArguments& arguments) {
+absl::Status MakePrefix(const ClientCommand& shared, const PrefixArguments& arguments) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::GetPrefixRequest request;
   request.set_gate(arguments.gate);
@@ -441,11 +250,6 @@ absl::Status MakePrefix(const Shared& shared, const PrefixArguments& arguments) 
   return absl::OkStatus();
 }
 
-CLI::Option* AddGate(CLI::App* command, std::string* gate) {
-  return command->add_option("--gate", *gate,
-                             "The gate's audience (default: the only one enrolled)");
-}
-
 void AddWith(CLI::App* command, std::vector<std::string>* with) {
   command
       ->add_option("--with", *with,
@@ -454,40 +258,14 @@ void AddWith(CLI::App* command, std::vector<std::string>* with) {
       ->delimiter(',');
 }
 
-void AddEnroll(CLI::App& app, const std::shared_ptr<Shared>& shared) {
-  auto arguments = std::make_shared<EnrollArguments>();
-  CLI::App* command = AddCommand(
-      app, shared, "enroll", "Make a key in a device and enrol it at a gate",
-      "Examples:\n"
-      "  forekey enroll -  < invite.txt          the invite from standard input (it is a secret)\n"
-      "  forekey enroll @invite.txt --label laptop\n"
-      "  forekey enroll forekey-invite:... --device tpm: --ask-key-password\n"
-      "  forekey enroll @invite.txt --device piv:serial=12345678           a new key on a smartcard\n"
-      "  forekey enroll @invite.txt --device piv:serial=12345678 --existing --slot 9a",
-      [arguments](const Shared& s) { return Enroll(s, *arguments); });
-  command->add_option("invite", arguments->invite,
-                      "The invite from the gate's administrator, @FILE, or - for standard input")
-      ->required();
-  command->add_option("--device", arguments->device,
-                      "URI of the device, as forekey devices prints it (default: the only one)");
-  command->add_option("--label", arguments->label, "A name for the device (default: the host's)");
-  command->add_option("--address", arguments->address, "host:port instead of the invite's");
-  command->add_option("--ca", arguments->ca_file,
-                      "PEM file of the CA of the gate's TLS certificate (default: the invite's)");
-  arguments->password.AddTo(command);
-  command->add_flag("--discoverable", arguments->discoverable,
-                    "The token itself keeps the credential")->group("FIDO2");
-  arguments->piv.AddTo(command);
-}
-
-void AddSessionCommands(CLI::App& app, const std::shared_ptr<Shared>& shared) {
+void AddSessionCommands(CLI::App& app, const std::shared_ptr<ClientCommand>& shared) {
   auto arguments = std::make_shared<GateArguments>();
   CLI::App* login = AddCommand(
       app, shared, "login", "Open the agent's session at a gate now",
       "Sessions open by themselves on first use; this is for keys that have a password, and to see "
       "that all is well.\n\nExamples:\n  forekey login\n  forekey login --with tpm,fido2\n  forekey login --with tpm,oidc     an ID token, too (docs/AGENT.md)\n  forekey login --gate prod.example.com "
       "--ask-key-password",
-      [arguments](const Shared& s) { return Login(s, *arguments); });
+      [arguments](const ClientCommand& s) { return Login(s, *arguments); });
   AddGate(login, &arguments->gate);
   AddWith(login, &arguments->with);
   login->add_flag("--fresh", arguments->fresh, "Open a new session even when there is one");
@@ -497,27 +275,25 @@ void AddSessionCommands(CLI::App& app, const std::shared_ptr<Shared>& shared) {
   CLI::App* logout =
       AddCommand(app, shared, "logout", "End the agent's session and those opened from it",
                  "Example:\n  forekey logout --gate prod.example.com",
-                 [arguments](const Shared& s) { return Logout(s, *arguments); });
+                 [arguments](const ClientCommand& s) { return Logout(s, *arguments); });
   AddGate(logout, &arguments->gate);
   CLI::App* who = AddCommand(app, shared, "whoami", "Ask a gate who it takes this user for",
                              "Example:\n  forekey whoami --json",
-                             [arguments](const Shared& s) { return WhoAmI(s, *arguments); });
+                             [arguments](const ClientCommand& s) { return WhoAmI(s, *arguments); });
   AddGate(who, &arguments->gate);
   CLI::App* forget = AddCommand(
       app, shared, "forget", "Forget a gate and the keys for it",
       "The credential stays enrolled at the gate until its administrator revokes it.\n\nExample:\n"
       "  forekey forget --gate prod.example.com",
-      [arguments](const Shared& s) { return Forget(s, *arguments); });
+      [arguments](const ClientCommand& s) { return Forget(s, *arguments); });
   AddGate(forget, &arguments->gate)->required();
 }
 
 }  // namespace
 
 void AddClientCommands(CLI::App& app, std::ostream& out, std::ostream& err, int* exit_status) {
-  auto shared = std::make_shared<Shared>(Shared{out, err, exit_status});
-  AddCommand(app, shared, "devices", "List the devices that the agent sees",
-             "Example:\n  forekey devices --json", ListDevices);
-  AddEnroll(app, shared);
+  auto shared = std::make_shared<ClientCommand>(ClientCommand{out, err, exit_status});
+  AddEnrollCommands(app, shared);
   AddSessionCommands(app, shared);
   AddCommand(app, shared, "status", "Show the agent's gates, credentials and sessions",
              "Example:\n  forekey status --json", Status);
@@ -527,7 +303,7 @@ void AddClientCommands(CLI::App& app, std::ostream& out, std::ostream& err, int*
       "For scripts and other languages: the value of the metadata key forekey-prefix-bin, good for one "
       "call.\n\nExample:\n  grpcurl -H \"forekey-prefix-bin: $(forekey prefix --method "
       "/pkg.Service/Method)\" ...",
-      [prefix](const Shared& s) { return MakePrefix(s, *prefix); });
+      [prefix](const ClientCommand& s) { return MakePrefix(s, *prefix); });
   AddGate(command, &prefix->gate);
   command->add_option("--method", prefix->method, "/package.Service/Method")->required();
   command->add_option("--channel-binding", prefix->channel_binding,
