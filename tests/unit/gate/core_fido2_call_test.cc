@@ -3,6 +3,7 @@
 #include <set>
 #include <thread>
 
+#include "src/gate/core/fido2_assertions.h"
 #include "src/store/sqlite_registry.h"
 #include "tests/unit/gate/core_soft_fido2.h"
 
@@ -101,6 +102,49 @@ TEST_F(Fido2CallTest, TheKindDecidesWhatASignatureIsOver) {
   const SoftAssertion assertion = AssertionOver(draft.Statement()).SignWithKey(*tpm.key);
   EXPECT_EQ(WhyRefused(SerializeWith(draft, {{tpm.id, assertion}})), Reason::kPrefixMalformed)
       << "an assertion by a TPM's key";
+}
+
+TEST_F(Fido2CallTest, AnAssertionHasBothItsFields) {
+  const auto why = [this](const std::function<void(SoftAssertion&)>& change) {
+    DeviceProofDraft draft = Draft({&key_});
+    SoftAssertion assertion = AssertionOver(draft.Statement()).SignWithKey(*key_.key);
+    change(assertion);
+    return WhyRefused(SerializeWith(draft, {{key_.id, assertion}}));
+  };
+  EXPECT_EQ(why([](auto& a) { a.authenticator_data.clear(); }), Reason::kPrefixMalformed);
+  EXPECT_EQ(why([](auto& a) { a.client_data_json.clear(); }), Reason::kPrefixMalformed);
+  EXPECT_EQ(why([](auto&) {}), std::nullopt);
+}
+
+// A record that lacks what was pinned answers nobody, and not whoever says nothing, too.
+TEST_F(Fido2CallTest, ACredentialWithoutItsPinsIsNoCredential) {
+  const auto verifier = NewFido2AssertionVerifier({});
+  const auto verify = [&](const std::string& rp_id, const std::string& origin) {
+    SoftAssertionDraft draft = AssertionOver("statement");
+    draft.rp_id = rp_id;
+    draft.origin = origin;
+    const SoftAssertion made = draft.SignWithKey(*key_.key);
+    CredentialRecord record;
+    record.rp_id = rp_id;
+    record.origin = origin;
+    return verifier
+        ->Verify({key_.id, made.signature, made.authenticator_data, made.client_data_json},
+                 "statement", record, key_.key->public_key())
+        .status()
+        .code();
+  };
+  EXPECT_EQ(verify("gate.test", "forekey://gate.test"), absl::StatusCode::kOk);
+  EXPECT_EQ(verify("", "forekey://gate.test"), absl::StatusCode::kInternal);
+  EXPECT_EQ(verify("gate.test", ""), absl::StatusCode::kInternal);
+}
+
+TEST(EnrolledBackupEligibleTest, IsNotKnownWhereWhatWasProvedDoesNotSay) {
+  for (const char* proved : {"", "x", "[]", "{}", R"({"flags":[]})", R"({"flags":"be"})",
+                             R"({"flags":{}})", R"({"flags":{"be":1}})"}) {
+    EXPECT_EQ(EnrolledBackupEligible(proved), std::nullopt) << proved;
+  }
+  EXPECT_EQ(EnrolledBackupEligible(R"({"flags":{"be":true}})"), true);
+  EXPECT_EQ(EnrolledBackupEligible(R"({"flags":{"be":false}})"), false);
 }
 
 TEST_F(Fido2CallTest, RefusesNoUserVerificationWhereItIsRequired) {

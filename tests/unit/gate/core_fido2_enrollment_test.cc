@@ -217,6 +217,38 @@ TEST_F(Fido2EnrollmentTest, RefusesACounterThatDoesNotGrow) {
             std::nullopt);
 }
 
+TEST_F(Fido2EnrollmentTest, RefusesMessagesWithoutTheKindsPart) {
+  auto enrolment = Start();
+  enrolment->opening.clear_fido2();
+  EXPECT_EQ(Begin(*enrolment), Reason::kRequestMalformed);
+  enrolment = Start();
+  ASSERT_EQ(Begin(*enrolment), std::nullopt);
+  Answer(*enrolment, vendor_);
+  enrolment->proof.clear_fido2();
+  EXPECT_EQ(Send(*enrolment), Reason::kRequestMalformed);
+}
+
+TEST_F(Fido2EnrollmentTest, BothSignaturesSayTheSameOfBackups) {
+  fido2_.policy.allow_backup_eligible = true;
+  StartGate();
+  EXPECT_EQ(Why([](Enrolment& e) { e.token.flags |= 0x08; }), Reason::kPossessionInvalid);
+  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("flags-invalid"));
+  EXPECT_EQ(Why([](Enrolment& e) { e.possession.flags |= 0x08; }), Reason::kPossessionInvalid);
+}
+
+TEST_F(Fido2EnrollmentTest, AConfigCanHaveClonesReportedInsteadOfRefused) {
+  fido2_.refuse_clones = false;
+  StartGate();
+  EXPECT_EQ(Why([](Enrolment& e) { e.possession.sign_count = e.token.sign_count; }), std::nullopt);
+  EXPECT_EQ(Enrolled().sign_count, 7u);
+}
+
+TEST_F(Fido2EnrollmentTest, RefusesAVendorWhoseTimeIsOver) {
+  clock_.StepWall(absl::Hours(24 * 365 * 20));
+  StartGate();
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateExpired);
+}
+
 TEST_F(Fido2EnrollmentTest, RefusesWhatProvesNoHardwareUnlessTheConfigSaysOtherwise) {
   const auto self = [](Enrolment& e) { e.format = "self"; };
   const auto none = [](Enrolment& e) {
@@ -332,6 +364,22 @@ TEST_F(Fido2TrustTest, RefusesAMetadataBlobThatIsOlderThanTheLast) {
   EXPECT_TRUE(Load().ok());
   WriteText(folder_.File("state") + "/fido-mds.json", "{");
   EXPECT_EQ(Load().code(), absl::StatusCode::kDataLoss) << "a damaged history is no empty one";
+}
+
+TEST_F(Fido2TrustTest, AHistoryThatOthersMayWriteIsNone) {
+  WriteBlob(7);
+  ASSERT_TRUE(Load().ok()) << Load();
+  const std::string history = folder_.File("state") + "/fido-mds.json";
+  namespace fs = std::filesystem;
+  EXPECT_EQ(fs::status(history).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  fs::permissions(history, fs::perms::others_write, fs::perm_options::add);
+  EXPECT_EQ(Load().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(Fido2TrustTest, RefusesABlobWhoseSignersTimeIsOver) {
+  WriteBlob(7);
+  clock_.StepWall(absl::Hours(24 * 365 * 20));
+  EXPECT_EQ(ReasonOf(Load()), Reason::kCertificateExpired);
 }
 
 TEST_F(Fido2TrustTest, TellsTheAuditLogHowOldTheMetadataIs) {

@@ -125,6 +125,17 @@ TEST_F(WebAuthnAssertionTest, RejectsWhatIsLeftOver) {
   EXPECT_THAT(Verify(), RefusedWith(Reason::kEvidenceMalformed));
 }
 
+TEST_F(WebAuthnAssertionTest, RejectsWhatIsTooLong) {
+  const auto extension = [](size_t size) {
+    return testing::CborMap({{testing::CborText("x"), testing::CborBytes(std::string(size, 'x'))}});
+  };
+  token_.flags = 0x81;
+  token_.after = extension(16000);
+  EXPECT_THAT(Verify(), IsOk());
+  token_.after = extension(16384);
+  EXPECT_THAT(Verify(), RefusedWith(Reason::kEvidenceMalformed));
+}
+
 TEST_F(WebAuthnAssertionTest, ACallsChallengeIsTheHashOfItsStatement) {
   const std::string statement = "the statement";
   client_ = ClientJson("webauthn.get", Sha256(statement));

@@ -365,6 +365,43 @@ TEST_F(WebAuthnRegistrationTest, RejectsU2fCredentialsThatAreNotOnP256) {
   EXPECT_THAT(Verify("fido-u2f", statement), RefusedWith(Reason::kKeyAlgorithm));
 }
 
+TEST_F(WebAuthnRegistrationTest, RejectsAaguidExtensionsOfAnotherShape) {
+  for (const std::string& value :
+       {absl::StrCat("\x04\x10", token_.aaguid, "x"), absl::StrCat("\x05\x10", token_.aaguid),
+        absl::StrCat("\x04\x0f", token_.aaguid), token_.aaguid}) {
+    leaf_.extensions = {{std::string(kAaguidOid), false, value}};
+    EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kCertificateProfile));
+  }
+}
+
+TEST_F(WebAuthnRegistrationTest, RejectsCertificatesThatSayAnotherVersion) {
+  leaf_.version = 1;
+  EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kCertificateProfile));
+}
+
+TEST_F(WebAuthnRegistrationTest, RejectsAttestationKeysOnOtherCurves) {
+  attestation_key_ = testing::NewEcKey("secp256k1");
+  leaf_.key = attestation_key_;
+  EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kAttestationAlgorithm));
+}
+
+TEST_F(WebAuthnRegistrationTest, RejectsCertificatesThatAreTooLong) {
+  CborEntries statement = Packed();
+  const std::string leaf = CborBytes(testing::MakeDer(leaf_));
+  statement[2].second = CborArray({leaf, CborBytes(std::string(16384, 'x'))});
+  EXPECT_THAT(Verify("packed", statement), IsOk()) << "not understood, and not needed";
+  statement[2].second = CborArray({leaf, CborBytes(std::string(16385, 'x'))});
+  EXPECT_THAT(Verify("packed", statement), RefusedWith(Reason::kEvidenceMalformed));
+}
+
+TEST_F(WebAuthnRegistrationTest, NoneCoversNothing) {
+  policy_.allow_none = true;
+  const auto verified = Verify("none", {});
+  ASSERT_THAT(verified, IsOk());
+  EXPECT_EQ(verified->proved()["authenticator_data_signed"], false);
+  EXPECT_EQ(verified->proved()["aaguid_proved"], false);
+}
+
 // ---- Trust ----
 
 TEST_F(WebAuthnRegistrationTest, RejectsPathsToNobody) {
