@@ -126,26 +126,24 @@ TEST_F(TokenCommandTest, RefusesTokensThatAreMeantForOthers) {
   EXPECT_THAT(Run("cat \"$1\"", Token({{"aud", {"gate-client"}}})), IsOk());
 }
 
-TEST_F(TokenCommandTest, EndsACommandThatTakesTooLongWithAllThatItStarted) {
-  command_.timeout = absl::Seconds(1);
-  const auto got =
-      Run("sleep 1000 & echo $! > \"$1.pid\"; echo waiting for the browser >&2; wait", "");
+TEST_F(TokenCommandTest, EndsACommandThatTakesTooLong) {
+  command_.timeout = absl::Milliseconds(200);
+  const auto got = Run("sleep 1000", "");
   EXPECT_THAT(got, HasCode(absl::StatusCode::kFailedPrecondition));
-  EXPECT_THAT(std::string(got.status().message()),
-              HasSubstr("took too long: waiting for the browser"));
+  EXPECT_THAT(std::string(got.status().message()), HasSubstr("took too long"));
+}
+
+TEST_F(TokenCommandTest, ACallerThatGoesAwayEndsTheCommandWithAllThatItStarted) {
+  CallControl call;
+  call.cancelled = [this] { return std::filesystem::exists(root_ + "/token.begun"); };
+  EXPECT_THAT(Run("sleep 1000 & echo $! > \"$1.pid\"; touch \"$1.begun\"; wait", "", call),
+              HasCode(absl::StatusCode::kCancelled));
   // Killed; init reaps it in its own time.
   const pid_t child = PidIn("token.pid");
   while (kill(child, 0) == 0) {
     auto state = ReadFile(absl::StrCat("/proc/", child, "/stat"));
     if (!state.ok() || state->find(") Z") != std::string::npos) break;
   }
-}
-
-TEST_F(TokenCommandTest, ACallerThatGoesAwayEndsTheCommand) {
-  CallControl call;
-  call.cancelled = [this] { return std::filesystem::exists(root_ + "/token.begun"); };
-  EXPECT_THAT(Run("touch \"$1.begun\"; sleep 1000", "", call),
-              HasCode(absl::StatusCode::kCancelled));
 }
 
 TEST_F(TokenCommandTest, WhatIsLeftInTheBackgroundIsNotWaitedFor) {
