@@ -216,7 +216,7 @@ void Demo::Revoke() {
   Works("an administrator revokes alice's credential", [&] {
     return world_->ForekeyGate({"revoke", credential_, "--note", "laptop lost"}).status();
   });
-  Refused("her session's next call", "session-unknown", kSayMethod, {before});
+  Refused("her session's next call", "credential-revoked", kSayMethod, {before});
   Step("a new session with the revoked credential", "refused: credential-revoked", [&]() -> std::string {
     absl::StatusOr<nlohmann::json> login = world_->Forekey({"login", "--fresh", "--with", "tpm"});
     return login.ok() ? "opened" : ReasonIn(std::string(login.status().message()));
