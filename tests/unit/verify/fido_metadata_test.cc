@@ -403,5 +403,26 @@ TEST_F(MetadataTrustTest, SelfAttestationProvesNoModelWhateverTheMetadataSays) {
   EXPECT_THAT(Register("self"), RefusedWith(Reason::kAaguidRefused));
 }
 
+TEST_F(MetadataTrustTest, ACompromisedCertificateIsLookedForInThePathThatWasFound) {
+  json report = {{"status", "ATTESTATION_KEY_COMPROMISE"},
+                 {"certificate", model_["metadataStatement"]["attestationRootCertificates"][0]}};
+  model_["statusReports"] = json::array({report});
+  SetEntry(model_);
+  EXPECT_THAT(Register(), RefusedWith(Reason::kAuthenticatorStatus));
+  model_["statusReports"][0]["certificate"] = Base64(testing::MakeDer(root_.CaSpec(root_)));
+  SetEntry(model_);
+  EXPECT_THAT(Register(), IsOk()) << "another batch";
+}
+
+TEST_F(MetadataTrustTest, ALevelThatIsNotYetInForceIsNone) {
+  policy_.min_certification_level = 3;
+  model_["statusReports"] = {{{"status", "FIDO_CERTIFIED_L3"}, {"effectiveDate", "2029-01-01"}}};
+  SetEntry(model_);
+  EXPECT_THAT(Register(), RefusedWith(Reason::kAaguidRefused));
+  model_["statusReports"][0]["effectiveDate"] = "2026-01-01";
+  SetEntry(model_);
+  EXPECT_THAT(Register(), IsOk());
+}
+
 }  // namespace
 }  // namespace forekey
