@@ -1,6 +1,8 @@
-// forekey-bench-pair-load D CALLS IN_FLIGHT gated|plain|refused: calls the server of D/facts.json, with
-// session proofs where it is gated, or with proofs of a session that never was, and prints one JSON line
-// with what the calls took.
+// forekey-bench-pair-load D CALLS IN_FLIGHT gated|plain|refused|forged|visits: calls the server of
+// D/facts.json, with session proofs where it is gated; refused: with proofs of a session that never was;
+// forged: with rubbish, which ends the connection; visits: each a connection of its own, where a session is
+// opened, one call is admitted, one is refused, and the session is ended. Prints one JSON line with what
+// the calls took.
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -29,6 +32,7 @@ namespace forekey::bench {
 namespace {
 
 constexpr char kMethod[] = "/forekey.example.Echo/Say";
+constexpr char kEndSession[] = "/forekey.v1.Gate/EndSession";
 
 void Check(const grpc::Status& status) {
   if (status.ok()) return;
@@ -43,7 +47,7 @@ struct LoadSession {
   int64_t opened = 0;
   std::atomic<uint64_t> sequence{1};
 
-  std::string Prefix() {
+  std::string Prefix(absl::string_view method) {
     SessionProofView proof;
     proof.session_id = id;
     proof.sequence = sequence.fetch_add(1);
@@ -51,7 +55,7 @@ struct LoadSession {
     const std::string mac = ComputeCallMac(*key, {.session_id = id,
                                                   .sequence = proof.sequence,
                                                   .age_s = proof.age_s,
-                                                  .method = kMethod,
+                                                  .method = method,
                                                   .channel_binding = binding});
     proof.mac = mac;
     return SerializePrefix(proof);
@@ -128,7 +132,7 @@ class Lane {
     }
     context_ = std::make_unique<grpc::ClientContext>();
     if (session_ != nullptr) {
-      context_->AddMetadata(std::string(kPrefixMetadataKey), session_->Prefix());
+      context_->AddMetadata(std::string(kPrefixMetadataKey), session_->Prefix(kMethod));
     }
     if (!forged_.empty()) context_->AddMetadata(std::string(kPrefixMetadataKey), forged_);
     begun_ = std::chrono::steady_clock::now();
@@ -164,16 +168,80 @@ std::string ForgedPrefix() {
   return SerializePrefix(proof);
 }
 
+// One visit; its connection goes with it.
+void Visit(const PairFacts& facts) {
+  grpc::SslCredentialsOptions tls;
+  tls.pem_root_certs = facts.certificate_pem;
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  auto channel = grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", facts.port), grpc::SslCredentials(tls),
+                                           arguments);
+  const auto session = Open(channel, facts);
+  auto stub = example::Echo::NewStub(channel);
+  example::EchoRequest request;
+  example::EchoResponse response;
+  request.set_text("x");
+  auto say = [&](const std::string& prefix) {
+    grpc::ClientContext context;
+    context.AddMetadata(std::string(kPrefixMetadataKey), prefix);
+    return stub->Say(&context, request, &response);
+  };
+  Check(say(session->Prefix(kMethod)));
+  if (say(ForgedPrefix()).ok()) Check(grpc::Status(grpc::StatusCode::UNKNOWN, "not refused"));
+  grpc::ClientContext context;
+  v1::EndSessionResponse ended;
+  context.AddMetadata(std::string(kPrefixMetadataKey), session->Prefix(kEndSession));
+  Check(v1::Gate::NewStub(channel)->EndSession(&context, v1::EndSessionRequest(), &ended));
+}
+
+std::vector<double> Visits(const PairFacts& facts, int64_t visits, int at_once) {
+  std::atomic<int64_t> left{visits};
+  std::vector<std::vector<double>> took(at_once);
+  std::vector<std::thread> visitors;
+  for (int i = 0; i < at_once; ++i) {
+    visitors.emplace_back([&, i] {
+      while (left.fetch_sub(1) > 0) {
+        const auto begun = std::chrono::steady_clock::now();
+        Visit(facts);
+        took[i].push_back(
+            std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begun).count());
+      }
+    });
+  }
+  std::vector<double> all;
+  for (int i = 0; i < at_once; ++i) {
+    visitors[i].join();
+    all.insert(all.end(), took[i].begin(), took[i].end());
+  }
+  return all;
+}
+
+void Print(std::vector<double> latencies, double seconds) {
+  std::sort(latencies.begin(), latencies.end());
+  std::cout << nlohmann::json{{"calls", latencies.size()},
+                              {"seconds", seconds},
+                              {"p50_us", latencies[latencies.size() / 2]},
+                              {"p99_us", latencies[latencies.size() * 99 / 100]}}
+                   .dump()
+            << std::endl;
+}
+
 int Run(const std::string& directory, int64_t calls, int in_flight, const std::string& kind) {
   const auto text = ReadFile(directory + "/facts.json");
   if (!text.ok()) return std::cerr << text.status() << "\n", 2;
   const PairFacts facts = PairFacts::FromJson(*text);
+  if (kind == "visits") {
+    const auto begun = std::chrono::steady_clock::now();
+    std::vector<double> all = Visits(facts, calls, in_flight);
+    Print(std::move(all), std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+    return 0;
+  }
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = facts.certificate_pem;
   auto channel = grpc::CreateChannel(absl::StrCat("127.0.0.1:", facts.port), grpc::SslCredentials(tls));
   std::unique_ptr<LoadSession> session;
   if (kind == "gated") session = Open(channel, facts);
-  const std::string forged = kind == "refused" ? ForgedPrefix() : "";
+  const std::string forged = kind == "refused" ? ForgedPrefix() : kind == "forged" ? "rubbish" : "";
   auto stub = example::Echo::NewStub(channel);
   std::atomic<int64_t> left{calls};
   absl::BlockingCounter done(in_flight);
@@ -187,13 +255,7 @@ int Run(const std::string& directory, int64_t calls, int in_flight, const std::s
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
   std::vector<double> all;
   for (auto& lane : lanes) all.insert(all.end(), lane->latencies().begin(), lane->latencies().end());
-  std::sort(all.begin(), all.end());
-  std::cout << nlohmann::json{{"calls", all.size()},
-                              {"seconds", took.count()},
-                              {"p50_us", all[all.size() / 2]},
-                              {"p99_us", all[all.size() * 99 / 100]}}
-                   .dump()
-            << std::endl;
+  Print(std::move(all), took.count());
   return 0;
 }
 
@@ -202,7 +264,7 @@ int Run(const std::string& directory, int64_t calls, int in_flight, const std::s
 
 int main(int argc, char** argv) {
   if (argc != 5) {
-    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT gated|plain|refused\n";
+    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT gated|plain|refused|forged|visits\n";
     return 2;
   }
   return forekey::bench::Run(argv[1], std::atoll(argv[2]), std::atoi(argv[3]),

@@ -1,6 +1,7 @@
-// forekey-bench-pair-server --directory D [--gated] [--tuned] [--callback]: the example's echo service,
-// with or without the gate. Writes D/facts.json, prints "ready"; then answers each line on stdin with
-// its resource usage so far, until stdin ends.
+// forekey-bench-pair-server --directory D [--gated] [--tuned] [--callback] [--one-address]: the example's
+// echo service, with or without the gate. Writes D/facts.json, prints "ready"; then answers each line on
+// stdin with its resource usage so far, until stdin ends. --one-address: without the limits that hold for
+// one address, as all the load comes from this one.
 #include <forekey/gate.h>
 #include <sys/resource.h>
 
@@ -18,6 +19,7 @@
 #include "src/crypto/digest.h"
 #include "src/crypto/random.h"
 #include "src/gate/core/gate_core.h"
+#include "src/gate/live_calls.h"
 #include "src/gate/self_signed.h"
 #include "src/gate/tls_keys.h"
 #include "src/gate/tuning.h"
@@ -60,17 +62,20 @@ void Enrol(Registry& registry, const std::string& seed) {
   Must(registry.Enroll(enrollment));
 }
 
-void PrintUsage() {
+// `gate` may be null.
+void PrintUsage(Gate* gate) {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   auto micros = [](const timeval& time) { return int64_t{time.tv_sec} * 1'000'000 + time.tv_usec; };
   std::cout << nlohmann::json{{"cpu_us", micros(usage.ru_utime) + micros(usage.ru_stime)},
-                              {"switches", usage.ru_nvcsw + usage.ru_nivcsw}}
+                              {"switches", usage.ru_nvcsw + usage.ru_nivcsw},
+                              {"sessions", gate == nullptr ? 0 : gate->core().sessions().size()},
+                              {"live_calls", LiveCalls::OfProcess().size()}}
                    .dump()
             << std::endl;
 }
 
-int Run(const std::string& directory, bool gated, bool tuned, bool callback) {
+int Run(const std::string& directory, bool gated, bool tuned, bool callback, bool one_address) {
   PairFacts facts;
   facts.key_seed = RandomBytes(32);
   const SelfSignedCertificate tls = Must(MakeSelfSignedCertificate({"127.0.0.1"}, absl::Now(), absl::Hours(24)));
@@ -81,6 +86,10 @@ int Run(const std::string& directory, bool gated, bool tuned, bool callback) {
   config.tls.certificate = directory + "/cert.pem";
   config.tls.private_key = directory + "/key.pem";
   config.state.directory = directory + "/state";
+  if (one_address) {
+    config.connections.per_address = config.connections.total;
+    config.connections.per_address_per_second = config.connections.per_address_burst = 1e6;
+  }
   config.tuning.executor_threads = !tuned;
   config.tuning.mutex_deadlock_detection = !tuned;
   Must(WriteFileAtomically(config.tls.certificate, tls.certificate_pem));
@@ -113,7 +122,7 @@ int Run(const std::string& directory, bool gated, bool tuned, bool callback) {
   if (gated) facts.port = gate->port();
   Must(WriteFileAtomically(directory + "/facts.json", facts.ToJson(), 0600));
   std::cout << "ready" << std::endl;
-  for (std::string line; std::getline(std::cin, line);) PrintUsage();
+  for (std::string line; std::getline(std::cin, line);) PrintUsage(gate.get());
   server->Shutdown(std::chrono::system_clock::now());
   return 0;
 }
@@ -129,9 +138,9 @@ int main(int argc, char** argv) {
     if (words[i] == "--directory") directory = words[i + 1];
   }
   if (directory.empty()) {
-    std::cerr << "forekey-bench-pair-server --directory D [--gated] [--tuned] [--callback]\n";
+    std::cerr << "forekey-bench-pair-server --directory D [--gated] [--tuned] [--callback] [--one-address]\n";
     return 2;
   }
   return forekey::bench::Run(directory, flags.count("--gated") != 0, flags.count("--tuned") != 0,
-                             flags.count("--callback") != 0);
+                             flags.count("--callback") != 0, flags.count("--one-address") != 0);
 }

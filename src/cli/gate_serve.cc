@@ -8,14 +8,16 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "spdlog/pattern_formatter.h"
-#include "spdlog/sinks/stdout_sinks.h"
+#include "spdlog/sinks/base_sink.h"
 #include "spdlog/spdlog.h"
+#include "src/base/standard_error.h"
 #include "src/base/status.h"
 #include "src/gate/core/gate_core.h"
 
@@ -43,10 +45,46 @@ void LogOfGrpc(gpr_log_func_args* args) {
   spdlog::log(level, "gRPC: {}", args->message);
 }
 
+// Where nobody reads stderr, messages are dropped, and counted in the next one that is taken: gRPC logs from
+// threads that serve calls.
+class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t text;
+    formatter_->format(message, text);
+    if (dropped_ != 0) {
+      spdlog::details::log_msg lost(message);
+      const std::string told = absl::StrCat(dropped_, " messages were lost: nobody read them");
+      lost.payload = told;
+      spdlog::memory_buf_t line;
+      formatter_->format(lost, line);
+      if (!Put(line)) return;
+      dropped_ = 0;
+    }
+    Put(text);
+  }
+  void flush_() override {}
+
+ private:
+  bool Put(const spdlog::memory_buf_t& text) {
+    size_t written = 0;
+    const std::string line = absl::StrCat(torn_ ? "\n" : "", absl::string_view(text.data(), text.size()));
+    if (WriteStandardError(line, absl::ZeroDuration(), &written).ok()) {
+      torn_ = false;
+      return true;
+    }
+    torn_ = torn_ || written > 0;
+    ++dropped_;
+    return false;
+  }
+  uint64_t dropped_ = 0;
+  bool torn_ = false;
+};
+
 // One JSON object a line on stderr: where a service manager collects it.
 void StartLog() {
   auto logger = std::make_shared<spdlog::logger>("forekey-gate",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
+                                                 std::make_shared<StderrSink>());
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
   formatter->add_flag<JsonMessage>('*').set_pattern(
       R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","program":"%n","message":%*})");

@@ -1,9 +1,10 @@
 #include "src/gate/core/audit.h"
 
-#include <cstdio>
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/standard_error.h"
 #include "src/base/status.h"
 #include "src/crypto/random.h"
 
@@ -134,10 +135,12 @@ void AuditLog::CountFailure(const absl::Status& status) {
   if (now < next || !next_complaint_boot_nanos_.compare_exchange_strong(next, now + kComplaintInterval)) {
     return;
   }
-  std::fprintf(stderr, "forekey: the audit log can't be written (%llu times so far; %s): %s\n",
-               static_cast<unsigned long long>(failures),
-               options_.fail_closed ? "what needs a line is refused" : "going on, as configured",
-               std::string(status.message()).c_str());
+  // A complaint that nobody reads must not hold up the call that it is about.
+  WriteStandardError(absl::StrCat("forekey: the audit log can't be written (", failures, " times so far; ",
+                                  options_.fail_closed ? "what needs a line is refused" : "going on, as configured",
+                                  "): ", status.message(), "\n"),
+                     absl::ZeroDuration())
+      .IgnoreError();
 }
 
 }  // namespace forekey

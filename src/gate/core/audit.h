@@ -82,9 +82,6 @@ class AuditSink {
   virtual absl::Status Maintain() { return absl::OkStatus(); }
 };
 
-// To stderr: where a service manager collects it.
-std::unique_ptr<AuditSink> NewStderrAuditSink();
-
 // Keeps everything in memory: for tests.
 class MemoryAuditSink : public AuditSink {
  public:
@@ -119,6 +116,10 @@ struct AuditOptions {
   std::string heads_file;
   absl::Duration heads_interval = absl::Minutes(1);
 };
+
+// To stderr: where a service manager collects it. A line that nobody takes within options.slow is an error,
+// and while that goes on the next ones are errors at once.
+std::unique_ptr<AuditSink> NewStderrAuditSink(const AuditOptions& options = {});
 
 // What the gate calls. Safe from any thread.
 class AuditLog {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "src/base/clock.h"
+#include "src/base/standard_error.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/gate/core/audit_chain.h"
@@ -34,6 +35,10 @@ ssize_t WriteOnce(int fd, absl::string_view bytes) {
     written = write(fd, bytes.data(), bytes.size());
   } while (written < 0 && errno == EINTR);
   return written;
+}
+
+std::string TimeNow() {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
 }
 
 class OwnedFd {
@@ -214,13 +219,13 @@ class FileAuditSink final : public AuditSink {
     // behind it lost lines, which the next line's number then shows.
     if (end.last && end.last->seq > head_.seq) head_ = *end.last;
     if (!end.torn.empty()) {
-      return Append(absl::StrCat("{\"time\":\"", Now(), "\",\"event\":\"log\",\"detail\":\"the line before was "
+      return Append(absl::StrCat("{\"time\":\"", TimeNow(), "\",\"event\":\"log\",\"detail\":\"the line before was "
                                  "cut short\",\"torn_bytes\":", end.torn.size(), ",\"torn_sha256\":\"",
                                  absl::BytesToHexString(Sha256(end.torn)), "\"}"),
                     "\n");
     }
     if (info.st_size == 0) {
-      return Append(absl::StrCat("{\"time\":\"", Now(), "\",\"event\":\"log\",\"detail\":\"",
+      return Append(absl::StrCat("{\"time\":\"", TimeNow(), "\",\"event\":\"log\",\"detail\":\"",
                                  head_.seq == 0 ? "a new log" : "a new file of the log", "\"}"));
     }
     return absl::OkStatus();
@@ -250,10 +255,6 @@ class FileAuditSink final : public AuditSink {
     return absl::OkStatus();
   }
 
-  static std::string Now() {
-    return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
-  }
-
   const std::string path_;
   const AuditOptions options_;
   absl::Mutex mutex_;
@@ -271,23 +272,56 @@ class FileAuditSink final : public AuditSink {
   int64_t next_head_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// A chain of its own in each process: what a service manager collects may mix several.
+// A chain of its own in each process: what a service manager collects may mix several. Where nobody reads
+// it, a line fails after options.slow, and the next ones at once.
 class StderrAuditSink final : public AuditSink {
  public:
+  explicit StderrAuditSink(const AuditOptions& options) : slow_(options.slow) {}
+
   absl::Status Write(const Decision& decision) override {
     const std::string json = DecisionToJson(decision);
     absl::MutexLock lock(&mutex_);
-    AuditHead next = head_;
-    const std::string line = ChainLine(json, next) + "\n";
-    if (WriteOnce(STDERR_FILENO, line) != static_cast<ssize_t>(line.size())) {
-      return ErrnoError("write", "stderr");
+    auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !writing_; };
+    if (!mutex_.AwaitWithTimeout(absl::Condition(&free), stuck_ ? absl::ZeroDuration() : slow_)) {
+      return absl::UnavailableError("standard error: writing is held up");
     }
-    head_ = std::move(next);
-    return absl::OkStatus();
+    writing_ = true;
+    absl::Status status;
+    if (!torn_.empty()) {
+      status = Put(absl::StrCat("{\"time\":\"", TimeNow(), "\",\"event\":\"log\",\"detail\":\"the line before was "
+                                "cut short\",\"torn_bytes\":", torn_.size(), ",\"torn_sha256\":\"",
+                                absl::BytesToHexString(Sha256(torn_)), "\"}"),
+                   "\n");
+    }
+    if (status.ok()) status = Put(json, "");
+    writing_ = false;
+    return status;
   }
 
  private:
+  absl::Status Put(absl::string_view json, absl::string_view before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    AuditHead next = head_;
+    const std::string line = absl::StrCat(before, ChainLine(json, next), "\n");
+    const absl::Duration patience = stuck_ ? absl::ZeroDuration() : slow_;
+    size_t written = 0;
+    mutex_.Unlock();
+    const absl::Status status = WriteStandardError(line, patience, &written);
+    mutex_.Lock();
+    stuck_ = !status.ok();
+    if (status.ok()) {
+      head_ = std::move(next);
+      torn_.clear();
+    } else {
+      torn_ += line.substr(0, written);
+    }
+    return status;
+  }
+
+  const absl::Duration slow_;
   absl::Mutex mutex_;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stuck_ ABSL_GUARDED_BY(mutex_) = false;  // the last line was not taken
+  std::string torn_ ABSL_GUARDED_BY(mutex_);    // what lies behind the last whole line
   AuditHead head_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -300,6 +334,8 @@ absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(const std::string& path
   return sink;
 }
 
-std::unique_ptr<AuditSink> NewStderrAuditSink() { return std::make_unique<StderrAuditSink>(); }
+std::unique_ptr<AuditSink> NewStderrAuditSink(const AuditOptions& options) {
+  return std::make_unique<StderrAuditSink>(options);
+}
 
 }  // namespace forekey

@@ -54,7 +54,7 @@ absl::Status GateCore::Build(Parts parts) {
   }
   if (parts.audit == nullptr) {
     if (config_.audit.file == "stderr") {
-      parts.audit = NewStderrAuditSink();
+      parts.audit = NewStderrAuditSink(config_.audit.options);
     } else {
       FOREKEY_ASSIGN_OR_RETURN(parts.audit, OpenAuditFile(config_.AuditPath(), config_.audit.options));
     }
