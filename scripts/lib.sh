@@ -19,7 +19,7 @@ packages=(
   g++ cmake ninja-build ccache mold pkg-config git ca-certificates python3
   libgrpc++-dev libgrpc-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev
   libssl-dev libsqlite3-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
-  libsodium-dev libcjose-dev libjansson-dev libcurl4-openssl-dev prometheus-cpp-dev libsystemd-dev libtss2-dev libtss2-tcti-tabrmd0 libpcsclite-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libsodium-dev libcjose-dev libjansson-dev libcurl4-openssl-dev prometheus-cpp-dev libsystemd-dev systemd libtss2-dev libtss2-tcti-tabrmd0 libpcsclite-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
   swtpm swtpm-tools tpm2-tools tpm2-openssl openssl python3-cryptography dbus tpm2-abrmd libglib2.0-bin
   pcscd opensc yubico-piv-tool ykcs11 libfido2-dev
   fido2-tools
