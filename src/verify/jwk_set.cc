@@ -64,8 +64,19 @@ std::shared_ptr<cjose_jwk_t> Owned(cjose_jwk_t* jwk) {
   });
 }
 
+// Base64urlUInt values as they are found: RFC 7518 wants a coordinate in the full size of the curve and a
+// modulus in the fewest bytes, and providers write one zero less or more now and then (libraries that
+// keep numbers, not bytes). The number is the same, so the key is. Nullopt: no number of at most `size`.
+std::optional<std::string> JwkNumber(const JwkJson& jwk, const char* name, size_t size) {
+  std::optional<std::string> bytes = Base64UrlDecode(JwkText(jwk, name));
+  if (!bytes || bytes->empty() || bytes->size() > size + 1) return std::nullopt;
+  bytes->erase(0, std::min(bytes->find_first_not_of('\0'), bytes->size()));
+  if (bytes->size() > size) return std::nullopt;
+  return bytes;
+}
+
 std::shared_ptr<cjose_jwk_t> RsaKeyFrom(const JwkJson& jwk) {
-  std::optional<std::string> n = Base64UrlDecode(JwkText(jwk, "n"));
+  std::optional<std::string> n = JwkNumber(jwk, "n", kMostModulus);
   std::optional<std::string> e = Base64UrlDecode(JwkText(jwk, "e"));
   if (!n || !e || n->size() < kLeastModulus || n->size() > kMostModulus ||
       (static_cast<uint8_t>((*n)[0]) & 0x80) == 0 || *e != kPublicExponent) {
@@ -81,10 +92,11 @@ std::shared_ptr<cjose_jwk_t> RsaKeyFrom(const JwkJson& jwk) {
 }
 
 std::shared_ptr<cjose_jwk_t> EcKeyFrom(const JwkJson& jwk, const JwkCurve& curve) {
-  std::optional<std::string> x = Base64UrlDecode(JwkText(jwk, "x"));
-  std::optional<std::string> y = Base64UrlDecode(JwkText(jwk, "y"));
   const size_t size = static_cast<size_t>(curve.bytes);
-  if (!x || !y || x->size() != size || y->size() != size) return nullptr;
+  std::optional<std::string> x = JwkNumber(jwk, "x", size), y = JwkNumber(jwk, "y", size);
+  if (!x || !y) return nullptr;
+  x->insert(0, size - x->size(), '\0');
+  y->insert(0, size - y->size(), '\0');
   cjose_jwk_ec_keyspec spec = {};
   spec.crv = curve.curve;
   spec.x = U8(*x);

@@ -262,7 +262,7 @@ TEST_F(TlsProxyTest, WhatABalancerSawIsOfNoUseToIt) {
   // Of another method, of another session that has ended since, and the opening itself.
   const auto ended = Captured("/forekey.v1.Gate/EndSession");
   ASSERT_EQ(ended.size(), 1u);
-  EXPECT_EQ(RefusalOfStolen(ended[0]), "session-unknown");
+  EXPECT_EQ(RefusalOfStolen(ended[0]), "session-ended");
   const auto opened = Captured(kOpenSessionMethod);
   ASSERT_EQ(opened.size(), 2u);
   EXPECT_NE(RefusalOfStolen(opened[0]), "admitted");

@@ -59,6 +59,51 @@ TEST(JwkSetTest, KeepsWhatCanVerifyAndLeavesOutTheRest) {
   EXPECT_EQ((*mixed)->size(), 1u);
 }
 
+// Libraries that keep numbers, not bytes, write every 256th coordinate short; others put a zero before a
+// number whose highest bit is set. The key is the same, and an outage at each such rotation would not be.
+TEST(JwkSetTest, AZeroLessOrMoreBeforeANumberIsTheSameKey) {
+  const auto bytes_of = [](const Json& jwk, const char* name) {
+    std::string bytes;
+    EXPECT_TRUE(absl::WebSafeBase64Unescape(jwk.at(name).get<std::string>(), &bytes));
+    return bytes;
+  };
+  const auto with = [](Json jwk, const char* name, const std::string& bytes) {
+    jwk[name] = absl::WebSafeBase64Escape(bytes);
+    return jwk;
+  };
+  const auto verifies = [](const IdpKey& key, const Json& jwk) {
+    const auto set = JwkSet::Parse(Json{{"keys", {jwk}}}.dump());
+    const std::string input = absl::StrCat(
+        absl::WebSafeBase64Escape(Json{{"alg", key.alg}, {"kid", key.kid}}.dump()), ".e30");
+    const std::string signature = key.Sign(key.alg, input);
+    const std::string token = absl::StrCat(input, ".", absl::WebSafeBase64Escape(signature));
+    return set.ok() && (*set)->Verify(token, key.alg, key.kid, signature.size()).ok();
+  };
+  int found = 0;
+  for (int i = 0; i < 100'000 && found < 2; ++i) {
+    const IdpKey key = IdpKey::New("ec", "ES256");
+    const Json jwk = key.Jwk();
+    for (const char* name : {"x", "y"}) {
+      const std::string bytes = bytes_of(jwk, name);
+      if (bytes[0] != '\0') continue;
+      EXPECT_TRUE(verifies(key, with(jwk, name, bytes.substr(1)))) << name;
+      EXPECT_TRUE(verifies(key, jwk)) << name;
+      ++found;
+    }
+  }
+  EXPECT_GE(found, 2);
+  for (const char* name : {"x", "n"}) {
+    const IdpKey& key = JwkOfKind(*name == 'x' ? "ES256" : "RS256");
+    const std::string bytes = bytes_of(key.Jwk(), name), zero(1, '\0');
+    EXPECT_TRUE(verifies(key, with(key.Jwk(), name, zero + bytes))) << name;
+    EXPECT_FALSE(verifies(key, with(key.Jwk(), name, bytes.substr(1)))) << name << ": another number";
+    EXPECT_FALSE(verifies(key, with(key.Jwk(), name, bytes + zero))) << name << ": another number";
+  }
+  const std::string x = bytes_of(JwkOfKind("ES256").Jwk(), "x");
+  EXPECT_FALSE(verifies(JwkOfKind("ES256"),
+                        with(JwkOfKind("ES256").Jwk(), "x", std::string(2, '\0') + x)));
+}
+
 TEST(JwkSetTest, RefusesWhatIsNoJwkSet) {
   const std::string good = JwksOf({JwkOfKind("ES256")});
   for (const std::string& text :
