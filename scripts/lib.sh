@@ -22,11 +22,10 @@ packages=(
   libsodium-dev libcjose-dev libjansson-dev libcurl4-openssl-dev prometheus-cpp-dev libsystemd-dev systemd libtss2-dev libtss2-tcti-tabrmd0 libpcsclite-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
   swtpm swtpm-tools tpm2-tools tpm2-openssl openssl python3-cryptography dbus tpm2-abrmd libglib2.0-bin
   pcscd opensc yubico-piv-tool ykcs11 libfido2-dev
-  fido2-tools
-  glewlwyd
+  fido2-tools libumockdev-dev
 )
 # What scripts/test runs besides: programs of others, to compare with.
-test_packages=(python3-fido2 chromium)
+test_packages=(python3-fido2 chromium glewlwyd umockdev udev)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 
 install_missing() {
