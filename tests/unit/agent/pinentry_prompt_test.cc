@@ -80,10 +80,10 @@ TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
     std::string script;
     const char* says;
   } bad[] = {
-      {"echo 'OK hello'; echo 'ERR 83886142 Timeout <Pinentry>'", "Timeout"},
+      {"echo 'OK hello'; echo 'ERR 83886142 Timeout <Pinentry>'; cat >/dev/null", "Timeout"},
       {"exit 3", "ended without an answer"},
-      {"head -c 5000 /dev/zero | tr '\\0' x", "talks too much"},
-      {"echo 'OK hello'; echo 'D 1%2'; echo OK", "percent sign"},
+      {"head -c 5000 /dev/zero | tr '\\0' x; cat >/dev/null", "talks too much"},
+      {"echo 'OK hello'; echo 'D 1%2'; echo OK; cat >/dev/null", "percent sign"},
   };
   for (const auto& [script, says] : bad) {
     const absl::Status status = Program(script)->AskPin("a card", -1).status();
