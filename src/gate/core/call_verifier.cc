@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
+#include "src/base/secret.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 
