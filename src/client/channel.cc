@@ -38,28 +38,19 @@ class ForeignCredentials : public PrefixProvider {
   }
 };
 
-// Changes nothing: knows how long a streaming call lives.
-class StreamWatch : public grpc::experimental::Interceptor {
+// Of a streaming call: lives as long as the call's context. (An interceptor would tell its end sooner, but
+// gRPC 1.51 loses operations of a streaming call that has one and is retried.)
+class StreamPrefixes : public CallPrefixes {
  public:
-  StreamWatch(std::shared_ptr<LiveStreams> streams, std::shared_ptr<CallPrefixes> prefixes)
-      : streams_(std::move(streams)), prefixes_(std::move(prefixes)) {
-    streams_->Add(prefixes_);
-  }
-  ~StreamWatch() override { streams_->Remove(prefixes_); }
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
-    using grpc::experimental::InterceptionHookPoints;
-    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_STATUS)) {
-      streams_->Remove(prefixes_);
-    }
-    methods->Proceed();
-  }
+  StreamPrefixes(std::shared_ptr<SessionSource> source, std::shared_ptr<LiveStreams> streams)
+      : CallPrefixes(std::move(source), /*streaming=*/true), streams_(std::move(streams)) {}
+  ~StreamPrefixes() override { streams_->Remove(this); }
 
  private:
   const std::shared_ptr<LiveStreams> streams_;
-  const std::shared_ptr<CallPrefixes> prefixes_;
 };
 
-// Gives every call its credentials, and watches the streaming ones.
+// Gives every call its credentials; intercepts nothing.
 class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
   PrefixFactory(std::shared_ptr<SessionSource> source, std::shared_ptr<LiveStreams> streams)
@@ -76,10 +67,15 @@ class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterfa
       context->set_credentials(MakePrefixCredentials(std::make_shared<ForeignCredentials>()));
       return nullptr;
     }
-    const bool streaming = info->type() != grpc::experimental::ClientRpcInfo::Type::UNARY;
-    auto prefixes = std::make_shared<CallPrefixes>(source_, streaming);
-    context->set_credentials(MakePrefixCredentials(prefixes));
-    return streaming ? new StreamWatch(streams_, std::move(prefixes)) : nullptr;
+    std::shared_ptr<CallPrefixes> prefixes;
+    if (info->type() == grpc::experimental::ClientRpcInfo::Type::UNARY) {
+      prefixes = std::make_shared<CallPrefixes>(source_, /*streaming=*/false);
+    } else {
+      prefixes = std::make_shared<StreamPrefixes>(source_, streams_);
+      streams_->Add(prefixes);
+    }
+    context->set_credentials(MakePrefixCredentials(std::move(prefixes)));
+    return nullptr;
   }
 
  private:

@@ -46,10 +46,10 @@ LiveStreams::LiveStreams(std::shared_ptr<SessionSource> sessions,
 
 LiveStreams::~LiveStreams() { Shutdown(); }
 
-void LiveStreams::Add(std::shared_ptr<CallPrefixes> stream) {
+void LiveStreams::Add(const std::shared_ptr<CallPrefixes>& stream) {
   absl::MutexLock lock(&mutex_);
   if (shut_down_) return;
-  streams_.emplace(std::move(stream), Watched());
+  streams_[stream.get()].stream = stream;
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   // Most streams end long before they matter here: the thread is not woken for each.
   if (clock_->BootNanos() + kLook < waiting_until_) {
@@ -58,7 +58,7 @@ void LiveStreams::Add(std::shared_ptr<CallPrefixes> stream) {
   }
 }
 
-void LiveStreams::Remove(const std::shared_ptr<CallPrefixes>& stream) {
+void LiveStreams::Remove(const CallPrefixes* stream) {
   absl::MutexLock lock(&mutex_);
   streams_.erase(stream);
 }
@@ -79,47 +79,45 @@ void LiveStreams::Run() {
   for (;;) {
     {
       absl::MutexLock lock(&mutex_);
-      while (!shut_down_) {
-        const int64_t due = NextDue(), now = clock_->BootNanos();
-        if (due <= now) break;
-        woken_ = false;
-        waiting_until_ = due;
-        const absl::Duration wait = std::min(absl::Nanoseconds(due - now), kLongestWait);
-        while (!woken_ && !shut_down_ && !changed_.WaitWithTimeout(&mutex_, wait)) {
-        }
-      }
-      if (shut_down_) return;
+      waiting_until_ = kNever;  // who is added from here on wakes it
     }
-    ReproveDue();
-  }
-}
-
-int64_t LiveStreams::NextDue() {
-  int64_t next = kNever;
-  for (const auto& [stream, watched] : streams_) {
-    if (watched.given_up) continue;
-    const CallPrefixes::Proved proved = stream->proved();
-    const int64_t ages =
-        proved.session == nullptr ? clock_->BootNanos() + kLook : proved.session->ages_boot_nanos();
-    next = std::min(next, std::max(watched.due, ages));
-  }
-  return next;
-}
-
-void LiveStreams::ReproveDue() {
-  std::vector<std::pair<std::shared_ptr<CallPrefixes>, CallPrefixes::Proved>> due;
-  {
+    int64_t next = kNever;
+    for (const Stream& stream : Streams()) {
+      if (stream.due <= clock_->BootNanos()) {
+        Attempt(stream.prefixes, stream.proved);
+        next = 0;
+      }
+      next = std::min(next, stream.due);
+    }
     absl::MutexLock lock(&mutex_);
     const int64_t now = clock_->BootNanos();
-    for (const auto& [stream, watched] : streams_) {
-      CallPrefixes::Proved proved = stream->proved();
-      if (proved.session == nullptr || watched.given_up) continue;
-      if (std::max(watched.due, proved.session->ages_boot_nanos()) <= now) {
-        due.emplace_back(stream, std::move(proved));
-      }
+    if (shut_down_) return;
+    if (next <= now) continue;
+    waiting_until_ = next;
+    const absl::Duration wait = std::min(absl::Nanoseconds(next - now), kLongestWait);
+    while (!woken_ && !shut_down_ && !changed_.WaitWithTimeout(&mutex_, wait)) {
+    }
+    woken_ = false;
+  }
+}
+
+std::vector<LiveStreams::Stream> LiveStreams::Streams() {
+  std::vector<Stream> streams;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [key, watched] : streams_) {
+      if (watched.given_up) continue;
+      if (auto prefixes = watched.stream.lock()) streams.push_back({std::move(prefixes), {}, watched.due});
     }
   }
-  for (const auto& [stream, proved] : due) Attempt(stream, proved);
+  const int64_t now = clock_->BootNanos();
+  for (Stream& stream : streams) {
+    stream.proved = stream.prefixes->proved();
+    stream.due = std::max(stream.due, stream.proved.session == nullptr
+                                          ? now + kLook
+                                          : stream.proved.session->ages_boot_nanos());
+  }
+  return streams;
 }
 
 void LiveStreams::Attempt(const std::shared_ptr<CallPrefixes>& stream,
@@ -136,7 +134,7 @@ void LiveStreams::Attempt(const std::shared_ptr<CallPrefixes>& stream,
     stream->SetProved(*session, sequence);
     {
       absl::MutexLock lock(&mutex_);
-      if (auto found = streams_.find(stream); found != streams_.end()) found->second.asked_for_more = false;
+      if (auto found = streams_.find(stream.get()); found != streams_.end()) found->second.asked_for_more = false;
     }
     return Later(stream, absl::ZeroDuration());
   }
@@ -173,7 +171,7 @@ void LiveStreams::AskForMore(const std::shared_ptr<CallPrefixes>& stream,
                              const CallPrefixes::Proved& proved, const ClientSessionPtr& refused) {
   {
     absl::MutexLock lock(&mutex_);
-    auto found = streams_.find(stream);
+    auto found = streams_.find(stream.get());
     if (found == streams_.end()) return;
     // Once for each session that ends.
     found->second.given_up = std::exchange(found->second.asked_for_more, true);
@@ -181,9 +179,11 @@ void LiveStreams::AskForMore(const std::shared_ptr<CallPrefixes>& stream,
     if (found->second.given_up) return;
   }
   sessions_->Replace(proved.leaf_pem, refused, proved.method,
-                     [weak = weak_from_this(), stream](const absl::StatusOr<SessionSource::Proof>& proof) {
+                     [weak = weak_from_this(), weak_stream = std::weak_ptr<CallPrefixes>(stream)](
+                         const absl::StatusOr<SessionSource::Proof>& proof) {
                        auto self = weak.lock();
-                       if (self == nullptr) return;
+                       auto stream = weak_stream.lock();
+                       if (self == nullptr || stream == nullptr) return;
                        // What hardware signed is the method's call, of which there is one already.
                        const bool session = proof.ok() && proof->session != nullptr;
                        self->Later(stream, session ? absl::ZeroDuration() : absl::InfiniteDuration());
@@ -192,7 +192,7 @@ void LiveStreams::AskForMore(const std::shared_ptr<CallPrefixes>& stream,
 
 void LiveStreams::Later(const std::shared_ptr<CallPrefixes>& stream, absl::Duration after) {
   absl::MutexLock lock(&mutex_);
-  auto found = streams_.find(stream);
+  auto found = streams_.find(stream.get());
   if (found == streams_.end()) return;
   if (after == absl::InfiniteDuration()) {
     found->second.given_up = true;

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -27,22 +28,28 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
               const Clock* clock = &Clock::System());
   ~LiveStreams();
 
-  void Add(std::shared_ptr<CallPrefixes> stream);
-  void Remove(const std::shared_ptr<CallPrefixes>& stream);
+  void Add(const std::shared_ptr<CallPrefixes>& stream);
+  // From the stream's destructor.
+  void Remove(const CallPrefixes* stream);
   // Waits for what is under way, which it cancels.
   void Shutdown();
 
  private:
   struct Watched {
+    std::weak_ptr<CallPrefixes> stream;
     int64_t due = 0;            // 0: look when its session ages
     bool asked_for_more = false;  // the gate refused, and the agent was asked what is lacking; until OK
     bool given_up = false;
   };
 
   void Run();
-  int64_t NextDue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // One attempt at each that is due.
-  void ReproveDue();
+  struct Stream {
+    std::shared_ptr<CallPrefixes> prefixes;
+    CallPrefixes::Proved proved;
+    int64_t due;
+  };
+  // Those that are not given up. Held without the lock: letting go of the last reference comes back here.
+  std::vector<Stream> Streams();
   void Attempt(const std::shared_ptr<CallPrefixes>& stream, const CallPrefixes::Proved& proved);
   absl::Status Reprove(const CallPrefixes::Proved& proved, const ClientSessionPtr& by,
                        uint64_t* sequence);
@@ -58,7 +65,7 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
   std::shared_ptr<grpc::Channel> channel_;  // of the thread alone
   absl::Mutex mutex_;
   absl::CondVar changed_;
-  std::map<std::shared_ptr<CallPrefixes>, Watched> streams_ ABSL_GUARDED_BY(mutex_);
+  std::map<const CallPrefixes*, Watched> streams_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* calling_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t waiting_until_ ABSL_GUARDED_BY(mutex_) = 0;
