@@ -38,8 +38,7 @@ class ForeignCredentials : public PrefixProvider {
   }
 };
 
-// Of a streaming call: lives as long as the call's context. (An interceptor would tell its end sooner, but
-// gRPC 1.51 loses operations of a streaming call that has one and is retried.)
+// Of a streaming call: lives as long as the call's context.
 class StreamPrefixes : public CallPrefixes {
  public:
   StreamPrefixes(std::shared_ptr<SessionSource> source, std::shared_ptr<LiveStreams> streams)
