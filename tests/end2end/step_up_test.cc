@@ -31,8 +31,8 @@ class Person final : public Prompt {
   std::vector<std::string>* const asked_;
 };
 
-// False where gRPC 1.51 lost the completion of a write, as it does now and then when an attempt is refused
-// at that moment: the call then ends with its deadline.
+// False where gRPC 1.51 lost its way between a refused attempt and the next (docs/AGENT.md), and the call
+// ended with its deadline.
 bool CallsThatHardwareSigns() {
   MethodRule open = RuleOf({kSay});
   MethodRule fresh = RuleOf({kCollect, kRepeat, kChat});

@@ -241,8 +241,6 @@ TEST_F(ChannelTest, AGateThatRefusesEverythingIsAskedTwiceAndNoMore) {
   EXPECT_EQ(gate_.counts().refused, 2);
 }
 
-// gRPC 1.51 itself loses the completion of a write now and then, when the attempt that it was made in is
-// refused at that moment: the stream then ends with its deadline. Such a one is tried again.
 TEST_F(ChannelTest, StreamsAreOpenedAgainToo) {
   ASSERT_TRUE(Say().ok());
   struct Stream : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
@@ -256,9 +254,9 @@ TEST_F(ChannelTest, StreamsAreOpenedAgainToo) {
       StartRead(&response);
       WrittenOrAnswered();
     }
-    void OnWriteDone(bool ok) override {
-      if (ok) WrittenOrAnswered();
-    }
+    // gRPC 1.51 calls the write of an attempt that was refused just then a failed one, and delivers it with
+    // the next attempt all the same.
+    void OnWriteDone(bool) override { WrittenOrAnswered(); }
     // An answer may overtake the end of its write: the next write waits for both.
     void WrittenOrAnswered() {
       if (++events % 2 != 0) return;
@@ -279,24 +277,19 @@ TEST_F(ChannelTest, StreamsAreOpenedAgainToo) {
     grpc::Status status;
     absl::Notification done;
   };
-  for (int attempt = 0; attempt < 10; ++attempt) {
-    gate_.DropSessions();
-    Stream stream;
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-    grpc::GenericStub stub(channel());
-    stub.PrepareBidiStreamingCall(&context, "/test.Echo/Chat", grpc::StubOptions(), &stream);
-    stream.StartRead(&stream.response);
-    stream.Next();
-    stream.StartCall();
-    stream.done.WaitForNotification();
-    EXPECT_EQ(agent_->opened, 2 + attempt);
-    if (stream.status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) continue;
-    EXPECT_TRUE(stream.status.ok()) << stream.status.error_message();
-    EXPECT_THAT(stream.received, ElementsAre("m0", "m1", "m2"));
-    return;
-  }
-  FAIL() << "every attempt reached its deadline";
+  gate_.DropSessions();
+  Stream stream;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  grpc::GenericStub stub(channel());
+  stub.PrepareBidiStreamingCall(&context, "/test.Echo/Chat", grpc::StubOptions(), &stream);
+  stream.StartRead(&stream.response);
+  stream.Next();
+  stream.StartCall();
+  stream.done.WaitForNotification();
+  EXPECT_TRUE(stream.status.ok()) << stream.status.error_message();
+  EXPECT_THAT(stream.received, ElementsAre("m0", "m1", "m2"));
+  EXPECT_EQ(agent_->opened, 2);
 }
 
 TEST_F(ChannelTest, LargeCallsAreOpenedAgainToo) {
