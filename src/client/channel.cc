@@ -10,6 +10,7 @@
 #include "src/base/status.h"
 #include "src/client/agent_socket.h"
 #include "src/client/live_streams.h"
+#include "src/client/preflight.h"
 #include "src/client/prefix_credentials.h"
 #include "src/client/session_source.h"
 #include "src/client/tls_channel.h"
@@ -30,8 +31,7 @@ constexpr absl::Duration kAgentTimeout = absl::Seconds(10);
 // For a call that brought call credentials of its own: they would be dropped without a word.
 class ForeignCredentials : public PrefixProvider {
  public:
-  std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view, absl::string_view,
-                                                       PrefixWaiter) override {
+  std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt&, PrefixWaiter) override {
     return absl::FailedPreconditionError(
         "the call has call credentials of its own, which a Forekey channel can't send besides its "
         "prefix: give them to forekey::Channel as ChannelOptions::call_credentials");
@@ -41,8 +41,9 @@ class ForeignCredentials : public PrefixProvider {
 // Of a streaming call: lives as long as the call's context.
 class StreamPrefixes : public CallPrefixes {
  public:
-  StreamPrefixes(std::shared_ptr<SessionSource> source, std::shared_ptr<LiveStreams> streams)
-      : CallPrefixes(std::move(source), /*streaming=*/true), streams_(std::move(streams)) {}
+  StreamPrefixes(std::shared_ptr<SessionSource> source, std::shared_ptr<Preflight> preflight,
+                 std::shared_ptr<LiveStreams> streams)
+      : CallPrefixes(std::move(source), std::move(preflight)), streams_(std::move(streams)) {}
   ~StreamPrefixes() override { streams_->Remove(this); }
 
  private:
@@ -52,10 +53,13 @@ class StreamPrefixes : public CallPrefixes {
 // Gives every call its credentials; intercepts nothing.
 class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
-  PrefixFactory(std::shared_ptr<SessionSource> source, std::shared_ptr<LiveStreams> streams)
-      : source_(std::move(source)), streams_(std::move(streams)) {}
+  PrefixFactory(std::shared_ptr<SessionSource> source, const std::shared_ptr<grpc::Channel>& gate)
+      : source_(std::move(source)),
+        preflight_(std::make_shared<Preflight>(gate)),
+        streams_(std::make_shared<LiveStreams>(source_, gate)) {}
   ~PrefixFactory() override {
     source_->Shutdown();
+    preflight_->Shutdown();
     streams_->Shutdown();
   }
 
@@ -68,9 +72,9 @@ class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterfa
     }
     std::shared_ptr<CallPrefixes> prefixes;
     if (info->type() == grpc::experimental::ClientRpcInfo::Type::UNARY) {
-      prefixes = std::make_shared<CallPrefixes>(source_, /*streaming=*/false);
+      prefixes = std::make_shared<CallPrefixes>(source_, /*preflight=*/nullptr);
     } else {
-      prefixes = std::make_shared<StreamPrefixes>(source_, streams_);
+      prefixes = std::make_shared<StreamPrefixes>(source_, preflight_, streams_);
       streams_->Add(prefixes);
     }
     context->set_credentials(MakePrefixCredentials(std::move(prefixes)));
@@ -79,6 +83,7 @@ class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterfa
 
  private:
   const std::shared_ptr<SessionSource> source_;
+  const std::shared_ptr<Preflight> preflight_;
   const std::shared_ptr<LiveStreams> streams_;
 };
 
@@ -135,6 +140,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& opt
   grpc::ChannelArguments arguments = options.arguments;
   AddTlsArguments(target, &arguments);
   SetDefault(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, kRetryBuffer, &arguments);
+  // Same target, arguments and credentials object: gRPC shares the connection between the two channels (and
+  // with no other), as the service config makes no difference there.
+  auto gate_alone = grpc::CreateCustomChannel(target.address, credentials, arguments);
   if (!IsSet(GRPC_ARG_SERVICE_CONFIG, arguments)) arguments.SetServiceConfigJSON(kServiceConfig);
 
   SessionSource::Options source;
@@ -143,12 +151,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& opt
   source.agent = std::move(agent);
   source.open_timeout = options.open_timeout;
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
-  auto sessions = std::make_shared<SessionSource>(std::move(source));
-  // The same target, credentials and arguments: gRPC shares the connection between the two channels.
-  auto streams = std::make_shared<LiveStreams>(sessions, [address = target.address, credentials, arguments] {
-    return grpc::CreateCustomChannel(address, credentials, arguments);
-  });
-  factories.push_back(std::make_unique<PrefixFactory>(std::move(sessions), std::move(streams)));
+  factories.push_back(std::make_unique<PrefixFactory>(
+      std::make_shared<SessionSource>(std::move(source)), gate_alone));
   return grpc::experimental::CreateCustomChannelWithInterceptors(target.address, credentials,
                                                                  arguments, std::move(factories));
 }

@@ -33,16 +33,15 @@ class MadePrefix : public PrefixProvider {
   MadePrefix(absl::string_view method, std::string prefix, std::string channel_binding)
       : method_(method), prefix_(std::move(prefix)), channel_binding_(std::move(channel_binding)) {}
 
-  std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view method,
-                                                       absl::string_view leaf_pem,
+  std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt& attempt,
                                                        PrefixWaiter) override {
-    auto binding = ChannelBindingFromPem(leaf_pem);
+    auto binding = ChannelBindingFromPem(attempt.leaf_pem);
     if (!binding.ok()) return binding.status();
     if (*binding != channel_binding_) {
       binding_changed_ = true;
       return absl::AbortedError("the gate's TLS certificate is another than a moment ago");
     }
-    if (method != method_) return absl::InternalError("the prefix is for another method");
+    if (attempt.method != method_) return absl::InternalError("the prefix is for another method");
     return prefix_;
   }
   bool binding_changed() const { return binding_changed_; }

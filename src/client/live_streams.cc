@@ -24,25 +24,11 @@ constexpr absl::Duration kLongestWait = absl::Seconds(30);
 // A session that ends no later, by the seconds that lifetimes are told in, is no gain.
 constexpr int64_t kLeastGain = 1'000'000'000;
 
-// One prefix, for one attempt: its sequence is used up then.
-class OnePrefix : public PrefixProvider {
- public:
-  explicit OnePrefix(std::string prefix) : prefix_(std::move(prefix)) {}
-  std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view, absl::string_view,
-                                                       PrefixWaiter) override {
-    if (prefix_.empty()) return absl::UnavailableError("the proof was used already");
-    return std::exchange(prefix_, std::string());
-  }
-
- private:
-  std::string prefix_;
-};
-
 }  // namespace
 
 LiveStreams::LiveStreams(std::shared_ptr<SessionSource> sessions,
-                         std::function<std::shared_ptr<grpc::Channel>()> connect, const Clock* clock)
-    : sessions_(std::move(sessions)), connect_(std::move(connect)), clock_(clock) {}
+                         std::shared_ptr<grpc::Channel> gate, const Clock* clock)
+    : sessions_(std::move(sessions)), gate_(std::move(gate)), clock_(clock) {}
 
 LiveStreams::~LiveStreams() { Shutdown(); }
 
@@ -154,14 +140,13 @@ absl::Status LiveStreams::Reprove(const CallPrefixes::Proved& proved, const Clie
   context.set_deadline(absl::ToChronoTime(absl::Now() + kCallTimeout));
   context.set_credentials(MakePrefixCredentials(std::make_shared<OnePrefix>(
       by->MakePrefix(kReproveCallMethod, Sha256(request.payload()), sequence))));
-  if (channel_ == nullptr) channel_ = connect_();
   {
     absl::MutexLock lock(&mutex_);
     if (shut_down_) return absl::CancelledError("the channel is gone");
     calling_ = &context;
   }
   forekey::v1::ReproveCallResponse response;
-  const grpc::Status status = forekey::v1::Gate::NewStub(channel_)->ReproveCall(&context, request, &response);
+  const grpc::Status status = forekey::v1::Gate::NewStub(gate_)->ReproveCall(&context, request, &response);
   absl::MutexLock lock(&mutex_);
   calling_ = nullptr;
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());

@@ -5,7 +5,6 @@
 #define FOREKEY_SRC_CLIENT_LIVE_STREAMS_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <thread>
@@ -22,9 +21,8 @@ namespace forekey {
 // Safe from any thread; made by std::make_shared. Has a thread of its own as soon as there is a stream, and until Shutdown().
 class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
  public:
-  // `connect`: a channel to the gate that adds no prefixes; asked for once, when it is needed.
-  LiveStreams(std::shared_ptr<SessionSource> sessions,
-              std::function<std::shared_ptr<grpc::Channel>()> connect,
+  // `gate`: a channel to the gate that adds no prefixes and tries nothing twice.
+  LiveStreams(std::shared_ptr<SessionSource> sessions, std::shared_ptr<grpc::Channel> gate,
               const Clock* clock = &Clock::System());
   ~LiveStreams();
 
@@ -60,9 +58,8 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
   void Later(const std::shared_ptr<CallPrefixes>& stream, absl::Duration after);
 
   const std::shared_ptr<SessionSource> sessions_;
-  const std::function<std::shared_ptr<grpc::Channel>()> connect_;
+  const std::shared_ptr<grpc::Channel> gate_;
   const Clock* const clock_;
-  std::shared_ptr<grpc::Channel> channel_;  // of the thread alone
   absl::Mutex mutex_;
   absl::CondVar changed_;
   std::map<const CallPrefixes*, Watched> streams_ ABSL_GUARDED_BY(mutex_);

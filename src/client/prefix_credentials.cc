@@ -30,9 +30,10 @@ int GetMetadata(void* state, grpc_auth_metadata_context context,
   *count = 0;
   *code = GRPC_STATUS_OK;
   *details = nullptr;
+  const std::string method = MethodFromServiceUrl(context.service_url, context.method_name);
   std::optional<absl::StatusOr<std::string>> prefix = (*static_cast<ProviderPtr*>(state))
-      ->GetPrefix(MethodFromServiceUrl(context.service_url, context.method_name),
-                  LeafPemOf(context.channel_auth_context), PrefixWaiter(callback, user_data));
+      ->GetPrefix({method, LeafPemOf(context.channel_auth_context), context.channel_auth_context},
+                  PrefixWaiter(callback, user_data));
   if (!prefix.has_value()) return 0;
   if (prefix->ok()) {
     metadata[0] = PrefixMetadata(**prefix);
@@ -73,6 +74,22 @@ class PrefixCredentials : public grpc::CallCredentials {
 };
 
 }  // namespace
+
+// The C API has no other way to take a reference.
+ConnectionPtr CallAttempt::connection() const {
+  grpc_auth_metadata_context borrowed{};
+  borrowed.channel_auth_context = auth_context;
+  grpc_auth_metadata_context held{};
+  grpc_auth_metadata_context_copy(&borrowed, &held);
+  return ConnectionPtr(held.channel_auth_context, [](const grpc_auth_context* context) {
+    grpc_auth_context_release(const_cast<grpc_auth_context*>(context));
+  });
+}
+
+std::optional<absl::StatusOr<std::string>> OnePrefix::GetPrefix(const CallAttempt&, PrefixWaiter) {
+  if (prefix_.empty()) return absl::UnavailableError("the proof was used already");
+  return std::exchange(prefix_, std::string());
+}
 
 void PrefixWaiter::Answer(const absl::StatusOr<std::string>& prefix) const {
   if (!prefix.ok()) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -29,16 +30,36 @@ class PrefixWaiter {
   void* user_data_;
 };
 
+// Tells one connection from every other, as long as it is held.
+using ConnectionPtr = std::shared_ptr<const grpc_auth_context>;
+
+// One attempt of a call, on the connection that it will run on. Good while GetPrefix() runs.
+struct CallAttempt {
+  absl::string_view method;
+  absl::string_view leaf_pem;  // the server's leaf certificate, or empty
+  const grpc_auth_context* auth_context = nullptr;
+  ConnectionPtr connection() const;
+};
+
 // Makes the prefixes of one call. Called from gRPC's threads, one attempt after the other; must not
 // block.
 class PrefixProvider {
  public:
   virtual ~PrefixProvider() = default;
-  // `leaf_pem`: the server's leaf certificate on this connection, or empty. Returns the prefix or an
-  // error, or nullopt when `waiter` will be answered later.
-  virtual std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view method,
-                                                               absl::string_view leaf_pem,
+  // Returns the prefix or an error, or nullopt when `waiter` will be answered later.
+  virtual std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt& attempt,
                                                                PrefixWaiter waiter) = 0;
+};
+
+// A prefix that was made beforehand, for one attempt: its sequence is used up then.
+class OnePrefix : public PrefixProvider {
+ public:
+  explicit OnePrefix(std::string prefix) : prefix_(std::move(prefix)) {}
+  std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt& attempt,
+                                                       PrefixWaiter waiter) override;
+
+ private:
+  std::string prefix_;
 };
 
 // For one call: ClientContext::set_credentials().

@@ -290,8 +290,41 @@ void SessionSource::Shutdown() {
   for (grpc::ClientContext* context : asking_) context->TryCancel();
 }
 
-std::optional<absl::StatusOr<std::string>> CallPrefixes::GetPrefix(absl::string_view method,
-                                                                   absl::string_view leaf_pem,
+// What one attempt is answered with, later.
+struct CallPrefixes::Answerer {
+  std::shared_ptr<CallPrefixes> self;
+  std::string method, leaf_pem;
+  PrefixWaiter waiter;
+
+  void operator()(const absl::StatusOr<SessionSource::Proof>& proof) const {
+    if (!proof.ok()) return waiter.Answer(proof.status());
+    std::string prefix = self->Prove(proof->session, method, leaf_pem);
+    waiter.Answer(proof->session == nullptr ? proof->prefix : std::move(prefix));
+  }
+
+  // The gate refuses that session; any thread.
+  void Replace(const ClientSessionPtr& rejected) const {
+    // gRPC wants its answer from another thread than the one that asked.
+    self->source_->Replace(leaf_pem, rejected, method,
+                           [answer = *this, here = std::this_thread::get_id()](
+                               const absl::StatusOr<SessionSource::Proof>& proof) {
+                             if (std::this_thread::get_id() != here) return answer(proof);
+                             std::thread([answer, proof] { answer(proof); }).detach();
+                           });
+  }
+
+  // True when the call may go on with that session at once; else it is answered later.
+  bool MayStart(const ConnectionPtr& connection, const ClientSessionPtr& session) const {
+    if (self->preflight_ == nullptr) return true;
+    return self->preflight_->IsTaken(connection, method, session,
+                                     [answer = *this, session](bool refused) {
+                                       if (refused) return answer.Replace(session);
+                                       answer(SessionSource::Proof{session, ""});
+                                     });
+  }
+};
+
+std::optional<absl::StatusOr<std::string>> CallPrefixes::GetPrefix(const CallAttempt& attempt,
                                                                    PrefixWaiter waiter) {
   ClientSessionPtr rejected;
   bool again;
@@ -300,31 +333,25 @@ std::optional<absl::StatusOr<std::string>> CallPrefixes::GetPrefix(absl::string_
     rejected = proved_.session;
     again = std::exchange(asked_, true);
   }
-  auto answer = [self = shared_from_this(), method = std::string(method), leaf = std::string(leaf_pem),
-                 waiter](const absl::StatusOr<SessionSource::Proof>& proof) {
-    if (!proof.ok()) return waiter.Answer(proof.status());
-    std::string prefix = self->Prove(proof->session, method, leaf);
-    waiter.Answer(proof->session == nullptr ? proof->prefix : std::move(prefix));
-  };
-  if (again) {
-    // gRPC wants its answer from another thread than the one that asked.
-    source_->Replace(leaf_pem, rejected, method, [answer, here = std::this_thread::get_id()](
-                                                     const absl::StatusOr<SessionSource::Proof>& proof) {
-      if (std::this_thread::get_id() != here) return answer(proof);
-      std::thread([answer, proof] { answer(proof); }).detach();
-    });
-    return std::nullopt;
-  }
-  if (source_->SignIfKnown(leaf_pem, method, answer)) return std::nullopt;
-  absl::StatusOr<ClientSessionPtr> session = source_->Get(leaf_pem, nullptr, [&] {
-    return [answer](const absl::StatusOr<ClientSessionPtr>& opened) {
-      if (!opened.ok()) return answer(opened.status());
-      answer(SessionSource::Proof{*opened, ""});
+  Answerer answerer{shared_from_this(), std::string(attempt.method), std::string(attempt.leaf_pem), waiter};
+  if (!again) return FirstPrefix(attempt, answerer);
+  answerer.Replace(rejected);
+  return std::nullopt;
+}
+
+std::optional<absl::StatusOr<std::string>> CallPrefixes::FirstPrefix(const CallAttempt& attempt,
+                                                                     const Answerer& answerer) {
+  if (source_->SignIfKnown(attempt.leaf_pem, attempt.method, answerer)) return std::nullopt;
+  const ConnectionPtr connection = preflight_ == nullptr ? nullptr : attempt.connection();
+  absl::StatusOr<ClientSessionPtr> session = source_->Get(attempt.leaf_pem, nullptr, [&] {
+    return [answerer, connection](const absl::StatusOr<ClientSessionPtr>& opened) {
+      if (!opened.ok()) return answerer(opened.status());
+      if (answerer.MayStart(connection, *opened)) answerer(SessionSource::Proof{*opened, ""});
     };
   });
   if (!session.ok()) return session.status();
-  if (*session == nullptr) return std::nullopt;
-  return Prove(*session, method, leaf_pem);
+  if (*session == nullptr || !answerer.MayStart(connection, *session)) return std::nullopt;
+  return Prove(*session, attempt.method, attempt.leaf_pem);
 }
 
 // Empty without a session.
@@ -335,7 +362,7 @@ std::string CallPrefixes::Prove(const ClientSessionPtr& session, absl::string_vi
   absl::MutexLock lock(&mutex_);
   proved_.session = session;
   proved_.sequence = sequence;
-  if (streaming_) {
+  if (preflight_ != nullptr) {
     proved_.method = std::string(method);
     proved_.leaf_pem = std::string(leaf_pem);
   }

@@ -21,6 +21,7 @@
 #include "src/base/clock.h"
 #include "src/client/channel_binding.h"
 #include "src/client/client_session.h"
+#include "src/client/preflight.h"
 #include "src/client/prefix_credentials.h"
 
 namespace forekey {
@@ -121,11 +122,10 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
 // the agent finds out, as the session may be unknown, or a factor lacking.
 class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<CallPrefixes> {
  public:
-  // `streaming`: proved() will be asked.
-  CallPrefixes(std::shared_ptr<SessionSource> source, bool streaming)
-      : source_(std::move(source)), streaming_(streaming) {}
-  std::optional<absl::StatusOr<std::string>> GetPrefix(absl::string_view method,
-                                                       absl::string_view leaf_pem,
+  // `preflight`: of a streaming call, whose proved() will be asked; else null.
+  CallPrefixes(std::shared_ptr<SessionSource> source, std::shared_ptr<Preflight> preflight)
+      : source_(std::move(source)), preflight_(std::move(preflight)) {}
+  std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt& attempt,
                                                        PrefixWaiter waiter) override;
 
   // What the gate knows a streaming call by; without a session where it was asked for none yet, or hardware
@@ -141,11 +141,14 @@ class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<
   void SetProved(ClientSessionPtr session, uint64_t sequence);
 
  private:
+  struct Answerer;
+  std::optional<absl::StatusOr<std::string>> FirstPrefix(const CallAttempt& attempt,
+                                                         const Answerer& answerer);
   std::string Prove(const ClientSessionPtr& session, absl::string_view method,
                     absl::string_view leaf_pem);
 
   const std::shared_ptr<SessionSource> source_;
-  const bool streaming_;
+  const std::shared_ptr<Preflight> preflight_;
   mutable absl::Mutex mutex_;
   bool asked_ ABSL_GUARDED_BY(mutex_) = false;
   Proved proved_ ABSL_GUARDED_BY(mutex_);

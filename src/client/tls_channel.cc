@@ -50,8 +50,6 @@ void AddTlsArguments(const GateTarget& target, grpc::ChannelArguments* arguments
   if (!target.tls_server_name.empty()) {
     arguments->SetSslTargetNameOverride(target.tls_server_name);
   }
-  // Connections are never shared with a channel that trusts something else.
-  arguments->SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   SetDefault(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 200, arguments);
   SetDefault(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 10'000, arguments);  // the time to connect in
   SetDefault(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 5000, arguments);

@@ -78,9 +78,7 @@ inline EchoResult Call(const std::shared_ptr<grpc::Channel>& channel, const Echo
       auto stream = stub->Chat(&context);
       for (const char* text : {"a", "b"}) {
         request.set_text(text);
-        // What gRPC says of a write is not always so, where the first attempt was refused (docs/AGENT.md).
-        stream->Write(request);
-        if (!stream->Read(&response)) break;
+        if (!stream->Write(request) || !stream->Read(&response)) break;
         result.responses.push_back(response);
       }
       stream->WritesDone();

@@ -62,6 +62,7 @@ class FakeAgent : public v1::Agent::Service {
       auto free = [this] { return !held; };
       mutex.Await(absl::Condition(&free));
       rejected.push_back(request->rejected_session());
+      methods.push_back(request->method());
       if (!failure.ok()) return failure;
     }
     GateConnection::OpenOptions options;
@@ -84,7 +85,7 @@ class FakeAgent : public v1::Agent::Service {
   std::atomic<int> opened{0};
   absl::Mutex mutex;
   bool held = false;
-  std::vector<std::string> rejected;
+  std::vector<std::string> rejected, methods;
   grpc::Status failure;
 
  private:
@@ -148,7 +149,7 @@ class ChannelTest : public ::testing::Test {
   grpc::Status Say() {
     std::string answer;
     grpc::Status status = Say("hello", &answer);
-    if (status.ok()) EXPECT_EQ(answer, "hello");
+    EXPECT_EQ(answer, status.ok() ? "hello" : "");
     return status;
   }
 
@@ -241,55 +242,112 @@ TEST_F(ChannelTest, AGateThatRefusesEverythingIsAskedTwiceAndNoMore) {
   EXPECT_EQ(gate_.counts().refused, 2);
 }
 
-TEST_F(ChannelTest, StreamsAreOpenedAgainToo) {
-  ASSERT_TRUE(Say().ok());
-  struct Stream : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
-    void Next() {
-      request = Message(absl::StrCat("m", sent++));
-      StartWrite(&request);
+// Three messages there and back.
+struct Chat : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+  Chat(const std::shared_ptr<grpc::Channel>& channel, const char* method = "/test.Echo/Chat")
+      : stub(channel) {
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    stub.PrepareBidiStreamingCall(&context, method, grpc::StubOptions(), this);
+    StartRead(&response);
+    Next();
+    StartCall();
+  }
+  void Next() {
+    grpc::Slice slice(absl::StrCat("m", sent++));
+    request = grpc::ByteBuffer(&slice, 1);
+    StartWrite(&request);
+  }
+  void OnReadDone(bool ok) override {
+    if (!ok) return;
+    grpc::Slice slice;
+    (void)response.DumpToSingleSlice(&slice);
+    received.emplace_back(reinterpret_cast<const char*>(slice.begin()), slice.size());
+    StartRead(&response);
+    WrittenOrAnswered();
+  }
+  void OnWriteDone(bool ok) override {
+    failed_writes += !ok;
+    WrittenOrAnswered();
+  }
+  // An answer may overtake the end of its write: the next write waits for both.
+  void WrittenOrAnswered() {
+    if (++events % 2 != 0) return;
+    if (sent == 3) {
+      StartWritesDone();
+    } else {
+      Next();
     }
-    void OnReadDone(bool ok) override {
-      if (!ok) return;
-      received.push_back(Text(response));
-      StartRead(&response);
-      WrittenOrAnswered();
-    }
-    // gRPC 1.51 calls the write of an attempt that was refused just then a failed one, and delivers it with
-    // the next attempt all the same.
-    void OnWriteDone(bool) override { WrittenOrAnswered(); }
-    // An answer may overtake the end of its write: the next write waits for both.
-    void WrittenOrAnswered() {
-      if (++events % 2 != 0) return;
-      if (sent == 3) {
-        StartWritesDone();
-      } else {
-        Next();
-      }
-    }
-    void OnDone(const grpc::Status& result) override {
-      status = result;
-      done.Notify();
-    }
-    grpc::ByteBuffer request, response;
-    std::atomic<int> events{0};
-    int sent = 0;
-    std::vector<std::string> received;
-    grpc::Status status;
-    absl::Notification done;
-  };
-  gate_.DropSessions();
-  Stream stream;
+  }
+  void OnDone(const grpc::Status& result) override {
+    status = result;
+    done.Notify();
+  }
+  grpc::GenericStub stub;
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
-  grpc::GenericStub stub(channel());
-  stub.PrepareBidiStreamingCall(&context, "/test.Echo/Chat", grpc::StubOptions(), &stream);
-  stream.StartRead(&stream.response);
-  stream.Next();
-  stream.StartCall();
-  stream.done.WaitForNotification();
-  EXPECT_TRUE(stream.status.ok()) << stream.status.error_message();
-  EXPECT_THAT(stream.received, ElementsAre("m0", "m1", "m2"));
+  grpc::ByteBuffer request, response;
+  std::atomic<int> events{0}, failed_writes{0};
+  int sent = 0;
+  std::vector<std::string> received;
+  grpc::Status status;
+  absl::Notification done;
+};
+
+// The gate is asked before the stream starts: gRPC must not have to start it again.
+TEST_F(ChannelTest, StreamsStartWithASessionThatTheGateKnows) {
+  ASSERT_TRUE(Say().ok());
+  gate_.DropSessions();
+  Chat chat(channel());
+  chat.done.WaitForNotification();
+  EXPECT_TRUE(chat.status.ok()) << chat.status.error_message();
+  EXPECT_THAT(chat.received, ElementsAre("m0", "m1", "m2"));
+  EXPECT_EQ(chat.failed_writes, 0);
   EXPECT_EQ(agent_->opened, 2);
+  EXPECT_THAT(gate_.reasons(), ElementsAre("session-unknown"));
+  EXPECT_THAT(gate_.refused_paths(), ElementsAre("/forekey.v1.Gate/GetRequirements"));
+}
+
+TEST_F(ChannelTest, StreamsOfOneMethodAreAskedForOnce) {
+  ASSERT_TRUE(Say().ok());
+  std::vector<std::unique_ptr<Chat>> chats;
+  for (int i = 0; i < 20; ++i) chats.push_back(std::make_unique<Chat>(channel()));
+  for (const auto& chat : chats) {
+    chat->done.WaitForNotification();
+    EXPECT_TRUE(chat->status.ok()) << chat->status.error_message();
+  }
+  EXPECT_LT(gate_.counts().requirements, 20);
+  const int asked = gate_.counts().requirements;
+  Chat other(channel(), "/test.Echo/Other");
+  other.done.WaitForNotification();
+  EXPECT_EQ(gate_.counts().requirements, asked + 1);
+  EXPECT_EQ(gate_.peers().size(), 1u) << "asked on the connection that the streams have";
+  EXPECT_EQ(agent_->opened, 1);
+}
+
+TEST_F(ChannelTest, StreamsThatNeedMoreAskTheAgentBeforeTheyStart) {
+  ASSERT_TRUE(Say().ok());
+  FakeGate::Faults faults;
+  faults.step_up = "fido2";
+  gate_.Misbehave(faults);
+  Chat chat(channel());
+  chat.done.WaitForNotification();
+  EXPECT_TRUE(chat.status.ok()) << chat.status.error_message();
+  EXPECT_EQ(agent_->rejected.back().size(), 16u) << "the agent is told which session was too weak";
+  EXPECT_EQ(agent_->methods.back(), "/test.Echo/Chat");
+  EXPECT_EQ(gate_.counts().refused, 0);
+}
+
+TEST_F(ChannelTest, StreamsEndWithTheAgentsErrorAsUnaryCallsDo) {
+  ASSERT_TRUE(Say().ok());
+  gate_.DropSessions();
+  {
+    absl::MutexLock lock(&agent_->mutex);
+    agent_->failure = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "no token is plugged in");
+  }
+  Chat chat(channel());
+  chat.done.WaitForNotification();
+  EXPECT_FALSE(chat.status.ok());
+  EXPECT_THAT(chat.status.error_message(), HasSubstr("no token is plugged in"));
+  EXPECT_EQ(gate_.counts().echo, 1);
 }
 
 TEST_F(ChannelTest, LargeCallsAreOpenedAgainToo) {

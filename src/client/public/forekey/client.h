@@ -32,7 +32,7 @@ struct ChannelOptions {
   // How long the opening of a session may take: somebody may have to touch a token.
   absl::Duration open_timeout = absl::Seconds(60);
   // More arguments. A service config of your own replaces Forekey's, which is only this; merge it into
-  // your methods, or calls will fail once after each restart of the gate:
+  // your methods, or unary calls will fail once after each restart of the gate:
   //   {"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 2, "initialBackoff": "0.01s",
   //     "maxBackoff": "0.01s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAUTHENTICATED"]}}]}
   // Retrying needs what was sent: by default up to 8 MiB of a call are kept until its first answer

@@ -63,6 +63,7 @@ absl::Status FakeGate::Check(absl::string_view path, absl::string_view prefix) {
   if (status.ok()) status = parsed->session() ? CheckSession(path, prefix) : CheckDevice(path, prefix);
   if (!status.ok()) {
     ++counts_.refused;
+    refused_paths_.emplace_back(path);
     auto reason = ReasonOf(status);
     reasons_.push_back(reason ? std::string(ReasonName(*reason)) : status.ToString());
   }
@@ -232,6 +233,15 @@ struct FakeGate::Service : v1::Gate::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status GetRequirements(grpc::ServerContext* context, const v1::GetRequirementsRequest*,
+                               v1::GetRequirementsResponse* response) override {
+    absl::MutexLock lock(&gate->mutex_);
+    ++gate->counts_.requirements;
+    gate->peers_.insert(context->peer());
+    response->set_step_up(gate->faults_.step_up);
+    return grpc::Status::OK;
+  }
+
   grpc::Status BeginEnrollment(grpc::ServerContext*, const v1::BeginEnrollmentRequest* request,
                                v1::BeginEnrollmentResponse* response) override {
     absl::MutexLock lock(&gate->mutex_);
@@ -324,6 +334,7 @@ struct FakeGate::Echo : grpc::CallbackGenericService {
       {
         absl::MutexLock lock(&gate->mutex_);
         ++gate->counts_.echo;
+        gate->peers_.insert(context->peer());
         auto found = context->client_metadata().find("authorization");
         if (found != context->client_metadata().end()) {
           gate->authorization_ = std::string(found->second.data(), found->second.size());
@@ -438,6 +449,16 @@ FakeGate::Counts FakeGate::counts() {
 std::vector<std::string> FakeGate::reasons() {
   absl::MutexLock lock(&mutex_);
   return reasons_;
+}
+
+std::set<std::string> FakeGate::peers() {
+  absl::MutexLock lock(&mutex_);
+  return peers_;
+}
+
+std::vector<std::string> FakeGate::refused_paths() {
+  absl::MutexLock lock(&mutex_);
+  return refused_paths_;
 }
 
 }  // namespace forekey::testing

@@ -42,12 +42,13 @@ class FakeGate {
     grpc::Status finish_status;        // instead of enrolling
     bool lose_finish_answer = false;   // enrols, and says UNAVAILABLE
     bool handler_unauthenticated = false;  // the echo handler answers UNAUTHENTICATED
+    std::string step_up;               // what every method needs besides
     uint32_t idle_s = 600;
     uint32_t absolute_s = 3600;
   };
   struct Counts {
     int challenges = 0, sessions = 0, children = 0, ended = 0, who_am_i = 0, echo = 0, enrolled = 0;
-    int refused = 0;
+    int refused = 0, requirements = 0;
   };
 
   explicit FakeGate(std::string audience, TlsIdentity tls = MakeTlsIdentity());
@@ -68,6 +69,8 @@ class FakeGate {
   void SetIdentity(X25519PrivateKey identity);  // the one before is not accepted any more
   Counts counts();
   std::vector<std::string> reasons();  // of refusals, in order
+  std::vector<std::string> refused_paths();
+  std::set<std::string> peers();  // of Echo and GetRequirements
 
  private:
   struct Service;
@@ -98,7 +101,8 @@ class FakeGate {
   Counts counts_;
   bool refuse_sessions_ = false;
   std::string authorization_;
-  std::vector<std::string> reasons_;
+  std::vector<std::string> reasons_, refused_paths_;
+  std::set<std::string> peers_;
   std::map<std::string, Session> sessions_;
   std::map<std::string, Credential> credentials_;
   std::set<std::string> challenges_;
