@@ -30,6 +30,8 @@ int main(int argc, char** argv) {
   for (int signal = 0; sigwait(&signals, &signal) == 0 && signal == SIGHUP;) {
     if (absl::Status reloaded = (*gate)->Reload(); !reloaded.ok()) std::cerr << reloaded.message() << "\n";
   }
-  (*gate)->StopAccepting();
-  server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  // An orderly end; a second signal shortens the notice.
+  const timespec notice = absl::ToTimespec((*gate)->AnnounceEnd(*server));
+  sigtimedwait(&signals, nullptr, &notice);
+  (*gate)->Drain(*server);
 }

@@ -143,12 +143,17 @@ absl::Status ServeGate(const std::string& config_file, std::ostream& out, std::o
     }
     sd_notify(0, "READY=1");
   }
-  const absl::Duration drain = gate->core().config().listen.drain;
-  spdlog::info("{}: no new connections; calls have {} to end", strsignal(signal), absl::FormatDuration(drain));
   sd_notify(0, "STOPPING=1");
-  if (auto* health = server->GetHealthCheckService()) health->SetServingStatus(false);
-  gate->StopAccepting();
-  server->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(drain));
+  const absl::Duration notice = gate->AnnounceEnd(*server);
+  if (notice > absl::ZeroDuration()) {
+    spdlog::info("{}: not serving, which is told for {}, or until the next signal", strsignal(signal),
+                 absl::FormatDuration(notice));
+    const timespec patience = absl::ToTimespec(notice);
+    sigtimedwait(&signals, nullptr, &patience);
+  }
+  spdlog::info("{}: no new connections; calls have {} to end", strsignal(signal),
+               absl::FormatDuration(gate->core().config().listen.drain));
+  gate->Drain(*server);
   spdlog::info("ended");
   return absl::OkStatus();
 }

@@ -167,6 +167,8 @@ void Connections::StopAccepting() {
     absl::MutexLock lock(&mutex_);
     accepting_ = false;
   }
+  // Refused by the system from here on, so that clients try elsewhere at once.
+  for (int listener : listeners_) shutdown(listener, SHUT_RD);
   Wake();
 }
 
@@ -202,10 +204,6 @@ void Connections::Run() {
         else epoll_ctl(poll_, EPOLL_CTL_DEL, listener, nullptr);
       }
       listening = listen_now;
-      // Refused by the system from here on, so that clients try elsewhere at once.
-      if (!accepting) {
-        for (int listener : listeners_) shutdown(listener, SHUT_RD);
-      }
     }
     epoll_event events[64];
     const int count = epoll_wait(poll_, events, 64, WaitMillis(now));

@@ -83,7 +83,7 @@ class Connections {
   void Install(grpc::ServerBuilder& builder, const MakeCredentials& credentials);
   // After the server started: accepts from now on.
   void Start();
-  // Accepts no more; what is open stays.
+  // Accepts no more from when it returns on; what is open stays.
   void StopAccepting();
 
   // A call on `connection` was judged. Safe from any thread; a refusal that ends the connection lets

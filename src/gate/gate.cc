@@ -111,8 +111,18 @@ class Gate::Impl {
 
   int metrics_port() const { return metrics_ == nullptr ? 0 : metrics_->port(); }
 
-  void StopAccepting() {
+  absl::Duration AnnounceEnd(grpc::Server& server) {
+    grpc::HealthCheckServiceInterface* health = server.GetHealthCheckService();
+    if (health == nullptr) return absl::ZeroDuration();
+    health->SetServingStatus(false);
+    return core_->config().health.notice;
+  }
+
+  void Drain(grpc::Server& server) {
+    AnnounceEnd(server);
     if (connections_ != nullptr) connections_->StopAccepting();
+    server.Shutdown(std::chrono::system_clock::now() +
+                    absl::ToChronoNanoseconds(core_->config().listen.drain));
   }
 
  private:
@@ -199,7 +209,8 @@ absl::Status Gate::Install(grpc::ServerBuilder& builder, InstallOptions options)
 
 int Gate::port() const { return impl_->port(); }
 int Gate::metrics_port() const { return impl_->metrics_port(); }
-void Gate::StopAccepting() { impl_->StopAccepting(); }
+absl::Duration Gate::AnnounceEnd(grpc::Server& server) { return impl_->AnnounceEnd(server); }
+void Gate::Drain(grpc::Server& server) { impl_->Drain(server); }
 const std::string& Gate::audience() const { return core_->config().audience; }
 const std::string& Gate::state_directory() const { return core_->config().state.directory; }
 absl::Status Gate::Reload() { return impl_->Reload(); }

@@ -38,6 +38,7 @@ GatedWorld::GatedWorld(Options options) {
   GateConfig config;
   config.audience = "gate.test";
   config.listen.address = "127.0.0.1:0";
+  config.listen.drain = absl::ZeroDuration();
   config.tls.certificate = directory() + "/cert.pem";
   config.tls.private_key = directory() + "/key.pem";
   config.state.directory = directory() + "/state";
@@ -73,8 +74,7 @@ void GatedWorld::Start(const std::function<void(grpc::ServerBuilder&)>& fill, In
 }
 
 void GatedWorld::StopServer() {
-  gate_->StopAccepting();
-  if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
+  if (server_ != nullptr) gate_->Drain(*server_);
   server_.reset();
 }
 

@@ -59,7 +59,8 @@ int main(int argc, char** argv) {
   std::cout << "listening on port " << (*gate)->port() << std::endl;
   int signal = 0;
   sigwait(&signals, &signal);
-  (*gate)->StopAccepting();
-  server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  const timespec notice = absl::ToTimespec((*gate)->AnnounceEnd(*server));
+  sigtimedwait(&signals, nullptr, &notice);
+  (*gate)->Drain(*server);
   return 0;
 }

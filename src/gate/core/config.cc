@@ -155,8 +155,13 @@ void ReadOperations(ConfigTable& root, GateConfig& config) {
                                                   absl::StartsWith(listen, "[::1]:")))) {
     metrics.Error("listen", "must be 127.x.y.z:port or [::1]:port: metrics are for this machine");
   }
-  root.Table("health").Bool("service", &config.health.service);
-  if (!config.health.service) return;
+  ConfigTable health = root.Table("health");
+  health.Bool("service", &config.health.service);
+  health.Duration("notice", absl::ZeroDuration(), absl::Hours(1), &config.health.notice);
+  if (!config.health.service) {
+    if (health.Has("notice")) health.Error("notice", "needs service = true: nobody would hear it");
+    return;
+  }
   for (const char* method : {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}) {
     std::vector<std::string>& exempt = config.rules.exempt;
     if (std::find(exempt.begin(), exempt.end(), method) == exempt.end()) exempt.push_back(method);

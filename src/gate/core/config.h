@@ -103,6 +103,7 @@ struct GateConfig {
 
   struct Health {
     bool service = false;  // grpc.health.v1.Health, whose methods are then exempt
+    absl::Duration notice;  // at an orderly end: how long NOT_SERVING is told before anything ends
   } health;
 
   struct Streams {

@@ -314,6 +314,17 @@ TEST(GateConfigTest, Durations) {
   }
 }
 
+TEST(GateConfigTest, ANoticeNeedsSomebodyToHearIt) {
+  auto config = GateConfig::Parse(std::string(kMinimal) + "[health]\nservice = true\nnotice = \"5s\"\n",
+                                  "gate.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->health.notice, absl::Seconds(5));
+  EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[health]\nnotice = \"5s\"\n"),
+              HasSubstr("gate.toml:8: health.notice: needs service = true"));
+  EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[health]\nservice = true\nnotice = \"2h\"\n"),
+              HasSubstr("health.notice"));
+}
+
 TEST(GateConfigTest, ReadsRules) {
   auto config = GateConfig::Parse(std::string(kMinimal) + R"([rules]
 exempt = ["/grpc.health.v1.Health/Check"]

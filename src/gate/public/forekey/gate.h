@@ -24,6 +24,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "forekey/caller.h"
 
 namespace forekey {
@@ -75,9 +76,12 @@ class Gate {
   int port() const;
   // Where [metrics] are served; 0 where they are not.
   int metrics_port() const;
-  // No new connections from now on: the first step of an orderly end. Then Shutdown() the server; one that
+  // The two steps of an orderly end. First: health says NOT_SERVING, and all else goes on, for those who
+  // send callers here to see it; returns for how long ([health] notice).
+  absl::Duration AnnounceEnd(grpc::Server& server);
+  // Then: no new connections, calls have [listen] drain to end, and the server is shut down. A server that
   // is shut down without this lets clients wait until the gate is gone.
-  void StopAccepting();
+  void Drain(grpc::Server& server);
   const std::string& audience() const;
   const std::string& state_directory() const;
 
