@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 namespace forekey {
 
@@ -141,6 +142,22 @@ class Registry {
     uint64_t capacity = 100'000;
   };
   virtual absl::Status UseIdToken(const IdTokenUse& use) = 0;
+
+  // Counts a try of a further factor by each of the credentials, durably, before it is judged: a kill -9
+  // gives none back. Atomic. False, and nothing is counted, where one of them has used its `tries` since
+  // less than `per`. A wall clock that was set back lets the time begin anew, and forgets no try.
+  // kCredentialUnknown for one that is not enrolled: what is kept is bounded by who is.
+  struct FactorTry {
+    std::vector<std::string> credential_ids;
+    std::string factor;  // "password", "oidc": counted apart
+    uint64_t tries = 0;
+    absl::Duration per;
+    absl::Time now;
+  };
+  virtual absl::StatusOr<bool> TakeFactorTry(const FactorTry& attempt) = 0;
+  // Forgets the tries: after one that was right.
+  virtual absl::Status GiveFactorTriesBack(absl::Span<const std::string> credential_ids,
+                                           absl::string_view factor) = 0;
 
   // FIDO2's signature counter: stores `count` if it is greater than the stored one, or both are zero;
   // otherwise refuses with kCounterRollback. Atomic; durable before the call is admitted.

@@ -64,6 +64,9 @@ class SqliteRegistry final : public Registry {
   absl::Status SetOidcIdentity(absl::string_view subject, const std::optional<OidcIdentity>& identity,
                                absl::Time now) override;
   absl::Status UseIdToken(const IdTokenUse& use) override;
+  absl::StatusOr<bool> TakeFactorTry(const FactorTry& attempt) override;
+  absl::Status GiveFactorTriesBack(absl::Span<const std::string> credential_ids,
+                                   absl::string_view factor) override;
   absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) override;
   absl::StatusOr<Counts> Count() override;
 
@@ -84,6 +87,9 @@ class SqliteRegistry final : public Registry {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // NotFound where there is none.
   absl::StatusOr<int64_t> SubjectId(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One credential's, within TakeFactorTry()'s transaction; what is over is forgotten.
+  absl::StatusOr<bool> HasFactorTry(absl::string_view credential_id, const FactorTry& attempt)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Writable() const;
 
   const bool read_only_;

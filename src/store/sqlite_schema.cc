@@ -83,6 +83,15 @@ CREATE TABLE used_id_tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX used_id_tokens_by_time ON used_id_tokens (good_until);
 )sql",
+    R"sql(
+CREATE TABLE factor_tries (
+  credential_id BLOB NOT NULL REFERENCES credentials (id),
+  factor TEXT NOT NULL,
+  used INTEGER NOT NULL,
+  since INTEGER NOT NULL,
+  PRIMARY KEY (credential_id, factor)
+) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 absl::Status Unavailable(const SqliteDatabase& database, absl::string_view detail) {

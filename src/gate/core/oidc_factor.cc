@@ -7,6 +7,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/gate/core/https_get.h"
+#include "src/wire/step_up.h"
 
 namespace forekey {
 namespace {
@@ -40,7 +41,7 @@ OidcFactor::OidcFactor(const OidcConfig& config, Registry& registry, const Clock
     : config_(config),
       registry_(registry),
       clock_(clock),
-      tries_(config.tries, config.per, Reason::kRateLimited),
+      tries_({std::string(kOidcFactor), config.tries, config.per, Reason::kRateLimited}, registry, clock),
       keys_(CacheOptionsOf(config), clock, FetchOf(config), std::move(report)) {}
 
 absl::Status OidcFactor::Start() {
@@ -69,7 +70,7 @@ absl::StatusOr<VerifiedIdToken> OidcFactor::VerifyWithKeys(absl::string_view tok
 absl::StatusOr<VerifiedIdToken> OidcFactor::Check(absl::string_view subject,
                                                   absl::Span<const std::string> credential_ids,
                                                   absl::string_view nonce, const Secret& token) {
-  FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids, clock_.BootNanos()));
+  FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids));
   FOREKEY_ASSIGN_OR_RETURN(const std::optional<OidcIdentity> due,
                            registry_.FindOidcIdentity(subject));
   FOREKEY_ASSIGN_OR_RETURN(VerifiedIdToken verified, VerifyWithKeys(token.view(), nonce));

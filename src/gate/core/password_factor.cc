@@ -7,6 +7,7 @@
 #include "src/base/status.h"
 #include "src/crypto/password_hash.h"
 #include "src/wire/sealed_factors.h"
+#include "src/wire/step_up.h"
 
 namespace forekey {
 namespace {
@@ -19,8 +20,8 @@ constexpr absl::Duration kLongestWait = absl::Seconds(10);
 PasswordFactor::PasswordFactor(const PasswordPolicy& policy, Registry& registry, const Clock& clock)
     : policy_(policy),
       registry_(registry),
-      clock_(clock),
-      tries_(policy.tries, policy.per, Reason::kPasswordTriesUsed) {}
+      tries_({std::string(kPasswordFactor), policy.tries, policy.per, Reason::kPasswordTriesUsed},
+             registry, clock) {}
 
 absl::Status PasswordFactor::Enter() {
   absl::MutexLock lock(&mutex_);
@@ -50,7 +51,7 @@ absl::Status PasswordFactor::Check(absl::string_view subject,
                                    absl::Span<const std::string> credential_ids,
                                    const Secret& password) {
   FOREKEY_ASSIGN_OR_RETURN(std::string hash, registry_.FindPasswordHash(subject));
-  FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids, clock_.BootNanos()));
+  FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids));
   const bool has_one = !hash.empty();
   FOREKEY_RETURN_IF_ERROR(Enter());
   bool matches = false;

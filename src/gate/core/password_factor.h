@@ -2,7 +2,8 @@
 //
 // Threats, and what meets each:
 //   guessing             only who signed with an enrolled credential gets to try, `tries` times in `per`;
-//                        counted before the password is looked at, so that tries at once don't slip by
+//                        counted durably before the password is looked at, so that neither tries at once
+//                        nor a restart slip by
 //   locking somebody out tries are counted by credential: nobody else's tries count
 //   finding out who has one   a subject without a password costs what one with a password costs
 //   exhausting memory    `concurrent` checks at once; who waits too long is refused
@@ -55,7 +56,6 @@ class PasswordFactor {
 
   const PasswordPolicy policy_;
   Registry& registry_;
-  const Clock& clock_;
   FactorTries tries_;
   absl::Mutex mutex_;
   size_t running_ ABSL_GUARDED_BY(mutex_) = 0;

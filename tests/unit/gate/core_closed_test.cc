@@ -41,6 +41,10 @@ class DeadRegistry final : public Registry {
     return Dead();
   }
   absl::Status UseIdToken(const IdTokenUse&) override { return Dead(); }
+  absl::StatusOr<bool> TakeFactorTry(const FactorTry&) override { return Dead(); }
+  absl::Status GiveFactorTriesBack(absl::Span<const std::string>, absl::string_view) override {
+    return Dead();
+  }
   absl::Status AdvanceSignCount(absl::string_view, uint32_t) override { return Dead(); }
   absl::StatusOr<Counts> Count() override { return Dead(); }
 

@@ -83,6 +83,31 @@ TEST_F(PasswordTest, TriesAreCountedByCredentialAndNobodyLocksAnother) {
   EXPECT_EQ(WhyNotOpened(OpenWith(thiefs, "correct horse")), std::nullopt);
 }
 
+TEST_F(PasswordTest, NeitherARestartNorASteppedClockGivesTriesBack) {
+  StartGate();
+  const Token token = Enroll("ada");
+  SetPassword("ada", "correct horse");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(WhyNotOpened(OpenWith(token, "guess number")), Reason::kPasswordWrong);
+    StartGate();
+  }
+  EXPECT_EQ(WhyNotOpened(OpenWith(token, "correct horse")), Reason::kPasswordTriesUsed);
+  clock_.Advance(absl::Minutes(15));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(WhyNotOpened(OpenWith(token, "guess number")), Reason::kPasswordWrong);
+  }
+  clock_.StepWall(absl::Hours(24));
+  EXPECT_EQ(WhyNotOpened(OpenWith(token, "correct horse")), Reason::kPasswordTriesUsed);
+  clock_.StepWall(-absl::Hours(24));
+  clock_.Advance(absl::Minutes(15));
+  EXPECT_EQ(WhyNotOpened(OpenWith(token, "correct horse")), std::nullopt);
+  StartGate();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(WhyNotOpened(OpenWith(token, "guess number")), Reason::kPasswordWrong)
+        << "a right one gave them back";
+  }
+}
+
 TEST_F(PasswordTest, WhatWasSealedForAnotherProofDoesNotOpen) {
   StartGate();
   const Token ada = Enroll("ada"), eve = Enroll("eve");

@@ -89,6 +89,13 @@ class HookedRegistry final : public Registry {
       absl::string_view subject) override {
     return real_->ListCredentials(subject);
   }
+  absl::StatusOr<bool> TakeFactorTry(const FactorTry& attempt) override {
+    return real_->TakeFactorTry(attempt);
+  }
+  absl::Status GiveFactorTriesBack(absl::Span<const std::string> credential_ids,
+                                   absl::string_view factor) override {
+    return real_->GiveFactorTriesBack(credential_ids, factor);
+  }
   absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) override {
     return real_->AdvanceSignCount(id, count);
   }

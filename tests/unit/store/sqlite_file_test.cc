@@ -1,5 +1,6 @@
 // The registry's file: who may read it, who holds it, what a full disk, a damaged file, another
 // version or a read-only folder do, and copies of it.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -294,6 +295,48 @@ TEST_F(SqliteFileTest, AStepOfAMigrationHappensWholeOrNotAtAll) {
   EXPECT_EQ((*database)->QueryInteger("PRAGMA user_version").value(), 2);
   EXPECT_THAT(MigrateSchema(database->get(), good), IsOk()) << "and has nothing left to do";
   EXPECT_THAT(CheckSchema(database->get(), good), IsOk());
+}
+
+TEST_F(SqliteFileTest, ARegistryOfEachOlderVersionIsBroughtUpWithWhatItHolds) {
+  const auto steps = RegistrySchemaSteps();
+  for (size_t version = 1; version <= steps.size(); ++version) {
+    SCOPED_TRACE(version);
+    TempFolder folder;
+    const std::string path = folder.File("registry.db");
+    close(open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+    const CredentialRecord credential = MakeCredential("a", "ada");
+    {
+      auto database = SqliteDatabase::Open(path, false);
+      ASSERT_THAT(database, IsOk());
+      ASSERT_THAT(MigrateSchema(database->get(), steps.first(version)), IsOk());
+      ASSERT_THAT((*database)->Execute("INSERT INTO subjects VALUES (1, 'ada', 0, 1);"
+                                       "INSERT INTO subject_roles VALUES (1, 'reader')"),
+                  IsOk());
+      auto insert = (*database)->Prepare(
+          "INSERT INTO credentials VALUES (?1, 1, ?2, 1, 1, 0, 1, NULL, '', ?3, '', NULL, '', '', '', '{}', ?3)");
+      ASSERT_THAT(insert, IsOk());
+      ASSERT_THAT(insert->Blob(credential.id).Blob(Bytes32("spki")).Blob("spki").Run(), IsOk());
+      if (version >= 2) {
+        ASSERT_THAT((*database)->Execute("INSERT INTO passwords VALUES (1, 'hash', 1)"), IsOk());
+      }
+      if (version >= 3) {
+        ASSERT_THAT((*database)->Execute("INSERT INTO oidc_identities VALUES (1, 'https://idp.test', "
+                                         "'sub', '4711', 1)"),
+                    IsOk());
+      }
+    }
+    auto registry = SqliteRegistry::Open(path);
+    ASSERT_THAT(registry, IsOk());
+    EXPECT_EQ((*registry)->FindCredential(credential.id).value().subject, "ada");
+    EXPECT_EQ((*registry)->FindSubject("ada").value().roles, std::vector<std::string>{"reader"});
+    EXPECT_EQ((*registry)->FindPasswordHash("ada").value(), version >= 2 ? "hash" : "");
+    EXPECT_EQ((*registry)->FindOidcIdentity("ada").value().has_value(), version >= 3);
+    EXPECT_EQ((*registry)
+                  ->TakeFactorTry({{credential.id}, "password", 1, absl::Minutes(1), TestNow()})
+                  .value(),
+              true);
+    EXPECT_THAT((*registry)->Check(), IsOk());
+  }
 }
 
 TEST_F(SqliteFileTest, ABackupOfABusyRegistryIsWholeAndPrivate) {

@@ -88,16 +88,6 @@ TEST_F(SqliteOidcTest, FullItRefusesRatherThanForgetOneThatMayBeGood) {
   EXPECT_THAT(Use("four", absl::Hours(2), 2, later), RefusedWith(Reason::kReplayStoreFull));
 }
 
-TEST_F(SqliteOidcTest, ARegistryOfTheSchemaBeforeIsBroughtUpAndKeepsWhatItHas) {
-  registry_.reset();
-  RawSql(folder_.File("registry.sqlite"),
-         "DROP TABLE oidc_identities; DROP TABLE used_id_tokens; PRAGMA user_version=2");
-  Reopen();
-  EXPECT_THAT(registry_->FindSubject("ada"), IsOk());
-  EXPECT_THAT(registry_->SetOidcIdentity("ada", OidcIdentity{"i", "c", "v"}, TestNow()), IsOk());
-  EXPECT_THAT(Use("one", absl::Minutes(5)), IsOk());
-}
-
 TEST_F(SqliteOidcTest, ALookerChangesNothing) {
   auto looker = SqliteRegistry::Open(folder_.File("registry.sqlite"), {.exclusive = false});
   ASSERT_THAT(looker, IsOk());
