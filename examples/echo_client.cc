@@ -42,6 +42,11 @@ grpc::Status Chat(Echo::Stub& echo, const std::vector<std::string>& texts) {
   return stream->Finish();
 }
 
+int Usage() {
+  std::cerr << "usage: forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] [--stream] TEXT...\n";
+  return 2;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -53,8 +58,10 @@ int main(int argc, char** argv) {
     if (word == "--gate" && i + 1 < argc) options.gate = argv[++i];
     else if (word == "--socket" && i + 1 < argc) options.agent_socket = argv[++i];
     else if (word == "--stream") stream = true;
+    else if (word.rfind("-", 0) == 0) return Usage();
     else texts.push_back(word);
   }
+  if (texts.empty()) return Usage();
   auto channel = forekey::Channel(options);
   if (!channel.ok()) return std::cerr << channel.status().message() << "\n", 2;
   auto echo = Echo::NewStub(*channel);

@@ -7,6 +7,9 @@
 #include "examples/echo_services.h"
 
 int main(int argc, char** argv) {
+  if (argc > 1 && argv[1][0] == '-') {
+    return std::cerr << "usage: forekey-example-echo [CONFIG [sync|callback]]\n", 2;
+  }
   sigset_t signals;  // blocked in every thread, and taken by sigwait() below
   sigemptyset(&signals);
   for (int signal : {SIGHUP, SIGINT, SIGTERM}) sigaddset(&signals, signal);
