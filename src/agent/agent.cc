@@ -16,8 +16,6 @@
 
 namespace forekey {
 
-namespace v1 = forekey::v1;
-
 namespace {
 
 constexpr absl::string_view kOwnPackage = "/forekey.v1.";

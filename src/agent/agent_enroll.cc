@@ -17,8 +17,6 @@
 
 namespace forekey {
 
-namespace v1 = forekey::v1;
-
 namespace {
 
 constexpr size_t kMaxLabel = 64;

@@ -8,8 +8,6 @@
 
 namespace forekey {
 
-namespace v1 = forekey::v1;
-
 namespace {
 
 // A client that goes away, or whose deadline passes, ends what is done for it.
