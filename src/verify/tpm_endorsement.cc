@@ -54,12 +54,13 @@ absl::StatusOr<PublicKey> EkOf(const Certificate& certificate) {
 
 // E2. EK Credential Profile §3.5: keyUsage is required; keyEncipherment for RSA, keyAgreement for ECC
 // (Intel's and AMD's ECC certificates say keyEncipherment).
-absl::Status CheckEkProfile(const Certificate& certificate, const PublicKey& ek) {
+absl::Status CheckEkProfile(const VerifiedPath& path, const PublicKey& ek) {
+  const Certificate& certificate = path.leaf();
   if (certificate.IsCa()) {
     return Refuse(Reason::kCertificateProfile, "the EK certificate is a CA's");
   }
   const std::optional<bool> usage = certificate.HasExtendedKeyUsage(kEkCertificateUsage);
-  if (!usage || !*usage) {
+  if (usage != true && !IsEkByItsIssuersPurpose(certificate, path.certificates()[1])) {
     return Refuse(Reason::kCertificatePurpose,
                   absl::StrCat("extKeyUsage ", usage ? "lacks " : "is absent, it must hold ",
                                kEkCertificateUsage, " (EK certificate)"));
@@ -125,7 +126,7 @@ absl::StatusOr<nlohmann::json> CheckCertificate(const Certificate& certificate, 
   FOREKEY_ASSIGN_OR_RETURN(
       VerifiedPath path,
       VerifyPath(certificate, evidence.intermediates, *policy.trust, options));
-  FOREKEY_RETURN_IF_ERROR(CheckEkProfile(certificate, ek));
+  FOREKEY_RETURN_IF_ERROR(CheckEkProfile(path, ek));
   FOREKEY_ASSIGN_OR_RETURN(TpmAttributes attributes, ReadTpmAttributes(certificate));
   nlohmann::json proved = {
       {"ek_certificate_sha256", absl::BytesToHexString(certificate.Fingerprint())},

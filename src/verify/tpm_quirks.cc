@@ -22,6 +22,8 @@ using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, OpenSslFree<GENERAL_NAMES
 
 constexpr absl::string_view kSubjectAltName = "2.5.29.17";
 constexpr absl::string_view kSubjectDirectoryAttributes = "2.5.29.9";
+constexpr absl::string_view kExtKeyUsage = "2.5.29.37";
+constexpr absl::string_view kEkCertificateUsage = "2.23.133.8.1";  // tcg-kp-EKCertificate
 
 absl::Status Profile(absl::string_view detail) {
   ERR_clear_error();
@@ -78,6 +80,14 @@ absl::StatusOr<TpmAttributes> ReadTpmAttributes(const Certificate& certificate) 
     return Profile("a critical subjectAltName without a directoryName");
   }
   return attributes;
+}
+
+bool IsEkByItsIssuersPurpose(const Certificate& leaf, const Certificate& issuer) {
+  if (leaf.Extension(kExtKeyUsage)) return false;
+  const std::vector<std::string> purposes = issuer.ExtendedKeyUsages();
+  if (purposes.size() != 1 || purposes.front() != kEkCertificateUsage) return false;
+  constexpr uint32_t kSigns = KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION | KU_KEY_CERT_SIGN | KU_CRL_SIGN;
+  return (leaf.KeyUsage().value_or(kSigns) & kSigns) == 0;
 }
 
 std::string TpmVendorName(absl::string_view manufacturer) {

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Writes tests/attacks/tpm-*: forged, malformed and misused TPM evidence, and what must be said of it.
 
-Needs python3-cryptography. The files are committed; run this again only to add or change one. Keys
-are made anew each time and are thrown away.
+Needs python3-cryptography. The files are committed; run this again only to add or change some, whose names
+(without "tpm-") are then the arguments; without any it writes all anew. Keys are made anew each time and are
+thrown away.
 """
 import json
 import pathlib
 import shutil
+import sys
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tpm_evidence import *  # noqa: F403
@@ -27,6 +29,8 @@ KEY = {"p256": P256(), "p384": P384(), "rsa": RSA()}
 
 
 def write(name, what, flags, files, reason="", proves=None):
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        return
     folder = ATTACKS / f"tpm-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     for path, content in files.items():
@@ -121,6 +125,17 @@ def endorsements():
                     basic_constraints(True, 0), key_usage(CERT_SIGN),
                     extension("2.5.29.32", seq(seq(oid("2.5.29.32.0"))), True),
                     ext_key_usage(EK_USAGE, critical=True)])])
+
+    google = dict(subject=name("a machine's number"), extensions=[key_usage(KEY_ENCIPHERMENT)])
+    for_eks = [basic_constraints(True, 0), key_usage(CERT_SIGN), ext_key_usage(EK_USAGE)]
+    endorsement("valid-ek-no-eku", "none: a virtual TPM, whose purpose stands in its CA's certificate alone",
+                ek=ek_certificate(**google), ca=[ca_certificate(extensions=for_eks)])
+    endorsement("no-eku-ca-of-two-purposes", "a certificate without a purpose, of a CA for AKs too",
+                "certificate-purpose", ek=ek_certificate(**google),
+                ca=[ca_certificate(extensions=for_eks[:2] + [ext_key_usage(EK_USAGE, AK_USAGE)])])
+    endorsement("no-eku-signs", "a virtual TPM's AK certificate, by the CA of its EK certificate",
+                "certificate-purpose", ca=[ca_certificate(extensions=for_eks)],
+                ek=ek_certificate(**{**google, "extensions": [key_usage(DIGITAL_SIGNATURE)]}))
 
     forger = RSA()
     endorsement("forged-chain", "a chain under the vendor's names with the attacker's keys",
@@ -382,8 +397,8 @@ def keys():
 
 
 if __name__ == "__main__":
-    for old in ATTACKS.glob("tpm-*"):
-        shutil.rmtree(old)
+    if not sys.argv[1:]:
+        for old in ATTACKS.glob("tpm-*"):
+            shutil.rmtree(old)
     endorsements()
     keys()
-    print(len(list(ATTACKS.glob("tpm-*"))), "attacks written")

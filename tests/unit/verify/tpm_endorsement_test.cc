@@ -85,6 +85,37 @@ TEST_F(TpmEndorsementTest, RefusesCertificatesOfOtherPurposes) {
   EXPECT_THAT(Verify(MakeDer(spec), ""), RefusedWith(Reason::kCertificatePurpose));
 }
 
+// Google's vTPMs.
+TEST_F(TpmEndorsementTest, WithoutPurposeOnlyBelowACaOfThatPurposeAloneAndOnlyWhatCantSign) {
+  const auto verify = [this](const std::string& ca_usages, const std::string& key_usage,
+                             bool ca_is_anchor = false) {
+    CertificateSpec ca = ca_.CaSpec(root_);
+    ca.extended_key_usage = ca_usages;
+    CertificateSpec spec = Certified(NewRsaKey());
+    spec.extended_key_usage = "";
+    spec.key_usage = key_usage;
+    intermediates_ = {Make(ca)};
+    if (ca_is_anchor) {
+      trust_ = {};
+      trust_.Add(Make(ca));
+      intermediates_.clear();
+    }
+    return Verify(MakeDer(spec), "");
+  };
+  EXPECT_THAT(verify("2.23.133.8.1", "critical,keyEncipherment"), IsOk());
+  for (const char* usages : {"", "2.23.133.8.3", "2.23.133.8.1,2.23.133.8.3", "anyExtendedKeyUsage"}) {
+    EXPECT_THAT(verify(usages, "critical,keyEncipherment"), RefusedWith(Reason::kCertificatePurpose))
+        << usages;
+  }
+  for (const char* usage : {"", "critical,digitalSignature", "critical,keyEncipherment,digitalSignature",
+                            "critical,keyEncipherment,nonRepudiation"}) {
+    EXPECT_THAT(verify("2.23.133.8.1", usage), RefusedWith(Reason::kCertificatePurpose)) << usage;
+  }
+  EXPECT_THAT(verify("2.23.133.8.1", "critical,keyEncipherment", /*ca_is_anchor=*/true), IsOk());
+  EXPECT_THAT(verify("", "critical,keyEncipherment", /*ca_is_anchor=*/true),
+              RefusedWith(Reason::kCertificatePurpose));
+}
+
 TEST_F(TpmEndorsementTest, RefusesAnotherTpmsCertificate) {
   EXPECT_THAT(Verify(MakeDer(Certified(NewEcKey())), MakePublic(EkSpec(ek_))),
               RefusedWith(Reason::kEkMismatch));
