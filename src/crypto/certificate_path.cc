@@ -12,7 +12,8 @@
 //  T2 a leaf (or anything that is no CA) that issues      cA, keyCertSign, pathLenConstraint
 //  T3 collisions and weak keys                            SHA-256 at least, RSA 2048 at least
 //  T4 a key on attacker-chosen curve parameters           named curves only
-//  T5 intermediates crafted so that the search explodes   a budget of signature checks for all of it
+//  T5 intermediates crafted so that the search explodes   a budget of signature checks for all of it,
+//                                                         and no RSA exponent that makes one costly
 //  T6 an untrusted certificate passing as an anchor       anchors come from TrustAnchors alone
 //  T7 a certificate that means something not understood   unknown critical extensions refuse
 #include <openssl/core_names.h>
@@ -67,6 +68,7 @@ absl::Status CheckIssuerKey(EVP_PKEY* key, const Certificate& issuer) {
     case EVP_PKEY_RSA:
     case EVP_PKEY_RSA_PSS:
       if (bits < 2048 || bits > 8192) return refuse(absl::StrCat("an RSA key of ", bits, " bits"));
+      if (!HasSoundRsaExponent(key)) return refuse("an RSA exponent that is not accepted");
       return absl::OkStatus();
     case EVP_PKEY_EC: {
       int explicit_parameters = 0;

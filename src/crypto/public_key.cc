@@ -299,6 +299,14 @@ absl::Status PublicKey::Verify(absl::string_view message, absl::string_view sign
   return good ? absl::OkStatus() : RefuseSignature();
 }
 
+bool HasSoundRsaExponent(EVP_PKEY* key) {
+  BIGNUM* e = nullptr;
+  const bool read = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1;
+  const BignumPtr own_e(e);
+  ERR_clear_error();
+  return read && BN_is_odd(e) && !BN_is_one(e) && BN_num_bits(e) <= 32;
+}
+
 absl::Status VerifyWithHash(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss,
                             absl::string_view message, absl::string_view signature) {
   bool rsa = EVP_PKEY_is_a(key, "RSA") == 1;

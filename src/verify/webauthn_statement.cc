@@ -53,8 +53,11 @@ absl::Status CheckKeySuits(EVP_PKEY* key, int64_t algorithm) {
     return WrongAlgorithm(algorithm, "the certificate's key is not Ed25519");
   }
   const int bits = EVP_PKEY_get_bits(key);
-  if (type == EVP_PKEY_RSA && bits >= kMinRsaBits && bits <= kMaxRsaBits) return absl::OkStatus();
-  return WrongAlgorithm(algorithm, "the certificate's key is not RSA of an accepted size");
+  if (type != EVP_PKEY_RSA || bits < kMinRsaBits || bits > kMaxRsaBits) {
+    return WrongAlgorithm(algorithm, "the certificate's key is not RSA of an accepted size");
+  }
+  if (HasSoundRsaExponent(key)) return absl::OkStatus();
+  return WrongAlgorithm(algorithm, "the certificate's key has an RSA exponent that is not accepted");
 }
 
 }  // namespace

@@ -399,15 +399,16 @@ TEST_F(CertificateTest, RefusesAnIssuerWhoseKeyNobodyKnows) {
   EXPECT_THAT(std::string(path.status().message()), HasSubstr("not understood"));
 }
 
-TEST_F(CertificateTest, TakesRsaKeysOf2048To8192Bits) {
+TEST_F(CertificateTest, TakesRsaKeysOf2048To8192BitsWithShortExponents) {
   Trust(root_.CaSpec(root_));
   // The key signs nothing here, so that its modulus need not be one: what is refused for its size
   // never comes to the signature.
-  const auto why = [&](int bits) {
-    BignumPtr modulus(BN_new()), exponent(BN_new());
+  const auto why = [&](int bits, const char* e = "10001") {
+    BIGNUM* hex = nullptr;
+    BN_hex2bn(&hex, e);
+    BignumPtr modulus(BN_new()), exponent(hex);
     BN_set_bit(modulus.get(), bits - 1);
     BN_set_bit(modulus.get(), 0);
-    BN_set_word(exponent.get(), 65537);
     std::unique_ptr<OSSL_PARAM_BLD, decltype(&OSSL_PARAM_BLD_free)> builder(OSSL_PARAM_BLD_new(),
                                                                             OSSL_PARAM_BLD_free);
     OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, modulus.get());
@@ -427,6 +428,11 @@ TEST_F(CertificateTest, TakesRsaKeysOf2048To8192Bits) {
   EXPECT_EQ(why(2048), Reason::kCertificateSignatureInvalid);
   EXPECT_EQ(why(8192), Reason::kCertificateSignatureInvalid);
   EXPECT_EQ(why(8193), Reason::kCertificateAlgorithm);
+  EXPECT_EQ(why(2048, "3"), Reason::kCertificateSignatureInvalid);
+  EXPECT_EQ(why(2048, "FFFFFFFF"), Reason::kCertificateSignatureInvalid);
+  for (const char* e : {"1", "10000", "100000001", "10000000000000000000000000000000000000001"}) {
+    EXPECT_EQ(why(2048, e), Reason::kCertificateAlgorithm) << e;
+  }
 }
 
 TEST_F(CertificateTest, UnderstandsTheseCriticalExtensions) {
