@@ -84,7 +84,7 @@ std::vector<MetadataStatus> ParseStatuses(const Json& entry) {
     absl::ParseTime("%Y-%m-%d", TextOf(report, "effectiveDate"), &status.effective, nullptr);
     if (const std::string certificate = TextOf(report, "certificate"); !certificate.empty()) {
       // One that does not parse leaves the field empty: the report then concerns every key.
-      if (auto parsed = ParseRoot(certificate); parsed.ok()) status.certificate = parsed->der();
+      if (auto parsed = ParseRoot(certificate); parsed.ok()) status.key = parsed->Spki();
     }
     statuses.push_back(std::move(status));
   }
@@ -126,9 +126,8 @@ absl::Status MetadataEntry::CheckStatus(const std::vector<Certificate>& path,
   for (const MetadataStatus& report : statuses) {
     if (!IsBadStatus(report.status) || report.effective > time) continue;
     const bool concerns =
-        report.certificate.empty() || absl::c_any_of(path, [&report](const Certificate& c) {
-          return c.der() == report.certificate;
-        });
+        report.key.empty() ||
+        absl::c_any_of(path, [&report](const Certificate& c) { return c.Spki() == report.key; });
     if (!concerns) continue;
     return Refuse(Reason::kAuthenticatorStatus,
                   absl::StrCat(description, ": ", report.status));

@@ -33,7 +33,9 @@ inline constexpr size_t kMaxMetadataBlobSize = 64 << 20;
 struct MetadataStatus {
   std::string status;  // "FIDO_CERTIFIED_L1", "REVOKED", ...
   absl::Time effective = absl::InfinitePast();
-  std::string certificate;  // DER; empty when the report concerns the whole model
+  // SubjectPublicKeyInfo of the certificate that it names: the key was compromised, whichever certificate
+  // is shown for it. Empty when the report concerns the whole model.
+  std::string key;
 };
 
 // One model.
@@ -49,7 +51,7 @@ struct MetadataEntry {
   int CertificationLevel(absl::Time time) const;
   // Refuses with kAuthenticatorStatus when a report in force at `time` says that the model is
   // revoked, that its user verification can be bypassed or that keys were compromised. A report
-  // that names a certificate concerns only attestations with that certificate in `path`.
+  // that names a certificate concerns only attestations with that certificate's key in `path`.
   absl::Status CheckStatus(const std::vector<Certificate>& path, absl::Time time) const;
 };
 

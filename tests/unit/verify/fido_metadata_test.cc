@@ -277,6 +277,9 @@ TEST_F(FidoMetadataTest, StatusReportsInForceDecide) {
   const Certificate batch = testing::Make(vendor_.CaSpec(vendor_));
   json report = {{"status", "ATTESTATION_KEY_COMPROMISE"}, {"certificate", Base64(batch.der())}};
   EXPECT_THAT(check(report, {batch}), bad);
+  CertificateSpec renewed = vendor_.CaSpec(root_);
+  renewed.serial = 8;
+  EXPECT_THAT(check(report, {testing::Make(renewed)}), bad) << "another certificate of that key";
   EXPECT_THAT(check(report, {testing::Make(root_.CaSpec(root_))}), IsOk());
   report["certificate"] = "AAAA";
   EXPECT_THAT(check(report, {}), bad);
