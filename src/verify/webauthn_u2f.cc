@@ -8,6 +8,8 @@
 
 #include <string>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -17,6 +19,14 @@ namespace forekey {
 namespace {
 
 constexpr int64_t kEs256 = -7;
+
+// Section 8.6 asks nothing of the certificate but its curve. A TPM signs for its owner, with an attestation
+// key too, every message that does not begin as its own structures do; this one begins with a zero.
+bool IsForTpmKeys(const Certificate& certificate) {
+  return absl::c_any_of(certificate.ExtendedKeyUsages(), [](absl::string_view purpose) {
+    return absl::StartsWith(purpose, "2.23.133.8.");  // tcg-kp
+  });
+}
 
 bool IsP256(EVP_PKEY* key) {
   char group[64] = {};
@@ -41,6 +51,9 @@ absl::StatusOr<StatementResult> VerifyFidoU2fStatement(const StatementInput& inp
   if (!IsP256(X509_get0_pubkey(result.x5c.front().x509()))) {
     return Refuse(Reason::kCertificateProfile,
                   "attestation certificate, section 8.6: its key is not on P-256");
+  }
+  if (IsForTpmKeys(result.x5c.front())) {
+    return Refuse(Reason::kCertificatePurpose, "a TPM's certificate with a U2F token's statement");
   }
   const AttestedCredentialData& attested = *input.data.attested;
   if (attested.key.key.algorithm() != Algorithm::kEs256) {

@@ -54,7 +54,7 @@ std::string StateDirectory() {
 std::string CommandLine(const nlohmann::json& run) {
   std::string line = Quoted(std::string(FOREKEY_BIN) + "/forekey") + " " +
                      run.value("command", "verify attestation") + " --json";
-  for (const std::string& flag : run.at("flags")) line += " " + Quoted(flag);
+  for (const auto& flag : run.at("flags")) line += " " + Quoted(flag.get<std::string>());
   return line;
 }
 

@@ -2,12 +2,14 @@
 """Writes tests/attacks/webauthn-*: registrations, assertions and metadata that are forged, malformed or
 misused, beside honest ones as real tokens make them, and what must be said of each.
 
-Needs python3-cryptography. The files are committed; run this again only to add or change one. Keys
-are made anew each time and are thrown away.
+Needs python3-cryptography. The files are committed; run this again only to add or change some, whose names
+(without "webauthn-") are then the arguments; without any it writes all anew. Keys are made anew each time and
+are thrown away.
 """
 import json
 import pathlib
 import shutil
+import sys
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from webauthn_evidence import *  # noqa: F403
@@ -30,6 +32,8 @@ ROOT_CERT = certificate("Tokens Root", "Tokens Root", ROOT, ROOT,
 
 
 def write(name, what, command, flags, files, reason="", proves=None, before=None, status=None):
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        return
     folder = ATTACKS / f"webauthn-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     for path, content in files.items():
@@ -80,8 +84,9 @@ class Registration:
         return {"sig": sign_cose(ATTESTATION, signed), "x5c": [bare] if chain is None else chain}
 
     def tpm(self, alg=RS1, attributes=HELLO, area_key=None, extra=None, aik=None, certified=None,
-            attest_changes=None, signer=None, ver="2.0", extensions=None, subject=None, policy=b"\x9d" * 32, **area_changes):
-        area = public(area_key or self.key, attributes, policy=policy, **area_changes)
+            attest_changes=None, signer=None, ver="2.0", extensions=None, subject=None, policy=b"\x9d" * 32,
+            key_info=None, area=lambda area: area, **area_changes):
+        area = area(public(area_key or self.key, attributes, policy=policy, **area_changes))
         digest = "sha1" if alg == RS1 else "sha256"
         extra = hashlib.new(digest, self.signed).digest() if extra is None else extra
         info = attest(object_name(certified or area), extra, **(attest_changes or {}))
@@ -89,7 +94,7 @@ class Registration:
             aik = certificate(b"\x30\x00" if subject is None else subject, "AIK CA", AIK, OTHER,
                               [tpm_san(), ext_key_usage("2.23.133.8.3"), basic_constraints(False),
                                key_usage(DIGITAL_SIGNATURE), certificate_policies()]
-                              if extensions is None else extensions)
+                              if extensions is None else extensions, key_info=key_info)
         ca = certificate("AIK CA", "Tokens Root", OTHER, ROOT,
                          [basic_constraints(True, 0), key_usage(CERT_SIGN)])
         return {"alg": alg, "sig": sign_cose(signer or AIK, info, alg), "ver": ver, "x5c": [aik, ca],
@@ -296,6 +301,9 @@ def refused_statements():
         "fido-u2f", flags=["--require-uv"])
     one("u2f-model", "a model claimed where the signature does not cover it", "aaguid-refused",
         made.u2f(), "fido-u2f", flags=["--allow-aaguid", AAGUID_TEXT])
+    one("u2f-aik", "a U2F statement signed by a TPM's attestation key", "certificate-purpose",
+        point.u2f([certificate(b"\x30\x00", "Tokens Root", ATTESTATION, ROOT, [
+            tpm_san(), ext_key_usage("2.23.133.8.3"), basic_constraints(False)])]), "fido-u2f", of=point)
     one("u2f-p384-leaf", "an attestation key on P-384", "certificate-profile",
         point.u2f([leaf(key=ec.generate_private_key(ec.SECP384R1()), extensions=[])]), "fido-u2f", of=point)
 
@@ -310,9 +318,10 @@ def refused_certificates():
     one("leaf-ca", "a CA as attestation certificate", "certificate-profile",
         [leaf(extensions=[basic_constraints(True)])])
     one("leaf-no-constraints", "no basicConstraints", "certificate-profile", [leaf(extensions=[])])
-    for name, changes in (("unit", {"unit": "Authenticator Attestation CA"}), ("no-unit", {"unit": ""}),
-                          ("country", {"country": "SWE"}), ("no-country", {"country": ""}),
-                          ("no-organization", {"organization": ""}), ("no-name", {"common": ""})):
+    for name, changes in (("unit", {"unit": "Authenticator Attestation CA"}), ("no-unit", {"unit": None}),
+                          ("country", {"country": "SWE"}), ("no-country", {"country": None}),
+                          ("no-organization", {"organization": None}),
+                          ("empty-organization", {"organization": ""}), ("no-name", {"common": None})):
         one(f"leaf-{name}", f"subject: {changes}", "certificate-profile",
             [leaf(subject=subject_name(**changes))])
     one("leaf-aaguid", "another model's certificate", "aaguid-mismatch",
@@ -330,14 +339,22 @@ def refused_certificates():
     batch = certificate("Batch", "Tokens Root", OTHER, ROOT, [basic_constraints(False)])
     one("issuer-not-ca", "issued by a token", "certificate-not-ca",
         [leaf(issuer="Batch", signer=OTHER), batch])
+    slot = certificate("YubiKey PIV Attestation 9a", "Batch", ATTESTATION, OTHER, [])
+    one("leaf-piv-slot", "a PIV key of the token, attested for another purpose", "certificate-profile",
+        [slot, certificate("Batch", "Tokens Root", OTHER, ROOT, [basic_constraints(True, 0)])])
     registration("no-trust", "no trust anchors at all", made, reason="certificate-untrusted", trust=None)
 
 
 def refused_tpm():
     made = Registration(key=RSA_KEY)
 
-    def one(name, what, reason, of=made, flags=(), **changes):
-        registration(f"tpm-{name}", what, of, "tpm", of.tpm(**changes), reason, flags=flags)
+    def one(name, what, reason, of=made, flags=(), shown=None, **changes):
+        """shown: {member: what stands there, or a function of what was there; None for nothing}"""
+        statement = of.tpm(**changes)
+        for member, value in (shown or {}).items():
+            statement[member] = value(statement[member]) if callable(value) else value
+        statement = {member: value for member, value in statement.items() if value is not None}
+        registration(f"tpm-{name}", what, of, "tpm", statement, reason, flags=flags)
 
     one("other-key", "pubArea of another key", "credential-mismatch", area_key=RSA())
     one("certified-other", "certified is another key", "attest-name",
@@ -359,6 +376,33 @@ def refused_tpm():
             flags=["--gate-policy"], attributes=HELLO & ~bit)
     one("sha1-name", "a name by SHA-1", "key-algorithm", name_alg="sha1", policy=b"\x9d" * 20)
     one("storage-key", "a storage key's parameters", "key-algorithm", aes=128)
+    one("pss-scheme", "a key that can only make PSS", "key-algorithm", scheme=("rsapss", "sha256"))
+    null = u16(0x10)
+    one("ecdaa-scheme", "a key that signs in a group's name", "key-algorithm", of=Registration(),
+        attributes=0x40072, area=lambda area: area.replace(
+            null + null + u16(3), null + u16(0x1A) + u16(0x0B) + u16(0) + u16(3)))
+    one("unknown-scheme", "a scheme that nobody knows", "evidence-malformed", area=lambda area: area.replace(
+        null + null + u16(2048), null + u16(0x7777) + u16(0x0B) + u16(2048)))
+    one("pub-area-sized", "pubArea with its TPM2B size before it", "evidence-malformed",
+        shown={"pubArea": sized})
+    one("pub-area-size-wrong", "pubArea with a wrong size before it", "evidence-malformed",
+        shown={"pubArea": lambda area: u16(len(area) + 1) + area})
+    one("cert-info-sized", "certInfo with its TPM2B size before it", "evidence-malformed",
+        shown={"certInfo": sized})
+    one("cert-info-size-wrong", "certInfo with a wrong size before it", "evidence-malformed",
+        shown={"certInfo": lambda info: u16(len(info) - 1) + info})
+    one("ecdaa", "attestation by ECDAA", "attestation-format-refused",
+        shown={"x5c": None, "ecdaaKeyId": bytes(32)})
+    one("ecdaa-and-chain", "ECDAA beside a chain", "attestation-format-refused",
+        shown={"ecdaaKeyId": bytes(32)})
+    one("no-alg", "no algorithm", "evidence-malformed", shown={"alg": None})
+    one("unknown-alg", "an algorithm that nobody knows", "attestation-algorithm", shown={"alg": -999})
+    one("other-alg", "SHA-256 claimed of a SHA-1 signature", "attest-extra-data", shown={"alg": RS256})
+    for name, key in (("rsa-8200", rsa_spki(1 << 8199 | 1)), ("rsa-1024", rsa_spki(1 << 1023 | 1)),
+                      ("exponent-1", rsa_spki(1 << 2047 | 1, 1)),
+                      ("exponent-long", rsa_spki(1 << 2047 | 1, 1 << 2000 | 1))):
+        one(f"aik-{name}", f"an attestation key that is not accepted: {name}", "attestation-algorithm",
+            key_info=key)
     san, eku, none_ca = tpm_san(), ext_key_usage("2.23.133.8.3"), basic_constraints(False)
     one("aik-no-eku", "an AIK certificate without its purpose", "certificate-purpose", extensions=[san, none_ca])
     one("aik-ek-eku", "an EK's certificate", "certificate-purpose",
@@ -368,6 +412,13 @@ def refused_tpm():
     one("aik-san-not-critical", "the alternative name not critical", "certificate-profile",
         extensions=[tpm_san(critical=None), eku, none_ca])
     one("aik-no-san", "no alternative name", "certificate-profile", extensions=[eku, none_ca])
+    attributes = {"manufacturer": rdn("2.23.133.2.1", "id:494E5443"), "model": rdn("2.23.133.2.2", "Model X"),
+                  "version": rdn("2.23.133.2.3", "id:13")}
+    for name in attributes:
+        for times in (0, 2):
+            values = [v for n, v in attributes.items() for _ in range(times if n == name else 1)]
+            one(f"aik-{times}-{name}", f"{times} of the TPM's {name}", "certificate-profile", extensions=[
+                extension("2.5.29.17", seq(tlv(0xA4, seq(tlv(0x31, *values)))), True), eku, none_ca])
     one("aik-other-model", "another model's certificate", "aaguid-mismatch",
         extensions=[san, eku, none_ca, aaguid_extension(bytes(16))])
 

@@ -105,6 +105,10 @@ def spki(key):
                                          serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+def rsa_spki(modulus, exponent=65537):
+    return seq(seq(oid("1.2.840.113549.1.1.1"), b"\x05\x00"), bits(seq(integer(modulus), integer(exponent))))
+
+
 def signature_algorithm(signer, digest):
     if isinstance(signer, rsa.RSAPrivateKey):
         number = {"sha1": 5, "sha256": 11, "sha384": 12}[digest]

@@ -108,7 +108,7 @@ def subject_name(country="SE", organization="Tokens AB", unit="Authenticator Att
                  common="Tokens FIDO Attestation 7"):
     parts = (("2.5.4.6", country, 0x13), ("2.5.4.10", organization, 0x0C), ("2.5.4.11", unit, 0x0C),
              ("2.5.4.3", common, 0x0C))
-    return seq(*[tlv(0x31, rdn(number, text, tag)) for number, text, tag in parts if text])
+    return seq(*[tlv(0x31, rdn(number, text, tag)) for number, text, tag in parts if text is not None])
 
 
 def aaguid_extension(aaguid, critical=None):
