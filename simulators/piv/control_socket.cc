@@ -102,7 +102,8 @@ std::string ControlSocket::Answer(absl::string_view line) {
   } else if (verb == "reset") {
     return Said(simulator_->ResetByOther());
   } else if (verb == "restart-pcscd") {
-    return Said(simulator_->RestartPcscd());
+    const absl::Status restarted = simulator_->RestartPcscd();
+    return Said(restarted.ok() ? simulator_->AwaitReader() : restarted);
   } else if (verb == "status") {
     const CardServer::Counts counts = simulator_->card().counts();
     nlohmann::json json = {{"present", simulator_->card().present()}, {"commands", counts.commands},

@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
 
@@ -18,6 +19,8 @@ namespace forekey::piv {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr absl::Duration kReaderTimeout = absl::Seconds(20), kReaderPause = absl::Milliseconds(5);
 
 // T=1. A YubiKey 5's and a YubiKey 4's own, by which stock tools know them; a plain card's says nothing.
 constexpr char kYubiKey5Atr[] = "3bfd1300008131fe158073c021c057597562694b657940";
@@ -113,7 +116,7 @@ absl::Status PivSimulator::Begin(const PivSimulatorConfig& config) {
   readers_ = {{name, options.socket_path}};
   FOREKEY_ASSIGN_OR_RETURN(pcscd_, PcscdProcess::Start(temporary_, socket_, readers_));
   uri_ = card_uri;
-  return absl::OkStatus();
+  return AwaitReader();
 }
 
 PivSimulator::~PivSimulator() {
@@ -143,12 +146,35 @@ absl::Status PivSimulator::Unplug() {
 absl::Status PivSimulator::PlugIn() {
   absl::MutexLock lock(&pcscd_mutex_);
   card_->Insert();
-  return pcscd_->Restart(readers_);
+  FOREKEY_RETURN_IF_ERROR(pcscd_->Restart(readers_));
+  return AwaitReader();
 }
 
 absl::Status PivSimulator::RestartPcscd() {
   absl::MutexLock lock(&pcscd_mutex_);
   return pcscd_->Restart();
+}
+
+absl::Status PivSimulator::AwaitReader() {
+  SCARDCONTEXT context = 0;
+  LONG code = SCardEstablishContext(SCARD_SCOPE_SYSTEM, nullptr, nullptr, &context);
+  if (code != SCARD_S_SUCCESS) return absl::UnavailableError(PcscText("SCardEstablishContext", code));
+  SCARD_READERSTATE state{};
+  state.szReader = reader_.c_str();
+  const auto settled = [&] {
+    code = SCardGetStatusChange(context, 0, &state, 1);
+    if (code != SCARD_S_SUCCESS) return false;
+    if (!card_->present()) return (state.dwEventState & SCARD_STATE_EMPTY) != 0;
+    return (state.dwEventState & SCARD_STATE_MUTE) != 0 ||
+           ((state.dwEventState & SCARD_STATE_PRESENT) != 0 && state.cbAtr > 0);
+  };
+  const absl::Time end = absl::Now() + kReaderTimeout;
+  bool done = settled();
+  for (; !done && absl::Now() < end; done = settled()) absl::SleepFor(kReaderPause);
+  SCardReleaseContext(context);
+  if (done) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("pcscd does not see reader '", reader_, "': ",
+                                             PcscText("SCardGetStatusChange", code)));
 }
 
 void PivSimulator::ResetSoon() {

@@ -66,6 +66,9 @@ class PivSimulator {
   // Another PC/SC client connects (shared) and resets the card; waits while somebody has a transaction.
   absl::Status ResetByOther();
   absl::Status RestartPcscd();
+  // pcscd answers before it has powered the card up, and programs then call the reader empty: waits until
+  // it sees what is in it.
+  absl::Status AwaitReader();
 
  private:
   PivSimulator() = default;
