@@ -181,7 +181,8 @@ void AddSubjects(CLI::App& app, const GateTerminal& terminal) {
                       {"disabled", subject.disabled()},
                       {"created", TimeText(subject.created_unix_s())},
                       {"live_credentials", subject.live_credentials()},
-                      {"oidc_identity", subject.oidc_identity()}});
+                      {"oidc_identities", std::vector<std::string>(subject.oidc_identities().begin(),
+                                                                   subject.oidc_identities().end())}});
     }
     return list;
   };
@@ -191,7 +192,7 @@ void AddSubjects(CLI::App& app, const GateTerminal& terminal) {
           << absl::StrJoin(subject["roles"].get<std::vector<std::string>>(), ",") << "  "
           << subject["live_credentials"] << " credentials"
           << (subject["disabled"].get<bool>() ? "  disabled" : "");
-      if (const auto oidc = subject["oidc_identity"].get<std::string>(); !oidc.empty()) out << "  " << oidc;
+      for (const Json& oidc : subject["oidc_identities"]) out << "  " << oidc.get<std::string>();
       out << "\n";
     }
   };
@@ -230,16 +231,18 @@ void AddSubjectPassword(CLI::App& subject, const GateTerminal& terminal) {
 }
 
 void AddSubjectOidc(CLI::App& subject, const GateTerminal& terminal) {
-  CLI::App* group = subject.add_subcommand("oidc", "Say who a subject is at the identity provider");
+  CLI::App* group = subject.add_subcommand("oidc", "Say who a subject is at an identity provider");
   group->require_subcommand(1);
   for (const bool set : {true, false}) {
     auto request = std::make_shared<v1::SetOidcIdentityRequest>();
     AdminCommand command;
     command.app = group->add_subcommand(
-        set ? "set" : "clear", set ? "What the provider's ID tokens say in the claim that [factors.oidc] names"
-                                   : "Takes it away: what asks for an ID token refuses the subject");
+        set ? "set" : "clear", set ? "What the provider's ID tokens say in the claim that its configuration names"
+                                   : "Takes it away: the provider's ID tokens are refused of the subject");
     command.app->add_option("subject", *request->mutable_subject())->required();
     if (set) command.app->add_option("identity", *request->mutable_identity())->required();
+    command.app->add_option("--issuer", *request->mutable_issuer(),
+                            set ? "The provider's; needed where there are several" : "One provider's; without it all");
     command.body = [request, set](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
       if (set && request->identity().empty()) return absl::InvalidArgumentError("the identity is empty");
       FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::SetOidcIdentity,
@@ -261,6 +264,47 @@ void AddSubjectOidc(CLI::App& subject, const GateTerminal& terminal) {
     };
     WireAdminCommand(std::move(command), terminal);
   }
+}
+
+void AddProviders(CLI::App& app, const GateTerminal& terminal) {
+  auto refresh = std::make_shared<bool>(false);
+  AdminCommand command;
+  command.app = app.add_subcommand("providers", "List the identity providers and what is known of their keys");
+  command.app->add_flag("--refresh", *refresh, "Fetch their keys first, after one was taken back; fails where one "
+                                               "can't be had");
+  command.body = [refresh](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
+    v1::ListIdentityProvidersRequest request;
+    request.set_refresh(*refresh);
+    FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::ListIdentityProviders,
+                                                      &GateCore::ListIdentityProviders, request));
+    Json list = Json::array();
+    std::string errors;
+    for (const auto& provider : response.providers()) {
+      list.push_back({{"issuer", provider.issuer()},
+                      {"client_id", provider.client_id()},
+                      {"source", provider.source()},
+                      {"keys", provider.keys()},
+                      {"age_s", provider.age_s()},
+                      {"error", provider.error()}});
+      if (!provider.error().empty()) absl::StrAppend(&errors, provider.issuer(), ": ", provider.error(), "\n");
+    }
+    if (*refresh && !errors.empty()) return absl::UnavailableError(errors);
+    return list;
+  };
+  command.text = [](const Json& json, bool, std::ostream& out) {
+    for (const Json& provider : json) {
+      out << provider["issuer"].get<std::string>() << "  client " << provider["client_id"].get<std::string>()
+          << "  " << provider["source"].get<std::string>() << "  ";
+      if (provider["age_s"].get<int64_t>() < 0) {
+        out << "no keys";
+      } else {
+        out << provider["keys"] << " keys, " << provider["age_s"] << " s old";
+      }
+      if (const auto error = provider["error"].get<std::string>(); !error.empty()) out << "  " << error;
+      out << "\n";
+    }
+  };
+  WireAdminCommand(std::move(command), terminal);
 }
 
 void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
@@ -388,6 +432,7 @@ void AddPeopleCommands(CLI::App& app, const GateTerminal& terminal) {
   AddInvites(app, terminal);
   AddSubjects(app, terminal);
   AddSubjectSet(app, terminal);
+  AddProviders(app, terminal);
   AddCredentials(app, terminal);
   AddRevoke(app, terminal);
 }

@@ -67,6 +67,11 @@ class AdminService : public v1::Admin::Service {
                                v1::SetOidcIdentityResponse* response) override {
     return Answer(core_->SetOidcIdentity(*request, actor_), response);
   }
+  grpc::Status ListIdentityProviders(grpc::ServerContext*,
+                                     const v1::ListIdentityProvidersRequest* request,
+                                     v1::ListIdentityProvidersResponse* response) override {
+    return Answer(core_->ListIdentityProviders(*request, actor_), response);
+  }
   grpc::Status ListCredentials(grpc::ServerContext*, const v1::ListCredentialsRequest* request,
                                v1::ListCredentialsResponse* response) override {
     return Answer(core_->ListCredentials(*request), response);
@@ -92,9 +97,10 @@ class AdminService : public v1::Admin::Service {
 }  // namespace
 
 struct AdminServer::ServerOfUid {
-  ServerOfUid(GateCore* core, uid_t uid) : service(core, absl::StrCat("uid ", uid)) {
+  ServerOfUid(GateCore* core, uid_t uid)
+      : service(std::make_unique<AdminService>(core, absl::StrCat("uid ", uid))) {
     grpc::ServerBuilder builder;
-    builder.RegisterService(&service);
+    builder.RegisterService(service.get());
     builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
     builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
     acceptor = builder.experimental().AddExternalConnectionAcceptor(
@@ -105,7 +111,7 @@ struct AdminServer::ServerOfUid {
   ~ServerOfUid() {
     if (server != nullptr) server->Shutdown(std::chrono::system_clock::now());
   }
-  AdminService service;
+  const std::unique_ptr<v1::Admin::Service> service;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
 };

@@ -101,6 +101,7 @@ class Gate::Impl {
     absl::Status accepted = core_->ReloadCertificates();
     absl::Status rules = core_->ReloadRules();
     absl::Status trust = core_->ReloadTrust();
+    core_->RefreshIdentityProviders();
     own.Update(accepted);
     own.Update(rules);
     own.Update(trust);

@@ -174,10 +174,10 @@ absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabl
   return absl::OkStatus();
 }
 
-absl::Status LiveCredentials::SetPasswordHash(absl::string_view subject, absl::string_view hash,
-                                              absl::Time now) {
+absl::Status LiveCredentials::ChangeFactors(absl::string_view subject,
+                                            absl::FunctionRef<absl::Status(Registry&)> change) {
   absl::MutexLock order(&changes_);
-  absl::Status status = registry_->SetPasswordHash(subject, hash, now);
+  absl::Status status = change(*registry_);
   absl::MutexLock lock(&mutex_);
   ++generation_;
   if (!status.ok()) return status;
@@ -185,16 +185,21 @@ absl::Status LiveCredentials::SetPasswordHash(absl::string_view subject, absl::s
   return absl::OkStatus();
 }
 
-absl::Status LiveCredentials::SetOidcIdentity(absl::string_view subject,
-                                              const std::optional<OidcIdentity>& identity,
+absl::Status LiveCredentials::SetPasswordHash(absl::string_view subject, absl::string_view hash,
                                               absl::Time now) {
-  absl::MutexLock order(&changes_);
-  absl::Status status = registry_->SetOidcIdentity(subject, identity, now);
-  absl::MutexLock lock(&mutex_);
-  ++generation_;
-  if (!status.ok()) return status;
-  if (auto live = LiveSubjectNamed(subject)) live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
-  return absl::OkStatus();
+  return ChangeFactors(
+      subject, [&](Registry& registry) { return registry.SetPasswordHash(subject, hash, now); });
+}
+
+absl::Status LiveCredentials::SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity,
+                                              absl::Time now) {
+  return ChangeFactors(
+      subject, [&](Registry& registry) { return registry.SetOidcIdentity(subject, identity, now); });
+}
+
+absl::Status LiveCredentials::ClearOidcIdentities(absl::string_view subject, absl::string_view issuer) {
+  return ChangeFactors(
+      subject, [&](Registry& registry) { return registry.ClearOidcIdentities(subject, issuer); });
 }
 
 absl::Status LiveCredentials::Enroll(const Registry::Enrollment& enrollment) {

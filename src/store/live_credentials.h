@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -74,9 +75,9 @@ class LiveCredentials {
   absl::Status SetDisabled(absl::string_view subject, bool disabled);
   // Sessions that proved the password before are refused from then on. An empty hash takes it away.
   absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash, absl::Time now);
-  // The same for the identity at the identity provider; nullopt takes it away.
-  absl::Status SetOidcIdentity(absl::string_view subject, const std::optional<OidcIdentity>& identity,
-                               absl::Time now);
+  // The same for the identities at identity providers.
+  absl::Status SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity, absl::Time now);
+  absl::Status ClearOidcIdentities(absl::string_view subject, absl::string_view issuer);
   // An enrolment may revoke the credential that it replaces.
   absl::Status Enroll(const Registry::Enrollment& enrollment);
 
@@ -88,6 +89,8 @@ class LiveCredentials {
   std::shared_ptr<LiveSubject> SubjectFor(const SubjectRecord& record)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Changes the registry, and says to the subject's sessions that a further factor is another now.
+  absl::Status ChangeFactors(absl::string_view subject, absl::FunctionRef<absl::Status(Registry&)> change);
   std::shared_ptr<LiveSubject> LiveSubjectNamed(absl::string_view name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

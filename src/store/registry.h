@@ -126,12 +126,13 @@ class Registry {
   virtual absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
                                        absl::Time now) = 0;
 
-  // nullopt where it has none, or there is no such subject.
-  virtual absl::StatusOr<std::optional<OidcIdentity>> FindOidcIdentity(absl::string_view subject) = 0;
-  // nullopt takes it away. NotFound where there is no such subject.
-  virtual absl::Status SetOidcIdentity(absl::string_view subject,
-                                       const std::optional<OidcIdentity>& identity,
+  // By issuer, one each. Empty where it has none, or there is no such subject.
+  virtual absl::StatusOr<std::vector<OidcIdentity>> FindOidcIdentities(absl::string_view subject) = 0;
+  // Takes the place of the one that the subject has at that issuer. NotFound where there is no such subject.
+  virtual absl::Status SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity,
                                        absl::Time now) = 0;
+  // Takes away the one at that issuer; empty: all. NotFound where there is no such subject.
+  virtual absl::Status ClearOidcIdentities(absl::string_view subject, absl::string_view issuer) = 0;
   // Remembers, durably, that an ID token was used. Atomic: of two calls with one id exactly one gets OK,
   // the other kIdTokenReplayed. kReplayStoreFull rather than forget one that may still be good: entries
   // stay for an hour beyond `good_until`, so that a clock that is set back by less revives nothing.

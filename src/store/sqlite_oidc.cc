@@ -1,6 +1,6 @@
-// Identities at the identity provider, and the ID tokens that were used.
-#include <optional>
+// Identities at identity providers, and the ID tokens that were used.
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
@@ -15,36 +15,50 @@ constexpr size_t kIdTokenUseSize = 32;
 
 }  // namespace
 
-absl::StatusOr<std::optional<OidcIdentity>> SqliteRegistry::FindOidcIdentity(
+absl::StatusOr<std::vector<OidcIdentity>> SqliteRegistry::FindOidcIdentities(
     absl::string_view subject) {
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(
       auto find,
       database_->Prepare("SELECT o.issuer, o.claim, o.identity FROM oidc_identities o JOIN "
-                         "subjects s ON s.id = o.subject_id WHERE s.name = ?1"));
-  FOREKEY_ASSIGN_OR_RETURN(bool row, find.Text(subject).Step());
-  if (!row) return std::optional<OidcIdentity>();
-  return std::optional<OidcIdentity>(OidcIdentity{find.Bytes(0), find.Bytes(1), find.Bytes(2)});
+                         "subjects s ON s.id = o.subject_id WHERE s.name = ?1 ORDER BY o.issuer"));
+  find.Text(subject);
+  std::vector<OidcIdentity> identities;
+  for (;;) {
+    FOREKEY_ASSIGN_OR_RETURN(bool row, find.Step());
+    if (!row) return identities;
+    identities.push_back({find.Bytes(0), find.Bytes(1), find.Bytes(2)});
+  }
 }
 
-absl::Status SqliteRegistry::SetOidcIdentity(absl::string_view subject,
-                                             const std::optional<OidcIdentity>& identity,
+absl::Status SqliteRegistry::SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity,
                                              absl::Time now) {
   FOREKEY_RETURN_IF_ERROR(Writable());
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(auto transaction, SqliteDatabase::Transaction::Begin(database_.get()));
   FOREKEY_ASSIGN_OR_RETURN(int64_t id, SubjectId(subject));
-  if (!identity) {
-    FOREKEY_ASSIGN_OR_RETURN(
-        auto remove, database_->Prepare("DELETE FROM oidc_identities WHERE subject_id = ?1"));
-    FOREKEY_RETURN_IF_ERROR(remove.Int(id).Run());
-  } else {
+  {
     FOREKEY_ASSIGN_OR_RETURN(
         auto set,
         database_->Prepare("INSERT OR REPLACE INTO oidc_identities (subject_id, issuer, claim, "
                            "identity, set_at) VALUES (?1, ?2, ?3, ?4, ?5)"));
-    set.Int(id).Text(identity->issuer).Text(identity->claim).Text(identity->value);
+    set.Int(id).Text(identity.issuer).Text(identity.claim).Text(identity.value);
     FOREKEY_RETURN_IF_ERROR(set.Int(absl::ToUnixNanos(now)).Run());
+  }
+  return transaction.Commit();
+}
+
+absl::Status SqliteRegistry::ClearOidcIdentities(absl::string_view subject,
+                                                 absl::string_view issuer) {
+  FOREKEY_RETURN_IF_ERROR(Writable());
+  absl::MutexLock lock(&mutex_);
+  FOREKEY_ASSIGN_OR_RETURN(auto transaction, SqliteDatabase::Transaction::Begin(database_.get()));
+  FOREKEY_ASSIGN_OR_RETURN(int64_t id, SubjectId(subject));
+  {
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto remove, database_->Prepare("DELETE FROM oidc_identities WHERE subject_id = ?1 AND (?2 = '' "
+                                        "OR issuer = ?2)"));
+    FOREKEY_RETURN_IF_ERROR(remove.Int(id).Text(issuer).Run());
   }
   return transaction.Commit();
 }

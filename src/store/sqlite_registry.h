@@ -60,9 +60,10 @@ class SqliteRegistry final : public Registry {
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) override;
   absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
                                absl::Time now) override;
-  absl::StatusOr<std::optional<OidcIdentity>> FindOidcIdentity(absl::string_view subject) override;
-  absl::Status SetOidcIdentity(absl::string_view subject, const std::optional<OidcIdentity>& identity,
+  absl::StatusOr<std::vector<OidcIdentity>> FindOidcIdentities(absl::string_view subject) override;
+  absl::Status SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity,
                                absl::Time now) override;
+  absl::Status ClearOidcIdentities(absl::string_view subject, absl::string_view issuer) override;
   absl::Status UseIdToken(const IdTokenUse& use) override;
   absl::StatusOr<bool> TakeFactorTry(const FactorTry& attempt) override;
   absl::Status GiveFactorTriesBack(absl::Span<const std::string> credential_ids,

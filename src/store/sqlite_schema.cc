@@ -92,6 +92,19 @@ CREATE TABLE factor_tries (
   PRIMARY KEY (credential_id, factor)
 ) STRICT, WITHOUT ROWID;
 )sql",
+    R"sql(
+CREATE TABLE identities (
+  subject_id INTEGER NOT NULL REFERENCES subjects (id),
+  issuer TEXT NOT NULL,
+  claim TEXT NOT NULL,
+  identity TEXT NOT NULL,
+  set_at INTEGER NOT NULL,
+  PRIMARY KEY (subject_id, issuer)
+) STRICT, WITHOUT ROWID;
+INSERT INTO identities SELECT subject_id, issuer, claim, identity, set_at FROM oidc_identities;
+DROP TABLE oidc_identities;
+ALTER TABLE identities RENAME TO oidc_identities;
+)sql",
 };
 
 absl::Status Unavailable(const SqliteDatabase& database, absl::string_view detail) {

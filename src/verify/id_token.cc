@@ -78,7 +78,7 @@ absl::StatusOr<VerifiedIdToken> VerifyIdToken(absl::string_view text, const JwkS
   if (token.issuer != policy.issuer) {
     return Refuse(Reason::kIdTokenIssuer, absl::StrCat("it says ", token.issuer));
   }
-  FOREKEY_RETURN_IF_ERROR(keys.Verify(text, token.algorithm, token.key_id, token.signature.size()));
+  FOREKEY_RETURN_IF_ERROR(keys.Verify(text, token.algorithm, token.key_id, token.signature));
   FOREKEY_RETURN_IF_ERROR(CheckIdTokenAudience(token, policy));
   FOREKEY_RETURN_IF_ERROR(CheckIdTokenTimes(token, policy, now));
   FOREKEY_RETURN_IF_ERROR(CheckIdTokenNonce(token, policy, nonce));
@@ -95,9 +95,11 @@ absl::StatusOr<VerifiedIdToken> VerifyIdToken(absl::string_view text, const JwkS
   }
   VerifiedIdToken verified;
   verified.identity_ = *std::move(identity);
-  verified.one_use_id_ =
-      token.id ? Sha256(absl::StrCat("jti ", *token.id)) : Sha256(token.signing_input);
+  // RFC 7519, section 4.1.7: a jti is its issuer's.
+  verified.one_use_id_ = token.id ? Sha256(absl::StrCat("jti ", token.issuer, " ", *token.id))
+                                  : Sha256(token.signing_input);
   verified.issuer_ = std::move(token.issuer);
+  verified.key_id_ = token.key_id.value_or("");
   verified.subject_ = std::move(token.subject);
   verified.issued_at_ = std::min(token.issued_at, now);
   verified.good_until_ =

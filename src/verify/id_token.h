@@ -31,7 +31,7 @@ namespace forekey {
 struct IdTokenPolicy {
   std::string issuer;     // iss, exactly
   std::string client_id;  // aud, exactly and alone
-  std::set<std::string> algorithms = {"RS256", "PS256", "ES256", "ES384"};  // IsIdTokenAlgorithm()
+  std::set<std::string> algorithms = {"RS256", "PS256", "ES256", "ES384", "EdDSA"};  // IsIdTokenAlgorithm()
   bool nonce_required = true;  // false: a token without one is taken, too; another nonce never is
   absl::Duration max_age = absl::Minutes(5);  // since iat
   absl::Duration leeway = absl::Seconds(30);  // between the clocks
@@ -45,9 +45,10 @@ class VerifiedIdToken {
   const std::string& issuer() const { return issuer_; }
   const std::string& subject() const { return subject_; }    // sub
   const std::string& identity() const { return identity_; }  // what the policy's claim holds
+  const std::string& key_id() const { return key_id_; }  // kid; empty where the token names none
   absl::Time issued_at() const { return issued_at_; }        // not after the `now` that was given
   absl::Time good_until() const { return good_until_; }      // from then on no `now` lets it pass
-  // 32 bytes, of jti where there is one, else of what is signed: a signature can be written in two ways.
+  // 32 bytes, of issuer and jti where there is one, else of what is signed: a signature can be written in two ways.
   const std::string& one_use_id() const { return one_use_id_; }
 
  private:
@@ -55,7 +56,7 @@ class VerifiedIdToken {
                                                        const IdTokenPolicy&, absl::string_view,
                                                        absl::Time);
   VerifiedIdToken() = default;
-  std::string issuer_, subject_, identity_, one_use_id_;
+  std::string issuer_, subject_, identity_, key_id_, one_use_id_;
   absl::Time issued_at_, good_until_;
 };
 

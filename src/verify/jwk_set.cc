@@ -32,6 +32,7 @@ struct JwkCurve {
 constexpr JwkCurve kJwkCurves[] = {{"P-256", "ES256", CJOSE_JWK_EC_P_256, 32},
                                    {"P-384", "ES384", CJOSE_JWK_EC_P_384, 48},
                                    {"P-521", "ES512", CJOSE_JWK_EC_P_521, 66}};
+constexpr absl::string_view kEdDsa = "EdDSA";
 constexpr absl::string_view kRsaAlgorithms[] = {"RS256", "RS384", "RS512",
                                                 "PS256", "PS384", "PS512"};
 
@@ -107,9 +108,18 @@ std::shared_ptr<cjose_jwk_t> EcKeyFrom(const JwkJson& jwk, const JwkCurve& curve
   return Owned(cjose_jwk_create_EC_spec(&spec, &error));
 }
 
+std::optional<PublicKey> Ed25519KeyFrom(const JwkJson& jwk) {
+  if (JwkText(jwk, "crv") != "Ed25519") return std::nullopt;
+  const std::optional<std::string> x = Base64UrlDecode(JwkText(jwk, "x"));
+  absl::StatusOr<PublicKey> key = PublicKey::FromEd25519(x.value_or(""));
+  if (!key.ok()) return std::nullopt;
+  return *std::move(key);
+}
+
 }  // namespace
 
 bool IsIdTokenAlgorithm(absl::string_view algorithm) {
+  if (algorithm == kEdDsa) return true;
   for (const JwkCurve& curve : kJwkCurves) {
     if (curve.algorithm == algorithm) return true;
   }
@@ -121,6 +131,7 @@ JwkSet::~JwkSet() = default;
 
 bool JwkSet::Key::IsFor(absl::string_view wanted) const {
   if (!algorithm.empty() && algorithm != wanted) return false;
+  if (ed25519 || wanted == kEdDsa) return ed25519 && wanted == kEdDsa;
   for (const JwkCurve& curve : kJwkCurves) {
     if (curve.algorithm == wanted) return curve_bytes == curve.bytes;
   }
@@ -140,7 +151,8 @@ std::optional<JwkSet::Key> JwkSet::ReadKey(const void* json) {
     key.curve_bytes = curve.bytes;
     key.jwk = EcKeyFrom(jwk, curve);
   }
-  if (key.jwk == nullptr) return std::nullopt;
+  if (type == "OKP") key.ed25519 = Ed25519KeyFrom(jwk);
+  if (key.jwk == nullptr && !key.ed25519) return std::nullopt;
   return key;
 }
 
@@ -188,9 +200,15 @@ absl::StatusOr<const JwkSet::Key*> JwkSet::Find(absl::string_view algorithm,
 }
 
 absl::Status JwkSet::Verify(absl::string_view jws, absl::string_view algorithm,
-                            const std::optional<std::string>& key_id, size_t signature_size) const {
+                            const std::optional<std::string>& key_id,
+                            absl::string_view signature) const {
   FOREKEY_ASSIGN_OR_RETURN(const Key* key, Find(algorithm, key_id));
-  if (key->curve_bytes != 0 && signature_size != static_cast<size_t>(2 * key->curve_bytes)) {
+  if (key->ed25519) {
+    const absl::string_view signing_input = jws.substr(0, jws.rfind('.'));
+    return key->ed25519->Verify(signing_input, signature).ok() ? absl::OkStatus()
+                                                               : Refuse(Reason::kIdTokenSignature);
+  }
+  if (key->curve_bytes != 0 && signature.size() != static_cast<size_t>(2 * key->curve_bytes)) {
     return Refuse(Reason::kIdTokenSignature, "of another size than the algorithm's");
   }
   cjose_err error;

@@ -141,18 +141,27 @@ TEST_F(GateCommandsTest, WhoASubjectIsAtTheProviderIsSetShownAndTakenAway) {
   EXPECT_THAT(without.err, HasSubstr("no [factors.oidc]"));
   // The keys are the running gate's business: a tool neither needs nor fetches them.
   const std::string config = Must(ReadFile(config_), "config");
-  Must(WriteFileAtomically(config_, config + "\n[factors.oidc]\nissuer = \"https://idp.test\"\nclient_id = "
+  Must(WriteFileAtomically(config_, config + "\n[[factors.oidc.provider]]\nissuer = \"https://idp.test\"\nclient_id = "
                                              "\"gate\"\njwks_file = \"missing.json\"\n"),
        "config");
   CommandResult set = RunWith({"subject", "oidc", "set", "ada", "4711"});
   EXPECT_EQ(set.exit_status, 0) << set.err;
   EXPECT_EQ(set.out, "ada: is sub 4711 at https://idp.test\n");
   EXPECT_THAT(RunWith({"subjects"}).out, HasSubstr("sub=4711 at https://idp.test"));
-  EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identity"], "sub=4711 at https://idp.test");
+  EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identities"][0], "sub=4711 at https://idp.test");
   EXPECT_EQ(RunWith({"subject", "oidc", "set", "ada", ""}).exit_status, 1);
+  const CommandResult providers = RunWith({"providers"});
+  EXPECT_EQ(providers.exit_status, 0) << providers.err;
+  EXPECT_THAT(providers.out, AllOf(HasSubstr("https://idp.test  client gate"), HasSubstr("missing.json  no keys")));
+  const CommandResult fetched = RunWith({"providers", "--refresh"});
+  EXPECT_EQ(fetched.exit_status, 1);
+  EXPECT_THAT(fetched.err, AllOf(HasSubstr("https://idp.test: "), HasSubstr("missing.json")));
+  const CommandResult other = RunWith({"subject", "oidc", "set", "ada", "1", "--issuer", "https://b.test"});
+  EXPECT_EQ(other.exit_status, 1);
+  EXPECT_THAT(other.err, HasSubstr("no provider has that issuer: https://idp.test"));
   CommandResult cleared = RunWith({"subject", "oidc", "clear", "ada"});
   EXPECT_EQ(cleared.out, "ada: identity taken away\n") << cleared.err;
-  EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identity"], "");
+  EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identities"].size(), 0u);
 }
 
 TEST_F(GateCommandsTest, ARevocationHoldsInTheRunningGate) {

@@ -2,6 +2,7 @@
 // gate that has its provider's keys over HTTPS, all within one call of the application.
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "src/gate/core/audit.h"
 #include "tests/end2end/step_up_world.h"
@@ -51,11 +52,11 @@ class OidcWorld {
       : world_({TokenRule()}, {}, nullptr, [&](GateConfig& config) {
           Must(WriteFileAtomically(directory_.path() + "/ca.pem", provider_.server().ca_pem()),
                "ca");
-          config.oidc.enabled = true;
-          config.oidc.token.issuer = kIssuer;
-          config.oidc.token.client_id = kClient;
-          config.oidc.jwks_url = provider_.server().Url();
-          config.oidc.ca = directory_.path() + "/ca.pem";
+          OidcProviderConfig& provider = config.oidc.providers.emplace_back();
+          provider.token.issuer = kIssuer;
+          provider.token.client_id = kClient;
+          provider.jwks_url = provider_.server().Url();
+          provider.ca = directory_.path() + "/ca.pem";
           if (change) change(config);
         }) {
     provider_.WriteKey(KeyPath());
@@ -87,6 +88,7 @@ class OidcWorld {
     for (std::string line; std::getline(file, line);) runs.push_back(line);
     return runs;
   }
+  const HttpsServer& server() const { return provider_.server(); }
   StepUpWorld& operator*() { return world_; }
   StepUpWorld* operator->() { return &world_; }
 
@@ -108,7 +110,7 @@ TEST(OidcEndToEndTest, ACallThatWantsATokenGetsOneWithinItAndTheSessionKeepsIt) 
   bool opened = false;
   for (const Decision& decision : world->world().audit().decisions()) {
     opened = opened || (decision.event == AuditEvent::kSessionOpened && decision.admitted &&
-                        decision.detail == "ID token of https://idp.test, sub ada-at-idp");
+                        decision.detail == "ID token of https://idp.test, sub ada-at-idp, key test-key");
     // A JWT begins with {" in base64url.
     EXPECT_THAT(DecisionToJson(decision), Not(HasSubstr("eyJ")));
   }
@@ -192,11 +194,22 @@ TEST(OidcEndToEndTest, ACommandCannotTurnAnotherClientsTokenIntoThisGates) {
 }
 
 TEST(OidcEndToEndTest, AProviderThatCannotBeReachedFailsClosed) {
-  OidcWorld world([](GateConfig& config) { config.oidc.jwks_url = "https://127.0.0.1:1/jwks"; });
+  OidcWorld world([](GateConfig& config) { config.oidc.providers[0].jwks_url = "https://127.0.0.1:1/jwks"; });
   world.ConfigureHonest();
   EXPECT_FALSE(world->Call(Kind::kUnary).status.ok());
   EXPECT_THAT(world->Refusals(),
               ElementsAre(Reason::kFactorRequired, Reason::kIdentityProviderUnavailable));
+}
+
+TEST(OidcEndToEndTest, AReloadHasTheKeysFetchedAgain) {
+  OidcWorld world;
+  world.ConfigureHonest();
+  ASSERT_TRUE(world->Call(Kind::kUnary).status.ok());
+  const int before = world.server().requests();
+  ASSERT_TRUE(world->world().gate().Reload().ok());
+  const absl::Time patience = absl::Now() + absl::Minutes(1);
+  while (world.server().requests() == before && absl::Now() < patience) std::this_thread::yield();
+  EXPECT_GT(world.server().requests(), before);
 }
 
 TEST(OidcEndToEndTest, ACommandsFileThatOthersCanReadIsNotUsed) {

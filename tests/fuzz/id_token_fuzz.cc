@@ -1,13 +1,14 @@
 // deps: forekey_verify forekey_agent
 // The first byte chooses. 'T': a token as it comes from a client. 'C': claims, in a token that is signed as
-// it must be. 'H': a header, likewise. 'K': a provider's key set. 'F': the file that names the agent's token
-// command.
+// it must be. 'H': a header, likewise. 'K': a provider's key set. 'D': its discovery document. 'F': the file
+// that names the agent's token command.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 
 #include "src/agent/token_command.h"
 #include "src/verify/id_token.h"
+#include "src/verify/oidc_discovery.h"
 #include "tests/support/id_provider.h"
 
 namespace {
@@ -58,13 +59,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 'K':
       if (const auto keys = forekey::JwkSet::Parse(rest); keys.ok()) {
-        for (const char* algorithm : {"RS256", "PS256", "ES256", "ES384", "ES512"}) {
+        for (const char* algorithm : {"RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"}) {
           const std::string token = provider.Sign(R"({"alg":"ES256","kid":"k"})", "{}");
           // No key that a stranger made up verifies what ours signed.
-          if ((*keys)->Verify(token, algorithm, "k", 64).ok()) std::abort();
+          if ((*keys)->Verify(token, algorithm, "k", std::string(64, '\0')).ok()) std::abort();
         }
       }
       break;
+    case 'D': (void)forekey::ParseDiscovery(rest, "https://idp.test"); break;
     case 'F': (void)forekey::TokenCommand::Parse(rest); break;
     default: break;
   }

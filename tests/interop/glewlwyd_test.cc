@@ -170,12 +170,12 @@ TEST(GlewlwydTest, ItsTokensAreTakenOnceForTheirOwnerAlsoAfterItsKeyWasRotated) 
   MethodRule rule = RuleOf({kSay});
   rule.factors = {{{"tpm"}, {"oidc"}}};
   StepUpWorld world({rule}, {}, nullptr, [&](GateConfig& config) {
-    config.oidc.enabled = true;
-    config.oidc.token.issuer = idp.Url();
-    config.oidc.token.client_id = "gate-client";
-    config.oidc.jwks_url = idp.Url() + "/api/oidc/jwks";
-    config.oidc.ca = idp.File("tls.pem");
-    config.oidc.retry = absl::ZeroDuration();
+    OidcProviderConfig& provider = config.oidc.providers.emplace_back();
+    provider.token.issuer = idp.Url();
+    provider.token.client_id = "gate-client";
+    provider.jwks_url = idp.Url() + "/api/oidc/jwks";
+    provider.ca = idp.File("tls.pem");
+    provider.retry = absl::ZeroDuration();
   });
   // Its subjects have names of its own making: an administrator reads ada's off one of her tokens.
   const auto sample = idp.CommandFor("ada").Run("gate.test", "nonce-of-a-sample", CallControl());

@@ -34,10 +34,12 @@ struct IdpKey {
     std::shared_ptr<EVP_PKEY> key = alg == "ES256"   ? NewEcKey("P-256")
                                     : alg == "ES384" ? NewEcKey("P-384")
                                     : alg == "ES512" ? NewEcKey("P-521")
+                                    : alg == "EdDSA" ? std::shared_ptr<EVP_PKEY>(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), EVP_PKEY_free)
                                                      : NewRsaKey(2048);
     return {std::move(kid), std::move(alg), std::move(key)};
   }
 
+  bool ed25519() const { return EVP_PKEY_is_a(key.get(), "ED25519") == 1; }
   bool rsa() const { return EVP_PKEY_is_a(key.get(), "RSA") == 1; }
   size_t coordinate() const { return (static_cast<size_t>(EVP_PKEY_get_bits(key.get())) + 7) / 8; }
 
@@ -57,6 +59,11 @@ struct IdpKey {
       jwk.update({{"kty", "RSA"},
                   {"n", Number(OSSL_PKEY_PARAM_RSA_N)},
                   {"e", Number(OSSL_PKEY_PARAM_RSA_E)}});
+    } else if (ed25519()) {
+      std::string x(32, '\0');
+      size_t size = x.size();
+      if (EVP_PKEY_get_raw_public_key(key.get(), U8(x), &size) != 1) std::abort();
+      jwk.update({{"kty", "OKP"}, {"crv", "Ed25519"}, {"x", absl::WebSafeBase64Escape(x)}});
     } else {
       const size_t size = coordinate();
       jwk.update({{"kty", "EC"},
@@ -72,7 +79,8 @@ struct IdpKey {
   // The signature's bytes as RFC 7518 has them, by the algorithm of that name.
   std::string Sign(const std::string& algorithm, const std::string& input) const {
     const std::string digits = algorithm.substr(2);
-    const EVP_MD* md = digits == "384"   ? EVP_sha384()
+    const EVP_MD* md = ed25519()         ? nullptr
+                       : digits == "384" ? EVP_sha384()
                        : digits == "512" ? EVP_sha512()
                                          : EVP_sha256();
     EvpMdCtxPtr context(EVP_MD_CTX_new());
@@ -87,7 +95,7 @@ struct IdpKey {
     if (EVP_DigestSign(context.get(), U8(signature), &size, U8(input), input.size()) != 1)
       std::abort();
     signature.resize(size);
-    if (rsa()) return signature;
+    if (rsa() || ed25519()) return signature;
     const uint8_t* at = U8(absl::string_view(signature));
     EcdsaSigPtr parsed(d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(size)));
     const int half = static_cast<int>(coordinate());

@@ -201,9 +201,11 @@ absl::StatusOr<v1::ListSubjectsResponse> GateCore::ListSubjects(
     info->set_disabled(subject.disabled);
     info->set_created_unix_s(absl::ToUnixSeconds(subject.created_at));
     info->set_live_credentials(live[subject.name]);
-    FOREKEY_ASSIGN_OR_RETURN(const std::optional<OidcIdentity> oidc,
-                             credentials_->registry().FindOidcIdentity(subject.name));
-    if (oidc) info->set_oidc_identity(absl::StrCat(oidc->claim, "=", oidc->value, " at ", oidc->issuer));
+    FOREKEY_ASSIGN_OR_RETURN(const std::vector<OidcIdentity> identities,
+                             credentials_->registry().FindOidcIdentities(subject.name));
+    for (const OidcIdentity& oidc : identities) {
+      info->add_oidc_identities(absl::StrCat(oidc.claim, "=", oidc.value, " at ", oidc.issuer));
+    }
   }
   return response;
 }

@@ -69,7 +69,7 @@ class GateCore {
     std::unique_ptr<AuditSink> audit;     // null: as configured
     EnrollmentKinds kinds;                // take the place of the configured ones of the same kind
     bool maintenance_thread = true;       // false: the owner calls Maintain()
-    bool fetch_keys = true;               // false: the identity provider is left alone
+    bool fetch_keys = true;               // false: identity providers are left alone
   };
 
   // Errors name the file and what to do about it.
@@ -149,11 +149,15 @@ class GateCore {
   // The password arrives over the admin socket, and only its hash is kept.
   absl::StatusOr<v1::SetPasswordResponse> SetPassword(const v1::SetPasswordRequest& request,
                                                       absl::string_view actor);
-  // Who the subject is at the identity provider of the config, from then on. Sessions that proved
-  // another are ended.
-  // FailedPrecondition without [factors.oidc], InvalidArgument for more than 255 bytes.
+  // Who the subject is at an identity provider of the config, from then on. Sessions that proved a
+  // further factor are ended.
+  // FailedPrecondition without [factors.oidc], InvalidArgument for more than 255 bytes, for an issuer
+  // that is not configured, and for none where there are several.
   absl::StatusOr<v1::SetOidcIdentityResponse> SetOidcIdentity(
       const v1::SetOidcIdentityRequest& request, absl::string_view actor);
+  // With `refresh` it waits for the providers, for at most 20 seconds.
+  absl::StatusOr<v1::ListIdentityProvidersResponse> ListIdentityProviders(
+      const v1::ListIdentityProvidersRequest& request, absl::string_view actor);
   absl::StatusOr<v1::ListCredentialsResponse> ListCredentials(
       const v1::ListCredentialsRequest& request);
   // When it returns OK the running gate refuses the credential, and its sessions are ended.
@@ -181,6 +185,9 @@ class GateCore {
   // error. Maintain() does so for a kind whose files have changed.
   absl::Status ReloadTrust();
 
+  // Has the keys of all identity providers fetched again; does not wait. The audit log has what came.
+  void RefreshIdentityProviders();
+
   struct Counters {
     std::atomic<uint64_t> admitted{0};
     std::atomic<uint64_t> refused{0};
@@ -205,6 +212,8 @@ class GateCore {
   absl::Status ReportTrust(const LiveTrust& trust);
   absl::Status ReloadTrust(LiveTrust& trust);
   absl::Status BuildFactors(bool fetch_keys);
+  // The only one where `issuer` is empty.
+  absl::StatusOr<const OidcProviderConfig*> ProviderNamed(absl::string_view issuer) const;
   Decision NewDecision(AuditEvent event) const;
   static absl::Status PublicStatus(const absl::Status& why, absl::string_view reference);
   void CountRefusal(const absl::Status& why);

@@ -2,9 +2,14 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <memory>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace forekey {
 namespace {
@@ -61,9 +66,35 @@ void SetOptions(CURL* curl, const HttpsGetOptions& options, Answer* answer) {
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "forekey-gate");
 }
 
+// All of them, as one list (RFC 9110, section 5.2).
+std::string CacheControlOf(CURL* curl) {
+  std::string all;
+  curl_header* header = nullptr;
+  for (size_t i = 0; curl_easy_header(curl, "Cache-Control", i, CURLH_HEADER, -1, &header) == CURLHE_OK; ++i) {
+    absl::StrAppend(&all, header->value, ",");
+  }
+  return all;
+}
+
 }  // namespace
 
-absl::StatusOr<std::string> HttpsGet(const HttpsGetOptions& options,
+std::optional<absl::Duration> MaxAgeOf(absl::string_view cache_control) {
+  std::optional<absl::Duration> age;
+  for (absl::string_view directive : absl::StrSplit(cache_control, ',')) {
+    directive = absl::StripAsciiWhitespace(directive);
+    if (absl::EqualsIgnoreCase(directive, "no-store") || absl::EqualsIgnoreCase(directive, "no-cache")) {
+      return absl::ZeroDuration();
+    }
+    uint32_t seconds = 0;
+    if (absl::StartsWithIgnoreCase(directive, "max-age=") &&
+        absl::SimpleAtoi(directive.substr(sizeof("max-age=") - 1), &seconds)) {
+      age = std::min(age.value_or(absl::InfiniteDuration()), absl::Seconds(seconds));
+    }
+  }
+  return age;
+}
+
+absl::StatusOr<HttpsAnswer> HttpsGet(const HttpsGetOptions& options,
                                      const std::atomic<bool>& stop) {
   const auto failed = [&](absl::string_view why) {
     return absl::UnavailableError(absl::StrCat("GET ", options.url, ": ", why));
@@ -92,7 +123,7 @@ absl::StatusOr<std::string> HttpsGet(const HttpsGetOptions& options,
         absl::StrCat("HTTP ", code, ": redirects are not followed, configure its target"));
   }
   if (code != 200) return failed(absl::StrCat("HTTP ", code));
-  return std::move(answer.body);
+  return HttpsAnswer{std::move(answer.body), MaxAgeOf(CacheControlOf(curl.get()))};
 }
 
 }  // namespace forekey

@@ -4,6 +4,7 @@
 #define FOREKEY_SRC_GATE_CORE_HTTPS_GET_H_
 
 #include <atomic>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -18,12 +19,21 @@ struct HttpsGetOptions {
   size_t max_size = 256 * 1024;                // of the answer's body, in bytes
 };
 
-// The body of an answer 200. Unavailable, with what was tried and what came back, for all else:
+struct HttpsAnswer {
+  std::string body;
+  std::optional<absl::Duration> max_age;  // MaxAgeOf() its Cache-Control
+};
+
+// RFC 9111, section 5.2.2: how long an answer with this Cache-Control may be kept; zero where it may not
+// be used without asking again, nullopt where it does not say.
+std::optional<absl::Duration> MaxAgeOf(absl::string_view cache_control);
+
+// An answer 200. Unavailable, with what was tried and what came back, for all else:
 // another status (redirects are not followed), a certificate that does not verify or is not for the
 // name, TLS before 1.2, another protocol, an answer that is too large or too slow. Proxies of the
 // environment are not used, nothing is kept between calls. `stop`: when it becomes true the call
 // ends within a second.
-absl::StatusOr<std::string> HttpsGet(const HttpsGetOptions& options, const std::atomic<bool>& stop);
+absl::StatusOr<HttpsAnswer> HttpsGet(const HttpsGetOptions& options, const std::atomic<bool>& stop);
 
 }  // namespace forekey
 

@@ -39,7 +39,7 @@ void JwksCache::Start() {
 }
 
 int64_t JwksCache::Due() const {
-  const absl::Duration pause = error_.empty() ? options_.refresh : options_.retry;
+  const absl::Duration pause = error_.empty() ? lifetime_ : options_.retry;
   return asked_at_ + absl::ToInt64Nanoseconds(pause);
 }
 
@@ -71,30 +71,51 @@ absl::Status JwksCache::Refresh() {
     fetching_ = true;
     begun_at_ = absl::Now();
     wanted_ = false;
+    ++begun_;
   }
-  const absl::StatusOr<std::string> body = fetch_(stop_);
+  const absl::StatusOr<JwksDocument> document = fetch_(stop_);
   const absl::StatusOr<std::shared_ptr<const JwkSet>> got =
-      body.ok() ? JwkSet::Parse(*body) : body.status();
-  Take(got, body.ok() ? *body : "", begun);
+      document.ok() ? JwkSet::Parse(document->body) : document.status();
+  Take(got, document.ok() ? *document : JwksDocument(), begun);
   return got.status();
 }
 
+uint64_t JwksCache::RefreshSoon() {
+  absl::MutexLock lock(&mutex_);
+  wanted_ = true;
+  return begun_ + 1;  // one that is under way may have been answered already
+}
+
+absl::Status JwksCache::Await(uint64_t attempt, absl::Time deadline) {
+  if (!thread_.joinable()) return Refresh();
+  absl::MutexLock lock(&mutex_);
+  const auto finished = [this, attempt]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || attempts_ >= attempt;
+  };
+  if (!mutex_.AwaitWithDeadline(absl::Condition(&finished), deadline)) {
+    return absl::DeadlineExceededError("it has not answered yet");
+  }
+  return error_.empty() ? absl::OkStatus() : absl::UnavailableError(error_);
+}
+
 void JwksCache::Take(const absl::StatusOr<std::shared_ptr<const JwkSet>>& got,
-                     const std::string& body, int64_t begun) {
+                     const JwksDocument& document, int64_t begun) {
   std::string news;
   {
     absl::MutexLock lock(&mutex_);
     const std::string error(got.status().message());
     if (got.ok()) {
       // The same bytes are the same keys: who waits for others sees that there are none.
-      if (body != body_ || keys_ == nullptr) {
+      if (document.body != body_ || keys_ == nullptr) {
         keys_ = *got;
-        body_ = body;
+        body_ = document.body;
         news = absl::StrCat(keys_->size(), " keys of the identity provider were read");
       } else if (!error_.empty()) {
         news = "the identity provider's keys can be read again";
       }
       good_at_ = begun;
+      lifetime_ = std::clamp(document.max_age.value_or(options_.refresh),
+                             std::min(kLeastJwksRefresh, options_.refresh), options_.refresh);
     } else if (error != error_ && !stopping_) {
       news = absl::StrCat("the identity provider's keys can't be read; those read last stay for ",
                           absl::FormatDuration(options_.max_stale), ": ", error);
@@ -146,6 +167,17 @@ absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Newer(
   absl::MutexLock lock(&mutex_);
   if (keys_ == than && thread_.joinable()) AskAndWait();
   return Current();
+}
+
+JwksCache::State JwksCache::state() const {
+  absl::MutexLock lock(&mutex_);
+  State state;
+  state.error = error_;
+  state.due_in = absl::Nanoseconds(Due() - clock_.BootNanos());
+  if (keys_ == nullptr) return state;
+  state.keys = keys_->size();
+  state.age = absl::Nanoseconds(clock_.BootNanos() - good_at_);
+  return state;
 }
 
 uint64_t JwksCache::attempts() const {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -12,16 +13,23 @@
 
 namespace forekey {
 
-struct OidcConfig {
-  bool enabled = false;
+struct OidcProviderConfig {
   IdTokenPolicy token;
-  std::string jwks_file;  // one of the two
-  std::string jwks_url;   // https://
-  std::string ca;         // PEM, for jwks_url; empty: the system's
-  absl::Duration refresh = absl::Hours(1);
+  // One of the two; neither: as the provider's own document says (OpenID Connect Discovery).
+  std::string jwks_file;
+  std::string jwks_url;  // https://
+  std::string ca;        // PEM, for https; empty: the system's
+  absl::Duration refresh = absl::Minutes(15);
   absl::Duration retry = absl::Seconds(30);
   absl::Duration max_stale = absl::Hours(24);
   absl::Duration timeout = absl::Seconds(10);
+
+  // Where the keys come from: a path, or the first address that is asked.
+  std::string KeySource() const;
+};
+
+struct OidcConfig {
+  std::vector<OidcProviderConfig> providers;  // each of another issuer; none: no ID tokens are taken
   size_t tries = 10;  // of one credential ...
   absl::Duration per = absl::Minutes(5);
   size_t remembered = 100'000;  // used tokens

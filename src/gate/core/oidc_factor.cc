@@ -1,5 +1,6 @@
 #include "src/gate/core/oidc_factor.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -7,6 +8,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/gate/core/https_get.h"
+#include "src/verify/oidc_discovery.h"
 #include "src/wire/step_up.h"
 
 namespace forekey {
@@ -16,17 +18,41 @@ namespace {
 constexpr absl::Duration kFileRefresh = absl::Seconds(10);
 constexpr absl::Duration kFileRetry = absl::Seconds(1);
 
-JwksCache::Fetch FetchOf(const OidcConfig& config) {
+absl::StatusOr<JwksDocument> FetchJwks(const HttpsGetOptions& get, const std::atomic<bool>& stop) {
+  FOREKEY_ASSIGN_OR_RETURN(HttpsAnswer answer, HttpsGet(get, stop));
+  return JwksDocument{std::move(answer.body), answer.max_age};
+}
+
+// The provider's document is read anew each time: its keys may have moved, and so may its name.
+absl::StatusOr<JwksDocument> DiscoverJwks(HttpsGetOptions get, const std::string& issuer,
+                                          const std::atomic<bool>& stop) {
+  get.url = DiscoveryUrl(issuer);
+  FOREKEY_ASSIGN_OR_RETURN(const HttpsAnswer document, HttpsGet(get, stop));
+  absl::StatusOr<std::string> keys_url = ParseDiscovery(document.body, issuer);
+  if (!keys_url.ok()) {
+    return absl::UnavailableError(absl::StrCat(get.url, ": ", keys_url.status().message()));
+  }
+  get.url = *std::move(keys_url);
+  return FetchJwks(get, stop);
+}
+
+JwksCache::Fetch FetchOf(const OidcProviderConfig& config) {
   if (!config.jwks_file.empty()) {
-    return [path = config.jwks_file](const std::atomic<bool>&) {
-      return ReadFile(path, kMaxJwkSetSize);
+    return [path = config.jwks_file](const std::atomic<bool>&) -> absl::StatusOr<JwksDocument> {
+      FOREKEY_ASSIGN_OR_RETURN(std::string body, ReadFile(path, kMaxJwkSetSize));
+      return JwksDocument{std::move(body), std::nullopt};
     };
   }
   const HttpsGetOptions get{config.jwks_url, config.ca, config.timeout, kMaxJwkSetSize};
-  return [get](const std::atomic<bool>& stop) { return HttpsGet(get, stop); };
+  if (!config.jwks_url.empty()) {
+    return [get](const std::atomic<bool>& stop) { return FetchJwks(get, stop); };
+  }
+  return [get, issuer = config.token.issuer](const std::atomic<bool>& stop) {
+    return DiscoverJwks(get, issuer, stop);
+  };
 }
 
-JwksCacheOptions CacheOptionsOf(const OidcConfig& config) {
+JwksCacheOptions CacheOptionsOf(const OidcProviderConfig& config) {
   JwksCacheOptions options;
   options.refresh = config.jwks_file.empty() ? config.refresh : kFileRefresh;
   options.retry = config.jwks_file.empty() ? config.retry : kFileRetry;
@@ -36,54 +62,78 @@ JwksCacheOptions CacheOptionsOf(const OidcConfig& config) {
 
 }  // namespace
 
+OidcFactor::Provider::Provider(const OidcProviderConfig& provider, const Clock& clock,
+                               JwksCache::Report report)
+    : config(provider),
+      keys(CacheOptionsOf(provider), clock, FetchOf(provider),
+           [issuer = provider.token.issuer, report = std::move(report)](bool good, const std::string& what) {
+             if (report) report(good, absl::StrCat(issuer, ": ", what));
+           }) {}
+
 OidcFactor::OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
                        JwksCache::Report report)
     : config_(config),
       registry_(registry),
       clock_(clock),
-      tries_({std::string(kOidcFactor), config.tries, config.per, Reason::kRateLimited}, registry, clock),
-      keys_(CacheOptionsOf(config), clock, FetchOf(config), std::move(report)) {}
+      tries_({std::string(kOidcFactor), config.tries, config.per, Reason::kRateLimited}, registry, clock) {
+  for (const OidcProviderConfig& provider : config_.providers) {
+    providers_.push_back(std::make_unique<Provider>(provider, clock, report));
+  }
+}
 
 absl::Status OidcFactor::Start() {
-  if (!config_.jwks_file.empty()) {
-    if (absl::Status read = keys_.Refresh(); !read.ok()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("[factors.oidc] jwks_file ", config_.jwks_file, ": ", read.message()));
+  for (const auto& provider : providers_) {
+    if (provider->config.jwks_file.empty()) continue;
+    if (absl::Status read = provider->keys.Refresh(); !read.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "[[factors.oidc.provider]] jwks_file ", provider->config.jwks_file, ": ", read.message()));
     }
   }
-  keys_.Start();
+  for (const auto& provider : providers_) provider->keys.Start();
   return absl::OkStatus();
 }
 
-absl::StatusOr<VerifiedIdToken> OidcFactor::VerifyWithKeys(absl::string_view token,
-                                                           absl::string_view nonce) {
-  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const JwkSet> keys, keys_.Keys());
-  const absl::Time now = clock_.WallNow();
-  absl::StatusOr<VerifiedIdToken> verified = VerifyIdToken(token, *keys, config_.token, nonce, now);
+OidcFactor::Provider* OidcFactor::Of(absl::string_view issuer) const {
+  const auto found = std::find_if(providers_.begin(), providers_.end(), [&](const auto& provider) {
+    return provider->config.token.issuer == issuer;
+  });
+  return found == providers_.end() ? nullptr : found->get();
+}
+
+absl::StatusOr<VerifiedIdToken> OidcFactor::Provider::Verify(absl::string_view token,
+                                                             absl::string_view nonce, absl::Time now) {
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const JwkSet> set, keys.Keys());
+  absl::StatusOr<VerifiedIdToken> verified = VerifyIdToken(token, *set, config.token, nonce, now);
   if (ReasonOf(verified.status()) != Reason::kIdTokenKeyUnknown) return verified;
   // The provider may have a new key.
-  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const JwkSet> newer, keys_.Newer(keys));
-  if (newer == keys) return verified;
-  return VerifyIdToken(token, *newer, config_.token, nonce, now);
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const JwkSet> newer, keys.Newer(set));
+  if (newer == set) return verified;
+  return VerifyIdToken(token, *newer, config.token, nonce, now);
 }
 
 absl::StatusOr<VerifiedIdToken> OidcFactor::Check(absl::string_view subject,
                                                   absl::Span<const std::string> credential_ids,
                                                   absl::string_view nonce, const Secret& token) {
   FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids));
-  FOREKEY_ASSIGN_OR_RETURN(const std::optional<OidcIdentity> due,
-                           registry_.FindOidcIdentity(subject));
-  FOREKEY_ASSIGN_OR_RETURN(VerifiedIdToken verified, VerifyWithKeys(token.view(), nonce));
-  if (!due) {
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<OidcIdentity> due, registry_.FindOidcIdentities(subject));
+  FOREKEY_ASSIGN_OR_RETURN(const ParsedIdToken parsed, ParsedIdToken::Parse(token.view()));
+  Provider* const provider = Of(parsed.issuer);
+  if (provider == nullptr) return Refuse(Reason::kIdTokenIssuer, absl::StrCat("it says ", parsed.issuer));
+  FOREKEY_ASSIGN_OR_RETURN(VerifiedIdToken verified,
+                           provider->Verify(token.view(), nonce, clock_.WallNow()));
+  const OidcIdentity is{verified.issuer(), provider->config.token.claim, verified.identity()};
+  const auto same_issuer = std::find_if(due.begin(), due.end(), [&](const OidcIdentity& identity) {
+    return identity.issuer == is.issuer;
+  });
+  if (same_issuer == due.end()) {
     return Refuse(Reason::kIdTokenSubject, absl::StrCat(Describe(verified),
                                                         ", and the subject has no identity there: "
                                                         "forekey-gate subject oidc set"));
   }
-  const OidcIdentity is{verified.issuer(), config_.token.claim, verified.identity()};
-  if (is != *due) {
+  if (is != *same_issuer) {
     return Refuse(Reason::kIdTokenSubject,
-                  absl::StrCat(Describe(verified), ", and the subject is ", due->claim, " ",
-                               due->value, " at ", due->issuer));
+                  absl::StrCat(Describe(verified), ", and the subject is ", same_issuer->claim, " ",
+                               same_issuer->value, " there"));
   }
   return verified;
 }
@@ -95,10 +145,36 @@ absl::Status OidcFactor::Use(const VerifiedIdToken& token) {
 
 std::string OidcFactor::Describe(const VerifiedIdToken& token) const {
   std::string text = absl::StrCat("ID token of ", token.issuer(), ", sub ", token.subject());
-  if (config_.token.claim != "sub") {
-    absl::StrAppend(&text, ", ", config_.token.claim, " ", token.identity());
+  if (const Provider* provider = Of(token.issuer()); provider->config.token.claim != "sub") {
+    absl::StrAppend(&text, ", ", provider->config.token.claim, " ", token.identity());
   }
+  if (!token.key_id().empty()) absl::StrAppend(&text, ", key ", token.key_id());
   return text;
+}
+
+void OidcFactor::RefreshSoon() {
+  for (const auto& provider : providers_) (void)provider->keys.RefreshSoon();
+}
+
+std::vector<OidcFactor::ProviderState> OidcFactor::RefreshBy(absl::Time deadline) {
+  std::vector<uint64_t> attempts;  // all are asked at once
+  for (const auto& provider : providers_) attempts.push_back(provider->keys.RefreshSoon());
+  std::vector<absl::Status> answers;
+  for (size_t i = 0; i < providers_.size(); ++i) {
+    answers.push_back(providers_[i]->keys.Await(attempts[i], deadline));
+  }
+  std::vector<ProviderState> states = States();
+  for (size_t i = 0; i < states.size(); ++i) states[i].keys.error = std::string(answers[i].message());
+  return states;
+}
+
+std::vector<OidcFactor::ProviderState> OidcFactor::States() const {
+  std::vector<ProviderState> states;
+  for (const auto& provider : providers_) {
+    states.push_back({provider->config.token.issuer, provider->config.token.client_id,
+                      provider->config.KeySource(), provider->keys.state()});
+  }
+  return states;
 }
 
 }  // namespace forekey

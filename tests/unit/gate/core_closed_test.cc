@@ -33,13 +33,13 @@ class DeadRegistry final : public Registry {
   absl::Status SetPasswordHash(absl::string_view, absl::string_view, absl::Time) override {
     return Dead();
   }
-  absl::StatusOr<std::optional<OidcIdentity>> FindOidcIdentity(absl::string_view) override {
+  absl::StatusOr<std::vector<OidcIdentity>> FindOidcIdentities(absl::string_view) override {
     return Dead();
   }
-  absl::Status SetOidcIdentity(absl::string_view, const std::optional<OidcIdentity>&,
-                               absl::Time) override {
+  absl::Status SetOidcIdentity(absl::string_view, const OidcIdentity&, absl::Time) override {
     return Dead();
   }
+  absl::Status ClearOidcIdentities(absl::string_view, absl::string_view) override { return Dead(); }
   absl::Status UseIdToken(const IdTokenUse&) override { return Dead(); }
   absl::StatusOr<bool> TakeFactorTry(const FactorTry&) override { return Dead(); }
   absl::Status GiveFactorTriesBack(absl::Span<const std::string>, absl::string_view) override {

@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 class HttpsGetTest : public ::testing::Test {
  protected:
   HttpsGetTest() { signal(SIGPIPE, SIG_IGN); }
-  absl::StatusOr<std::string> Get(const HttpsServer& server, HttpsGetOptions options = {}) {
+  absl::StatusOr<HttpsAnswer> Get(const HttpsServer& server, HttpsGetOptions options = {}) {
     if (options.url.empty()) options.url = server.Url();
     if (options.ca_file.empty()) {
       options.ca_file = folder_.File("ca.pem");
@@ -27,7 +27,7 @@ class HttpsGetTest : public ::testing::Test {
   static HttpsServer::Handler Always(std::string answer) {
     return [answer](const std::string&, const HttpsServer::Send& send) { send(answer); };
   }
-  static std::string Why(const absl::StatusOr<std::string>& got) {
+  static std::string Why(const absl::StatusOr<HttpsAnswer>& got) {
     EXPECT_EQ(got.status().code(), absl::StatusCode::kUnavailable);
     return std::string(got.status().message());
   }
@@ -43,8 +43,25 @@ TEST_F(HttpsGetTest, TakesTheBodyOfAnAnswer200) {
   });
   const auto got = Get(server);
   ASSERT_TRUE(got.ok()) << got.status();
-  EXPECT_EQ(*got, "{\"keys\":[]}");
+  EXPECT_EQ(got->body, "{\"keys\":[]}");
+  EXPECT_EQ(got->max_age, std::nullopt);
   EXPECT_THAT(asked, HasSubstr("GET /jwks HTTP/1.1\r\n"));
+}
+
+TEST_F(HttpsGetTest, TellsHowLongTheAnswerMayBeKept) {
+  HttpsServer server(Always(HttpAnswer("200 OK", "x", "Cache-Control: public, Max-Age=300\r\n"
+                                                      "cache-control: must-revalidate, max-age=120\r\n")));
+  const auto got = Get(server);
+  ASSERT_TRUE(got.ok()) << got.status();
+  EXPECT_EQ(got->max_age, absl::Minutes(2)) << "the shorter, of all of them";
+  EXPECT_EQ(MaxAgeOf(""), std::nullopt);
+  EXPECT_EQ(MaxAgeOf("public, s-maxage=7, immutable"), std::nullopt);
+  EXPECT_EQ(MaxAgeOf(" max-age=0 "), absl::ZeroDuration());
+  EXPECT_EQ(MaxAgeOf("max-age=60, No-Store"), absl::ZeroDuration());
+  EXPECT_EQ(MaxAgeOf("no-cache"), absl::ZeroDuration());
+  for (const char* bad : {"max-age=", "max-age=-1", "max-age=1e9", "max-age=99999999999", "max-age", "xmax-age=5"}) {
+    EXPECT_EQ(MaxAgeOf(bad), std::nullopt) << bad;
+  }
 }
 
 TEST_F(HttpsGetTest, RefusesOtherStatusesAndFollowsNoRedirect) {

@@ -21,12 +21,13 @@ class JwksCacheTest : public ::testing::Test {
   void Make() {
     cache_ = std::make_unique<JwksCache>(
         options_, clock_,
-        [this](const std::atomic<bool>&) -> absl::StatusOr<std::string> {
+        [this](const std::atomic<bool>&) -> absl::StatusOr<JwksDocument> {
           absl::MutexLock lock(&mutex_);
           ++asked_;
           asked_changed_.SignalAll();
           while (held_) asked_changed_.Wait(&mutex_);
-          return answer_;
+          if (!answer_.ok()) return answer_.status();
+          return JwksDocument{*answer_, max_age_};
         },
         [this](bool good, const std::string& what) {
           absl::MutexLock lock(&mutex_);
@@ -62,6 +63,7 @@ class JwksCacheTest : public ::testing::Test {
   absl::Mutex mutex_;
   absl::CondVar asked_changed_;
   absl::StatusOr<std::string> answer_ = absl::UnavailableError("down");
+  std::optional<absl::Duration> max_age_;
   bool held_ = false;
   int asked_ = 0;
   std::vector<std::string> reports_;
@@ -220,11 +222,57 @@ TEST_F(JwksCacheTest, TheThreadAsksAgainWhenItIsTime) {
   WaitUntilAsked(3);
 }
 
+TEST_F(JwksCacheTest, TheProvidersMaxAgeCountsWithinLimits) {
+  struct Case {
+    std::optional<absl::Duration> max_age;
+    absl::Duration due;
+  };
+  for (const Case& a_case : {Case{std::nullopt, options_.refresh}, Case{absl::Hours(6), options_.refresh},
+                             Case{absl::Minutes(2), absl::Minutes(2)},
+                             Case{absl::ZeroDuration(), kLeastJwksRefresh}}) {
+    Answer(one_);
+    max_age_ = a_case.max_age;
+    Make();
+    ASSERT_THAT(cache_->Refresh(), IsOk());
+    EXPECT_EQ(cache_->state().due_in, a_case.due);
+    Answer(absl::UnavailableError("down"));
+    EXPECT_FALSE(cache_->Refresh().ok());
+    EXPECT_EQ(cache_->state().due_in, options_.retry);
+  }
+}
+
+TEST_F(JwksCacheTest, AnAdministratorsAskingIsOfNowAndSaysHowItWent) {
+  Answer(two_);
+  Make();
+  cache_->Start();
+  ASSERT_THAT(cache_->Keys(), IsOk());
+  EXPECT_EQ(cache_->state().keys, 2u);
+  // A fetch is under way, whose answer may be older than the key's withdrawal.
+  clock_.Advance(options_.retry);
+  Hold(true);
+  (void)cache_->RefreshSoon();
+  WaitUntilAsked(2);
+  const uint64_t attempt = cache_->RefreshSoon();
+  EXPECT_EQ(attempt, 3u);
+  EXPECT_EQ(cache_->Await(attempt, absl::Now()).code(), absl::StatusCode::kDeadlineExceeded);
+  Answer(one_);
+  Hold(false);
+  EXPECT_THAT(cache_->Await(attempt, absl::Now() + absl::Minutes(1)), IsOk());
+  EXPECT_EQ(asked(), 3);
+  EXPECT_EQ(cache_->state().keys, 1u) << "the key that was taken back is gone, no time having passed";
+  EXPECT_EQ(cache_->state().age, absl::ZeroDuration());
+  Answer(absl::UnavailableError("down"));
+  const absl::Status failed = cache_->Await(cache_->RefreshSoon(), absl::Now() + absl::Minutes(1));
+  EXPECT_EQ(failed.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(cache_->state().error, "down");
+  EXPECT_EQ(cache_->state().keys, 1u) << "good keys are not forgotten";
+}
+
 TEST_F(JwksCacheTest, EndsWhileAFetchIsUnderWay) {
   absl::Notification begun;
   JwksCache cache(
       options_, clock_,
-      [&](const std::atomic<bool>& stop) -> absl::StatusOr<std::string> {
+      [&](const std::atomic<bool>& stop) -> absl::StatusOr<JwksDocument> {
         begun.Notify();
         while (!stop) std::this_thread::yield();
         return absl::CancelledError("stopped");

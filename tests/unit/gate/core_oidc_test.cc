@@ -1,11 +1,14 @@
 // The ID token as a factor: whose it is, which opening it is for, that it is good once, and what
 // happens when the provider's keys change or can't be had.
+#include <csignal>
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "src/gate/core/audit.h"
 #include "src/wire/id_token.h"
 #include "src/wire/sealed_factors.h"
 #include "src/wire/statement.h"
+#include "tests/support/https_server.h"
 #include "tests/support/id_provider.h"
 #include "tests/unit/gate/core_fixture.h"
 
@@ -28,10 +31,10 @@ class OidcTest : public GateFixture {
  protected:
   OidcTest() {
     Publish({FirstKey()});
-    oidc_.enabled = true;
-    oidc_.token.issuer = kIssuer;
-    oidc_.token.client_id = kClient;
-    oidc_.jwks_file = folder_.File("jwks.json");
+    OidcProviderConfig& provider = oidc_.providers.emplace_back();
+    provider.token.issuer = kIssuer;
+    provider.token.client_id = kClient;
+    provider.jwks_file = folder_.File("jwks.json");
     oidc_.tries = 100;
   }
   GateConfig Config() override {
@@ -49,10 +52,12 @@ class OidcTest : public GateFixture {
   void Publish(const std::vector<IdpKey>& keys) {
     WriteText(folder_.File("jwks.json"), JwksOf(keys));
   }
-  absl::Status SetIdentity(const std::string& subject, const std::string& identity) {
+  absl::Status SetIdentity(const std::string& subject, const std::string& identity,
+                           const std::string& issuer = "") {
     v1::SetOidcIdentityRequest request;
     request.set_subject(subject);
     request.set_identity(identity);
+    request.set_issuer(issuer);
     return gate().SetOidcIdentity(request, "uid 0").status();
   }
   // Starts the gate with ada enrolled, who is "ada-at-idp".
@@ -151,14 +156,14 @@ TEST_F(OidcTest, OnlyTheSubjectsOwnIdentityCounts) {
 
 TEST_F(OidcTest, AnIdentityIsOneOfAnIssuerAndAClaim) {
   const Token ada = StartWithAda();
-  oidc_.token.claim = "preferred_username";
+  oidc_.providers[0].token.claim = "preferred_username";
   StartGate();
   const auto named = [](Json& claims) { claims["preferred_username"] = "ada-at-idp"; };
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, Honest("x", named))), Reason::kIdTokenSubject)
       << "the same value of another claim";
   ASSERT_TRUE(SetIdentity("ada", "ada-at-idp").ok());
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, Honest("x", named))), std::nullopt);
-  oidc_.token.issuer = "https://new.test";
+  oidc_.providers[0].token.issuer = "https://new.test";
   StartGate();
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, Honest("x",
                                               [&](Json& claims) {
@@ -183,7 +188,7 @@ TEST_F(OidcTest, ATokenIsForOneOpeningByOneHardwareAtOneGate) {
 }
 
 TEST_F(OidcTest, WithoutANonceItIsStillGoodOnceAlsoAfterARestart) {
-  oidc_.token.nonce_required = false;
+  oidc_.providers[0].token.nonce_required = false;
   const Token ada = StartWithAda();
   const Token other = Enroll("ada");
   const std::string token = Honest("ada-at-idp", [](Json& claims) { claims.erase("nonce"); })("");
@@ -289,7 +294,7 @@ TEST_F(OidcTest, OneCredentialsTriesAreLimitedAndNobodyElses) {
 
 TEST_F(OidcTest, AWrongPasswordDoesNotUseTheTokenUp) {
   passwords_ = true;
-  oidc_.token.nonce_required = false;
+  oidc_.providers[0].token.nonce_required = false;
   const Token ada = StartWithAda();
   v1::SetPasswordRequest request;
   request.set_subject("ada");
@@ -311,7 +316,7 @@ TEST_F(OidcTest, AGateTakesOnlyTheFactorsThatItIsConfiguredFor) {
   const Token ada = StartWithAda();
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, nullptr, "correct horse")), Reason::kRequestMalformed);
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, Honest(), "correct horse")), Reason::kRequestMalformed);
-  oidc_.enabled = false;
+  oidc_.providers.clear();
   passwords_ = true;
   StartGate();
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, Honest())), Reason::kRequestMalformed);
@@ -333,11 +338,208 @@ TEST_F(OidcTest, AnotherIdentityOrNoneEndsTheSessionsThatProvedOne) {
   EXPECT_TRUE(absl::IsInvalidArgument(SetIdentity("ada", std::string(256, 'x'))));
 }
 
+// A second provider, whose key has the same id as the first one's.
+class TwoProvidersTest : public OidcTest {
+ protected:
+  static constexpr char kOtherIssuer[] = "https://b.test";
+  static constexpr char kOtherClient[] = "gate-at-b";
+  static const IdpKey& OtherKey() {
+    static const IdpKey& key = *new IdpKey(IdpKey::New("first", "ES256"));
+    return key;
+  }
+  TwoProvidersTest() {
+    PublishOther({OtherKey()});
+    OidcProviderConfig& provider = oidc_.providers.emplace_back();
+    provider.token.issuer = kOtherIssuer;
+    provider.token.client_id = kOtherClient;
+    provider.jwks_file = folder_.File("other-jwks.json");
+  }
+  void PublishOther(const std::vector<IdpKey>& keys) {
+    WriteText(folder_.File("other-jwks.json"), JwksOf(keys));
+  }
+  // A token as it would be asked of that provider, signed by any key.
+  MakeToken From(const std::string& issuer, const std::string& client, const IdpKey& key,
+                 std::function<void(Json&)> change = nullptr) {
+    return [=, this](const std::string& nonce) {
+      Json claims = HonestClaims(issuer, client, "4711", nonce, clock_.WallNow());
+      if (change) change(claims);
+      return MakeJwt(key, claims);
+    };
+  }
+  MakeToken FromA(std::function<void(Json&)> change = nullptr) {
+    return From(kIssuer, kClient, FirstKey(), std::move(change));
+  }
+  MakeToken FromB(std::function<void(Json&)> change = nullptr) {
+    return From(kOtherIssuer, kOtherClient, OtherKey(), std::move(change));
+  }
+};
+
+TEST_F(TwoProvidersTest, TheSameSubAtAnotherProviderIsSomebodyElse) {
+  StartGate();
+  const Token ada = Enroll("ada"), bob = Enroll("bob");
+  ASSERT_TRUE(SetIdentity("ada", "4711", kIssuer).ok());
+  ASSERT_TRUE(SetIdentity("bob", "4711", kOtherIssuer).ok());
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA())), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWith(bob, FromB())), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), Reason::kIdTokenSubject);
+  EXPECT_THAT(LastDecision().detail, HasSubstr("ID token of https://b.test, sub 4711, key first, and the "
+                                               "subject has no identity there"));
+  EXPECT_EQ(WhyNotOpened(OpenWith(bob, FromA())), Reason::kIdTokenSubject);
+  // Who has an identity at both may use either, and each is compared with its own.
+  ASSERT_TRUE(SetIdentity("ada", "0815", kOtherIssuer).ok());
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), Reason::kIdTokenSubject);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB([](Json& claims) { claims["sub"] = "0815"; }))), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA())), std::nullopt);
+  ASSERT_TRUE(SetIdentity("ada", "", kIssuer).ok());
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA())), Reason::kIdTokenSubject);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB([](Json& claims) { claims["sub"] = "0815"; }))), std::nullopt);
+}
+
+TEST_F(TwoProvidersTest, NoKeyClientOrTokenOfOneCountsAtTheOther) {
+  StartGate();
+  const Token ada = Enroll("ada");
+  ASSERT_TRUE(SetIdentity("ada", "4711", kIssuer).ok());
+  ASSERT_TRUE(SetIdentity("ada", "4711", kOtherIssuer).ok());
+  // A's token, for the client that the gate is at B, and the other way round.
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kIssuer, kOtherClient, FirstKey()))), Reason::kIdTokenAudience);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kClient, OtherKey()))), Reason::kIdTokenAudience);
+  // A signs what B is said to have issued: the key's id is the same, the key is not.
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kOtherClient, FirstKey()))), Reason::kIdTokenSignature);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kIssuer, kClient, OtherKey()))), Reason::kIdTokenSignature);
+  // And where only A has a key of that id.
+  const IdpKey renamed{"of-a-alone", FirstKey().alg, FirstKey().key};
+  Publish({renamed});
+  clock_.Advance(absl::Minutes(1));
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kIssuer, kClient, renamed))), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kOtherClient, renamed))), Reason::kIdTokenKeyUnknown);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From("https://c.test", kClient, FirstKey()))), Reason::kIdTokenIssuer);
+}
+
+TEST_F(TwoProvidersTest, ATokensNumberIsUsedUpAtItsProviderAlone) {
+  for (OidcProviderConfig& provider : oidc_.providers) provider.token.nonce_required = false;
+  StartGate();
+  const Token ada = Enroll("ada");
+  ASSERT_TRUE(SetIdentity("ada", "4711", kIssuer).ok());
+  ASSERT_TRUE(SetIdentity("ada", "4711", kOtherIssuer).ok());
+  const auto numbered = [](Json& claims) {
+    claims.erase("nonce");
+    claims["jti"] = "1";
+  };
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA(numbered))), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB(numbered))), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA(numbered))), Reason::kIdTokenReplayed);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB(numbered))), Reason::kIdTokenReplayed);
+}
+
+TEST_F(TwoProvidersTest, AnOutageOfOneIsNoneOfTheOther) {
+  StartGate();
+  const Token ada = Enroll("ada");
+  ASSERT_TRUE(SetIdentity("ada", "4711", kIssuer).ok());
+  ASSERT_TRUE(SetIdentity("ada", "4711", kOtherIssuer).ok());
+  WriteText(folder_.File("other-jwks.json"), "gone");
+  clock_.Advance(absl::Hours(25));
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), Reason::kIdentityProviderUnavailable);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA())), std::nullopt);
+  bool told = false;
+  for (const Decision& decision : audit_->decisions()) {
+    told = told || (!decision.admitted && absl::StrContains(decision.detail, "https://b.test: the identity provider's"));
+  }
+  EXPECT_TRUE(told);
+}
+
+TEST_F(TwoProvidersTest, AnAdministratorNamesTheProviderAndFetchesKeysThatWereTakenBack) {
+  StartGate();
+  const Token ada = Enroll("ada");
+  EXPECT_TRUE(absl::IsInvalidArgument(SetIdentity("ada", "4711"))) << "which one?";
+  EXPECT_TRUE(absl::IsInvalidArgument(SetIdentity("ada", "4711", "https://c.test")));
+  ASSERT_TRUE(SetIdentity("ada", "4711", kOtherIssuer).ok());
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), std::nullopt);
+  PublishOther({IdpKey::New("second", "ES256")});
+  v1::ListIdentityProvidersRequest request;
+  request.set_refresh(true);
+  const auto providers = gate().ListIdentityProviders(request, "uid 0");
+  ASSERT_TRUE(providers.ok()) << providers.status();
+  ASSERT_EQ(providers->providers_size(), 2);
+  EXPECT_EQ(providers->providers(1).issuer(), kOtherIssuer);
+  EXPECT_EQ(providers->providers(1).client_id(), kOtherClient);
+  EXPECT_EQ(providers->providers(1).keys(), 1u);
+  EXPECT_EQ(providers->providers(1).age_s(), 0);
+  EXPECT_EQ(providers->providers(1).error(), "");
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), Reason::kIdTokenKeyUnknown);
+  std::filesystem::remove(folder_.File("other-jwks.json"));
+  EXPECT_THAT(gate().ListIdentityProviders(request, "uid 0")->providers(1).error(), HasSubstr("other-jwks.json"));
+}
+
+// A provider that is found by its own document.
+class DiscoveryTest : public OidcTest {
+ protected:
+  DiscoveryTest()
+      : server_([this](const std::string& request, const HttpsServer::Send& send) {
+          absl::MutexLock lock(&mutex_);
+          const bool document = absl::StartsWith(request, "GET /.well-known/openid-configuration ");
+          send(HttpAnswer(down_ ? "503 Busy" : "200 OK", document ? document_.dump() : JwksOf({FirstKey()})));
+        }) {
+    signal(SIGPIPE, SIG_IGN);
+    WriteText(folder_.File("ca.pem"), server_.ca_pem());
+    document_ = {{"issuer", Issuer()}, {"jwks_uri", server_.Url("/keys")}};
+    OidcProviderConfig& provider = oidc_.providers[0];
+    provider.token.issuer = Issuer();
+    provider.jwks_file.clear();
+    provider.ca = folder_.File("ca.pem");
+  }
+  std::string Issuer() const { return server_.Url(""); }
+  MakeToken FromIt() {
+    return Honest("ada-at-idp", [this](Json& claims) { claims["iss"] = Issuer(); });
+  }
+  void Change(const std::function<void()>& change) {
+    absl::MutexLock lock(&mutex_);
+    change();
+  }
+  // The provider's error after it was asked again.
+  std::string ErrorNow() {
+    v1::ListIdentityProvidersRequest request;
+    request.set_refresh(true);
+    return gate().ListIdentityProviders(request, "uid 0")->providers(0).error();
+  }
+  absl::Mutex mutex_;
+  Json document_;
+  bool down_ = false;
+  HttpsServer server_;
+};
+
+TEST_F(DiscoveryTest, KeysAreFoundByTheIssuerAndGoodOnesOutliveAnOutage) {
+  const Token ada = StartWithAda();
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromIt())), std::nullopt);
+  Change([this] { down_ = true; });
+  EXPECT_THAT(ErrorNow(), HasSubstr("/.well-known/openid-configuration: HTTP 503"));
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromIt())), std::nullopt);
+  clock_.Advance(oidc_.providers[0].max_stale + absl::Seconds(1));
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromIt())), Reason::kIdentityProviderUnavailable);
+}
+
+TEST_F(DiscoveryTest, ADocumentOfAnotherIssuerOrKeysInTheClearAreNotTaken) {
+  document_["issuer"] = Issuer() + "/";
+  const Token ada = StartWithAda();
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromIt())), Reason::kIdentityProviderUnavailable);
+  EXPECT_THAT(ErrorNow(), HasSubstr("document of another issuer"));
+  Change([this] {
+    document_["issuer"] = Issuer();
+    document_["jwks_uri"] = absl::StrCat("http://localhost:", server_.port(), "/keys");
+  });
+  EXPECT_THAT(ErrorNow(), HasSubstr("no jwks_uri that is https"));
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromIt())), Reason::kIdentityProviderUnavailable);
+  Change([this] { document_["filling"] = std::string(kMaxJwkSetSize, 'x'); });
+  EXPECT_THAT(ErrorNow(), HasSubstr("more than 262144 bytes"));
+  Change([this] { document_ = {{"issuer", Issuer()}, {"jwks_uri", server_.Url("/keys")}}; });
+  EXPECT_EQ(ErrorNow(), "");
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromIt())), std::nullopt);
+}
+
 TEST_F(OidcTest, SubjectsAreListedWithTheirIdentity) {
   StartWithAda();
   const auto subjects = gate().ListSubjects(v1::ListSubjectsRequest());
   ASSERT_TRUE(subjects.ok());
-  EXPECT_EQ(subjects->subjects(0).oidc_identity(), "sub=ada-at-idp at https://idp.test");
+  EXPECT_EQ(subjects->subjects(0).oidc_identities(0), "sub=ada-at-idp at https://idp.test");
   bool audited = false;
   for (const Decision& decision : audit_->decisions()) {
     audited = audited || (decision.method == "SetOidcIdentity" && decision.subject == "ada" &&

@@ -74,12 +74,15 @@ class HookedRegistry final : public Registry {
   absl::Status SetPasswordHash(absl::string_view name, absl::string_view hash, absl::Time now) override {
     return real_->SetPasswordHash(name, hash, now);
   }
-  absl::StatusOr<std::optional<OidcIdentity>> FindOidcIdentity(absl::string_view name) override {
-    return real_->FindOidcIdentity(name);
+  absl::StatusOr<std::vector<OidcIdentity>> FindOidcIdentities(absl::string_view name) override {
+    return real_->FindOidcIdentities(name);
   }
-  absl::Status SetOidcIdentity(absl::string_view name, const std::optional<OidcIdentity>& identity,
+  absl::Status SetOidcIdentity(absl::string_view name, const OidcIdentity& identity,
                                absl::Time now) override {
     return real_->SetOidcIdentity(name, identity, now);
+  }
+  absl::Status ClearOidcIdentities(absl::string_view name, absl::string_view issuer) override {
+    return real_->ClearOidcIdentities(name, issuer);
   }
   absl::Status UseIdToken(const IdTokenUse& use) override { return real_->UseIdToken(use); }
   absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() override {

@@ -330,7 +330,7 @@ TEST_F(SqliteFileTest, ARegistryOfEachOlderVersionIsBroughtUpWithWhatItHolds) {
     EXPECT_EQ((*registry)->FindCredential(credential.id).value().subject, "ada");
     EXPECT_EQ((*registry)->FindSubject("ada").value().roles, std::vector<std::string>{"reader"});
     EXPECT_EQ((*registry)->FindPasswordHash("ada").value(), version >= 2 ? "hash" : "");
-    EXPECT_EQ((*registry)->FindOidcIdentity("ada").value().has_value(), version >= 3);
+    EXPECT_EQ((*registry)->FindOidcIdentities("ada").value().size(), version >= 3 ? 1u : 0u);
     EXPECT_EQ((*registry)
                   ->TakeFactorTry({{credential.id}, "password", 1, absl::Minutes(1), TestNow()})
                   .value(),

@@ -35,19 +35,25 @@ class SqliteOidcTest : public ::testing::Test {
   std::unique_ptr<SqliteRegistry> registry_;
 };
 
-TEST_F(SqliteOidcTest, KeepsAnIdentityOverAReopeningReplacesItAndTakesItAway) {
-  const OidcIdentity first{"https://idp.test", "sub", "4711"},
-      second{"https://new.test", "email", "a@b"};
-  EXPECT_EQ(registry_->FindOidcIdentity("ada").value(), std::nullopt);
-  ASSERT_THAT(registry_->SetOidcIdentity("ada", first, TestNow()), IsOk());
+TEST_F(SqliteOidcTest, KeepsOneIdentityAnIssuerOverAReopeningReplacesAndTakesThemAway) {
+  const OidcIdentity here{"https://idp.test", "sub", "4711"}, there{"https://new.test", "sub", "4711"},
+      renamed{"https://idp.test", "email", "a@b"};
+  using Identities = std::vector<OidcIdentity>;
+  EXPECT_EQ(registry_->FindOidcIdentities("ada").value(), Identities());
+  ASSERT_THAT(registry_->SetOidcIdentity("ada", there, TestNow()), IsOk());
+  ASSERT_THAT(registry_->SetOidcIdentity("ada", here, TestNow()), IsOk());
   Reopen();
-  EXPECT_EQ(registry_->FindOidcIdentity("ada").value(), first);
-  ASSERT_THAT(registry_->SetOidcIdentity("ada", second, TestNow()), IsOk());
-  EXPECT_EQ(registry_->FindOidcIdentity("ada").value(), second);
-  ASSERT_THAT(registry_->SetOidcIdentity("ada", std::nullopt, TestNow()), IsOk());
-  EXPECT_EQ(registry_->FindOidcIdentity("ada").value(), std::nullopt);
-  EXPECT_EQ(registry_->FindOidcIdentity("nobody").value(), std::nullopt);
-  EXPECT_TRUE(absl::IsNotFound(registry_->SetOidcIdentity("nobody", first, TestNow())));
+  EXPECT_EQ(registry_->FindOidcIdentities("ada").value(), (Identities{here, there}));
+  ASSERT_THAT(registry_->SetOidcIdentity("ada", renamed, TestNow()), IsOk());
+  EXPECT_EQ(registry_->FindOidcIdentities("ada").value(), (Identities{renamed, there}));
+  ASSERT_THAT(registry_->ClearOidcIdentities("ada", "https://idp.test"), IsOk());
+  EXPECT_EQ(registry_->FindOidcIdentities("ada").value(), Identities{there});
+  ASSERT_THAT(registry_->SetOidcIdentity("ada", here, TestNow()), IsOk());
+  ASSERT_THAT(registry_->ClearOidcIdentities("ada", ""), IsOk());
+  EXPECT_EQ(registry_->FindOidcIdentities("ada").value(), Identities());
+  EXPECT_EQ(registry_->FindOidcIdentities("nobody").value(), Identities());
+  EXPECT_TRUE(absl::IsNotFound(registry_->SetOidcIdentity("nobody", here, TestNow())));
+  EXPECT_TRUE(absl::IsNotFound(registry_->ClearOidcIdentities("nobody", "")));
 }
 
 TEST_F(SqliteOidcTest, ATokenIsGoodOnceAlsoAfterAReopening) {

@@ -77,7 +77,7 @@ TEST(JwkSetTest, AZeroLessOrMoreBeforeANumberIsTheSameKey) {
         absl::WebSafeBase64Escape(Json{{"alg", key.alg}, {"kid", key.kid}}.dump()), ".e30");
     const std::string signature = key.Sign(key.alg, input);
     const std::string token = absl::StrCat(input, ".", absl::WebSafeBase64Escape(signature));
-    return set.ok() && (*set)->Verify(token, key.alg, key.kid, signature.size()).ok();
+    return set.ok() && (*set)->Verify(token, key.alg, key.kid, signature).ok();
   };
   int found = 0;
   for (int i = 0; i < 100'000 && found < 2; ++i) {
@@ -102,6 +102,32 @@ TEST(JwkSetTest, AZeroLessOrMoreBeforeANumberIsTheSameKey) {
   const std::string x = bytes_of(JwkOfKind("ES256").Jwk(), "x");
   EXPECT_FALSE(verifies(JwkOfKind("ES256"),
                         with(JwkOfKind("ES256").Jwk(), "x", std::string(2, '\0') + x)));
+}
+
+// RFC 8037, appendix A.
+TEST(JwkSetTest, VerifiesTheRfcsEd25519Signature) {
+  const Json rfc_key = {
+      {"kty", "OKP"}, {"crv", "Ed25519"}, {"x", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}};
+  const std::string input = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+  const std::string signature_text =
+      "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+  std::string signature;
+  ASSERT_TRUE(absl::WebSafeBase64Unescape(signature_text, &signature));
+  const auto set = JwkSet::Parse(Json{{"keys", {rfc_key}}}.dump());
+  ASSERT_THAT(set, IsOk());
+  EXPECT_THAT((*set)->Verify(absl::StrCat(input, ".", signature_text), "EdDSA", std::nullopt, signature), IsOk());
+  EXPECT_THAT((*set)->Verify(absl::StrCat(input, "A.", signature_text), "EdDSA", std::nullopt, signature),
+              RefusedWith(Reason::kIdTokenSignature));
+  const auto kept = [](Json key) { return JwkSet::Parse(Json{{"keys", {std::move(key)}}}.dump()).ok(); };
+  for (const auto& [name, value] : std::vector<std::pair<std::string, Json>>{
+           {"crv", "Ed448"}, {"crv", "X25519"}, {"crv", "P-256"}, {"crv", Json()}, {"kty", "EC"}, {"alg", "ES256K"},
+           {"d", "AA"}, {"use", "enc"}, {"x", "AA"}, {"x", Json()}, {"x", std::string(44, 'A')},
+           {"x", absl::WebSafeBase64Escape(std::string(32, '\0'))},
+           {"x", absl::WebSafeBase64Escape("\x01" + std::string(31, '\0'))}}) {
+    Json key = rfc_key;
+    key[name] = value;
+    EXPECT_FALSE(kept(key)) << name << "=" << value;
+  }
 }
 
 TEST(JwkSetTest, RefusesWhatIsNoJwkSet) {

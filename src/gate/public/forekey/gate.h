@@ -87,8 +87,9 @@ class Gate {
 
   // Reads TLS and accepted certificates, the config's rules, and what enrolments are verified by
   // (trust folders, revocation lists, metadata) again, now: for SIGHUP. They are also watched, once
-  // a second. On an error the old ones of that kind go on. What else changed in the config takes a
-  // restart; the audit log and stderr name it.
+  // a second. On an error the old ones of that kind go on. Identity providers are asked for their keys
+  // again, which this does not wait for. What else changed in the config takes a restart; the audit log
+  // and stderr name it.
   absl::Status Reload();
 
   GateCore& core() { return *core_; }
