@@ -137,6 +137,22 @@ def endorsements():
                 "certificate-purpose", ca=[ca_certificate(extensions=for_eks)],
                 ek=ek_certificate(**{**google, "extensions": [key_usage(DIGITAL_SIGNATURE)]}))
 
+    # ecdsa-with-SHA384 with parameters, which it must not have.
+    odd = dict(digest="sha384", algorithm=seq(oid("1.2.840.10045.4.3.3"), b"\x05\x00"))
+    indirect = extension("2.5.29.31", seq(seq(
+        tlv(0xA0, tlv(0xA0, tlv(0x86, b"http://vendor.example/indirect.crl"))),
+        tlv(0xA2, tlv(0xA4, name("On-die 1"))))))
+    chain, signer, issuer = [], ROOT, "Root"
+    for i in range(1, 6):
+        key = P384()
+        chain.append(certificate(f"On-die {i}", issuer, key, signer, [
+            basic_constraints(True, 5 - i), key_usage(CERT_SIGN), indirect], **odd))
+        signer, issuer = key, f"On-die {i}"
+    endorsement("valid-ek-on-die", "none: five CAs, three of them in the processor, and CRLs of another issuer",
+                ek=ek_certificate("p256", issuer=issuer, signer=signer,
+                                  extensions=ek_extensions("p256", more=[indirect]), **odd), ca=chain,
+                root=root_certificate(**odd))
+
     forger = RSA()
     endorsement("forged-chain", "a chain under the vendor's names with the attacker's keys",
                 "certificate-signature-invalid", ek=ek_certificate(signer=forger),

@@ -126,10 +126,10 @@ def sign(signer, data, digest, pss=False):
 
 def certificate(subject, issuer, key, signer, extensions, serial=b"\x11\x22", digest="sha256",
                 not_before="20240101000000Z", not_after="20340101000000Z", key_info=None,
-                signature_suffix=b""):
-    """subject and issuer: a name's DER, or a common name."""
+                signature_suffix=b"", algorithm=None):
+    """subject and issuer: a name's DER, or a common name; algorithm: an AlgorithmIdentifier's DER."""
     as_name = lambda n: n if isinstance(n, bytes) else name(n)
-    algorithm = signature_algorithm(signer, digest)
+    algorithm = algorithm or signature_algorithm(signer, digest)
     tbs = seq(tlv(0xA0, integer(2)), tlv(0x02, serial), algorithm, as_name(issuer),
               seq(tlv(0x18, not_before.encode()), tlv(0x18, not_after.encode())),
               as_name(subject), key_info or spki(key), tlv(0xA3, seq(*extensions)))
