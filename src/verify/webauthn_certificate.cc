@@ -57,17 +57,12 @@ absl::Status CheckCommon(const Certificate& certificate, absl::string_view aagui
     return Breaks(section, "not version 3");
   if (!certificate.Extension(kBasicConstraints)) return Breaks(section, "no basicConstraints");
   if (certificate.IsCa()) return Breaks(section, "a CA");
-  const auto extension = certificate.Extension(kAaguidExtension);
-  if (!extension) return absl::OkStatus();
+  if (!certificate.Extension(kAaguidExtension)) return absl::OkStatus();
   if (certificate.ExtensionIsCritical(kAaguidExtension)) {
     return Breaks(section, "a critical AAGUID extension");
   }
-  // An OCTET STRING of 16 bytes inside the extension's own.
-  if (extension->size() != kAaguidSize + 2 || (*extension)[0] != V_ASN1_OCTET_STRING ||
-      (*extension)[1] != static_cast<char>(kAaguidSize)) {
-    return Breaks(section, "a malformed AAGUID extension");
-  }
-  const absl::string_view told = absl::string_view(*extension).substr(2);
+  const std::string told = CertifiedAaguid(certificate);
+  if (told.empty()) return Breaks(section, "a malformed AAGUID extension");
   if (told != aaguid) {
     return Refuse(Reason::kAaguidMismatch, absl::StrCat("the certificate is for ", AaguidText(told),
                                                         ", not ", AaguidText(aaguid)));
@@ -153,6 +148,16 @@ absl::Status CheckAikCertificate(const Certificate& certificate, absl::string_vi
 std::vector<std::string> AikCriticalExtensions() {
   return {std::string(kSubjectAltName), std::string(kExtendedKeyUsage),
           std::string(kCertificatePolicies)};
+}
+
+std::string CertifiedAaguid(const Certificate& certificate) {
+  const auto extension = certificate.Extension(kAaguidExtension);
+  // An OCTET STRING of 16 bytes inside the extension's own.
+  if (!extension || extension->size() != kAaguidSize + 2 || (*extension)[0] != V_ASN1_OCTET_STRING ||
+      (*extension)[1] != static_cast<char>(kAaguidSize)) {
+    return "";
+  }
+  return extension->substr(2);
 }
 
 std::string AttestationKeyId(const Certificate& certificate) {

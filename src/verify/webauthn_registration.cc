@@ -107,7 +107,6 @@ absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions
   if (seen != nullptr) *seen = proved;
   FOREKEY_RETURN_IF_ERROR(trusted);
   if (options.insecure_simulators) proved["insecure_simulator"] = true;
-  proved["aaguid_proved"] = !statement.x5c.empty() && statement.covers_authenticator_data;
   return AttestationBuilder::Build(TokenKind::kFido2, data.attested->key.key, /*device_id=*/"",
                                    {"fido2"}, std::move(proved));
 }

@@ -95,6 +95,7 @@ absl::StatusOr<StatementResult> VerifyTpmStatement(const StatementInput& input) 
   FOREKEY_ASSIGN_OR_RETURN(const absl::string_view pub_area, StatementBytes(statement, "pubArea"));
   StatementResult result;
   result.type = AttestationType::kAttCa;
+  result.composed_by_platform = true;
   FOREKEY_ASSIGN_OR_RETURN(result.x5c, StatementCertificates(statement));
 
   FOREKEY_ASSIGN_OR_RETURN(const TpmPublic area, TpmPublic::Parse(pub_area));

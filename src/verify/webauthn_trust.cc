@@ -11,16 +11,18 @@
 namespace forekey {
 namespace {
 
+// A denied model is refused also where it only says so itself.
+absl::Status CheckDenied(const WebAuthnPolicy& policy, absl::string_view aaguid) {
+  if (policy.aaguid_deny.count(std::string(aaguid)) == 0) return absl::OkStatus();
+  return Refuse(Reason::kAaguidRefused, absl::StrCat(AaguidText(aaguid), " is on the deny-list"));
+}
+
 // A model that the statement does not prove is no model.
 absl::Status CheckAaguidLists(const WebAuthnPolicy& policy, absl::string_view aaguid, bool proved) {
-  const std::string key(aaguid);
-  // A denied model is refused also where it only says so itself.
-  if (policy.aaguid_deny.count(key) != 0) {
-    return Refuse(Reason::kAaguidRefused, absl::StrCat(AaguidText(aaguid), " is on the deny-list"));
-  }
+  FOREKEY_RETURN_IF_ERROR(CheckDenied(policy, aaguid));
   if (policy.aaguid_allow.empty()) return absl::OkStatus();
   if (!proved) return Refuse(Reason::kAaguidRefused, "the attestation does not prove the model");
-  if (policy.aaguid_allow.count(key) == 0) {
+  if (policy.aaguid_allow.count(std::string(aaguid)) == 0) {
     return Refuse(Reason::kAaguidRefused,
                   absl::StrCat(AaguidText(aaguid), " is not on the allow-list"));
   }
@@ -36,6 +38,17 @@ const MetadataEntry* FindEntry(const FidoMetadata* metadata, const Authenticator
   return metadata->FindByAaguid(data.attested->aaguid);
 }
 
+absl::StatusOr<VerifiedPath> FindPathTo(const TrustAnchors& anchors, const RegistrationOptions& options,
+                                        const StatementResult& statement) {
+  PathOptions path;
+  path.time = options.time;
+  path.understood_critical = statement.understood_critical;
+  // FIDO metadata lists leaves as their own roots.
+  path.leaf_may_be_anchor = true;
+  const std::vector<Certificate> intermediates(statement.x5c.begin() + 1, statement.x5c.end());
+  return VerifyPath(statement.x5c.front(), intermediates, anchors, path);
+}
+
 absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,
                                       const StatementResult& statement,
                                       const MetadataEntry* entry) {
@@ -49,13 +62,29 @@ absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,
                                                      ? "no trust anchors are given"
                                                      : "the metadata has no root for this model");
   }
-  PathOptions path;
-  path.time = options.time;
-  path.understood_critical = statement.understood_critical;
-  // FIDO metadata lists leaves as their own roots.
-  path.leaf_may_be_anchor = true;
-  const std::vector<Certificate> intermediates(statement.x5c.begin() + 1, statement.x5c.end());
-  return VerifyPath(statement.x5c.front(), intermediates, anchors, path);
+  return FindPathTo(anchors, options, statement);
+}
+
+// Whoever has a TPM may write any model's AAGUID into what it signs. Where the metadata knows that model, its
+// own roots must vouch for the AIK, unless the AIK's certificate names the model.
+bool IsAnothersModel(const RegistrationOptions& options, const StatementResult& statement,
+                     const MetadataEntry* entry) {
+  return statement.composed_by_platform && entry != nullptr &&
+         CertifiedAaguid(statement.x5c.front()).empty() &&
+         !FindPathTo(entry->roots, options, statement).ok();
+}
+
+// A U2F statement does not cover the AAGUID, yet the same token's certificate may name it: a model that is
+// unwanted is so by this way too.
+absl::Status CheckCertifiedModel(const RegistrationOptions& options, const StatementResult& statement,
+                                 const std::vector<Certificate>& path) {
+  const std::string aaguid = CertifiedAaguid(statement.x5c.front());
+  if (statement.covers_authenticator_data || aaguid.empty()) return absl::OkStatus();
+  FOREKEY_RETURN_IF_ERROR(CheckDenied(options.policy, aaguid));
+  const MetadataEntry* entry =
+      options.metadata == nullptr ? nullptr : options.metadata->FindByAaguid(aaguid);
+  if (entry == nullptr || !options.policy.refuse_bad_status) return absl::OkStatus();
+  return entry->CheckStatus(path, options.time);
 }
 
 absl::Status CheckModel(const RegistrationOptions& options, const MetadataEntry* entry,
@@ -100,7 +129,9 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
     if (claimed != nullptr && policy.refuse_bad_status) {
       FOREKEY_RETURN_IF_ERROR(claimed->CheckStatus({}, options.time));
     }
-    return CheckModel(options, nullptr, {}, proved);
+    FOREKEY_RETURN_IF_ERROR(CheckModel(options, nullptr, {}, proved));
+    proved["aaguid_proved"] = false;
+    return absl::OkStatus();
   }
   const MetadataEntry* entry = FindEntry(options.metadata, data, statement);
   FOREKEY_ASSIGN_OR_RETURN(const VerifiedPath path, FindPath(options, statement, entry));
@@ -110,9 +141,16 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
     names.push_back(subject.empty() ? absl::StrCat("(no subject) serial ", certificate.SerialHex())
                                     : subject);
   }
-  FOREKEY_RETURN_IF_ERROR(
-      CheckAaguidLists(policy, aaguid, statement.covers_authenticator_data));
-  return CheckModel(options, entry, path.certificates(), proved);
+  const bool anothers = IsAnothersModel(options, statement, entry);
+  const bool aaguid_proved = statement.covers_authenticator_data && !anothers;
+  FOREKEY_RETURN_IF_ERROR(CheckAaguidLists(policy, aaguid, aaguid_proved));
+  FOREKEY_RETURN_IF_ERROR(CheckCertifiedModel(options, statement, path.certificates()));
+  if (anothers && policy.refuse_bad_status) {
+    FOREKEY_RETURN_IF_ERROR(entry->CheckStatus(path.certificates(), options.time));
+  }
+  FOREKEY_RETURN_IF_ERROR(CheckModel(options, anothers ? nullptr : entry, path.certificates(), proved));
+  proved["aaguid_proved"] = aaguid_proved;
+  return absl::OkStatus();
 }
 
 }  // namespace forekey

@@ -301,6 +301,10 @@ def refused_statements():
         "fido-u2f", flags=["--require-uv"])
     one("u2f-model", "a model claimed where the signature does not cover it", "aaguid-refused",
         made.u2f(), "fido-u2f", flags=["--allow-aaguid", AAGUID_TEXT])
+    named = certificate("Tokens U2F 7", "Tokens Root", ATTESTATION, ROOT, [aaguid_extension(AAGUID)])
+    bare = Registration(flags=UP | AT, aaguid=bytes(16))
+    one("u2f-denied-model", "a model on the deny-list, by its U2F interface", "aaguid-refused",
+        bare.u2f([named]), "fido-u2f", of=bare, flags=["--deny-aaguid", AAGUID_TEXT])
     one("u2f-aik", "a U2F statement signed by a TPM's attestation key", "certificate-purpose",
         point.u2f([certificate(b"\x30\x00", "Tokens Root", ATTESTATION, ROOT, [
             tpm_san(), ext_key_usage("2.23.133.8.3"), basic_constraints(False)])]), "fido-u2f", of=point)
@@ -508,14 +512,15 @@ def import_mds(name, what, reason="", blob=None, root=MDS_ROOT_CERT, proves=None
 
 
 def mds_registration(name, what, made, reason="", statement=None, fmt="packed", entries=(), flags=(), proves=None,
-                     root=("--mds-root", "root.der"), before=None, status=None):
+                     root=("--mds-root", "root.der"), before=None, status=None, trust=None):
     blob = jws(payload(*entries), MDS_SIGNER, [mds_signer()])
     statement = made.packed() if statement is None else statement
+    trusted = {"trust/root.der": trust} if trust else {}
     write(f"mds-{name}", what, "verify attestation",
           ["--kind", "webauthn", "--attestation-object", "object.cbor", "--client-data", "client.json",
            "--challenge", b64url(CHALLENGE), "--rp-id", RP, "--origin", SITE, "--at", AT_TIME,
-           "--mds", "blob.jwt", *root, *flags],
-          {"object.cbor": attestation_object(fmt, statement, made.data), "client.json": made.client,
+           "--mds", "blob.jwt", *root, *(["--trust", "trust"] if trust else []), *flags],
+          {**trusted, "object.cbor": attestation_object(fmt, statement, made.data), "client.json": made.client,
            "blob.jwt": blob, "root.der": MDS_ROOT_CERT}, reason, proves, before, status)
 
 
@@ -595,6 +600,23 @@ def metadata():
     u2f["attestationCertificateKeyIdentifiers"] = [key_id(ATTESTATION).hex()]
     mds_registration("valid-u2f", "a U2F model, found by its attestation key", made, fmt="fido-u2f",
                      statement=made.u2f(), entries=[u2f], proves={"model": "Token Seven"})
+    named = certificate("Tokens U2F 7", "Tokens Root", ATTESTATION, ROOT, [aaguid_extension(AAGUID)])
+    old = Registration(flags=UP | AT, aaguid=bytes(16))
+    mds_registration("u2f-revoked-model", "a revoked model by its U2F interface", old, "authenticator-status",
+                     fmt="fido-u2f", statement=old.u2f([named]), trust=ROOT_CERT,
+                     entries=[entry(statuses=("REVOKED",))])
+    in_tpm = Registration(key=RSA_KEY)
+    mds_registration("valid-tpm", "a model whose roots vouch for the AIK", in_tpm, fmt="tpm",
+                     statement=in_tpm.tpm(), flags=["--min-level", "1", "--allow-aaguid", AAGUID_TEXT],
+                     proves={"model": "Token Seven", "aaguid_proved": True})
+    by_others = dict(made=in_tpm, fmt="tpm", statement=in_tpm.tpm(), trust=ROOT_CERT,
+                     entries=[entry((MDS_ROOT_CERT,))])
+    mds_registration("tpm-anothers-level", "a TPM's owner claims a certified token's model", reason="aaguid-refused",
+                     flags=["--min-level", "1"], **by_others)
+    mds_registration("tpm-anothers-model", "a TPM's owner claims the only model that may be", reason="aaguid-refused",
+                     flags=["--allow-aaguid", AAGUID_TEXT], **by_others)
+    mds_registration("valid-tpm-no-model", "a TPM whose model nobody vouches for, where none is asked for",
+                     proves={"aaguid_proved": False}, **by_others)
     mds_registration("u2f-by-aaguid", "a U2F token that names a model", made, "certificate-untrusted",
                      fmt="fido-u2f", statement=made.u2f())
 
