@@ -136,10 +136,11 @@ class VerifiedPath {
 // Builds and checks a path from `leaf` through `intermediates` (untrusted, any order, extras are
 // ignored) to an anchor: names chain, signatures, validity of each but the anchor at `time` (an
 // anchor that has expired still anchors: Nuvoton EKs outlive their root), issuers are CAs with
-// keyCertSign where they say so, path lengths (the anchor's, too), critical extensions understood.
+// keyCertSign where they say so, path lengths (the anchor's, too), critical extensions understood, a
+// policy that holds throughout where a critical policyConstraints requires one.
 // Issuers' keys: RSA of 2048 to 8192 bits, named curves of 256 bits and more, Ed25519. Signatures
 // with hashes weaker than SHA-256 are refused on every certificate but the anchor. Does not check
-// revocation, EKU, policies, names or the leaf's key: the caller does. Refuses with the most
+// revocation, EKU, which policies, names or the leaf's key: the caller does. Refuses with the most
 // telling Certificate reason; tries every candidate before it refuses. Hostile input costs at most
 // `max_signature_checks` public-key operations.
 absl::StatusOr<VerifiedPath> VerifyPath(const Certificate& leaf,

@@ -3,8 +3,10 @@
 //   looked at (§6.1.1 (d) leaves them to local policy). Vendors' roots expire before their EKs do.
 // - Critical certificatePolicies and extKeyUsage of CAs are understood and have no effect: no
 //   policy is asked for, and which purposes count is asked of the leaf alone, by the caller.
-// - nameConstraints, policyConstraints and inhibitAnyPolicy are not understood: where they are
-//   critical, the path is refused.
+// - Critical policyConstraints that require a policy require it of the whole path below the anchor, at once
+//   (as if skipCerts were 0); policies are not mapped, and anyPolicy is none where a critical
+//   inhibitAnyPolicy is anywhere in the path. All of that is stricter.
+// - nameConstraints are not understood: where they are critical, the path is refused.
 // - basicConstraints and keyUsage need not be critical (Yubico's roots, old intermediates).
 //
 // Threats, and what stands against each:
@@ -21,7 +23,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -38,13 +44,19 @@ namespace {
 using BasicConstraintsPtr =
     std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
 
+using PolicyConstraintsPtr =
+    std::unique_ptr<POLICY_CONSTRAINTS, OpenSslFree<POLICY_CONSTRAINTS_free>>;
+
 constexpr absl::string_view kIssuerAltName = "2.5.29.18";
 constexpr absl::string_view kKeyUsage = "2.5.29.15";
 constexpr absl::string_view kSubjectAltName = "2.5.29.17";
 constexpr absl::string_view kBasicConstraints = "2.5.29.19";
 constexpr absl::string_view kCrlDistributionPoints = "2.5.29.31";
 constexpr absl::string_view kCertificatePolicies = "2.5.29.32";
+constexpr absl::string_view kPolicyConstraints = "2.5.29.36";
 constexpr absl::string_view kExtKeyUsage = "2.5.29.37";
+constexpr absl::string_view kInhibitAnyPolicy = "2.5.29.54";
+constexpr const char* kAnyPolicy = "2.5.29.32.0";
 
 std::string Describe(const Certificate& certificate) {
   return absl::StrCat("certificate \"", certificate.SubjectText(), "\" serial ",
@@ -174,8 +186,39 @@ absl::Status CheckIntermediate(const Certificate& certificate, const PathOptions
   return CheckCriticalExtensions(certificate, [](absl::string_view oid) {
     return oid == kBasicConstraints || oid == kKeyUsage || oid == kCertificatePolicies ||
            oid == kExtKeyUsage || oid == kSubjectAltName || oid == kIssuerAltName ||
-           oid == kCrlDistributionPoints;
+           oid == kCrlDistributionPoints || oid == kPolicyConstraints || oid == kInhibitAnyPolicy;
   });
+}
+
+// The policies of the whole path, where one of its CAs requires that there be one. `path`: the leaf first,
+// without the anchor.
+absl::Status CheckPolicyConstraints(absl::Span<const Certificate* const> path) {
+  bool required = false;
+  bool any_counts = true;
+  for (const Certificate* ca : path.subspan(1)) {
+    if (ca->ExtensionIsCritical(kInhibitAnyPolicy)) any_counts = false;
+    if (!ca->ExtensionIsCritical(kPolicyConstraints)) continue;
+    const PolicyConstraintsPtr constraints(static_cast<POLICY_CONSTRAINTS*>(
+        X509_get_ext_d2i(ca->x509(), NID_policy_constraints, nullptr, nullptr)));
+    ERR_clear_error();
+    if (constraints == nullptr) {
+      return Refuse(Reason::kCertificateCriticalExtension,
+                    absl::StrCat("malformed ", kPolicyConstraints, " in ", Describe(*ca)));
+    }
+    required = required || constraints->requireExplicitPolicy != nullptr;
+  }
+  if (!required) return absl::OkStatus();
+  std::optional<std::set<std::string>> common;  // not set: all policies
+  for (auto certificate = path.rbegin(); certificate != path.rend(); ++certificate) {
+    const std::vector<std::string> listed = (*certificate)->Policies();
+    std::set<std::string> own(listed.begin(), listed.end());
+    if (own.erase(kAnyPolicy) != 0 && any_counts) continue;
+    if (common) std::erase_if(own, [&common](const auto& one) { return common->count(one) == 0; });
+    common = std::move(own);
+  }
+  if (!common || !common->empty()) return absl::OkStatus();
+  return Refuse(Reason::kCertificatePolicy,
+                absl::StrCat("a CA requires a policy, and none holds from it to ", Describe(*path.front())));
 }
 
 absl::Status CheckLeaf(const Certificate& leaf, const PathOptions& options) {
@@ -220,6 +263,7 @@ class PathSearch {
     for (const Certificate& anchor : anchors_.anchors()) {
       if (!IsCandidate(current, anchor) || !Spend(current, anchor)) continue;
       if (!Note(kIssuerFault, CheckLength(anchor, path_.size() + 1, /*is_anchor=*/true))) continue;
+      if (!Note(kIssuerFault, CheckPolicyConstraints(path_))) continue;
       path_.push_back(&anchor);
       return true;
     }

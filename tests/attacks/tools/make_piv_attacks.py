@@ -2,13 +2,15 @@
 """Writes tests/attacks/piv-*: forged, malformed and misused PIV evidence, honest evidence with each
 quirk of real cards, and what must be said of it.
 
-Needs python3-cryptography. The files are committed; run this again only to add or change one. Keys
-are made anew each time and are thrown away.
+Needs python3-cryptography. The files are committed; run this again only to add or change some, whose names
+(without "piv-") are then the arguments; without any it writes all anew. Keys are made anew each time and are
+thrown away.
 """
 import base64
 import json
 import pathlib
 import shutil
+import sys
 import textwrap
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
@@ -112,6 +114,8 @@ def crl(issuer, signer, revoked=(), update="20251201000000Z", until="20260201000
 def write(name, what, reason="", certificate=None, intermediates=None, trust=None, flags=(),
           proves=None, files=None):
     """intermediates, trust: file contents, or None for the good ones."""
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        return
     folder = ATTACKS / f"piv-{name}"
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "trust").mkdir(parents=True)
@@ -449,9 +453,9 @@ def cards():
     def policy_extension(*oids):
         return extension("2.5.29.32", seq(*[seq(oid(o)) for o in oids]))
 
-    def ca(*oids, **more):
+    def ca(*oids, and_also=(), **more):
         return issue("Agency Issuing CA", "Agency Root", ca_key, OTHER,
-                     [basic_constraints(True, 0), key_usage(CERT_SIGN)] +
+                     [basic_constraints(True, 0), key_usage(CERT_SIGN), *and_also] +
                      ([policy_extension(*oids)] if oids else []), **more)
 
     def card(*oids, ekus=("1.3.6.1.5.5.7.3.2",), more=(), **fields):
@@ -483,6 +487,17 @@ def cards():
          intermediates=[ca("2.5.29.32.0")], proves={"hardware": True})
     show("valid-crl", "none: not on the list", flags=["--crl", "ca.crl"], files={"ca.crl": good},
          proves={"revocation_checked": True})
+    # requireExplicitPolicy 0 and inhibitPolicyMapping 0; inhibitAnyPolicy 0.
+    strict = [extension("2.5.29.36", seq(tlv(0x80, b"\0"), tlv(0x81, b"\0")), True),
+              extension("2.5.29.54", integer(0), True)]
+    show("valid-explicit-policy", "none: the issuing CA must have and assert a policy, as below a bridge",
+         flags=mean, intermediates=[ca(hardware, and_also=strict)], proves={"hardware": True})
+    show("explicit-policy", "a policy that the issuing CA may not assert, where one is required",
+         "certificate-policy", certificate=card(software), intermediates=[ca(hardware, and_also=strict)])
+    show("explicit-policy-none", "no policy where one is required", "certificate-policy",
+         certificate=card(), intermediates=[ca(hardware, and_also=strict)])
+    show("explicit-policy-any", "anyPolicy where it counts for nothing", "certificate-policy",
+         certificate=card("2.5.29.32.0"), intermediates=[ca(hardware, and_also=strict)])
     show("policy-missing", "another policy than the one that means hardware", "certificate-policy",
          certificate=card(software), flags=mean)
     show("policy-ca-lacks-it", "a CA that may not assert the policy", "certificate-policy",
@@ -521,19 +536,16 @@ def cards():
          files={"ca.crl": crl("Agency Issuing CA", ca_key, digest="sha1")})
     show("crl-trailing", "something follows the list", "crl-invalid", flags=["--crl", "ca.crl"],
          files={"ca.crl": good + b"\x00"})
-    show("as-attestation", "a card's certificate shown as an attestation", "piv-attestation-extension")
-    folder = ATTACKS / "piv-card-as-attestation" / "attack.json"
-    expected = json.loads(folder.read_text())
-    expected["flags"].remove("--card-certificate")
-    folder.write_text(json.dumps(expected, indent=2) + "\n")
+    write("card-as-attestation", "a card's certificate shown as an attestation", "piv-attestation-extension",
+          certificate=card(hardware), intermediates=[ca(hardware)], trust=[top])
 
 
 if __name__ == "__main__":
-    for old in ATTACKS.glob("piv-*"):
-        shutil.rmtree(old)
+    if not sys.argv[1:]:
+        for old in ATTACKS.glob("piv-*"):
+            shutil.rmtree(old)
     honest()
     forged()
     malformed()
     policy()
     cards()
-    print(len(list(ATTACKS.glob("piv-*"))), "directories")

@@ -24,6 +24,7 @@ namespace forekey {
 namespace {
 
 using ::forekey::testing::CertificateSpec;
+using ::forekey::testing::ExtensionSpec;
 using ::forekey::testing::HasCode;
 using ::forekey::testing::IsOk;
 using ::forekey::testing::Make;
@@ -367,6 +368,56 @@ TEST_F(CertificateTest, TakesCriticalPoliciesAndUsagesOfCas) {
   EXPECT_THAT(Verify(Leaf(one_), {one}), IsOk());
 }
 
+// RFC 5280 §6.1.3 (d) and (f); agencies' roots and bridges issue such CAs.
+TEST_F(CertificateTest, APolicyThatACaRequiresMustHoldAlongThePath) {
+  Trust(root_.CaSpec(root_));
+  // Policies 1.2.N and anyPolicy (0).
+  const auto listing = [](std::initializer_list<int> policies) {
+    std::string all;
+    for (int policy : policies) {
+      all += policy == 0 ? std::string("\x30\x06\x06\x04\x55\x1d\x20\x00", 8)
+                         : absl::StrCat("\x30\x04\x06\x02\x2a", std::string(1, static_cast<char>(policy)));
+    }
+    return ExtensionSpec{"2.5.29.32", false,
+                         absl::StrCat("\x30", std::string(1, static_cast<char>(all.size())), all)};
+  };
+  const ExtensionSpec required = {"2.5.29.36", true, std::string("\x30\x03\x80\x01\x00", 5)};
+  const ExtensionSpec no_mapping = {"2.5.29.36", true, std::string("\x30\x03\x81\x01\x00", 5)};
+  const ExtensionSpec no_any = {"2.5.29.54", true, std::string("\x02\x01\x00", 3)};
+  // root - one - two - leaf
+  const auto why = [&](std::vector<ExtensionSpec> of_one, std::vector<ExtensionSpec> of_two,
+                       std::vector<ExtensionSpec> of_leaf) {
+    CertificateSpec one = one_.CaSpec(root_);
+    one.extensions = std::move(of_one);
+    CertificateSpec two = two_.CaSpec(one_);
+    two.extensions = std::move(of_two);
+    CertificateSpec leaf = Leaf(two_);
+    leaf.extensions = std::move(of_leaf);
+    return ReasonOf(Verify(leaf, {one, two}).status());
+  };
+  const std::optional<Reason> taken;
+  const std::optional<Reason> refused = Reason::kCertificatePolicy;
+  EXPECT_EQ(why({required, listing({1, 2})}, {listing({2, 3})}, {listing({2})}), taken);
+  EXPECT_EQ(why({listing({1, 2})}, {required, listing({2, 3})}, {listing({2})}), taken);
+  EXPECT_EQ(why({required, listing({1, 2})}, {listing({2, 3})}, {listing({1, 3})}), refused);
+  EXPECT_EQ(why({required, listing({1})}, {listing({1})}, {}), refused);
+  EXPECT_EQ(why({required, listing({1})}, {}, {listing({1})}), refused);
+  EXPECT_EQ(why({required}, {listing({1})}, {listing({1})}), refused);
+  EXPECT_EQ(why({required, listing({0})}, {listing({1})}, {listing({1})}), taken);
+  EXPECT_EQ(why({required, listing({1})}, {listing({0})}, {listing({0})}), taken);
+  EXPECT_EQ(why({required, listing({1})}, {listing({2, 0})}, {listing({1})}), taken);
+  EXPECT_EQ(why({required, no_any, listing({1})}, {listing({0})}, {listing({1})}), refused);
+  EXPECT_EQ(why({required, listing({1})}, {no_any, listing({1})}, {listing({1, 0})}), taken);
+  EXPECT_EQ(why({no_mapping, no_any}, {}, {}), taken);
+  EXPECT_EQ(why({{"2.5.29.36", true, "nonsense"}}, {}, {}), Reason::kCertificateCriticalExtension);
+  // Pinned itself, the CA asks for nothing: an anchor is a name, a key and a path length.
+  CertificateSpec one = one_.CaSpec(root_);
+  one.extensions = {required};
+  anchors_ = {};
+  Trust(one);
+  EXPECT_THAT(Verify(Leaf(one_)), IsOk());
+}
+
 TEST_F(CertificateTest, RefusesWeakHashesAndKeys) {
   Trust(root_.CaSpec(root_));
   CertificateSpec leaf = Leaf(root_);
@@ -447,8 +498,8 @@ TEST_F(CertificateTest, UnderstandsTheseCriticalExtensions) {
                         {"2.5.29.31", true, true},       // cRLDistributionPoints
                         {"2.5.29.32", true, true},       // certificatePolicies
                         {"2.5.29.37", true, false},      // extKeyUsage
-                        {"2.5.29.36", false, false},     // policyConstraints
-                        {"2.5.29.54", false, false}}) {  // inhibitAnyPolicy
+                        {"2.5.29.36", true, false},      // policyConstraints
+                        {"2.5.29.54", true, false}}) {   // inhibitAnyPolicy
     const auto due = [](bool taken) {
       return taken ? std::optional<Reason>() : Reason::kCertificateCriticalExtension;
     };
