@@ -23,7 +23,7 @@
 namespace forekey {
 namespace {
 
-// A refusal's answer leaves within this time; then its connection is ended.
+// A refusal's answer leaves within this time; then its connection is ended, if gRPC did not do so before.
 constexpr absl::Duration kAnswerTime = absl::Milliseconds(100);
 // A slot is not given to another connection for so long: a call of the old one may still be judged.
 constexpr absl::Duration kSlotRest = absl::Seconds(1);
@@ -338,17 +338,24 @@ void Connections::Refused(const std::shared_ptr<Connection>& connection, std::op
   const uint32_t limit = forged ? limits_.forged_refusals : limits_.refusals;
   const uint32_t count =
       (forged ? connection->forged_ : connection->refused_).fetch_add(1, std::memory_order_relaxed) + 1;
-  if (limit != 0 && count >= limit) EndSoon(connection, kAnswerTime, Reason::kConnectionEnded);
+  if (limit == 0 || count < limit) return;
+  if (!EndSoon(connection, kAnswerTime, Reason::kConnectionEnded)) return;
+  // What was sent before is the last that gRPC reads: it answers, and closes. A flood that went on for as
+  // long as its answer takes would cost more than the connection that it loses.
+  shutdown(connection->fd_, SHUT_RD);
+  rates_.Charge(rates_.HashOf(connection->host_), forged ? limits_.forged_cost : limits_.refused_cost,
+                Clock::System().BootNanos());
 }
 
-void Connections::EndSoon(std::shared_ptr<Connection> connection, absl::Duration delay, Reason reason) {
-  if (connection->closing_.exchange(true)) return;
+bool Connections::EndSoon(std::shared_ptr<Connection> connection, absl::Duration delay, Reason reason) {
+  if (connection->closing_.exchange(true)) return false;
   {
     absl::MutexLock lock(&mutex_);
     endings_.push_back({std::move(connection),
                         Clock::System().BootNanos() + absl::ToInt64Nanoseconds(delay), reason});
   }
   Wake();
+  return true;
 }
 
 void Connections::EndDue(int64_t now) {

@@ -86,8 +86,9 @@ class Connections {
   // Accepts no more from when it returns on; what is open stays.
   void StopAccepting();
 
-  // A call on `connection` was judged. Safe from any thread; a refusal that ends the connection lets
-  // its answer out first.
+  // A call on `connection` was judged, and answered where it was refused. Safe from any thread. A refusal
+  // that ends the connection lets its answer out first; nothing more is read, and the address pays for it
+  // with new connections that it may not make for a while.
   void Admitted(Connection& connection);
   void Refused(const std::shared_ptr<Connection>& connection, std::optional<Reason> reason);
 
@@ -113,7 +114,8 @@ class Connections {
   absl::Status Allow(const std::string& host, const std::string& peer);
   size_t TakeSlot(int64_t now);
   void Forget(Connection* connection);
-  void EndSoon(std::shared_ptr<Connection> connection, absl::Duration delay, Reason reason);
+  // False where it is ending already.
+  bool EndSoon(std::shared_ptr<Connection> connection, absl::Duration delay, Reason reason);
   void EndDue(int64_t now);
   void EndUnproved(int64_t now);
   int WaitMillis(int64_t now);

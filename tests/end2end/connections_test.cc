@@ -165,6 +165,47 @@ TEST(ConnectionsTest, RefusalsOfOtherKindsEndItAfterAsManyAsConfiguredInARow) {
   WaitForLine(world, Reason::kConnectionEnded);
 }
 
+TEST(ConnectionsTest, AForgerPaysWithNewConnectionsAndWhoIsConnectedGoesOn) {
+  example::SyncEcho echo;
+  GatedWorld world(With([](GateConfig& config) {
+    config.connections.forged_refusals = 1;
+    config.connections.forged_cost = 100;
+    config.connections.per_address_burst = 50;
+    config.connections.per_address_per_second = 1e-6;
+  }));
+  world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
+  SoftwareClient alice = world.Enrol("alice", world.NewChannel());
+  LiveChat chat(alice.channel(), Must(alice.DevicePrefix(kChatMethod), "prefix"));
+  EchoResult forged = Call(world.NewChannel(), {.prefixes = {"rubbish"}});
+  EXPECT_EQ(world.AuditOf(forged.status).reason, Reason::kPrefixMalformed) << "it was answered";
+  WaitForLine(world, Reason::kConnectionEnded);
+  RawPeer again(world.gate().port());
+  EXPECT_TRUE(again.Ended());
+  EXPECT_THAT(WaitForLine(world, Reason::kConnectionLimit).detail, HasSubstr("at once"));
+  EXPECT_TRUE(chat.Say()) << "who is connected goes on";
+  EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}}).status.ok());
+  EXPECT_TRUE(chat.Finish().ok());
+}
+
+TEST(ConnectionsTest, OtherRefusalsCostTheirOwn) {
+  example::SyncEcho echo;
+  GatedWorld world(With([](GateConfig& config) {
+    config.connections.refusals = 3;
+    config.connections.refused_cost = 2;
+    config.connections.forged_cost = 0;
+    config.connections.per_address_burst = 4;
+    config.connections.per_address_per_second = 1e-6;
+  }));
+  world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
+  auto stranger = world.NewChannel();
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(Call(stranger, {}).status.ok());
+  WaitForLine(world, Reason::kConnectionEnded);
+  // Of four, one was the stranger's, and two are its price.
+  RawPeer fourth(world.gate().port()), fifth(world.gate().port());
+  EXPECT_TRUE(fifth.Ended());
+  EXPECT_THAT(WaitForLine(world, Reason::kConnectionLimit).detail, HasSubstr("at once"));
+}
+
 TEST(ConnectionsTest, BehindAProxyRefusalsEndNothing) {
   example::SyncEcho echo;
   GatedWorld world;

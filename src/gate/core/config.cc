@@ -144,6 +144,8 @@ void ReadLimits(ConfigTable& root, GateConfig& config) {
   table.Number("streams", 1, 1'000'000, &connections.streams);
   table.Number("forged_refusals", 0, 1'000'000, &connections.forged_refusals);
   table.Number("refusals", 0, 1'000'000, &connections.refusals);
+  table.Number("forged_cost", 0, 1'000'000, &connections.forged_cost);
+  table.Number("refused_cost", 0, 1'000'000, &connections.refused_cost);
 }
 
 // What monitors see: never more than this machine's users, and never in the way of calls.

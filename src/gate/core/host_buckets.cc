@@ -51,24 +51,33 @@ uint64_t HostBuckets::HashOf(absl::string_view host_key) const {
   return hash == 0 ? 1 : hash;
 }
 
-bool HostBuckets::Take(uint64_t hash, int64_t now_boot_nanos) {
-  Set& set = (*sets_)[hash % kSets];
-  absl::MutexLock lock(&set.mutex);
+HostBuckets::Bucket& HostBuckets::Refilled(Set& set, uint64_t hash, int64_t now_boot_nanos) {
   Bucket* chosen = nullptr;
   for (Bucket& bucket : set.ways) {
     const int64_t passed = std::max<int64_t>(0, now_boot_nanos - bucket.last);
     bucket.tokens = std::min(burst_, bucket.tokens + per_nano_ * static_cast<double>(passed));
     bucket.last = std::max(bucket.last, now_boot_nanos);
-    if (bucket.hash == hash) {
-      chosen = &bucket;
-      break;
-    }
+    if (bucket.hash == hash) return bucket;
     if (chosen == nullptr || bucket.tokens > chosen->tokens) chosen = &bucket;
   }
-  if (chosen->hash != hash) *chosen = Bucket{hash, now_boot_nanos, burst_};
-  if (chosen->tokens < 1) return false;
-  chosen->tokens -= 1;
+  *chosen = Bucket{hash, now_boot_nanos, burst_};
+  return *chosen;
+}
+
+bool HostBuckets::Take(uint64_t hash, int64_t now_boot_nanos) {
+  Set& set = (*sets_)[hash % kSets];
+  absl::MutexLock lock(&set.mutex);
+  Bucket& bucket = Refilled(set, hash, now_boot_nanos);
+  if (bucket.tokens < 1) return false;
+  bucket.tokens -= 1;
   return true;
+}
+
+void HostBuckets::Charge(uint64_t hash, double tokens, int64_t now_boot_nanos) {
+  Set& set = (*sets_)[hash % kSets];
+  absl::MutexLock lock(&set.mutex);
+  Bucket& bucket = Refilled(set, hash, now_boot_nanos);
+  bucket.tokens = std::max(-burst_, bucket.tokens - tokens);
 }
 
 }  // namespace forekey

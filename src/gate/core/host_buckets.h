@@ -29,6 +29,8 @@ class HostBuckets {
   // A keyed hash of a HostKey(), never 0: nobody chooses whose slot he takes.
   uint64_t HashOf(absl::string_view host_key) const;
   bool Take(uint64_t hash, int64_t now_boot_nanos);
+  // Takes `tokens` whether they are there or not: at most `burst` are owed.
+  void Charge(uint64_t hash, double tokens, int64_t now_boot_nanos);
 
  private:
   static constexpr size_t kSets = 1024;
@@ -42,6 +44,7 @@ class HostBuckets {
     absl::Mutex mutex;
     std::array<Bucket, kWays> ways ABSL_GUARDED_BY(mutex);
   };
+  Bucket& Refilled(Set& set, uint64_t hash, int64_t now_boot_nanos) ABSL_EXCLUSIVE_LOCKS_REQUIRED(set.mutex);
 
   const HmacSha256 key_;
   const double per_nano_;

@@ -391,6 +391,20 @@ TEST(HostBucketsTest, ManyAddressesNeitherShareNorGrowTheTable) {
   EXPECT_TRUE(buckets.Take(7'777'777, 3'000'000'000));
 }
 
+TEST(HostBucketsTest, WhatIsOwedIsPaidBackFirstAndIsNeverMoreThanABurst) {
+  HostBuckets buckets(1, 4);
+  int64_t now = 1'000'000'000;
+  buckets.Charge(1, 5, now);
+  now += 1'000'000'000;
+  EXPECT_FALSE(buckets.Take(1, now)) << "one owed, one paid back";
+  EXPECT_TRUE(buckets.Take(2, now)) << "each address for itself";
+  now += 1'000'000'000;
+  EXPECT_TRUE(buckets.Take(1, now));
+  for (int i = 0; i < 100; ++i) buckets.Charge(1, 1000, now);
+  EXPECT_FALSE(buckets.Take(1, now + int64_t{4} * 1'000'000'000));
+  EXPECT_TRUE(buckets.Take(1, now + int64_t{5} * 1'000'000'000));
+}
+
 TEST(TokenBucketTest, GivesABurstThenTheRate) {
   TokenBucket bucket(2, 3);
   int64_t now = 1'000'000'000;
