@@ -121,7 +121,7 @@ absl::Status Session::AcceptSequence(uint64_t sequence, int64_t now_boot_nanos) 
 
 bool Session::SequenceUsed(uint64_t sequence) const {
   absl::MutexLock lock(&mutex_);
-  return !window_.Check(sequence).ok();
+  return !window_.IsFresh(sequence);
 }
 
 }  // namespace forekey

@@ -38,6 +38,8 @@ class ReplayWindow {
   absl::Status Check(uint64_t sequence) const;
   // Checks, and remembers it when OK. Call it only after the MAC verified.
   absl::Status Accept(uint64_t sequence);
+  // Whether Check() would say OK.
+  bool IsFresh(uint64_t sequence) const { return StateOf(sequence) == State::kFresh; }
   uint32_t size() const { return static_cast<uint32_t>(words_.size() - 1) * 64; }
 
  private:

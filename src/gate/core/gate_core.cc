@@ -133,8 +133,8 @@ Decision GateCore::NewDecision(AuditEvent event) const {
   return decision;
 }
 
-absl::Status GateCore::PublicStatus(const absl::Status& why, absl::string_view reference) {
-  const std::optional<Reason> reason = ReasonOf(why);
+absl::Status GateCore::PublicStatus(const absl::Status& why, std::optional<Reason> reason,
+                                    absl::string_view reference) {
   // Only a caller that is known gets a step-up. Its code is the one that clients try again after.
   if (const std::string step_up = StepUpOf(why); !step_up.empty()) {
     return absl::UnauthenticatedError(RefusalMessage(reference, step_up));
@@ -144,19 +144,18 @@ absl::Status GateCore::PublicStatus(const absl::Status& why, absl::string_view r
                       RefusalMessage(reference, ""));
 }
 
-void GateCore::CountRefusal(const absl::Status& why) {
-  const std::optional<Reason> reason = ReasonOf(why);
+void GateCore::CountRefusal(std::optional<Reason> reason) {
   counters_.refused.fetch_add(1, std::memory_order_relaxed);
   counters_.refused_for[reason ? static_cast<size_t>(*reason) : kReasonCount].fetch_add(
       1, std::memory_order_relaxed);
 }
 
 absl::Status GateCore::RefusePublicly(Decision decision, const absl::Status& why) {
-  CountRefusal(why);
   decision.admitted = false;
   decision.reason = ReasonOf(why);
+  CountRefusal(decision.reason);
   decision.detail = std::string(why.message());
-  absl::Status status = PublicStatus(why, decision.reference);
+  absl::Status status = PublicStatus(why, decision.reason, decision.reference);
   audit_->Refused(std::move(decision));
   return status;
 }
@@ -230,23 +229,23 @@ Judgement GateCore::Judge(const CallInput& call_input) {
     judgement.call = *std::move(call);
     return judgement;
   }
-  judgement.status = RefuseCall(input, trace, begun, why);
   judgement.reason = ReasonOf(why);
+  judgement.status = RefuseCall(input, trace, begun, why, judgement.reason);
   return judgement;
 }
 
 // A refusal in a flood of its kind is counted and answered, and costs nothing beyond that.
 absl::Status GateCore::RefuseCall(const CallInput& input, const CallTrace& trace, int64_t begun,
-                                  const absl::Status& why) {
-  CountRefusal(why);
+                                  const absl::Status& why, std::optional<Reason> reason) {
+  CountRefusal(reason);
   counters_.refused_latency.Add(clock_->BootNanos() - begun);
   const std::string reference = NewReference();
-  if (audit_->TakeRefusal(ReasonOf(why))) {
+  if (audit_->TakeRefusal(reason)) {
     Decision decision = NewDecision(AuditEvent::kCall);
     decision.reference = reference;
     decision.method = std::string(input.path);
     decision.peer = std::string(input.peer);
-    decision.reason = ReasonOf(why);
+    decision.reason = reason;
     decision.latency_nanos = clock_->BootNanos() - begun;
     if (trace.proved) {
       Describe(*trace.proved, decision);
@@ -259,7 +258,7 @@ absl::Status GateCore::RefuseCall(const CallInput& input, const CallTrace& trace
     decision.detail = std::string(why.message());
     audit_->WriteRefusal(std::move(decision));
   }
-  return PublicStatus(why, reference);
+  return PublicStatus(why, reason, reference);
 }
 
 absl::StatusOr<VerifiedCall> GateCore::Recall(absl::Span<const absl::string_view> prefixes,

@@ -215,11 +215,13 @@ class GateCore {
   // The only one where `issuer` is empty.
   absl::StatusOr<const OidcProviderConfig*> ProviderNamed(absl::string_view issuer) const;
   Decision NewDecision(AuditEvent event) const;
-  static absl::Status PublicStatus(const absl::Status& why, absl::string_view reference);
-  void CountRefusal(const absl::Status& why);
+  // `reason` is ReasonOf(why).
+  static absl::Status PublicStatus(const absl::Status& why, std::optional<Reason> reason,
+                                   absl::string_view reference);
+  void CountRefusal(std::optional<Reason> reason);
   absl::Status RefusePublicly(Decision decision, const absl::Status& why);
   absl::Status RefuseCall(const CallInput& input, const CallTrace& trace, int64_t begun,
-                          const absl::Status& why);
+                          const absl::Status& why, std::optional<Reason> reason);
   absl::StatusOr<v1::OpenSessionResponse> AnswerOpening(absl::StatusOr<OpenedSession> opened,
                                                         const VerifiedCall& call,
                                                         absl::string_view method,
