@@ -1,8 +1,14 @@
-// forekey-bench-pair-load D CALLS IN_FLIGHT gated|plain|refused|forged|visits: calls the server of
-// D/facts.json, with session proofs where it is gated; refused: with proofs of a session that never was;
-// forged: with rubbish, which ends the connection; visits: each a connection of its own, where a session is
-// opened, one call is admitted, one is refused, and the session is ended. Prints one JSON line with what
-// the calls took.
+// forekey-bench-pair-load D CALLS IN_FLIGHT KIND [HOST]: calls the server of D/facts.json, at 127.0.0.1
+// unless HOST says otherwise, and prints one JSON line with what the calls took. KIND:
+//   gated    with session proofs
+//   plain    with none
+//   worded   with as many bytes as a session proof has, which nobody looks at
+//   refused  with proofs of a session that never was
+//   forged   with rubbish, which ends the connection
+//   flood-refused, flood-forged  the same by somebody who means it: each call in flight has a connection of
+//            its own, and one that ended is made again at once
+//   visits   each a connection of its own, where a session is opened, one call is admitted, one is refused,
+//            and the session is ended
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
@@ -16,6 +22,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "bench/grpc_pair/pair_facts.h"
 #include "echo.grpc.pb.h"
@@ -119,10 +126,11 @@ std::unique_ptr<LoadSession> Open(const std::shared_ptr<grpc::Channel>& channel,
 // One call after the other; as many lanes as calls in flight.
 class Lane {
  public:
-  // `forged`: a prefix that must be refused, instead of the session's; empty: none.
-  Lane(example::Echo::Stub* stub, LoadSession* session, std::string forged, std::atomic<int64_t>* left,
-       absl::BlockingCounter* done)
-      : stub_(stub), session_(session), forged_(std::move(forged)), left_(left), done_(done) {
+  // `prefix`: instead of the session's, empty: none; `refused`: whether it must be.
+  Lane(const std::shared_ptr<grpc::Channel>& channel, LoadSession* session, std::string prefix, bool refused,
+       std::atomic<int64_t>* left, absl::BlockingCounter* done)
+      : stub_(example::Echo::NewStub(channel)), session_(session), prefix_(std::move(prefix)),
+        refused_(refused), left_(left), done_(done) {
     request_.set_text("the quick brown fox jumps over the lazy dog");
   }
   void Next() {
@@ -134,11 +142,12 @@ class Lane {
     if (session_ != nullptr) {
       context_->AddMetadata(std::string(kPrefixMetadataKey), session_->Prefix(kMethod));
     }
-    if (!forged_.empty()) context_->AddMetadata(std::string(kPrefixMetadataKey), forged_);
+    if (!prefix_.empty()) context_->AddMetadata(std::string(kPrefixMetadataKey), prefix_);
+    context_->set_wait_for_ready(refused_);
     begun_ = std::chrono::steady_clock::now();
     stub_->async()->Say(context_.get(), &request_, &response_, [this](grpc::Status status) {
-      if (forged_.empty()) Check(status);
-      if (!forged_.empty() && status.ok()) Check(grpc::Status(grpc::StatusCode::UNKNOWN, "not refused"));
+      if (!refused_) Check(status);
+      if (refused_ && status.ok()) Check(grpc::Status(grpc::StatusCode::UNKNOWN, "not refused"));
       latencies_.push_back(std::chrono::duration<double, std::micro>(
                                std::chrono::steady_clock::now() - begun_).count());
       Next();
@@ -147,9 +156,10 @@ class Lane {
   const std::vector<double>& latencies() const { return latencies_; }
 
  private:
-  example::Echo::Stub* const stub_;
+  const std::unique_ptr<example::Echo::Stub> stub_;
   LoadSession* const session_;
-  const std::string forged_;
+  const std::string prefix_;
+  const bool refused_;
   std::atomic<int64_t>* const left_;
   absl::BlockingCounter* const done_;
   std::unique_ptr<grpc::ClientContext> context_;
@@ -159,7 +169,8 @@ class Lane {
   std::vector<double> latencies_;
 };
 
-std::string ForgedPrefix() {
+// Of a session that never was.
+std::string StrangePrefix() {
   SessionProofView proof;
   const std::string id(kSessionIdSize, 'f'), mac(kCallMacSize, 'f');
   proof.session_id = id;
@@ -168,14 +179,22 @@ std::string ForgedPrefix() {
   return SerializePrefix(proof);
 }
 
-// One visit; its connection goes with it.
-void Visit(const PairFacts& facts) {
+// A channel with a connection of its own, which it makes again without waiting.
+std::shared_ptr<grpc::Channel> NewChannel(const PairFacts& facts, const std::string& host) {
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = facts.certificate_pem;
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  auto channel = grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", facts.port), grpc::SslCredentials(tls),
-                                           arguments);
+  for (const char* backoff : {GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+                              GRPC_ARG_MAX_RECONNECT_BACKOFF_MS}) {
+    arguments.SetInt(backoff, 1);
+  }
+  return grpc::CreateCustomChannel(absl::StrCat(host, ":", facts.port), grpc::SslCredentials(tls), arguments);
+}
+
+// One visit; its connection goes with it.
+void Visit(const PairFacts& facts) {
+  const auto channel = NewChannel(facts, "127.0.0.1");
   const auto session = Open(channel, facts);
   auto stub = example::Echo::NewStub(channel);
   example::EchoRequest request;
@@ -187,7 +206,7 @@ void Visit(const PairFacts& facts) {
     return stub->Say(&context, request, &response);
   };
   Check(say(session->Prefix(kMethod)));
-  if (say(ForgedPrefix()).ok()) Check(grpc::Status(grpc::StatusCode::UNKNOWN, "not refused"));
+  if (say(StrangePrefix()).ok()) Check(grpc::Status(grpc::StatusCode::UNKNOWN, "not refused"));
   grpc::ClientContext context;
   v1::EndSessionResponse ended;
   context.AddMetadata(std::string(kPrefixMetadataKey), session->Prefix(kEndSession));
@@ -226,7 +245,8 @@ void Print(std::vector<double> latencies, double seconds) {
             << std::endl;
 }
 
-int Run(const std::string& directory, int64_t calls, int in_flight, const std::string& kind) {
+int Run(const std::string& directory, int64_t calls, int in_flight, absl::string_view kind,
+        const std::string& host) {
   const auto text = ReadFile(directory + "/facts.json");
   if (!text.ok()) return std::cerr << text.status() << "\n", 2;
   const PairFacts facts = PairFacts::FromJson(*text);
@@ -236,18 +256,18 @@ int Run(const std::string& directory, int64_t calls, int in_flight, const std::s
     Print(std::move(all), std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
     return 0;
   }
-  grpc::SslCredentialsOptions tls;
-  tls.pem_root_certs = facts.certificate_pem;
-  auto channel = grpc::CreateChannel(absl::StrCat("127.0.0.1:", facts.port), grpc::SslCredentials(tls));
+  const bool flood = absl::ConsumePrefix(&kind, "flood-");
+  const auto channel = NewChannel(facts, host);
   std::unique_ptr<LoadSession> session;
   if (kind == "gated") session = Open(channel, facts);
-  const std::string forged = kind == "refused" ? ForgedPrefix() : kind == "forged" ? "rubbish" : "";
-  auto stub = example::Echo::NewStub(channel);
+  const bool refused = kind == "refused" || kind == "forged";
+  const std::string prefix = kind == "forged" ? "rubbish" : kind == "refused" || kind == "worded" ? StrangePrefix() : "";
   std::atomic<int64_t> left{calls};
   absl::BlockingCounter done(in_flight);
   std::vector<std::unique_ptr<Lane>> lanes;
   for (int i = 0; i < in_flight; ++i) {
-    lanes.push_back(std::make_unique<Lane>(stub.get(), session.get(), forged, &left, &done));
+    lanes.push_back(std::make_unique<Lane>(flood ? NewChannel(facts, host) : channel, session.get(), prefix,
+                                           refused, &left, &done));
   }
   const auto begun = std::chrono::steady_clock::now();
   for (auto& lane : lanes) lane->Next();
@@ -263,10 +283,11 @@ int Run(const std::string& directory, int64_t calls, int in_flight, const std::s
 }  // namespace forekey::bench
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT gated|plain|refused|forged|visits\n";
+  if (argc != 5 && argc != 6) {
+    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT KIND [HOST]; KIND: gated, plain, worded, "
+                 "refused, forged, flood-refused, flood-forged, visits\n";
     return 2;
   }
-  return forekey::bench::Run(argv[1], std::atoll(argv[2]), std::atoi(argv[3]),
-                             argv[4]);
+  return forekey::bench::Run(argv[1], std::atoll(argv[2]), std::atoi(argv[3]), argv[4],
+                             argc == 6 ? argv[5] : "127.0.0.1");
 }

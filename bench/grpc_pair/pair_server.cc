@@ -1,10 +1,15 @@
-// forekey-bench-pair-server --directory D [--gated] [--tuned] [--callback] [--one-address]: the example's
-// echo service, with or without the gate. Writes D/facts.json, prints "ready"; then answers each line on
-// stdin with its resource usage so far, until stdin ends. --one-address: without the limits that hold for
-// one address, as all the load comes from this one.
+// forekey-bench-pair-server --directory D [--gated | --bare | --refusing] [--tuned] [--callback]
+// [--one-address] [--proxied]: the example's echo service, with the gate, without, or (--bare) with the least
+// that any gate must have in gRPC: a metadata processor that looks at nothing and admits all, or refuses all
+// (--refusing), an interceptor that does nothing, and the gate's settings of connections.
+// Writes D/facts.json, prints "ready"; then answers each line on stdin with its resource usage so far,
+// until stdin ends. --one-address: without the limits that hold for one address, as where a flood comes
+// from many. --proxied: nor do refusals end a connection.
 #include <forekey/gate.h>
+#include <grpc/grpc_security.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -62,6 +67,57 @@ void Enrol(Registry& registry, const std::string& seed) {
   Must(registry.Enroll(enrollment));
 }
 
+// ---- The bare server ----
+
+class BareCredentials : public grpc::ServerCredentials {
+ public:
+  BareCredentials(const std::string& key_pem, const std::string& certificate_pem, bool refusing) {
+    const grpc_ssl_pem_key_cert_pair pair = {key_pem.c_str(), certificate_pem.c_str()};
+    credentials_ = grpc_ssl_server_credentials_create_with_options(
+        grpc_ssl_server_credentials_create_options_using_config(
+            GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
+            grpc_ssl_server_certificate_config_create(nullptr, &pair, 1)));
+    grpc_server_credentials_set_auth_metadata_processor(credentials_,
+                                                        {refusing ? &Refuse : &Admit, [](void*) {}, nullptr});
+  }
+  ~BareCredentials() override { grpc_server_credentials_release(credentials_); }
+  void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
+
+ private:
+  static void Admit(void*, grpc_auth_context*, const grpc_metadata*, size_t,
+                    grpc_process_auth_metadata_done_cb done, void* done_data) {
+    done(done_data, nullptr, 0, nullptr, 0, GRPC_STATUS_OK, nullptr);
+  }
+  static void Refuse(void*, grpc_auth_context*, const grpc_metadata*, size_t,
+                     grpc_process_auth_metadata_done_cb done, void* done_data) {
+    done(done_data, nullptr, 0, nullptr, 0, GRPC_STATUS_UNAUTHENTICATED, "refused");
+  }
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
+  }
+  grpc_server_credentials* credentials_ = nullptr;
+};
+
+class BareInterceptor : public grpc::experimental::Interceptor {
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override { methods->Proceed(); }
+};
+
+class BareInterceptors : public grpc::experimental::ServerInterceptorFactoryInterface {
+  grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo*) override {
+    return new BareInterceptor;
+  }
+};
+
+void InstallBare(grpc::ServerBuilder& builder, const GateConfig::Connections& limits) {
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+                             static_cast<int>(absl::ToInt64Milliseconds(limits.idle)));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             static_cast<int>(absl::ToInt64Milliseconds(limits.keepalive)));
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<BareInterceptors>());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+}
+
 // `gate` may be null.
 void PrintUsage(Gate* gate) {
   rusage usage = {};
@@ -70,26 +126,30 @@ void PrintUsage(Gate* gate) {
   std::cout << nlohmann::json{{"cpu_us", micros(usage.ru_utime) + micros(usage.ru_stime)},
                               {"switches", usage.ru_nvcsw + usage.ru_nivcsw},
                               {"sessions", gate == nullptr ? 0 : gate->core().sessions().size()},
-                              {"live_calls", LiveCalls::OfProcess().size()}}
+                              {"live_calls", LiveCalls::OfProcess().size()},
+                              {"refused", gate == nullptr ? 0 : gate->core().counters().refused.load()}}
                    .dump()
             << std::endl;
 }
 
-int Run(const std::string& directory, bool gated, bool tuned, bool callback, bool one_address) {
+int Run(const std::string& directory, const std::set<std::string>& flags) {
+  const auto has = [&flags](const char* flag) { return flags.count(flag) != 0; };
+  const bool gated = has("--gated"), tuned = has("--tuned");
   PairFacts facts;
   facts.key_seed = RandomBytes(32);
-  const SelfSignedCertificate tls = Must(MakeSelfSignedCertificate({"127.0.0.1"}, absl::Now(), absl::Hours(24)));
+  const SelfSignedCertificate tls = Must(MakeSelfSignedCertificate({"127.0.0.1", "::1"}, absl::Now(), absl::Hours(24)));
   facts.certificate_pem = tls.certificate_pem;
   GateConfig config;
   config.audience = kAudience;
-  config.listen.address = "127.0.0.1:0";
+  config.listen.address = "[::]:0";
   config.tls.certificate = directory + "/cert.pem";
   config.tls.private_key = directory + "/key.pem";
   config.state.directory = directory + "/state";
-  if (one_address) {
+  if (has("--one-address") || has("--proxied")) {
     config.connections.per_address = config.connections.total;
-    config.connections.per_address_per_second = config.connections.per_address_burst = 1e6;
+    config.connections.per_address_burst = 1e12;
   }
+  if (has("--proxied")) config.connections.refusals = config.connections.forged_refusals = 0;
   config.tuning.executor_threads = !tuned;
   config.tuning.mutex_deadlock_detection = !tuned;
   Must(WriteFileAtomically(config.tls.certificate, tls.certificate_pem));
@@ -99,7 +159,7 @@ int Run(const std::string& directory, bool gated, bool tuned, bool callback, boo
   example::SyncEcho sync;
   example::CallbackEcho callbacks;
   grpc::ServerBuilder builder;
-  if (callback) builder.RegisterService(&callbacks);
+  if (has("--callback")) builder.RegisterService(&callbacks);
   else builder.RegisterService(&sync);
   std::unique_ptr<Gate> gate;
   if (gated) {
@@ -115,7 +175,12 @@ int Run(const std::string& directory, bool gated, bool tuned, bool callback, boo
     ApplyTuning({.executor_threads_off = tuned, .mutex_deadlock_detection_off = tuned});
     grpc::SslServerCredentialsOptions options;
     options.pem_key_cert_pairs.push_back({tls.key_pem, tls.certificate_pem});
-    builder.AddListeningPort("127.0.0.1:0", grpc::SslServerCredentials(options), &facts.port);
+    std::shared_ptr<grpc::ServerCredentials> credentials = grpc::SslServerCredentials(options);
+    if (has("--bare") || has("--refusing")) {
+      credentials = std::make_shared<BareCredentials>(tls.key_pem, tls.certificate_pem, has("--refusing"));
+      InstallBare(builder, config.connections);
+    }
+    builder.AddListeningPort("[::]:0", credentials, &facts.port);
   }
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) return 2;
@@ -132,15 +197,11 @@ int Run(const std::string& directory, bool gated, bool tuned, bool callback, boo
 
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
-  const std::set<std::string> flags(words.begin(), words.end());
-  std::string directory;
-  for (size_t i = 0; i + 1 < words.size(); ++i) {
-    if (words[i] == "--directory") directory = words[i + 1];
-  }
-  if (directory.empty()) {
-    std::cerr << "forekey-bench-pair-server --directory D [--gated] [--tuned] [--callback] [--one-address]\n";
+  const auto directory = std::find(words.begin(), words.end(), "--directory");
+  if (words.end() - directory < 2) {
+    std::cerr << "forekey-bench-pair-server --directory D [--gated | --bare | --refusing] [--tuned] "
+                 "[--callback] [--one-address] [--proxied]\n";
     return 2;
   }
-  return forekey::bench::Run(directory, flags.count("--gated") != 0, flags.count("--tuned") != 0,
-                             flags.count("--callback") != 0, flags.count("--one-address") != 0);
+  return forekey::bench::Run(*(directory + 1), {words.begin(), words.end()});
 }
