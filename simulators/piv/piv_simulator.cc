@@ -11,7 +11,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
 
@@ -20,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr absl::Duration kReaderTimeout = absl::Seconds(20), kReaderPause = absl::Milliseconds(5);
+constexpr DWORD kReaderTimeoutMs = 20'000;
 
 // T=1. A YubiKey 5's and a YubiKey 4's own, by which stock tools know them; a plain card's says nothing.
 constexpr char kYubiKey5Atr[] = "3bfd1300008131fe158073c021c057597562694b657940";
@@ -162,17 +161,18 @@ absl::Status PivSimulator::AwaitReader() {
   SCARD_READERSTATE state{};
   state.szReader = reader_.c_str();
   const auto settled = [&] {
-    code = SCardGetStatusChange(context, 0, &state, 1);
-    if (code != SCARD_S_SUCCESS) return false;
     if (!card_->present()) return (state.dwEventState & SCARD_STATE_EMPTY) != 0;
     return (state.dwEventState & SCARD_STATE_MUTE) != 0 ||
            ((state.dwEventState & SCARD_STATE_PRESENT) != 0 && state.cbAtr > 0);
   };
-  const absl::Time end = absl::Now() + kReaderTimeout;
-  bool done = settled();
-  for (; !done && absl::Now() < end; done = settled()) absl::SleepFor(kReaderPause);
+  // Unaware of its state, it is told at once; then at each change.
+  code = SCardGetStatusChange(context, 0, &state, 1);
+  while (code == SCARD_S_SUCCESS && !settled()) {
+    state.dwCurrentState = state.dwEventState & ~static_cast<DWORD>(SCARD_STATE_CHANGED);
+    code = SCardGetStatusChange(context, kReaderTimeoutMs, &state, 1);
+  }
   SCardReleaseContext(context);
-  if (done) return absl::OkStatus();
+  if (code == SCARD_S_SUCCESS) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("pcscd does not see reader '", reader_, "': ",
                                              PcscText("SCardGetStatusChange", code)));
 }
