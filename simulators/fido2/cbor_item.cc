@@ -96,7 +96,7 @@ class Reader {
       auto& [key, value] = item.map.emplace_back();
       if (!Read(key, depth + 1)) return false;
       if (key.type != Item::Type::kInt && key.type != Item::Type::kText) return false;
-      if (i > 0 && !KeyBefore(item.map[i - 1].first.raw, key.raw)) return false;
+      if (i > 0 && !KeyBefore(item.map[i - 1].key.raw, key.raw)) return false;
       if (!Read(value, depth + 1)) return false;
     }
     return true;

@@ -15,12 +15,13 @@ namespace forekey::fido2sim {
 
 // One data item, with views into the bytes it was parsed from, which must outlive it.
 struct Item {
+  struct Entry;
   enum class Type { kInt, kBytes, kText, kArray, kMap, kBool, kNull };
   Type type = Type::kNull;
   int64_t number = 0;       // kInt; kBool: 0 or 1
   absl::string_view bytes;  // kBytes, kText
   std::vector<Item> array;
-  std::vector<std::pair<Item, Item>> map;
+  std::vector<Entry> map;
   absl::string_view raw;  // the item's own encoding
 
   // Exactly one item in canonical form: shortest lengths, map keys in order and once, nothing
@@ -29,6 +30,11 @@ struct Item {
   // The value for a key of this map; null where there is none or this is no map.
   const Item* Find(int64_t key) const;
   const Item* Find(absl::string_view key) const;
+};
+
+struct Item::Entry {
+  Item key;
+  Item value;
 };
 
 // Encoded items.

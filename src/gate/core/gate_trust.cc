@@ -35,8 +35,9 @@ absl::Status GateCore::BuildEnrollment(EnrollmentKinds kinds) {
     kinds_[trust->kind()] = std::move(trust);
   }
   for (auto& [kind, enrollment] : kinds) {
-    std::erase_if(trust_, [&](LiveTrust* trust) { return trust == kinds_[kind].get(); });
-    kinds_[kind] = std::move(enrollment);
+    auto& held = kinds_[kind];
+    std::erase_if(trust_, [&held](LiveTrust* trust) { return trust == held.get(); });
+    held = std::move(enrollment);
   }
   enrollment_ = std::make_unique<EnrollmentAuthority>(EnrollmentParts{
       config_.audience, clock_, challenges_.get(), certificates_.get(), identities_.get(),
