@@ -97,7 +97,8 @@ void Agent::Load() {
 
 absl::Status Agent::AddAccount(GateRecord record) {
   std::string audience = record.target.audience;
-  GateAccount::Options options{std::move(record), state_.get(), &drivers_, clock_, prompt_.get()};
+  GateAccount::Options options{std::move(record), state_.get(), &drivers_, clock_, prompt_.get(),
+                               &notices_};
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, GateAccount::New(std::move(options)));
   absl::MutexLock lock(&mutex_);
   accounts_[audience] = std::move(account);

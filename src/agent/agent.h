@@ -55,6 +55,7 @@ class Agent {
   absl::StatusOr<forekey::v1::OpenLocalSessionResponse> OpenSession(
       const forekey::v1::OpenLocalSessionRequest& request, const CallControl& call);
   absl::Status ForgetGate(const forekey::v1::ForgetGateRequest& request);
+  NoticeBoard& notices() { return notices_; }
 
  private:
   using AccountPtr = std::shared_ptr<GateAccount>;
@@ -79,7 +80,8 @@ class Agent {
   const std::unique_ptr<StateDirectory> state_;
   const std::vector<std::unique_ptr<Driver>> drivers_;
   const Clock* const clock_;
-  const std::unique_ptr<Prompt> prompt_;  // outlives the accounts
+  const std::unique_ptr<Prompt> prompt_;  // both outlive the accounts
+  NoticeBoard notices_;
 
   absl::Mutex enroll_mutex_;  // one enrolment, or forgetting, at a time
   absl::Mutex mutex_;

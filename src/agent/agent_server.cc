@@ -42,6 +42,7 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Start(Options options)
 
 AgentServer::~AgentServer() {
   if (socket_ != nullptr) socket_->Stop();
+  if (agent_ != nullptr) agent_->notices().Stop();
   if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now() + kGrace));
 }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/time.h"
 #include "spdlog/spdlog.h"
 #include "src/client/grpc_errors.h"
@@ -9,6 +10,8 @@
 namespace forekey {
 
 namespace {
+
+constexpr absl::Duration kWatchPoll = absl::Milliseconds(200);  // for a watcher that is gone
 
 // A client that goes away, or whose deadline passes, ends what is done for it.
 CallControl ControlOf(grpc::ServerContext* context) {
@@ -69,6 +72,23 @@ grpc::Status AgentService::OpenSession(grpc::ServerContext* context,
                                        const v1::OpenLocalSessionRequest* request,
                                        v1::OpenLocalSessionResponse* response) {
   return Answer("OpenSession", agent_->OpenSession(*request, ControlOf(context)), response);
+}
+
+grpc::Status AgentService::WatchNotices(grpc::ServerContext* context, const v1::WatchNoticesRequest*,
+                                        grpc::ServerWriter<v1::Notice>* writer) {
+  NoticeBoard& board = agent_->notices();
+  if (!board.Enter()) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many watch already");
+  const absl::Cleanup leave = [&board] { board.Leave(); };
+  writer->SendInitialMetadata();  // from here on nothing is missed
+  for (uint64_t seen = 0; !context->IsCancelled() && !board.stopped();) {
+    for (const NoticeBoard::Notice& notice : board.After(&seen, kWatchPoll)) {
+      v1::Notice message;
+      message.set_gate(notice.gate);
+      message.set_text(notice.text);
+      if (!writer->Write(message)) return grpc::Status::OK;
+    }
+  }
+  return grpc::Status::OK;
 }
 
 grpc::Status AgentService::ForgetGate(grpc::ServerContext*, const v1::ForgetGateRequest* request,

@@ -27,6 +27,8 @@ class AgentService final : public forekey::v1::Agent::Service {
   grpc::Status OpenSession(grpc::ServerContext* context,
                            const forekey::v1::OpenLocalSessionRequest* request,
                            forekey::v1::OpenLocalSessionResponse* response) override;
+  grpc::Status WatchNotices(grpc::ServerContext* context, const forekey::v1::WatchNoticesRequest*,
+                            grpc::ServerWriter<forekey::v1::Notice>* writer) override;
   grpc::Status ForgetGate(grpc::ServerContext*, const forekey::v1::ForgetGateRequest* request,
                           forekey::v1::ForgetGateResponse*) override;
 

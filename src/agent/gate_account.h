@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "hw/device_key.h"
 #include "src/agent/gate_record.h"
+#include "src/agent/notice_board.h"
 #include "src/agent/state_directory.h"
 #include "src/base/clock.h"
 #include "src/client/gate_client.h"
@@ -43,10 +44,11 @@ class GateAccount {
  public:
   struct Options {
     GateRecord record;
-    const StateDirectory* state = nullptr;         // all three outlive the account
+    const StateDirectory* state = nullptr;         // all of these outlive the account
     const std::vector<std::unique_ptr<Driver>>* drivers = nullptr;
     const Clock* clock = nullptr;
     Prompt* prompt = nullptr;  // null: nobody can be asked
+    NoticeBoard* notices = nullptr;
   };
   static absl::StatusOr<std::unique_ptr<GateAccount>> New(Options options);
 
@@ -107,6 +109,7 @@ class GateAccount {
         drivers_(options.drivers),
         clock_(options.clock),
         prompt_(options.prompt),
+        notices_(options.notices),
         connection_(std::move(connection)),
         record_(std::move(options.record)) {}
 
@@ -148,6 +151,7 @@ class GateAccount {
   const std::vector<std::unique_ptr<Driver>>* const drivers_;
   const Clock* const clock_;
   Prompt* const prompt_;
+  NoticeBoard* const notices_;
   const std::unique_ptr<GateConnection> connection_;
 
   mutable absl::Mutex mutex_;

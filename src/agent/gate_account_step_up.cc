@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "spdlog/spdlog.h"
 #include "src/agent/gate_account.h"
 #include "src/agent/token_command.h"
 #include "src/base/reason.h"
@@ -73,7 +74,12 @@ absl::StatusOr<Secret> GateAccount::RunTokenCommand(absl::string_view nonce,
                      file.status().message()));
   }
   FOREKEY_ASSIGN_OR_RETURN(const TokenCommand command, TokenCommand::Parse(*file));
-  return command.Run(audience, nonce, call);
+  NoticeBoard::Place place(notices_, audience);
+  return command.Run(audience, nonce, call, [&](absl::string_view line) {
+    if (const std::string text = place.Post(line); !text.empty()) {
+      spdlog::info("the ID token command for {}: {}", audience, text);
+    }
+  });
 }
 
 absl::Status GateAccount::OpenStronger(const CallControl& call, const StepUp::Words& words,

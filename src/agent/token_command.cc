@@ -64,7 +64,7 @@ class RunningCommand {
   }
 
   // Reads until both outputs are closed and the command has ended. OK: it exited with 0.
-  absl::Status Finish(absl::Time deadline, const CallControl& call);
+  absl::Status Finish(absl::Time deadline, const CallControl& call, const TokenCommand::Said& said);
   Secret TakeOutput() {
     Secret token = Secret::CopyOf(absl::StripAsciiWhitespace(output_));
     return token;
@@ -83,7 +83,11 @@ class RunningCommand {
 
   pid_t pid_;
   int out_, err_;
+  // Tells what lines are whole; with `all`, the last one, too.
+  void Tell(const TokenCommand::Said& said, bool all);
+
   std::string output_, complaint_;
+  std::string line_;  // of its standard error, what was not told yet
 };
 
 absl::Status Failed(absl::string_view what) {
@@ -165,19 +169,32 @@ absl::Status RunningCommand::ReadSome(absl::Duration patience) {
       output_.append(part, static_cast<size_t>(n));
     } else {
       complaint_.append(part, std::min(static_cast<size_t>(n), kMaxComplaint - complaint_.size()));
+      line_.append(part, static_cast<size_t>(n));
     }
     OPENSSL_cleanse(part, sizeof(part));
   }
   return absl::OkStatus();
 }
 
-absl::Status RunningCommand::Finish(absl::Time deadline, const CallControl& call) {
+void RunningCommand::Tell(const TokenCommand::Said& said, bool all) {
+  for (size_t end; (end = line_.find('\n')) != std::string::npos; line_.erase(0, end + 1)) {
+    if (said) said(absl::string_view(line_).substr(0, end));
+  }
+  if (line_.empty() || (!all && line_.size() < kMaxComplaint)) return;
+  if (said) said(line_);
+  line_.clear();
+}
+
+absl::Status RunningCommand::Finish(absl::Time deadline, const CallControl& call,
+                                    const TokenCommand::Said& said) {
   siginfo_t ended = {};
   while (ended.si_pid != pid_) {
     if (call.Cancelled()) return absl::CancelledError("the caller gave up");
     const absl::Duration left = deadline - absl::Now();
     if (left <= absl::ZeroDuration()) return Failed(absl::StrCat("took too long", Complaint()));
+    const size_t before = line_.size();
     FOREKEY_RETURN_IF_ERROR(ReadSome(std::min(left, kCommandPoll)));
+    Tell(said, /*all=*/line_.size() == before);
     // What it started in the background may keep its standard error for ever: nobody waits for
     // that.
     if (out_ < 0 &&
@@ -188,7 +205,9 @@ absl::Status RunningCommand::Finish(absl::Time deadline, const CallControl& call
   }
   for (size_t i = 0; err_ >= 0 && i * 1024 < kMaxComplaint; ++i) {
     FOREKEY_RETURN_IF_ERROR(ReadSome(absl::ZeroDuration()));
+    Tell(said, /*all=*/false);
   }
+  Tell(said, /*all=*/true);
   const int status = End();
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return absl::OkStatus();
   return Failed(absl::StrCat(WIFEXITED(status) ? "failed with status " : "was ended by signal ",
@@ -242,7 +261,7 @@ absl::StatusOr<TokenCommand> TokenCommand::Parse(absl::string_view json) {
 }
 
 absl::StatusOr<Secret> TokenCommand::Run(absl::string_view gate, absl::string_view nonce,
-                                         const CallControl& call) const {
+                                         const CallControl& call, const Said& said) const {
   FOREKEY_ASSIGN_OR_RETURN(
       const std::unique_ptr<RunningCommand> running,
       RunningCommand::Start(argv,
@@ -250,7 +269,7 @@ absl::StatusOr<Secret> TokenCommand::Run(absl::string_view gate, absl::string_vi
                                                 {"FOREKEY_OIDC_ISSUER", issuer},
                                                 {"FOREKEY_OIDC_CLIENT_ID", client_id},
                                                 {"FOREKEY_OIDC_NONCE", std::string(nonce)}})));
-  FOREKEY_RETURN_IF_ERROR(running->Finish(std::min(absl::Now() + timeout, call.deadline), call));
+  FOREKEY_RETURN_IF_ERROR(running->Finish(std::min(absl::Now() + timeout, call.deadline), call, said));
   Secret text = running->TakeOutput();
   const absl::StatusOr<ParsedIdToken> token = ParsedIdToken::Parse(text.view());
   if (!token.ok()) {

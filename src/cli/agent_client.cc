@@ -37,6 +37,19 @@ absl::Status AgentClient::Explain(const grpc::Status& status) const {
   return AgentError(status, socket_);
 }
 
+AgentClient::Notices::Notices(AgentClient& agent, std::ostream& err)
+    : reader_(agent.stub_->WatchNotices(&context_, v1::WatchNoticesRequest())), thread_([this, &err] {
+        for (v1::Notice notice; reader_->Read(&notice);) {
+          err << notice.gate() << ": " << notice.text() << std::endl;
+        }
+        (void)reader_->Finish();
+      }) {}
+
+AgentClient::Notices::~Notices() {
+  context_.TryCancel();
+  thread_.join();
+}
+
 int ExitStatusOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kOk:

@@ -5,6 +5,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,6 +30,21 @@ class AgentClient {
     return Explain((stub_.get()->*rpc)(&context, request, response));
   }
   const std::string& socket() const { return socket_; }
+
+  // While it lives, what the agent's token commands tell the person goes to `err`, line by line. An agent
+  // that can't be asked is no error here.
+  class Notices {
+   public:
+    Notices(AgentClient& agent, std::ostream& err);
+    ~Notices();
+    Notices(const Notices&) = delete;
+    Notices& operator=(const Notices&) = delete;
+
+   private:
+    grpc::ClientContext context_;
+    std::unique_ptr<grpc::ClientReader<v1::Notice>> reader_;
+    std::thread thread_;
+  };
 
  private:
   explicit AgentClient(std::string socket) : socket_(std::move(socket)) {}

@@ -63,7 +63,11 @@ absl::Status Login(const ClientCommand& shared, const GateArguments& arguments) 
     request.set_password(std::string(at_gate.view()));
   }
   v1::LoginResponse response;
-  absl::Status status = agent.Call(&v1::Agent::Stub::Login, request, &response, kSlow);
+  absl::Status status;
+  {
+    const AgentClient::Notices notices(agent, shared.err);
+    status = agent.Call(&v1::Agent::Stub::Login, request, &response, kSlow);
+  }
   Wipe(*request.mutable_key_password());
   Wipe(*request.mutable_password());
   FOREKEY_RETURN_IF_ERROR(status);
@@ -190,8 +194,13 @@ absl::Status WhoAmI(const ClientCommand& shared, const GateArguments& arguments)
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, Channel(options));
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + kSlow));
+  FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::WhoAmIResponse response;
-  grpc::Status status = v1::Gate::NewStub(channel)->WhoAmI(&context, v1::WhoAmIRequest(), &response);
+  grpc::Status status;
+  {
+    const AgentClient::Notices notices(agent, shared.err);
+    status = v1::Gate::NewStub(channel)->WhoAmI(&context, v1::WhoAmIRequest(), &response);
+  }
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
     // gRPC has one code for whatever keeps credentials from being made: the agent knows the real one.
     FOREKEY_RETURN_IF_ERROR(OpenAgentSession(shared, arguments.gate));

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <thread>
 
+#include "examples/demo/process.h"
 #include "src/gate/core/audit.h"
 #include "tests/end2end/step_up_world.h"
 #include "tests/support/https_server.h"
@@ -199,6 +200,35 @@ TEST(OidcEndToEndTest, AProviderThatCannotBeReachedFailsClosed) {
   EXPECT_FALSE(world->Call(Kind::kUnary).status.ok());
   EXPECT_THAT(world->Refusals(),
               ElementsAre(Reason::kFactorRequired, Reason::kIdentityProviderUnavailable));
+}
+
+TEST(OidcEndToEndTest, WhoWaitsAtTheTerminalHearsWhatTheCommandSaysWhileItWaits) {
+  OidcWorld world;
+  const std::string seen = world.KeyPath() + ".seen";
+  const std::string honest = absl::StrCat(FOREKEY_BIN, "/forekey-test-id-token");
+  world.Configure({"/bin/sh", "-c",
+                   "echo 'open https://idp.test/device and type ABCD' >&2; until [ -e \"$1\" ]; do :; done; "
+                   "exec \"$2\" \"$3\" ada-at-idp",
+                   "sh", seen, honest, world.KeyPath()});
+  const auto login = Must(
+      demo::Process::Start({.arguments = {std::string(FOREKEY_BIN) + "/forekey", "login", "--with", "tpm,oidc",
+                                          "--socket", world->world().directory() + "/a.sock"},
+                            .environment = {},
+                            .error_file = world.KeyPath() + ".terminal"}),
+      "forekey login");
+  const std::string line = "gate.test: open https://idp.test/device and type ABCD\n";
+  const absl::Time patience = absl::Now() + absl::Minutes(1);
+  std::string terminal;
+  while (terminal.find(line) == std::string::npos && absl::Now() < patience) {
+    if (auto text = ReadFile(world.KeyPath() + ".terminal"); text.ok()) terminal = *text;
+  }
+  EXPECT_THAT(terminal, HasSubstr(line));
+  Must(WriteFileAtomically(seen, ""), "seen");
+  const auto ended = login->Wait();
+  ASSERT_TRUE(ended.ok()) << ended.status();
+  EXPECT_EQ(ended->exit_status, 0);
+  EXPECT_THAT(ended->output, HasSubstr("logged in at gate.test as ada"));
+  EXPECT_THAT(Must(ReadFile(world.KeyPath() + ".terminal"), "terminal"), Not(HasSubstr("eyJ")));
 }
 
 TEST(OidcEndToEndTest, AReloadHasTheKeysFetchedAgain) {

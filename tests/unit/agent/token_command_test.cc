@@ -40,7 +40,10 @@ class TokenCommandTest : public ::testing::Test {
     command_.argv = {"/bin/sh", "-c", script, "sh", root_ + "/token"};
     command_.issuer = "https://idp.test";
     command_.client_id = "gate-client";
-    return command_.Run("gate.test", kNonce, call);
+    return command_.Run("gate.test", kNonce, call, [this](absl::string_view line) {
+      said_.emplace_back(line);
+      if (on_said_) on_said_();
+    });
   }
   std::string Lines(const std::string& file) {
     auto content = ReadFile(root_ + "/" + file);
@@ -57,9 +60,40 @@ class TokenCommandTest : public ::testing::Test {
     return pid;
   }
 
+  std::vector<std::string> said_;
+  std::function<void()> on_said_;
   std::string root_;
   TokenCommand command_;
 };
+
+TEST_F(TokenCommandTest, WhatItTellsThePersonIsHeardWhileItWaitsAndTheTokenNever) {
+  // It goes on only when its line was heard: with an end, and without.
+  on_said_ = [this] {
+    EXPECT_TRUE(WriteFileAtomically(absl::StrCat(root_, "/heard", said_.size()), "", 0600).ok());
+  };
+  const std::string token = Token();
+  const auto got = Run(R"(dir=$(dirname "$1"); echo "open https://idp.test/device" >&2
+                          until [ -e "$dir/heard1" ]; do :; done
+                          printf "waiting" >&2
+                          until [ -e "$dir/heard2" ]; do :; done
+                          cat "$1"; printf "one\ntwo" >&2)",
+                       token);
+  ASSERT_THAT(got, IsOk());
+  EXPECT_EQ(got->view(), token);
+  EXPECT_THAT(said_, ::testing::ElementsAre("open https://idp.test/device", "waiting", "one", "two"));
+  for (const std::string& line : said_) EXPECT_THAT(line, ::testing::Not(HasSubstr("eyJ")));
+}
+
+TEST_F(TokenCommandTest, AFloodOfWordsIsHeardInPieces) {
+  ASSERT_THAT(Run(R"(i=0; while [ $i -lt 100 ]; do printf %0100d 0 >&2; i=$((i+1)); done; cat "$1")", Token()),
+              IsOk());
+  size_t heard = 0;
+  for (const std::string& line : said_) {
+    EXPECT_LT(line.size(), 4096u);
+    heard += line.size();
+  }
+  EXPECT_EQ(heard, 10'000u);
+}
 
 TEST_F(TokenCommandTest, GivesTheTokenWithoutTheWhiteSpaceAroundIt) {
   const std::string token = Token();
