@@ -20,6 +20,7 @@ namespace {
 
 constexpr size_t kWaitingEnrollments = 64;
 constexpr size_t kWaitingOpenings = 64;
+constexpr size_t kSpareOpenings = 2;  // beyond those that factors may hold
 // Sealed factors alone have more than 300 bytes.
 constexpr size_t kPlainOpening = 128;
 
@@ -151,11 +152,15 @@ class GateServices::Sync : public v1::Gate::Service {
 };
 
 // Enrolment waits for the disk and checks certificate paths: here it has a thread and a short queue of
-// its own, so that it never takes gRPC's few callback threads away from calls (DESIGN LAW 7).
+// its own, so that it never takes gRPC's few callback threads away from calls (DESIGN LAW 7). So have
+// openings with further factors: more threads than those factors can hold all together
+// (src/gate/core/factor_lane.h), so that whatever hangs, there is one left for the next opening.
 class GateServices::Callback : public v1::Gate::CallbackService {
  public:
   explicit Callback(GateCore* core)
-      : core_(*core), enrollments_(kWaitingEnrollments), openings_(kWaitingOpenings) {}
+      : core_(*core),
+        enrollments_(kWaitingEnrollments),
+        openings_(kWaitingOpenings, core->MostOpeningThreads() + kSpareOpenings) {}
 
   grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
                                          const v1::GetChallengeRequest* request,

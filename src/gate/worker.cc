@@ -4,14 +4,16 @@
 
 namespace forekey {
 
-Worker::Worker(size_t capacity) : capacity_(capacity), thread_([this] { Run(); }) {}
+Worker::Worker(size_t capacity, size_t threads) : capacity_(capacity) {
+  for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+}
 
 Worker::~Worker() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  thread_.join();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 bool Worker::Submit(std::function<void()> task) {

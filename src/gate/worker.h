@@ -1,4 +1,4 @@
-// One thread with a bounded queue.
+// Threads with one bounded queue.
 #ifndef FOREKEY_SRC_GATE_WORKER_H_
 #define FOREKEY_SRC_GATE_WORKER_H_
 
@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -15,7 +16,7 @@ namespace forekey {
 class Worker {
  public:
   // At most `capacity` tasks wait.
-  explicit Worker(size_t capacity);
+  explicit Worker(size_t capacity, size_t threads = 1);
   // Runs what is queued, then joins.
   ~Worker();
 
@@ -29,7 +30,7 @@ class Worker {
   absl::Mutex mutex_;
   std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace forekey

@@ -115,6 +115,8 @@ class GateCore {
   absl::StatusOr<v1::OpenSessionResponse> OpenSession(const VerifiedCall& call,
                                                       const v1::OpenSessionRequest& request,
                                                       absl::string_view peer);
+  // So many threads at most are held in OpenSession at once by further factors that take their time.
+  size_t MostOpeningThreads() const;
   absl::StatusOr<v1::OpenSessionResponse> OpenChildSession(const VerifiedCall& call,
                                                            const v1::OpenChildSessionRequest& request,
                                                            absl::string_view peer);

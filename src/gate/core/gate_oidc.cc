@@ -83,6 +83,11 @@ absl::StatusOr<v1::ListIdentityProvidersResponse> GateCore::ListIdentityProvider
   return response;
 }
 
+size_t GateCore::MostOpeningThreads() const {
+  return (config_.passwords.enabled ? PasswordFactor::MostThreads(config_.passwords) : 0) +
+         OidcFactor::MostThreads(config_.oidc);
+}
+
 absl::Status GateCore::BuildFactors(bool fetch_keys) {
   if (config_.passwords.enabled) {
     passwords_ = std::make_unique<PasswordFactor>(config_.passwords, credentials_->registry(), *clock_);

@@ -154,6 +154,11 @@ void JwksCache::AskAndWait() {
   mutex_.AwaitWithDeadline(absl::Condition(&finished), since + options_.longest_wait);
 }
 
+absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::AtHand() const {
+  absl::MutexLock lock(&mutex_);
+  return Current();
+}
+
 absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Keys() {
   absl::MutexLock lock(&mutex_);
   absl::StatusOr<std::shared_ptr<const JwkSet>> keys = Current();

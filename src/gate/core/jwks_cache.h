@@ -69,6 +69,8 @@ class JwksCache {
   // it is Refresh().
   absl::Status Await(uint64_t attempt, absl::Time deadline);
 
+  // The keys, where they can be had without waiting; the same refusal.
+  absl::StatusOr<std::shared_ptr<const JwkSet>> AtHand() const;
   // The keys; waits for the first ones. kIdentityProviderUnavailable: there are none, or they are
   // stale.
   absl::StatusOr<std::shared_ptr<const JwkSet>> Keys();

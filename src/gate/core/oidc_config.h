@@ -23,6 +23,7 @@ struct OidcProviderConfig {
   absl::Duration retry = absl::Seconds(30);
   absl::Duration max_stale = absl::Hours(24);
   absl::Duration timeout = absl::Seconds(10);
+  absl::Duration longest_wait = absl::Seconds(3);  // of an opening for keys; not configurable
 
   // Where the keys come from: a path, or the first address that is asked.
   std::string KeySource() const;

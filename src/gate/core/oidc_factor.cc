@@ -17,6 +17,7 @@ namespace {
 // A file costs nothing to look at.
 constexpr absl::Duration kFileRefresh = absl::Seconds(10);
 constexpr absl::Duration kFileRetry = absl::Seconds(1);
+constexpr size_t kKeysWaiting = 4;  // for one provider's keys
 
 absl::StatusOr<JwksDocument> FetchJwks(const HttpsGetOptions& get, const std::atomic<bool>& stop) {
   FOREKEY_ASSIGN_OR_RETURN(HttpsAnswer answer, HttpsGet(get, stop));
@@ -57,6 +58,7 @@ JwksCacheOptions CacheOptionsOf(const OidcProviderConfig& config) {
   options.refresh = config.jwks_file.empty() ? config.refresh : kFileRefresh;
   options.retry = config.jwks_file.empty() ? config.retry : kFileRetry;
   options.max_stale = config.max_stale;
+  options.longest_wait = config.longest_wait;
   return options;
 }
 
@@ -68,7 +70,10 @@ OidcFactor::Provider::Provider(const OidcProviderConfig& provider, const Clock& 
       keys(CacheOptionsOf(provider), clock, FetchOf(provider),
            [issuer = provider.token.issuer, report = std::move(report)](bool good, const std::string& what) {
              if (report) report(good, absl::StrCat(issuer, ": ", what));
-           }) {}
+           }),
+      lane(absl::StrCat("keys of ", provider.token.issuer), kKeysWaiting) {}
+
+size_t OidcFactor::MostThreads(const OidcConfig& config) { return kKeysWaiting * config.providers.size(); }
 
 OidcFactor::OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
                        JwksCache::Report report)
@@ -100,12 +105,20 @@ OidcFactor::Provider* OidcFactor::Of(absl::string_view issuer) const {
   return found == providers_.end() ? nullptr : found->get();
 }
 
-absl::StatusOr<VerifiedIdToken> OidcFactor::Provider::Verify(absl::string_view token,
+absl::StatusOr<std::shared_ptr<const JwkSet>> OidcFactor::Provider::Keys(absl::string_view subject) {
+  if (absl::StatusOr<std::shared_ptr<const JwkSet>> at_hand = keys.AtHand(); at_hand.ok()) return at_hand;
+  FOREKEY_ASSIGN_OR_RETURN(const FactorLane::Place place, lane.Enter(subject));
+  return keys.Keys();
+}
+
+absl::StatusOr<VerifiedIdToken> OidcFactor::Provider::Verify(absl::string_view subject,
+                                                             absl::string_view token,
                                                              absl::string_view nonce, absl::Time now) {
-  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const JwkSet> set, keys.Keys());
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const JwkSet> set, Keys(subject));
   absl::StatusOr<VerifiedIdToken> verified = VerifyIdToken(token, *set, config.token, nonce, now);
   if (ReasonOf(verified.status()) != Reason::kIdTokenKeyUnknown) return verified;
   // The provider may have a new key.
+  FOREKEY_ASSIGN_OR_RETURN(const FactorLane::Place place, lane.Enter(subject));
   FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const JwkSet> newer, keys.Newer(set));
   if (newer == set) return verified;
   return VerifyIdToken(token, *newer, config.token, nonce, now);
@@ -120,7 +133,7 @@ absl::StatusOr<VerifiedIdToken> OidcFactor::Check(absl::string_view subject,
   Provider* const provider = Of(parsed.issuer);
   if (provider == nullptr) return Refuse(Reason::kIdTokenIssuer, absl::StrCat("it says ", parsed.issuer));
   FOREKEY_ASSIGN_OR_RETURN(VerifiedIdToken verified,
-                           provider->Verify(token.view(), nonce, clock_.WallNow()));
+                           provider->Verify(subject, token.view(), nonce, clock_.WallNow()));
   const OidcIdentity is{verified.issuer(), provider->config.token.claim, verified.identity()};
   const auto same_issuer = std::find_if(due.begin(), due.end(), [&](const OidcIdentity& identity) {
     return identity.issuer == is.issuer;

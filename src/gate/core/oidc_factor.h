@@ -10,6 +10,8 @@
 //                                               both name a key alike
 //   A gives somebody the sub that ada has at B  who a subject is, is kept by issuer
 //   A makes up a jti that B will use            tokens that were used are remembered by issuer
+//   A hangs                                     a few openings wait for its keys, of each subject fewer; the
+//                                               others are refused at once, and B's have their own places
 #ifndef FOREKEY_SRC_GATE_CORE_OIDC_FACTOR_H_
 #define FOREKEY_SRC_GATE_CORE_OIDC_FACTOR_H_
 
@@ -24,6 +26,7 @@
 #include "absl/types/span.h"
 #include "src/base/clock.h"
 #include "src/base/secret.h"
+#include "src/gate/core/factor_lane.h"
 #include "src/gate/core/factor_tries.h"
 #include "src/gate/core/jwks_cache.h"
 #include "src/gate/core/oidc_config.h"
@@ -45,11 +48,14 @@ class OidcFactor {
   absl::Status Start();
 
   // VerifyIdToken()'s reasons; kIdTokenIssuer where no provider has that issuer, kIdTokenSubject where
-  // it is not `subject`'s, kRateLimited, kIdentityProviderUnavailable, kStoreUnavailable.
+  // it is not `subject`'s, kRateLimited, kFactorBusy, kIdentityProviderUnavailable,
+  // kStoreUnavailable.
   // `credential_ids`: who signed. The token is good until Use() took it.
   absl::StatusOr<VerifiedIdToken> Check(absl::string_view subject,
                                         absl::Span<const std::string> credential_ids,
                                         absl::string_view nonce, const Secret& token);
+  // Threads that Check() may hold at once by waiting for keys.
+  static size_t MostThreads(const OidcConfig& config);
   // Once, when all else is right: kIdTokenReplayed, kReplayStoreFull, kStoreUnavailable.
   absl::Status Use(const VerifiedIdToken& token);
 
@@ -71,10 +77,12 @@ class OidcFactor {
  private:
   struct Provider {
     Provider(const OidcProviderConfig& config, const Clock& clock, JwksCache::Report report);
-    absl::StatusOr<VerifiedIdToken> Verify(absl::string_view token, absl::string_view nonce,
-                                           absl::Time now);
+    absl::StatusOr<std::shared_ptr<const JwkSet>> Keys(absl::string_view subject);
+    absl::StatusOr<VerifiedIdToken> Verify(absl::string_view subject, absl::string_view token,
+                                           absl::string_view nonce, absl::Time now);
     const OidcProviderConfig config;
     JwksCache keys;
+    FactorLane lane;  // of those who wait for keys
   };
   Provider* Of(absl::string_view issuer) const;  // null: none
 

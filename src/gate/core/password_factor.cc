@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kLeastPassword = 8;
 constexpr absl::Duration kLongestWait = absl::Seconds(10);
+constexpr size_t kPasswordsWaiting = 8;
 
 }  // namespace
 
@@ -21,13 +22,16 @@ PasswordFactor::PasswordFactor(const PasswordPolicy& policy, Registry& registry,
     : policy_(policy),
       registry_(registry),
       tries_({std::string(kPasswordFactor), policy.tries, policy.per, Reason::kPasswordTriesUsed},
-             registry, clock) {}
+             registry, clock),
+      lane_("passwords", MostThreads(policy)) {}
+
+size_t PasswordFactor::MostThreads(const PasswordPolicy& policy) { return policy.concurrent + kPasswordsWaiting; }
 
 absl::Status PasswordFactor::Enter() {
   absl::MutexLock lock(&mutex_);
   const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ < policy_.concurrent; };
   if (!mutex_.AwaitWithTimeout(absl::Condition(&free), kLongestWait)) {
-    return Refuse(Reason::kRateLimited, "too many passwords are being checked");
+    return Refuse(Reason::kFactorBusy, "passwords: none was done in ten seconds");
   }
   ++running_;
   return absl::OkStatus();
@@ -51,18 +55,17 @@ absl::Status PasswordFactor::Check(absl::string_view subject,
                                    absl::Span<const std::string> credential_ids,
                                    const Secret& password) {
   FOREKEY_ASSIGN_OR_RETURN(std::string hash, registry_.FindPasswordHash(subject));
+  FOREKEY_ASSIGN_OR_RETURN(const FactorLane::Place place, lane_.Enter(subject));
+  FOREKEY_RETURN_IF_ERROR(Enter());
+  const absl::Cleanup leave = [this] { Leave(); };
   FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids));
   const bool has_one = !hash.empty();
-  FOREKEY_RETURN_IF_ERROR(Enter());
   bool matches = false;
-  {
-    absl::Cleanup leave = [this] { Leave(); };
-    if (has_one) {
-      matches = PasswordMatches(hash, password);
-    } else {
-      // Costs what a check costs, and nothing is kept.
-      HashPassword(password, policy_.memory_mib << 20, policy_.passes).IgnoreError();
-    }
+  if (has_one) {
+    matches = PasswordMatches(hash, password);
+  } else {
+    // Costs what a check costs, and nothing is kept.
+    HashPassword(password, policy_.memory_mib << 20, policy_.passes).IgnoreError();
   }
   if (!matches || !has_one) return Refuse(Reason::kPasswordWrong);
   tries_.GiveBack(credential_ids);

@@ -6,7 +6,8 @@
 //                        nor a restart slip by
 //   locking somebody out tries are counted by credential: nobody else's tries count
 //   finding out who has one   a subject without a password costs what one with a password costs
-//   exhausting memory    `concurrent` checks at once; who waits too long is refused
+//   exhausting memory    `concurrent` checks at once; a few wait, of each subject fewer, the others are
+//                        refused at once, which costs them no try; who waits too long is refused
 //   a stolen registry    Argon2id, with a salt each
 #ifndef FOREKEY_SRC_GATE_CORE_PASSWORD_FACTOR_H_
 #define FOREKEY_SRC_GATE_CORE_PASSWORD_FACTOR_H_
@@ -22,6 +23,7 @@
 #include "absl/types/span.h"
 #include "src/base/clock.h"
 #include "src/base/secret.h"
+#include "src/gate/core/factor_lane.h"
 #include "src/gate/core/factor_tries.h"
 #include "src/store/registry.h"
 
@@ -42,10 +44,13 @@ class PasswordFactor {
   // Both are borrowed.
   PasswordFactor(const PasswordPolicy& policy, Registry& registry, const Clock& clock);
 
-  // kPasswordWrong (also where the subject has none), kPasswordTriesUsed, kRateLimited,
+  // kPasswordWrong (also where the subject has none), kPasswordTriesUsed, kFactorBusy,
   // kStoreUnavailable. `credential_ids`: who signed; a right password gives their tries back.
   absl::Status Check(absl::string_view subject, absl::Span<const std::string> credential_ids,
                      const Secret& password);
+
+  // Threads that Check() may hold at once: one that finds no place among them is refused at once.
+  static size_t MostThreads(const PasswordPolicy& policy);
 
   // What the registry keeps. InvalidArgument for less than 8 bytes, or too many.
   absl::StatusOr<std::string> Hash(const Secret& password);
@@ -57,6 +62,7 @@ class PasswordFactor {
   const PasswordPolicy policy_;
   Registry& registry_;
   FactorTries tries_;
+  FactorLane lane_;
   absl::Mutex mutex_;
   size_t running_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -27,5 +27,14 @@ TEST(WorkerTest, RefusesBeyondItsQueueInsteadOfBlocking) {
   EXPECT_EQ(ran, 3) << "what was taken is run before the worker goes";
 }
 
+TEST(WorkerTest, ATaskThatHangsHoldsUpNoOtherWhileThereIsAThread) {
+  absl::Notification go_on, other;
+  Worker worker(2, 2);
+  ASSERT_TRUE(worker.Submit([&] { go_on.WaitForNotification(); }));
+  ASSERT_TRUE(worker.Submit([&] { other.Notify(); }));
+  other.WaitForNotification();
+  go_on.Notify();
+}
+
 }  // namespace
 }  // namespace forekey

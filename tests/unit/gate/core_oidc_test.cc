@@ -2,8 +2,10 @@
 // happens when the provider's keys change or can't be had.
 #include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "absl/strings/match.h"
+#include "absl/synchronization/notification.h"
 #include "src/gate/core/audit.h"
 #include "src/wire/id_token.h"
 #include "src/wire/sealed_factors.h"
@@ -79,6 +81,19 @@ class OidcTest : public GateFixture {
       last_token_ = make ? make(IdTokenNonce(kAudience, key_share, ids)) : "";
       factors.id_token = Secret::CopyOf(last_token_);
       factors.password = Secret::CopyOf(password);
+      return SealFactors(factors, FactorContext{kAudience, challenge, ids},
+                         gate().identities().current()->public_key())
+          .value();
+    };
+    return Open({&token}, std::move(options));
+  }
+  // The same from several threads at once.
+  absl::StatusOr<ClientSession> OpenWithOwn(const Token& token, const MakeToken& make) {
+    OpenOptions options;
+    options.seal_for = [&](absl::string_view challenge, absl::string_view key_share) {
+      const std::vector<absl::string_view> ids = {token.id};
+      FurtherFactors factors;
+      factors.id_token = Secret::CopyOf(make(IdTokenNonce(kAudience, key_share, ids)));
       return SealFactors(factors, FactorContext{kAudience, challenge, ids},
                          gate().identities().current()->public_key())
           .value();
@@ -533,6 +548,64 @@ TEST_F(DiscoveryTest, ADocumentOfAnotherIssuerOrKeysInTheClearAreNotTaken) {
   Change([this] { document_ = {{"issuer", Issuer()}, {"jwks_uri", server_.Url("/keys")}}; });
   EXPECT_EQ(ErrorNow(), "");
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromIt())), std::nullopt);
+}
+
+// One provider that takes connections and says nothing, beside one that is well.
+class HangingProviderTest : public TwoProvidersTest {
+ protected:
+  HangingProviderTest()
+      : server_([this](const std::string&, const HttpsServer::Send& send) {
+          if (!asked_.HasBeenNotified()) asked_.Notify();
+          go_on_.WaitForNotification();
+          send(HttpAnswer("200 OK", JwksOf({OtherKey()})));
+        }) {
+    signal(SIGPIPE, SIG_IGN);
+    WriteText(folder_.File("ca.pem"), server_.ca_pem());
+    OidcProviderConfig& provider = oidc_.providers[1];
+    provider.jwks_file.clear();
+    provider.jwks_url = server_.Url();
+    provider.ca = folder_.File("ca.pem");
+    provider.timeout = provider.longest_wait = absl::Minutes(5);
+  }
+  ~HangingProviderTest() override {
+    if (!go_on_.HasBeenNotified()) go_on_.Notify();
+  }
+  absl::Notification asked_, go_on_;
+  HttpsServer server_;
+};
+
+TEST_F(HangingProviderTest, HoldsAFewOpeningsOfItsOwnAndNobodyElses) {
+  StartGate();
+  std::vector<Token> tokens;
+  for (int i = 0; i < 5; ++i) {
+    const std::string name = absl::StrCat("subject", i);
+    tokens.push_back(Enroll(name));
+    ASSERT_TRUE(SetIdentity(name, "4711", kOtherIssuer).ok());
+    ASSERT_TRUE(SetIdentity(name, "4711", kIssuer).ok());
+  }
+  asked_.WaitForNotification();
+  const Token eve = Enroll("eve");
+  ASSERT_TRUE(SetIdentity("eve", "4711", kIssuer).ok());
+  std::atomic<int> opened{0}, busy{0};
+  std::vector<std::thread> waiting;
+  // Five want its keys; there are places for four, which they keep until it answers.
+  for (const Token& token : tokens) {
+    waiting.emplace_back([&, token] {
+      const auto session = OpenWithOwn(token, FromB());
+      opened += session.ok();
+      busy += !session.ok() && AuditedReason(session.status()) == Reason::kFactorBusy;
+    });
+  }
+  while (busy == 0) std::this_thread::yield();
+  // Those who need nothing of it, tokens of another provider included, are through meanwhile.
+  EXPECT_EQ(WhyNotOpened(OpenWithOwn(eve, FromA())), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWithOwn(eve, FromB())), Reason::kFactorBusy);
+  Open(eve);
+  EXPECT_EQ(opened, 0);
+  go_on_.Notify();
+  for (std::thread& thread : waiting) thread.join();
+  EXPECT_EQ(opened, 4);
+  EXPECT_EQ(busy, 1);
 }
 
 TEST_F(OidcTest, SubjectsAreListedWithTheirIdentity) {

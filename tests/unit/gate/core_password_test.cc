@@ -1,4 +1,7 @@
 // The password as a factor: who gets to try, how often, and what is told.
+#include <atomic>
+#include <thread>
+
 #include "src/wire/sealed_factors.h"
 #include "src/wire/statement.h"
 #include "tests/unit/gate/core_fixture.h"
@@ -11,7 +14,7 @@ class PasswordTest : public GateFixture {
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
     config.passwords.enabled = enabled_;
-    config.passwords.memory_mib = 8;
+    config.passwords.memory_mib = memory_mib_;
     config.passwords.passes = 1;
     config.passwords.tries = 3;
     MethodRule rule;
@@ -44,7 +47,15 @@ class PasswordTest : public GateFixture {
     if (session.ok()) return std::nullopt;
     return AuditedReason(session.status());
   }
+  void SetUpStream() {
+    ada_ = Enroll("ada");
+    SetPassword("ada", "correct horse");
+    for (int i = 0; i < 6; ++i) eves_.push_back(Enroll("eve"));
+  }
   bool enabled_ = true;
+  size_t memory_mib_ = 8;
+  std::optional<Token> ada_;
+  std::vector<Token> eves_;  // six credentials of one subject
 };
 
 TEST_F(PasswordTest, ASessionThatProvedItMeetsTheRuleUntilItIsStale) {
@@ -106,6 +117,31 @@ TEST_F(PasswordTest, NeitherARestartNorASteppedClockGivesTriesBack) {
     EXPECT_EQ(WhyNotOpened(OpenWith(token, "guess number")), Reason::kPasswordWrong)
         << "a right one gave them back";
   }
+}
+
+TEST_F(PasswordTest, AStreamOfTriesHoldsUpNobodyElse) {
+  memory_mib_ = 64;
+  StartGate();
+  SetUpStream();
+  std::atomic<bool> over{false};
+  std::atomic<int> busy{0}, wrong{0};
+  std::vector<std::thread> stream;
+  for (const Token& token : eves_) {
+    stream.emplace_back([&, token] {
+      while (!over) {
+        const auto reason = WhyNotOpened(OpenWith(token, "guess number"));
+        busy += reason == Reason::kFactorBusy;
+        wrong += reason == Reason::kPasswordWrong;
+      }
+    });
+  }
+  while (busy == 0) std::this_thread::yield();
+  const Token ada = ada_.value();
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, "correct horse")), std::nullopt);
+  Open(ada);
+  over = true;
+  for (std::thread& thread : stream) thread.join();
+  EXPECT_LE(wrong, static_cast<int>(3 * eves_.size())) << "and being busy gave no try away";
 }
 
 TEST_F(PasswordTest, WhatWasSealedForAnotherProofDoesNotOpen) {
