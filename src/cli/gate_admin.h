@@ -36,9 +36,9 @@ class GateAdmin {
   absl::StatusOr<Response> Ask(
       grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
       absl::StatusOr<Response> (GateCore::*direct)(const Request&, absl::string_view),
-      const Request& request) {
+      const Request& request, absl::Duration patience = absl::Seconds(30)) {
     if (core_ != nullptr) return (core_.get()->*direct)(request, actor_);
-    return AskGate(method, request);
+    return AskGate(method, request, patience);
   }
 
  private:
@@ -47,9 +47,9 @@ class GateAdmin {
   template <typename Request, typename Response>
   absl::StatusOr<Response> AskGate(
       grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-      const Request& request) {
+      const Request& request, absl::Duration patience = absl::Seconds(30)) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(patience));
     Response response;
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return FromGrpc(status);

@@ -384,6 +384,51 @@ void AddCredentials(CLI::App& app, const GateTerminal& terminal) {
   WireAdminCommand(std::move(command), terminal);
 }
 
+void AddRecheck(CLI::App& app, const GateTerminal& terminal) {
+  auto revoke = std::make_shared<bool>(false);
+  AdminCommand command;
+  command.app = app.add_subcommand(
+      "recheck", "Verify what is enrolled by the roots, revocation lists and metadata of now, and list what would "
+                 "be refused");
+  command.app->add_flag("--revoke", *revoke, "Revoke those whose trust was withdrawn: revoked, reported, or no "
+                                             "longer trusted; not what expired or can't be told");
+  command.body = [revoke](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
+    v1::RecheckCredentialsRequest request;
+    request.set_revoke(*revoke);
+    FOREKEY_ASSIGN_OR_RETURN(auto response,
+                             admin.Ask(&v1::Admin::Stub::RecheckCredentials, &GateCore::RecheckCredentials,
+                                       request, absl::Hours(1)));
+    Json list = Json::array();
+    for (const auto& credential : response.credentials()) {
+      list.push_back({{"id", absl::BytesToHexString(credential.credential_id())},
+                      {"subject", credential.subject()},
+                      {"kind", KindName(credential.kind())},
+                      {"label", credential.label()},
+                      {"reason", credential.reason()},
+                      {"detail", credential.detail()},
+                      {"withdrawn", credential.withdrawn()},
+                      {"revoked", credential.revoked()}});
+    }
+    return Json{{"checked", response.checked()},
+                {"unchecked", response.unchecked()},
+                {"refused", response.refused()},
+                {"credentials", list}};
+  };
+  command.text = [](const Json& json, bool, std::ostream& out) {
+    for (const Json& credential : json["credentials"]) {
+      out << credential["id"].get<std::string>() << "  " << credential["subject"].get<std::string>() << "  "
+          << credential["kind"].get<std::string>() << "  " << credential["reason"].get<std::string>() << "  "
+          << (credential["revoked"].get<bool>()     ? "revoked"
+              : credential["withdrawn"].get<bool>() ? "withdrawn"
+                                                    : "stays")
+          << "  " << credential["detail"].get<std::string>() << "\n";
+    }
+    out << json["checked"] << " checked, " << json["refused"] << " would be refused now, " << json["unchecked"]
+        << " could not be checked\n";
+  };
+  WireAdminCommand(std::move(command), terminal);
+}
+
 void AddRevoke(CLI::App& app, const GateTerminal& terminal) {
   struct Args {
     std::string credential, subject, note;
@@ -434,6 +479,7 @@ void AddPeopleCommands(CLI::App& app, const GateTerminal& terminal) {
   AddSubjectSet(app, terminal);
   AddProviders(app, terminal);
   AddCredentials(app, terminal);
+  AddRecheck(app, terminal);
   AddRevoke(app, terminal);
 }
 

@@ -80,6 +80,10 @@ class AdminService : public v1::Admin::Service {
                                 v1::RevokeCredentialResponse* response) override {
     return Answer(core_->RevokeCredential(*request, actor_), response);
   }
+  grpc::Status RecheckCredentials(grpc::ServerContext*, const v1::RecheckCredentialsRequest* request,
+                                  v1::RecheckCredentialsResponse* response) override {
+    return Answer(core_->RecheckCredentials(*request, actor_), response);
+  }
   grpc::Status RotateIdentity(grpc::ServerContext*, const v1::RotateIdentityRequest* request,
                               v1::RotateIdentityResponse* response) override {
     return Answer(core_->RotateIdentity(*request, actor_), response);

@@ -112,6 +112,11 @@ class Registry {
   // Of one subject, or of all (empty).
   virtual absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view subject) = 0;
 
+  // Ids of credentials that are not revoked, ascending, beyond `after` (empty: from the first), at most
+  // `most`.
+  virtual absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view after,
+                                                                         size_t most) = 0;
+
   // False when it was revoked already. kCredentialUnknown where there is none.
   virtual absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                                 absl::Time now) = 0;

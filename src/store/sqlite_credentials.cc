@@ -158,6 +158,21 @@ absl::StatusOr<std::vector<CredentialRecord>> SqliteRegistry::ListCredentials(
   }
 }
 
+absl::StatusOr<std::vector<std::string>> SqliteRegistry::ListLiveCredentialIds(absl::string_view after,
+                                                                               size_t most) {
+  absl::MutexLock lock(&mutex_);
+  FOREKEY_ASSIGN_OR_RETURN(auto list,
+                           database_->Prepare("SELECT id FROM credentials WHERE id > ?1 AND revoked_at IS "
+                                              "NULL ORDER BY id LIMIT ?2"));
+  list.Blob(after).Int(static_cast<int64_t>(most));
+  std::vector<std::string> ids;
+  for (;;) {
+    FOREKEY_ASSIGN_OR_RETURN(bool row, list.Step());
+    if (!row) return ids;
+    ids.push_back(list.Bytes(0));
+  }
+}
+
 absl::StatusOr<bool> SqliteRegistry::RevokeCredential(absl::string_view id, absl::string_view note,
                                                       absl::Time now) {
   FOREKEY_RETURN_IF_ERROR(Writable());

@@ -53,6 +53,8 @@ class SqliteRegistry final : public Registry {
   absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) override;
   absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() override;
   absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view subject) override;
+  absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view after,
+                                                                 size_t most) override;
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                         absl::Time now) override;
   absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override;

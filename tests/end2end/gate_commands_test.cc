@@ -164,6 +164,14 @@ TEST_F(GateCommandsTest, WhoASubjectIsAtTheProviderIsSetShownAndTakenAway) {
   EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identities"].size(), 0u);
 }
 
+TEST_F(GateCommandsTest, ARecheckSaysHowManyItCouldCheck) {
+  const CommandResult none = RunWith({"recheck"});
+  EXPECT_EQ(none.exit_status, 0) << none.err;
+  EXPECT_EQ(none.out, "0 checked, 0 would be refused now, 0 could not be checked\n");
+  const CommandResult json = RunWith({"recheck", "--revoke", "--json"});
+  EXPECT_EQ(json.json()["credentials"].size(), 0u) << json.err;
+}
+
 TEST_F(GateCommandsTest, ARevocationHoldsInTheRunningGate) {
   example::SyncEcho echo;
   auto gate = Must(Gate::New({.config_file = config_}), "gate");

@@ -97,6 +97,14 @@ void ReadTpm(ConfigTable& root, absl::string_view base, GateConfig::TpmAttestati
   }
 }
 
+void ReadRecheck(ConfigTable attestation, GateConfig::Recheck* recheck) {
+  std::string text = "report";
+  attestation.String("recheck", &text);
+  if (text == "off") *recheck = GateConfig::Recheck::kOff;
+  else if (text == "revoke") *recheck = GateConfig::Recheck::kRevoke;
+  else if (text != "report") attestation.Error("recheck", "must be \"off\", \"report\" or \"revoke\"");
+}
+
 void ReadSessions(ConfigTable& root, GateConfig& config) {
   ConfigTable table = root.Table("sessions");
   SessionPolicy& sessions = config.sessions;
@@ -210,6 +218,7 @@ absl::StatusOr<GateConfig> GateConfig::Parse(absl::string_view toml, absl::strin
   ReadTpm(root, base_directory, config.tpm);
   ReadFido2Config(root.Table("attestation"), base_directory, &config.fido2);
   ReadPivConfig(root.Table("attestation"), base_directory, &config.piv);
+  ReadRecheck(root.Table("attestation"), &config.recheck);
   ReadSessions(root, config);
   ReadLimits(root, config);
   ReadAudit(root, base_directory, config.audit);

@@ -57,6 +57,10 @@ struct GateConfig {
     bool one_subject_a_device = true;
   } tpm;
 
+  // What becomes of enrolled credentials that trust which was read again would not take any more.
+  enum class Recheck { kOff, kReport, kRevoke };
+  Recheck recheck = Recheck::kReport;
+
   Fido2Config fido2;
 
   PivConfig piv;

@@ -67,6 +67,21 @@ std::string Evidence(absl::string_view enrollment_id, absl::string_view opening,
 
 }  // namespace
 
+absl::StatusOr<StoredEvidence> ParseEvidence(absl::string_view evidence) {
+  ByteReader reader(evidence);
+  StoredEvidence stored;
+  const uint8_t version = reader.U8();
+  stored.enrollment_id = std::string(reader.Raw(kEnrollmentIdSize));
+  const absl::string_view opening = reader.Raw(reader.U32());
+  const absl::string_view proof = reader.Raw(reader.U32());
+  if (version != kEvidenceVersion || !reader.Finished() ||
+      !stored.opening.ParseFromArray(opening.data(), static_cast<int>(opening.size())) ||
+      !stored.proof.ParseFromArray(proof.data(), static_cast<int>(proof.size()))) {
+    return Refuse(Reason::kEvidenceMalformed, "what was kept of the enrolment can't be read");
+  }
+  return stored;
+}
+
 EnrollmentAuthority::EnrollmentAuthority(EnrollmentParts parts)
     : parts_(std::move(parts)),
       tickets_(parts_.audience),

@@ -64,6 +64,15 @@ struct FinishedEnrollment {
   std::string replaced_credential;  // revoked by this enrolment, or empty: its sessions must be ended
 };
 
+// What the registry keeps of an enrolment as evidence, for a later look.
+struct StoredEvidence {
+  std::string enrollment_id;
+  v1::EnrollmentOpening opening;
+  v1::EnrollmentProof proof;  // without its ticket
+};
+// kEvidenceMalformed.
+absl::StatusOr<StoredEvidence> ParseEvidence(absl::string_view evidence);
+
 // Safe from any thread.
 class EnrollmentAuthority {
  public:

@@ -52,6 +52,12 @@ class EnrollmentKind {
                                                     const v1::EnrollmentProof& proof,
                                                     absl::string_view state,
                                                     const EnrollmentContext& context) const = 0;
+
+  // Whether what Verify() took once would be trusted at `context.now`: the path to an anchor, revocation,
+  // the model's status, the policy. What tied it to that enrolment (possession, activation) is not asked
+  // again. Refuses with the verifiers' reasons.
+  virtual absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof& proof,
+                               const EnrollmentContext& context) const = 0;
 };
 
 using EnrollmentKinds = std::map<TokenKind, std::unique_ptr<EnrollmentKind>>;

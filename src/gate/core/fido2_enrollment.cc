@@ -57,6 +57,11 @@ class Fido2Enrollment final : public EnrollmentKind {
     return VerifiedEnrollment{std::move(attestation), options_.rp_id, options_.origin, sign_count};
   }
 
+  absl::Status Recheck(const v1::EnrollmentOpening&, const v1::EnrollmentProof& proof,
+                       const EnrollmentContext& context) const override {
+    return Register(proof.fido2(), context).status();
+  }
+
  private:
   static std::string StatementOf(const EnrollmentContext& context, absl::string_view spki) {
     return BuildStatement(EnrollStatement{context.audience, context.enrollment_id, context.subject,

@@ -29,7 +29,9 @@ GateCore::~GateCore() {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
+  recheck_stop_ = true;
   if (maintenance_.joinable()) maintenance_.join();
+  if (recheck_.joinable()) recheck_.join();
 }
 
 absl::StatusOr<std::unique_ptr<GateCore>> GateCore::New(GateConfig config) {
@@ -40,7 +42,10 @@ absl::StatusOr<std::unique_ptr<GateCore>> GateCore::New(GateConfig config, Parts
   auto core = std::unique_ptr<GateCore>(new GateCore(std::move(config), parts.clock));
   const bool maintenance_thread = parts.maintenance_thread;
   FOREKEY_RETURN_IF_ERROR(core->Build(std::move(parts)));
-  if (maintenance_thread) core->maintenance_ = std::thread([core = core.get()] { core->RunMaintenance(); });
+  if (maintenance_thread) {
+    core->maintenance_ = std::thread([core = core.get()] { core->RunMaintenance(); });
+    core->recheck_ = std::thread([core = core.get()] { core->RunRecheck(); });
+  }
   return core;
 }
 

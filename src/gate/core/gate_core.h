@@ -12,6 +12,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -165,6 +166,14 @@ class GateCore {
   // When it returns OK the running gate refuses the credential, and its sessions are ended.
   absl::StatusOr<v1::RevokeCredentialResponse> RevokeCredential(
       const v1::RevokeCredentialRequest& request, absl::string_view actor);
+  // Verifies what is enrolled by what enrolments are verified by now, which takes as long as so many
+  // certificate paths. Each credential that would be refused is a line of the audit log; with `revoke`
+  // those whose trust was withdrawn are revoked, and their sessions ended.
+  absl::StatusOr<v1::RecheckCredentialsResponse> RecheckCredentials(
+      const v1::RecheckCredentialsRequest& request, absl::string_view actor);
+  // The same for the kinds whose trust was read since the last time, as [attestation] recheck says; what
+  // was told once is not told again. Done by a thread of its own unless Parts says otherwise.
+  void RecheckWhatChanged();
   // Copies the registry while calls go on; the path is the gate's own machine's.
   absl::StatusOr<v1::BackUpResponse> BackUp(const v1::BackUpRequest& request, absl::string_view actor);
   absl::StatusOr<v1::RotateIdentityResponse> RotateIdentity(const v1::RotateIdentityRequest& request,
@@ -231,6 +240,17 @@ class GateCore {
   // Of an administrator's change, before it is made: what can't be written is not done.
   absl::Status AuditChange(absl::string_view actor, absl::string_view method,
                            absl::string_view subject, absl::string_view detail);
+  struct Recheck {
+    std::set<TokenKind> kinds;
+    bool revoke = false;
+    std::string actor;                         // empty: the gate itself
+    std::set<std::string>* told = nullptr;     // ids that need no line; null: all get one
+    v1::RecheckCredentialsResponse* response;  // what was found
+  };
+  absl::Status RecheckAll(const Recheck& recheck);
+  absl::Status RecheckOne(const Recheck& recheck, const std::string& id);
+  void WantRecheck(TokenKind kind);
+  void RunRecheck();
   void RunMaintenance();
   void WatchRules();
   void WatchTrust();
@@ -267,7 +287,12 @@ class GateCore {
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::set<TokenKind> recheck_wanted_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<bool> recheck_stop_{false};
+  absl::Mutex recheck_mutex_;  // one recheck after the other
+  std::set<std::string> recheck_told_ ABSL_GUARDED_BY(recheck_mutex_);
   std::thread maintenance_;
+  std::thread recheck_;
 };
 
 }  // namespace forekey

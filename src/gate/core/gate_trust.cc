@@ -32,6 +32,7 @@ absl::Status GateCore::BuildEnrollment(EnrollmentKinds kinds) {
     FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<LiveTrust> trust, LiveTrust::New(std::move(source)));
     FOREKEY_RETURN_IF_ERROR(ReportTrust(*trust));
     trust_.push_back(trust.get());
+    WantRecheck(trust->kind());  // it may have changed while no gate ran
     kinds_[trust->kind()] = std::move(trust);
   }
   for (auto& [kind, enrollment] : kinds) {
@@ -78,6 +79,7 @@ absl::Status GateCore::ReloadTrust(LiveTrust& trust) {
     return failed;
   }
   trust.Use(*std::move(read));
+  WantRecheck(trust.kind());
   return absl::OkStatus();
 }
 

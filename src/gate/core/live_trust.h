@@ -1,6 +1,7 @@
 // What the enrolments of one kind of token are verified by (vendors' roots, issuing CAs, revocation
 // lists, metadata), read again while the gate runs. An enrolment is verified by the old reading or
-// by the new one, never by some of each; keys that are enrolled are not looked at again.
+// by the new one, never by some of each; keys that are enrolled are the business of
+// GateCore::RecheckCredentials.
 //
 // A reading that fails, or that would forget something by accident, leaves the one in force as it
 // is.
@@ -50,6 +51,10 @@ class LiveTrust final : public EnrollmentKind {
                                             absl::string_view state,
                                             const EnrollmentContext& context) const override {
     return Now()->Verify(opening, proof, state, context);
+  }
+  absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof& proof,
+                       const EnrollmentContext& context) const override {
+    return Now()->Recheck(opening, proof, context);
   }
 
   const std::string& name() const { return source_.name; }

@@ -65,6 +65,11 @@ class PivEnrollment final : public EnrollmentKind {
     return VerifiedEnrollment{std::move(attestation), "", "", 0};
   }
 
+  absl::Status Recheck(const v1::EnrollmentOpening&, const v1::EnrollmentProof& proof,
+                       const EnrollmentContext& context) const override {
+    return Attest(proof.piv(), context.now).status();
+  }
+
  private:
   absl::Status CheckPivSlot(uint8_t slot) const {
     const PivPolicy& policy = options_.policy;

@@ -95,6 +95,12 @@ class TpmEnrollment final : public EnrollmentKind {
     return VerifiedEnrollment{std::move(attestation), "", "", 0};
   }
 
+  absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof&,
+                       const EnrollmentContext& context) const override {
+    bool simulator = false;
+    return Endorse(opening.tpm(), context.now, &simulator).status();
+  }
+
  private:
   static std::string Text(const nlohmann::json& json) {
     return json.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);

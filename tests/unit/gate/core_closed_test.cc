@@ -24,6 +24,9 @@ class DeadRegistry final : public Registry {
   absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view) override {
     return Dead();
   }
+  absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view, size_t) override {
+    return Dead();
+  }
   absl::StatusOr<bool> RevokeCredential(absl::string_view, absl::string_view, absl::Time) override {
     return Dead();
   }

@@ -1,5 +1,6 @@
 // The configuration: defaults that work, and every mistake named with its line, all at once.
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
@@ -312,6 +313,20 @@ TEST(GateConfigTest, Durations) {
                           "99999999999s", "0x1s"}) {
     EXPECT_EQ(ParseConfigDuration(bad), std::nullopt) << bad;
   }
+}
+
+TEST(GateConfigTest, WhatBecomesOfEnrolledCredentialsIsOneOfThree) {
+  using Recheck = GateConfig::Recheck;
+  EXPECT_EQ(GateConfig::Parse(kMinimal, "gate.toml")->recheck, Recheck::kReport);
+  for (const auto& [text, recheck] : std::map<std::string, Recheck>{
+           {"off", Recheck::kOff}, {"report", Recheck::kReport}, {"revoke", Recheck::kRevoke}}) {
+    const auto config = GateConfig::Parse(
+        absl::StrCat(kMinimal, "[attestation]\nrecheck = \"", text, "\"\n"), "gate.toml");
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ(config->recheck, recheck);
+  }
+  EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[attestation]\nrecheck = \"delete\"\n"),
+              HasSubstr("gate.toml:8: attestation.recheck: must be"));
 }
 
 TEST(GateConfigTest, ANoticeNeedsSomebodyToHearIt) {

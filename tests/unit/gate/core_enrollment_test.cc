@@ -75,7 +75,7 @@ class EnrollmentTest : public GateFixture {
   EnrollmentTest() { StartGate(); }
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
-    for (const SoftTpm* tpm : {&tpm_, &second_tpm_}) {
+    for (const SoftTpm* tpm : allowed_) {
       config.tpm.ek_allow_list.push_back(absl::BytesToHexString(tpm->EkHash()));
     }
     return config;
@@ -136,6 +136,7 @@ class EnrollmentTest : public GateFixture {
   SoftTpm tpm_;
   SoftTpm second_tpm_;
   SoftTpm stranger_;
+  std::vector<const SoftTpm*> allowed_ = {&tpm_, &second_tpm_};
 };
 
 TEST_F(EnrollmentTest, EnrolsAKeyThatThenCalls) {
@@ -172,6 +173,21 @@ TEST_F(EnrollmentTest, EnrolsAKeyThatThenCalls) {
 }
 
 // ---- Begin ----
+
+TEST_F(EnrollmentTest, ATpmThatWasTakenOffTheAllowListIsFoundAgain) {
+  const Enroller enroller = Answered();
+  ASSERT_EQ(WhyNotFinished(enroller.Finish()), std::nullopt);
+  v1::RecheckCredentialsResponse looked = gate().RecheckCredentials({}, "uid 0").value();
+  EXPECT_EQ(looked.checked(), 1u);
+  EXPECT_EQ(looked.refused(), 0u);
+  allowed_ = {&stranger_};
+  StartGate();
+  looked = gate().RecheckCredentials({}, "uid 0").value();
+  ASSERT_EQ(looked.credentials_size(), 1);
+  EXPECT_EQ(looked.credentials(0).reason(), "ek-certificate-missing");
+  EXPECT_EQ(looked.credentials(0).label(), "laptop");
+  EXPECT_TRUE(looked.credentials(0).withdrawn());
+}
 
 TEST_F(EnrollmentTest, BeginRefusesStrangersAndGuesses) {
   Enroller enroller = Start();
@@ -527,6 +543,10 @@ class WrongKeyKind final : public EnrollmentKind {
     v1::EnrollmentProof other = proof;
     other.set_spki(tpm_->key()->public_key().spki());
     return inner_->Verify(opening, other, state, context);
+  }
+  absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof& proof,
+                       const EnrollmentContext& context) const override {
+    return inner_->Recheck(opening, proof, context);
   }
 
  private:

@@ -325,15 +325,15 @@ TEST_F(Fido2EnrollmentTest, AnRpIdOfTheConfigIsPinned) {
 
 class Fido2TrustTest : public Fido2EnrollmentTest {
  protected:
-  // A BLOB without entries, signed by `root`'s leaf.
-  void WriteBlob(int number) {
+  // A BLOB, signed by `root`'s leaf.
+  void WriteBlob(int number, const std::string& entries = "") {
     CertificateSpec leaf = vendor_.Spec("mds.fidoalliance.org", attestation_key_);
     leaf.basic_constraints = "critical,CA:FALSE";
     const auto encode = [](absl::string_view text) { return Base64UrlEncode(text); };
     const std::string head = encode(absl::StrCat(
         R"({"alg":"ES256","typ":"JWT","x5c":[")", absl::Base64Escape(MakeDer(leaf)), "\"]}"));
     const std::string body = encode(absl::StrCat(
-        R"({"legalHeader":"x","no":)", number, R"(,"nextUpdate":"2026-12-01","entries":[]})"));
+        R"({"legalHeader":"x","no":)", number, R"(,"nextUpdate":"2026-12-01","entries":[)", entries, "]}"));
     const std::string der =
         SignWith(attestation_key_.get(), EVP_sha256(), absl::StrCat(head, ".", body));
     const unsigned char* at = U8(der);
@@ -364,6 +364,30 @@ TEST_F(Fido2TrustTest, RefusesAMetadataBlobThatIsOlderThanTheLast) {
   EXPECT_TRUE(Load().ok());
   WriteText(folder_.File("state") + "/fido-mds.json", "{");
   EXPECT_EQ(Load().code(), absl::StatusCode::kDataLoss) << "a damaged history is no empty one";
+}
+
+TEST_F(Fido2TrustTest, AModelThatIsReportedAfterItsKeysWereEnrolledIsFoundAgain) {
+  const auto entry = [&](const std::string& status) {
+    return absl::StrCat(R"({"aaguid":"41424344-4546-4748-494a-4b4c4d4e4f50","metadataStatement":{)"
+                        R"("description":"A key","attestationTypes":["basic_full"],"attestationRootCertificates":[")",
+                        absl::Base64Escape(MakeDer(vendor_.CaSpec(vendor_))), R"("]},"statusReports":[{"status":")",
+                        status, R"(","effectiveDate":"2026-01-01"}],"timeOfLastStatusChange":"2026-01-01"})");
+  };
+  WriteBlob(7, entry("FIDO_CERTIFIED"));
+  fido2_.mds = folder_.File("blob.jwt");
+  fido2_.mds_root = folder_.File("roots") + "/root.der";
+  StartGate();
+  ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  EXPECT_EQ(gate().RecheckCredentials({}, "uid 0")->refused(), 0u) << "and its challenge is long used";
+  WriteBlob(8, entry("REVOKED"));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  gate().RecheckWhatChanged();
+  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("1 would be refused now"));
+  const v1::RecheckCredentialsResponse looked = gate().RecheckCredentials({}, "uid 0").value();
+  ASSERT_EQ(looked.credentials_size(), 1);
+  EXPECT_EQ(looked.credentials(0).reason(), "authenticator-status");
+  EXPECT_TRUE(looked.credentials(0).withdrawn());
+  EXPECT_FALSE(Enrolled().revoked_at.has_value()) << "reported alone";
 }
 
 TEST_F(Fido2TrustTest, AHistoryThatOthersMayWriteIsNone) {

@@ -46,6 +46,7 @@ class PivEnrollmentTest : public GateFixture {
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
     config.piv = piv_;
+    config.recheck = recheck_;
     return config;
   }
   // The gate again, with what was changed in piv_.
@@ -168,6 +169,7 @@ class PivEnrollmentTest : public GateFixture {
     return record.ok() ? *record : CredentialRecord();
   }
 
+  GateConfig::Recheck recheck_ = GateConfig::Recheck::kReport;
   PivConfig piv_;
   std::string simulators_;
   TestCa vendor_ = TestCa::New("Vendor PIV Root");
@@ -492,6 +494,78 @@ TEST_F(PivReloadTest, ANewListCountsFromTheNextEnrolmentOn) {
   Answer(*begun, vendor_);
   EXPECT_EQ(Send(*begun), Reason::kCertificateRevoked) << "begun before the list was there";
   EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
+}
+
+TEST_F(PivReloadTest, WhatIsEnrolledIsCheckedAgainAndReported) {
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  gate().RecheckWhatChanged();
+  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("1 enrolled credentials checked again: 0 would"));
+  WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  const size_t lines = audit_->decisions().size();
+  gate().RecheckWhatChanged();
+  ASSERT_EQ(audit_->decisions().size(), lines + 2);
+  const Decision told = audit_->decisions()[lines];
+  EXPECT_EQ(told.method, "RecheckCredentials");
+  EXPECT_EQ(told.reason, Reason::kCertificateRevoked);
+  EXPECT_EQ(told.subject, "ada");
+  EXPECT_EQ(told.credential_ids.size(), 1u);
+  EXPECT_THAT(told.detail, HasSubstr("its trust was withdrawn, and it stays good"));
+  const auto kept = registry_->ListCredentials("ada").value();
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_FALSE(kept[0].revoked_at.has_value());
+  gate().RecheckWhatChanged();
+  EXPECT_EQ(audit_->decisions().size(), lines + 2) << "nothing changed";
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  gate().RecheckWhatChanged();
+  EXPECT_EQ(audit_->decisions().size(), lines + 4) << "told once: the reload and the sum alone";
+  // An administrator hears it as often as they ask, and decides.
+  v1::RecheckCredentialsRequest request;
+  auto looked = gate().RecheckCredentials(request, "uid 0");
+  ASSERT_TRUE(looked.ok()) << looked.status();
+  ASSERT_EQ(looked->credentials_size(), 1);
+  EXPECT_EQ(looked->credentials(0).reason(), "certificate-revoked");
+  EXPECT_TRUE(looked->credentials(0).withdrawn());
+  EXPECT_FALSE(looked->credentials(0).revoked());
+  request.set_revoke(true);
+  looked = gate().RecheckCredentials(request, "uid 0");
+  ASSERT_TRUE(looked.ok()) << looked.status();
+  EXPECT_TRUE(looked->credentials(0).revoked());
+  EXPECT_TRUE(registry_->FindCredential(kept[0].id)->revoked_at.has_value());
+  EXPECT_EQ(gate().RecheckCredentials(request, "uid 0")->checked(), 0u);
+}
+
+TEST_F(PivReloadTest, WithdrawnTrustRevokesWhereTheConfigurationSaysSoAndWhatCantBeToldNever) {
+  recheck_ = GateConfig::Recheck::kRevoke;
+  piv_.policy.allow_shared = true;  // the agency's
+  Restart();
+  EXPECT_EQ(Why([](Enrolment& e) { e.is_attestation = false; }), Reason::kCrlInvalid);
+  WriteList("agency.crl", RevokingDer(agency_, 4711));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment& e) { e.is_attestation = false; }), std::nullopt);
+  EXPECT_EQ(Why([](Enrolment& e) { e.serial = 43; }), std::nullopt);
+  const auto revoked = [&] {
+    int count = 0;
+    for (const CredentialRecord& record : registry_->ListCredentials("ada").value()) {
+      count += record.revoked_at.has_value();
+    }
+    return count;
+  };
+  // The issuer's list has run out: nobody can tell.
+  clock_.StepWall(absl::FromTimeT(1'900'000'001) - clock_.WallNow());
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  gate().RecheckWhatChanged();
+  EXPECT_EQ(revoked(), 0);
+  v1::RecheckCredentialsResponse looked = gate().RecheckCredentials({}, "uid 0").value();
+  EXPECT_EQ(looked.checked(), 2u);
+  for (const auto& credential : looked.credentials()) EXPECT_FALSE(credential.withdrawn()) << credential.reason();
+  clock_.StepWall(absl::FromTimeT(1'800'000'000) - clock_.WallNow());
+  // The vendor's root is taken out: its cards are not trusted any more.
+  WriteText(piv_.trust + "/root.der", MakeDer(simulator_.CaSpec(simulator_)));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  gate().RecheckWhatChanged();
+  EXPECT_EQ(revoked(), 1);
+  EXPECT_EQ(gate().RecheckCredentials({}, "uid 0")->checked(), 1u) << "the agency's card";
 }
 
 TEST_F(PivReloadTest, AChangedListIsReadOnceItHasSettled) {

@@ -38,6 +38,10 @@ class HookedRegistry final : public Registry {
     if (after_find_credential) after_find_credential();
     return found;
   }
+  absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view after,
+                                                                 size_t most) override {
+    return real_->ListLiveCredentialIds(after, most);
+  }
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                         absl::Time now) override {
     Change change(this);

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
@@ -397,6 +398,20 @@ TEST_F(SqliteRegistryTest, OneCounterValueIsAcceptedOnceByManyAtTheSameMoment) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(accepted, 1);
+}
+
+TEST_F(SqliteRegistryTest, LiveCredentialsAreListedInPagesWithoutTheRevoked) {
+  std::vector<std::string> ids;
+  for (const char* name : {"a", "b", "c", "d"}) {
+    ASSERT_THAT(EnrollNew(*registry_, MakeCredential(name, "ada")), IsOk());
+    ids.push_back(MakeCredential(name, "ada").id);
+  }
+  std::sort(ids.begin(), ids.end());
+  ASSERT_THAT(registry_->RevokeCredential(ids[1], "", TestNow()), IsOk());
+  using Ids = std::vector<std::string>;
+  EXPECT_EQ(registry_->ListLiveCredentialIds("", 2).value(), (Ids{ids[0], ids[2]}));
+  EXPECT_EQ(registry_->ListLiveCredentialIds(ids[2], 2).value(), Ids{ids[3]});
+  EXPECT_EQ(registry_->ListLiveCredentialIds(ids[3], 2).value(), Ids{});
 }
 
 }  // namespace
