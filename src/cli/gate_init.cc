@@ -15,6 +15,7 @@
 #include "src/gate/core/config.h"
 #include "src/gate/self_signed.h"
 #include "src/gate/tls_keys.h"
+#include "src/verify/jwk_set.h"
 
 namespace forekey {
 namespace {
@@ -104,6 +105,27 @@ absl::StatusOr<std::string> InitGate(const GateInitOptions& options) {
   return config_path;
 }
 
+namespace {
+
+// Files alone: whether keys can be fetched is what `providers --refresh` says.
+absl::Status CheckProvider(const OidcProviderConfig& provider) {
+  const auto named = [&](const char* key, const absl::Status& status) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("factors.oidc.provider.", key, " of ", provider.token.issuer, ": ", status.message()));
+  };
+  if (!provider.jwks_file.empty()) {
+    const absl::StatusOr<std::string> text = ReadFile(provider.jwks_file, kMaxJwkSetSize);
+    const absl::Status keys = text.ok() ? JwkSet::Parse(*text).status() : text.status();
+    if (!keys.ok()) return named("jwks_file", keys);
+  }
+  if (!provider.ca.empty()) {
+    if (absl::Status ca = ReadFile(provider.ca, kMaxJwkSetSize).status(); !ca.ok()) return named("ca", ca);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status CheckGateConfig(const std::string& path) {
   FOREKEY_ASSIGN_OR_RETURN(GateConfig config, GateConfig::Load(path));
   std::vector<std::string> errors;
@@ -120,6 +142,7 @@ absl::Status CheckGateConfig(const std::string& path) {
   }
   note(CheckFolder("attestation.tpm.trust", config.tpm.trust));
   note(CheckFolder("attestation.tpm.simulator_trust", config.tpm.simulator_trust));
+  for (const OidcProviderConfig& provider : config.oidc.providers) note(CheckProvider(provider));
   note(ResolveListenAddress(config.listen.address, /*try_bind=*/false).status());
   if (errors.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));

@@ -144,6 +144,8 @@ TEST_F(GateCommandsTest, WhoASubjectIsAtTheProviderIsSetShownAndTakenAway) {
   Must(WriteFileAtomically(config_, config + "\n[[factors.oidc.provider]]\nissuer = \"https://idp.test\"\nclient_id = "
                                              "\"gate\"\njwks_file = \"missing.json\"\n"),
        "config");
+  EXPECT_THAT(RunWith({"check-config"}).err,
+              HasSubstr("factors.oidc.provider.jwks_file of https://idp.test: "));
   CommandResult set = RunWith({"subject", "oidc", "set", "ada", "4711"});
   EXPECT_EQ(set.exit_status, 0) << set.err;
   EXPECT_EQ(set.out, "ada: is sub 4711 at https://idp.test\n");
