@@ -16,11 +16,12 @@ int AllocationsOfThisThread() { return allocations; }
 }  // namespace testing
 }  // namespace forekey
 
-void* operator new(size_t size) {
+// Not inlined: gcc takes the two halves of a pair for mismatched where it sees into one alone.
+[[gnu::noinline]] void* operator new(size_t size) {
   ++allocations;
   void* memory = std::malloc(size == 0 ? 1 : size);
   if (memory == nullptr) std::abort();
   return memory;
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
