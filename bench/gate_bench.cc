@@ -32,13 +32,14 @@
 
 // Counts allocations, to show that the session path makes none.
 static thread_local uint64_t allocation_count = 0;
-void* operator new(size_t size) {
+// Not inlined: gcc takes the two halves of a pair for mismatched where it sees into one alone.
+[[gnu::noinline]] void* operator new(size_t size) {
   ++allocation_count;
   if (void* memory = malloc(size)) return memory;
   abort();
 }
-void operator delete(void* memory) noexcept { free(memory); }
-void operator delete(void* memory, size_t) noexcept { free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { free(memory); }
 
 namespace forekey {
 namespace {
