@@ -110,7 +110,13 @@ class ChainCheck {
  public:
   ChainCheck(const AuditVerifyOptions& options, AuditVerification& result)
       : options_(options), result_(result) {
-    for (const AuditHead& head : options.heads) heads_[head.seq] = head.hash;
+    for (const AuditHead& head : options.heads) {
+      // The first is the one that nobody who came later could write.
+      const auto [noted, is_new] = heads_.emplace(head.seq, head.hash);
+      if (is_new || noted->second == head.hash) continue;
+      Report(AuditFault::kRewritten, "", 0,
+             absl::StrCat("line ", head.seq, " was noted with two heads"));
+    }
   }
 
   void Line(const std::string& file, uint64_t number, absl::string_view text) {

@@ -172,6 +172,22 @@ TEST_F(AuditFileTest, FindsALogThatWasWrittenAnewByHeadsNotedElsewhere) {
               ElementsAre(AuditFault::kRewritten, AuditFault::kRewritten));
 }
 
+// An append-only heads file can be added to by whoever may write the log.
+TEST_F(AuditFileTest, HeadsThatAreAddedDoNotCoverThoseNotedBefore) {
+  Open();
+  Write(6);
+  sink_.reset();
+  auto lines = Lines();
+  std::vector<AuditHead> heads = {ParseAuditLine(lines[3])->head};
+  AuditHead head = ParseAuditLine(lines[1])->head;
+  for (size_t i = 2; i < lines.size(); ++i) lines[i] = ChainLine("{\"subject\":\"mallory\"}", head);
+  Store(lines);
+  heads.push_back(ParseAuditLine(lines[3])->head);
+  const AuditVerification result = Verify({.heads = heads});
+  ASSERT_THAT(Faults(result), ElementsAre(AuditFault::kRewritten, AuditFault::kRewritten));
+  EXPECT_THAT(result.findings[0].detail, HasSubstr("line 4 was noted with two heads"));
+}
+
 TEST_F(AuditFileTest, RotatedFilesAreOneChainAndADeletedOneIsFound) {
   Open();
   for (const char* name : {".1", ".2", ".3"}) {
