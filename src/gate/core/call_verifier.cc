@@ -307,7 +307,11 @@ absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_v
     if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
   }
   if (call.subject().disabled()) return Refuse(Reason::kSubjectDisabled);
-  return Authorize(path, call, parts_.clock->BootNanos());
+  const int64_t now = parts_.clock->BootNanos();
+  if (!parts_.certificates->Accepts(call.channel_binding(), now)) {
+    return Refuse(Reason::kChannelBindingUnknown, "its TLS certificate is no longer accepted");
+  }
+  return Authorize(path, call, now);
 }
 
 absl::Status CallVerifier::Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const {

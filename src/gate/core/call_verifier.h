@@ -88,6 +88,10 @@ class VerifiedCall {
   // Null for a session's proof.
   const DeviceCall* device() const { return device_.get(); }
 
+  const std::string& channel_binding() const {
+    return session_ ? session_->channel_binding() : device_->channel_binding;
+  }
+
   // For Forekey's own services. 32 bytes or empty.
   absl::string_view request_digest() const {
     return absl::string_view(request_digest_.data(), has_digest_ ? request_digest_.size() : 0);
@@ -146,7 +150,7 @@ class CallVerifier {
                                       absl::string_view path);
 
   // Of a call that was verified before: none of its credentials is revoked, its subject is not disabled,
-  // and the rules allow it still. Its session is for the caller to ask.
+  // its certificate is still accepted, and the rules allow it still. Its session is for the caller to ask.
   absl::Status StillAllowed(const VerifiedCall& call, absl::string_view path) const;
   // What the rules that are in force now would say to a call of `path` by that caller. `as_child`: as a child session of the
   // caller's would be judged. Asks nothing but the rules.

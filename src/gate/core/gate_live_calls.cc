@@ -28,7 +28,7 @@ absl::Status GateCore::CheckLive(const VerifiedCall& call, absl::string_view pat
   } else {
     // Hardware signed this very call: it lasts no longer than a session of that signature would.
     for (const ProvedFactor& factor : call.factors()) {
-      if (clock_->WallNow() - factor.proved_at > config_.sessions.absolute) {
+      if (absl::Nanoseconds(now - factor.proved_boot_nanos) > config_.sessions.absolute) {
         return Refuse(Reason::kSessionExpired, "the call outlived [sessions] absolute");
       }
     }

@@ -16,6 +16,7 @@ class ReproveTest : public GateFixture {
     GateConfig config = GateFixture::Config();
     config.sessions.absolute = absl::Hours(1);
     config.sessions.idle = absl::Hours(1);
+    config.tls.replaced_lifetime = replaced_lifetime_;
     MethodRule again;
     again.methods = {std::string(kMethod)};
     again.reprove = true;
@@ -68,6 +69,7 @@ class ReproveTest : public GateFixture {
   }
 
   std::deque<Live> live_;
+  absl::Duration replaced_lifetime_ = absl::Hours(24);
 };
 
 TEST_F(ReproveTest, ACallOutlivesItsSessionByTheNextOneAndIsKnownByItThen) {
@@ -129,6 +131,38 @@ TEST_F(ReproveTest, WhatHasLostItsRightIsNotProvedAgain) {
   clock_.Advance(absl::Hours(1));
   ClientSession late = Open(second);
   EXPECT_EQ(WhyNot(Reprove(late, PayloadFor(*expired))), Reason::kSessionExpired);
+}
+
+TEST_F(ReproveTest, ACallThatHardwareSignedLastsByAClockThatDoesNotStep) {
+  StartGate();
+  const Token token = Enroll("ada");
+  DeviceProofDraft draft = Draft({&token});
+  draft.method = std::string(kOtherMethod);
+  const Judgement judgement = Judge(draft.SignAndSerialize(), kOtherMethod);
+  ASSERT_TRUE(judgement.status.ok()) << judgement.status;
+  clock_.StepWall(absl::Hours(2));
+  EXPECT_TRUE(gate().CheckLive(*judgement.call, kOtherMethod).ok());
+  clock_.StepWall(-absl::Hours(24));
+  clock_.Advance(absl::Minutes(61));
+  EXPECT_EQ(ReasonOf(gate().CheckLive(*judgement.call, kOtherMethod)), Reason::kSessionExpired);
+}
+
+TEST_F(ReproveTest, ALiveCallEndsWithTheCertificateThatItWasProvedFor) {
+  replaced_lifetime_ = absl::Minutes(5);
+  StartGate();
+  const Token token = Enroll("ada");
+  ClientSession session = Open(token);
+  VerifiedCall* live = Begin(session);
+  const Judgement signed_call = Judge(Draft({&token}).SignAndSerialize());
+  ASSERT_TRUE(signed_call.status.ok()) << signed_call.status;
+  EXPECT_TRUE(gate().CheckLive(*live, kMethod).ok());
+  EXPECT_TRUE(gate().CheckLive(*signed_call.call, kMethod).ok());
+  WriteText(folder_.File("tls.pem"), MakeTlsCertificate("gate").pem);
+  gate().Maintain();
+  EXPECT_TRUE(gate().CheckLive(*live, kMethod).ok()) << "replaced: it lasts on";
+  clock_.Advance(absl::Minutes(10));
+  EXPECT_EQ(ReasonOf(gate().CheckLive(*live, kMethod)), Reason::kChannelBindingUnknown);
+  EXPECT_EQ(ReasonOf(gate().CheckLive(*signed_call.call, kMethod)), Reason::kChannelBindingUnknown);
 }
 
 TEST_F(ReproveTest, TheRequestIsTheOneThatWasProvedAndEachProofIsGoodOnce) {
