@@ -10,11 +10,13 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
+#include "src/crypto/random.h"
 #include "src/store/sqlite_rows.h"
 #include "src/store/sqlite_schema.h"
 
@@ -49,9 +51,10 @@ absl::Status SyncFolder(const std::string& path) {
 // Makes an empty file with mode 0600 whatever the umask is. SQLite gives -wal and -shm the same
 // mode. An existing file is not opened: closing it would drop the POSIX locks of another
 // connection.
-absl::Status CreateFile(const std::string& path) {
+absl::Status CreateFile(const std::string& path, bool may_exist) {
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) return errno == EEXIST ? absl::OkStatus() : UnavailableErrno("create", path);
+  if (fd < 0 && errno == EEXIST && may_exist) return absl::OkStatus();
+  if (fd < 0) return UnavailableErrno("create", path);
   absl::Cleanup close_fd = [fd] { close(fd); };
   if (fchmod(fd, 0600) != 0) return UnavailableErrno("fchmod", path);
   return SyncFolder(FolderOf(path));
@@ -93,7 +96,7 @@ absl::StatusOr<std::unique_ptr<SqliteRegistry>> SqliteRegistry::Open(
     return Unavailable(folder.message());
   }
   FOREKEY_ASSIGN_OR_RETURN(FileLock lock, FileLock::Acquire(path + ".lock"));
-  FOREKEY_RETURN_IF_ERROR(CreateFile(path));
+  FOREKEY_RETURN_IF_ERROR(CreateFile(path, /*may_exist=*/true));
   FOREKEY_RETURN_IF_ERROR(CheckPrivateFiles(path));
   FOREKEY_ASSIGN_OR_RETURN(auto database, SqliteDatabase::Open(path, /*read_only=*/false));
   FOREKEY_RETURN_IF_ERROR(LimitSize(database.get(), options.max_bytes));
@@ -116,9 +119,10 @@ absl::Status SqliteRegistry::Writable() const {
 absl::Status SqliteRegistry::Backup(const std::string& path) {
   if (access(path.c_str(), F_OK) == 0)
     return absl::AlreadyExistsError(absl::StrCat(path, " exists"));
-  std::string partial = absl::StrCat(path, ".partial.", getpid());
-  unlink(partial.c_str());
-  FOREKEY_RETURN_IF_ERROR(CreateFile(partial));
+  // The folder may be one that others write to: they can't guess the name, so that neither the copy nor
+  // what SQLite puts beside it is a file of theirs.
+  std::string partial = absl::StrCat(path, ".partial.", absl::BytesToHexString(RandomBytes(8)));
+  FOREKEY_RETURN_IF_ERROR(CreateFile(partial, /*may_exist=*/false));
   absl::Cleanup remove_partial = [&partial] {
     for (absl::string_view suffix : {"", "-wal", "-shm", "-journal"}) {
       unlink(absl::StrCat(partial, suffix).c_str());
@@ -126,6 +130,7 @@ absl::Status SqliteRegistry::Backup(const std::string& path) {
   };
   {
     FOREKEY_ASSIGN_OR_RETURN(auto copy, SqliteDatabase::Open(partial, /*read_only=*/false));
+    FOREKEY_RETURN_IF_ERROR(CheckPrivateFiles(partial));
     sqlite3_backup* backup;
     {
       absl::MutexLock lock(&mutex_);

@@ -372,5 +372,18 @@ TEST_F(SqliteFileTest, ABackupOfABusyRegistryIsWholeAndPrivate) {
               RefusedWith(Reason::kStoreUnavailable));
 }
 
+// In a folder that others may write to, somebody may have put something where the copy is made.
+TEST_F(SqliteFileTest, ABackupIsWrittenToNothingThatWasThereBefore) {
+  auto registry = OpenOrDie();
+  ASSERT_THAT(EnrollNew(*registry, MakeCredential("laptop", "alice")), IsOk());
+  const std::string copy = folder_.File("copy.db"),
+                    guessed = absl::StrCat(copy, ".partial.", getpid());
+  // A folder: the one thing that root, too, can't remove as if it were a file.
+  ASSERT_EQ(mkdir(guessed.c_str(), 0777), 0);
+  EXPECT_THAT(registry->Backup(copy), IsOk());
+  EXPECT_EQ(ModeOf(copy), 0600u);
+  EXPECT_TRUE(std::filesystem::is_empty(guessed));
+}
+
 }  // namespace
 }  // namespace forekey
