@@ -30,6 +30,8 @@ namespace forekey {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Minutes(2);
+constexpr absl::Duration kEndingTime = absl::Seconds(2);
+constexpr absl::Duration kEndingPoll = absl::Milliseconds(5);
 constexpr size_t kMaxLine = 2048;  // Assuan's lines have at most 1000 bytes
 constexpr absl::string_view kCancelCode = "83886179";  // GPG_ERR_SOURCE_PINENTRY, GPG_ERR_CANCELED
 
@@ -48,11 +50,24 @@ class Pinentry {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    // Libraries open devices without O_CLOEXEC.
+    posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
+    // The agent blocks and ignores signals that a pinentry must have: it is ended by one.
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    sigset_t none, defaults;
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     std::string name = program;
     char* argv[] = {name.data(), nullptr};
     pid_t pid = -1;
-    const int error = posix_spawnp(&pid, program.c_str(), &actions, nullptr, argv, environ);
+    const int error = posix_spawnp(&pid, program.c_str(), &actions, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
     close(ends[1]);
     std::unique_ptr<Pinentry> pinentry(new Pinentry(ends[0], error == 0 ? pid : -1));
     if (error != 0) return NoAnswer(absl::StrCat(program, ": ", strerror(error)));
@@ -62,9 +77,13 @@ class Pinentry {
     close(fd_);
     OPENSSL_cleanse(buffer_.data(), buffer_.size());
     if (pid_ < 0) return;
+    // It may have a terminal to put in order first.
     kill(pid_, SIGTERM);
-    int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    for (absl::Time until = absl::Now() + kEndingTime; absl::Now() < until; absl::SleepFor(kEndingPoll)) {
+      if (waitpid(pid_, nullptr, WNOHANG) == pid_) return;
+    }
+    kill(pid_, SIGKILL);
+    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
     }
   }
 

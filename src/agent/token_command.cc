@@ -108,6 +108,8 @@ absl::StatusOr<std::unique_ptr<RunningCommand>> RunningCommand::Start(
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
+  // Libraries open devices without O_CLOEXEC, and what the command leaves behind would keep them.
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   // The agent blocks and ignores signals that a command expects to have.
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);

@@ -1,10 +1,13 @@
 // The agent's side of Assuan, against programs that answer as pinentry does, and as it must not.
 #include "src/agent/pinentry_prompt.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -94,6 +97,35 @@ TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
   EXPECT_EQ(DeviceErrorOf(missing), DeviceError::kPinRequired);
   EXPECT_THAT(std::string(missing.message()), HasSubstr("No such file"));
   EXPECT_EQ(NewPinentryPrompt(""), nullptr);
+}
+
+// The agent's threads block SIGTERM, which a pinentry must not inherit; nor what the agent has open.
+TEST_F(PinentryPromptTest, WhatAnswersNoMoreIsEndedAndInheritsNothing) {
+  sigset_t terminate, before;
+  sigemptyset(&terminate);
+  sigaddset(&terminate, SIGTERM);
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &terminate, &before), 0);
+  const int open_here = open("/dev/null", O_RDONLY);  // as libraries do, without O_CLOEXEC
+  const std::string fds = folder_ + "/fds";
+  const absl::Status status =
+      Program(absl::StrCat("ls /proc/$$/fd > ", fds, "\n"
+                           "head -c 5000 /dev/zero | tr '\\0' x\n"
+                           "exec sleep 600\n"))
+          ->AskPin("a card", -1)
+          .status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("talks too much"));
+  EXPECT_THAT(ReadFile(fds).value_or(""), Not(HasSubstr(absl::StrCat("\n", open_here, "\n"))));
+  close(open_here);
+  EXPECT_EQ(pthread_sigmask(SIG_SETMASK, &before, nullptr), 0);
+}
+
+TEST_F(PinentryPromptTest, OneThatDoesNotWantToEndIsKilled) {
+  const absl::Status status = Program("trap '' TERM\n"
+                                      "head -c 5000 /dev/zero | tr '\\0' x\n"
+                                      "while :; do sleep 600; done\n")
+                                  ->AskPin("a card", -1)
+                                  .status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("talks too much"));
 }
 
 TEST(AssuanTest, EscapesWhatMayNotStandInALineAndRefusesHalfAnEscape) {

@@ -1,8 +1,10 @@
 // The user's command for ID tokens: what it gets, what is taken from it, and how it ends.
 #include "src/agent/token_command.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -100,6 +102,13 @@ TEST_F(TokenCommandTest, GivesTheTokenWithoutTheWhiteSpaceAroundIt) {
   auto got = Run("printf '\\n  '; cat \"$1\"; printf '\\r\\n\\n'", token);
   ASSERT_THAT(got, IsOk());
   EXPECT_EQ(got->view(), token);
+}
+
+TEST_F(TokenCommandTest, TheCommandInheritsNothingThatTheAgentHasOpen) {
+  const int open_here = open("/dev/null", O_RDONLY);  // as libraries do, without O_CLOEXEC
+  ASSERT_THAT(Run("ls /proc/$$/fd > \"$1.fds\"; cat \"$1\"", Token()), IsOk());
+  EXPECT_THAT(Lines("token.fds"), ::testing::Not(HasSubstr("\n" + std::to_string(open_here) + "\n")));
+  close(open_here);
 }
 
 TEST_F(TokenCommandTest, TellsTheCommandWhatToAskForAndNothingIsLeftOverInTheEnvironment) {
