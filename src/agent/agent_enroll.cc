@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "spdlog/spdlog.h"
 #include "src/agent/agent.h"
+#include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/client/enrollment.h"
@@ -127,6 +128,9 @@ absl::StatusOr<v1::EnrollResponse> Agent::Enroll(const v1::EnrollRequest& reques
   FOREKEY_ASSIGN_OR_RETURN(Invite invite, Invite::Parse(request.invite()));
   if (request.label().size() > kMaxLabel) {
     return absl::InvalidArgumentError("the label is longer than 64 bytes");
+  }
+  if (!IsPrintable(request.label())) {
+    return absl::InvalidArgumentError("the label has characters that are not shown");
   }
   absl::MutexLock enrolling(&enroll_mutex_);
   FOREKEY_RETURN_IF_ERROR(CheckInviteAgainstRecord(invite));

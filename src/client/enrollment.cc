@@ -89,6 +89,10 @@ absl::Status Enrollment::Confirm(const Invite& invite, const X25519PrivateKey& e
                   absl::StrCat("the gate calls itself ", demand_.audience(), ", the invite ",
                                invite.audience));
   }
+  if (demand_.has_fido2() && demand_.fido2().origin() != absl::StrCat("forekey://", invite.audience)) {
+    return Refuse(Reason::kAudienceMismatch,
+                  "the gate wants a security key to sign for another origin than its own");
+  }
   if (!IsWellFormedSubject(demand_.subject()) ||
       demand_.enrollment_id().size() != kEnrollmentIdSize) {
     return absl::InternalError("the gate's demand has a malformed subject or enrolment id");

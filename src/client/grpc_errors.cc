@@ -2,9 +2,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/printable.h"
 
 namespace forekey {
 namespace {
+
+constexpr size_t kMaxSaid = 1024;
 
 std::string WhatToDo(const grpc::Status& status) {
   const std::string& said = status.error_message();
@@ -49,7 +52,8 @@ absl::Status GateError(const grpc::Status& status, absl::string_view tried,
   std::string advice = WhatToDo(status);
   return absl::Status(
       static_cast<absl::StatusCode>(status.error_code()),
-      absl::StrCat("tried to ", tried, " at ", address, ": ", status.error_message(),
+      absl::StrCat("tried to ", tried, " at ", address, ": ",
+                   Printable(status.error_message(), kMaxSaid),
                    advice.empty() ? "" : absl::StrCat(" (", advice, ")")));
 }
 

@@ -84,6 +84,17 @@ TEST_F(EnrollmentTest, RefusesTheAcknowledgementOfAnotherCredential) {
   EXPECT_EQ(ReasonOf(status), Reason::kCredentialMismatch) << status;
 }
 
+// A key that signs for another origin would be of use there: to the gate, which keeps what it signed.
+TEST_F(EnrollmentTest, AKeySignsForTheInvitesGateAlone) {
+  for (const char* origin : {"https://accounts.example.com", "forekey://other.test", "forekey://gate.test/"}) {
+    absl::Status status = RunWith([origin](auto& f) { f.fido2_origin = origin; });
+    EXPECT_EQ(ReasonOf(status), Reason::kAudienceMismatch) << status;
+  }
+  EXPECT_EQ(gate_.counts().enrolled, 0);
+  absl::Status status = RunWith([](auto& f) { f.fido2_origin = "forekey://gate.test"; });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST_F(EnrollmentTest, AnInviteOfAnotherGateIsNotUsedHere) {
   Invite invite = gate_.MakeInvite("alice");
   invite.audience = "other.test";
@@ -97,6 +108,18 @@ TEST_F(EnrollmentTest, AnUnknownInviteIsTheGatesRefusal) {
   absl::Status status = Begin(invite).status();
   EXPECT_TRUE(absl::IsUnauthenticated(status)) << status;
   EXPECT_FALSE(ReasonOf(status).has_value());
+}
+
+// It goes to a terminal and into the agent's log.
+TEST_F(EnrollmentTest, WhatAServerSaysIsNoCommandToTheTerminalAndNoLineOfALog) {
+  absl::Status status = RunWith([](auto& f) {
+    f.finish_status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                                   "no\x1b]0;title\x07\n[info] logged in \xc2\x9b" "2J" + std::string(5000, 'x'));
+  });
+  EXPECT_TRUE(absl::IsUnauthenticated(status));
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::HasSubstr("no\\x1b]0;title\\x07\\x0a[info] logged in \\xc2\\x9b2Jxxx"));
+  EXPECT_LT(status.message().size(), 2000u);
 }
 
 }  // namespace

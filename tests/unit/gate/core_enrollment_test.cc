@@ -457,11 +457,20 @@ TEST_F(EnrollmentTest, APinnedInviteTakesNoOtherDevice) {
 }
 
 TEST_F(EnrollmentTest, FinishRefusesBadLabels) {
-  for (const std::string& label : {std::string(65, 'x'), std::string("a\nb"), std::string("a\x1b[2J")}) {
+  for (const std::string& label : {std::string(65, 'x'), std::string("a\nb"), std::string("a\x1b[2J"),
+                                   // What terminals take for ESC [, and what turns a line around.
+                                   std::string("a\xc2\x9b" "2J"), std::string("a\xe2\x80\xae" "b"),
+                                   std::string("a\xe2\x80\xa8" "b"), std::string("a\xd8\x9c" "b")}) {
     Enroller enroller = Answered();
     enroller.proof.set_label(label);
     EXPECT_EQ(WhyNotFinished(enroller.Finish()), Reason::kRequestMalformed);
   }
+}
+
+TEST_F(EnrollmentTest, LabelsMayBeOfAnyLanguage) {
+  Enroller enroller = Answered("ada");
+  enroller.proof.set_label("B\xc3\xbcro \xe6\x9c\xba \xf0\x9f\x94\x91");
+  EXPECT_EQ(WhyNotFinished(enroller.Finish()), std::nullopt);
 }
 
 TEST_F(EnrollmentTest, ADisabledSubjectEnrolsNothing) {

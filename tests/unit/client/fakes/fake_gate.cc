@@ -267,6 +267,9 @@ struct FakeGate::Service : v1::Gate::Service {
     demand.set_gate_identity((gate->faults_.other_identity ? rogue : gate->identity_).public_key());
     if (opening.has_piv()) {
       demand.mutable_piv();
+    } else if (!gate->faults_.fido2_origin.empty()) {
+      demand.mutable_fido2()->set_rp_id(gate->audience_);
+      demand.mutable_fido2()->set_origin(gate->faults_.fido2_origin);
     } else {
       demand.mutable_tpm()->set_credential_blob("fake");
     }

@@ -34,6 +34,7 @@ class FakeGate {
     bool swap_next_identity = false;
     std::string session_subject;       // confirmed, but another subject than the credential's
     std::string enroll_audience;       // calls itself so in the demand
+    std::string fido2_origin;          // of the demand
     std::string announce_identity;     // next_gate_identity, confirmed
     bool corrupt_begin_confirmation = false;
     bool change_demand = false;        // the demand's subject is changed after the confirmation
