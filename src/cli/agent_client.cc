@@ -78,7 +78,8 @@ int Report(const absl::Status& status, bool json, std::ostream& out, std::ostrea
 }
 
 std::string Dump(const nlohmann::json& value) {
-  return value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  // In ASCII: what a gate or a token says must not reach a terminal.
+  return value.dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
 }
 
 absl::StatusOr<Secret> ReadPasswordFile(const std::string& path) {

@@ -13,6 +13,7 @@
 #include "forekey/client.h"
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 #include "src/base/status.h"
 #include "src/cli/agent_client.h"
 #include "src/cli/client_command_parts.h"
@@ -210,19 +211,19 @@ absl::Status WhoAmI(const ClientCommand& shared, const GateArguments& arguments)
     shared.out << Dump(WhoAmIJson(response)) << std::endl;
     return absl::OkStatus();
   }
-  shared.out << response.subject() << "\n";
+  shared.out << Shown(response.subject()) << "\n";
   if (response.roles_size() > 0) {
-    shared.out << "roles: " << absl::StrJoin(response.roles(), ", ") << "\n";
+    shared.out << "roles: " << Shown(absl::StrJoin(response.roles(), ", ")) << "\n";
   }
   for (const v1::CredentialInfo& credential : response.credentials()) {
-    shared.out << "credential: " << KindText(credential.kind()) << " " << credential.id() << " "
-               << credential.label() << "\n";  // what was proved of the device: --json
+    shared.out << "credential: " << KindText(credential.kind()) << " " << Shown(credential.id()) << " "
+               << Shown(credential.label()) << "\n";  // what was proved of the device: --json
   }
   for (const v1::Factor& factor : response.factors()) {
-    shared.out << "factor: " << factor.name() << ", proved at " << TimeText(factor.proved_at_unix_s())
+    shared.out << "factor: " << Shown(factor.name()) << ", proved at " << TimeText(factor.proved_at_unix_s())
                << "\n";
   }
-  shared.out << "session: " << response.session() << " until "
+  shared.out << "session: " << Shown(response.session()) << " until "
              << TimeText(response.session_expires_unix_s()) << std::endl;
   return absl::OkStatus();
 }

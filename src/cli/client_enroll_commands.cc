@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 #include "src/base/status.h"
 #include "src/cli/agent_client.h"
 #include "src/cli/client_command_parts.h"
@@ -36,11 +37,11 @@ absl::Status ListDevices(const ClientCommand& shared) {
     return absl::OkStatus();
   }
   for (const v1::Device& device : response.devices()) {
-    shared.out << device.uri() << "  " << KindText(device.kind()) << "  " << device.description()
-               << "\n";
+    shared.out << Shown(device.uri()) << "  " << KindText(device.kind()) << "  "
+               << Shown(device.description()) << "\n";
   }
   if (response.devices().empty()) shared.out << "no device was found\n";
-  for (const std::string& problem : response.problems()) shared.err << problem << "\n";
+  for (const std::string& problem : response.problems()) shared.err << Shown(problem) << "\n";
   return absl::OkStatus();
 }
 

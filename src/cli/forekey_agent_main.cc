@@ -1,6 +1,7 @@
 // forekey-agent: the signing daemon on the workstation.
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include <iostream>
 #include <memory>
@@ -65,6 +66,8 @@ int Run(Settings settings) {
   sigaddset(&ending, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  // The keys of sessions are in this memory: no core file, and no debugger of the same user's.
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Fail(kExitUsage, "prctl(PR_SET_DUMPABLE) failed");
 
   if (settings.state.empty()) {
     auto state = forekey::DefaultStateDirectory();

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "src/base/printable.h"
 #include "src/base/status.h"
 #include "src/cli/gate_terminal.h"
 #include "src/cli/read_password.h"
@@ -374,8 +375,12 @@ void AddCredentials(CLI::App& app, const GateTerminal& terminal) {
   command.text = [](const Json& json, bool, std::ostream& out) {
     for (const Json& credential : json) {
       const std::string revoked = credential["revoked"].get<std::string>();
+      // Its holder chose it.
+      const bool printable = IsPrintable(credential["label"].get_ref<const std::string&>());
+      const std::string label = credential["label"].dump(-1, ' ', /*ensure_ascii=*/!printable,
+                                                         Json::error_handler_t::replace);
       out << credential["id"].get<std::string>() << "  " << credential["subject"].get<std::string>()
-          << "  " << credential["kind"].get<std::string>() << "  " << credential["label"] << "  "
+          << "  " << credential["kind"].get<std::string>() << "  " << label << "  "
           << (revoked.empty() ? "enrolled " + credential["enrolled"].get<std::string>()
                               : "revoked " + revoked)
           << "\n";

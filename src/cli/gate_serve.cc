@@ -120,6 +120,8 @@ absl::Status ServeGate(const std::string& config_file, std::ostream& out, std::o
   sigemptyset(&signals);
   for (int signal : {SIGHUP, SIGINT, SIGTERM}) sigaddset(&signals, signal);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // Who reads the log may go away: that is an error of the log's, and not the end of the gate.
+  signal(SIGPIPE, SIG_IGN);
   StartLog();
 
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Gate> gate, Gate::New({.config_file = config_file}));

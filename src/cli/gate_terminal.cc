@@ -40,7 +40,9 @@ void WireAdminCommand(AdminCommand command, const GateTerminal& terminal) {
       return terminal.Fail(result.status(), unreachable ? kGateNotRun : kGateFailed);
     }
     if (*json) {
-      terminal.out << result->dump(2) << "\n";
+      // In ASCII: what others chose must not reach a terminal.
+      terminal.out << result->dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace)
+                   << "\n";
     } else {
       command.text(*result, (*admin)->gate_runs(), terminal.out);
     }

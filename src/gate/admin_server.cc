@@ -20,6 +20,8 @@
 namespace forekey {
 namespace {
 
+constexpr int kPauseMillis = 100;
+
 absl::Status Errno(absl::string_view call, const std::string& path) {
   const int error = errno;
   return absl::ErrnoToStatus(error, absl::StrCat(call, " ", path));
@@ -175,7 +177,12 @@ void AdminServer::Accept() {
     if (waiting[1].revents != 0) return;
     // Non-blocking, as gRPC wants its sockets: a blocking one would hang a poller.
     const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) Admit(fd);
+    if (fd >= 0) {
+      Admit(fd);
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      // The connection stays in the backlog; without a pause this would spin.
+      poll(&waiting[1], 1, kPauseMillis);
+    }
   }
 }
 

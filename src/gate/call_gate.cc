@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "src/base/reason.h"
 #include "src/crypto/random.h"
 #include "src/gate/live_calls.h"
 #include "src/wire/statement.h"
@@ -62,8 +63,17 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
 
  private:
   void RememberCaller() {
+    if (call_ != nullptr) return;
     absl::StatusOr<VerifiedCall> caller = gate_->CallerOf(info_->server_context(), info_->method());
-    if (!caller.ok() || call_ != nullptr) return;
+    if (!caller.ok()) {
+      // A stream that was admitted, and lost its right just now: nobody would end it later.
+      if (ReasonOf(caller.status()) && info_->type() != grpc::experimental::ServerRpcInfo::Type::UNARY) {
+        gate_->core()->PublicRefusal(caller.status(), info_->method(), info_->server_context()->peer())
+            .IgnoreError();
+        info_->server_context()->TryCancel();
+      }
+      return;
+    }
     caller_.emplace(*std::move(caller));
     call_ = info_->server_context()->c_call();
     LiveCalls::OfProcess().Add(call_, {&*caller_, gate_->core(), info_->method()});
@@ -188,6 +198,7 @@ absl::StatusOr<VerifiedCall> CallGate::CallerOf(grpc::ServerContextBase* context
     prefixes.emplace_back(entry->second.data(), entry->second.size());
   }
   if (prefixes.empty()) return absl::UnauthenticatedError("the method is exempt: it has no caller");
+  // From here on, an error has a Reason.
   return core_->Recall(prefixes, method);
 }
 

@@ -347,6 +347,31 @@ TEST_P(LiveCallsTest, EndWhenACredentialIsRevokedAndOthersGoOn) {
   EXPECT_TRUE(his.Finish().ok());
 }
 
+// Between the gate's verdict and the beginning of the stream.
+TEST(LiveCallsRaceTest, AStreamWhoseRightEndsAsItBeginsIsEnded) {
+  example::SyncEcho echo;
+  GatedWorld* world = nullptr;
+  GatedWorld::Options options;
+  options.on_audit = [&world](const Decision& decision) {
+    if (!decision.admitted || decision.method != kChatMethod) return;
+    v1::RevokeCredentialRequest request;
+    request.set_subject("alice");
+    Must(world->gate().core().RevokeCredential(request, "test").status(), "revoke");
+  };
+  GatedWorld made(std::move(options));
+  world = &made;
+  made.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
+  SoftwareClient alice = made.Enrol("alice", made.NewChannel());
+  auto stub = example::Echo::NewStub(alice.channel());
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
+  context.AddMetadata("forekey-prefix-bin", Must(alice.DevicePrefix(kChatMethod), "prefix"));
+  auto stream = stub->Chat(&context);
+  stream->WritesDone();
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(WaitForLine(made, Reason::kCredentialRevoked).method, kChatMethod);
+}
+
 TEST_P(LiveCallsTest, EndWithTheirSession) {
   SoftwareClient alice = world_.Enrol("alice", world_.NewChannel(), {"talker"});
   auto session = Must(alice.OpenSession(), "session");

@@ -33,6 +33,23 @@ void Must(const absl::Status& status, absl::string_view what) {
   std::abort();
 }
 
+namespace {
+
+class ToldAuditSink : public MemoryAuditSink {
+ public:
+  explicit ToldAuditSink(std::function<void(const Decision&)> told) : told_(std::move(told)) {}
+  absl::Status Write(const Decision& decision) override {
+    const absl::Status status = MemoryAuditSink::Write(decision);
+    if (told_) told_(decision);
+    return status;
+  }
+
+ private:
+  const std::function<void(const Decision&)> told_;
+};
+
+}  // namespace
+
 GatedWorld::GatedWorld(Options options) {
   ReplaceCertificate();
   GateConfig config;
@@ -57,7 +74,7 @@ GatedWorld::GatedWorld(Options options) {
   parts.clock = options.clock;
   registry_ = Must(OpenSqliteRegistry(config.state.RegistryPath()), "registry");
   parts.registry = registry_;
-  auto audit = std::make_unique<MemoryAuditSink>();
+  auto audit = std::make_unique<ToldAuditSink>(options.on_audit);
   if (!options.audit_file) audit_ = audit.get();
   if (!options.audit_file) parts.audit = std::move(audit);
   gate_ = Must(Gate::New(Must(GateCore::New(std::move(config), std::move(parts)), "core")), "gate");

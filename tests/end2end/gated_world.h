@@ -44,6 +44,8 @@ class GatedWorld {
     std::function<void(GateConfig&)> change;  // of the config, before the gate is made
     const Clock* clock = &Clock::System();
     bool audit_file = false;  // true: the real file, in state/; audit() has nothing then
+    // Called with each line of audit(), before the gate goes on.
+    std::function<void(const Decision&)> on_audit;
   };
   GatedWorld() : GatedWorld(Options()) {}
   explicit GatedWorld(Options options);

@@ -23,6 +23,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "examples/demo/process.h"
 #include "examples/echo_services.h"
 #include "nlohmann/json.hpp"
 #include "src/base/file.h"
@@ -244,6 +245,24 @@ TEST(OperationsTest, NoSecretIsInAnythingThatTheGateWrote) {
       EXPECT_EQ(written.find(form), std::string::npos) << name << " as " << absl::CHexEscape(form);
     }
   }
+}
+
+TEST(OperationsTest, AGateWhoseLogIsReadNoMoreGoesOn) {
+  TempDirectory directory;
+  const std::string folder = directory.path() + "/gate";
+  ASSERT_EQ(Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"}).exit_status, 0);
+  const std::string fifo = directory.path() + "/log";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  const int reader = open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  auto gate = Must(demo::Process::Start(
+                       {.arguments = {"/bin/sh", "-c", "exec \"$0\" serve --config \"$1\" 2>\"$2\"",
+                                      std::string(FOREKEY_BIN) + "/forekey-gate", folder + "/gate.toml", fifo}}),
+                   "gate");
+  EXPECT_THAT(gate->ReadLine().value_or("nothing"), HasSubstr("listening"));
+  close(reader);
+  gate->Signal(SIGHUP);  // it logs what it did
+  gate->Signal(SIGTERM);
+  EXPECT_EQ(Must(gate->Wait(), "end").exit_status, 0);
 }
 
 // The program itself, under something that does what systemd does.
