@@ -404,7 +404,8 @@ absl::StatusOr<v1::WhoAmIResponse> GateCore::WhoAmI(const VerifiedCall& call,
                                                     const v1::WhoAmIRequest& request) {
   v1::WhoAmIResponse response;
   response.set_subject(call.subject().name());
-  for (const std::string& role : *call.subject().roles()) response.add_roles(role);
+  const auto roles = call.subject().roles();  // held: another thread may change them
+  for (const std::string& role : *roles) response.add_roles(role);
   for (const auto& credential : call.credentials()) {
     const CredentialRecord& record = credential->record();
     v1::CredentialInfo* info = response.add_credentials();

@@ -546,7 +546,8 @@ TEST_F(PivReloadTest, WithdrawnTrustRevokesWhereTheConfigurationSaysSoAndWhatCan
   EXPECT_EQ(Why([](Enrolment& e) { e.serial = 43; }), std::nullopt);
   const auto revoked = [&] {
     int count = 0;
-    for (const CredentialRecord& record : registry_->ListCredentials("ada").value()) {
+    const std::vector<CredentialRecord> records = registry_->ListCredentials("ada").value();
+    for (const CredentialRecord& record : records) {
       count += record.revoked_at.has_value();
     }
     return count;
