@@ -35,6 +35,7 @@ using CommandJson = nlohmann::json;
 
 constexpr size_t kMaxOutput = kMaxIdTokenSize + 64;  // a token, and white space around it
 constexpr size_t kMaxComplaint = 2048;
+constexpr size_t kPipeCapacity = 64 << 10;
 constexpr absl::Duration kCommandPoll = absl::Milliseconds(50);
 constexpr size_t kMaxArguments = 64;
 constexpr int64_t kMaxTimeoutSeconds = 600;
@@ -205,7 +206,8 @@ absl::Status RunningCommand::Finish(absl::Time deadline, const CallControl& call
       return Failed("was lost");
     }
   }
-  for (size_t i = 0; err_ >= 0 && i * 1024 < kMaxComplaint; ++i) {
+  // What was written before the end: no more than a pipe holds.
+  for (size_t i = 0; err_ >= 0 && i * 1024 < kPipeCapacity; ++i) {
     FOREKEY_RETURN_IF_ERROR(ReadSome(absl::ZeroDuration()));
     Tell(said, /*all=*/false);
   }
