@@ -183,9 +183,8 @@ class World {
     session_id_ = response->session_id();
     const auto shared = ephemeral.Agree(response->gate_share());
     const auto with_identity = ephemeral.Agree(identity->public_key());
-    const Secret key = DeriveSessionKey(SessionKeyInput{&*shared, &*with_identity, "", challenge_,
-                                                        statement, response->gate_share(),
-                                                        session_id_});
+    const Secret key = DeriveSessionKey(SessionKeyInput{
+        &*shared, &*with_identity, "", challenge_, statement, response->gate_share(), session_id_});
     mac_key_ = std::make_unique<HmacSha256>(key.view());
   }
 
@@ -238,12 +237,13 @@ void BM_SessionProof(benchmark::State& state) {
 BENCHMARK(BM_SessionProof);
 
 void BM_BareP256Verify(benchmark::State& state) {
-  // As many different signatures as BM_DeviceProof goes through: one alone, over and over, teaches the
-  // branch predictor its digits and measures 5 to 10 % too fast.
+  // As many different signatures as BM_DeviceProof goes through: one alone, over and over, teaches
+  // the branch predictor its digits and measures 5 to 10 % too fast.
   World& world = TheWorld();
   std::vector<std::pair<std::string, std::string>> signed_statements(1024);
   for (size_t i = 0; i < signed_statements.size(); ++i) {
-    const std::string statement = absl::StrCat(std::string(262, 's'), absl::Dec(i, absl::kZeroPad8));
+    const std::string statement =
+        absl::StrCat(std::string(262, 's'), absl::Dec(i, absl::kZeroPad8));
     signed_statements[i] = {statement, world.key().Sign(statement)};
   }
   size_t next = 0;
@@ -300,7 +300,8 @@ void BM_AuditLineToFile(benchmark::State& state) {
     decision.credential_ids = {std::string(32, 'c')};
     decision.factors = {"tpm"};
     for (auto _ : state) {
-      if (!sink.ok() || !(*sink)->Write(decision).ok()) state.SkipWithError("the line was not written");
+      if (!sink.ok() || !(*sink)->Write(decision).ok())
+        state.SkipWithError("the line was not written");
     }
   }
   std::filesystem::remove_all(folder);

@@ -1,6 +1,6 @@
 // deps: forekey_gate_core
-// What rules cost a call: exact methods, patterns, and the lock of the rules in force, from one thread and
-// from several.
+// What rules cost a call: exact methods, patterns, and the lock of the rules in force, from one
+// thread and from several.
 #include <benchmark/benchmark.h>
 
 #include "absl/strings/str_cat.h"
@@ -13,7 +13,9 @@ class BenchFacts final : public CallFacts {
  public:
   absl::string_view subject() const override { return "ada"; }
   bool HasRole(absl::string_view role) const override { return role == "clerk"; }
-  std::optional<absl::Duration> FactorAge(absl::string_view) const override { return absl::Seconds(5); }
+  std::optional<absl::Duration> FactorAge(absl::string_view) const override {
+    return absl::Seconds(5);
+  }
   bool SignedForThisCall() const override { return false; }
   bool FromChildSession() const override { return true; }
 };

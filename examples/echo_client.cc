@@ -1,5 +1,5 @@
-// forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] [--stream] TEXT...: says each
-// TEXT to the echo service, in calls of their own or in one stream, and prints the answers.
+// forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] [--stream] TEXT...: says
+// each TEXT to the echo service, in calls of their own or in one stream, and prints the answers.
 #include <forekey/client.h>
 
 #include <iostream>
@@ -43,7 +43,8 @@ grpc::Status Chat(Echo::Stub& echo, const std::vector<std::string>& texts) {
 }
 
 int Usage() {
-  std::cerr << "usage: forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] [--stream] TEXT...\n";
+  std::cerr << "usage: forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] "
+               "[--stream] TEXT...\n";
   return 2;
 }
 
@@ -55,11 +56,16 @@ int main(int argc, char** argv) {
   std::vector<std::string> texts;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
-    if (word == "--gate" && i + 1 < argc) options.gate = argv[++i];
-    else if (word == "--socket" && i + 1 < argc) options.agent_socket = argv[++i];
-    else if (word == "--stream") stream = true;
-    else if (word.rfind("-", 0) == 0) return Usage();
-    else texts.push_back(word);
+    if (word == "--gate" && i + 1 < argc)
+      options.gate = argv[++i];
+    else if (word == "--socket" && i + 1 < argc)
+      options.agent_socket = argv[++i];
+    else if (word == "--stream")
+      stream = true;
+    else if (word.rfind("-", 0) == 0)
+      return Usage();
+    else
+      texts.push_back(word);
   }
   if (texts.empty()) return Usage();
   auto channel = forekey::Channel(options);

@@ -21,8 +21,10 @@ int main(int argc, char** argv) {
   forekey::example::SyncEcho sync;
   forekey::example::CallbackEcho callback;
   grpc::ServerBuilder builder;
-  if (argc > 2 && std::string(argv[2]) == "callback") builder.RegisterService(&callback);
-  else builder.RegisterService(&sync);
+  if (argc > 2 && std::string(argv[2]) == "callback")
+    builder.RegisterService(&callback);
+  else
+    builder.RegisterService(&sync);
   if (absl::Status installed = (*gate)->Install(builder); !installed.ok()) {
     return std::cerr << installed.message() << "\n", 2;
   }
@@ -31,7 +33,8 @@ int main(int argc, char** argv) {
   std::cout << "listening on port " << (*gate)->port() << std::endl;
 
   for (int signal = 0; sigwait(&signals, &signal) == 0 && signal == SIGHUP;) {
-    if (absl::Status reloaded = (*gate)->Reload(); !reloaded.ok()) std::cerr << reloaded.message() << "\n";
+    if (absl::Status reloaded = (*gate)->Reload(); !reloaded.ok())
+      std::cerr << reloaded.message() << "\n";
   }
   // An orderly end; a second signal shortens the notice.
   const timespec notice = absl::ToTimespec((*gate)->AnnounceEnd(*server));

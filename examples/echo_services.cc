@@ -25,8 +25,8 @@ grpc::Status SyncEcho::Say(grpc::ServerContext* context, const EchoRequest* requ
   return grpc::Status::OK;
 }
 
-grpc::Status SyncEcho::Collect(grpc::ServerContext* context, grpc::ServerReader<EchoRequest>* reader,
-                               EchoResponse* response) {
+grpc::Status SyncEcho::Collect(grpc::ServerContext* context,
+                               grpc::ServerReader<EchoRequest>* reader, EchoResponse* response) {
   std::string all;
   for (EchoRequest request; reader->Read(&request);) all += request.text();
   *response = Answer(context, all);
@@ -115,7 +115,9 @@ grpc::ServerBidiReactor<EchoRequest, EchoResponse>* CallbackEcho::Chat(
     grpc::CallbackServerContext* context) {
   class Reactor : public grpc::ServerBidiReactor<EchoRequest, EchoResponse> {
    public:
-    explicit Reactor(grpc::CallbackServerContext* context) : context_(context) { StartRead(&request_); }
+    explicit Reactor(grpc::CallbackServerContext* context) : context_(context) {
+      StartRead(&request_);
+    }
     void OnReadDone(bool ok) override {
       if (!ok) return Finish(grpc::Status::OK);
       response_ = Answer(context_, request_.text());

@@ -12,20 +12,29 @@ constexpr absl::string_view kPayloadUrl = "forekey/device-error";
 absl::StatusCode CodeOf(DeviceError error) {
   switch (error) {
     case DeviceError::kGone:
-    case DeviceError::kNoCredentials: return absl::StatusCode::kNotFound;
+    case DeviceError::kNoCredentials:
+      return absl::StatusCode::kNotFound;
     case DeviceError::kDenied:
-    case DeviceError::kNoAccess: return absl::StatusCode::kPermissionDenied;
+    case DeviceError::kNoAccess:
+      return absl::StatusCode::kPermissionDenied;
     case DeviceError::kNotSetUp:
-    case DeviceError::kPinRequired: return absl::StatusCode::kFailedPrecondition;
-    case DeviceError::kWrongPin: return absl::StatusCode::kUnauthenticated;
+    case DeviceError::kPinRequired:
+      return absl::StatusCode::kFailedPrecondition;
+    case DeviceError::kWrongPin:
+      return absl::StatusCode::kUnauthenticated;
     case DeviceError::kPinBlocked:
     case DeviceError::kPinAuthBlocked:
     case DeviceError::kUvBlocked:
-    case DeviceError::kLockedOut: return absl::StatusCode::kResourceExhausted;
-    case DeviceError::kBusy: return absl::StatusCode::kUnavailable;
-    case DeviceError::kTouchTimeout: return absl::StatusCode::kDeadlineExceeded;
-    case DeviceError::kCancelled: return absl::StatusCode::kCancelled;
-    case DeviceError::kOther: return absl::StatusCode::kInternal;
+    case DeviceError::kLockedOut:
+      return absl::StatusCode::kResourceExhausted;
+    case DeviceError::kBusy:
+      return absl::StatusCode::kUnavailable;
+    case DeviceError::kTouchTimeout:
+      return absl::StatusCode::kDeadlineExceeded;
+    case DeviceError::kCancelled:
+      return absl::StatusCode::kCancelled;
+    case DeviceError::kOther:
+      return absl::StatusCode::kInternal;
   }
   return absl::StatusCode::kInternal;
 }

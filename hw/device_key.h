@@ -4,13 +4,11 @@
 // Errors keep the vendor's own code and call in the message, and differ where the user must do
 // something different (absl code and the payload read by DeviceErrorOf):
 //   kNotFound            the token is not there (pulled out, no such device)
-//   kPermissionDenied    the operating system does not let this user reach it; or the person refused at the token
-//   kFailedPrecondition  the token is not set up for this
-//   kUnauthenticated     wrong PIN or password; see DeviceError for what is left
-//   kResourceExhausted   locked out, blocked
-//   kUnavailable         busy: another program has it; try again
-//   kDeadlineExceeded    no touch in time
-//   kCancelled           the user or the caller gave up
+//   kPermissionDenied    the operating system does not let this user reach it; or the person
+//   refused at the token kFailedPrecondition  the token is not set up for this kUnauthenticated
+//   wrong PIN or password; see DeviceError for what is left kResourceExhausted   locked out,
+//   blocked kUnavailable         busy: another program has it; try again kDeadlineExceeded    no
+//   touch in time kCancelled           the user or the caller gave up
 #ifndef FOREKEY_HW_DEVICE_KEY_H_
 #define FOREKEY_HW_DEVICE_KEY_H_
 
@@ -30,8 +28,17 @@
 namespace forekey {
 
 enum class DeviceError {
-  kGone, kNoAccess, kNotSetUp, kWrongPin, kPinBlocked, kLockedOut, kBusy, kTouchTimeout, kCancelled,
-  kPinRequired, kOther,
+  kGone,
+  kNoAccess,
+  kNotSetUp,
+  kWrongPin,
+  kPinBlocked,
+  kLockedOut,
+  kBusy,
+  kTouchTimeout,
+  kCancelled,
+  kPinRequired,
+  kOther,
   kPinAuthBlocked,  // FIDO2: stopped until the key is plugged in again; tries are left
   kUvBlocked,       // FIDO2: no more fingerprints until the PIN was used
   kDenied,          // refused at the token
@@ -41,15 +48,15 @@ enum class DeviceError {
 absl::Status DeviceFailure(DeviceError error, absl::string_view message);
 std::optional<DeviceError> DeviceErrorOf(const absl::Status& status);
 
-// Asks the person, or shows. Called from the thread that called the driver; may block. Never asked twice for
-// one operation after a wrong PIN: the driver returns kWrongPin instead.
+// Asks the person, or shows. Called from the thread that called the driver; may block. Never asked
+// twice for one operation after a wrong PIN: the driver returns kWrongPin instead.
 class Prompt {
  public:
   virtual ~Prompt() = default;
   // `tries_left`: -1 where the token does not say. Cancelled when the person gives up.
   virtual absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) = 0;
-  // Another secret than a token's; `whose`, for people: "the password of ada at gate.example". kPinRequired
-  // where nobody can be asked for one.
+  // Another secret than a token's; `whose`, for people: "the password of ada at gate.example".
+  // kPinRequired where nobody can be asked for one.
   virtual absl::StatusOr<Secret> AskSecret(absl::string_view whose);
   virtual void ShowTouch(absl::string_view device) = 0;
   virtual void HideTouch() = 0;
@@ -62,10 +69,10 @@ struct DeviceInfo {
 };
 
 struct SignOptions {
-  absl::string_view rp_id;    // FIDO2; other kinds ignore both
+  absl::string_view rp_id;  // FIDO2; other kinds ignore both
   absl::string_view origin;
   bool user_verification = false;
-  Prompt* prompt = nullptr;   // null: nobody can be asked
+  Prompt* prompt = nullptr;  // null: nobody can be asked
   absl::Time deadline = absl::InfiniteFuture();
   std::function<bool()> cancelled;  // polled while waiting; may be empty
 };
@@ -98,7 +105,8 @@ class DeviceKey {
 class KeyEnroller {
  public:
   virtual ~KeyEnroller() = default;
-  virtual absl::StatusOr<forekey::v1::EnrollmentOpening> Opening() = 0;  // only kind and token filled
+  virtual absl::StatusOr<forekey::v1::EnrollmentOpening>
+  Opening() = 0;  // only kind and token filled
   // `unkeyed_statement`: the enrolment statement with an empty SPKI.
   virtual absl::StatusOr<std::string> CreateKey(const forekey::v1::EnrollmentDemand& demand,
                                                 absl::string_view unkeyed_statement) = 0;
@@ -108,15 +116,17 @@ class KeyEnroller {
 };
 
 struct EnrollOptions {
-  Secret key_password;  // TPM: optional auth value of the new key; FIDO2: the token's PIN
+  Secret key_password;        // TPM: optional auth value of the new key; FIDO2: the token's PIN
   bool discoverable = false;  // FIDO2: the token itself keeps the credential
-  // PIV. `slot`: "9c", "82", ...; empty: the first free dedicated one, or the only one that has a key.
+  // PIV. `slot`: "9c", "82", ...; empty: the first free dedicated one, or the only one that has a
+  // key.
   std::string slot;
-  bool existing_key = false;   // enrol the key (and certificate) that is there; the card isn't written to
-  bool overwrite = false;      // the new key may destroy what is in the slot
-  Secret management_key;       // in hex; empty: the factory's, or the one that the PIN protects
-  std::string pin_policy;      // of a new key: "always" (where empty), "once", "never"
-  std::string touch_policy;    // "always" (where empty), "cached", "never"
+  bool existing_key =
+      false;  // enrol the key (and certificate) that is there; the card isn't written to
+  bool overwrite = false;    // the new key may destroy what is in the slot
+  Secret management_key;     // in hex; empty: the factory's, or the one that the PIN protects
+  std::string pin_policy;    // of a new key: "always" (where empty), "once", "never"
+  std::string touch_policy;  // "always" (where empty), "cached", "never"
   // "eccp256", "eccp384", "rsa2048", "rsa3072", "rsa4096", "ed25519"; empty: the driver's choice
   // for the card.
   std::string algorithm;

@@ -5,7 +5,8 @@
 #include "simulators/tpm/tpm_command.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Hardware tokens in software, for tests. Never trust their certificates in production.");
+  CLI::App app(
+      "Hardware tokens in software, for tests. Never trust their certificates in production.");
   app.require_subcommand(1);
   int exit_code = 0;
   forekey::AddTpmCommand(app, &exit_code);

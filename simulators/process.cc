@@ -60,7 +60,8 @@ absl::StatusOr<ChildProcess> SpawnTo(const SpawnOptions& options, int output_fd,
   posix_spawn_file_actions_adddup2(&actions, output_fd, 2);
   // dup2 onto itself takes FD_CLOEXEC off in the child alone.
   for (int fd : options.keep_fds) posix_spawn_file_actions_adddup2(&actions, fd, fd);
-  if (options.listening_fd >= 0) posix_spawn_file_actions_adddup2(&actions, options.listening_fd, 3);
+  if (options.listening_fd >= 0)
+    posix_spawn_file_actions_adddup2(&actions, options.listening_fd, 3);
   sigset_t none, all_default;
   sigemptyset(&none);
   sigemptyset(&all_default);
@@ -68,8 +69,8 @@ absl::StatusOr<ChildProcess> SpawnTo(const SpawnOptions& options, int output_fd,
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all_default);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                            POSIX_SPAWN_SETPGROUP);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   std::vector<std::string> argv = options.argv;
   std::vector<std::string> environment = MergedEnvironment(options.environment);
   int error = posix_spawnp(pid, argv[0].c_str(), &actions, &attributes, Pointers(argv).data(),
@@ -158,7 +159,8 @@ absl::StatusOr<std::string> RunTool(const SpawnOptions& options, absl::Duration 
     pollfd poll_fd{reader.get(), POLLIN, 0};
     int ready = poll(&poll_fd, 1, MillisecondsUntil(deadline));
     if (ready < 0 && errno == EINTR) continue;
-    if (ready == 0) return absl::DeadlineExceededError(absl::StrCat(options.argv[0], " hangs: ", output));
+    if (ready == 0)
+      return absl::DeadlineExceededError(absl::StrCat(options.argv[0], " hangs: ", output));
     char buffer[4096];
     ssize_t got = read(reader.get(), buffer, sizeof buffer);
     if (got <= 0) break;

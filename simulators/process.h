@@ -1,6 +1,6 @@
-// Child processes of the simulators: started without a shell, with exactly the descriptors that they
-// were given, in a process group of their own (so that ^C on a terminal reaches us alone and we can
-// end them in order), and never left behind.
+// Child processes of the simulators: started without a shell, with exactly the descriptors that
+// they were given, in a process group of their own (so that ^C on a terminal reaches us alone and
+// we can end them in order), and never left behind.
 #ifndef FOREKEY_SIMULATORS_PROCESS_H_
 #define FOREKEY_SIMULATORS_PROCESS_H_
 
@@ -36,8 +36,8 @@ struct SpawnOptions {
   std::vector<std::string> argv;         // argv[0] is looked for in PATH
   std::vector<std::string> environment;  // "NAME=value", over the caller's own
   std::vector<int> keep_fds;             // handed over under their own numbers
-  int listening_fd = -1;                 // handed over as descriptor 3, as systemd does (sd_listen_fds)
-  std::string output_path;               // stdout and stderr are appended to it; empty: /dev/null
+  int listening_fd = -1;    // handed over as descriptor 3, as systemd does (sd_listen_fds)
+  std::string output_path;  // stdout and stderr are appended to it; empty: /dev/null
 };
 
 // A running child. Killed (its whole group) and reaped when it goes. Not thread-safe.

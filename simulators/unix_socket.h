@@ -9,9 +9,9 @@
 
 namespace forekey {
 
-// Listens on a unix socket at `path`, in the place of what is there, for this user alone (mode 0600).
-// `type`: SOCK_STREAM or SOCK_SEQPACKET, with SOCK_NONBLOCK where accept() must not wait. InvalidArgument
-// for a path of more than 107 bytes.
+// Listens on a unix socket at `path`, in the place of what is there, for this user alone (mode
+// 0600). `type`: SOCK_STREAM or SOCK_SEQPACKET, with SOCK_NONBLOCK where accept() must not wait.
+// InvalidArgument for a path of more than 107 bytes.
 absl::StatusOr<UniqueFd> ListenOnUnixSocket(const std::string& path, int type);
 
 }  // namespace forekey

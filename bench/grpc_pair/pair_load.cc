@@ -1,13 +1,15 @@
-// forekey-bench-pair-load D CALLS IN_FLIGHT KIND [HOST]: calls the server of D/facts.json, at 127.0.0.1
-// unless HOST says otherwise, and prints one JSON line with what the calls took. KIND:
+// forekey-bench-pair-load D CALLS IN_FLIGHT KIND [HOST]: calls the server of D/facts.json, at
+// 127.0.0.1 unless HOST says otherwise, and prints one JSON line with what the calls took. KIND:
 //   gated    with session proofs
 //   plain    with none
 //   worded   with as many bytes as a session proof has, which nobody looks at
 //   refused  with proofs of a session that never was
 //   forged   with rubbish, which ends the connection
-//   flood-refused, flood-forged  the same by somebody who means it: each call in flight has a connection of
+//   flood-refused, flood-forged  the same by somebody who means it: each call in flight has a
+//   connection of
 //            its own, and one that ended is made again at once
-//   visits   each a connection of its own, where a session is opened, one call is admitted, one is refused,
+//   visits   each a connection of its own, where a session is opened, one call is admitted, one is
+//   refused,
 //            and the session is ended
 #include <grpcpp/grpcpp.h>
 
@@ -87,13 +89,14 @@ std::unique_ptr<LoadSession> Open(const std::shared_ptr<grpc::Channel>& channel,
   const std::string digest = Sha256(request.payload());
   const std::string id = CredentialId(kAudience, kSubject, key->public_key().spki());
   const absl::string_view ids[] = {id};
-  const std::string statement = BuildStatement(CallStatement{.audience = kAudience,
-                                                             .method = kOpenSessionMethod,
-                                                             .challenge = challenge.challenge(),
-                                                             .channel_binding = facts.channel_binding,
-                                                             .credential_ids = ids,
-                                                             .key_share = ephemeral.public_key(),
-                                                             .request_digest = digest});
+  const std::string statement =
+      BuildStatement(CallStatement{.audience = kAudience,
+                                   .method = kOpenSessionMethod,
+                                   .challenge = challenge.challenge(),
+                                   .channel_binding = facts.channel_binding,
+                                   .credential_ids = ids,
+                                   .key_share = ephemeral.public_key(),
+                                   .request_digest = digest});
   const std::string signature = key->Sign(statement);
   DeviceProofView proof;
   proof.challenge = challenge.challenge();
@@ -111,14 +114,14 @@ std::unique_ptr<LoadSession> Open(const std::shared_ptr<grpc::Channel>& channel,
   auto session = std::make_unique<LoadSession>();
   session->id = response.session_id();
   session->binding = facts.channel_binding;
-  session->key = std::make_unique<HmacSha256>(
-      DeriveSessionKey({.ephemeral_secret = &*ephemeral_secret,
-                        .identity_secret = &*identity_secret,
-                        .salt = challenge.challenge(),
-                        .transcript = statement,
-                        .gate_share = response.gate_share(),
-                        .session_id = response.session_id()})
-          .view());
+  session->key =
+      std::make_unique<HmacSha256>(DeriveSessionKey({.ephemeral_secret = &*ephemeral_secret,
+                                                     .identity_secret = &*identity_secret,
+                                                     .salt = challenge.challenge(),
+                                                     .transcript = statement,
+                                                     .gate_share = response.gate_share(),
+                                                     .session_id = response.session_id()})
+                                       .view());
   session->opened = Clock::System().BootNanos();
   return session;
 }
@@ -127,10 +130,14 @@ std::unique_ptr<LoadSession> Open(const std::shared_ptr<grpc::Channel>& channel,
 class Lane {
  public:
   // `prefix`: instead of the session's, empty: none; `refused`: whether it must be.
-  Lane(const std::shared_ptr<grpc::Channel>& channel, LoadSession* session, std::string prefix, bool refused,
-       std::atomic<int64_t>* left, absl::BlockingCounter* done)
-      : stub_(example::Echo::NewStub(channel)), session_(session), prefix_(std::move(prefix)),
-        refused_(refused), left_(left), done_(done) {
+  Lane(const std::shared_ptr<grpc::Channel>& channel, LoadSession* session, std::string prefix,
+       bool refused, std::atomic<int64_t>* left, absl::BlockingCounter* done)
+      : stub_(example::Echo::NewStub(channel)),
+        session_(session),
+        prefix_(std::move(prefix)),
+        refused_(refused),
+        left_(left),
+        done_(done) {
     request_.set_text("the quick brown fox jumps over the lazy dog");
   }
   void Next() {
@@ -148,8 +155,9 @@ class Lane {
     stub_->async()->Say(context_.get(), &request_, &response_, [this](grpc::Status status) {
       if (!refused_) Check(status);
       if (refused_ && status.ok()) Check(grpc::Status(grpc::StatusCode::UNKNOWN, "not refused"));
-      latencies_.push_back(std::chrono::duration<double, std::micro>(
-                               std::chrono::steady_clock::now() - begun_).count());
+      latencies_.push_back(
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begun_)
+              .count());
       Next();
     });
   }
@@ -185,11 +193,13 @@ std::shared_ptr<grpc::Channel> NewChannel(const PairFacts& facts, const std::str
   tls.pem_root_certs = facts.certificate_pem;
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  for (const char* backoff : {GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
-                              GRPC_ARG_MAX_RECONNECT_BACKOFF_MS}) {
+  for (const char* backoff :
+       {GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+        GRPC_ARG_MAX_RECONNECT_BACKOFF_MS}) {
     arguments.SetInt(backoff, 1);
   }
-  return grpc::CreateCustomChannel(absl::StrCat(host, ":", facts.port), grpc::SslCredentials(tls), arguments);
+  return grpc::CreateCustomChannel(absl::StrCat(host, ":", facts.port), grpc::SslCredentials(tls),
+                                   arguments);
 }
 
 // One visit; its connection goes with it.
@@ -223,7 +233,8 @@ std::vector<double> Visits(const PairFacts& facts, int64_t visits, int at_once) 
         const auto begun = std::chrono::steady_clock::now();
         Visit(facts);
         took[i].push_back(
-            std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begun).count());
+            std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begun)
+                .count());
       }
     });
   }
@@ -253,7 +264,8 @@ int Run(const std::string& directory, int64_t calls, int in_flight, absl::string
   if (kind == "visits") {
     const auto begun = std::chrono::steady_clock::now();
     std::vector<double> all = Visits(facts, calls, in_flight);
-    Print(std::move(all), std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+    Print(std::move(all),
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
     return 0;
   }
   const bool flood = absl::ConsumePrefix(&kind, "flood-");
@@ -261,20 +273,23 @@ int Run(const std::string& directory, int64_t calls, int in_flight, absl::string
   std::unique_ptr<LoadSession> session;
   if (kind == "gated") session = Open(channel, facts);
   const bool refused = kind == "refused" || kind == "forged";
-  const std::string prefix = kind == "forged" ? "rubbish" : kind == "refused" || kind == "worded" ? StrangePrefix() : "";
+  const std::string prefix = kind == "forged"                        ? "rubbish"
+                             : kind == "refused" || kind == "worded" ? StrangePrefix()
+                                                                     : "";
   std::atomic<int64_t> left{calls};
   absl::BlockingCounter done(in_flight);
   std::vector<std::unique_ptr<Lane>> lanes;
   for (int i = 0; i < in_flight; ++i) {
-    lanes.push_back(std::make_unique<Lane>(flood ? NewChannel(facts, host) : channel, session.get(), prefix,
-                                           refused, &left, &done));
+    lanes.push_back(std::make_unique<Lane>(flood ? NewChannel(facts, host) : channel, session.get(),
+                                           prefix, refused, &left, &done));
   }
   const auto begun = std::chrono::steady_clock::now();
   for (auto& lane : lanes) lane->Next();
   done.Wait();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
   std::vector<double> all;
-  for (auto& lane : lanes) all.insert(all.end(), lane->latencies().begin(), lane->latencies().end());
+  for (auto& lane : lanes)
+    all.insert(all.end(), lane->latencies().begin(), lane->latencies().end());
   Print(std::move(all), took.count());
   return 0;
 }
@@ -284,7 +299,8 @@ int Run(const std::string& directory, int64_t calls, int in_flight, absl::string
 
 int main(int argc, char** argv) {
   if (argc != 5 && argc != 6) {
-    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT KIND [HOST]; KIND: gated, plain, worded, "
+    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT KIND [HOST]; KIND: gated, "
+                 "plain, worded, "
                  "refused, forged, flood-refused, flood-forged, visits\n";
     return 2;
   }

@@ -1,10 +1,11 @@
 // forekey-bench-pair-server --directory D [--gated | --bare | --refusing] [--tuned] [--callback]
-// [--one-address] [--proxied]: the example's echo service, with the gate, without, or (--bare) with the least
-// that any gate must have in gRPC: a metadata processor that looks at nothing and admits all, or refuses all
+// [--one-address] [--proxied]: the example's echo service, with the gate, without, or (--bare) with
+// the least that any gate must have in gRPC: a metadata processor that looks at nothing and admits
+// all, or refuses all
 // (--refusing), an interceptor that does nothing, and the gate's settings of connections.
-// Writes D/facts.json, prints "ready"; then answers each line on stdin with its resource usage so far,
-// until stdin ends. --one-address: without the limits that hold for one address, as where a flood comes
-// from many. --proxied: nor do refusals end a connection.
+// Writes D/facts.json, prints "ready"; then answers each line on stdin with its resource usage so
+// far, until stdin ends. --one-address: without the limits that hold for one address, as where a
+// flood comes from many. --proxied: nor do refusals end a connection.
 #include <forekey/gate.h>
 #include <grpc/grpc_security.h>
 #include <sys/resource.h>
@@ -77,8 +78,8 @@ class BareCredentials : public grpc::ServerCredentials {
         grpc_ssl_server_credentials_create_options_using_config(
             GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE,
             grpc_ssl_server_certificate_config_create(nullptr, &pair, 1)));
-    grpc_server_credentials_set_auth_metadata_processor(credentials_,
-                                                        {refusing ? &Refuse : &Admit, [](void*) {}, nullptr});
+    grpc_server_credentials_set_auth_metadata_processor(
+        credentials_, {refusing ? &Refuse : &Admit, [](void*) {}, nullptr});
   }
   ~BareCredentials() override { grpc_server_credentials_release(credentials_); }
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
@@ -99,11 +100,14 @@ class BareCredentials : public grpc::ServerCredentials {
 };
 
 class BareInterceptor : public grpc::experimental::Interceptor {
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override { methods->Proceed(); }
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    methods->Proceed();
+  }
 };
 
 class BareInterceptors : public grpc::experimental::ServerInterceptorFactoryInterface {
-  grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo*) override {
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo*) override {
     return new BareInterceptor;
   }
 };
@@ -127,7 +131,8 @@ void PrintUsage(Gate* gate) {
                               {"switches", usage.ru_nvcsw + usage.ru_nivcsw},
                               {"sessions", gate == nullptr ? 0 : gate->core().sessions().size()},
                               {"live_calls", LiveCalls::OfProcess().size()},
-                              {"refused", gate == nullptr ? 0 : gate->core().counters().refused.load()}}
+                              {"refused",
+                               gate == nullptr ? 0 : gate->core().counters().refused.load()}}
                    .dump()
             << std::endl;
 }
@@ -137,7 +142,8 @@ int Run(const std::string& directory, const std::set<std::string>& flags) {
   const bool gated = has("--gated"), tuned = has("--tuned");
   PairFacts facts;
   facts.key_seed = RandomBytes(32);
-  const SelfSignedCertificate tls = Must(MakeSelfSignedCertificate({"127.0.0.1", "::1"}, absl::Now(), absl::Hours(24)));
+  const SelfSignedCertificate tls =
+      Must(MakeSelfSignedCertificate({"127.0.0.1", "::1"}, absl::Now(), absl::Hours(24)));
   facts.certificate_pem = tls.certificate_pem;
   GateConfig config;
   config.audience = kAudience;
@@ -154,13 +160,16 @@ int Run(const std::string& directory, const std::set<std::string>& flags) {
   config.tuning.mutex_deadlock_detection = !tuned;
   Must(WriteFileAtomically(config.tls.certificate, tls.certificate_pem));
   Must(WriteFileAtomically(config.tls.private_key, tls.key_pem, 0600));
-  facts.channel_binding = Must(ReadTlsKeyPair(config.tls.certificate, config.tls.private_key)).binding;
+  facts.channel_binding =
+      Must(ReadTlsKeyPair(config.tls.certificate, config.tls.private_key)).binding;
 
   example::SyncEcho sync;
   example::CallbackEcho callbacks;
   grpc::ServerBuilder builder;
-  if (has("--callback")) builder.RegisterService(&callbacks);
-  else builder.RegisterService(&sync);
+  if (has("--callback"))
+    builder.RegisterService(&callbacks);
+  else
+    builder.RegisterService(&sync);
   std::unique_ptr<Gate> gate;
   if (gated) {
     Must(EnsurePrivateDirectory(config.state.directory));
@@ -177,7 +186,8 @@ int Run(const std::string& directory, const std::set<std::string>& flags) {
     options.pem_key_cert_pairs.push_back({tls.key_pem, tls.certificate_pem});
     std::shared_ptr<grpc::ServerCredentials> credentials = grpc::SslServerCredentials(options);
     if (has("--bare") || has("--refusing")) {
-      credentials = std::make_shared<BareCredentials>(tls.key_pem, tls.certificate_pem, has("--refusing"));
+      credentials =
+          std::make_shared<BareCredentials>(tls.key_pem, tls.certificate_pem, has("--refusing"));
       InstallBare(builder, config.connections);
     }
     builder.AddListeningPort("[::]:0", credentials, &facts.port);
@@ -199,8 +209,9 @@ int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   const auto directory = std::find(words.begin(), words.end(), "--directory");
   if (words.end() - directory < 2) {
-    std::cerr << "forekey-bench-pair-server --directory D [--gated | --bare | --refusing] [--tuned] "
-                 "[--callback] [--one-address] [--proxied]\n";
+    std::cerr
+        << "forekey-bench-pair-server --directory D [--gated | --bare | --refusing] [--tuned] "
+           "[--callback] [--one-address] [--proxied]\n";
     return 2;
   }
   return forekey::bench::Run(*(directory + 1), {words.begin(), words.end()});

@@ -20,7 +20,8 @@ void SetDeadline(grpc::ClientContext& context) {
 }
 
 absl::Status Unexpected(const std::string& what, const grpc::Status& status) {
-  return absl::InternalError(absl::StrCat(what, ": ", status.error_code(), " ", status.error_message()));
+  return absl::InternalError(
+      absl::StrCat(what, ": ", status.error_code(), " ", status.error_message()));
 }
 
 absl::Status Collect(Echo::Stub& stub) {
@@ -114,7 +115,8 @@ absl::Status StreamThrough(const std::shared_ptr<grpc::Channel>& channel) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> PrefixFromAgent(const std::string& agent_socket, const std::string& method,
+absl::StatusOr<std::string> PrefixFromAgent(const std::string& agent_socket,
+                                            const std::string& method,
                                             const std::string& channel_binding) {
   auto stub = v1::Agent::NewStub(
       grpc::CreateChannel("unix:" + agent_socket, grpc::InsecureChannelCredentials()));

@@ -30,7 +30,8 @@ absl::StatusOr<std::string> SayThrough(const std::shared_ptr<grpc::Channel>& cha
 absl::Status StreamThrough(const std::shared_ptr<grpc::Channel>& channel);
 
 // Asks the agent for a prefix, as a program in another language does.
-absl::StatusOr<std::string> PrefixFromAgent(const std::string& agent_socket, const std::string& method,
+absl::StatusOr<std::string> PrefixFromAgent(const std::string& agent_socket,
+                                            const std::string& method,
                                             const std::string& channel_binding = "");
 
 }  // namespace forekey::demo

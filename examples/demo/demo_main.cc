@@ -39,7 +39,8 @@ class Demo {
 
  private:
   // Runs a step and notes what happened; false when it is not what was expected.
-  bool Step(const std::string& what, const std::string& expected, const std::function<std::string()>& run);
+  bool Step(const std::string& what, const std::string& expected,
+            const std::function<std::string()>& run);
   bool Works(const std::string& what, const std::function<absl::Status()>& run) {
     return Step(what, "works", [&run] {
       absl::Status status = run();
@@ -64,7 +65,8 @@ class Demo {
   // The factors of the agent's session, sorted.
   static std::string Factors(const absl::StatusOr<nlohmann::json>& who);
   // With --key-password-file and that PIN.
-  std::vector<std::string> WithPin(std::vector<std::string> arguments, const std::string& pin) const;
+  std::vector<std::string> WithPin(std::vector<std::string> arguments,
+                                   const std::string& pin) const;
   int PrintTable() const;
 
   std::unique_ptr<Deployment> world_;
@@ -96,7 +98,8 @@ void Demo::Refused(const std::string& what, const std::string& reason, const std
   Step(what, "refused: " + reason, [&]() -> std::string {
     Answer answer = CallRaw(raw_, method, prefixes);
     if (answer.status.error_code() != grpc::StatusCode::UNAUTHENTICATED) {
-      return absl::StrCat("status ", answer.status.error_code(), ": ", answer.status.error_message());
+      return absl::StrCat("status ", answer.status.error_code(), ": ",
+                          answer.status.error_message());
     }
     return ReasonIn(answer.status.error_message());
   });
@@ -109,14 +112,16 @@ std::string Demo::Prefix(const std::string& method, const std::string& binding) 
 }
 
 bool Demo::SetUp() {
-  std::cout << "A TPM, a security key, a smartcard, a gate with an echo service behind it, and an agent\n";
+  std::cout << "A TPM, a security key, a smartcard, a gate with an echo service behind it, and an "
+               "agent\n";
   return Works("make and start a TPM (swtpm, EK certificates of its own CA)",
                [&] { return world_->StartTpm(); }) &&
          Works("make and start a smartcard (PIV, attestation by its own vendor CA, behind pcscd)",
                [&] { return world_->StartPiv(); }) &&
          Works("make and start a security key (FIDO2, attestation by its own vendor CA)",
                [&] { return world_->StartFido2(); }) &&
-         Works("start the gate: TLS, registry, echo service", [&] { return world_->StartGate(); }) &&
+         Works("start the gate: TLS, registry, echo service",
+               [&] { return world_->StartGate(); }) &&
          Works("start the agent", [&] { return world_->StartAgent(); });
 }
 
@@ -131,7 +136,8 @@ bool Demo::Enroll() {
          Works("alice's TPM enrols a key: EK chain, activation, certify", [&] {
            absl::StatusOr<nlohmann::json> enrolled = world_->Forekey(
                {"enroll", invite_, "--device", world_->tpm_uri(), "--label", "demo laptop"});
-           if (enrolled.ok()) credential_ = enrolled->value("credential_id", enrolled->value("credential", ""));
+           if (enrolled.ok())
+             credential_ = enrolled->value("credential_id", enrolled->value("credential", ""));
            return enrolled.status();
          });
 }
@@ -168,8 +174,8 @@ void Demo::RefuseCalls() {
   Refused("the same prefix again", "sequence-replayed", kSayMethod, {prefix});
   Refused("a prefix of another method", "mac-invalid", kSayMethod,
           {Prefix("/forekey.example.Echo/Repeat")});
-  Refused("a prefix of another method, for an unknown method", "mac-invalid", "/no.such.Service/Method",
-          {Prefix(kSayMethod)});
+  Refused("a prefix of another method, for an unknown method", "mac-invalid",
+          "/no.such.Service/Method", {Prefix(kSayMethod)});
   std::string forged = Prefix(kSayMethod);
   if (!forged.empty()) forged.back() = static_cast<char>(forged.back() ^ 1);
   Refused("a forged MAC", "mac-invalid", kSayMethod, {forged});
@@ -185,12 +191,13 @@ void Demo::RefuseCalls() {
 
 void Demo::RefuseEnrollment() {
   std::cout << "Enrolments that are refused\n";
-  Step("a software key that pretends to be the TPM's", "refused: attest-signature", [&]() -> std::string {
-    absl::StatusOr<std::string> invite = world_->Invite("mallory", "reader");
-    if (!invite.ok()) return std::string(invite.status().message());
-    absl::Status answer = EnrollSoftwareKey(world_->tpm_uri(), *invite);
-    return answer.ok() ? "enrolled" : ReasonIn(std::string(answer.message()));
-  });
+  Step("a software key that pretends to be the TPM's", "refused: attest-signature",
+       [&]() -> std::string {
+         absl::StatusOr<std::string> invite = world_->Invite("mallory", "reader");
+         if (!invite.ok()) return std::string(invite.status().message());
+         absl::Status answer = EnrollSoftwareKey(world_->tpm_uri(), *invite);
+         return answer.ok() ? "enrolled" : ReasonIn(std::string(answer.message()));
+       });
   Step("the same invite again", "refused: invite-used", [&]() -> std::string {
     absl::StatusOr<nlohmann::json> enrolled =
         world_->Forekey({"enroll", invite_, "--device", world_->tpm_uri()});
@@ -217,10 +224,12 @@ void Demo::Revoke() {
     return world_->ForekeyGate({"revoke", credential_, "--note", "laptop lost"}).status();
   });
   Refused("her session's next call", "credential-revoked", kSayMethod, {before});
-  Step("a new session with the revoked credential", "refused: credential-revoked", [&]() -> std::string {
-    absl::StatusOr<nlohmann::json> login = world_->Forekey({"login", "--fresh", "--with", "tpm"});
-    return login.ok() ? "opened" : ReasonIn(std::string(login.status().message()));
-  });
+  Step("a new session with the revoked credential", "refused: credential-revoked",
+       [&]() -> std::string {
+         absl::StatusOr<nlohmann::json> login =
+             world_->Forekey({"login", "--fresh", "--with", "tpm"});
+         return login.ok() ? "opened" : ReasonIn(std::string(login.status().message()));
+       });
 }
 
 std::string Demo::Factors(const absl::StatusOr<nlohmann::json>& who) {
@@ -239,35 +248,41 @@ void Demo::UseASecurityKey() {
   if (!Works("it enrols a credential: registration attested, a touch each", [&] {
         absl::StatusOr<std::string> invite = world_->Invite("alice", "");
         if (!invite.ok()) return invite.status();
-        return world_->Forekey({"enroll", *invite, "--device", world_->fido2_uri(), "--label", "demo key"})
+        return world_
+            ->Forekey({"enroll", *invite, "--device", world_->fido2_uri(), "--label", "demo key"})
             .status();
       })) {
     return;
   }
-  Works("open one session: TPM and security key sign the same statement", [&] { return login("tpm,fido2"); });
-  Step("what the session has proved", "fido2, tpm", [&] { return Factors(world_->Forekey({"whoami"})); });
+  Works("open one session: TPM and security key sign the same statement",
+        [&] { return login("tpm,fido2"); });
+  Step("what the session has proved", "fido2, tpm",
+       [&] { return Factors(world_->Forekey({"whoami"})); });
   Step("nobody touches the key", "no touch in time", [&]() -> std::string {
     absl::Status told = world_->TellSecurityKey("misbehave never-touched");
     if (!told.ok()) return std::string(told.message());
     const absl::Status status = login("fido2");
-    return absl::StrContains(status.message(), "touch") && !status.ok() ? "no touch in time"
-                                                                        : std::string(status.message());
+    return absl::StrContains(status.message(), "touch") && !status.ok()
+               ? "no touch in time"
+               : std::string(status.message());
   });
-  Step("a cloned key, whose counter lags behind", "refused: counter-rollback", [&]() -> std::string {
-    for (const char* request : {"behave", "misbehave counter-rollback"}) {
-      absl::Status told = world_->TellSecurityKey(request);
-      if (!told.ok()) return std::string(told.message());
-    }
-    const absl::Status status = login("fido2");
-    return status.ok() ? "opened" : ReasonIn(std::string(status.message()));
-  });
+  Step("a cloned key, whose counter lags behind", "refused: counter-rollback",
+       [&]() -> std::string {
+         for (const char* request : {"behave", "misbehave counter-rollback"}) {
+           absl::Status told = world_->TellSecurityKey(request);
+           if (!told.ok()) return std::string(told.message());
+         }
+         const absl::Status status = login("fido2");
+         return status.ok() ? "opened" : ReasonIn(std::string(status.message()));
+       });
   Works("the true one again", [&] {
     absl::Status told = world_->TellSecurityKey("behave");
     return told.ok() ? login("tpm,fido2") : told;
   });
 }
 
-std::vector<std::string> Demo::WithPin(std::vector<std::string> arguments, const std::string& pin) const {
+std::vector<std::string> Demo::WithPin(std::vector<std::string> arguments,
+                                       const std::string& pin) const {
   const std::string file = world_->directory() + "/pin";
   absl::Status written = WriteFileAtomically(file, pin, 0600);
   if (!written.ok()) std::cerr << written.message() << std::endl;
@@ -289,10 +304,11 @@ void Demo::UseACard() {
     arguments.insert(arguments.end(), options.begin(), options.end());
     return world_->ForekeyCard(WithPin(std::move(arguments), pin));
   };
-  Step("a key in slot 9a, which other programs use", "refused: piv-shared-key", [&]() -> std::string {
-    absl::StatusOr<nlohmann::json> enrolled = enroll({"--slot", "9a"});
-    return enrolled.ok() ? "enrolled" : ReasonIn(std::string(enrolled.status().message()));
-  });
+  Step("a key in slot 9a, which other programs use", "refused: piv-shared-key",
+       [&]() -> std::string {
+         absl::StatusOr<nlohmann::json> enrolled = enroll({"--slot", "9a"});
+         return enrolled.ok() ? "enrolled" : ReasonIn(std::string(enrolled.status().message()));
+       });
   if (!Works("the card makes a key, PIN and touch always: attested, enrolled",
              [&] { return enroll({}).status(); })) {
     return;
@@ -331,12 +347,13 @@ int Demo::PrintTable() const {
     expected = std::max(expected, row.expected.size());
   }
   int different = 0;
-  std::cout << absl::StrFormat("\n     %-*s  %-*s  %s\n", step, "step", expected, "expected", "happened");
+  std::cout << absl::StrFormat("\n     %-*s  %-*s  %s\n", step, "step", expected, "expected",
+                               "happened");
   for (const Row& row : rows_) {
     const bool same = row.expected == row.happened;
     different += same ? 0 : 1;
-    std::cout << absl::StrFormat("%s  %-*s  %-*s  %s\n", same ? " ok" : "BAD", step, row.step, expected,
-                                 row.expected, row.happened);
+    std::cout << absl::StrFormat("%s  %-*s  %-*s  %s\n", same ? " ok" : "BAD", step, row.step,
+                                 expected, row.expected, row.happened);
   }
   std::cout << absl::StrFormat("\n%d steps, %d as expected, %d not\n", rows_.size(),
                                rows_.size() - different, different);

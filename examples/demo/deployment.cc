@@ -44,7 +44,8 @@ class UnixConnection {
   }
   absl::StatusOr<std::string> Ask(std::string request) {
     request += "\n";
-    if (send(fd_, request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+    if (send(fd_, request.data(), request.size(), MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(request.size())) {
       return absl::ErrnoToStatus(errno, "send");
     }
     std::string answer;
@@ -81,10 +82,11 @@ Deployment::~Deployment() {
 
 absl::Status Deployment::StartTpm() {
   FOREKEY_ASSIGN_OR_RETURN(
-      tpm_, Process::Start({.arguments = {Program("forekey-sim"), "tpm", "--state", directory_ + "/tpm",
-                                          "--trust-out", directory_ + "/tpm-vendors", "--json"},
-                            .environment = {},
-                            .error_file = directory_ + "/sim.log"}));
+      tpm_,
+      Process::Start({.arguments = {Program("forekey-sim"), "tpm", "--state", directory_ + "/tpm",
+                                    "--trust-out", directory_ + "/tpm-vendors", "--json"},
+                      .environment = {},
+                      .error_file = directory_ + "/sim.log"}));
   FOREKEY_ASSIGN_OR_RETURN(std::string line, tpm_->ReadLine());
   FOREKEY_ASSIGN_OR_RETURN(nlohmann::json ready, ParseJson(line));
   tpm_uri_ = ready.value("uri", "");
@@ -93,12 +95,13 @@ absl::Status Deployment::StartTpm() {
 
 absl::Status Deployment::StartPiv() {
   FOREKEY_ASSIGN_OR_RETURN(
-      piv_, Process::Start({.arguments = {Program("forekey-sim"), "piv", "--firmware", "5.7.4", "--state",
-                                          directory_ + "/piv", "--trust-out", directory_ + "/piv-vendors",
-                                          "--socket", directory_ + "/pcscd.sock", "--control",
-                                          directory_ + "/card.ctl", "--json"},
-                            .environment = {},
-                            .error_file = directory_ + "/sim-piv.log"}));
+      piv_,
+      Process::Start({.arguments = {Program("forekey-sim"), "piv", "--firmware", "5.7.4", "--state",
+                                    directory_ + "/piv", "--trust-out", directory_ + "/piv-vendors",
+                                    "--socket", directory_ + "/pcscd.sock", "--control",
+                                    directory_ + "/card.ctl", "--json"},
+                      .environment = {},
+                      .error_file = directory_ + "/sim-piv.log"}));
   absl::StatusOr<std::string> line = piv_->ReadLine();
   if (!line.ok()) return Explained(line.status(), "sim-piv.log");
   FOREKEY_ASSIGN_OR_RETURN(nlohmann::json ready, ParseJson(*line));
@@ -107,8 +110,8 @@ absl::Status Deployment::StartPiv() {
   const std::filesystem::path vendors = directory_ + "/piv-vendors";
   std::error_code none;
   for (const auto& entry : std::filesystem::directory_iterator(vendors / "intermediates", none)) {
-    std::filesystem::copy_file(entry.path(), vendors / ("intermediate-" + entry.path().filename().string()),
-                               none);
+    std::filesystem::copy_file(
+        entry.path(), vendors / ("intermediate-" + entry.path().filename().string()), none);
     if (none) return absl::InternalError(none.message());
   }
   return absl::OkStatus();
@@ -116,12 +119,13 @@ absl::Status Deployment::StartPiv() {
 
 absl::Status Deployment::StartFido2() {
   FOREKEY_ASSIGN_OR_RETURN(
-      fido2_, Process::Start({.arguments = {Program("forekey-sim"), "fido2", "--state", directory_ + "/fido2",
-                                            "--trust-out", directory_ + "/fido2-vendors", "--control",
-                                            directory_ + "/key.ctl", "--auto-touch", "--touch-timeout-ms", "1000",
-                                            "--json"},
-                              .environment = {},
-                              .error_file = directory_ + "/sim-fido2.log"}));
+      fido2_, Process::Start(
+                  {.arguments = {Program("forekey-sim"), "fido2", "--state", directory_ + "/fido2",
+                                 "--trust-out", directory_ + "/fido2-vendors", "--control",
+                                 directory_ + "/key.ctl", "--auto-touch", "--touch-timeout-ms",
+                                 "1000", "--json"},
+                   .environment = {},
+                   .error_file = directory_ + "/sim-fido2.log"}));
   absl::StatusOr<std::string> line = fido2_->ReadLine();
   if (!line.ok()) return Explained(line.status(), "sim-fido2.log");
   FOREKEY_ASSIGN_OR_RETURN(nlohmann::json ready, ParseJson(*line));
@@ -138,9 +142,17 @@ absl::Status Deployment::Tell(const std::string& socket, const std::string& requ
 }
 
 absl::Status Deployment::WriteFiles(const std::string& piv_config) {
-  std::vector<std::string> init = {Program("forekey-gate"), "init", "--directory", directory_ + "/gate",
-                                   "--audience", "echo.demo.example", "--host", "localhost", "--listen",
-                                   "127.0.0.1:0", "--json"};
+  std::vector<std::string> init = {Program("forekey-gate"),
+                                   "init",
+                                   "--directory",
+                                   directory_ + "/gate",
+                                   "--audience",
+                                   "echo.demo.example",
+                                   "--host",
+                                   "localhost",
+                                   "--listen",
+                                   "127.0.0.1:0",
+                                   "--json"};
   if (tpm_ != nullptr) {
     init.insert(init.end(), {"--tpm-simulator-trust", directory_ + "/tpm-vendors"});
   }
@@ -149,8 +161,8 @@ absl::Status Deployment::WriteFiles(const std::string& piv_config) {
                     "/piv-vendors\"\ninsecure_simulators = true\n", piv_config);
   }
   if (fido2_ != nullptr) {
-    absl::StrAppend(&options_.extra_config, "\n[attestation.fido2]\nsimulator_trust = \"", directory_,
-                    "/fido2-vendors\"\ninsecure_simulators = true\n");
+    absl::StrAppend(&options_.extra_config, "\n[attestation.fido2]\nsimulator_trust = \"",
+                    directory_, "/fido2-vendors\"\ninsecure_simulators = true\n");
   }
   FOREKEY_ASSIGN_OR_RETURN(ProcessResult made, Run(init));
   if (made.exit_status != 0) return absl::InternalError(made.errors);
@@ -163,10 +175,10 @@ absl::Status Deployment::WriteFiles(const std::string& piv_config) {
 absl::Status Deployment::StartGate(const std::string& piv_config) {
   if (gate_config_.empty()) FOREKEY_RETURN_IF_ERROR(WriteFiles(piv_config));
   FOREKEY_ASSIGN_OR_RETURN(
-      gate_, Process::Start({.arguments = {Program(options_.server), gate_config_,
-                                           options_.server_api},
-                             .environment = {},
-                             .error_file = directory_ + "/gate.log"}));
+      gate_,
+      Process::Start({.arguments = {Program(options_.server), gate_config_, options_.server_api},
+                      .environment = {},
+                      .error_file = directory_ + "/gate.log"}));
   absl::StatusOr<std::string> line = gate_->ReadLine();
   if (!line.ok()) return Explained(line.status(), "gate.log");
   const std::vector<std::string> words = absl::StrSplit(*line, ' ');
@@ -177,17 +189,23 @@ absl::Status Deployment::StartGate(const std::string& piv_config) {
   FOREKEY_ASSIGN_OR_RETURN(std::string config, ReadFile(gate_config_));
   return WriteFileAtomically(
       gate_config_,
-      absl::StrReplaceAll(config, {{"127.0.0.1:0\"", absl::StrCat("127.0.0.1:", port, "\"")}}), 0600);
+      absl::StrReplaceAll(config, {{"127.0.0.1:0\"", absl::StrCat("127.0.0.1:", port, "\"")}}),
+      0600);
 }
 
 absl::Status Deployment::StartAgent() {
-  std::vector<std::string> arguments = {Program("forekey-agent"), "--state",  directory_ + "/agent",
-                                        "--socket", agent_socket(), "--device", tpm_uri_, "--json"};
+  std::vector<std::string> arguments = {Program("forekey-agent"),
+                                        "--state",
+                                        directory_ + "/agent",
+                                        "--socket",
+                                        agent_socket(),
+                                        "--device",
+                                        tpm_uri_,
+                                        "--json"};
   if (!fido2_uri_.empty()) arguments.insert(arguments.end(), {"--device", fido2_uri_});
-  FOREKEY_ASSIGN_OR_RETURN(
-      agent_, Process::Start({.arguments = std::move(arguments),
-                              .environment = {},
-                              .error_file = directory_ + "/agent.log"}));
+  FOREKEY_ASSIGN_OR_RETURN(agent_, Process::Start({.arguments = std::move(arguments),
+                                                   .environment = {},
+                                                   .error_file = directory_ + "/agent.log"}));
   absl::StatusOr<std::string> line = agent_->ReadLine();
   return line.ok() ? absl::OkStatus() : Explained(line.status(), "agent.log");
 }
@@ -195,10 +213,11 @@ absl::Status Deployment::StartAgent() {
 absl::Status Deployment::StartCardAgent() {
   FOREKEY_ASSIGN_OR_RETURN(
       card_agent_,
-      Process::Start({.arguments = {Program("forekey-agent"), "--state", directory_ + "/card-agent",
-                                    "--socket", card_agent_socket(), "--device", piv_uri_, "--json"},
-                      .environment = {"PCSCLITE_CSOCK_NAME=" + directory_ + "/pcscd.sock"},
-                      .error_file = directory_ + "/card-agent.log"}));
+      Process::Start(
+          {.arguments = {Program("forekey-agent"), "--state", directory_ + "/card-agent",
+                         "--socket", card_agent_socket(), "--device", piv_uri_, "--json"},
+           .environment = {"PCSCLITE_CSOCK_NAME=" + directory_ + "/pcscd.sock"},
+           .error_file = directory_ + "/card-agent.log"}));
   absl::StatusOr<std::string> line = card_agent_->ReadLine();
   return line.ok() ? absl::OkStatus() : Explained(line.status(), "card-agent.log");
 }
@@ -235,7 +254,8 @@ absl::StatusOr<nlohmann::json> Deployment::ForekeyGate(std::vector<std::string> 
   return RunJson("forekey-gate", std::move(arguments), agent_socket());
 }
 
-absl::StatusOr<std::string> Deployment::Invite(const std::string& subject, const std::string& role) {
+absl::StatusOr<std::string> Deployment::Invite(const std::string& subject,
+                                               const std::string& role) {
   std::vector<std::string> arguments = {"invite", "--subject", subject, "--address", address_};
   if (!role.empty()) arguments.insert(arguments.end(), {"--role", role});
   FOREKEY_ASSIGN_OR_RETURN(nlohmann::json made, ForekeyGate(std::move(arguments)));
@@ -254,7 +274,8 @@ std::vector<nlohmann::json> Deployment::AuditLog() const {
 
 absl::StatusOr<std::string> Deployment::ReasonOf(const std::string& reference) const {
   for (const nlohmann::json& line : AuditLog()) {
-    if (line.value("ref", line.value("reference", "")) == reference) return line.value("reason", "");
+    if (line.value("ref", line.value("reference", "")) == reference)
+      return line.value("reason", "");
   }
   return absl::NotFoundError("the audit log has no line for reference " + reference);
 }

@@ -1,5 +1,5 @@
-// A whole Forekey on this machine, out of the real programs: a TPM and a smartcard (forekey-sim), a gate
-// with the echo service behind it (forekey-example-echo), and an agent for the owner of each
+// A whole Forekey on this machine, out of the real programs: a TPM and a smartcard (forekey-sim), a
+// gate with the echo service behind it (forekey-example-echo), and an agent for the owner of each
 // (forekey-agent). Everything lives in one
 // folder of its own, listens on loopback on ports that the system picks, and ends with this object.
 #ifndef FOREKEY_EXAMPLES_DEMO_DEPLOYMENT_H_
@@ -20,10 +20,10 @@ namespace forekey::demo {
 class Deployment {
  public:
   struct Options {
-    std::string binaries;              // the folder with the programs
+    std::string binaries;                         // the folder with the programs
     std::string server = "forekey-example-echo";  // takes the config's path, and `server_api`
-    std::string server_api = "sync";   // of the echo service: sync, callback
-    std::string extra_config;          // appended to the gate's config
+    std::string server_api = "sync";              // of the echo service: sync, callback
+    std::string extra_config;                     // appended to the gate's config
   };
   static absl::StatusOr<std::unique_ptr<Deployment>> Create(Options options);
   ~Deployment();
@@ -31,7 +31,7 @@ class Deployment {
   // Each starts one part and waits until it says that it is ready.
   // The tokens come before the gate, which is told to trust their makers.
   absl::Status StartTpm();
-  absl::Status StartPiv();  // a card behind a pcscd of its own
+  absl::Status StartPiv();    // a card behind a pcscd of its own
   absl::Status StartFido2();  // a security key that is touched whenever it asks
   // `piv_config`: more of [attestation.piv], when the files are made.
   absl::Status StartGate(const std::string& piv_config = "");
@@ -40,10 +40,15 @@ class Deployment {
   void StopGate() { gate_.reset(); }
   void StopAgent() { agent_.reset(); }
   void StopTpm() { tpm_.reset(); }
-  // A request to the simulated card (simulators/README.md): "remove", "insert", "restart-pcscd", ...
-  absl::Status TellCard(const std::string& request) { return Tell(directory_ + "/card.ctl", request); }
+  // A request to the simulated card (simulators/README.md): "remove", "insert", "restart-pcscd",
+  // ...
+  absl::Status TellCard(const std::string& request) {
+    return Tell(directory_ + "/card.ctl", request);
+  }
   // The same to the simulated security key: "misbehave counter-rollback", "behave", ...
-  absl::Status TellSecurityKey(const std::string& request) { return Tell(directory_ + "/key.ctl", request); }
+  absl::Status TellSecurityKey(const std::string& request) {
+    return Tell(directory_ + "/key.ctl", request);
+  }
   Process* gate() { return gate_.get(); }
   Process* agent() { return agent_.get(); }
 
@@ -56,8 +61,8 @@ class Deployment {
   // `role`: empty for a subject that is there and keeps its own.
   absl::StatusOr<std::string> Invite(const std::string& subject, const std::string& role);
 
-  // The reason that the audit log has under a reference number. The line is there before the peer has
-  // its answer.
+  // The reason that the audit log has under a reference number. The line is there before the peer
+  // has its answer.
   absl::StatusOr<std::string> ReasonOf(const std::string& reference) const;
   // Lines of the audit log.
   std::vector<nlohmann::json> AuditLog() const;
@@ -74,7 +79,8 @@ class Deployment {
  private:
   explicit Deployment(Options options) : options_(std::move(options)) {}
   absl::Status WriteFiles(const std::string& piv_config);
-  absl::StatusOr<nlohmann::json> RunJson(const std::string& program, std::vector<std::string> arguments,
+  absl::StatusOr<nlohmann::json> RunJson(const std::string& program,
+                                         std::vector<std::string> arguments,
                                          const std::string& agent_socket);
   // Sends a line to a simulator's socket for requests; it answers "ok ...".
   static absl::Status Tell(const std::string& socket, const std::string& request);

@@ -1,5 +1,5 @@
-// An attack of the demo: somebody who owns a real TPM and an invite tries to enrol a software key as
-// if the TPM held it.
+// An attack of the demo: somebody who owns a real TPM and an invite tries to enrol a software key
+// as if the TPM held it.
 #ifndef FOREKEY_EXAMPLES_DEMO_SOFTWARE_KEY_ATTACK_H_
 #define FOREKEY_EXAMPLES_DEMO_SOFTWARE_KEY_ATTACK_H_
 

@@ -15,7 +15,8 @@ namespace {
 constexpr absl::Duration kLookPatience = absl::Seconds(3);
 }  // namespace
 
-Fido2Driver::Fido2Driver(std::vector<std::string> uris) : context_(std::make_shared<FidoContext>()) {
+Fido2Driver::Fido2Driver(std::vector<std::string> uris)
+    : context_(std::make_shared<FidoContext>()) {
   context_->uris = std::move(uris);
   fido_init(0);
 }

@@ -1,8 +1,8 @@
 // The FIDO2 driver, over libfido2. URIs: hw/fido2/fido_address.h. This is the folder's only public
 // header.
 //
-// Signatures are plain WebAuthn assertions whose clientDataJSON is built here. `key_password` is the
-// key's PIN, where it is not asked for. A PIN that was wrong is never sent twice by itself.
+// Signatures are plain WebAuthn assertions whose clientDataJSON is built here. `key_password` is
+// the key's PIN, where it is not asked for. A PIN that was wrong is never sent twice by itself.
 #ifndef FOREKEY_HW_FIDO2_FIDO2_DRIVER_H_
 #define FOREKEY_HW_FIDO2_FIDO2_DRIVER_H_
 

@@ -23,7 +23,8 @@ constexpr size_t kMaxDevices = 64;
 std::string PlainText(absl::string_view text) {
   std::string plain;
   for (char c : text) {
-    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("-_.:/", c)) plain += c;
+    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("-_.:/", c))
+      plain += c;
   }
   return plain;
 }

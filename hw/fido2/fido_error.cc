@@ -26,7 +26,8 @@ constexpr FidoMeaning kFidoMeanings[] = {
      "too many wrong PINs in a row: pull the key out and plug it in again; the tries that are left "
      "are still there"},
     {FIDO_ERR_PIN_BLOCKED, DeviceError::kPinBlocked,
-     "the PIN is blocked for good: only a reset (`fido2-token -R DEVICE`) helps, which destroys every "
+     "the PIN is blocked for good: only a reset (`fido2-token -R DEVICE`) helps, which destroys "
+     "every "
      "credential of the key; enrol again after it"},
     {FIDO_ERR_UV_BLOCKED, DeviceError::kUvBlocked,
      "the key takes no more fingerprints until its PIN was used"},

@@ -1,4 +1,5 @@
-// libfido2's and CTAP's codes (CTAP 2.1 section 8.2) as errors of hw/device_key.h. Private to hw/fido2.
+// libfido2's and CTAP's codes (CTAP 2.1 section 8.2) as errors of hw/device_key.h. Private to
+// hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_ERROR_H_
 #define FOREKEY_HW_FIDO2_FIDO_ERROR_H_
 

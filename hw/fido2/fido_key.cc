@@ -19,7 +19,8 @@ absl::Status NotInOrder() {
 
 std::string FidoKey::Describe() const { return absl::StrCat("security key for ", file_.rp_id); }
 
-absl::StatusOr<DeviceSignature> FidoKey::Sign(absl::string_view statement, const SignOptions& options) {
+absl::StatusOr<DeviceSignature> FidoKey::Sign(absl::string_view statement,
+                                              const SignOptions& options) {
   if (options.rp_id != file_.rp_id || options.origin.empty()) {
     return absl::InvalidArgumentError("the credential was made for another relying party");
   }
@@ -51,7 +52,9 @@ FidoEnroller::~FidoEnroller() {
   const std::string& id = made_.key.credential_id;
   (**token)
       ->Run("fido_credman_del_dev_rk", wait,
-            [&](fido_dev_t* dev) { return fido_credman_del_dev_rk(dev, U8(id), id.size(), pin.c_str()); })
+            [&](fido_dev_t* dev) {
+              return fido_credman_del_dev_rk(dev, U8(id), id.size(), pin.c_str());
+            })
       .IgnoreError();
 }
 
@@ -71,7 +74,8 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> FidoEnroller::Opening() {
 absl::StatusOr<std::string> FidoEnroller::CreateKey(const forekey::v1::EnrollmentDemand& demand,
                                                     absl::string_view unkeyed_statement) {
   if (step_ != Step::kOpened) return NotInOrder();
-  if (!demand.has_fido2()) return absl::InvalidArgumentError("the gate demands nothing of a FIDO2 key");
+  if (!demand.has_fido2())
+    return absl::InvalidArgumentError("the gate demands nothing of a FIDO2 key");
   const FidoWait wait = Wait();
   FOREKEY_ASSIGN_OR_RETURN(HeldFidoTokenPtr token, HoldToken(*context_, chosen_, wait));
   const bool required = demand.fido2().user_verification() || options_.sign.user_verification;
@@ -88,8 +92,9 @@ absl::Status FidoEnroller::Prove(absl::string_view statement, forekey::v1::Enrol
   if (step_ != Step::kCreated) return NotInOrder();
   const FidoWait wait = Wait();
   FOREKEY_ASSIGN_OR_RETURN(HeldFidoTokenPtr token, HoldToken(*context_, chosen_, wait));
-  FOREKEY_ASSIGN_OR_RETURN(DeviceSignature signature, GetFidoAssertion(**token, made_.key, statement, origin_,
-                                                                       verification_, wait));
+  FOREKEY_ASSIGN_OR_RETURN(
+      DeviceSignature signature,
+      GetFidoAssertion(**token, made_.key, statement, origin_, verification_, wait));
   proof->mutable_possession()->set_signature(std::move(signature.signature));
   proof->mutable_possession()->set_authenticator_data(std::move(signature.authenticator_data));
   proof->mutable_possession()->set_client_data_json(std::move(signature.client_data_json));

@@ -13,8 +13,8 @@
 
 namespace forekey {
 
-// Signs with whichever plugged-in key holds the credential, so that it may be in another port, or the
-// machine may have been restarted, since the enrolment.
+// Signs with whichever plugged-in key holds the credential, so that it may be in another port, or
+// the machine may have been restarted, since the enrolment.
 class FidoKey : public DeviceKey {
  public:
   FidoKey(std::shared_ptr<FidoContext> context, FidoKeyFile file, Secret pin)
@@ -22,9 +22,10 @@ class FidoKey : public DeviceKey {
   forekey::v1::TokenKind kind() const override { return forekey::v1::TOKEN_KIND_FIDO2; }
   const std::string& spki() const override { return file_.spki; }
   std::string Describe() const override;
-  // A PIN that was given at Load() and was wrong is not tried again. InvalidArgument where rp_id is not
-  // the one that the credential was made for.
-  absl::StatusOr<DeviceSignature> Sign(absl::string_view statement, const SignOptions& options) override;
+  // A PIN that was given at Load() and was wrong is not tried again. InvalidArgument where rp_id is
+  // not the one that the credential was made for.
+  absl::StatusOr<DeviceSignature> Sign(absl::string_view statement,
+                                       const SignOptions& options) override;
 
  private:
   const std::shared_ptr<FidoContext> context_;
@@ -33,8 +34,8 @@ class FidoKey : public DeviceKey {
   Secret pin_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A credential that is not discoverable leaves nothing in the key. A discoverable one that was dropped
-// before KeyReference() is deleted where the key lets it be (that takes its PIN).
+// A credential that is not discoverable leaves nothing in the key. A discoverable one that was
+// dropped before KeyReference() is deleted where the key lets it be (that takes its PIN).
 class FidoEnroller : public KeyEnroller {
  public:
   FidoEnroller(std::shared_ptr<FidoContext> context, std::string uri, EnrollOptions options)

@@ -44,7 +44,8 @@ std::string SerializeFidoKeyFile(const FidoKeyFile& key) {
                                  {"rp_id", key.rp_id},
                                  {"spki", Base64UrlEncode(key.spki)},
                                  {"aaguid", Base64UrlEncode(key.aaguid)}};
-  return object.dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace) + "\n";
+  return object.dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace) +
+         "\n";
 }
 
 absl::StatusOr<FidoKeyFile> ParseFidoKeyFile(absl::string_view text) {

@@ -39,7 +39,8 @@ absl::StatusOr<std::vector<HeldFidoTokenPtr>> HoldAll(FidoContext& context,
   return held;
 }
 
-absl::StatusOr<HeldFidoTokenPtr> AwaitTouch(std::vector<HeldFidoTokenPtr> tokens, const FidoWait& wait) {
+absl::StatusOr<HeldFidoTokenPtr> AwaitTouch(std::vector<HeldFidoTokenPtr> tokens,
+                                            const FidoWait& wait) {
   absl::Status gone;
   for (auto it = tokens.begin(); it != tokens.end();) {
     const absl::Status begun = (**it)->BeginTouch(wait);
@@ -58,8 +59,9 @@ absl::StatusOr<HeldFidoTokenPtr> AwaitTouch(std::vector<HeldFidoTokenPtr> tokens
   while (!tokens.empty()) {
     if (absl::Status status = wait.CheckCancelled(); !status.ok() || absl::Now() >= wait.deadline) {
       for (const HeldFidoTokenPtr& token : tokens) (*token)->CancelTouch();
-      return status.ok() ? DeviceFailure(DeviceError::kTouchTimeout, "no security key was touched in time")
-                         : status;
+      return status.ok()
+                 ? DeviceFailure(DeviceError::kTouchTimeout, "no security key was touched in time")
+                 : status;
     }
     for (size_t i = 0; i < tokens.size(); ++i) {
       const absl::StatusOr<bool> touched = (*tokens[i])->Touched(wait);
@@ -84,7 +86,8 @@ absl::Status ProbeCredential(FidoToken& token, const FidoKeyFile& key, const Fid
   static constexpr unsigned char kNothing[32] = {};
   if (fido_assert_set_clientdata_hash(assertion.get(), kNothing, sizeof kNothing) != FIDO_OK ||
       fido_assert_set_rp(assertion.get(), key.rp_id.c_str()) != FIDO_OK ||
-      fido_assert_allow_cred(assertion.get(), U8(key.credential_id), key.credential_id.size()) != FIDO_OK ||
+      fido_assert_allow_cred(assertion.get(), U8(key.credential_id), key.credential_id.size()) !=
+          FIDO_OK ||
       fido_assert_set_up(assertion.get(), FIDO_OPT_FALSE) != FIDO_OK) {
     return absl::InternalError("fido_assert_set");
   }
@@ -122,7 +125,8 @@ absl::StatusOr<HeldFidoTokenPtr> FindHolder(FidoContext& context, const FidoKeyF
   std::vector<FidoAddress> addresses = FindFidoKeys(context.uris);
   for (FidoAddress& named : FidoKeysAt(key.device_uri, context.uris)) {
     auto same = [&](const FidoAddress& known) { return known.path == named.path; };
-    if (std::none_of(addresses.begin(), addresses.end(), same)) addresses.push_back(std::move(named));
+    if (std::none_of(addresses.begin(), addresses.end(), same))
+      addresses.push_back(std::move(named));
   }
   if (addresses.empty()) return NoKey(key.device_uri);
   if (addresses.size() == 1) return HoldToken(context, addresses[0], wait);
@@ -135,7 +139,8 @@ absl::StatusOr<HeldFidoTokenPtr> FindHolder(FidoContext& context, const FidoKeyF
     const absl::Status probed = ProbeCredential(**token, key, wait);
     if (probed.ok()) return std::move(token);
     if (DeviceErrorOf(probed) == DeviceError::kCancelled) return probed;
-    if (DeviceErrorOf(probed) == DeviceError::kNoCredentials && !(*token)->info().cred_protect) continue;
+    if (DeviceErrorOf(probed) == DeviceError::kNoCredentials && !(*token)->info().cred_protect)
+      continue;
     if (DeviceErrorOf(probed) == DeviceError::kGone) {
       refused = probed;
       continue;

@@ -48,9 +48,10 @@ absl::StatusOr<HeldFidoTokenPtr> HoldToken(FidoContext& context, const FidoAddre
 absl::StatusOr<HeldFidoTokenPtr> ChooseToken(FidoContext& context, const std::string& uri,
                                              const FidoWait& wait);
 
-// The one that holds the credential, wherever it is plugged in now: each is asked, without a touch. Where
-// none says so (a credential that shows itself only after a PIN): the only one of its model, or the one
-// that is touched. kGone where no key is plugged in, kNoCredentials where it is none of those that are.
+// The one that holds the credential, wherever it is plugged in now: each is asked, without a touch.
+// Where none says so (a credential that shows itself only after a PIN): the only one of its model,
+// or the one that is touched. kGone where no key is plugged in, kNoCredentials where it is none of
+// those that are.
 absl::StatusOr<HeldFidoTokenPtr> FindHolder(FidoContext& context, const FidoKeyFile& key,
                                             const FidoWait& wait);
 

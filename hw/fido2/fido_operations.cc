@@ -33,8 +33,12 @@ std::string CborLength(uint8_t major, size_t value) {
   }
   return std::move(out).bytes();
 }
-std::string TextItem(absl::string_view text) { return absl::StrCat(CborLength(3, text.size()), text); }
-std::string BytesItem(absl::string_view bytes) { return absl::StrCat(CborLength(2, bytes.size()), bytes); }
+std::string TextItem(absl::string_view text) {
+  return absl::StrCat(CborLength(3, text.size()), text);
+}
+std::string BytesItem(absl::string_view bytes) {
+  return absl::StrCat(CborLength(2, bytes.size()), bytes);
+}
 
 // WebAuthn 6.5.4: the members in CTAP2's canonical order.
 std::string AttestationObjectOf(const fido_cred_t* cred) {
@@ -42,10 +46,10 @@ std::string AttestationObjectOf(const fido_cred_t* cred) {
   std::string statement(View(fido_cred_attstmt_ptr(cred), fido_cred_attstmt_len(cred)));
   if (format == "fido-u2f") {
     // The library writes an alg into it, which section 8.6 does not have.
-    statement = absl::StrCat(
-        CborLength(5, 2), TextItem("sig"),
-        BytesItem(View(fido_cred_sig_ptr(cred), fido_cred_sig_len(cred))), TextItem("x5c"),
-        CborLength(4, 1), BytesItem(View(fido_cred_x5c_ptr(cred), fido_cred_x5c_len(cred))));
+    statement = absl::StrCat(CborLength(5, 2), TextItem("sig"),
+                             BytesItem(View(fido_cred_sig_ptr(cred), fido_cred_sig_len(cred))),
+                             TextItem("x5c"), CborLength(4, 1),
+                             BytesItem(View(fido_cred_x5c_ptr(cred), fido_cred_x5c_len(cred))));
   } else if (statement.empty()) {
     statement = CborLength(5, 0);
   }
@@ -82,7 +86,9 @@ absl::Status AllOk(std::initializer_list<int> codes, absl::string_view call) {
 }
 
 // Null where there is none: a pointer into the secret.
-std::string PinText(const FidoVerification& verification) { return std::string(verification.pin.view()); }
+std::string PinText(const FidoVerification& verification) {
+  return std::string(verification.pin.view());
+}
 
 class WipedPin {
  public:
@@ -103,7 +109,8 @@ absl::StatusOr<FidoKeyFile> KeyOf(const fido_cred_t* cred, const FidoToken& toke
       AuthenticatorData::Parse(
           View(fido_cred_authdata_raw_ptr(cred), fido_cred_authdata_raw_len(cred)), options));
   if (!data.attested) {
-    return DeviceFailure(DeviceError::kOther, "fido_dev_make_cred: no credential in the key's answer");
+    return DeviceFailure(DeviceError::kOther,
+                         "fido_dev_make_cred: no credential in the key's answer");
   }
   FidoKeyFile key;
   key.device_uri = token.address().uri;
@@ -124,9 +131,9 @@ absl::StatusOr<FidoVerification> ChooseVerification(FidoToken& token, bool requi
   if (!required && given.empty() && wait.prompt == nullptr) return chosen;
   if (info.has_uv && given.empty()) {
     int tries = -1;
-    const absl::Status counted = token.Run("fido_dev_get_uv_retry_count", wait, [&](fido_dev_t* dev) {
-      return fido_dev_get_uv_retry_count(dev, &tries);
-    });
+    const absl::Status counted =
+        token.Run("fido_dev_get_uv_retry_count", wait,
+                  [&](fido_dev_t* dev) { return fido_dev_get_uv_retry_count(dev, &tries); });
     chosen.built_in = !counted.ok() || tries != 0;
     if (chosen.built_in) return chosen;
     if (!info.has_pin || wait.prompt == nullptr) {
@@ -163,7 +170,8 @@ absl::StatusOr<MadeCredential> MakeFidoCredential(FidoToken& token,
   FOREKEY_RETURN_IF_ERROR(CheckDemand(fido2));
   FOREKEY_ASSIGN_OR_RETURN(const int algorithm, ChooseAlgorithm(token.info(), fido2));
   MadeCredential made;
-  made.client_data_json = ClientData::Serialize(kClientDataCreate, Sha256(statement), fido2.origin());
+  made.client_data_json =
+      ClientData::Serialize(kClientDataCreate, Sha256(statement), fido2.origin());
   const std::string& client_data = made.client_data_json;
   const std::string& user = fido2.user_handle();
   const std::string name = demand.subject().empty() ? "forekey" : demand.subject();
@@ -191,7 +199,8 @@ absl::StatusOr<MadeCredential> MakeFidoCredential(FidoToken& token,
 }
 
 absl::StatusOr<DeviceSignature> GetFidoAssertion(FidoToken& token, const FidoKeyFile& key,
-                                                 absl::string_view statement, absl::string_view origin,
+                                                 absl::string_view statement,
+                                                 absl::string_view origin,
                                                  const FidoVerification& verification,
                                                  const FidoWait& wait) {
   DeviceSignature result;
@@ -212,8 +221,8 @@ absl::StatusOr<DeviceSignature> GetFidoAssertion(FidoToken& token, const FidoKey
   if (fido_assert_count(assertion.get()) != 1) {
     return DeviceFailure(DeviceError::kOther, "fido_dev_get_assert: not one assertion");
   }
-  result.signature =
-      std::string(View(fido_assert_sig_ptr(assertion.get(), 0), fido_assert_sig_len(assertion.get(), 0)));
+  result.signature = std::string(
+      View(fido_assert_sig_ptr(assertion.get(), 0), fido_assert_sig_len(assertion.get(), 0)));
   // The library gives it as a CBOR byte string.
   const std::string encoded(View(fido_assert_authdata_ptr(assertion.get(), 0),
                                  fido_assert_authdata_len(assertion.get(), 0)));
@@ -223,9 +232,11 @@ absl::StatusOr<DeviceSignature> GetFidoAssertion(FidoToken& token, const FidoKey
   }
   result.authenticator_data = std::string(*data->bytes());
   FOREKEY_ASSIGN_OR_RETURN(const PublicKey public_key, PublicKey::FromSpki(key.spki));
-  if (!public_key.Verify(absl::StrCat(result.authenticator_data, Sha256(client_data)), result.signature)
+  if (!public_key
+           .Verify(absl::StrCat(result.authenticator_data, Sha256(client_data)), result.signature)
            .ok()) {
-    return DeviceFailure(DeviceError::kOther, "fido_dev_get_assert: the key's signature does not verify");
+    return DeviceFailure(DeviceError::kOther,
+                         "fido_dev_get_assert: the key's signature does not verify");
   }
   return result;
 }

@@ -1,5 +1,5 @@
-// The two operations of an authenticator, as WebAuthn wants them (Level 3 sections 6.3.2 and 6.3.3).
-// Private to hw/fido2.
+// The two operations of an authenticator, as WebAuthn wants them (Level 3 sections 6.3.2
+// and 6.3.3). Private to hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_OPERATIONS_H_
 #define FOREKEY_HW_FIDO2_FIDO_OPERATIONS_H_
 
@@ -22,8 +22,8 @@ struct FidoVerification {
 };
 
 // Required: it is done, or the error says what is missing (kPinRequired, kNotSetUp, kPinBlocked).
-// Else it is done where the key can and there is a prompt or a `given` PIN. A PIN is asked for once,
-// with the tries that are left.
+// Else it is done where the key can and there is a prompt or a `given` PIN. A PIN is asked for
+// once, with the tries that are left.
 absl::StatusOr<FidoVerification> ChooseVerification(FidoToken& token, bool required,
                                                     const Secret& given, const FidoWait& wait);
 
@@ -32,14 +32,16 @@ struct MadeCredential {
   std::string client_data_json;
   FidoKeyFile key;
 };
-absl::StatusOr<MadeCredential> MakeFidoCredential(FidoToken& token, const forekey::v1::EnrollmentDemand& demand,
+absl::StatusOr<MadeCredential> MakeFidoCredential(FidoToken& token,
+                                                  const forekey::v1::EnrollmentDemand& demand,
                                                   absl::string_view statement, bool discoverable,
                                                   const FidoVerification& verification,
                                                   const FidoWait& wait);
 
 // The signature is verified before it is handed out.
 absl::StatusOr<DeviceSignature> GetFidoAssertion(FidoToken& token, const FidoKeyFile& key,
-                                                 absl::string_view statement, absl::string_view origin,
+                                                 absl::string_view statement,
+                                                 absl::string_view origin,
                                                  const FidoVerification& verification,
                                                  const FidoWait& wait);
 

@@ -9,7 +9,8 @@ constexpr absl::Duration kSlotPoll = absl::Milliseconds(20);
 }  // namespace
 
 absl::Status FidoSlots::Take(const std::string& path, const FidoWait& wait) {
-  auto free = [this, &path]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !taken_.contains(path); };
+  auto free = [this, &path]()
+                  ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !taken_.contains(path); };
   while (true) {
     FOREKEY_RETURN_IF_ERROR(wait.CheckCancelled());
     absl::MutexLock lock(&mutex_);

@@ -74,7 +74,8 @@ absl::StatusOr<std::unique_ptr<FidoToken>> FidoToken::OpenOnce(const FidoAddress
   }));
   // A key that was busy when it was asked what it is looks like an old one that can't say.
   if (token->link_->busy()) return FromFido(FIDO_ERR_CHANNEL_BUSY, "fido_dev_open");
-  if (token->link_->gone()) return DeviceFailure(DeviceError::kGone, "fido_dev_open: the key is gone");
+  if (token->link_->gone())
+    return DeviceFailure(DeviceError::kGone, "fido_dev_open: the key is gone");
   FOREKEY_RETURN_IF_ERROR(token->ReadInfo(wait));
   return token;
 }
@@ -108,8 +109,7 @@ absl::Status FidoToken::ReadInfo(const FidoWait& wait) {
     if (absl::string_view(names[i]) == "alwaysUv") info_.always_uv = values[i];
   }
   char** versions = fido_cbor_info_versions_ptr(info.get());
-  info_.versions =
-      absl::StrJoin(versions, versions + fido_cbor_info_versions_len(info.get()), " ");
+  info_.versions = absl::StrJoin(versions, versions + fido_cbor_info_versions_len(info.get()), " ");
   info_.has_pin = fido_dev_has_pin(dev_.get());
   info_.has_uv = fido_dev_has_uv(dev_.get());
   return absl::OkStatus();
@@ -133,16 +133,19 @@ absl::Status FidoToken::Once(absl::string_view call, const FidoWait& wait,
   if (link_->gone()) {
     return DeviceFailure(DeviceError::kGone, absl::StrCat(said, ": the key was pulled out"));
   }
-  if (link_->cancelled()) return DeviceFailure(DeviceError::kCancelled, absl::StrCat(said, ": cancelled"));
+  if (link_->cancelled())
+    return DeviceFailure(DeviceError::kCancelled, absl::StrCat(said, ": cancelled"));
   if (link_->out_of_time()) {
     return link_->touch_wanted()
                ? DeviceFailure(DeviceError::kTouchTimeout,
                                absl::StrCat(said, ": nobody touched the key in time"))
-               : DeviceFailure(DeviceError::kBusy, absl::StrCat(said, ": the key was not done in time"));
+               : DeviceFailure(DeviceError::kBusy,
+                               absl::StrCat(said, ": the key was not done in time"));
   }
   if (link_->silent()) {
-    return DeviceFailure(DeviceError::kGone,
-                         absl::StrCat(said, ": the key does not answer; pull it out and plug it in again"));
+    return DeviceFailure(
+        DeviceError::kGone,
+        absl::StrCat(said, ": the key does not answer; pull it out and plug it in again"));
   }
   if (link_->busy()) return FromFido(FIDO_ERR_CHANNEL_BUSY, call);
   return FromFido(code, call);

@@ -48,8 +48,8 @@ class FidoToken {
   const FidoInfo& info() const { return info_; }
   std::string Describe() const;
 
-  // One call of libfido2's, with its result told apart: kGone, kCancelled, kTouchTimeout, kBusy (sat
-  // out first), or FromFido()'s.
+  // One call of libfido2's, with its result told apart: kGone, kCancelled, kTouchTimeout, kBusy
+  // (sat out first), or FromFido()'s.
   absl::Status Run(absl::string_view call, const FidoWait& wait,
                    absl::FunctionRef<int(fido_dev_t*)> operation);
 

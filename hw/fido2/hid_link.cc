@@ -33,9 +33,10 @@ absl::Status OpenFailed(const FidoAddress& address, int error) {
     case EACCES:
     case EPERM:
       return DeviceFailure(DeviceError::kNoAccess,
-                           absl::StrCat(what, ": this user may not use security keys; seated users get "
-                                              "access by udev's rules (70-uaccess), services by a "
-                                              "rule with a group"));
+                           absl::StrCat(what,
+                                        ": this user may not use security keys; seated users get "
+                                        "access by udev's rules (70-uaccess), services by a "
+                                        "rule with a group"));
     case EBUSY:
     case EAGAIN:
       return DeviceFailure(DeviceError::kBusy, absl::StrCat(what, ": another program has the key"));
@@ -99,8 +100,10 @@ void HidLink::End() {
 bool HidLink::MustStop() {
   const absl::Time now = absl::Now();
   if (stop_ == Stop::kNone && wait_ != nullptr) {
-    if (wait_->cancelled && wait_->cancelled()) stop_ = Stop::kCancelled;
-    else if (now >= wait_->deadline) stop_ = Stop::kDeadline;
+    if (wait_->cancelled && wait_->cancelled())
+      stop_ = Stop::kCancelled;
+    else if (now >= wait_->deadline)
+      stop_ = Stop::kDeadline;
     if (stop_ != Stop::kNone) {
       stopped_at_ = now;
       in_cancel_ = true;
@@ -151,7 +154,8 @@ int HidLink::Read(unsigned char* report, size_t size, int timeout_ms) {
 int HidLink::Write(const unsigned char* report, size_t size) {
   if (gone_) return -1;
   // A caller that gave up before the first byte: nothing is begun.
-  if (!in_cancel_ && stop_ == Stop::kNone && wait_ != nullptr && wait_->cancelled && wait_->cancelled()) {
+  if (!in_cancel_ && stop_ == Stop::kNone && wait_ != nullptr && wait_->cancelled &&
+      wait_->cancelled()) {
     stop_ = Stop::kCancelled;
     stopped_at_ = absl::Now();
     return -1;

@@ -16,8 +16,8 @@ struct CommandApdu {
   uint8_t instruction = 0;
   uint8_t p1 = 0;
   uint8_t p2 = 0;
-  absl::string_view data;       // below 64 KiB
-  bool expects_answer = true;   // more than a status word (Le)
+  absl::string_view data;      // below 64 KiB
+  bool expects_answer = true;  // more than a status word (Le)
 };
 
 struct ResponseApdu {
@@ -51,15 +51,15 @@ std::vector<std::string> EncodeShort(const CommandApdu& command, bool t0);
 // Whether the historical bytes of the ATR say that the card takes extended APDUs (§12.1.1.9).
 bool AtrSaysExtended(absl::string_view atr);
 
-// Sends whole commands and collects whole answers: chaining, GET RESPONSE (61xx), the right Le (6Cxx).
-// Extended APDUs where the card says that it takes them and the data needs them; a card that then
-// answers 6700, or forgets the class, gets short ones from there on. Not thread-safe.
+// Sends whole commands and collects whole answers: chaining, GET RESPONSE (61xx), the right Le
+// (6Cxx). Extended APDUs where the card says that it takes them and the data needs them; a card
+// that then answers 6700, or forgets the class, gets short ones from there on. Not thread-safe.
 class ApduExchange {
  public:
   explicit ApduExchange(CardChannel* channel)
       : channel_(channel), extended_(!channel->is_t0() && AtrSaysExtended(channel->atr())) {}
-  // Errors are the channel's, or kOther for an answer that is none or does not end. A status word that
-  // says no is not an error here.
+  // Errors are the channel's, or kOther for an answer that is none or does not end. A status word
+  // that says no is not an error here.
   absl::StatusOr<ResponseApdu> Send(const CommandApdu& command);
 
  private:

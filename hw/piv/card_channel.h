@@ -1,5 +1,6 @@
-// What the driver needs of a smartcard service: readers, and a connection to the card in one of them.
-// Implemented by hw/piv/pcsc.h over PC/SC; unit tests bring cards of their own. Private to hw/piv.
+// What the driver needs of a smartcard service: readers, and a connection to the card in one of
+// them. Implemented by hw/piv/pcsc.h over PC/SC; unit tests bring cards of their own. Private to
+// hw/piv.
 #ifndef FOREKEY_HW_PIV_CARD_CHANNEL_H_
 #define FOREKEY_HW_PIV_CARD_CHANNEL_H_
 
@@ -15,8 +16,8 @@
 
 namespace forekey {
 
-// A connection to a card that nobody else can talk to as long as this object lives (a transaction). Keep
-// it short: gpg, ssh and browsers wait for the same card. Not thread-safe.
+// A connection to a card that nobody else can talk to as long as this object lives (a transaction).
+// Keep it short: gpg, ssh and browsers wait for the same card. Not thread-safe.
 class CardChannel {
  public:
   virtual ~CardChannel() = default;
@@ -46,20 +47,23 @@ struct CardPatience {
 class SmartcardService {
  public:
   virtual ~SmartcardService() = default;
-  // kNotSetUp or kNoAccess, with what to do, when the service can't be reached. No reader is no error.
+  // kNotSetUp or kNoAccess, with what to do, when the service can't be reached. No reader is no
+  // error.
   virtual absl::StatusOr<std::vector<CardReader>> Readers() = 0;
-  // Waits for others' transactions to end: kBusy with their likely names at the deadline, kCancelled.
+  // Waits for others' transactions to end: kBusy with their likely names at the deadline,
+  // kCancelled.
   virtual absl::StatusOr<std::unique_ptr<CardChannel>> Open(const std::string& reader,
                                                             const CardPatience& patience) = 0;
   // Returns when a reader or card came or went, at the latest after `longest`.
   virtual void AwaitChange(absl::Duration longest) = 0;
 };
 
-// Errors that say: begin again. Both keep the DeviceError that is right when beginning again doesn't help.
+// Errors that say: begin again. Both keep the DeviceError that is right when beginning again
+// doesn't help.
 enum class Interruption {
   kNone,
-  kCardReset,    // another program reset the card: nothing that it was told holds any more
-  kServiceLost,  // the service ended; it may be on its way back
+  kCardReset,           // another program reset the card: nothing that it was told holds any more
+  kServiceLost,         // the service ended; it may be on its way back
   kAnotherApplication,  // PIV is not selected any more: a reset that nobody announced, or not yet
 };
 absl::Status Interrupted(Interruption interruption, absl::Status status);

@@ -34,7 +34,8 @@ absl::StatusOr<absl::string_view> NextLine(absl::string_view* text, absl::string
 
 absl::StatusOr<PublicKey> ReadPublicKey(absl::string_view pem) {
   BioPtr memory(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  EvpPkeyPtr key(memory == nullptr ? nullptr : PEM_read_bio_PUBKEY(memory.get(), nullptr, nullptr, nullptr));
+  EvpPkeyPtr key(memory == nullptr ? nullptr
+                                   : PEM_read_bio_PUBKEY(memory.get(), nullptr, nullptr, nullptr));
   if (key == nullptr) {
     OpenSslError("PEM_read_bio_PUBKEY").IgnoreError();
     return BadKeyReference("there is no public key in it");
@@ -49,8 +50,8 @@ std::string SerializeKeyReference(const PivKeyReference& reference) {
   if (!reference.chuid_digest.empty()) {
     absl::StrAppend(&text, "Forekey-Card: ", absl::BytesToHexString(reference.chuid_digest), "\n");
   }
-  absl::StrAppend(&text, "Forekey-Pin: ", PinPolicyName(reference.pin_policy), "\nForekey-Touch: ",
-                  TouchPolicyName(reference.touch_policy), "\n");
+  absl::StrAppend(&text, "Forekey-Pin: ", PinPolicyName(reference.pin_policy),
+                  "\nForekey-Touch: ", TouchPolicyName(reference.touch_policy), "\n");
   BioPtr memory(BIO_new(BIO_s_mem()));
   OrDie(memory != nullptr && PEM_write_bio_PUBKEY(memory.get(), reference.public_key.evp()) == 1,
         "PEM_write_bio_PUBKEY");
@@ -82,9 +83,11 @@ absl::StatusOr<PivKeyReference> ParseKeyReference(absl::string_view text) {
   }
   FOREKEY_ASSIGN_OR_RETURN(PublicKey public_key, ReadPublicKey(rest));
   FOREKEY_RETURN_IF_ERROR(AlgorithmOf(public_key).status());
-  PivKeyReference reference{std::move(uri), std::move(chuid_digest), pin, touch, std::move(public_key)};
+  PivKeyReference reference{std::move(uri), std::move(chuid_digest), pin, touch,
+                            std::move(public_key)};
   // One text for one key: nothing stands before, between or behind.
-  if (SerializeKeyReference(reference) != text) return BadKeyReference("it is not as it was written");
+  if (SerializeKeyReference(reference) != text)
+    return BadKeyReference("it is not as it was written");
   return reference;
 }
 

@@ -1,9 +1,8 @@
 // Key references: what is kept to find a card's key again. Text, no secret:
 //
 //   Forekey-Device: piv:serial=12345678#82
-//   Forekey-Card: 3f5a...        (hex of SHA-256 of the CHUID; only for cards without serial number)
-//   Forekey-Pin: always
-//   Forekey-Touch: never
+//   Forekey-Card: 3f5a...        (hex of SHA-256 of the CHUID; only for cards without serial
+//   number) Forekey-Pin: always Forekey-Touch: never
 //   -----BEGIN PUBLIC KEY-----
 //
 // Private to hw/piv.
@@ -21,7 +20,7 @@
 namespace forekey {
 
 struct PivKeyReference {
-  PivUri uri;  // with a slot
+  PivUri uri;                // with a slot
   std::string chuid_digest;  // 32 bytes, or empty
   // What the card will ask of the person; for prompts alone.
   PinPolicy pin_policy = PinPolicy::kUnknown;

@@ -1,5 +1,5 @@
-// The client's side of mutual authentication with the management key (slot 9B; SP 800-73-4 part 2 appendix
-// A.1), for 3DES and AES. Private to hw/piv.
+// The client's side of mutual authentication with the management key (slot 9B; SP 800-73-4 part 2
+// appendix A.1), for 3DES and AES. Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_MANAGEMENT_KEY_H_
 #define FOREKEY_HW_PIV_MANAGEMENT_KEY_H_
 
@@ -18,8 +18,9 @@ absl::StatusOr<Secret> ParseManagementKey(absl::string_view hex);
 
 class ManagementCipher {
  public:
-  // `key`: 16, 24 or 32 bytes; empty: what cards leave the factory with. `algorithm`: as the card's metadata
-  // say; without, AES by the key's size, and 3DES for 24 bytes. InvalidArgument when they don't fit.
+  // `key`: 16, 24 or 32 bytes; empty: what cards leave the factory with. `algorithm`: as the card's
+  // metadata say; without, AES by the key's size, and 3DES for 24 bytes. InvalidArgument when they
+  // don't fit.
   static absl::StatusOr<ManagementCipher> New(const Secret& key, std::optional<uint8_t> algorithm);
   uint8_t algorithm() const { return algorithm_; }
 

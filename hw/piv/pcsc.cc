@@ -72,17 +72,19 @@ class PcscChannel : public CardChannel {
   static absl::StatusOr<std::unique_ptr<CardChannel>> Open(const std::string& reader) {
     FOREKEY_ASSIGN_OR_RETURN(auto context, PcscContext::New());
     std::unique_ptr<PcscChannel> channel(new PcscChannel(std::move(context)));
-    FOREKEY_RETURN_IF_ERROR(FromPcsc(
-        SCardConnect(channel->context_->get(), reader.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY,
-                     &channel->card_, &channel->protocol_),
-        "SCardConnect"));
+    FOREKEY_RETURN_IF_ERROR(
+        FromPcsc(SCardConnect(channel->context_->get(), reader.c_str(), SCARD_SHARE_SHARED,
+                              SCARD_PROTOCOL_ANY, &channel->card_, &channel->protocol_),
+                 "SCardConnect"));
     channel->connected_ = true;
-    FOREKEY_RETURN_IF_ERROR(FromPcsc(SCardBeginTransaction(channel->card_), "SCardBeginTransaction"));
+    FOREKEY_RETURN_IF_ERROR(
+        FromPcsc(SCardBeginTransaction(channel->card_), "SCardBeginTransaction"));
     channel->in_transaction_ = true;
     BYTE atr[MAX_ATR_SIZE];
     DWORD size = sizeof atr;
-    FOREKEY_RETURN_IF_ERROR(FromPcsc(
-        SCardStatus(channel->card_, nullptr, nullptr, nullptr, nullptr, atr, &size), "SCardStatus"));
+    FOREKEY_RETURN_IF_ERROR(
+        FromPcsc(SCardStatus(channel->card_, nullptr, nullptr, nullptr, nullptr, atr, &size),
+                 "SCardStatus"));
     channel->atr_ = std::string(View(atr, std::min<size_t>(size, sizeof atr)));
     return channel;
   }
@@ -99,9 +101,9 @@ class PcscChannel : public CardChannel {
     std::string answer(MAX_BUFFER_SIZE_EXTENDED, '\0');
     DWORD size = answer.size();
     const SCARD_IO_REQUEST* pci = is_t0() ? SCARD_PCI_T0 : SCARD_PCI_T1;
-    FOREKEY_RETURN_IF_ERROR(FromPcsc(
-        SCardTransmit(card_, pci, U8(command), command.size(), nullptr, U8(answer), &size),
-        "SCardTransmit"));
+    FOREKEY_RETURN_IF_ERROR(
+        FromPcsc(SCardTransmit(card_, pci, U8(command), command.size(), nullptr, U8(answer), &size),
+                 "SCardTransmit"));
     answer.resize(std::min<size_t>(size, answer.size()));
     return answer;
   }
@@ -122,7 +124,8 @@ class PcscChannel : public CardChannel {
 
 }  // namespace
 
-// One attempt to get the card of a reader, shared by the thread that makes it and the one that waits.
+// One attempt to get the card of a reader, shared by the thread that makes it and the one that
+// waits.
 class PcscService::Opening {
  public:
   // Whether the caller may wait for this one: it goes on, and nobody waits for it.
@@ -187,7 +190,8 @@ absl::StatusOr<std::vector<CardReader>> PcscService::Readers() {
   std::vector<CardReader> readers;
   for (size_t i = 0; i < names.size(); ++i) {
     const DWORD state = states[i].dwEventState;
-    readers.push_back({names[i], (state & SCARD_STATE_PRESENT) != 0, (state & SCARD_STATE_MUTE) != 0});
+    readers.push_back(
+        {names[i], (state & SCARD_STATE_PRESENT) != 0, (state & SCARD_STATE_MUTE) != 0});
   }
   return readers;
 }
@@ -204,14 +208,15 @@ void PcscService::AwaitChange(absl::Duration longest) {
         for (SCARD_READERSTATE& state : *states) state.dwCurrentState = state.dwEventState;
         // What the notification counts is kept in the upper half; a new reader changes it.
         states->back().dwCurrentState &= ~static_cast<DWORD>(SCARD_STATE_CHANGED);
-        const LONG rc = SCardGetStatusChange(
-            (*context)->get(), static_cast<DWORD>(absl::ToInt64Milliseconds(longest)), states->data(),
-            states->size());
+        const LONG rc = SCardGetStatusChange((*context)->get(),
+                                             static_cast<DWORD>(absl::ToInt64Milliseconds(longest)),
+                                             states->data(), states->size());
         if (rc == SCARD_S_SUCCESS || rc == SCARD_E_TIMEOUT) return;
       }
     }
   }
-  // Without a service there is nothing that would tell: a short pause, so that the caller does not spin.
+  // Without a service there is nothing that would tell: a short pause, so that the caller does not
+  // spin.
   absl::SleepFor(std::min(until - absl::Now(), absl::Milliseconds(50)));
 }
 

@@ -13,13 +13,14 @@
 
 namespace forekey {
 
-// Talks to pcscd at $PCSCLITE_CSOCK_NAME or the distribution's socket, each time on a context of its own:
-// a pcscd that was restarted is simply used again.
+// Talks to pcscd at $PCSCLITE_CSOCK_NAME or the distribution's socket, each time on a context of
+// its own: a pcscd that was restarted is simply used again.
 //
-// SCardConnect and SCardBeginTransaction wait, without limit, for a transaction that another program
-// holds, and nothing cancels them. So each opening runs on a thread of its own: a caller whose patience
-// ends leaves it behind, and it lets go of the card as soon as it gets it, unless the next caller for the
-// same reader has taken it over. There is at most one such thread a reader that nobody waits for.
+// SCardConnect and SCardBeginTransaction wait, without limit, for a transaction that another
+// program holds, and nothing cancels them. So each opening runs on a thread of its own: a caller
+// whose patience ends leaves it behind, and it lets go of the card as soon as it gets it, unless
+// the next caller for the same reader has taken it over. There is at most one such thread a reader
+// that nobody waits for.
 class PcscService : public SmartcardService {
  public:
   absl::StatusOr<std::vector<CardReader>> Readers() override;

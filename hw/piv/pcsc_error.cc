@@ -54,27 +54,29 @@ constexpr PcscMeaning kPcscMeanings[] = {
      "the reader could not pass on the command; try again"},
     {SCARD_E_COMM_DATA_LOST, "SCARD_E_COMM_DATA_LOST", DeviceError::kBusy, Interruption::kCardReset,
      "the reader lost an answer; try again"},
-    {SCARD_E_SHARING_VIOLATION, "SCARD_E_SHARING_VIOLATION", DeviceError::kBusy, Interruption::kNone, ""},
+    {SCARD_E_SHARING_VIOLATION, "SCARD_E_SHARING_VIOLATION", DeviceError::kBusy,
+     Interruption::kNone, ""},
     {SCARD_E_SERVER_TOO_BUSY, "SCARD_E_SERVER_TOO_BUSY", DeviceError::kBusy, Interruption::kNone,
      "pcscd has too much to do; try again"},
     {SCARD_E_NO_MEMORY, "SCARD_E_NO_MEMORY", DeviceError::kBusy, Interruption::kNone,
      "pcscd has too many clients; try again"},
-    {SCARD_W_REMOVED_CARD, "SCARD_W_REMOVED_CARD", DeviceError::kGone, Interruption::kNone, kCardAway},
+    {SCARD_W_REMOVED_CARD, "SCARD_W_REMOVED_CARD", DeviceError::kGone, Interruption::kNone,
+     kCardAway},
     {SCARD_E_NO_SMARTCARD, "SCARD_E_NO_SMARTCARD", DeviceError::kGone, Interruption::kNone,
      "there is no card in the reader"},
-    {SCARD_E_READER_UNAVAILABLE, "SCARD_E_READER_UNAVAILABLE", DeviceError::kGone, Interruption::kNone,
-     kReaderAway},
+    {SCARD_E_READER_UNAVAILABLE, "SCARD_E_READER_UNAVAILABLE", DeviceError::kGone,
+     Interruption::kNone, kReaderAway},
     {SCARD_E_UNKNOWN_READER, "SCARD_E_UNKNOWN_READER", DeviceError::kGone, Interruption::kNone,
      kReaderAway},
     {SCARD_E_NO_READERS_AVAILABLE, "SCARD_E_NO_READERS_AVAILABLE", DeviceError::kGone,
      Interruption::kNone, "there is no reader; plug it in"},
-    {SCARD_W_UNRESPONSIVE_CARD, "SCARD_W_UNRESPONSIVE_CARD", DeviceError::kOther, Interruption::kNone,
-     kContacts},
+    {SCARD_W_UNRESPONSIVE_CARD, "SCARD_W_UNRESPONSIVE_CARD", DeviceError::kOther,
+     Interruption::kNone, kContacts},
     {SCARD_W_UNSUPPORTED_CARD, "SCARD_W_UNSUPPORTED_CARD", DeviceError::kOther, Interruption::kNone,
      kContacts},
     // Also what pcscd says for as long as a card is being reset.
-    {SCARD_E_PROTO_MISMATCH, "SCARD_E_PROTO_MISMATCH", DeviceError::kOther, Interruption::kCardReset,
-     "the card speaks neither T=0 nor T=1"},
+    {SCARD_E_PROTO_MISMATCH, "SCARD_E_PROTO_MISMATCH", DeviceError::kOther,
+     Interruption::kCardReset, "the card speaks neither T=0 nor T=1"},
     // Also what a pcscd that is just starting or ending says, of nobody in particular.
     {SCARD_W_SECURITY_VIOLATION, "SCARD_W_SECURITY_VIOLATION", DeviceError::kNoAccess,
      Interruption::kServiceLost,
@@ -85,17 +87,19 @@ constexpr PcscMeaning kPcscMeanings[] = {
 
 // As /proc/PID/comm has them: at most 15 bytes.
 constexpr absl::string_view kHolders[] = {
-    "scdaemon",      "opensc-tool",     "pkcs11-tool",     "pkcs15-tool",     "piv-tool",
-    "ssh-pkcs11-help", "ssh-agent",     "yubico-piv-tool", "ykman",           "yubikey-agent",
-    "p11-kit-server", "firefox",        "firefox-esr",     "chrome",          "chromium",
-    "thunderbird",   "wpa_supplicant",  "authenticator",   "yubioath-deskto", "p11_child",
-    "openvpn",       "age-plugin-yub",  "pcsc_scan",
+    "scdaemon",        "opensc-tool",    "pkcs11-tool",     "pkcs15-tool",     "piv-tool",
+    "ssh-pkcs11-help", "ssh-agent",      "yubico-piv-tool", "ykman",           "yubikey-agent",
+    "p11-kit-server",  "firefox",        "firefox-esr",     "chrome",          "chromium",
+    "thunderbird",     "wpa_supplicant", "authenticator",   "yubioath-deskto", "p11_child",
+    "openvpn",         "age-plugin-yub", "pcsc_scan",
 };
 
-// Who may come in at all is asked by the first two. Later, the same code is what a pcscd says of a handle
-// that it does not know (any more): one that is ending, or another that was started in its place.
+// Who may come in at all is asked by the first two. Later, the same code is what a pcscd says of a
+// handle that it does not know (any more): one that is ending, or another that was started in its
+// place.
 bool HandleLost(long rc, absl::string_view call) {
-  return rc == SCARD_W_SECURITY_VIOLATION && call != "SCardEstablishContext" && call != "SCardConnect";
+  return rc == SCARD_W_SECURITY_VIOLATION && call != "SCardEstablishContext" &&
+         call != "SCardConnect";
 }
 
 }  // namespace
@@ -106,21 +110,23 @@ absl::Status FromPcsc(long rc, absl::string_view call) {
   if (HandleLost(rc, call)) {
     return Interrupted(Interruption::kServiceLost,
                        DeviceFailure(DeviceError::kNotSetUp,
-                                     absl::StrFormat("%s: 0x%08x SCARD_W_SECURITY_VIOLATION: %s", call, code,
-                                                     kServiceEnded)));
+                                     absl::StrFormat("%s: 0x%08x SCARD_W_SECURITY_VIOLATION: %s",
+                                                     call, code, kServiceEnded)));
   }
   for (const PcscMeaning& meaning : kPcscMeanings) {
     if (static_cast<unsigned>(meaning.code) != code) continue;
     const std::string advice =
         meaning.code == SCARD_E_SHARING_VIOLATION
-            ? absl::StrCat(LikelyHolders(), " has the card to itself; end it, or try again when it is done")
+            ? absl::StrCat(LikelyHolders(),
+                           " has the card to itself; end it, or try again when it is done")
             : meaning.advice;
     return Interrupted(meaning.interruption,
                        DeviceFailure(meaning.error, absl::StrFormat("%s: 0x%08x %s: %s", call, code,
                                                                     meaning.name, advice)));
   }
-  return DeviceFailure(DeviceError::kOther, absl::StrFormat("%s: 0x%08x (%s)", call, code,
-                                                            pcsc_stringify_error(static_cast<LONG>(rc))));
+  return DeviceFailure(
+      DeviceError::kOther,
+      absl::StrFormat("%s: 0x%08x (%s)", call, code, pcsc_stringify_error(static_cast<LONG>(rc))));
 }
 
 std::string PcscSocket() {
@@ -130,14 +136,17 @@ std::string PcscSocket() {
 
 absl::Status NoService(const std::string& socket) {
   if (access(socket.c_str(), R_OK | W_OK) != 0 && errno == EACCES) {
-    return DeviceFailure(DeviceError::kNoAccess,
-                         absl::StrCat("SCardEstablishContext: 0x8010001d SCARD_E_NO_SERVICE: this user may "
-                                      "not open ", socket, ", pcscd's socket"));
+    return DeviceFailure(
+        DeviceError::kNoAccess,
+        absl::StrCat("SCardEstablishContext: 0x8010001d SCARD_E_NO_SERVICE: this user may "
+                     "not open ",
+                     socket, ", pcscd's socket"));
   }
-  return DeviceFailure(DeviceError::kNotSetUp,
-                       absl::StrCat("SCardEstablishContext: 0x8010001d SCARD_E_NO_SERVICE: pcscd, which "
-                                    "looks after smartcard readers, does not answer at ", socket,
-                                    "; install pcscd, and: systemctl enable --now pcscd.socket"));
+  return DeviceFailure(
+      DeviceError::kNotSetUp,
+      absl::StrCat("SCardEstablishContext: 0x8010001d SCARD_E_NO_SERVICE: pcscd, which "
+                   "looks after smartcard readers, does not answer at ",
+                   socket, "; install pcscd, and: systemctl enable --now pcscd.socket"));
 }
 
 std::string LikelyHolders(const std::string& proc) {

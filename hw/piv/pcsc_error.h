@@ -9,9 +9,10 @@
 
 namespace forekey {
 
-// OK for SCARD_S_SUCCESS. Otherwise a DeviceFailure (hw/device_key.h) whose message has the call, the
-// code, its name and what to do:
-//   "SCardConnect: 0x8010000b SCARD_E_SHARING_VIOLATION: another program has the card to itself ..."
+// OK for SCARD_S_SUCCESS. Otherwise a DeviceFailure (hw/device_key.h) whose message has the call,
+// the code, its name and what to do:
+//   "SCardConnect: 0x8010000b SCARD_E_SHARING_VIOLATION: another program has the card to itself
+//   ..."
 // marked as an interruption (card_channel.h) where beginning again makes sense.
 absl::Status FromPcsc(long rc, absl::string_view call);
 
@@ -21,8 +22,9 @@ absl::Status NoService(const std::string& socket);
 // $PCSCLITE_CSOCK_NAME, or the distribution's path.
 std::string PcscSocket();
 
-// Programs that run now and are known to hold smartcards, for a busy card's message: "scdaemon (process
-// 812)", or "another program" where none is known. `proc`: "/proc", a folder of its own kind in tests.
+// Programs that run now and are known to hold smartcards, for a busy card's message: "scdaemon
+// (process 812)", or "another program" where none is known. `proc`: "/proc", a folder of its own
+// kind in tests.
 std::string LikelyHolders(const std::string& proc = "/proc");
 
 // Whether a smartcard reader (USB class 0x0b) is plugged in. `devices`: "/sys/bus/usb/devices".

@@ -23,8 +23,9 @@ absl::StatusOr<int> PinTriesLeft(PivCard& card) {
     FOREKEY_ASSIGN_OR_RETURN(state, card.ReadPinState());
     if (state.verified) {
       // Lock() has the card reset when this transaction ends: begin again then.
-      return Interrupted(Interruption::kCardReset,
-                         DeviceFailure(DeviceError::kBusy, "the card can be locked by a reset alone"));
+      return Interrupted(
+          Interruption::kCardReset,
+          DeviceFailure(DeviceError::kBusy, "the card can be locked by a reset alone"));
     }
   }
   if (state.tries_left == 0) return card.PinBlocked();
@@ -34,7 +35,9 @@ absl::StatusOr<int> PinTriesLeft(PivCard& card) {
 absl::Status PinUse::Present(PivCard& card) {
   FOREKEY_ASSIGN_OR_RETURN(const int tries, PinTriesLeft(card));
   if (sent_ && !accepted_) {
-    return PinNotSent("the card was reset, or lost, while it checked the PIN: whether that was a try is not known");
+    return PinNotSent(
+        "the card was reset, or lost, while it checked the PIN: whether that was a try is not "
+        "known");
   }
   if (sent_ && tries < std::max(tries_before_, 2)) {
     return PinNotSent("the card was reset after it took the PIN, and a try was used up since");
@@ -50,7 +53,8 @@ absl::Status PinUse::Present(PivCard& card) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<PinUse> AskForPin(PivDevice& device, const SignOptions& options, const std::string& name,
+absl::StatusOr<PinUse> AskForPin(PivDevice& device, const SignOptions& options,
+                                 const std::string& name,
                                  absl::FunctionRef<absl::Status(PivCard&)> check) {
   if (options.prompt == nullptr) {
     return DeviceFailure(DeviceError::kPinRequired,

@@ -19,16 +19,17 @@ inline CardPatience PatienceOf(const SignOptions& options) {
   return {options.deadline, options.cancelled};
 }
 
-// A PIN that somebody gave, and what became of it. An operation may be run again when another program
-// reset the card in the middle of it; the PIN goes to the card again only if the card had accepted it and
-// no try has been used up since. A PIN whose fate is not known, or that was wrong, is never sent again.
+// A PIN that somebody gave, and what became of it. An operation may be run again when another
+// program reset the card in the middle of it; the PIN goes to the card again only if the card had
+// accepted it and no try has been used up since. A PIN whose fate is not known, or that was wrong,
+// is never sent again.
 class PinUse {
  public:
   // `tries_shown`: what the person was told, -1 where nobody was asked.
   PinUse(Secret pin, int tries_shown) : pin_(std::move(pin)), tries_shown_(tries_shown) {}
 
-  // Reads the tries that are left, then sends the PIN. A card on which another program's PIN still counts
-  // is locked first: Forekey does not live off others' PINs.
+  // Reads the tries that are left, then sends the PIN. A card on which another program's PIN still
+  // counts is locked first: Forekey does not live off others' PINs.
   absl::Status Present(PivCard& card);
   const Secret& pin() const { return pin_; }
 
@@ -43,9 +44,10 @@ class PinUse {
 // The tries that are left; the card is locked for it if need be. kPinBlocked when there is none.
 absl::StatusOr<int> PinTriesLeft(PivCard& card);
 
-// Asks the prompt, outside any transaction, after looking at the tries. `check`: that it is the right card.
-// kPinRequired when there is nobody to ask.
-absl::StatusOr<PinUse> AskForPin(PivDevice& device, const SignOptions& options, const std::string& name,
+// Asks the prompt, outside any transaction, after looking at the tries. `check`: that it is the
+// right card. kPinRequired when there is nobody to ask.
+absl::StatusOr<PinUse> AskForPin(PivDevice& device, const SignOptions& options,
+                                 const std::string& name,
                                  absl::FunctionRef<absl::Status(PivCard&)> check);
 
 }  // namespace forekey

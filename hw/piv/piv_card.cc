@@ -23,10 +23,18 @@ constexpr size_t kMinPin = 6;
 constexpr size_t kMaxPin = 8;
 
 enum Instruction : uint8_t {
-  kVerify = 0x20, kGenerate = 0x47, kGeneralAuthenticate = 0x87, kSelect = 0xA4, kGetData = 0xCB,
+  kVerify = 0x20,
+  kGenerate = 0x47,
+  kGeneralAuthenticate = 0x87,
+  kSelect = 0xA4,
+  kGetData = 0xCB,
   kPutData = 0xDB,
   // YubiKey
-  kMoveKey = 0xF6, kGetMetadata = 0xF7, kGetSerial = 0xF8, kAttest = 0xF9, kGetVersion = 0xFD,
+  kMoveKey = 0xF6,
+  kGetMetadata = 0xF7,
+  kGetSerial = 0xF8,
+  kAttest = 0xF9,
+  kGetVersion = 0xFD,
 };
 constexpr uint8_t kPuk = 0x81;
 
@@ -60,8 +68,9 @@ absl::StatusOr<std::unique_ptr<PivCard>> PivCard::Select(std::unique_ptr<CardCha
   std::unique_ptr<PivCard> card(new PivCard(std::move(channel)));
   FOREKEY_ASSIGN_OR_RETURN(ResponseApdu selected, card->Send(kSelect, 0x04, 0x00, kPivAid));
   if (!selected.ok()) {
-    return DeviceFailure(DeviceError::kNotSetUp,
-                         absl::StrFormat("SELECT: 0x%04X: the card has no PIV application", selected.status));
+    return DeviceFailure(
+        DeviceError::kNotSetUp,
+        absl::StrFormat("SELECT: 0x%04X: the card has no PIV application", selected.status));
   }
   FOREKEY_ASSIGN_OR_RETURN(ResponseApdu version, card->Send(kGetVersion, 0, 0, ""));
   if (version.ok() && version.data.size() == 3) {
@@ -70,8 +79,9 @@ absl::StatusOr<std::unique_ptr<PivCard>> PivCard::Select(std::unique_ptr<CardCha
     FOREKEY_ASSIGN_OR_RETURN(ResponseApdu serial, card->Send(kGetSerial, 0, 0, ""));
     if (serial.ok() && serial.data.size() == 4) card->serial_ = ByteReader(serial.data).U32();
   }
-  FOREKEY_ASSIGN_OR_RETURN(ResponseApdu discovery,
-                           card->Send(kGetData, 0x3F, 0xFF, EncodeTlv(0x5C, TagBytes(kObjectDiscovery))));
+  FOREKEY_ASSIGN_OR_RETURN(
+      ResponseApdu discovery,
+      card->Send(kGetData, 0x3F, 0xFF, EncodeTlv(0x5C, TagBytes(kObjectDiscovery))));
   if (discovery.ok() && !discovery.data.empty()) {
     auto reference = ParsePinReference(discovery.data);
     if (!reference.ok()) return CardLies("GET DATA (discovery object)", reference.status());
@@ -81,7 +91,8 @@ absl::StatusOr<std::unique_ptr<PivCard>> PivCard::Select(std::unique_ptr<CardCha
 }
 
 PivCard::~PivCard() {
-  if (administers_) channel_->ResetWhenDone();  // no command takes a management key's authority back
+  if (administers_)
+    channel_->ResetWhenDone();  // no command takes a management key's authority back
   if (unlocked_) Lock();
 }
 
@@ -106,12 +117,14 @@ absl::StatusOr<PivCard::PinState> PivCard::ReadPinState() {
 }
 
 absl::Status PivCard::PinBlocked() {
-  std::string advice = "the PIN is blocked; unblock it with the PUK: ykman piv access unblock-pin, "
-                       "yubico-piv-tool -a unblock-pin, or what the card's issuer gave";
+  std::string advice =
+      "the PIN is blocked; unblock it with the PUK: ykman piv access unblock-pin, "
+      "yubico-piv-tool -a unblock-pin, or what the card's issuer gave";
   auto puk = Metadata(kPuk);
   if (puk.ok() && puk->has_value() && (*puk)->tries_left == 0) {
-    advice = "the PIN is blocked, and so is the PUK: the card's PIV application must be reset, which "
-             "destroys its keys; enrol again then";
+    advice =
+        "the PIN is blocked, and so is the PUK: the card's PIV application must be reset, which "
+        "destroys its keys; enrol again then";
   }
   return DeviceFailure(DeviceError::kPinBlocked, absl::StrCat("VERIFY: 0x6983: ", advice));
 }
@@ -126,7 +139,8 @@ absl::Status PivCard::VerifyPin(const Secret& pin) {
   padded.append(pin.view().data(), pin.size()).resize(kMaxPin, '\xFF');
   absl::Cleanup wipe = [&padded] { Wipe(padded); };
   unlocked_ = true;  // even when the answer is lost
-  FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response, Send(kVerify, 0x00, pin_reference_, padded, false));
+  FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response,
+                           Send(kVerify, 0x00, pin_reference_, padded, false));
   if (response.status == kSwBlocked || response.status == 0x63C0) return PinBlocked();
   return FromStatusWord(response.status, "VERIFY");
 }
@@ -187,7 +201,8 @@ absl::StatusOr<PivCard::Slot> PivCard::ReadSlot(PivSlot slot) {
   } else if (version_.has_value() && has_metadata_) {
     result.state = SlotState::kEmpty;
   } else if (AtLeast({4, 3, 0})) {
-    // Keys that were made on the card show in the attestation; imported ones come with a certificate.
+    // Keys that were made on the card show in the attestation; imported ones come with a
+    // certificate.
     FOREKEY_ASSIGN_OR_RETURN(auto attestation, Attest(slot));
     result.state = attestation.has_value() ? SlotState::kOccupied : SlotState::kUnknown;
   }
@@ -197,8 +212,8 @@ absl::StatusOr<PivCard::Slot> PivCard::ReadSlot(PivSlot slot) {
 absl::StatusOr<std::optional<std::string>> PivCard::Attest(PivSlot slot) {
   if (!CanAttest()) return std::nullopt;
   FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response, Send(kAttest, slot, 0x00, ""));
-  if (IsAbsent(response.status) || IsUnsupported(response.status) || response.status == kSwWrongData ||
-      response.status == kSwWrongParameters) {
+  if (IsAbsent(response.status) || IsUnsupported(response.status) ||
+      response.status == kSwWrongData || response.status == kSwWrongParameters) {
     return std::nullopt;
   }
   FOREKEY_RETURN_IF_ERROR(FromStatusWord(response.status, "ATTEST"));
@@ -207,8 +222,8 @@ absl::StatusOr<std::optional<std::string>> PivCard::Attest(PivSlot slot) {
 
 absl::StatusOr<std::string> PivCard::Authenticate(uint8_t algorithm, PivSlot reference,
                                                   absl::string_view request, uint32_t answer_tag) {
-  FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response,
-                           Send(kGeneralAuthenticate, algorithm, reference, EncodeTlv(0x7C, request)));
+  FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response, Send(kGeneralAuthenticate, algorithm, reference,
+                                                       EncodeTlv(0x7C, request)));
   FOREKEY_RETURN_IF_ERROR(FromStatusWord(response.status, "GENERAL AUTHENTICATE"));
   auto content = SoleTlv(response.data, 0x7C);
   if (!content.ok()) return CardLies("GENERAL AUTHENTICATE", content.status());
@@ -217,8 +232,8 @@ absl::StatusOr<std::string> PivCard::Authenticate(uint8_t algorithm, PivSlot ref
   return std::string(*answer);
 }
 
-absl::StatusOr<std::string> PivCard::Sign(PivSlot slot, const PublicKey& key, absl::string_view message,
-                                          bool may_need_touch) {
+absl::StatusOr<std::string> PivCard::Sign(PivSlot slot, const PublicKey& key,
+                                          absl::string_view message, bool may_need_touch) {
   auto algorithm = AlgorithmOf(key);
   if (!algorithm.ok()) return DeviceFailure(DeviceError::kNotSetUp, algorithm.status().message());
   const std::string input = SignatureInput(key, message);
@@ -226,9 +241,11 @@ absl::StatusOr<std::string> PivCard::Sign(PivSlot slot, const PublicKey& key, ab
                                 EncodeTlvs({{0x82, ""}, {0x81, input}}), 0x82);
   if (signature.ok()) return signature;
   const auto error = DeviceErrorOf(signature.status());
-  if (may_need_touch && (error == DeviceError::kPinRequired || error == DeviceError::kTouchTimeout)) {
-    return DeviceFailure(DeviceError::kTouchTimeout,
-                         absl::StrCat(signature.status().message(), ": the key was not touched in time"));
+  if (may_need_touch &&
+      (error == DeviceError::kPinRequired || error == DeviceError::kTouchTimeout)) {
+    return DeviceFailure(
+        DeviceError::kTouchTimeout,
+        absl::StrCat(signature.status().message(), ": the key was not touched in time"));
   }
   if (error == DeviceError::kTouchTimeout) {  // 6985 by a key that needs no touch
     return DeviceFailure(DeviceError::kOther, signature.status().message());
@@ -239,45 +256,52 @@ absl::StatusOr<std::string> PivCard::Sign(PivSlot slot, const PublicKey& key, ab
 absl::Status PivCard::AuthenticateManagement(const Secret& key) {
   FOREKEY_ASSIGN_OR_RETURN(auto metadata, Metadata(kSlotManagement));
   if (key.empty() && metadata.has_value() && metadata->is_default == false) {
-    return DeviceFailure(DeviceError::kNotSetUp,
-                         "the card's management key is not the factory's: give it with --management-key-file");
+    return DeviceFailure(
+        DeviceError::kNotSetUp,
+        "the card's management key is not the factory's: give it with --management-key-file");
   }
   const std::optional<uint8_t> algorithm =
       metadata.has_value() ? std::optional(metadata->algorithm) : std::nullopt;
   auto cipher = ManagementCipher::New(key, algorithm);
   if (!cipher.ok()) return DeviceFailure(DeviceError::kNotSetUp, cipher.status().message());
   administers_ = true;
-  FOREKEY_ASSIGN_OR_RETURN(std::string witness,
-                           Authenticate(cipher->algorithm(), kSlotManagement, EncodeTlv(0x80, ""), 0x80));
+  FOREKEY_ASSIGN_OR_RETURN(std::string witness, Authenticate(cipher->algorithm(), kSlotManagement,
+                                                             EncodeTlv(0x80, ""), 0x80));
   auto answers = cipher->Answer(witness);
   if (!answers.ok()) return CardLies("GENERAL AUTHENTICATE", answers.status());
-  auto response = Authenticate(cipher->algorithm(), kSlotManagement,
-                               EncodeTlvs({{0x80, answers->witness}, {0x81, answers->challenge}}), 0x82);
+  auto response =
+      Authenticate(cipher->algorithm(), kSlotManagement,
+                   EncodeTlvs({{0x80, answers->witness}, {0x81, answers->challenge}}), 0x82);
   if (DeviceErrorOf(response.status()) == DeviceError::kPinRequired) {
-    return DeviceFailure(DeviceError::kNotSetUp,
-                         absl::StrCat(response.status().message(), ": the card has another management key",
-                                      key.empty() ? " than the factory's: give it with --management-key-file"
-                                                  : " than the one that was given"));
+    return DeviceFailure(
+        DeviceError::kNotSetUp,
+        absl::StrCat(response.status().message(), ": the card has another management key",
+                     key.empty() ? " than the factory's: give it with --management-key-file"
+                                 : " than the one that was given"));
   }
   FOREKEY_RETURN_IF_ERROR(response.status());
   if (!ConstantTimeEqual(*response, answers->expected)) {
-    return DeviceFailure(DeviceError::kOther, "GENERAL AUTHENTICATE: the card does not know its own "
-                                              "management key: somebody stands in between");
+    return DeviceFailure(DeviceError::kOther,
+                         "GENERAL AUTHENTICATE: the card does not know its own "
+                         "management key: somebody stands in between");
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<PublicKey> PivCard::Generate(PivSlot slot, PivAlgorithm algorithm, PinPolicy pin_policy,
-                                            TouchPolicy touch_policy) {
+absl::StatusOr<PublicKey> PivCard::Generate(PivSlot slot, PivAlgorithm algorithm,
+                                            PinPolicy pin_policy, TouchPolicy touch_policy) {
   const char algorithm_byte = static_cast<char>(algorithm);
   const char pin_byte = static_cast<char>(pin_policy);
   const char touch_byte = static_cast<char>(touch_policy);
   std::string request = EncodeTlv(0x80, absl::string_view(&algorithm_byte, 1));
   if (AtLeast({4, 0, 0})) {
-    if (pin_policy != PinPolicy::kUnknown) request += EncodeTlv(0xAA, absl::string_view(&pin_byte, 1));
-    if (touch_policy != TouchPolicy::kUnknown) request += EncodeTlv(0xAB, absl::string_view(&touch_byte, 1));
+    if (pin_policy != PinPolicy::kUnknown)
+      request += EncodeTlv(0xAA, absl::string_view(&pin_byte, 1));
+    if (touch_policy != TouchPolicy::kUnknown)
+      request += EncodeTlv(0xAB, absl::string_view(&touch_byte, 1));
   }
-  FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response, Send(kGenerate, 0x00, slot, EncodeTlv(0xAC, request)));
+  FOREKEY_ASSIGN_OR_RETURN(ResponseApdu response,
+                           Send(kGenerate, 0x00, slot, EncodeTlv(0xAC, request)));
   if (response.status == kSwWrongData && !version_.has_value()) {
     return DeviceFailure(
         DeviceError::kNotSetUp,

@@ -33,7 +33,8 @@ TouchPolicy TouchPolicyOf(uint8_t value) {
 }
 
 // An optional element: nullopt when it is not there; an error when it is there twice.
-absl::StatusOr<std::optional<absl::string_view>> FindOptional(absl::Span<const Tlv> elements, uint32_t tag) {
+absl::StatusOr<std::optional<absl::string_view>> FindOptional(absl::Span<const Tlv> elements,
+                                                              uint32_t tag) {
   auto value = FindTlv(elements, tag);
   if (absl::IsNotFound(value.status())) return std::nullopt;
   if (!value.ok()) return value.status();
@@ -43,7 +44,8 @@ absl::StatusOr<std::optional<absl::string_view>> FindOptional(absl::Span<const T
 // gzip (RFC 1952), as CertInfo 01 says; zlib's own format is taken, too: some issuers write it.
 absl::StatusOr<std::string> Inflate(absl::string_view compressed) {
   z_stream stream{};
-  if (inflateInit2(&stream, MAX_WBITS + 32) != Z_OK) return absl::ResourceExhaustedError("inflateInit2");
+  if (inflateInit2(&stream, MAX_WBITS + 32) != Z_OK)
+    return absl::ResourceExhaustedError("inflateInit2");
   absl::Cleanup end = [&stream] { inflateEnd(&stream); };
   std::string out(kMaxCertificate, '\0');
   stream.next_in = const_cast<Bytef*>(U8(compressed));
@@ -86,45 +88,66 @@ std::vector<PivSlot> DedicatedSlots() {
 
 uint32_t CertificateObject(PivSlot slot) {
   switch (slot) {
-    case kSlotAuthentication: return 0x5FC105;
-    case kSlotSignature: return 0x5FC10A;
-    case kSlotKeyManagement: return 0x5FC10B;
-    case kSlotCardAuthentication: return 0x5FC101;
-    default: return 0x5FC10D + (slot - kFirstRetiredSlot);
+    case kSlotAuthentication:
+      return 0x5FC105;
+    case kSlotSignature:
+      return 0x5FC10A;
+    case kSlotKeyManagement:
+      return 0x5FC10B;
+    case kSlotCardAuthentication:
+      return 0x5FC101;
+    default:
+      return 0x5FC10D + (slot - kFirstRetiredSlot);
   }
 }
 
 absl::StatusOr<PivAlgorithm> AlgorithmOf(const PublicKey& key) {
   switch (key.algorithm()) {
-    case Algorithm::kEs256: return PivAlgorithm::kEccP256;
-    case Algorithm::kEs384: return PivAlgorithm::kEccP384;
-    case Algorithm::kEdDsa: return PivAlgorithm::kEd25519;
-    case Algorithm::kRs256: break;
+    case Algorithm::kEs256:
+      return PivAlgorithm::kEccP256;
+    case Algorithm::kEs384:
+      return PivAlgorithm::kEccP384;
+    case Algorithm::kEdDsa:
+      return PivAlgorithm::kEd25519;
+    case Algorithm::kRs256:
+      break;
   }
   switch (EVP_PKEY_get_bits(key.evp())) {
-    case 2048: return PivAlgorithm::kRsa2048;
-    case 3072: return PivAlgorithm::kRsa3072;
-    case 4096: return PivAlgorithm::kRsa4096;
-    default: return absl::InvalidArgumentError("PIV has no algorithm for RSA keys of this size");
+    case 2048:
+      return PivAlgorithm::kRsa2048;
+    case 3072:
+      return PivAlgorithm::kRsa3072;
+    case 4096:
+      return PivAlgorithm::kRsa4096;
+    default:
+      return absl::InvalidArgumentError("PIV has no algorithm for RSA keys of this size");
   }
 }
 
 absl::string_view PinPolicyName(PinPolicy policy) {
   switch (policy) {
-    case PinPolicy::kNever: return "never";
-    case PinPolicy::kOnce: return "once";
-    case PinPolicy::kAlways: return "always";
-    case PinPolicy::kUnknown: break;
+    case PinPolicy::kNever:
+      return "never";
+    case PinPolicy::kOnce:
+      return "once";
+    case PinPolicy::kAlways:
+      return "always";
+    case PinPolicy::kUnknown:
+      break;
   }
   return "unknown";
 }
 
 absl::string_view TouchPolicyName(TouchPolicy policy) {
   switch (policy) {
-    case TouchPolicy::kNever: return "never";
-    case TouchPolicy::kAlways: return "always";
-    case TouchPolicy::kCached: return "cached";
-    case TouchPolicy::kUnknown: break;
+    case TouchPolicy::kNever:
+      return "never";
+    case TouchPolicy::kAlways:
+      return "always";
+    case TouchPolicy::kCached:
+      return "cached";
+    case TouchPolicy::kUnknown:
+      break;
   }
   return "unknown";
 }
@@ -133,14 +156,16 @@ absl::StatusOr<PinPolicy> PinPolicyFromName(absl::string_view name) {
   for (PinPolicy policy : {PinPolicy::kNever, PinPolicy::kOnce, PinPolicy::kAlways}) {
     if (name == PinPolicyName(policy)) return policy;
   }
-  return absl::InvalidArgumentError(absl::StrCat("'", name, "' is no PIN policy: never, once, always"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", name, "' is no PIN policy: never, once, always"));
 }
 
 absl::StatusOr<TouchPolicy> TouchPolicyFromName(absl::string_view name) {
   for (TouchPolicy policy : {TouchPolicy::kNever, TouchPolicy::kAlways, TouchPolicy::kCached}) {
     if (name == TouchPolicyName(policy)) return policy;
   }
-  return absl::InvalidArgumentError(absl::StrCat("'", name, "' is no touch policy: never, always, cached"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", name, "' is no touch policy: never, always, cached"));
 }
 
 PinPolicy StandardPinPolicy(PivSlot slot) {
@@ -155,19 +180,21 @@ absl::StatusOr<PublicKey> ParsePivPublicKey(absl::string_view bytes, uint8_t alg
   FOREKEY_ASSIGN_OR_RETURN(auto point, FindOptional(elements, 0x86));
   if (point.has_value()) {
     if (elements.size() != 1) return BadPivData("a public key with more than a point");
-    if (algorithm == static_cast<uint8_t>(PivAlgorithm::kEd25519)) return PublicKey::FromEd25519(*point);
+    if (algorithm == static_cast<uint8_t>(PivAlgorithm::kEd25519))
+      return PublicKey::FromEd25519(*point);
     const bool p256 = algorithm == static_cast<uint8_t>(PivAlgorithm::kEccP256);
     if (!p256 && algorithm != static_cast<uint8_t>(PivAlgorithm::kEccP384)) {
       return BadPivData("a public key of a kind that Forekey does not use");
     }
     const size_t size = p256 ? 32 : 48;
     if (point->size() != 1 + 2 * size || point->front() != 0x04) return BadPivData("a point");
-    return PublicKey::FromEcPoint(p256 ? NID_X9_62_prime256v1 : NID_secp384r1, point->substr(1, size),
-                                  point->substr(1 + size));
+    return PublicKey::FromEcPoint(p256 ? NID_X9_62_prime256v1 : NID_secp384r1,
+                                  point->substr(1, size), point->substr(1 + size));
   }
   FOREKEY_ASSIGN_OR_RETURN(absl::string_view modulus, FindTlv(elements, 0x81));
   FOREKEY_ASSIGN_OR_RETURN(absl::string_view exponent, FindTlv(elements, 0x82));
-  if (elements.size() != 2 || exponent.empty() || exponent.size() > 4) return BadPivData("an RSA key");
+  if (elements.size() != 2 || exponent.empty() || exponent.size() > 4)
+    return BadPivData("an RSA key");
   uint32_t e = 0;
   for (char c : exponent) e = e << 8 | static_cast<uint8_t>(c);
   return PublicKey::FromRsa(modulus, e);
@@ -245,7 +272,8 @@ absl::StatusOr<Secret> ParseStoredManagementKey(absl::string_view content) {
   FOREKEY_ASSIGN_OR_RETURN(absl::string_view printed, SoleTlv(content, 0x88));
   FOREKEY_ASSIGN_OR_RETURN(std::vector<Tlv> elements, ParseTlvs(printed));
   FOREKEY_ASSIGN_OR_RETURN(absl::string_view key, FindTlv(elements, 0x89));
-  if (key.size() != 16 && key.size() != 24 && key.size() != 32) return BadPivData("a management key");
+  if (key.size() != 16 && key.size() != 24 && key.size() != 32)
+    return BadPivData("a management key");
   return Secret::CopyOf(key);
 }
 

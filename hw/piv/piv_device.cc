@@ -39,7 +39,8 @@ absl::Status PivDevice::Enter(const CardPatience& patience) {
       return DeviceFailure(DeviceError::kBusy, "another operation of this agent has the card");
     }
     const bool* busy = &busy_;
-    mutex_.AwaitWithDeadline(absl::Condition(+[](const bool* b) { return !*b; }, busy),
+    mutex_.AwaitWithDeadline(absl::Condition(
+                                 +[](const bool* b) { return !*b; }, busy),
                              std::min(patience.deadline, now + kCancelPoll));
   }
   busy_ = true;
@@ -56,7 +57,8 @@ absl::StatusOr<std::unique_ptr<PivCard>> PivDevice::OpenReader(const std::string
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<CardChannel> channel, service_->Open(reader, patience));
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<PivCard> card, PivCard::Select(std::move(channel)));
   if (uri_.serial.has_value() && card->serial() != uri_.serial) {
-    return DeviceFailure(DeviceError::kGone, absl::StrCat("the card in ", reader, " is another one"));
+    return DeviceFailure(DeviceError::kGone,
+                         absl::StrCat("the card in ", reader, " is another one"));
   }
   absl::MutexLock lock(&mutex_);
   reader_ = reader;
@@ -91,11 +93,10 @@ absl::StatusOr<std::unique_ptr<PivCard>> PivDevice::Search(const CardPatience& p
   }
   if (found != nullptr) return found;
   if (!busy.ok()) return busy;
-  return DeviceFailure(DeviceError::kGone,
-                       uri_.serial.has_value()
-                           ? absl::StrCat("no card with the serial number ", *uri_.serial,
-                                          " is there: plug it in")
-                           : "no PIV card is there: plug it in");
+  return DeviceFailure(DeviceError::kGone, uri_.serial.has_value()
+                                               ? absl::StrCat("no card with the serial number ",
+                                                              *uri_.serial, " is there: plug it in")
+                                               : "no PIV card is there: plug it in");
 }
 
 absl::Status PivDevice::Attempt(const CardPatience& patience,
@@ -127,16 +128,20 @@ absl::Status PivDevice::Run(const CardPatience& patience,
     const auto error = DeviceErrorOf(status);
     if (absl::Now() >= until) return status;
     if (interruption == Interruption::kServiceLost) {
-      // A service that was there before is on its way back; one that never was needs somebody to start it.
+      // A service that was there before is on its way back; one that never was needs somebody to
+      // start it.
       if (reader().empty()) return status;
       service_lost = true;
       service_->AwaitChange(std::min(kLongestCardPause, until - absl::Now()));
     } else if (interruption == Interruption::kAnotherApplication && !application_lost) {
-      application_lost = true;  // once: a card that really lacks the command would have us try for ever
+      application_lost =
+          true;  // once: a card that really lacks the command would have us try for ever
     } else if (service_lost && error == DeviceError::kGone) {
-      service_->AwaitChange(std::min(kLongestCardPause, until - absl::Now()));  // readers come up one by one
+      service_->AwaitChange(
+          std::min(kLongestCardPause, until - absl::Now()));  // readers come up one by one
     } else if (interruption == Interruption::kCardReset || error == DeviceError::kBusy) {
-      if (absl::Now() + pause >= until) return status;  // which says more than a wait cut short would
+      if (absl::Now() + pause >= until)
+        return status;  // which says more than a wait cut short would
       absl::SleepFor(pause);
       pause = std::min(2 * pause, kLongestCardPause);
     } else {

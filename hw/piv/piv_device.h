@@ -1,6 +1,6 @@
 // One card, shared by everything in this process that uses it: one operation at a time, each in a
-// transaction of its own, so that other programs get their turn, and a card, reader or pcscd that went
-// away and came back is simply used again. Private to hw/piv. Safe from any thread.
+// transaction of its own, so that other programs get their turn, and a card, reader or pcscd that
+// went away and came back is simply used again. Private to hw/piv. Safe from any thread.
 #ifndef FOREKEY_HW_PIV_PIV_DEVICE_H_
 #define FOREKEY_HW_PIV_PIV_DEVICE_H_
 
@@ -25,16 +25,19 @@ class PivDevice {
   const PivUri& uri() const { return uri_; }
   std::string reader();  // in which the card was found last
 
-  // Runs `operation` with the card to itself. It must be fit to be run again from the start, and must not
-  // wait for the person's typing: it is run again, for up to 5 s, when another program reset the card or
-  // pcscd was restarted on the way. For as long it waits for others' transactions. Stops early at the
-  // deadline and when cancelled. When it returns, the card is locked (PivCard) and free for others.
-  absl::Status Run(const CardPatience& patience, absl::FunctionRef<absl::Status(PivCard&)> operation);
+  // Runs `operation` with the card to itself. It must be fit to be run again from the start, and
+  // must not wait for the person's typing: it is run again, for up to 5 s, when another program
+  // reset the card or pcscd was restarted on the way. For as long it waits for others'
+  // transactions. Stops early at the deadline and when cancelled. When it returns, the card is
+  // locked (PivCard) and free for others.
+  absl::Status Run(const CardPatience& patience,
+                   absl::FunctionRef<absl::Status(PivCard&)> operation);
 
  private:
   absl::Status Enter(const CardPatience& patience);
   void Leave();
-  absl::Status Attempt(const CardPatience& patience, absl::FunctionRef<absl::Status(PivCard&)> operation);
+  absl::Status Attempt(const CardPatience& patience,
+                       absl::FunctionRef<absl::Status(PivCard&)> operation);
   absl::StatusOr<std::unique_ptr<PivCard>> OpenReader(const std::string& reader,
                                                       const CardPatience& patience);
   absl::StatusOr<std::unique_ptr<PivCard>> Search(const CardPatience& patience);

@@ -58,8 +58,9 @@ std::vector<DeviceInfo> PivDriver::List(std::vector<std::string>* problems) {
       if (!reader.has_card) continue;
       PivUri uri;
       uri.reader = reader.name;
-      absl::Status status = DeviceFailure(DeviceError::kOther, "the card does not answer; take it out and "
-                                                               "put it in again, the right way round");
+      absl::Status status = DeviceFailure(DeviceError::kOther,
+                                          "the card does not answer; take it out and "
+                                          "put it in again, the right way round");
       DeviceInfo info{"", kind(), ""};
       if (!reader.is_mute) {
         PivDevice device(uri, service_);
@@ -82,32 +83,37 @@ std::vector<DeviceInfo> PivDriver::List(std::vector<std::string>* problems) {
     for (const std::string& text : uris_) {
       auto uri = PivUri::Parse(text);
       // "piv:" is any card.
-      const bool listed = uri.ok() && std::any_of(found.begin(), found.end(), [&](const DeviceInfo& info) {
-        return uri->DeviceText() == "piv:" || info.uri == uri->DeviceText();
-      });
+      const bool listed =
+          uri.ok() && std::any_of(found.begin(), found.end(), [&](const DeviceInfo& info) {
+            return uri->DeviceText() == "piv:" || info.uri == uri->DeviceText();
+          });
       if (listed) continue;
       auto device = DeviceAt(text);
       absl::Status status = device.status();
       if (device.ok()) {
         status = (*device)->Run({absl::Now() + kListPatience, nullptr}, [&](PivCard& card) {
-          found.push_back({(*device)->uri().DeviceText(), kind(), DescribeCard((*device)->reader(), card)});
+          found.push_back(
+              {(*device)->uri().DeviceText(), kind(), DescribeCard((*device)->reader(), card)});
           return absl::OkStatus();
         });
       }
       if (!status.ok()) seen_problems.push_back(absl::StrCat(text, " ", status.message()));
     }
   }
-  if (problems != nullptr) problems->insert(problems->end(), seen_problems.begin(), seen_problems.end());
+  if (problems != nullptr)
+    problems->insert(problems->end(), seen_problems.begin(), seen_problems.end());
   return found;
 }
 
-absl::StatusOr<std::unique_ptr<KeyEnroller>> PivDriver::Enroll(const std::string& uri, EnrollOptions options) {
+absl::StatusOr<std::unique_ptr<KeyEnroller>> PivDriver::Enroll(const std::string& uri,
+                                                               EnrollOptions options) {
   FOREKEY_ASSIGN_OR_RETURN(PivUri parsed, PivUri::Parse(uri));
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<PivDevice> device, DeviceAt(uri));
   return PivEnroller::New(std::move(device), parsed.slot, std::move(options));
 }
 
-absl::StatusOr<std::unique_ptr<DeviceKey>> PivDriver::Load(const std::string& reference, Secret key_password) {
+absl::StatusOr<std::unique_ptr<DeviceKey>> PivDriver::Load(const std::string& reference,
+                                                           Secret key_password) {
   FOREKEY_ASSIGN_OR_RETURN(PivKeyReference parsed, ParseKeyReference(reference));
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<PivDevice> device, DeviceAt(parsed.uri.Text()));
   return std::make_unique<PivKey>(std::move(device), std::move(parsed), std::move(key_password));

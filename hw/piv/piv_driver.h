@@ -1,9 +1,10 @@
-// The PIV driver: smartcards and security keys with a PIV application (NIST SP 800-73-4), through PC/SC.
-// URIs: see hw/piv/piv_uri.h and docs. This is the folder's only public header.
+// The PIV driver: smartcards and security keys with a PIV application (NIST SP 800-73-4), through
+// PC/SC. URIs: see hw/piv/piv_uri.h and docs. This is the folder's only public header.
 //
-// Keys: made anew in a slot that is free, or one that the card has already; P-256, P-384, RSA 2048 to
-// 4096, Ed25519. Nothing is written to a card but a new key, where that was asked for. After each operation
-// the card is locked again: no other program signs with a PIN that was given to Forekey.
+// Keys: made anew in a slot that is free, or one that the card has already; P-256, P-384, RSA 2048
+// to 4096, Ed25519. Nothing is written to a card but a new key, where that was asked for. After
+// each operation the card is locked again: no other program signs with a PIN that was given to
+// Forekey.
 #ifndef FOREKEY_HW_PIV_PIV_DRIVER_H_
 #define FOREKEY_HW_PIV_PIV_DRIVER_H_
 
@@ -24,9 +25,10 @@ class SmartcardService;
 // Safe from any thread.
 class PivDriver : public Driver {
  public:
-  // `uris`: cards that must be there: they are among the problems when they are not. `service`: null for
-  // PC/SC; tests bring their own.
-  explicit PivDriver(std::vector<std::string> uris = {}, std::shared_ptr<SmartcardService> service = nullptr);
+  // `uris`: cards that must be there: they are among the problems when they are not. `service`:
+  // null for PC/SC; tests bring their own.
+  explicit PivDriver(std::vector<std::string> uris = {},
+                     std::shared_ptr<SmartcardService> service = nullptr);
   ~PivDriver() override;
 
   forekey::v1::TokenKind kind() const override { return forekey::v1::TOKEN_KIND_PIV; }

@@ -20,7 +20,8 @@ absl::Status StepOutOfOrder() {
 }
 
 absl::StatusOr<PublicKey> KeyOfSlot(const PivCard::Slot& slot) {
-  if (slot.metadata.has_value() && slot.metadata->public_key.has_value()) return *slot.metadata->public_key;
+  if (slot.metadata.has_value() && slot.metadata->public_key.has_value())
+    return *slot.metadata->public_key;
   FOREKEY_ASSIGN_OR_RETURN(Certificate certificate, Certificate::ParseDer(slot.certificate));
   return PublicKey::FromSpki(certificate.Spki());
 }
@@ -41,7 +42,8 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<Pi
     enroller->wanted_ = slot;
   }
   if (given.existing_key && given.overwrite) {
-    return absl::InvalidArgumentError("an existing key is enrolled as it is: there is nothing to overwrite");
+    return absl::InvalidArgumentError(
+        "an existing key is enrolled as it is: there is nothing to overwrite");
   }
   if (given.overwrite && !enroller->wanted_.has_value()) {
     return absl::InvalidArgumentError("overwriting a slot needs the slot to be named");
@@ -55,7 +57,8 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<Pi
         "an existing key is enrolled as it is: no certificate is written to it");
   }
   if (!given.management_key.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(enroller->management_key_, ParseManagementKey(given.management_key.view()));
+    FOREKEY_ASSIGN_OR_RETURN(enroller->management_key_,
+                             ParseManagementKey(given.management_key.view()));
   }
   if (!given.pin_policy.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(enroller->pin_policy_, PinPolicyFromName(given.pin_policy));
@@ -71,7 +74,8 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<Pi
 
 PivEnroller::~PivEnroller() {
   if (step_ == Step::kDone || options_.existing_key) return;
-  if (step_ == Step::kCreated || step_ == Step::kProved || generating_) DeleteNewKey().IgnoreError();
+  if (step_ == Step::kCreated || step_ == Step::kProved || generating_)
+    DeleteNewKey().IgnoreError();
 }
 
 absl::Status PivEnroller::Run(absl::FunctionRef<absl::Status(PivCard&)> operation) {
@@ -100,7 +104,8 @@ absl::Status PivEnroller::Identify(PivCard& card) {
 }
 
 bool PivEnroller::IsAccepted(PivSlot slot) const {
-  return accepted_.empty() || std::find(accepted_.begin(), accepted_.end(), slot) != accepted_.end();
+  return accepted_.empty() ||
+         std::find(accepted_.begin(), accepted_.end(), slot) != accepted_.end();
 }
 
 absl::StatusOr<PivSlot> PivEnroller::ChooseFreeSlot(PivCard& card) {
@@ -109,13 +114,17 @@ absl::StatusOr<PivSlot> PivEnroller::ChooseFreeSlot(PivCard& card) {
     if (options_.overwrite) return *wanted_;
     FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(*wanted_));
     switch (slot.state) {
-      case PivCard::SlotState::kEmpty: return *wanted_;
+      case PivCard::SlotState::kEmpty:
+        return *wanted_;
       case PivCard::SlotState::kOccupied:
-        return SlotProblem(absl::StrCat("slot ", name, " holds a key or certificate: choose another, enrol "
+        return SlotProblem(absl::StrCat("slot ", name,
+                                        " holds a key or certificate: choose another, enrol "
                                         "what is there (--existing), or destroy it (--overwrite)"));
-      case PivCard::SlotState::kUnknown: break;
+      case PivCard::SlotState::kUnknown:
+        break;
     }
-    return SlotProblem(absl::StrCat("this card can't say whether slot ", name, " is free: if you know that "
+    return SlotProblem(absl::StrCat("this card can't say whether slot ", name,
+                                    " is free: if you know that "
                                     "it is, use --overwrite"));
   }
   bool unknown = false;
@@ -125,28 +134,31 @@ absl::StatusOr<PivSlot> PivEnroller::ChooseFreeSlot(PivCard& card) {
     if (slot.state == PivCard::SlotState::kEmpty) return candidate;
     unknown |= slot.state == PivCard::SlotState::kUnknown;
   }
-  return SlotProblem(unknown ? "this card can't say which of its slots are free: name one with --slot, and "
-                               "--overwrite if you know that it is"
-                             : "the card has no free slot that the gate takes, of 82 to 95 and 9c");
+  return SlotProblem(
+      unknown ? "this card can't say which of its slots are free: name one with --slot, and "
+                "--overwrite if you know that it is"
+              : "the card has no free slot that the gate takes, of 82 to 95 and 9c");
 }
 
 absl::StatusOr<PivSlot> PivEnroller::ChooseExistingKey(PivCard& card) {
   if (wanted_.has_value()) {
     FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(*wanted_));
     if (KeyOfSlot(slot).ok()) return *wanted_;
-    return SlotProblem(absl::StrCat("slot ", SlotName(*wanted_), " holds no key that can be enrolled"));
+    return SlotProblem(
+        absl::StrCat("slot ", SlotName(*wanted_), " holds no key that can be enrolled"));
   }
-  // Dedicated slots first; among those that other programs share, the one that is meant for logging in.
+  // Dedicated slots first; among those that other programs share, the one that is meant for logging
+  // in.
   std::vector<PivSlot> dedicated;
   for (PivSlot candidate : DedicatedSlots()) {
     FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(candidate));
     if (KeyOfSlot(slot).ok()) dedicated.push_back(candidate);
   }
   if (dedicated.size() > 1) {
-    return SlotProblem(absl::StrCat("several slots hold a key, say which one with --slot: ",
-                                    absl::StrJoin(dedicated, ", ", [](std::string* out, PivSlot slot) {
-                                      out->append(SlotName(slot));
-                                    })));
+    return SlotProblem(absl::StrCat(
+        "several slots hold a key, say which one with --slot: ",
+        absl::StrJoin(dedicated, ", ",
+                      [](std::string* out, PivSlot slot) { out->append(SlotName(slot)); })));
   }
   if (dedicated.size() == 1) return dedicated[0];
   FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(kSlotAuthentication));
@@ -181,7 +193,8 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> PivEnroller::Opening() {
 absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::EnrollmentDemand& demand,
                                                    absl::string_view) {
   if (step_ != Step::kOpened) return StepOutOfOrder();
-  if (!demand.has_piv()) return absl::InvalidArgumentError("the gate demands nothing of a PIV card");
+  if (!demand.has_piv())
+    return absl::InvalidArgumentError("the gate demands nothing of a PIV card");
   for (uint32_t slot : demand.piv().slots()) accepted_.push_back(static_cast<PivSlot>(slot));
   if (options_.existing_key) {
     if (!IsAccepted(slot_)) {
@@ -211,7 +224,8 @@ absl::Status PivEnroller::ReadEvidence(PivCard& card, forekey::v1::PivEvidence* 
   if (attestation.has_value()) {
     FOREKEY_ASSIGN_OR_RETURN(auto object, card.GetObject(kObjectAttestation));
     auto issuer = ParseCertificateObject(object.value_or(""));
-    if (!issuer.ok()) return SlotProblem("the card attests its keys, but its attestation certificate (F9) is gone");
+    if (!issuer.ok())
+      return SlotProblem("the card attests its keys, but its attestation certificate (F9) is gone");
     attested = PoliciesOfAttestation(*attestation);
     evidence->set_certificate(*std::move(attestation));
     evidence->add_intermediates(*std::move(issuer));
@@ -219,16 +233,20 @@ absl::Status PivEnroller::ReadEvidence(PivCard& card, forekey::v1::PivEvidence* 
   } else if (!slot.certificate.empty()) {
     evidence->set_certificate(slot.certificate);
   } else {
-    return SlotProblem(absl::StrCat("the card can't attest the key in slot ", SlotName(slot_), ", and there is "
-                                    "no certificate for it: have its issuer certify it, and enrol it then "
-                                    "with --existing"));
+    return SlotProblem(
+        absl::StrCat("the card can't attest the key in slot ", SlotName(slot_),
+                     ", and there is "
+                     "no certificate for it: have its issuer certify it, and enrol it then "
+                     "with --existing"));
   }
   auto certificate = Certificate::ParseDer(evidence->certificate());
   if (!certificate.ok() || certificate->Spki() != public_key_->spki()) {
-    return DeviceFailure(DeviceError::kOther, absl::StrCat("the card's certificate for slot ", SlotName(slot_),
-                                                           " is that of another key"));
+    return DeviceFailure(DeviceError::kOther,
+                         absl::StrCat("the card's certificate for slot ", SlotName(slot_),
+                                      " is that of another key"));
   }
-  PivKeyReference reference{uri_, chuid_digest_, StandardPinPolicy(slot_), TouchPolicy::kUnknown, *public_key_};
+  PivKeyReference reference{uri_, chuid_digest_, StandardPinPolicy(slot_), TouchPolicy::kUnknown,
+                            *public_key_};
   reference.uri.slot = slot_;
   const PinPolicy pin_policy = slot.metadata.has_value() ? slot.metadata->pin : attested.pin;
   if (pin_policy != PinPolicy::kUnknown) reference.pin_policy = pin_policy;
@@ -242,7 +260,8 @@ absl::Status PivEnroller::Prove(absl::string_view statement, forekey::v1::Enroll
   absl::Status status =
       Run([&](PivCard& card) { return ReadEvidence(card, proof->mutable_piv()); });
   if (status.ok()) {
-    Secret pin = stored_key_pin_.has_value() ? stored_key_pin_->pin().Clone() : options_.key_password.Clone();
+    Secret pin = stored_key_pin_.has_value() ? stored_key_pin_->pin().Clone()
+                                             : options_.key_password.Clone();
     PivKey key(device_, *reference_, std::move(pin));
     auto signature = key.Sign(statement, options_.sign);
     status = signature.status();
@@ -257,8 +276,8 @@ absl::Status PivEnroller::Prove(absl::string_view statement, forekey::v1::Enroll
   if (deleted.ok()) return status;
   const auto error = DeviceErrorOf(status);
   return DeviceFailure(error.value_or(DeviceError::kOther),
-                       absl::StrCat(status.message(), "; the new key stays in slot ", SlotName(slot_), " (",
-                                    deleted.message(), ")"));
+                       absl::StrCat(status.message(), "; the new key stays in slot ",
+                                    SlotName(slot_), " (", deleted.message(), ")"));
 }
 
 absl::StatusOr<std::string> PivEnroller::KeyReference() {

@@ -1,5 +1,5 @@
-// One enrolment of a PIV key: a new one, or one that the card has already (DESIGN: enrolment, PIV). Private
-// to hw/piv.
+// One enrolment of a PIV key: a new one, or one that the card has already (DESIGN: enrolment, PIV).
+// Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_PIV_ENROLLER_H_
 #define FOREKEY_HW_PIV_PIV_ENROLLER_H_
 
@@ -65,12 +65,12 @@ class PivEnroller : public KeyEnroller {
   std::optional<PivAlgorithm> wanted_algorithm_;
   PivAlgorithm algorithm_ = PivAlgorithm::kEccP256;
   Secret management_key_;
-  std::vector<PivSlot> accepted_;      // by the gate; empty: any
+  std::vector<PivSlot> accepted_;  // by the gate; empty: any
   PivUri uri_;
   std::string chuid_digest_;
   bool identified_ = false;
   PivSlot slot_ = 0;
-  bool generating_ = false;            // the command was sent: the slot may hold our key already
+  bool generating_ = false;  // the command was sent: the slot may hold our key already
   std::optional<PublicKey> public_key_;
   std::string written_certificate_;       // as it was, or may have been, put into the slot's object
   std::optional<PinUse> stored_key_pin_;  // where the PIN protects the management key

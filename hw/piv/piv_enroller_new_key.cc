@@ -1,5 +1,5 @@
-// What an enrolment of a new key does to the card: authority, the key, its certificate, and how they go
-// again.
+// What an enrolment of a new key does to the card: authority, the key, its certificate, and how
+// they go again.
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -48,8 +48,9 @@ absl::Status PivEnroller::AuthorizeGeneration(PivCard& card) {
   auto key = ParseStoredManagementKey(printed.value_or(""));
   if (printed.has_value()) Wipe(*printed);
   if (!key.ok()) {
-    return SlotProblem("the card says that its PIN protects the management key, but it does not hold one: "
-                       "give it with --management-key-file");
+    return SlotProblem(
+        "the card says that its PIN protects the management key, but it does not hold one: "
+        "give it with --management-key-file");
   }
   return card.AuthenticateManagement(*key);
 }

@@ -13,8 +13,9 @@ namespace forekey {
 namespace {
 
 absl::Status AnotherCard() {
-  return DeviceFailure(DeviceError::kGone,
-                       "the card in the reader is not the one with the enrolled key: put that one in");
+  return DeviceFailure(
+      DeviceError::kGone,
+      "the card in the reader is not the one with the enrolled key: put that one in");
 }
 
 }  // namespace
@@ -25,10 +26,11 @@ absl::Status CheckCardOf(PivCard& card, const PivKeyReference& reference) {
   }
   if (!reference.chuid_digest.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(auto chuid, card.GetObject(kObjectChuid));
-    return chuid.has_value() && Sha256(*chuid) == reference.chuid_digest ? absl::OkStatus() : AnotherCard();
+    return chuid.has_value() && Sha256(*chuid) == reference.chuid_digest ? absl::OkStatus()
+                                                                         : AnotherCard();
   }
-  // Neither number nor name: by the key itself, where the card shows it. A PIN must not go to a stranger's
-  // card, whose tries it would use up.
+  // Neither number nor name: by the key itself, where the card shows it. A PIN must not go to a
+  // stranger's card, whose tries it would use up.
   FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(*reference.uri.slot));
   std::string spki;
   if (slot.metadata.has_value() && slot.metadata->public_key.has_value()) {
@@ -45,7 +47,9 @@ absl::Status CheckCardOf(PivCard& card, const PivKeyReference& reference) {
   return spki == reference.public_key.spki() ? absl::OkStatus() : AnotherCard();
 }
 
-std::string PivKey::Describe() const { return absl::StrCat("PIV key (", reference_.uri.Text(), ")"); }
+std::string PivKey::Describe() const {
+  return absl::StrCat("PIV key (", reference_.uri.Text(), ")");
+}
 
 absl::Status PivKey::CheckCard(PivCard& card) const { return CheckCardOf(card, reference_); }
 
@@ -54,16 +58,18 @@ absl::StatusOr<PinUse> PivKey::GetPin(const SignOptions& options) {
     absl::MutexLock lock(&mutex_);
     if (!pin_.empty()) return PinUse(pin_.Clone(), /*tries_shown=*/-1);
   }
-  return AskForPin(*device_, options, Describe(), [this](PivCard& card) { return CheckCard(card); });
+  return AskForPin(*device_, options, Describe(),
+                   [this](PivCard& card) { return CheckCard(card); });
 }
 
-absl::StatusOr<std::string> PivKey::SignOnCard(PivCard& card, absl::string_view statement, PinUse* use,
-                                               const SignOptions& options) const {
+absl::StatusOr<std::string> PivKey::SignOnCard(PivCard& card, absl::string_view statement,
+                                               PinUse* use, const SignOptions& options) const {
   FOREKEY_RETURN_IF_ERROR(CheckCard(card));
-  // Last before the signature: a key with the policy "always" takes a PIN for the next command alone.
+  // Last before the signature: a key with the policy "always" takes a PIN for the next command
+  // alone.
   if (use != nullptr) FOREKEY_RETURN_IF_ERROR(use->Present(card));
-  const bool touch =
-      reference_.touch_policy == TouchPolicy::kAlways || reference_.touch_policy == TouchPolicy::kCached;
+  const bool touch = reference_.touch_policy == TouchPolicy::kAlways ||
+                     reference_.touch_policy == TouchPolicy::kCached;
   const bool show = touch && options.prompt != nullptr;
   if (show) options.prompt->ShowTouch(Describe());
   absl::Cleanup hide = [&] {
@@ -79,7 +85,8 @@ absl::Status PivKey::TrySign(absl::string_view statement, PinUse* pin, const Sig
     auto signature = SignOnCard(card, statement, pin, options);
     if (DeviceErrorOf(signature.status()) == DeviceError::kPinRequired && pin != nullptr &&
         !forgot_once) {
-      // It took the PIN and forgot it at once: a reset that nobody announced (power, a bad contact).
+      // It took the PIN and forgot it at once: a reset that nobody announced (power, a bad
+      // contact).
       forgot_once = true;
       return Interrupted(Interruption::kCardReset, signature.status());
     }
@@ -110,9 +117,10 @@ absl::StatusOr<DeviceSignature> PivKey::Sign(absl::string_view statement,
   }
   FOREKEY_RETURN_IF_ERROR(status);
   if (!reference_.public_key.Verify(statement, result.signature).ok()) {
-    return DeviceFailure(DeviceError::kNotSetUp,
-                         absl::StrCat("GENERAL AUTHENTICATE: the signature is not the enrolled key's: ",
-                                      Describe(), " was made anew since; enrol again"));
+    return DeviceFailure(
+        DeviceError::kNotSetUp,
+        absl::StrCat("GENERAL AUTHENTICATE: the signature is not the enrolled key's: ", Describe(),
+                     " was made anew since; enrol again"));
   }
   return result;
 }

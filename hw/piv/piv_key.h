@@ -19,16 +19,18 @@ namespace forekey {
 
 class PivKey : public DeviceKey {
  public:
-  // Does not touch the card. `pin`: used instead of asking, until the card finds it wrong; may be empty.
+  // Does not touch the card. `pin`: used instead of asking, until the card finds it wrong; may be
+  // empty.
   PivKey(std::shared_ptr<PivDevice> device, PivKeyReference reference, Secret pin)
       : device_(std::move(device)), reference_(std::move(reference)), pin_(std::move(pin)) {}
   forekey::v1::TokenKind kind() const override { return forekey::v1::TOKEN_KIND_PIV; }
   const std::string& spki() const override { return reference_.public_key.spki(); }
   std::string Describe() const override;
-  // Asks for the PIN where the key's policy wants one (no transaction is open meanwhile), verifies it,
-  // signs, locks the card. The signature is verified before it is handed out. While the card waits for a
-  // touch it can't be interrupted: it gives up by itself (YubiKey: after 15 s).
-  absl::StatusOr<DeviceSignature> Sign(absl::string_view statement, const SignOptions& options) override;
+  // Asks for the PIN where the key's policy wants one (no transaction is open meanwhile), verifies
+  // it, signs, locks the card. The signature is verified before it is handed out. While the card
+  // waits for a touch it can't be interrupted: it gives up by itself (YubiKey: after 15 s).
+  absl::StatusOr<DeviceSignature> Sign(absl::string_view statement,
+                                       const SignOptions& options) override;
 
  private:
   absl::Status CheckCard(PivCard& card) const;

@@ -15,7 +15,8 @@ constexpr size_t kMaxReaderName = 128;
 
 absl::Status BadPivUri(absl::string_view uri) {
   return absl::InvalidArgumentError(
-      absl::StrCat("'", uri, "' is no URI of a PIV card: piv:serial=NUMBER, piv:READER, each with #SLOT or "
+      absl::StrCat("'", uri,
+                   "' is no URI of a PIV card: piv:serial=NUMBER, piv:READER, each with #SLOT or "
                    "without; forekey devices lists what there is"));
 }
 
@@ -38,7 +39,8 @@ std::optional<std::string> DecodeReader(absl::string_view text) {
       name.push_back(text[i]);
       continue;
     }
-    if (i + 2 >= text.size() || !absl::ascii_isxdigit(text[i + 1]) || !absl::ascii_isxdigit(text[i + 2])) {
+    if (i + 2 >= text.size() || !absl::ascii_isxdigit(text[i + 1]) ||
+        !absl::ascii_isxdigit(text[i + 2])) {
       return std::nullopt;
     }
     name += absl::HexStringToBytes(text.substr(i + 1, 2));

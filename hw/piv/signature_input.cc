@@ -14,10 +14,14 @@ constexpr absl::string_view kSha256DigestInfo(
 
 std::string SignatureInput(const PublicKey& key, absl::string_view message) {
   switch (key.algorithm()) {
-    case Algorithm::kEs256: return Sha256(message);
-    case Algorithm::kEs384: return Sha384(message);
-    case Algorithm::kEdDsa: return std::string(message);
-    case Algorithm::kRs256: break;
+    case Algorithm::kEs256:
+      return Sha256(message);
+    case Algorithm::kEs384:
+      return Sha384(message);
+    case Algorithm::kEdDsa:
+      return std::string(message);
+    case Algorithm::kRs256:
+      break;
   }
   const size_t size = static_cast<size_t>(EVP_PKEY_get_size(key.evp()));
   std::string block("\x00\x01", 2);

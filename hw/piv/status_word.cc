@@ -37,20 +37,20 @@ absl::Status FromStatusWord(uint16_t status, absl::string_view command) {
   if (status == 0x9000) return absl::OkStatus();
   // 630X is 63CX of some older cards; 6300 itself tells no number.
   if ((status & 0xFFF0) == 0x63C0 || (status > 0x6300 && status <= 0x630F)) {
-    return DeviceFailure(DeviceError::kWrongPin,
-                         absl::StrFormat("%s: 0x%04X wrong PIN, tries left: %d", command, status,
-                                         status & 0x0F));
+    return DeviceFailure(
+        DeviceError::kWrongPin,
+        absl::StrFormat("%s: 0x%04X wrong PIN, tries left: %d", command, status, status & 0x0F));
   }
   for (const StatusMeaning& meaning : kStatusMeanings) {
     if (meaning.status != status) continue;
     const bool foreign = status == 0x6D00 || status == 0x6E00;
     return Interrupted(foreign ? Interruption::kAnotherApplication : Interruption::kNone,
-                       DeviceFailure(meaning.error,
-                                     absl::StrFormat("%s: 0x%04X %s", command, status, meaning.text)));
+                       DeviceFailure(meaning.error, absl::StrFormat("%s: 0x%04X %s", command,
+                                                                    status, meaning.text)));
   }
-  return DeviceFailure(DeviceError::kOther,
-                       absl::StrFormat("%s: 0x%04X, a status that this command should not give", command,
-                                       status));
+  return DeviceFailure(
+      DeviceError::kOther,
+      absl::StrFormat("%s: 0x%04X, a status that this command should not give", command, status));
 }
 
 }  // namespace forekey

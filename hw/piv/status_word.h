@@ -10,7 +10,8 @@
 
 namespace forekey {
 
-// OK for 9000. Otherwise a DeviceFailure whose message has the command, the status word and its meaning:
+// OK for 9000. Otherwise a DeviceFailure whose message has the command, the status word and its
+// meaning:
 //   "GENERAL AUTHENTICATE: 0x6982 security status not satisfied"
 // 6D00 and 6E00, of a command that PIV has, are marked as Interruption::kAnotherApplication.
 absl::Status FromStatusWord(uint16_t status, absl::string_view command);

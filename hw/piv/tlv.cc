@@ -84,7 +84,9 @@ std::string EncodeTlv(uint32_t tag, absl::string_view value) {
   } else if (value.size() <= 0xFFFF) {
     writer.U8(0x82).U16(static_cast<uint16_t>(value.size()));
   } else {
-    writer.U8(0x83).U8(static_cast<uint8_t>(value.size() >> 16)).U16(static_cast<uint16_t>(value.size()));
+    writer.U8(0x83)
+        .U8(static_cast<uint8_t>(value.size() >> 16))
+        .U16(static_cast<uint16_t>(value.size()));
   }
   return std::move(writer.Raw(value)).bytes();
 }

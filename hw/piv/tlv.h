@@ -1,5 +1,6 @@
-// BER-TLV as ISO/IEC 7816-4 §5.2.2 and SP 800-73-4 use it: tags of one to three bytes, definite lengths.
-// Private to hw/piv. Input comes from a card, or from somebody between it and us: nothing is trusted.
+// BER-TLV as ISO/IEC 7816-4 §5.2.2 and SP 800-73-4 use it: tags of one to three bytes, definite
+// lengths. Private to hw/piv. Input comes from a card, or from somebody between it and us: nothing
+// is trusted.
 #ifndef FOREKEY_HW_PIV_TLV_H_
 #define FOREKEY_HW_PIV_TLV_H_
 
@@ -15,18 +16,18 @@
 namespace forekey {
 
 struct Tlv {
-  uint32_t tag = 0;          // the bytes of the tag, big endian: 0x7F49
-  absl::string_view value;   // borrows from what was parsed
+  uint32_t tag = 0;         // the bytes of the tag, big endian: 0x7F49
+  absl::string_view value;  // borrows from what was parsed
 };
 
-// Every element of `bytes`, one after the other; the elements of constructed ones are not looked at.
-// InvalidArgument for a tag of more than three bytes or that is not minimal, an indefinite length, one
-// of more than three bytes, an element that ends behind the bytes, or bytes left over. Lengths longer
-// than needed are taken: cards write them.
+// Every element of `bytes`, one after the other; the elements of constructed ones are not looked
+// at. InvalidArgument for a tag of more than three bytes or that is not minimal, an indefinite
+// length, one of more than three bytes, an element that ends behind the bytes, or bytes left over.
+// Lengths longer than needed are taken: cards write them.
 absl::StatusOr<std::vector<Tlv>> ParseTlvs(absl::string_view bytes);
 
-// The value of the element with that tag. NotFound when there is none, InvalidArgument when there are
-// several: which one counts must not depend on who reads.
+// The value of the element with that tag. NotFound when there is none, InvalidArgument when there
+// are several: which one counts must not depend on who reads.
 absl::StatusOr<absl::string_view> FindTlv(absl::Span<const Tlv> elements, uint32_t tag);
 
 // `bytes` is one element with that tag and nothing else.

@@ -19,10 +19,10 @@ absl::StatusOr<Properties> ReadProperties(Esys& esys, TPM2_PT first, uint32_t co
   const TPM2_PT end = first + count;
   while (more != TPM2_NO && first < end) {
     EsysPtr<TPMS_CAPABILITY_DATA> data;
-    FOREKEY_RETURN_IF_ERROR(FromTss(
-        Esys_GetCapability(esys.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                           TPM2_CAP_TPM_PROPERTIES, first, end - first, &more, Out(data)),
-        "Esys_GetCapability(properties)"));
+    FOREKEY_RETURN_IF_ERROR(
+        FromTss(Esys_GetCapability(esys.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                   TPM2_CAP_TPM_PROPERTIES, first, end - first, &more, Out(data)),
+                "Esys_GetCapability(properties)"));
     const TPML_TAGGED_TPM_PROPERTY& list = data->data.tpmProperties;
     if (list.count == 0) break;
     for (uint32_t i = 0; i < list.count; ++i) {
@@ -51,12 +51,13 @@ absl::StatusOr<std::vector<TPM2_HANDLE>> Handles(Esys& esys, TPM2_HANDLE first, 
   while (more != TPM2_NO && first <= last) {
     EsysPtr<TPMS_CAPABILITY_DATA> data;
     FOREKEY_RETURN_IF_ERROR(
-        FromTss(Esys_GetCapability(esys.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, TPM2_CAP_HANDLES,
-                                   first, TPM2_MAX_CAP_HANDLES, &more, Out(data)),
+        FromTss(Esys_GetCapability(esys.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                                   TPM2_CAP_HANDLES, first, TPM2_MAX_CAP_HANDLES, &more, Out(data)),
                 "Esys_GetCapability(handles)"));
     const TPML_HANDLE& list = data->data.handles;
     if (list.count == 0) break;
-    for (uint32_t i = 0; i < list.count && list.handle[i] <= last; ++i) handles.push_back(list.handle[i]);
+    for (uint32_t i = 0; i < list.count && list.handle[i] <= last; ++i)
+      handles.push_back(list.handle[i]);
     first = list.handle[list.count - 1] + 1;
   }
   return handles;
@@ -80,8 +81,8 @@ absl::StatusOr<std::string> DescribeTpm(Esys& esys) {
   std::string maker = Text(properties[TPM2_PT_MANUFACTURER]);
   absl::StripAsciiWhitespace(&maker);
   absl::StripAsciiWhitespace(&model);
-  return absl::StrFormat("TPM 2.0 %s %s, firmware %d.%d.%d.%d", maker, model, high >> 16, high & 0xffff,
-                         low >> 16, low & 0xffff);
+  return absl::StrFormat("TPM 2.0 %s %s, firmware %d.%d.%d.%d", maker, model, high >> 16,
+                         high & 0xffff, low >> 16, low & 0xffff);
 }
 
 absl::StatusOr<int> PasswordTriesLeft(Esys& esys) {

@@ -9,13 +9,13 @@
 
 namespace forekey {
 
-// The DER SEQUENCE at the beginning of an NV index: what lies behind it (filler of 0xff or 0x11 up to
-// the index's size) is cut off, and so is the 5-byte TCG_PCCLIENT_STORED_CERT header with its tag
-// (10 01 00 len len 10 02) that some firmware leaves before it. Empty where there is none.
+// The DER SEQUENCE at the beginning of an NV index: what lies behind it (filler of 0xff or 0x11 up
+// to the index's size) is cut off, and so is the 5-byte TCG_PCCLIENT_STORED_CERT header with its
+// tag (10 01 00 len len 10 02) that some firmware leaves before it. Empty where there is none.
 std::string FirstCertificate(absl::string_view nv);
 
-// Consecutive DER SEQUENCEs (EK certificate chain indices, EK Credential Profile 2.2.1.5.2), at most
-// `max`; ends at the first byte that begins none.
+// Consecutive DER SEQUENCEs (EK certificate chain indices, EK Credential Profile 2.2.1.5.2), at
+// most `max`; ends at the first byte that begins none.
 std::vector<std::string> SplitCertificates(absl::string_view nv, size_t max);
 
 }  // namespace forekey

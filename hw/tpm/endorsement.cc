@@ -18,7 +18,7 @@ namespace {
 
 struct Place {
   TPM2_HANDLE certificate;
-  TPM2_HANDLE nonce;     // 0: the profile has none
+  TPM2_HANDLE nonce;  // 0: the profile has none
   TPM2_HANDLE template_index;
   EkShape shape;
 };
@@ -42,9 +42,9 @@ bool Has(const std::vector<TPM2_HANDLE>& handles, TPM2_HANDLE handle) {
 
 absl::StatusOr<std::string> ReadNv(Esys& esys, TPM2_HANDLE index) {
   ESYS_TR raw = ESYS_TR_NONE;
-  FOREKEY_RETURN_IF_ERROR(FromTss(Esys_TR_FromTPMPublic(esys.get(), index, ESYS_TR_NONE, ESYS_TR_NONE,
-                                                        ESYS_TR_NONE, &raw),
-                                  absl::StrCat("Esys_TR_FromTPMPublic(0x", absl::Hex(index), ")")));
+  FOREKEY_RETURN_IF_ERROR(FromTss(
+      Esys_TR_FromTPMPublic(esys.get(), index, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &raw),
+      absl::StrCat("Esys_TR_FromTPMPublic(0x", absl::Hex(index), ")")));
   EsysHandle handle = EsysHandle::Kept(esys, raw);
   EsysPtr<TPM2B_NV_PUBLIC> area;
   EsysPtr<TPM2B_NAME> name;
@@ -52,17 +52,18 @@ absl::StatusOr<std::string> ReadNv(Esys& esys, TPM2_HANDLE index) {
                                                      ESYS_TR_NONE, Out(area), Out(name)),
                                   "Esys_NV_ReadPublic"));
   const size_t size = std::min<size_t>(area->nvPublic.dataSize, kMaxNvSize);
-  const ESYS_TR authority =
-      (area->nvPublic.attributes & TPMA_NV_AUTHREAD) != 0 ? raw : static_cast<ESYS_TR>(ESYS_TR_RH_OWNER);
+  const ESYS_TR authority = (area->nvPublic.attributes & TPMA_NV_AUTHREAD) != 0
+                                ? raw
+                                : static_cast<ESYS_TR>(ESYS_TR_RH_OWNER);
   FOREKEY_ASSIGN_OR_RETURN(const uint32_t chunk, NvChunkSize(esys));
   std::string content;
   while (content.size() < size) {
     EsysPtr<TPM2B_MAX_NV_BUFFER> part;
     const auto wanted = static_cast<UINT16>(std::min<size_t>(chunk, size - content.size()));
-    FOREKEY_RETURN_IF_ERROR(FromTss(
-        Esys_NV_Read(esys.get(), authority, raw, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, wanted,
-                     static_cast<UINT16>(content.size()), Out(part)),
-        absl::StrCat("Esys_NV_Read(0x", absl::Hex(index), ")")));
+    FOREKEY_RETURN_IF_ERROR(
+        FromTss(Esys_NV_Read(esys.get(), authority, raw, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                             ESYS_TR_NONE, wanted, static_cast<UINT16>(content.size()), Out(part)),
+                absl::StrCat("Esys_NV_Read(0x", absl::Hex(index), ")")));
     if (part->size == 0) break;
     content.append(reinterpret_cast<const char*>(part->buffer), part->size);
   }
@@ -95,15 +96,16 @@ bool IsKeyOf(X509* certificate, const TPMT_PUBLIC& area) {
 
 absl::StatusOr<TPM2B_PUBLIC> ReadPersistent(Esys& esys, TPM2_HANDLE persistent) {
   ESYS_TR raw = ESYS_TR_NONE;
-  FOREKEY_RETURN_IF_ERROR(
-      FromTss(Esys_TR_FromTPMPublic(esys.get(), persistent, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &raw),
-              absl::StrCat("Esys_TR_FromTPMPublic(0x", absl::Hex(persistent), ")")));
+  FOREKEY_RETURN_IF_ERROR(FromTss(
+      Esys_TR_FromTPMPublic(esys.get(), persistent, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &raw),
+      absl::StrCat("Esys_TR_FromTPMPublic(0x", absl::Hex(persistent), ")")));
   EsysHandle handle = EsysHandle::Kept(esys, raw);
   EsysPtr<TPM2B_PUBLIC> area;
   EsysPtr<TPM2B_NAME> name, qualified_name;
-  FOREKEY_RETURN_IF_ERROR(FromTss(Esys_ReadPublic(esys.get(), raw, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                                                  Out(area), Out(name), Out(qualified_name)),
-                                  "Esys_ReadPublic"));
+  FOREKEY_RETURN_IF_ERROR(
+      FromTss(Esys_ReadPublic(esys.get(), raw, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, Out(area),
+                              Out(name), Out(qualified_name)),
+              "Esys_ReadPublic"));
   return *area;
 }
 
@@ -111,7 +113,8 @@ absl::StatusOr<TPM2B_PUBLIC> ReadPersistent(Esys& esys, TPM2_HANDLE persistent) 
 absl::Status NeedsEmptyPassword(absl::Status status) {
   if (DeviceErrorOf(status) != DeviceError::kWrongPin) return status;
   return DeviceFailure(DeviceError::kNotSetUp,
-                       absl::StrCat(status.message(), ": the TPM's endorsement hierarchy has a password; "
+                       absl::StrCat(status.message(),
+                                    ": the TPM's endorsement hierarchy has a password; "
                                     "take it off for the enrolment with `tpm2_changeauth -c e -p "
                                     "PASSWORD` and set it again afterwards"));
 }
@@ -124,8 +127,8 @@ absl::StatusOr<EsysHandle> CreateEk(Esys& esys, const TPM2B_PUBLIC& creation, TP
   EsysPtr<TPM2B_PUBLIC> area;
   FOREKEY_RETURN_IF_ERROR(NeedsEmptyPassword(
       FromTss(Esys_CreatePrimary(esys.get(), ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                 ESYS_TR_NONE, &sensitive, &creation, &outside, &no_pcrs, &raw, Out(area),
-                                 nullptr, nullptr, nullptr),
+                                 ESYS_TR_NONE, &sensitive, &creation, &outside, &no_pcrs, &raw,
+                                 Out(area), nullptr, nullptr, nullptr),
               "Esys_CreatePrimary(endorsement)")));
   EsysHandle handle = EsysHandle::Flushed(esys, raw);
   *made = *area;
@@ -175,7 +178,8 @@ absl::StatusOr<bool> FindKeyOf(Esys& esys, X509* certificate, const Place& place
   return true;
 }
 
-absl::StatusOr<std::vector<std::string>> ReadChain(Esys& esys, const std::vector<TPM2_HANDLE>& indices) {
+absl::StatusOr<std::vector<std::string>> ReadChain(Esys& esys,
+                                                   const std::vector<TPM2_HANDLE>& indices) {
   std::string all;
   for (TPM2_HANDLE index : indices) {
     if (index < kFirstChainIndex || index > kLastChainIndex || all.size() > kMaxNvSize) continue;
@@ -207,9 +211,10 @@ absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys) {
     absl::StrAppend(&passed_over, " 0x", absl::Hex(place.certificate, absl::kZeroPad8));
   }
   if (!passed_over.empty()) {
-    return DeviceFailure(DeviceError::kNotSetUp,
-                         absl::StrCat("the TPM does not have the key of any of its EK certificates (NV",
-                                      passed_over, "): its endorsement seed was changed since it was made"));
+    return DeviceFailure(
+        DeviceError::kNotSetUp,
+        absl::StrCat("the TPM does not have the key of any of its EK certificates (NV", passed_over,
+                     "): its endorsement seed was changed since it was made"));
   }
   EndorsementKey ek;
   ek.creation = EndorsementKeyTemplate(EkShape::kP256);
@@ -225,7 +230,8 @@ absl::StatusOr<EsysHandle> LoadEndorsementKey(Esys& esys, const EndorsementKey& 
     FOREKEY_ASSIGN_OR_RETURN(EsysHandle handle, CreateEk(esys, ek.creation, &made));
     FOREKEY_ASSIGN_OR_RETURN(std::string area, Marshal(made));
     if (area != ek.public_area) {
-      return DeviceFailure(DeviceError::kNotSetUp, "the TPM's endorsement key changed: start again");
+      return DeviceFailure(DeviceError::kNotSetUp,
+                           "the TPM's endorsement key changed: start again");
     }
     return handle;
   }
@@ -240,25 +246,26 @@ absl::StatusOr<EsysHandle> AuthorizeEndorsementKey(Esys& esys, const TPMT_PUBLIC
   const EkPolicy policy = EkPolicyOf(ek);
   if (policy == EkPolicy::kUnknown) {
     if ((ek.objectAttributes & TPMA_OBJECT_USERWITHAUTH) != 0) return EsysHandle();
-    return DeviceFailure(DeviceError::kNotSetUp, "the endorsement key has a policy of its maker's own");
+    return DeviceFailure(DeviceError::kNotSetUp,
+                         "the endorsement key has a policy of its maker's own");
   }
   TPMT_SYM_DEF symmetric{};
   symmetric.algorithm = TPM2_ALG_NULL;
   ESYS_TR raw = ESYS_TR_NONE;
   FOREKEY_RETURN_IF_ERROR(FromTss(
-      Esys_StartAuthSession(esys.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                            nullptr, TPM2_SE_POLICY, &symmetric, ek.nameAlg, &raw),
+      Esys_StartAuthSession(esys.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                            ESYS_TR_NONE, nullptr, TPM2_SE_POLICY, &symmetric, ek.nameAlg, &raw),
       "Esys_StartAuthSession(policy)"));
   EsysHandle session = EsysHandle::Flushed(esys, raw);
-  FOREKEY_RETURN_IF_ERROR(NeedsEmptyPassword(
-      FromTss(Esys_PolicySecret(esys.get(), ESYS_TR_RH_ENDORSEMENT, raw, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                ESYS_TR_NONE, nullptr, nullptr, nullptr, 0, nullptr, nullptr),
-              "Esys_PolicySecret(endorsement)")));
+  FOREKEY_RETURN_IF_ERROR(NeedsEmptyPassword(FromTss(
+      Esys_PolicySecret(esys.get(), ESYS_TR_RH_ENDORSEMENT, raw, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                        ESYS_TR_NONE, nullptr, nullptr, nullptr, 0, nullptr, nullptr),
+      "Esys_PolicySecret(endorsement)")));
   if (policy == EkPolicy::kPolicyB) {
     const TPML_DIGEST branches = EkPolicyBranches(ek.nameAlg);
-    FOREKEY_RETURN_IF_ERROR(FromTss(
-        Esys_PolicyOR(esys.get(), raw, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &branches),
-        "Esys_PolicyOR"));
+    FOREKEY_RETURN_IF_ERROR(
+        FromTss(Esys_PolicyOR(esys.get(), raw, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &branches),
+                "Esys_PolicyOR"));
   }
   return session;
 }

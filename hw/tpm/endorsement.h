@@ -15,16 +15,16 @@ struct EndorsementKey {
   std::string certificate;                 // DER; empty where the TPM has none
   std::vector<std::string> intermediates;  // DER, at most 8
   std::string public_area;                 // TPM2B_PUBLIC
-  TPM2B_PUBLIC creation{};                 // what CreatePrimary makes it from, where `persistent` is 0
+  TPM2B_PUBLIC creation{};  // what CreatePrimary makes it from, where `persistent` is 0
   TPM2_HANDLE persistent = 0;
 };
 
 // Looks at the certificates in this order: P-256 (0x01c0000a), RSA-2048 (0x01c00002), then the high
 // range, P-256 (0x01c00014), RSA-2048 (0x01c00012), P-384 (0x01c00016): a P-256 EK takes the TPM
-// milliseconds where an RSA one may take it ten seconds. Takes the first whose key the TPM really has:
-// as a persistent object, or made anew from the template in NV or the profile's own. A certificate
-// whose key can't be found is passed over; when that leaves none, kNotSetUp. Without any certificate:
-// the P-256 EK of template L-2.
+// milliseconds where an RSA one may take it ten seconds. Takes the first whose key the TPM really
+// has: as a persistent object, or made anew from the template in NV or the profile's own. A
+// certificate whose key can't be found is passed over; when that leaves none, kNotSetUp. Without
+// any certificate: the P-256 EK of template L-2.
 absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys);
 
 // Loads it (flushed when it goes, unless it is persistent).

@@ -47,7 +47,8 @@ void EsysHandle::Reset() {
 
 absl::StatusOr<std::string> NameOf(Esys& esys, ESYS_TR handle) {
   EsysPtr<TPM2B_NAME> name;
-  FOREKEY_RETURN_IF_ERROR(FromTss(Esys_TR_GetName(esys.get(), handle, Out(name)), "Esys_TR_GetName"));
+  FOREKEY_RETURN_IF_ERROR(
+      FromTss(Esys_TR_GetName(esys.get(), handle, Out(name)), "Esys_TR_GetName"));
   return std::string(View(name->name, name->size));
 }
 

@@ -60,8 +60,8 @@ class Esys {
   ESYS_CONTEXT* context_ = nullptr;
 };
 
-// A transient object or a session, flushed when it goes; or a persistent object or NV index, of which
-// only ESYS's own record is dropped. Must not outlive its Esys.
+// A transient object or a session, flushed when it goes; or a persistent object or NV index, of
+// which only ESYS's own record is dropped. Must not outlive its Esys.
 class EsysHandle {
  public:
   EsysHandle() = default;
@@ -77,7 +77,8 @@ class EsysHandle {
   void Reset();
 
  private:
-  EsysHandle(Esys* esys, ESYS_TR handle, bool flush) : esys_(esys), handle_(handle), flush_(flush) {}
+  EsysHandle(Esys* esys, ESYS_TR handle, bool flush)
+      : esys_(esys), handle_(handle), flush_(flush) {}
   Esys* esys_ = nullptr;
   ESYS_TR handle_ = ESYS_TR_NONE;
   bool flush_ = false;

@@ -17,8 +17,8 @@
 
 namespace {
 
-// The optional members that Forekey's keys never have (policies, secret, ...) are not listed: a file
-// that has one does not parse.
+// The optional members that Forekey's keys never have (policies, secret, ...) are not listed: a
+// file that has one does not parse.
 struct TpmKeyAsn1 {
   ASN1_OBJECT* type;
   ASN1_BOOLEAN empty_auth;
@@ -75,11 +75,13 @@ absl::StatusOr<std::string> EncodeAsn1(const TpmKeyFile& key) {
   asn1->empty_auth = key.has_password ? 0 : 0xff;
   if (asn1->type == nullptr || ASN1_INTEGER_set_uint64(asn1->parent, key.parent) != 1 ||
       ASN1_OCTET_STRING_set(asn1->public_area, U8(key.public_area), key.public_area.size()) != 1 ||
-      ASN1_OCTET_STRING_set(asn1->private_area, U8(key.private_area), key.private_area.size()) != 1) {
+      ASN1_OCTET_STRING_set(asn1->private_area, U8(key.private_area), key.private_area.size()) !=
+          1) {
     return OpenSslError("TPMKey");
   }
   unsigned char* der = nullptr;
-  int size = ASN1_item_i2d(reinterpret_cast<ASN1_VALUE*>(asn1.get()), &der, ASN1_ITEM_rptr(TpmKeyAsn1));
+  int size =
+      ASN1_item_i2d(reinterpret_cast<ASN1_VALUE*>(asn1.get()), &der, ASN1_ITEM_rptr(TpmKeyAsn1));
   if (size <= 0) return OpenSslError("ASN1_item_i2d");
   std::string result(View(der, size));
   OPENSSL_free(der);
@@ -122,7 +124,8 @@ absl::Status ReadLines(absl::string_view text, TpmKeyFile* key) {
         if (!absl::ascii_isxdigit(c)) return Malformed("its parent's Name is not in hex");
       }
       key->parent_name = absl::HexStringToBytes(line);
-      if (line.size() != 2 * kSha256NameSize) return Malformed("its parent's Name has another size");
+      if (line.size() != 2 * kSha256NameSize)
+        return Malformed("its parent's Name has another size");
     }
   }
   return absl::OkStatus();

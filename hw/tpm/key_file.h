@@ -1,5 +1,5 @@
-// Key references: the ecosystem's TSS2 key file (draft-bottomley-tpm2-keys, ASN.1 TPMKey, type "loadable
-// key", 2.23.133.10.1.3) with two lines before it that PEM readers skip:
+// Key references: the ecosystem's TSS2 key file (draft-bottomley-tpm2-keys, ASN.1 TPMKey, type
+// "loadable key", 2.23.133.10.1.3) with two lines before it that PEM readers skip:
 //
 //   Forekey-Device: tpm:
 //   Forekey-Parent-Name: 000b...        (hex)
@@ -20,12 +20,12 @@
 namespace forekey {
 
 struct TpmKeyFile {
-  std::string device_uri;      // "tpm:..."
-  std::string parent_name;     // 34 bytes (SHA-256 Name), or empty where the file does not say
-  uint32_t parent = 0;         // 0x40000001 (owner: the storage root template) or 0x81xxxxxx
+  std::string device_uri;   // "tpm:..."
+  std::string parent_name;  // 34 bytes (SHA-256 Name), or empty where the file does not say
+  uint32_t parent = 0;      // 0x40000001 (owner: the storage root template) or 0x81xxxxxx
   bool has_password = false;
-  std::string public_area;     // TPM2B_PUBLIC
-  std::string private_area;    // TPM2B_PRIVATE
+  std::string public_area;   // TPM2B_PUBLIC
+  std::string private_area;  // TPM2B_PRIVATE
 };
 
 absl::StatusOr<std::string> SerializeKeyFile(const TpmKeyFile& key);

@@ -19,10 +19,12 @@ absl::Status NeedsEmptyPassword(absl::Status status, absl::string_view what) {
   if (DeviceErrorOf(status) != DeviceError::kWrongPin) return status;
   return DeviceFailure(
       DeviceError::kNotSetUp,
-      absl::StrCat(status.message(), ": the TPM's ", what, " has a password; Forekey needs a storage key "
-                   "without one at 0x81000001, which the owner can make with `tpm2_createprimary -C o -g "
-                   "sha256 -G ecc -P OWNERPASSWORD -c srk` and `tpm2_evictcontrol -C o -P OWNERPASSWORD "
-                   "-c srk 0x81000001`"));
+      absl::StrCat(
+          status.message(), ": the TPM's ", what,
+          " has a password; Forekey needs a storage key "
+          "without one at 0x81000001, which the owner can make with `tpm2_createprimary -C o -g "
+          "sha256 -G ecc -P OWNERPASSWORD -c srk` and `tpm2_evictcontrol -C o -P OWNERPASSWORD "
+          "-c srk 0x81000001`"));
 }
 
 bool IsStorageKey(const TPMT_PUBLIC& area) {
@@ -51,9 +53,9 @@ absl::StatusOr<EsysHandle> CreateStorageRoot(Esys& esys) {
   const TPML_PCR_SELECTION no_pcrs{};
   ESYS_TR raw = ESYS_TR_NONE;
   absl::Status status =
-      FromTss(Esys_CreatePrimary(esys.get(), ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                                 &sensitive, &wanted, &outside, &no_pcrs, &raw, nullptr, nullptr, nullptr,
-                                 nullptr),
+      FromTss(Esys_CreatePrimary(esys.get(), ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                 ESYS_TR_NONE, &sensitive, &wanted, &outside, &no_pcrs, &raw,
+                                 nullptr, nullptr, nullptr, nullptr),
               "Esys_CreatePrimary(owner)");
   if (!status.ok()) return NeedsEmptyPassword(status, "owner hierarchy");
   return EsysHandle::Flushed(esys, raw);
@@ -66,20 +68,24 @@ absl::StatusOr<TPM2_HANDLE> ChooseParent(Esys& esys) {
   if (found.empty()) return kOwnerParent;
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle handle, OpenPersistent(esys, kPersistentStorageKey));
   EsysPtr<TPM2B_PUBLIC> area;
-  FOREKEY_RETURN_IF_ERROR(FromTss(Esys_ReadPublic(esys.get(), handle.get(), ESYS_TR_NONE, ESYS_TR_NONE,
-                                                  ESYS_TR_NONE, Out(area), nullptr, nullptr),
-                                  "Esys_ReadPublic(storage key)"));
+  FOREKEY_RETURN_IF_ERROR(
+      FromTss(Esys_ReadPublic(esys.get(), handle.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                              Out(area), nullptr, nullptr),
+              "Esys_ReadPublic(storage key)"));
   return IsStorageKey(area->publicArea) ? kPersistentStorageKey : kOwnerParent;
 }
 
-absl::StatusOr<EsysHandle> LoadParent(Esys& esys, TPM2_HANDLE parent, absl::string_view expected_name) {
-  FOREKEY_ASSIGN_OR_RETURN(EsysHandle handle, parent == kOwnerParent ? CreateStorageRoot(esys)
-                                                                     : OpenPersistent(esys, parent));
+absl::StatusOr<EsysHandle> LoadParent(Esys& esys, TPM2_HANDLE parent,
+                                      absl::string_view expected_name) {
+  FOREKEY_ASSIGN_OR_RETURN(EsysHandle handle, parent == kOwnerParent
+                                                  ? CreateStorageRoot(esys)
+                                                  : OpenPersistent(esys, parent));
   FOREKEY_ASSIGN_OR_RETURN(std::string name, NameOf(esys, handle.get()));
   if (!expected_name.empty() && name != expected_name) {
-    return DeviceFailure(DeviceError::kNotSetUp,
-                         "the TPM's storage key is not the one that the key was made under: the TPM was "
-                         "cleared or exchanged, or something poses as it; enrol again");
+    return DeviceFailure(
+        DeviceError::kNotSetUp,
+        "the TPM's storage key is not the one that the key was made under: the TPM was "
+        "cleared or exchanged, or something poses as it; enrol again");
   }
   return handle;
 }
@@ -92,18 +98,18 @@ absl::StatusOr<EsysHandle> StartSaltedSession(Esys& esys, const EsysHandle& pare
   symmetric.mode.aes = TPM2_ALG_CFB;
   ESYS_TR raw = ESYS_TR_NONE;
   FOREKEY_RETURN_IF_ERROR(FromTss(
-      Esys_StartAuthSession(esys.get(), parent.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
-                            nullptr, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256, &raw),
+      Esys_StartAuthSession(esys.get(), parent.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE,
+                            ESYS_TR_NONE, nullptr, TPM2_SE_HMAC, &symmetric, TPM2_ALG_SHA256, &raw),
       "Esys_StartAuthSession(salted)"));
   EsysHandle session = EsysHandle::Flushed(esys, raw);
-  FOREKEY_RETURN_IF_ERROR(
-      FromTss(Esys_TRSess_SetAttributes(esys.get(), raw, attributes | TPMA_SESSION_CONTINUESESSION, 0xff),
-              "Esys_TRSess_SetAttributes"));
+  FOREKEY_RETURN_IF_ERROR(FromTss(
+      Esys_TRSess_SetAttributes(esys.get(), raw, attributes | TPMA_SESSION_CONTINUESESSION, 0xff),
+      "Esys_TRSess_SetAttributes"));
   return session;
 }
 
-absl::StatusOr<Blobs> CreateKeyUnder(Esys& esys, const EsysHandle& parent, const TPM2B_PUBLIC& wanted,
-                                     const Secret& password) {
+absl::StatusOr<Blobs> CreateKeyUnder(Esys& esys, const EsysHandle& parent,
+                                     const TPM2B_PUBLIC& wanted, const Secret& password) {
   TPM2B_SENSITIVE_CREATE sensitive{};
   absl::Cleanup wipe = [&sensitive] { OPENSSL_cleanse(&sensitive, sizeof sensitive); };
   if (password.size() > kMaxKeyPassword) {
@@ -119,11 +125,11 @@ absl::StatusOr<Blobs> CreateKeyUnder(Esys& esys, const EsysHandle& parent, const
   const TPML_PCR_SELECTION no_pcrs{};
   EsysPtr<TPM2B_PRIVATE> private_area;
   EsysPtr<TPM2B_PUBLIC> public_area;
-  absl::Status status = FromTss(
-      Esys_Create(esys.get(), parent.get(), session ? session.get() : ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                  ESYS_TR_NONE, &sensitive, &wanted, &outside, &no_pcrs, Out(private_area), Out(public_area),
-                  nullptr, nullptr, nullptr),
-      "Esys_Create");
+  absl::Status status =
+      FromTss(Esys_Create(esys.get(), parent.get(), session ? session.get() : ESYS_TR_PASSWORD,
+                          ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &wanted, &outside, &no_pcrs,
+                          Out(private_area), Out(public_area), nullptr, nullptr, nullptr),
+              "Esys_Create");
   if (!status.ok()) return NeedsEmptyPassword(status, "storage key");
   return Blobs{*public_area, *private_area};
 }
@@ -173,9 +179,10 @@ absl::StatusOr<std::string> SignDigest(Esys& esys, const EsysHandle& key, ESYS_T
   no_ticket.tag = TPM2_ST_HASHCHECK;
   no_ticket.hierarchy = TPM2_RH_NULL;
   EsysPtr<TPMT_SIGNATURE> signature;
-  FOREKEY_RETURN_IF_ERROR(FromTss(Esys_Sign(esys.get(), key.get(), session, ESYS_TR_NONE, ESYS_TR_NONE,
-                                            &hashed, &scheme, &no_ticket, Out(signature)),
-                                  "Esys_Sign"));
+  FOREKEY_RETURN_IF_ERROR(
+      FromTss(Esys_Sign(esys.get(), key.get(), session, ESYS_TR_NONE, ESYS_TR_NONE, &hashed,
+                        &scheme, &no_ticket, Out(signature)),
+              "Esys_Sign"));
   return EcdsaDer(*signature);
 }
 

@@ -24,9 +24,10 @@ struct Blobs {
 
 // 0x81000001 where it is a P-256 storage key as the ecosystem makes it, kOwnerParent otherwise.
 absl::StatusOr<TPM2_HANDLE> ChooseParent(Esys& esys);
-// `expected_name`: from the key's reference; empty when it is not known yet. kNotSetUp when the key has
-// another Name: the TPM was cleared, or is another one, or somebody stands in between.
-absl::StatusOr<EsysHandle> LoadParent(Esys& esys, TPM2_HANDLE parent, absl::string_view expected_name);
+// `expected_name`: from the key's reference; empty when it is not known yet. kNotSetUp when the key
+// has another Name: the TPM was cleared, or is another one, or somebody stands in between.
+absl::StatusOr<EsysHandle> LoadParent(Esys& esys, TPM2_HANDLE parent,
+                                      absl::string_view expected_name);
 
 // An HMAC session whose key is salted to `parent`, AES-128-CFB for parameters, good for several
 // commands. `attributes`: TPMA_SESSION_DECRYPT (the caller's first parameter is encrypted) and
@@ -35,8 +36,8 @@ absl::StatusOr<EsysHandle> StartSaltedSession(Esys& esys, const EsysHandle& pare
                                               TPMA_SESSION attributes);
 
 // `password` crosses the bus encrypted.
-absl::StatusOr<Blobs> CreateKeyUnder(Esys& esys, const EsysHandle& parent, const TPM2B_PUBLIC& wanted,
-                                     const Secret& password);
+absl::StatusOr<Blobs> CreateKeyUnder(Esys& esys, const EsysHandle& parent,
+                                     const TPM2B_PUBLIC& wanted, const Secret& password);
 absl::StatusOr<EsysHandle> LoadKeyUnder(Esys& esys, const EsysHandle& parent, const Blobs& blobs);
 // Swaps an object out of the TPM, encrypted, to free its slot for a while.
 class StashedObject {
@@ -51,7 +52,8 @@ class StashedObject {
 // Tells ESYS the key's password; it is used in HMACs alone.
 absl::Status SetPassword(Esys& esys, const EsysHandle& key, const Secret& password);
 
-// ECDSA over a SHA-256 digest (32 bytes), as DER. `session`: ESYS_TR_PASSWORD for a key without one.
+// ECDSA over a SHA-256 digest (32 bytes), as DER. `session`: ESYS_TR_PASSWORD for a key without
+// one.
 absl::StatusOr<std::string> SignDigest(Esys& esys, const EsysHandle& key, ESYS_TR session,
                                        absl::string_view digest);
 

@@ -31,9 +31,10 @@ absl::Status FromErrno(int error, const std::string& path) {
     case EPERM:
       return DeviceFailure(
           DeviceError::kNoAccess,
-          absl::StrCat(text, ": this user may not use the TPM; add it to the group tss "
-                             "(`usermod -aG tss USER`, then log in anew), or install Forekey's udev "
-                             "rules; the package tpm-udev gives /dev/tpmrm0 to that group"));
+          absl::StrCat(text,
+                       ": this user may not use the TPM; add it to the group tss "
+                       "(`usermod -aG tss USER`, then log in anew), or install Forekey's udev "
+                       "rules; the package tpm-udev gives /dev/tpmrm0 to that group"));
     case EBUSY:
       return DeviceFailure(DeviceError::kBusy,
                            absl::StrCat(text, ": another program has the device; use /dev/tpmrm0"));
@@ -96,9 +97,9 @@ absl::StatusOr<std::vector<std::string>> TctiCandidates(absl::string_view uri) {
                      !absl::StrContains(rest, ',');
   const bool tabrmd = absl::StartsWith(rest, kTabrmd);
   if (!device && !swtpm && !tabrmd) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("unknown TPM URI ", uri,
-                     ": use tpm:, tpm:device:/dev/..., tpm:tabrmd:[options] or tpm:swtpm:path=..."));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unknown TPM URI ", uri,
+        ": use tpm:, tpm:device:/dev/..., tpm:tabrmd:[options] or tpm:swtpm:path=..."));
   }
   return std::vector<std::string>{std::string(rest)};
 }
@@ -114,7 +115,8 @@ absl::StatusOr<TctiPtr> OpenTcti(absl::string_view uri) {
   }
   if (candidates.size() > 1 && DeviceErrorOf(first) == DeviceError::kGone) {
     return DeviceFailure(DeviceError::kGone,
-                         absl::StrCat(first.message(), " (and no tpm2-abrmd answers); turn the TPM on "
+                         absl::StrCat(first.message(),
+                                      " (and no tpm2-abrmd answers); turn the TPM on "
                                       "in the firmware's setup, or give the virtual machine one"));
   }
   return first;

@@ -5,8 +5,8 @@
 //   tpm:tabrmd:bus_type=session   tpm2-abrmd, with its TCTI's own options
 //   tpm:swtpm:path=/run/x.sock    a simulator on a unix socket
 //
-// Nothing else: libtss2's own default search ends at a TCP port on localhost where any program could
-// pose as the TPM, so it is never used.
+// Nothing else: libtss2's own default search ends at a TCP port on localhost where any program
+// could pose as the TPM, so it is never used.
 #ifndef FOREKEY_HW_TPM_TCTI_H_
 #define FOREKEY_HW_TPM_TCTI_H_
 

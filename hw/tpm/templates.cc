@@ -12,15 +12,21 @@ namespace {
 constexpr TPMA_OBJECT kFixed =
     TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN;
 
-constexpr char kPolicyASha256[] = "837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa";
-constexpr char kPolicyCSha256[] = "3767e2edd43ff45a3a7e1eaefcef78643dca964632e7aad82c673a30d8633fde";
-constexpr char kPolicyBSha256[] = "ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1fd459089d19b5071c0b7a0";
+constexpr char kPolicyASha256[] =
+    "837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa";
+constexpr char kPolicyCSha256[] =
+    "3767e2edd43ff45a3a7e1eaefcef78643dca964632e7aad82c673a30d8633fde";
+constexpr char kPolicyBSha256[] =
+    "ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1fd459089d19b5071c0b7a0";
 constexpr char kPolicyASha384[] =
-    "8bbf2266537c171cb56e403c4dc1d4b64f432611dc386e6f532050c3278c930e143e8bb1133824ccb431053871c6db53";
+    "8bbf2266537c171cb56e403c4dc1d4b64f432611dc386e6f532050c3278c930e143e8bb1133824ccb431053871c6db"
+    "53";
 constexpr char kPolicyCSha384[] =
-    "d6032ce61f2fb3c240eb3cf6a33237ef2b6a16f4293c22b455e261cffd217ad5b4947c2d73e63005eed2dc2b3593d165";
+    "d6032ce61f2fb3c240eb3cf6a33237ef2b6a16f4293c22b455e261cffd217ad5b4947c2d73e63005eed2dc2b3593d1"
+    "65";
 constexpr char kPolicyBSha384[] =
-    "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e12";
+    "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419cacb47ba09699646150f9fc000f3f80e"
+    "12";
 
 TPM2B_DIGEST Digest(const char* hex) {
   const std::string bytes = absl::HexStringToBytes(hex);
@@ -49,8 +55,7 @@ TPM2B_PUBLIC SigningKey(TPMA_OBJECT attributes) {
   TPMT_PUBLIC& area = result.publicArea;
   SetEcc(area, TPM2_ECC_NIST_P256);
   area.nameAlg = TPM2_ALG_SHA256;
-  area.objectAttributes =
-      kFixed | TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT | attributes;
+  area.objectAttributes = kFixed | TPMA_OBJECT_USERWITHAUTH | TPMA_OBJECT_SIGN_ENCRYPT | attributes;
   area.parameters.eccDetail.scheme.scheme = TPM2_ALG_ECDSA;
   area.parameters.eccDetail.scheme.details.ecdsa.hashAlg = TPM2_ALG_SHA256;
   return result;

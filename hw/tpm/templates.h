@@ -12,13 +12,13 @@ TPM2B_PUBLIC StorageRootTemplate();
 // The AK: restricted P-256 signing key, ECDSA with SHA-256, without password.
 TPM2B_PUBLIC AttestationKeyTemplate();
 // The device key: unrestricted P-256 signing key, ECDSA with SHA-256. Without password it is exempt
-// from the dictionary-attack lockout (noDA), so that a stranger's wrong passwords can't stop it; with
-// one it is not, so that the TPM slows guessing down.
+// from the dictionary-attack lockout (noDA), so that a stranger's wrong passwords can't stop it;
+// with one it is not, so that the TPM slows guessing down.
 TPM2B_PUBLIC DeviceKeyTemplate(bool has_password);
 
 enum class EkShape {
-  kRsa2048,  // L-1
-  kP256,     // L-2
+  kRsa2048,      // L-1
+  kP256,         // L-2
   kRsa2048High,  // H-1
   kP256High,     // H-2
   kP384High,     // H-3

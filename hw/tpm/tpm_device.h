@@ -23,8 +23,8 @@ class TpmDevice {
   const std::string& uri() const { return uri_; }
 
   // Runs `operation` with the TPM to itself (within this process). It must hold its objects in
-  // EsysHandles and be fit to be run again from the start: it is, with growing pauses for up to 5 s,
-  // when the TPM is busy or its slots are full, and once when the connection broke on the way.
+  // EsysHandles and be fit to be run again from the start: it is, with growing pauses for up to 5
+  // s, when the TPM is busy or its slots are full, and once when the connection broke on the way.
   // Stops early at `deadline` and when `cancelled`.
   absl::Status Run(absl::Time deadline, const std::function<bool()>& cancelled,
                    absl::FunctionRef<absl::Status(Esys&)> operation);

@@ -51,8 +51,9 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
     // A machine without TPM has no problem; a TPM whose resource manager is missing is one.
     if (uri == "tpm:" && DeviceErrorOf(status) == DeviceError::kGone) {
       if (access("/dev/tpm0", F_OK) != 0) continue;
-      status = DeviceFailure(DeviceError::kGone, "/dev/tpm0 is there, but not /dev/tpmrm0: the kernel has "
-                                                 "no resource manager for it (Linux 4.12 or later has)");
+      status = DeviceFailure(DeviceError::kGone,
+                             "/dev/tpm0 is there, but not /dev/tpmrm0: the kernel has "
+                             "no resource manager for it (Linux 4.12 or later has)");
     }
     if (problems != nullptr) problems->push_back(absl::StrCat(uri, " ", status.message()));
   }

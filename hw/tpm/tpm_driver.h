@@ -1,7 +1,7 @@
 // The TPM 2.0 driver. URIs: see hw/tpm/tcti.h and docs. This is the folder's only public header.
 //
-// Keys: unrestricted P-256 signing keys (ES256), made in the TPM, fixed to it and to its storage key,
-// kept outside it as TSS2 key files. No object stays in the TPM between operations.
+// Keys: unrestricted P-256 signing keys (ES256), made in the TPM, fixed to it and to its storage
+// key, kept outside it as TSS2 key files. No object stays in the TPM between operations.
 #ifndef FOREKEY_HW_TPM_TPM_DRIVER_H_
 #define FOREKEY_HW_TPM_TPM_DRIVER_H_
 

@@ -50,8 +50,8 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> TpmEnroller::Opening() {
   return opening;
 }
 
-// Here and in CertifyAndSign at most two objects are loaded at any time, so that it works beside another
-// program's object in a TPM with three slots and no resource manager.
+// Here and in CertifyAndSign at most two objects are loaded at any time, so that it works beside
+// another program's object in a TPM with three slots and no resource manager.
 absl::Status TpmEnroller::Activate(Esys& esys, const TPM2B_ID_OBJECT& blob,
                                    const TPM2B_ENCRYPTED_SECRET& secret) {
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle parent, LoadParent(esys, parent_, parent_name_));
@@ -59,18 +59,19 @@ absl::Status TpmEnroller::Activate(Esys& esys, const TPM2B_ID_OBJECT& blob,
       key_, CreateKeyUnder(esys, parent, DeviceKeyTemplate(!options_.key_password.empty()),
                            options_.key_password));
   // The activated secret comes back encrypted to this session.
-  FOREKEY_ASSIGN_OR_RETURN(EsysHandle session, StartSaltedSession(esys, parent, TPMA_SESSION_ENCRYPT));
+  FOREKEY_ASSIGN_OR_RETURN(EsysHandle session,
+                           StartSaltedSession(esys, parent, TPMA_SESSION_ENCRYPT));
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle ak, LoadKeyUnder(esys, parent, ak_));
   parent.Reset();
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle ek, LoadEndorsementKey(esys, ek_));
   FOREKEY_ASSIGN_OR_RETURN(TPM2B_PUBLIC ek_area, UnmarshalPublic(ek_.public_area));
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle policy, AuthorizeEndorsementKey(esys, ek_area.publicArea));
   EsysPtr<TPM2B_DIGEST> activated;
-  absl::Status status = FromTss(
-      Esys_ActivateCredential(esys.get(), ak.get(), ek.get(), session.get(),
-                              policy ? policy.get() : ESYS_TR_PASSWORD, ESYS_TR_NONE, &blob, &secret,
-                              Out(activated)),
-      "Esys_ActivateCredential");
+  absl::Status status =
+      FromTss(Esys_ActivateCredential(esys.get(), ak.get(), ek.get(), session.get(),
+                                      policy ? policy.get() : ESYS_TR_PASSWORD, ESYS_TR_NONE, &blob,
+                                      &secret, Out(activated)),
+              "Esys_ActivateCredential");
   absl::Cleanup wipe = [&activated] {
     if (activated != nullptr) OPENSSL_cleanse(activated.get(), sizeof *activated);
   };
@@ -116,8 +117,8 @@ absl::Status TpmEnroller::CertifyAndSign(Esys& esys, absl::string_view digest,
   EsysPtr<TPM2B_ATTEST> attest;
   EsysPtr<TPMT_SIGNATURE> signature;
   FOREKEY_RETURN_IF_ERROR(
-      FromTss(Esys_Certify(esys.get(), key.get(), ak.get(), key_session, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                           &qualifying, &scheme, Out(attest), Out(signature)),
+      FromTss(Esys_Certify(esys.get(), key.get(), ak.get(), key_session, ESYS_TR_PASSWORD,
+                           ESYS_TR_NONE, &qualifying, &scheme, Out(attest), Out(signature)),
               "Esys_Certify"));
   forekey::v1::TpmEvidence& evidence = *proof->mutable_tpm();
   evidence.set_certify_info(std::string(View(attest->attestationData, attest->size)));

@@ -14,8 +14,8 @@
 
 namespace forekey {
 
-// Between its steps nothing of it is in the TPM: AK and key wait here as the encrypted blobs that only
-// that TPM can load. Not thread-safe.
+// Between its steps nothing of it is in the TPM: AK and key wait here as the encrypted blobs that
+// only that TPM can load. Not thread-safe.
 class TpmEnroller : public KeyEnroller {
  public:
   TpmEnroller(std::shared_ptr<TpmDevice> device, EnrollOptions options)
@@ -30,8 +30,10 @@ class TpmEnroller : public KeyEnroller {
  private:
   enum class Step { kNew, kOpened, kCreated, kProved };
   absl::Status Run(absl::FunctionRef<absl::Status(Esys&)> operation);
-  absl::Status Activate(Esys& esys, const TPM2B_ID_OBJECT& blob, const TPM2B_ENCRYPTED_SECRET& secret);
-  absl::Status CertifyAndSign(Esys& esys, absl::string_view digest, forekey::v1::EnrollmentProof* proof);
+  absl::Status Activate(Esys& esys, const TPM2B_ID_OBJECT& blob,
+                        const TPM2B_ENCRYPTED_SECRET& secret);
+  absl::Status CertifyAndSign(Esys& esys, absl::string_view digest,
+                              forekey::v1::EnrollmentProof* proof);
 
   const std::shared_ptr<TpmDevice> device_;
   const EnrollOptions options_;

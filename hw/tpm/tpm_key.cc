@@ -42,30 +42,34 @@ absl::StatusOr<Secret> TpmKey::AskPassword(const SignOptions& options) {
                          "the TPM key has a password, and there is nobody to ask for it");
   }
   int tries_left = -1;
-  FOREKEY_RETURN_IF_ERROR(device_->Run(options.deadline, options.cancelled, [&](Esys& esys) -> absl::Status {
-    FOREKEY_ASSIGN_OR_RETURN(tries_left, PasswordTriesLeft(esys));
-    return absl::OkStatus();
-  }));
+  FOREKEY_RETURN_IF_ERROR(
+      device_->Run(options.deadline, options.cancelled, [&](Esys& esys) -> absl::Status {
+        FOREKEY_ASSIGN_OR_RETURN(tries_left, PasswordTriesLeft(esys));
+        return absl::OkStatus();
+      }));
   return options.prompt->AskPin(Describe(), tries_left);
 }
 
-absl::StatusOr<DeviceSignature> TpmKey::Sign(absl::string_view statement, const SignOptions& options) {
+absl::StatusOr<DeviceSignature> TpmKey::Sign(absl::string_view statement,
+                                             const SignOptions& options) {
   FOREKEY_ASSIGN_OR_RETURN(const Secret password, AskPassword(options));
   const std::string digest = Sha256(statement);
   DeviceSignature result;
-  FOREKEY_RETURN_IF_ERROR(device_->Run(options.deadline, options.cancelled, [&](Esys& esys) -> absl::Status {
-    FOREKEY_ASSIGN_OR_RETURN(EsysHandle parent, LoadParent(esys, parent_, parent_name_));
-    EsysHandle session;
-    if (has_password_) {
-      FOREKEY_ASSIGN_OR_RETURN(session, StartSaltedSession(esys, parent, TPMA_SESSION_DECRYPT));
-    }
-    FOREKEY_ASSIGN_OR_RETURN(EsysHandle key, LoadKeyUnder(esys, parent, blobs_));
-    FOREKEY_RETURN_IF_ERROR(SetPassword(esys, key, password));
-    parent.Reset();
-    FOREKEY_ASSIGN_OR_RETURN(result.signature,
-                             SignDigest(esys, key, session ? session.get() : ESYS_TR_PASSWORD, digest));
-    return absl::OkStatus();
-  }));
+  FOREKEY_RETURN_IF_ERROR(
+      device_->Run(options.deadline, options.cancelled, [&](Esys& esys) -> absl::Status {
+        FOREKEY_ASSIGN_OR_RETURN(EsysHandle parent, LoadParent(esys, parent_, parent_name_));
+        EsysHandle session;
+        if (has_password_) {
+          FOREKEY_ASSIGN_OR_RETURN(session, StartSaltedSession(esys, parent, TPMA_SESSION_DECRYPT));
+        }
+        FOREKEY_ASSIGN_OR_RETURN(EsysHandle key, LoadKeyUnder(esys, parent, blobs_));
+        FOREKEY_RETURN_IF_ERROR(SetPassword(esys, key, password));
+        parent.Reset();
+        FOREKEY_ASSIGN_OR_RETURN(
+            result.signature,
+            SignDigest(esys, key, session ? session.get() : ESYS_TR_PASSWORD, digest));
+        return absl::OkStatus();
+      }));
   if (absl::Status verified = public_key_.Verify(statement, result.signature); !verified.ok()) {
     return DeviceFailure(DeviceError::kOther, "Esys_Sign: the TPM's signature does not verify");
   }

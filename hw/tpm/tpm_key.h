@@ -27,7 +27,8 @@ class TpmKey : public DeviceKey {
   // A key with a password that was not given at Load() asks the prompt for it, each time. The
   // signature is verified before it is handed out. Errors as in hw/device_key.h; kPinRequired when
   // there is nobody to ask, kWrongPin and kLockedOut as the TPM says.
-  absl::StatusOr<DeviceSignature> Sign(absl::string_view statement, const SignOptions& options) override;
+  absl::StatusOr<DeviceSignature> Sign(absl::string_view statement,
+                                       const SignOptions& options) override;
 
  private:
   TpmKey(std::shared_ptr<TpmDevice> device, PublicKey public_key)

@@ -20,7 +20,8 @@ absl::StatusOr<std::string> MarshalWith(Function function, const T& value, absl:
 }
 
 template <typename T, typename Function>
-absl::StatusOr<T> UnmarshalWith(Function function, absl::string_view bytes, absl::string_view what) {
+absl::StatusOr<T> UnmarshalWith(Function function, absl::string_view bytes,
+                                absl::string_view what) {
   T value{};
   size_t offset = 0;
   TSS2_RC rc = function(U8(bytes), bytes.size(), &offset, &value);
@@ -60,14 +61,16 @@ absl::StatusOr<TPM2B_PUBLIC> UnmarshalPublic(absl::string_view bytes) {
       TPM2B_PUBLIC value,
       UnmarshalWith<TPM2B_PUBLIC>(Tss2_MU_TPM2B_PUBLIC_Unmarshal, bytes, "TPM2B_PUBLIC"));
   FOREKEY_ASSIGN_OR_RETURN(std::string again, Marshal(value));
-  if (!SizeIsExact(bytes) || again != bytes) return absl::InvalidArgumentError("not a TPM2B_PUBLIC");
+  if (!SizeIsExact(bytes) || again != bytes)
+    return absl::InvalidArgumentError("not a TPM2B_PUBLIC");
   return value;
 }
 absl::StatusOr<TPM2B_PRIVATE> UnmarshalPrivate(absl::string_view bytes) {
   return UnmarshalWith<TPM2B_PRIVATE>(Tss2_MU_TPM2B_PRIVATE_Unmarshal, bytes, "TPM2B_PRIVATE");
 }
 absl::StatusOr<TPM2B_ID_OBJECT> UnmarshalIdObject(absl::string_view bytes) {
-  return UnmarshalWith<TPM2B_ID_OBJECT>(Tss2_MU_TPM2B_ID_OBJECT_Unmarshal, bytes, "TPM2B_ID_OBJECT");
+  return UnmarshalWith<TPM2B_ID_OBJECT>(Tss2_MU_TPM2B_ID_OBJECT_Unmarshal, bytes,
+                                        "TPM2B_ID_OBJECT");
 }
 absl::StatusOr<TPM2B_ENCRYPTED_SECRET> UnmarshalEncryptedSecret(absl::string_view bytes) {
   return UnmarshalWith<TPM2B_ENCRYPTED_SECRET>(Tss2_MU_TPM2B_ENCRYPTED_SECRET_Unmarshal, bytes,

@@ -19,7 +19,8 @@ struct Meaning {
 
 constexpr char kWait[] = "the TPM is busy with other programs' commands; try again";
 constexpr char kSlots[] =
-    "other programs fill the TPM's slots; use /dev/tpmrm0 (the kernel's resource manager) rather than "
+    "other programs fill the TPM's slots; use /dev/tpmrm0 (the kernel's resource manager) rather "
+    "than "
     "/dev/tpm0, end the program that holds them, or flush what was left behind with "
     "`tpm2_flushcontext -t` and `tpm2_flushcontext -l`";
 constexpr char kWrongPassword[] =
@@ -39,7 +40,8 @@ constexpr Meaning kMeanings[] = {
     {TPM2_RC_SESSION_HANDLES, "TPM_RC_SESSION_HANDLES", DeviceError::kBusy, kSlots},
     {TPM2_RC_CANCELED, "TPM_RC_CANCELED", DeviceError::kCancelled, "another program cancelled it"},
     {TPM2_RC_LOCKOUT, "TPM_RC_LOCKOUT", DeviceError::kLockedOut,
-     "the TPM is locked out after too many wrong passwords; wait (`tpm2_getcap properties-variable` "
+     "the TPM is locked out after too many wrong passwords; wait (`tpm2_getcap "
+     "properties-variable` "
      "shows the recovery time) or, with the lockout password, `tpm2_dictionarylockout -c`"},
     {TPM2_RC_AUTH_FAIL, "TPM_RC_AUTH_FAIL", DeviceError::kWrongPin, kWrongPassword},
     {TPM2_RC_BAD_AUTH, "TPM_RC_BAD_AUTH", DeviceError::kWrongPin, kWrongPassword},
@@ -50,7 +52,8 @@ constexpr Meaning kMeanings[] = {
     {TPM2_RC_HIERARCHY, "TPM_RC_HIERARCHY", DeviceError::kNotSetUp,
      "the owner or endorsement hierarchy is disabled; enable it in the firmware's setup"},
     {TPM2_RC_HANDLE, "TPM_RC_HANDLE", DeviceError::kNotSetUp,
-     "that object is not in this TPM (any more): the TPM was cleared, or is another one; enrol again"},
+     "that object is not in this TPM (any more): the TPM was cleared, or is another one; enrol "
+     "again"},
     {TPM2_RC_INTEGRITY, "TPM_RC_INTEGRITY", DeviceError::kNotSetUp,
      "what was given to the TPM belongs to another TPM, or to this one before it was cleared; "
      "enrol again"},
@@ -60,16 +63,18 @@ bool IsTpmLayer(uint32_t rc) {
   switch (rc & TSS2_RC_LAYER_MASK) {
     case TSS2_TPM_RC_LAYER:
     case TSS2_RESMGR_RC_LAYER:
-    case TSS2_RESMGR_TPM_RC_LAYER: return true;
-    default: return false;
+    case TSS2_RESMGR_TPM_RC_LAYER:
+      return true;
+    default:
+      return false;
   }
 }
 
 absl::Status Fail(DeviceError error, absl::string_view call, uint32_t rc, absl::string_view name,
                   absl::string_view advice) {
-  return DeviceFailure(error, absl::StrFormat("%s: 0x%08x%s%s (%s)%s%s", call, rc,
-                                              name.empty() ? "" : " ", name, Tss2_RC_Decode(rc),
-                                              advice.empty() ? "" : ": ", advice));
+  return DeviceFailure(
+      error, absl::StrFormat("%s: 0x%08x%s%s (%s)%s%s", call, rc, name.empty() ? "" : " ", name,
+                             Tss2_RC_Decode(rc), advice.empty() ? "" : ": ", advice));
 }
 
 }  // namespace
@@ -92,12 +97,16 @@ absl::Status FromTss(uint32_t rc, absl::string_view call) {
   switch (rc & ~TSS2_RC_LAYER_MASK) {
     case TSS2_BASE_RC_IO_ERROR:
     case TSS2_BASE_RC_NO_CONNECTION:
-      return Fail(DeviceError::kGone, call, rc, "", "the TPM, or the program in front of it, is gone");
-    case TSS2_BASE_RC_TRY_AGAIN: return Fail(DeviceError::kBusy, call, rc, "", kWait);
+      return Fail(DeviceError::kGone, call, rc, "",
+                  "the TPM, or the program in front of it, is gone");
+    case TSS2_BASE_RC_TRY_AGAIN:
+      return Fail(DeviceError::kBusy, call, rc, "", kWait);
     case TSS2_BASE_RC_RSP_AUTH_FAILED:
-      return Fail(DeviceError::kOther, call, rc, "",
-                  "an answer was altered between the TPM and this program, or the password is wrong");
-    default: return Fail(DeviceError::kOther, call, rc, "", "");
+      return Fail(
+          DeviceError::kOther, call, rc, "",
+          "an answer was altered between the TPM and this program, or the password is wrong");
+    default:
+      return Fail(DeviceError::kOther, call, rc, "", "");
   }
 }
 

@@ -9,8 +9,8 @@
 
 namespace forekey {
 
-// OK for TSS2_RC_SUCCESS. Otherwise a DeviceFailure (hw/device_key.h) whose message has the call, the
-// code, its name, TSS2's own words and what to do:
+// OK for TSS2_RC_SUCCESS. Otherwise a DeviceFailure (hw/device_key.h) whose message has the call,
+// the code, its name, TSS2's own words and what to do:
 //   "Esys_Sign: 0x00000921 TPM_RC_LOCKOUT (tpm:warn(2.0): ...): the TPM is locked out ..."
 // Codes that a resource manager passes on (layers 11 and 12) are read as the TPM's own.
 absl::Status FromTss(uint32_t rc, absl::string_view call);

@@ -19,7 +19,8 @@ bool IsCeremony(uint8_t command) { return command == kMakeCredential || command 
 // "once more the first entry", where the body is a map of at least one entry.
 std::string WithDuplicateKey(const std::string& body) {
   auto item = Item::Parse(body);
-  if (!item || item->type != Item::Type::kMap || item->map.empty() || item->map.size() > 22) return body;
+  if (!item || item->type != Item::Type::kMap || item->map.empty() || item->map.size() > 22)
+    return body;
   const auto& [key, value] = item->map[0];
   std::string out = body;
   out[0] = static_cast<char>(out[0] + 1);
@@ -29,7 +30,9 @@ std::string WithDuplicateKey(const std::string& body) {
 }  // namespace
 
 Authenticator::Authenticator(Config config, State state, std::string directory)
-    : config_(std::move(config)), state_(std::move(state)), directory_(std::move(directory)),
+    : config_(std::move(config)),
+      state_(std::move(state)),
+      directory_(std::move(directory)),
       agreement_key_(FreshAgreementKey()) {
   PowerCycle();
 }
@@ -68,7 +71,8 @@ absl::Status Authenticator::SetPin(absl::string_view pin) {
 
 std::string Authenticator::Cbor(absl::string_view request, UserPresence& presence) {
   if (request.empty()) return std::string(1, static_cast<char>(kInvalidLength));
-  if (request.size() > config_.max_message_size) return std::string(1, static_cast<char>(kRequestTooLarge));
+  if (request.size() > config_.max_message_size)
+    return std::string(1, static_cast<char>(kRequestTooLarge));
   const uint8_t command = static_cast<uint8_t>(request[0]);
   Reply reply = Dispatch(command, request.substr(1), presence);
   if (reply.status == kOk && IsCeremony(command)) {
@@ -89,25 +93,35 @@ Authenticator::Reply Authenticator::Dispatch(uint8_t command, absl::string_view 
     next_credentials_.clear();
   }
   switch (command) {
-    case kGetInfo: return body.empty() ? GetInfo() : Reply{kInvalidLength, ""};
-    case kReset: return body.empty() ? Reset(presence) : Reply{kInvalidLength, ""};
-    case kSelection: return {body.empty() ? AskTouch(presence) : uint8_t{kInvalidLength}, ""};
-    case kGetNextAssertion: return body.empty() ? GetNextAssertion() : Reply{kInvalidLength, ""};
+    case kGetInfo:
+      return body.empty() ? GetInfo() : Reply{kInvalidLength, ""};
+    case kReset:
+      return body.empty() ? Reset(presence) : Reply{kInvalidLength, ""};
+    case kSelection:
+      return {body.empty() ? AskTouch(presence) : uint8_t{kInvalidLength}, ""};
+    case kGetNextAssertion:
+      return body.empty() ? GetNextAssertion() : Reply{kInvalidLength, ""};
     case kMakeCredential:
     case kGetAssertion:
     case kClientPin:
     case kCredentialManagement:
-    case kCredentialManagementPreview: break;
-    default: return {kInvalidCommand, ""};
+    case kCredentialManagementPreview:
+      break;
+    default:
+      return {kInvalidCommand, ""};
   }
   const auto request = Item::Parse(body);
   if (!request) return {kInvalidCbor, ""};
   if (request->type != Item::Type::kMap) return {kCborUnexpectedType, ""};
   switch (command) {
-    case kMakeCredential: return MakeCredential(*request, presence);
-    case kGetAssertion: return GetAssertion(*request, presence);
-    case kClientPin: return ClientPin(*request, presence);
-    default: return CredentialManagement(*request);
+    case kMakeCredential:
+      return MakeCredential(*request, presence);
+    case kGetAssertion:
+      return GetAssertion(*request, presence);
+    case kClientPin:
+      return ClientPin(*request, presence);
+    default:
+      return CredentialManagement(*request);
   }
 }
 
@@ -116,9 +130,11 @@ Authenticator::Reply Authenticator::GetInfo() const {
   if (config_.pin_uv_auth_token) versions.push_back(CborText("FIDO_2_1"));
   if (config_.u2f) versions.insert(versions.begin(), CborText("U2F_V2"));
   std::vector<std::pair<std::string, std::string>> options = {
-      {CborText("plat"), CborBool(false)}, {CborText("rk"), CborBool(config_.resident_keys)},
+      {CborText("plat"), CborBool(false)},
+      {CborText("rk"), CborBool(config_.resident_keys)},
       {CborText("up"), CborBool(true)}};
-  if (config_.client_pin) options.emplace_back(CborText("clientPin"), CborBool(!state_.pin_hash.empty()));
+  if (config_.client_pin)
+    options.emplace_back(CborText("clientPin"), CborBool(!state_.pin_hash.empty()));
   if (config_.built_in_uv) options.emplace_back(CborText("uv"), CborBool(true));
   if (config_.pin_uv_auth_token) options.emplace_back(CborText("pinUvAuthToken"), CborBool(true));
   if (config_.make_cred_uv_not_required) {
@@ -128,8 +144,8 @@ Authenticator::Reply Authenticator::GetInfo() const {
   std::vector<std::string> protocols, algorithms;
   for (int protocol : config_.pin_protocols) protocols.push_back(CborInt(protocol));
   for (int algorithm : config_.algorithms) {
-    algorithms.push_back(CborMap({{CborText("alg"), CborInt(algorithm)},
-                                  {CborText("type"), CborText("public-key")}}));
+    algorithms.push_back(CborMap(
+        {{CborText("alg"), CborInt(algorithm)}, {CborText("type"), CborText("public-key")}}));
   }
   std::vector<std::pair<std::string, std::string>> info = {
       {CborInt(1), CborArray(versions)},
@@ -143,7 +159,8 @@ Authenticator::Reply Authenticator::GetInfo() const {
       {CborInt(13), CborInt(static_cast<int64_t>(config_.min_pin_length))},
       {CborInt(14), CborInt(config_.firmware)}};
   if (config_.cred_protect) info.emplace_back(CborInt(2), CborArray({CborText("credProtect")}));
-  if (config_.client_pin || config_.built_in_uv) info.emplace_back(CborInt(6), CborArray(protocols));
+  if (config_.client_pin || config_.built_in_uv)
+    info.emplace_back(CborInt(6), CborArray(protocols));
   return {kOk, CborMap(info)};
 }
 
@@ -160,11 +177,15 @@ Authenticator::Reply Authenticator::Reset(UserPresence& presence) {
 
 uint8_t Authenticator::AskTouch(UserPresence& presence) const {
   switch (presence.Wait(config_.touch_timeout)) {
-    case TouchResult::kTouched: return kOk;
-    case TouchResult::kDenied: return kOperationDenied;
-    case TouchResult::kTimedOut: return kUserActionTimeout;
+    case TouchResult::kTouched:
+      return kOk;
+    case TouchResult::kDenied:
+      return kOperationDenied;
+    case TouchResult::kTimedOut:
+      return kUserActionTimeout;
     case TouchResult::kCancelled:
-    case TouchResult::kGone: return kKeepaliveCancel;
+    case TouchResult::kGone:
+      return kKeepaliveCancel;
   }
   return kOther;
 }
@@ -204,7 +225,8 @@ uint8_t Authenticator::VerifyUser(const Item& request, int param_key, Permission
   }
   if (param != nullptr) {
     if (protocol == nullptr) return kMissingParameter;
-    if (std::count(config_.pin_protocols.begin(), config_.pin_protocols.end(), protocol->number) == 0) {
+    if (std::count(config_.pin_protocols.begin(), config_.pin_protocols.end(), protocol->number) ==
+        0) {
       return kInvalidParameter;
     }
     options->uv = false;  // the token stands for the verification

@@ -1,6 +1,6 @@
-// The commands of a security key: CTAP 2.1 section 6 (authenticatorMakeCredential and so on) and the
-// U2F raw messages, without any transport. Implements the Config, keeps the State, misbehaves on
-// request. One command at a time, from one thread.
+// The commands of a security key: CTAP 2.1 section 6 (authenticatorMakeCredential and so on) and
+// the U2F raw messages, without any transport. Implements the Config, keeps the State, misbehaves
+// on request. One command at a time, from one thread.
 #ifndef FOREKEY_SIMULATORS_FIDO2_AUTHENTICATOR_H_
 #define FOREKEY_SIMULATORS_FIDO2_AUTHENTICATOR_H_
 
@@ -21,21 +21,50 @@ namespace forekey::fido2sim {
 
 // CTAP 2.1 section 8.2, "Status codes".
 enum CtapStatus : uint8_t {
-  kOk = 0x00, kInvalidCommand = 0x01, kInvalidParameter = 0x02, kInvalidLength = 0x03,
-  kCborUnexpectedType = 0x11, kInvalidCbor = 0x12, kMissingParameter = 0x14, kLimitExceeded = 0x15,
-  kCredentialExcluded = 0x19, kUnsupportedAlgorithm = 0x26, kOperationDenied = 0x27,
-  kKeyStoreFull = 0x28, kUnsupportedOption = 0x2b, kInvalidOption = 0x2c, kKeepaliveCancel = 0x2d,
-  kNoCredentials = 0x2e, kUserActionTimeout = 0x2f, kNotAllowed = 0x30, kPinInvalid = 0x31,
-  kPinBlocked = 0x32, kPinAuthInvalid = 0x33, kPinAuthBlocked = 0x34, kPinNotSet = 0x35,
-  kPuatRequired = 0x36, kPinPolicyViolation = 0x37, kRequestTooLarge = 0x39, kUvBlocked = 0x3c,
-  kIntegrityFailure = 0x3d, kInvalidSubcommand = 0x3e, kUvInvalid = 0x3f,
-  kUnauthorizedPermission = 0x40, kOther = 0x7f,
+  kOk = 0x00,
+  kInvalidCommand = 0x01,
+  kInvalidParameter = 0x02,
+  kInvalidLength = 0x03,
+  kCborUnexpectedType = 0x11,
+  kInvalidCbor = 0x12,
+  kMissingParameter = 0x14,
+  kLimitExceeded = 0x15,
+  kCredentialExcluded = 0x19,
+  kUnsupportedAlgorithm = 0x26,
+  kOperationDenied = 0x27,
+  kKeyStoreFull = 0x28,
+  kUnsupportedOption = 0x2b,
+  kInvalidOption = 0x2c,
+  kKeepaliveCancel = 0x2d,
+  kNoCredentials = 0x2e,
+  kUserActionTimeout = 0x2f,
+  kNotAllowed = 0x30,
+  kPinInvalid = 0x31,
+  kPinBlocked = 0x32,
+  kPinAuthInvalid = 0x33,
+  kPinAuthBlocked = 0x34,
+  kPinNotSet = 0x35,
+  kPuatRequired = 0x36,
+  kPinPolicyViolation = 0x37,
+  kRequestTooLarge = 0x39,
+  kUvBlocked = 0x3c,
+  kIntegrityFailure = 0x3d,
+  kInvalidSubcommand = 0x3e,
+  kUvInvalid = 0x3f,
+  kUnauthorizedPermission = 0x40,
+  kOther = 0x7f,
 };
 
 // The first byte of a CBOR command.
 enum CtapCommand : uint8_t {
-  kMakeCredential = 0x01, kGetAssertion = 0x02, kGetInfo = 0x04, kClientPin = 0x06, kReset = 0x07,
-  kGetNextAssertion = 0x08, kCredentialManagement = 0x0a, kSelection = 0x0b,
+  kMakeCredential = 0x01,
+  kGetAssertion = 0x02,
+  kGetInfo = 0x04,
+  kClientPin = 0x06,
+  kReset = 0x07,
+  kGetNextAssertion = 0x08,
+  kCredentialManagement = 0x0a,
+  kSelection = 0x0b,
   kCredentialManagementPreview = 0x41,
 };
 
@@ -105,7 +134,8 @@ class Authenticator {
   Reply ChangePin(int protocol, const Item& request);
   Reply GetPinToken(int protocol, const Item& request, bool with_permissions);
   Reply GetUvToken(int protocol, const Item& request, UserPresence& presence);
-  Reply GrantToken(int protocol, const PinSecret& secret, uint8_t permissions, absl::string_view rp_id);
+  Reply GrantToken(int protocol, const PinSecret& secret, uint8_t permissions,
+                   absl::string_view rp_id);
   Reply Reset(UserPresence& presence);
   Reply CredentialManagement(const Item& request);
   Reply EnumerateRps(bool begin);

@@ -19,9 +19,16 @@ bool KeyBefore(absl::string_view a, absl::string_view b) {
 }
 
 std::string Head(int major, uint64_t value) {
-  const int size = value < 24 ? 0 : value <= 0xff ? 1 : value <= 0xffff ? 2 : value <= 0xffffffff ? 4 : 8;
-  const uint8_t info = size == 0 ? static_cast<uint8_t>(value)
-                       : size == 1 ? 24 : size == 2 ? 25 : size == 4 ? 26 : 27;
+  const int size = value < 24            ? 0
+                   : value <= 0xff       ? 1
+                   : value <= 0xffff     ? 2
+                   : value <= 0xffffffff ? 4
+                                         : 8;
+  const uint8_t info = size == 0   ? static_cast<uint8_t>(value)
+                       : size == 1 ? 24
+                       : size == 2 ? 25
+                       : size == 4 ? 26
+                                   : 27;
   std::string out(1, static_cast<char>(major << 5 | info));
   for (int i = size - 1; i >= 0; --i) out.push_back(static_cast<char>(value >> (8 * i)));
   return out;
@@ -80,12 +87,14 @@ class Reader {
           if (!Read(item.array.emplace_back(), depth + 1)) return false;
         }
         return true;
-      case 5: return ReadMap(item, value, depth);
+      case 5:
+        return ReadMap(item, value, depth);
       case 7:
         item.type = value == 22 ? Item::Type::kNull : Item::Type::kBool;
         item.number = value == 21;
         return value >= 20 && value <= 22;
-      default: return false;  // tags
+      default:
+        return false;  // tags
     }
   }
 
@@ -130,9 +139,12 @@ const Item* Item::Find(absl::string_view key) const {
 }
 
 std::string CborInt(int64_t value) {
-  return value >= 0 ? Head(0, static_cast<uint64_t>(value)) : Head(1, static_cast<uint64_t>(-1 - value));
+  return value >= 0 ? Head(0, static_cast<uint64_t>(value))
+                    : Head(1, static_cast<uint64_t>(-1 - value));
 }
-std::string CborBytes(absl::string_view bytes) { return absl::StrCat(Head(2, bytes.size()), bytes); }
+std::string CborBytes(absl::string_view bytes) {
+  return absl::StrCat(Head(2, bytes.size()), bytes);
+}
 std::string CborText(absl::string_view text) { return absl::StrCat(Head(3, text.size()), text); }
 std::string CborBool(bool value) { return std::string(1, value ? '\xf5' : '\xf4'); }
 

@@ -1,5 +1,5 @@
-// CBOR as CTAP2 has it (CTAP 2.1 section 8, "Message Encoding"): the simulated token's own reader and
-// writer, sharing nothing with the ones that judge its answers.
+// CBOR as CTAP2 has it (CTAP 2.1 section 8, "Message Encoding"): the simulated token's own reader
+// and writer, sharing nothing with the ones that judge its answers.
 #ifndef FOREKEY_SIMULATORS_FIDO2_CBOR_ITEM_H_
 #define FOREKEY_SIMULATORS_FIDO2_CBOR_ITEM_H_
 

@@ -39,7 +39,9 @@ Authenticator::Reply Authenticator::ClientPin(const Item& request, UserPresence&
   }
   if (subcommand == 7) {
     if (!config_.built_in_uv) return {kInvalidSubcommand, ""};
-    return {kOk, CborMap({{CborInt(5), CborInt(Does(Misbehaviour::kUvBlocked) ? 0 : state_.uv_retries)}})};
+    return {
+        kOk,
+        CborMap({{CborInt(5), CborInt(Does(Misbehaviour::kUvBlocked) ? 0 : state_.uv_retries)}})};
   }
   if (std::count(config_.pin_protocols.begin(), config_.pin_protocols.end(), protocol) == 0) {
     return {kInvalidParameter, ""};
@@ -48,22 +50,28 @@ Authenticator::Reply Authenticator::ClientPin(const Item& request, UserPresence&
     case 2: {
       // The algorithm of a key agreement key is ECDH-ES+HKDF-256 (-25), not a signature's.
       const std::string point = agreement_key_.Point();
-      return {kOk, CborMap({{CborInt(1),
-                             CborMap({{CborInt(1), CborInt(2)}, {CborInt(3), CborInt(-25)},
-                                      {CborInt(-1), CborInt(1)},
-                                      {CborInt(-2), CborBytes(point.substr(1, 32))},
-                                      {CborInt(-3), CborBytes(point.substr(33))}})}})};
+      return {kOk, CborMap({{CborInt(1), CborMap({{CborInt(1), CborInt(2)},
+                                                  {CborInt(3), CborInt(-25)},
+                                                  {CborInt(-1), CborInt(1)},
+                                                  {CborInt(-2), CborBytes(point.substr(1, 32))},
+                                                  {CborInt(-3), CborBytes(point.substr(33))}})}})};
     }
-    case 3: return config_.client_pin ? SetPinCommand(protocol, request) : Reply{kInvalidSubcommand, ""};
-    case 4: return config_.client_pin ? ChangePin(protocol, request) : Reply{kInvalidSubcommand, ""};
-    case 5: return config_.client_pin ? GetPinToken(protocol, request, false) : Reply{kInvalidSubcommand, ""};
+    case 3:
+      return config_.client_pin ? SetPinCommand(protocol, request) : Reply{kInvalidSubcommand, ""};
+    case 4:
+      return config_.client_pin ? ChangePin(protocol, request) : Reply{kInvalidSubcommand, ""};
+    case 5:
+      return config_.client_pin ? GetPinToken(protocol, request, false)
+                                : Reply{kInvalidSubcommand, ""};
     case 6:
-      return config_.built_in_uv && config_.pin_uv_auth_token ? GetUvToken(protocol, request, presence)
-                                                              : Reply{kInvalidSubcommand, ""};
+      return config_.built_in_uv && config_.pin_uv_auth_token
+                 ? GetUvToken(protocol, request, presence)
+                 : Reply{kInvalidSubcommand, ""};
     case 9:
       return config_.client_pin && config_.pin_uv_auth_token ? GetPinToken(protocol, request, true)
                                                              : Reply{kInvalidSubcommand, ""};
-    default: return {kInvalidSubcommand, ""};
+    default:
+      return {kInvalidSubcommand, ""};
   }
 }
 
@@ -93,7 +101,8 @@ Authenticator::Reply Authenticator::SetPinCommand(int protocol, const Item& requ
 
 Authenticator::Reply Authenticator::ChangePin(int protocol, const Item& request) {
   Params params(&request);
-  const absl::string_view param = params.Bytes(4), encrypted = params.Bytes(5), old = params.Bytes(6);
+  const absl::string_view param = params.Bytes(4), encrypted = params.Bytes(5),
+                          old = params.Bytes(6);
   params.Get(3, Item::Type::kMap);
   if (params.status() != kOk) return {params.status(), ""};
   if (state_.pin_hash.empty()) return {kPinNotSet, ""};
@@ -135,7 +144,8 @@ Authenticator::Reply Authenticator::GrantToken(int protocol, const PinSecret& se
   return {kOk, CborMap({{CborInt(2), CborBytes(secret.Encrypt(token_.value.view()))}})};
 }
 
-Authenticator::Reply Authenticator::GetPinToken(int protocol, const Item& request, bool with_permissions) {
+Authenticator::Reply Authenticator::GetPinToken(int protocol, const Item& request,
+                                                bool with_permissions) {
   Params params(&request);
   const absl::string_view encrypted = params.Bytes(6);
   params.Get(3, Item::Type::kMap);
@@ -149,7 +159,8 @@ Authenticator::Reply Authenticator::GetPinToken(int protocol, const Item& reques
   if (with_permissions && (permissions & ~(kPermitMake | kPermitAssert | kPermitManage)) != 0) {
     return {kUnauthorizedPermission, ""};
   }
-  if ((permissions & (kPermitMake | kPermitAssert)) != 0 && rp_id.empty()) return {kMissingParameter, ""};
+  if ((permissions & (kPermitMake | kPermitAssert)) != 0 && rp_id.empty())
+    return {kMissingParameter, ""};
   if (state_.pin_hash.empty()) return {kPinNotSet, ""};
   const auto secret = SharedSecret(protocol, request);
   if (!secret) return {kInvalidParameter, ""};
@@ -162,7 +173,8 @@ Authenticator::Reply Authenticator::GetPinToken(int protocol, const Item& reques
                     rp_id);
 }
 
-Authenticator::Reply Authenticator::GetUvToken(int protocol, const Item& request, UserPresence& presence) {
+Authenticator::Reply Authenticator::GetUvToken(int protocol, const Item& request,
+                                               UserPresence& presence) {
   Params params(&request);
   params.Get(3, Item::Type::kMap);
   const int64_t permissions = params.Int(9);
@@ -172,7 +184,8 @@ Authenticator::Reply Authenticator::GetUvToken(int protocol, const Item& request
   if ((permissions & ~(kPermitMake | kPermitAssert | kPermitManage)) != 0) {
     return {kUnauthorizedPermission, ""};
   }
-  if ((permissions & (kPermitMake | kPermitAssert)) != 0 && rp_id.empty()) return {kMissingParameter, ""};
+  if ((permissions & (kPermitMake | kPermitAssert)) != 0 && rp_id.empty())
+    return {kMissingParameter, ""};
   const auto secret = SharedSecret(protocol, request);
   if (!secret) return {kInvalidParameter, ""};
   if (uint8_t status = BuiltInVerification(presence); status != kOk) return {status, ""};

@@ -47,8 +47,10 @@ std::string Fido2Simulator::AnswerControl(absl::string_view line) {
     if (!absl::SimpleAtoi(words[1], &number) || number < 0) {
       return absl::StrCat("error not a number of commands: ", words[1]);
     }
-    if (words[0] == "busy") busy_left_ = number;
-    else commands_left_ = number;
+    if (words[0] == "busy")
+      busy_left_ = number;
+    else
+      commands_left_ = number;
     return "ok";
   }
   if (line == "replug") {
@@ -70,13 +72,18 @@ std::string Fido2Simulator::AnswerControl(absl::string_view line) {
   }
   if (line == "status") {
     const State& state = authenticator_->state();
-    nlohmann::json status = {{"present", plugged_}, {"commands", commands_}, {"waits_for_touch", waiting_},
-                             {"credentials", state.credentials.size()}, {"pin_set", !state.pin_hash.empty()},
-                             {"pin_retries", state.pin_retries}, {"counter", state.counter},
+    nlohmann::json status = {{"present", plugged_},
+                             {"commands", commands_},
+                             {"waits_for_touch", waiting_},
+                             {"credentials", state.credentials.size()},
+                             {"pin_set", !state.pin_hash.empty()},
+                             {"pin_retries", state.pin_retries},
+                             {"counter", state.counter},
                              {"pty", pty_path_}};
     return absl::StrCat("ok ", status.dump());
   }
-  return "error not understood: touch, auto-touch on|off, unplug [N], replug, busy N, misbehave NAME, behave, status";
+  return "error not understood: touch, auto-touch on|off, unplug [N], replug, busy N, misbehave "
+         "NAME, behave, status";
 }
 
 }  // namespace forekey::fido2sim

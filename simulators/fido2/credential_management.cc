@@ -24,7 +24,8 @@ Authenticator::Reply Authenticator::CredentialManagement(const Item& request) {
   if (param == nullptr) return {kPuatRequired, ""};
   const std::string message = absl::StrCat(std::string(1, static_cast<char>(subcommand)),
                                            arguments == nullptr ? "" : arguments->raw);
-  if (token_.protocol == 0 || token_.protocol != protocol || (token_.permissions & kPermitManage) == 0 ||
+  if (token_.protocol == 0 || token_.protocol != protocol ||
+      (token_.permissions & kPermitManage) == 0 ||
       !VerifyPinAuth(token_.protocol, token_.value.view(), message, param->bytes)) {
     return {kPinAuthInvalid, ""};
   }
@@ -32,13 +33,18 @@ Authenticator::Reply Authenticator::CredentialManagement(const Item& request) {
     case 1: {
       const int64_t existing = std::count_if(state_.credentials.begin(), state_.credentials.end(),
                                              [](const Credential& c) { return c.discoverable; });
-      const int64_t room = std::max<int64_t>(0, static_cast<int64_t>(config_.max_resident_keys) - existing);
+      const int64_t room =
+          std::max<int64_t>(0, static_cast<int64_t>(config_.max_resident_keys) - existing);
       return {kOk, CborMap({{CborInt(1), CborInt(existing)}, {CborInt(2), CborInt(room)}})};
     }
-    case 2: return EnumerateRps(true);
-    case 4: return EnumerateCredentials(arguments, true);
-    case 6: return DeleteCredential(arguments);
-    default: return UpdateUser(arguments);
+    case 2:
+      return EnumerateRps(true);
+    case 4:
+      return EnumerateCredentials(arguments, true);
+    case 6:
+      return DeleteCredential(arguments);
+    default:
+      return UpdateUser(arguments);
   }
 }
 
@@ -69,7 +75,8 @@ Authenticator::Reply Authenticator::EnumerateCredentials(const Item* arguments, 
     const absl::string_view hash = params.Bytes(1);
     if (params.status() != kOk) return {params.status(), ""};
     for (const Credential& credential : state_.credentials) {
-      if (credential.discoverable && credential.rp_id_hash == hash) next_credentials_.push_back(credential.id);
+      if (credential.discoverable && credential.rp_id_hash == hash)
+        next_credentials_.push_back(credential.id);
     }
     if (next_credentials_.empty()) return {kNoCredentials, ""};
   }
@@ -80,8 +87,10 @@ Authenticator::Reply Authenticator::EnumerateCredentials(const Item* arguments, 
   if (credential == nullptr) return {kOther, ""};
   auto key = TokenKey::FromDer(credential->algorithm, credential->key.view());
   if (!key.ok()) return {kOther, ""};
-  std::vector<std::pair<std::string, std::string>> user = {{CborText("id"), CborBytes(credential->user_id)}};
-  if (!credential->user_name.empty()) user.emplace_back(CborText("name"), CborText(credential->user_name));
+  std::vector<std::pair<std::string, std::string>> user = {
+      {CborText("id"), CborBytes(credential->user_id)}};
+  if (!credential->user_name.empty())
+    user.emplace_back(CborText("name"), CborText(credential->user_name));
   if (!credential->user_display_name.empty()) {
     user.emplace_back(CborText("displayName"), CborText(credential->user_display_name));
   }
@@ -100,8 +109,9 @@ Authenticator::Reply Authenticator::DeleteCredential(const Item* arguments) {
   Params descriptor(params.Get(2, Item::Type::kMap));
   const absl::string_view id = descriptor.Bytes("id");
   if (descriptor.status() != kOk) return {descriptor.status(), ""};
-  const auto found = std::find_if(state_.credentials.begin(), state_.credentials.end(),
-                                  [&](const Credential& c) { return c.discoverable && c.id == id; });
+  const auto found =
+      std::find_if(state_.credentials.begin(), state_.credentials.end(),
+                   [&](const Credential& c) { return c.discoverable && c.id == id; });
   if (found == state_.credentials.end()) return {kNoCredentials, ""};
   state_.credentials.erase(found);
   return Saved({kOk, ""});
@@ -113,7 +123,8 @@ Authenticator::Reply Authenticator::UpdateUser(const Item* arguments) {
   Params user(params.Get(3, Item::Type::kMap));
   Credential* credential = state_.Find(descriptor.Bytes("id"));
   const absl::string_view user_id = user.Bytes("id");
-  const absl::string_view name = user.Text("name", false), display = user.Text("displayName", false);
+  const absl::string_view name = user.Text("name", false),
+                          display = user.Text("displayName", false);
   if (descriptor.status() != kOk) return {descriptor.status(), ""};
   if (user.status() != kOk) return {user.status(), ""};
   if (credential == nullptr || !credential->discoverable) return {kNoCredentials, ""};

@@ -30,9 +30,11 @@ std::vector<std::string> ToReports(const HidMessage& message, bool swap_continua
   rest.remove_prefix(std::min(rest.size(), kFirstPayload));
   reports.push_back(std::move(first).bytes());
   for (uint8_t sequence = 0; !rest.empty(); ++sequence) {
-    reports.push_back(ByteWriter().U32(message.channel)
+    reports.push_back(ByteWriter()
+                          .U32(message.channel)
                           .U8(swap_continuations ? sequence ^ 1 : sequence)
-                          .Raw(rest.substr(0, kNextPayload)).bytes());
+                          .Raw(rest.substr(0, kNextPayload))
+                          .bytes());
     rest.remove_prefix(std::min(rest.size(), kNextPayload));
   }
   for (std::string& report : reports) report.resize(kReportSize, '\0');
@@ -60,7 +62,8 @@ Ctaphid::Step Ctaphid::Receive(absl::string_view report, absl::Time now) {
                             : Continue(channel, type, reader.Rest());
 }
 
-Ctaphid::Step Ctaphid::First(uint32_t channel, uint8_t command, absl::string_view rest, absl::Time now) {
+Ctaphid::Step Ctaphid::First(uint32_t channel, uint8_t command, absl::string_view rest,
+                             absl::Time now) {
   ByteReader reader(rest);
   const size_t total = reader.U16();
   if (command == kHidInit && channel != 0) {
@@ -119,15 +122,18 @@ Ctaphid::Step Ctaphid::Init(uint32_t channel, absl::string_view nonce) {
   }
   // Capabilities: WINK, CBOR, NMSG (no CTAPHID_MSG).
   const uint8_t capabilities = static_cast<uint8_t>(0x01 | (ctap2_ ? 0x04 : 0) | (u2f_ ? 0 : 0x08));
-  step.answers.push_back({channel, kHidInit,
-                          ByteWriter().Raw(nonce).U32(given).U8(2).U8(5).U8(1).U8(0).U8(capabilities).bytes()});
+  step.answers.push_back(
+      {channel, kHidInit,
+       ByteWriter().Raw(nonce).U32(given).U8(2).U8(5).U8(1).U8(0).U8(capabilities).bytes()});
   return step;
 }
 
 Ctaphid::Step Ctaphid::Complete(HidMessage message) {
   Step step;
   switch (message.command) {
-    case kHidPing: step.answers.push_back(std::move(message)); break;
+    case kHidPing:
+      step.answers.push_back(std::move(message));
+      break;
     case kHidWink:
       if (!message.payload.empty()) return ErrorStep(message.channel, kHidInvalidLength);
       step.answers.push_back(std::move(message));
@@ -140,7 +146,8 @@ Ctaphid::Step Ctaphid::Complete(HidMessage message) {
       if (message.payload.empty()) return ErrorStep(message.channel, kHidInvalidLength);
       step.request = std::move(message);
       break;
-    default: return ErrorStep(message.channel, kHidInvalidCommand);  // LOCK, too: it is optional
+    default:
+      return ErrorStep(message.channel, kHidInvalidCommand);  // LOCK, too: it is optional
   }
   return step;
 }

@@ -20,12 +20,23 @@ inline constexpr size_t kMaxHidMessage = 7609;
 inline constexpr uint32_t kBroadcastChannel = 0xffffffff;
 
 enum HidCommand : uint8_t {
-  kHidPing = 0x01, kHidMsg = 0x03, kHidLock = 0x04, kHidInit = 0x06, kHidWink = 0x08, kHidCbor = 0x10,
-  kHidCancel = 0x11, kHidKeepalive = 0x3b, kHidError = 0x3f,
+  kHidPing = 0x01,
+  kHidMsg = 0x03,
+  kHidLock = 0x04,
+  kHidInit = 0x06,
+  kHidWink = 0x08,
+  kHidCbor = 0x10,
+  kHidCancel = 0x11,
+  kHidKeepalive = 0x3b,
+  kHidError = 0x3f,
 };
 enum HidErrorCode : uint8_t {
-  kHidInvalidCommand = 0x01, kHidInvalidLength = 0x03, kHidInvalidSequence = 0x04,
-  kHidMessageTimeout = 0x05, kHidChannelBusy = 0x06, kHidInvalidChannel = 0x0b,
+  kHidInvalidCommand = 0x01,
+  kHidInvalidLength = 0x03,
+  kHidInvalidSequence = 0x04,
+  kHidMessageTimeout = 0x05,
+  kHidChannelBusy = 0x06,
+  kHidInvalidChannel = 0x0b,
 };
 
 struct HidMessage {

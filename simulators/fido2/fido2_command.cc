@@ -27,8 +27,9 @@ struct FidoOptions {
 std::string MisbehaviourList() {
   std::string out;
   for (const auto& entry : fido2sim::kMisbehaviourNames) {
-    absl::StrAppend(&out, "  ", entry.name, std::string(24 - std::min<size_t>(entry.name.size(), 23), ' '),
-                    entry.what, "\n");
+    absl::StrAppend(&out, "  ", entry.name,
+                    std::string(24 - std::min<size_t>(entry.name.size(), 23), ' '), entry.what,
+                    "\n");
   }
   return out;
 }
@@ -36,13 +37,17 @@ std::string MisbehaviourList() {
 void AnnounceToken(fido2sim::Fido2Simulator& token, const FidoOptions& options) {
   const std::string pty = token.pty_path();
   if (options.json) {
-    nlohmann::json line = {{"uri", token.uri()}, {"socket", token.socket_path()},
-                           {"requests", token.control_path()}, {"pty", pty}, {"trust", options.trust_out}};
+    nlohmann::json line = {{"uri", token.uri()},
+                           {"socket", token.socket_path()},
+                           {"requests", token.control_path()},
+                           {"pty", pty},
+                           {"trust", options.trust_out}};
     std::printf("%s\n", line.dump().c_str());
   } else {
     std::printf("%s\n", token.uri().c_str());
     std::fprintf(stderr, "serving %s\n", token.uri().c_str());
-    if (!pty.empty()) std::fprintf(stderr, "  fido2-token -I %s, and the other fido2-tools\n", pty.c_str());
+    if (!pty.empty())
+      std::fprintf(stderr, "  fido2-token -I %s, and the other fido2-tools\n", pty.c_str());
     if (!options.trust_out.empty()) {
       std::fprintf(stderr, "  trust its CA: %s/root.pem\n", options.trust_out.c_str());
     }
@@ -70,10 +75,12 @@ absl::Status ServeToken(FidoOptions& options) {
   config.touch_timeout = absl::Milliseconds(options.touch_timeout_ms);
   for (const std::string& name : options.misbehaviours) {
     const auto misbehaviour = fido2sim::MisbehaviourFromName(name);
-    if (!misbehaviour) return absl::InvalidArgumentError(absl::StrCat("no misbehaviour is called ", name));
+    if (!misbehaviour)
+      return absl::InvalidArgumentError(absl::StrCat("no misbehaviour is called ", name));
     options.simulator.misbehaviours.insert(*misbehaviour);
   }
-  FOREKEY_ASSIGN_OR_RETURN(auto token, fido2sim::Fido2Simulator::Start(std::move(options.simulator)));
+  FOREKEY_ASSIGN_OR_RETURN(auto token,
+                           fido2sim::Fido2Simulator::Start(std::move(options.simulator)));
   if (!options.trust_out.empty()) FOREKEY_RETURN_IF_ERROR(token->WriteTrust(options.trust_out));
   AnnounceToken(*token, options);
   int received = 0;
@@ -86,36 +93,47 @@ absl::Status ServeToken(FidoOptions& options) {
 void AddFido2Command(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<FidoOptions>();
   CLI::App* command = app.add_subcommand(
-      "fido2", "A FIDO2 security key (CTAP 2.1 and U2F, attestation by a CA of its own); prints its URI.");
-  command->add_option("--state", options->simulator.state_directory,
-                      "Folder that keeps its keys, PIN and CA, to serve the same one again later; made if "
-                      "missing. Default: none, it forgets at the end");
-  command->add_option("--trust-out", options->trust_out, "Folder that gets root.pem, the CA to trust");
-  command->add_option("--socket", options->simulator.socket_path,
-                      "Path of the socket that stands for the device (SOCK_SEQPACKET). Default: in --state");
+      "fido2",
+      "A FIDO2 security key (CTAP 2.1 and U2F, attestation by a CA of its own); prints its URI.");
+  command->add_option(
+      "--state", options->simulator.state_directory,
+      "Folder that keeps its keys, PIN and CA, to serve the same one again later; made if "
+      "missing. Default: none, it forgets at the end");
+  command->add_option("--trust-out", options->trust_out,
+                      "Folder that gets root.pem, the CA to trust");
+  command->add_option(
+      "--socket", options->simulator.socket_path,
+      "Path of the socket that stands for the device (SOCK_SEQPACKET). Default: in --state");
   command->add_option("--control", options->simulator.control_path,
                       "Path of the socket for requests at run time. Default: <socket>.sim");
   command->add_flag("--pty", options->simulator.pty, "Also a pseudo-terminal, for fido2-tools");
-  command->add_option("--pin", options->simulator.pin,
-                      "Sets this PIN at the start, where it has none. Seen by every user in the list of "
-                      "processes: for tests");
-  command->add_flag("--auto-touch", options->simulator.config.auto_touch, "Touched whenever it asks");
+  command->add_option(
+      "--pin", options->simulator.pin,
+      "Sets this PIN at the start, where it has none. Seen by every user in the list of "
+      "processes: for tests");
+  command->add_flag("--auto-touch", options->simulator.config.auto_touch,
+                    "Touched whenever it asks");
   command->add_flag("--uv", options->uv, "Has a fingerprint reader: a touch verifies the user");
-  command->add_option("--attestation", options->attestation, "packed-x5c, packed-self, fido-u2f or none");
+  command->add_option("--attestation", options->attestation,
+                      "packed-x5c, packed-self, fido-u2f or none");
   command->add_option("--delay-ms", options->delay_ms, "Each command takes that much longer");
-  command->add_option("--touch-timeout-ms", options->touch_timeout_ms, "Waits that long for a touch");
+  command->add_option("--touch-timeout-ms", options->touch_timeout_ms,
+                      "Waits that long for a touch");
   command->add_option("--misbehave", options->misbehaviours, "Does this wrong; may be given again");
   command->add_flag("--json", options->json, "Print one line of JSON instead of the URI");
   command->footer(absl::StrCat(
-      "Example:\n  forekey-sim fido2 --state ./key --trust-out ./trust --pty --pin 1234 --auto-touch &\n"
+      "Example:\n  forekey-sim fido2 --state ./key --trust-out ./trust --pty --pin 1234 "
+      "--auto-touch &\n"
       "  fido2-token -I /dev/pts/7      (the name that it printed)\n"
-      "At run time: send a line such as `touch`, `unplug`, `replug`, `misbehave counter-rollback`,\n"
+      "At run time: send a line such as `touch`, `unplug`, `replug`, `misbehave "
+      "counter-rollback`,\n"
       "`behave` or `status` to the socket for requests; it answers `ok` or `error <why>`.\n"
-      "Misbehaviours:\n", MisbehaviourList(),
-      "Exit status: 0 ended when told to, 1 could not start."));
+      "Misbehaviours:\n",
+      MisbehaviourList(), "Exit status: 0 ended when told to, 1 could not start."));
   command->callback([options, exit_code] {
     const absl::Status status = ServeToken(*options);
-    if (!status.ok()) std::fprintf(stderr, "forekey-sim fido2: %s\n", std::string(status.message()).c_str());
+    if (!status.ok())
+      std::fprintf(stderr, "forekey-sim fido2: %s\n", std::string(status.message()).c_str());
     *exit_code = status.ok() ? 0 : 1;
   });
 }

@@ -46,7 +46,8 @@ Fido2Simulator::Fido2Simulator(SimulatorOptions options)
     : options_(std::move(options)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 absl::StatusOr<std::unique_ptr<Fido2Simulator>> Fido2Simulator::Start(SimulatorOptions options) {
-  if (options.config.aaguid.size() != 16) return absl::InvalidArgumentError("an AAGUID has 16 bytes");
+  if (options.config.aaguid.size() != 16)
+    return absl::InvalidArgumentError("an AAGUID has 16 bytes");
   std::unique_ptr<Fido2Simulator> simulator(new Fido2Simulator(std::move(options)));
   SimulatorOptions& own = simulator->options_;
   State state;
@@ -55,10 +56,11 @@ absl::StatusOr<std::unique_ptr<Fido2Simulator>> Fido2Simulator::Start(SimulatorO
     FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(own.state_directory));
     const std::string lock = own.state_directory + "/lock";
     simulator->state_lock_ = UniqueFd(open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!simulator->state_lock_) return absl::ErrnoToStatus(errno, absl::StrCat("can't write ", lock));
+    if (!simulator->state_lock_)
+      return absl::ErrnoToStatus(errno, absl::StrCat("can't write ", lock));
     if (flock(simulator->state_lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the token in ", own.state_directory, " is served already by another process"));
+      return absl::FailedPreconditionError(absl::StrCat("the token in ", own.state_directory,
+                                                        " is served already by another process"));
     }
     FOREKEY_ASSIGN_OR_RETURN(state, State::Load(own.state_directory));
   }
@@ -69,7 +71,8 @@ absl::StatusOr<std::unique_ptr<Fido2Simulator>> Fido2Simulator::Start(SimulatorO
 absl::Status Fido2Simulator::Begin(State state) {
   FOREKEY_RETURN_IF_ERROR(state.EnsureVendor(options_.config));
   root_pem_ = state.RootPem();
-  authenticator_ = std::make_unique<Authenticator>(options_.config, std::move(state), options_.state_directory);
+  authenticator_ =
+      std::make_unique<Authenticator>(options_.config, std::move(state), options_.state_directory);
   authenticator_->misbehaviours() = options_.misbehaviours;
   if (!options_.pin.empty() && authenticator_->state().pin_hash.empty()) {
     FOREKEY_RETURN_IF_ERROR(authenticator_->SetPin(options_.pin));
@@ -88,7 +91,8 @@ absl::Status Fido2Simulator::Begin(State state) {
   socket_path_ = fs::absolute(socket_path_).string();
   control_path_ = options_.control_path.empty() ? socket_path_ + ".sim" : options_.control_path;
   uri_ = absl::StrCat("fido2:sim:path=", socket_path_);
-  FOREKEY_ASSIGN_OR_RETURN(control_listener_, ListenOnUnixSocket(control_path_, SOCK_STREAM | SOCK_NONBLOCK));
+  FOREKEY_ASSIGN_OR_RETURN(control_listener_,
+                           ListenOnUnixSocket(control_path_, SOCK_STREAM | SOCK_NONBLOCK));
   FOREKEY_RETURN_IF_ERROR(PlugIn());
   thread_ = std::thread([this] { Loop(); });
   return absl::OkStatus();
@@ -123,7 +127,8 @@ absl::Status Fido2Simulator::PlugIn() {
   hid_->Forget();
   latched_ = false;
   if (options_.pty) FOREKEY_RETURN_IF_ERROR(OpenPty());
-  FOREKEY_ASSIGN_OR_RETURN(listener_, ListenOnUnixSocket(socket_path_, SOCK_SEQPACKET | SOCK_NONBLOCK));
+  FOREKEY_ASSIGN_OR_RETURN(listener_,
+                           ListenOnUnixSocket(socket_path_, SOCK_SEQPACKET | SOCK_NONBLOCK));
   plugged_ = true;
   return absl::OkStatus();
 }
@@ -222,9 +227,10 @@ void Fido2Simulator::Turn(absl::Time until) {
   }
   until = std::min(until, hid_->deadline());
   const absl::Duration left = std::max(absl::ZeroDuration(), until - absl::Now());
-  const int timeout = until == absl::InfiniteFuture()
-                          ? -1
-                          : static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 60000));
+  const int timeout =
+      until == absl::InfiniteFuture()
+          ? -1
+          : static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 60000));
   if (poll(polled.data(), polled.size(), timeout) > 0) {
     uint64_t count;
     (void)!read(wake_.get(), &count, sizeof count);
@@ -272,11 +278,13 @@ void Fido2Simulator::Read(Client& client) {
 }
 
 void Fido2Simulator::SendReport(Client& client, absl::string_view report) {
-  if (authenticator_->Does(Misbehaviour::kTruncatedFrames)) report = report.substr(0, kReportSize / 2);
+  if (authenticator_->Does(Misbehaviour::kTruncatedFrames))
+    report = report.substr(0, kReportSize / 2);
   if (client.closing) return;
-  const ssize_t sent = client.kind == Kind::kReports
-                           ? send(client.fd.get(), report.data(), report.size(), MSG_NOSIGNAL | MSG_DONTWAIT)
-                           : write(client.fd.get(), report.data(), report.size());
+  const ssize_t sent =
+      client.kind == Kind::kReports
+          ? send(client.fd.get(), report.data(), report.size(), MSG_NOSIGNAL | MSG_DONTWAIT)
+          : write(client.fd.get(), report.data(), report.size());
   if (sent != static_cast<ssize_t>(report.size())) client.closing = true;
 }
 
@@ -338,13 +346,15 @@ void Fido2Simulator::Execute(Client& client, HidMessage request) {
     PullOut();
   }
   if (client.closing || Stopping()) return;
-  if (request.command == kHidCbor && authenticator_->Does(Misbehaviour::kWrongChannel)) ++answer.channel;
+  if (request.command == kHidCbor && authenticator_->Does(Misbehaviour::kWrongChannel))
+    ++answer.channel;
   auto reports = ToReports(answer, authenticator_->Does(Misbehaviour::kWrongSequence));
   if (authenticator_->Does(Misbehaviour::kOversizedLength)) reports[0][5] = reports[0][6] = '\xff';
   for (const std::string& report : reports) SendReport(client, report);
 }
 
-TouchResult Fido2Simulator::Busy(absl::Time until, uint8_t keepalive_status, const std::function<bool()>& done) {
+TouchResult Fido2Simulator::Busy(absl::Time until, uint8_t keepalive_status,
+                                 const std::function<bool()>& done) {
   absl::Time next = absl::Now() + options_.config.keepalive_interval;
   while (true) {
     if (done()) return TouchResult::kTouched;
@@ -353,7 +363,8 @@ TouchResult Fido2Simulator::Busy(absl::Time until, uint8_t keepalive_status, con
     const absl::Time now = absl::Now();
     if (now >= until) return TouchResult::kTimedOut;
     if (now >= next) {
-      Send(*executing_, {channel_, kHidKeepalive, std::string(1, static_cast<char>(keepalive_status))});
+      Send(*executing_,
+           {channel_, kHidKeepalive, std::string(1, static_cast<char>(keepalive_status))});
       next = now + options_.config.keepalive_interval;
     }
     Turn(std::min(until, next));
@@ -372,7 +383,8 @@ TouchResult Fido2Simulator::Wait(absl::Duration timeout) {
   waiting_ = true;
   SetAsked(true);
   const TouchResult result = Busy(absl::Now() + timeout, kUpNeeded, [this] {
-    return !authenticator_->Does(Misbehaviour::kNeverTouched) && (touched_ || authenticator_->config().auto_touch);
+    return !authenticator_->Does(Misbehaviour::kNeverTouched) &&
+           (touched_ || authenticator_->config().auto_touch);
   });
   waiting_ = false;
   SetAsked(false);
@@ -380,7 +392,9 @@ TouchResult Fido2Simulator::Wait(absl::Duration timeout) {
 }
 
 bool Fido2Simulator::Take() {
-  if (authenticator_->Does(Misbehaviour::kNeverTouched) || authenticator_->Does(Misbehaviour::kDenied)) return false;
+  if (authenticator_->Does(Misbehaviour::kNeverTouched) ||
+      authenticator_->Does(Misbehaviour::kDenied))
+    return false;
   if (authenticator_->config().auto_touch) return true;
   const bool taken = std::exchange(latched_, false);
   SetAsked(!taken);
@@ -402,8 +416,10 @@ bool Fido2Simulator::Touch() {
       asked = std::exchange(asked_, false);
     }
     if (!asked) return;
-    if (waiting_) touched_ = true;
-    else latched_ = true;  // U2F asks again
+    if (waiting_)
+      touched_ = true;
+    else
+      latched_ = true;  // U2F asks again
   });
   return asked;
 }
@@ -413,7 +429,9 @@ bool Fido2Simulator::WaitUntilAsked(absl::Duration timeout) {
   return mutex_.AwaitWithTimeout(absl::Condition(&asked_), timeout);
 }
 
-bool Fido2Simulator::TouchWhenAsked(absl::Duration timeout) { return WaitUntilAsked(timeout) && Touch(); }
+bool Fido2Simulator::TouchWhenAsked(absl::Duration timeout) {
+  return WaitUntilAsked(timeout) && Touch();
+}
 
 void Fido2Simulator::Unplug() {
   InLoop([&] { PullOut(); });
@@ -424,7 +442,8 @@ absl::Status Fido2Simulator::Replug(UniqueFd stream) {
   InLoop([&] {
     PullOut();
     status = PlugIn();
-    if (status.ok() && stream) clients_.push_back(Client{Kind::kStream, std::move(stream), "", false});
+    if (status.ok() && stream)
+      clients_.push_back(Client{Kind::kStream, std::move(stream), "", false});
   });
   return status;
 }

@@ -1,9 +1,11 @@
 // A security key in software, plugged in: the engine on a thread of its own, behind
-//   - a unix SOCK_SEQPACKET socket: exists while the token is plugged in; each connection is an open
+//   - a unix SOCK_SEQPACKET socket: exists while the token is plugged in; each connection is an
+//   open
 //     of the device, which writes 65-byte reports (report id 0 first) and reads 64-byte reports, as
 //     with hidraw. URI "fido2:sim:path=<socket>";
 //   - a PTY whose slave (raw mode) stands for /dev/hidrawN: for fido2-tools;
-//   - a stream that it is plugged into (a umockdev testbed's end of a device: simulators/fido2_testbed);
+//   - a stream that it is plugged into (a umockdev testbed's end of a device:
+//   simulators/fido2_testbed);
 //   - a control socket, <socket>.sim: requests of simulators/README.md, one a line.
 #ifndef FOREKEY_SIMULATORS_FIDO2_FIDO2_SIMULATOR_H_
 #define FOREKEY_SIMULATORS_FIDO2_FIDO2_SIMULATOR_H_
@@ -35,7 +37,7 @@ struct SimulatorOptions {
   std::string socket_path;      // empty: in a folder of its own, removed at the end
   std::string control_path;     // empty: socket_path + ".sim"
   bool pty = false;
-  std::string pin;              // set at the start where the token has none
+  std::string pin;  // set at the start where the token has none
 };
 
 class Fido2Simulator : private UserPresence {
@@ -46,7 +48,7 @@ class Fido2Simulator : private UserPresence {
   const std::string& uri() const { return uri_; }
   const std::string& socket_path() const { return socket_path_; }
   const std::string& control_path() const { return control_path_; }
-  std::string pty_path();                                   // of the slave; empty without --pty
+  std::string pty_path();                                    // of the slave; empty without --pty
   const std::string& root_pem() const { return root_pem_; }  // the vendor's CA
   absl::Status WriteTrust(const std::string& directory) const;
 

@@ -92,11 +92,13 @@ Authenticator::Reply Authenticator::Assert(const Credential& credential,
   std::string id = credential.id;
   if (Does(Misbehaviour::kWrongCredentialId)) id = RandomOf(id.size());
   std::vector<std::pair<std::string, std::string>> answer = {
-      {CborInt(1), CborMap({{CborText("id"), CborBytes(id)}, {CborText("type"), CborText("public-key")}})},
+      {CborInt(1),
+       CborMap({{CborText("id"), CborBytes(id)}, {CborText("type"), CborText("public-key")}})},
       {CborInt(2), CborBytes(auth_data)},
       {CborInt(3), CborBytes(key->Sign(auth_data + hash))}};
   if (credential.discoverable) {
-    std::vector<std::pair<std::string, std::string>> user = {{CborText("id"), CborBytes(credential.user_id)}};
+    std::vector<std::pair<std::string, std::string>> user = {
+        {CborText("id"), CborBytes(credential.user_id)}};
     if (identify && !credential.user_name.empty()) {
       user.emplace_back(CborText("name"), CborText(credential.user_name));
     }

@@ -125,10 +125,11 @@ Authenticator::Reply Authenticator::MakeCredential(const Item& request, UserPres
   credential.key = key->Der();
   credential.discoverable = options.rk;
   credential.cred_protect = cred_protect;
-  const std::string outputs =
-      wanted != nullptr && config_.cred_protect
-          ? CborMap({{CborText("credProtect"), CborInt(cred_protect)}}) : "";
-  const uint8_t flags = static_cast<uint8_t>(0x41 | (user.verified ? 0x04 : 0) | (outputs.empty() ? 0 : 0x80));
+  const std::string outputs = wanted != nullptr && config_.cred_protect
+                                  ? CborMap({{CborText("credProtect"), CborInt(cred_protect)}})
+                                  : "";
+  const uint8_t flags =
+      static_cast<uint8_t>(0x41 | (user.verified ? 0x04 : 0) | (outputs.empty() ? 0 : 0x80));
   Reply reply = Attest(credential, *key, flags, outputs, client_data_hash);
   state_.credentials.push_back(std::move(credential));
   return Saved(std::move(reply));
@@ -151,14 +152,14 @@ std::string Authenticator::AttestationSignature(absl::string_view message) const
 Authenticator::Reply Authenticator::Attest(const Credential& credential, const TokenKey& key,
                                            uint8_t flags, absl::string_view extensions,
                                            absl::string_view client_data_hash) {
-  const std::string auth_data =
-      AuthData(credential.rp_id_hash, flags, NextCounter(),
-               absl::StrCat(AttestedData(credential, key), extensions));
+  const std::string auth_data = AuthData(credential.rp_id_hash, flags, NextCounter(),
+                                         absl::StrCat(AttestedData(credential, key), extensions));
   std::string hash(client_data_hash);
   if (Does(Misbehaviour::kWrongClientDataHash)) hash = Sha256Of(hash);
   AttestationKind kind = config_.attestation;
   // The U2F format has P-256 keys only.
-  if (kind == AttestationKind::kFidoU2f && credential.algorithm != kEs256) kind = AttestationKind::kNone;
+  if (kind == AttestationKind::kFidoU2f && credential.algorithm != kEs256)
+    kind = AttestationKind::kNone;
   std::string format = "packed", statement;
   switch (kind) {
     case AttestationKind::kPackedX5c:
@@ -177,8 +178,13 @@ Authenticator::Reply Authenticator::Attest(const Credential& credential, const T
       break;
     }
     case AttestationKind::kFidoU2f: {
-      const std::string message = ByteWriter().U8(0).Raw(absl::string_view(auth_data).substr(0, 32))
-                                      .Raw(hash).Raw(credential.id).Raw(key.Point()).bytes();
+      const std::string message = ByteWriter()
+                                      .U8(0)
+                                      .Raw(absl::string_view(auth_data).substr(0, 32))
+                                      .Raw(hash)
+                                      .Raw(credential.id)
+                                      .Raw(key.Point())
+                                      .bytes();
       format = "fido-u2f";
       statement = CborMap({{CborText("sig"), CborBytes(AttestationSignature(message))},
                            {CborText("x5c"), CborArray({CborBytes(state_.u2f_leaf)})}});

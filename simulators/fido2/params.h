@@ -13,8 +13,10 @@ namespace forekey::fido2sim {
 class Params {
  public:
   explicit Params(const Item* map) : map_(map) {
-    if (map == nullptr) status_ = kMissingParameter;
-    else if (map->type != Item::Type::kMap) status_ = kCborUnexpectedType;
+    if (map == nullptr)
+      status_ = kMissingParameter;
+    else if (map->type != Item::Type::kMap)
+      status_ = kCborUnexpectedType;
   }
   // Null where it is missing (an error for a required one) or of another type (always an error).
   template <typename Key>

@@ -37,7 +37,7 @@ struct State {
   int uv_retries = kUvRetries;
   uint32_t counter = 0;
   // The vendor: root, then an attestation key with a certificate of each kind.
-  Secret root_key, attestation_key;  // DER
+  Secret root_key, attestation_key;         // DER
   std::string root, packed_leaf, u2f_leaf;  // DER
   std::string leaf_for;  // the AAGUID (empty: no extension) that packed_leaf was made for
 

@@ -20,7 +20,9 @@ namespace {
 template <auto Function>
 struct FreeBy {
   template <typename T>
-  void operator()(T* object) const { Function(object); }
+  void operator()(T* object) const {
+    Function(object);
+  }
 };
 using MdContext = std::unique_ptr<EVP_MD_CTX, FreeBy<EVP_MD_CTX_free>>;
 using PkeyContext = std::unique_ptr<EVP_PKEY_CTX, FreeBy<EVP_PKEY_CTX_free>>;
@@ -53,7 +55,8 @@ std::string Sha256Of(absl::string_view bytes) {
 
 std::string HmacSha256Of(absl::string_view key, absl::string_view bytes) {
   std::string out(32, '\0');
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), U8(bytes), bytes.size(), U8(out), nullptr);
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), U8(bytes), bytes.size(), U8(out),
+       nullptr);
   return out;
 }
 
@@ -63,7 +66,8 @@ std::string RandomOf(size_t size) {
   return out;
 }
 
-std::string AesCbc(bool encrypt, absl::string_view key, absl::string_view iv, absl::string_view bytes) {
+std::string AesCbc(bool encrypt, absl::string_view key, absl::string_view iv,
+                   absl::string_view bytes) {
   std::unique_ptr<EVP_CIPHER_CTX, FreeBy<EVP_CIPHER_CTX_free>> context(EVP_CIPHER_CTX_new());
   std::string out(bytes.size(), '\0');
   int size = 0;
@@ -79,7 +83,8 @@ absl::StatusOr<TokenKey> TokenKey::Generate(int algorithm) {
                   : algorithm == kEdDsa ? EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")
                   : algorithm == kRs256 ? EVP_RSA_gen(2048)
                                         : nullptr;
-  if (key == nullptr) return absl::InternalError(absl::StrCat("no key for COSE algorithm ", algorithm));
+  if (key == nullptr)
+    return absl::InternalError(absl::StrCat("no key for COSE algorithm ", algorithm));
   return TokenKey(algorithm, key);
 }
 
@@ -110,16 +115,20 @@ std::string TokenKey::Cose() const {
     std::string x(32, '\0');
     size_t size = x.size();
     EVP_PKEY_get_raw_public_key(evp(), U8(x), &size);
-    return CborMap({{CborInt(1), CborInt(1)}, {CborInt(3), alg}, {CborInt(-1), CborInt(6)},
+    return CborMap({{CborInt(1), CborInt(1)},
+                    {CborInt(3), alg},
+                    {CborInt(-1), CborInt(6)},
                     {CborInt(-2), CborBytes(x)}});
   }
   if (algorithm_ == kRs256) {
-    return CborMap({{CborInt(1), CborInt(3)}, {CborInt(3), alg},
+    return CborMap({{CborInt(1), CborInt(3)},
+                    {CborInt(3), alg},
                     {CborInt(-1), CborBytes(Number(evp(), OSSL_PKEY_PARAM_RSA_N, 0))},
                     {CborInt(-2), CborBytes(Number(evp(), OSSL_PKEY_PARAM_RSA_E, 0))}});
   }
   const int size = algorithm_ == kEs384 ? 48 : 32;
-  return CborMap({{CborInt(1), CborInt(2)}, {CborInt(3), alg},
+  return CborMap({{CborInt(1), CborInt(2)},
+                  {CborInt(3), alg},
                   {CborInt(-1), CborInt(algorithm_ == kEs384 ? 2 : 1)},
                   {CborInt(-2), CborBytes(Number(evp(), OSSL_PKEY_PARAM_EC_PUB_X, size))},
                   {CborInt(-3), CborBytes(Number(evp(), OSSL_PKEY_PARAM_EC_PUB_Y, size))}});
@@ -142,9 +151,10 @@ std::optional<Secret> TokenKey::Agree(absl::string_view x, absl::string_view y) 
   if (x.size() != 32 || y.size() != 32) return std::nullopt;
   std::string point = absl::StrCat("\x04", x, y);
   char group[] = "P-256";
-  OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-                         OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size()),
-                         OSSL_PARAM_construct_end()};
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size()),
+      OSSL_PARAM_construct_end()};
   PkeyContext maker(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
   EVP_PKEY* raw = nullptr;
   if (EVP_PKEY_fromdata_init(maker.get()) != 1 ||

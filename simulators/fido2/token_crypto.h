@@ -1,5 +1,5 @@
-// The token's own cryptography: credential keys of the COSE algorithms that it supports, and what the
-// PIN/UV auth protocols need. OpenSSL alone; nothing of src/crypto.
+// The token's own cryptography: credential keys of the COSE algorithms that it supports, and what
+// the PIN/UV auth protocols need. OpenSSL alone; nothing of src/crypto.
 #ifndef FOREKEY_SIMULATORS_FIDO2_TOKEN_CRYPTO_H_
 #define FOREKEY_SIMULATORS_FIDO2_TOKEN_CRYPTO_H_
 
@@ -15,11 +15,12 @@
 
 namespace forekey::fido2sim {
 
-std::string Sha256Of(absl::string_view bytes);                          // 32 bytes
+std::string Sha256Of(absl::string_view bytes);                             // 32 bytes
 std::string HmacSha256Of(absl::string_view key, absl::string_view bytes);  // 32 bytes
 std::string RandomOf(size_t size);
 // AES-256-CBC without padding; `bytes` is a multiple of 16, `key` has 32 bytes, `iv` 16.
-std::string AesCbc(bool encrypt, absl::string_view key, absl::string_view iv, absl::string_view bytes);
+std::string AesCbc(bool encrypt, absl::string_view key, absl::string_view iv,
+                   absl::string_view bytes);
 
 class TokenKey {
  public:

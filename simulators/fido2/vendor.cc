@@ -1,5 +1,5 @@
-// The vendor of the simulated tokens: a CA, and attestation certificates as WebAuthn Level 3 section
-// 8.2.1 (packed) and the U2F message formats (fido-u2f) want them.
+// The vendor of the simulated tokens: a CA, and attestation certificates as WebAuthn Level 3
+// section 8.2.1 (packed) and the U2F message formats (fido-u2f) want them.
 #include <openssl/bio.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -68,7 +68,8 @@ absl::StatusOr<std::string> Finish(CertificatePtr certificate, X509* issuer, EVP
   X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer));
   unsigned char* der = nullptr;
   int size = X509_sign(certificate.get(), issuer_key, EVP_sha256()) > 0
-                 ? i2d_X509(certificate.get(), &der) : -1;
+                 ? i2d_X509(certificate.get(), &der)
+                 : -1;
   if (size <= 0) return absl::InternalError("OpenSSL could not make a certificate");
   std::string out(View(der, size));
   OPENSSL_free(der);
@@ -96,14 +97,16 @@ absl::StatusOr<std::string> MakePackedLeaf(EVP_PKEY* key, X509* root, EVP_PKEY* 
   AddConfigured(leaf.get(), root, NID_basic_constraints, "critical,CA:FALSE");
   AddConfigured(leaf.get(), root, NID_authority_key_identifier, "keyid");
   // id-fido-gen-ce-aaguid: an OCTET STRING inside the extension's own.
-  if (!aaguid.empty()) AddRaw(leaf.get(), "1.3.6.1.4.1.45724.1.1.4", absl::StrCat("\x04\x10", aaguid));
+  if (!aaguid.empty())
+    AddRaw(leaf.get(), "1.3.6.1.4.1.45724.1.1.4", absl::StrCat("\x04\x10", aaguid));
   return Finish(std::move(leaf), root, root_key);
 }
 
 absl::StatusOr<std::string> MakeU2fLeaf(EVP_PKEY* key, X509* root, EVP_PKEY* root_key) {
   CertificatePtr leaf = Begin(key);
   AddField(leaf.get(), "CN", "Simulated U2F token");
-  AddRaw(leaf.get(), "1.3.6.1.4.1.45724.2.1.1", absl::string_view("\x03\x02\x05\x20", 4));  // transports: USB
+  AddRaw(leaf.get(), "1.3.6.1.4.1.45724.2.1.1",
+         absl::string_view("\x03\x02\x05\x20", 4));  // transports: USB
   return Finish(std::move(leaf), root, root_key);
 }
 
@@ -123,8 +126,10 @@ absl::Status State::EnsureVendor(const Config& config) {
   FOREKEY_ASSIGN_OR_RETURN(TokenKey key, TokenKey::FromDer(kEs256, root_key.view()));
   FOREKEY_ASSIGN_OR_RETURN(TokenKey leaf_key, TokenKey::FromDer(kEs256, attestation_key.view()));
   CertificatePtr issuer = ReadDer(root);
-  if (issuer == nullptr) return absl::InvalidArgumentError("the state's root certificate can't be read");
-  FOREKEY_ASSIGN_OR_RETURN(packed_leaf, MakePackedLeaf(leaf_key.evp(), issuer.get(), key.evp(), wanted));
+  if (issuer == nullptr)
+    return absl::InvalidArgumentError("the state's root certificate can't be read");
+  FOREKEY_ASSIGN_OR_RETURN(packed_leaf,
+                           MakePackedLeaf(leaf_key.evp(), issuer.get(), key.evp(), wanted));
   FOREKEY_ASSIGN_OR_RETURN(u2f_leaf, MakeU2fLeaf(leaf_key.evp(), issuer.get(), key.evp()));
   leaf_for = wanted;
   return absl::OkStatus();

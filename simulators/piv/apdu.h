@@ -1,6 +1,7 @@
-// Command APDUs, short and extended (ISO/IEC 7816-4, section 5.1), and BER-TLV as PIV uses it (tags of
-// one to three bytes, definite lengths). The simulator's own reading of the format: the product's lives
-// in src/wire, so that a mistake in one does not hide the same mistake in the other.
+// Command APDUs, short and extended (ISO/IEC 7816-4, section 5.1), and BER-TLV as PIV uses it (tags
+// of one to three bytes, definite lengths). The simulator's own reading of the format: the
+// product's lives in src/wire, so that a mistake in one does not hide the same mistake in the
+// other.
 //
 // Inputs are untrusted. Views point into the bytes that were given.
 #ifndef FOREKEY_SIMULATORS_PIV_APDU_H_

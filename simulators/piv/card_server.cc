@@ -23,15 +23,22 @@ CardServer::CardServer(PivState state, Options options)
     : options_(std::move(options)),
       applet_(std::move(state),
               {.touch = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return WaitForTouch(); },
-               .key_use = [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { Spend(applet_.misbehaviour().key_latency); },
-               .save = [this](const PivState& changed) {
-                 return options_.state_directory.empty() ? absl::OkStatus() : changed.Save(options_.state_directory);
-               }}),
+               .key_use =
+                   [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+                     Spend(applet_.misbehaviour().key_latency);
+                   },
+               .save =
+                   [this](const PivState& changed) {
+                     return options_.state_directory.empty()
+                                ? absl::OkStatus()
+                                : changed.Save(options_.state_directory);
+                   }}),
       auto_touch_(options_.auto_touch) {}
 
 absl::StatusOr<std::unique_ptr<CardServer>> CardServer::Start(PivState state, Options options) {
   std::unique_ptr<CardServer> server(new CardServer(std::move(state), std::move(options)));
-  FOREKEY_ASSIGN_OR_RETURN(server->listener_, ListenOnUnixSocket(server->options_.socket_path, SOCK_SEQPACKET));
+  FOREKEY_ASSIGN_OR_RETURN(server->listener_,
+                           ListenOnUnixSocket(server->options_.socket_path, SOCK_SEQPACKET));
   server->accept_thread_ = std::thread([raw = server.get()] { raw->AcceptLoop(); });
   return server;
 }
@@ -76,7 +83,8 @@ void CardServer::AcceptLoop() {
 
 void CardServer::Serve(int fd) {
   std::string buffer(ifd::kMaxMessage, '\0');
-  uint64_t seen = 0;  // so that the first wait ends at once: a change before it may have gone unseen
+  uint64_t seen =
+      0;  // so that the first wait ends at once: a change before it may have gone unseen
   while (true) {
     ssize_t got = recv(fd, buffer.data(), buffer.size(), 0);
     if (got < 0 && errno == EINTR) continue;
@@ -87,14 +95,16 @@ void CardServer::Serve(int fd) {
       answer = Answer(absl::string_view(buffer.data(), got), &seen);
       if (stopping_) return;
     }
-    if (send(fd, answer.data(), answer.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(answer.size())) return;
+    if (send(fd, answer.data(), answer.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(answer.size()))
+      return;
   }
 }
 
 std::string CardServer::Answer(absl::string_view request, uint64_t* seen) {
   const uint8_t what = static_cast<uint8_t>(request[0]);
   if (what == ifd::kWait) {
-    auto changed = [this, seen]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stopping_ || changes_ != *seen; };
+    auto changed = [this, seen]()
+                       ABSL_NO_THREAD_SAFETY_ANALYSIS { return stopping_ || changes_ != *seen; };
     mutex_.Await(absl::Condition(&changed));
     *seen = changes_;
   }
@@ -129,7 +139,8 @@ std::string CardServer::Transmit(absl::string_view command) {
   busy_ = true;
   Spend(misbehaviour.latency);
   std::string answer;
-  if (changes_ == before && (!goes || misbehaviour.executes_before_removal)) answer = applet_.Process(command);
+  if (changes_ == before && (!goes || misbehaviour.executes_before_removal))
+    answer = applet_.Process(command);
   busy_ = false;
   counts_.signatures = applet_.signatures();
   if (goes) {
@@ -148,7 +159,8 @@ std::string CardServer::Transmit(absl::string_view command) {
 void CardServer::Spend(absl::Duration time) {
   if (time <= absl::ZeroDuration()) return;
   const uint64_t before = changes_;
-  auto gone = [this, before]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return stopping_ || changes_ != before; };
+  auto gone = [this, before]()
+                  ABSL_NO_THREAD_SAFETY_ANALYSIS { return stopping_ || changes_ != before; };
   mutex_.AwaitWithTimeout(absl::Condition(&gone), time);
 }
 

@@ -1,5 +1,5 @@
-// A simulated card in its reader: the applet behind the unix socket that the reader driver connects to.
-// Presence, power, latency and touch are decided here.
+// A simulated card in its reader: the applet behind the unix socket that the reader driver connects
+// to. Presence, power, latency and touch are decided here.
 //
 // Safe from any thread.
 #ifndef FOREKEY_SIMULATORS_PIV_CARD_SERVER_H_
@@ -51,8 +51,8 @@ class CardServer {
   bool WaitUntilTouchIsDue(absl::Duration timeout);
   void SetAutoTouch(bool on);
 
-  // The card in somebody's hands: state and misbehaviours may be read and changed. Waits for a command
-  // under way. Nothing is saved.
+  // The card in somebody's hands: state and misbehaviours may be read and changed. Waits for a
+  // command under way. Nothing is saved.
   void WithApplet(absl::FunctionRef<void(PivApplet&)> use);
   Counts counts();
 
@@ -66,7 +66,8 @@ class CardServer {
 
   void AcceptLoop();
   void Serve(int fd);
-  std::string Answer(absl::string_view request, uint64_t* seen) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::string Answer(absl::string_view request, uint64_t* seen)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Transmit(absl::string_view command) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Lets time pass; ends early when the card goes.
   void Spend(absl::Duration time) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -80,8 +81,9 @@ class CardServer {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool card_present_ ABSL_GUARDED_BY(mutex_) = true;
   bool powered_ ABSL_GUARDED_BY(mutex_) = false;
-  // The card left, and who watches the slot has not asked since: it is told so once, though the card may be
-  // back, as real readers do. Otherwise pcscd would never know that its clients' card has gone.
+  // The card left, and who watches the slot has not asked since: it is told so once, though the
+  // card may be back, as real readers do. Otherwise pcscd would never know that its clients' card
+  // has gone.
   bool removal_unseen_ ABSL_GUARDED_BY(mutex_) = false;
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;
   bool auto_touch_ ABSL_GUARDED_BY(mutex_);

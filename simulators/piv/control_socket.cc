@@ -106,8 +106,10 @@ std::string ControlSocket::Answer(absl::string_view line) {
     return Said(restarted.ok() ? simulator_->AwaitReader() : restarted);
   } else if (verb == "status") {
     const CardServer::Counts counts = simulator_->card().counts();
-    nlohmann::json json = {{"present", simulator_->card().present()}, {"commands", counts.commands},
-                           {"signatures", counts.signatures}, {"power_ups", counts.power_ups},
+    nlohmann::json json = {{"present", simulator_->card().present()},
+                           {"commands", counts.commands},
+                           {"signatures", counts.signatures},
+                           {"power_ups", counts.power_ups},
                            {"resets", counts.resets}};
     simulator_->card().WithApplet([&](PivApplet& applet) {
       json["pin_tries"] = applet.state().pin_tries_left;
@@ -116,7 +118,8 @@ std::string ControlSocket::Answer(absl::string_view line) {
     });
     return "ok " + json.dump();
   } else {
-    return "error unknown request; known: remove, insert, unplug, plug-in, touch, auto-touch on|off, reset, "
+    return "error unknown request; known: remove, insert, unplug, plug-in, touch, auto-touch "
+           "on|off, reset, "
            "restart-pcscd, misbehave NAME[=VALUE], behave, status";
   }
   return "ok";

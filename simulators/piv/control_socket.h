@@ -1,5 +1,6 @@
-// The line protocol by which a running `forekey-sim piv` is told what happens to its card: one request a
-// line, one line as the answer, "ok", "ok <JSON>" or "error <why>". See simulators/README.md.
+// The line protocol by which a running `forekey-sim piv` is told what happens to its card: one
+// request a line, one line as the answer, "ok", "ok <JSON>" or "error <why>". See
+// simulators/README.md.
 #ifndef FOREKEY_SIMULATORS_PIV_CONTROL_SOCKET_H_
 #define FOREKEY_SIMULATORS_PIV_CONTROL_SOCKET_H_
 
@@ -17,11 +18,13 @@ namespace forekey::piv {
 class ControlSocket {
  public:
   // `simulator` outlives it.
-  static absl::StatusOr<std::unique_ptr<ControlSocket>> Listen(const std::string& path, PivSimulator* simulator);
+  static absl::StatusOr<std::unique_ptr<ControlSocket>> Listen(const std::string& path,
+                                                               PivSimulator* simulator);
   ~ControlSocket();
 
  private:
-  ControlSocket(std::string path, PivSimulator* simulator) : path_(std::move(path)), simulator_(simulator) {}
+  ControlSocket(std::string path, PivSimulator* simulator)
+      : path_(std::move(path)), simulator_(simulator) {}
   void Loop();
   void Serve(int fd);
   std::string Answer(absl::string_view line);

@@ -12,17 +12,19 @@ namespace {
 
 // SP 800-73-4 part 1, 3.1.2: FASC-N, card UUID, expiry, no signature.
 std::string Chuid(absl::string_view guid) {
-  return MakeTlv(0x53, absl::StrCat(MakeTlv(0x30, std::string(25, '\x5a')), MakeTlv(0x34, guid),
-                                    MakeTlv(0x35, "20991231"), MakeTlv(0x3e, ""), MakeTlv(0xfe, "")));
+  return MakeTlv(0x53,
+                 absl::StrCat(MakeTlv(0x30, std::string(25, '\x5a')), MakeTlv(0x34, guid),
+                              MakeTlv(0x35, "20991231"), MakeTlv(0x3e, ""), MakeTlv(0xfe, "")));
 }
 
 // SP 800-73-4 part 1, 3.1.1.
 std::string Capabilities(absl::string_view identifier) {
-  return MakeTlv(0x53, absl::StrCat(MakeTlv(0xf0, identifier), MakeTlv(0xf1, "\x21"), MakeTlv(0xf2, "\x21"),
-                                    MakeTlv(0xf3, ""), MakeTlv(0xf4, std::string(1, '\0')),
-                                    MakeTlv(0xf5, "\x10"), MakeTlv(0xf6, ""), MakeTlv(0xf7, ""),
-                                    MakeTlv(0xfa, ""), MakeTlv(0xfb, ""), MakeTlv(0xfc, ""),
-                                    MakeTlv(0xfd, ""), MakeTlv(0xfe, "")));
+  return MakeTlv(
+      0x53,
+      absl::StrCat(MakeTlv(0xf0, identifier), MakeTlv(0xf1, "\x21"), MakeTlv(0xf2, "\x21"),
+                   MakeTlv(0xf3, ""), MakeTlv(0xf4, std::string(1, '\0')), MakeTlv(0xf5, "\x10"),
+                   MakeTlv(0xf6, ""), MakeTlv(0xf7, ""), MakeTlv(0xfa, ""), MakeTlv(0xfb, ""),
+                   MakeTlv(0xfc, ""), MakeTlv(0xfd, ""), MakeTlv(0xfe, "")));
 }
 
 absl::Status IssueAgencyKeys(PivState* state) {
@@ -30,13 +32,12 @@ absl::Status IssueAgencyKeys(PivState* state) {
   state->objects[0x5fc102] = Chuid(RandomBytes(16));
   state->objects[0x5fc107] = Capabilities(RandomBytes(21));
   state->objects[0x5fc10c] =
-      MakeTlv(0x53, absl::StrCat(MakeTlv(0xc1, std::string(1, '\0')), MakeTlv(0xc2, std::string(1, '\0')),
-                                 MakeTlv(0xfe, "")));
-  for (auto [slot, algorithm, policy] :
-       {std::tuple{0x9a, Algorithm::kRsa2048, PinPolicy::kOnce},
-        std::tuple{0x9c, Algorithm::kP256, PinPolicy::kAlways},
-        std::tuple{0x9d, Algorithm::kP256, PinPolicy::kOnce},
-        std::tuple{0x9e, Algorithm::kP256, PinPolicy::kNever}}) {
+      MakeTlv(0x53, absl::StrCat(MakeTlv(0xc1, std::string(1, '\0')),
+                                 MakeTlv(0xc2, std::string(1, '\0')), MakeTlv(0xfe, "")));
+  for (auto [slot, algorithm, policy] : {std::tuple{0x9a, Algorithm::kRsa2048, PinPolicy::kOnce},
+                                         std::tuple{0x9c, Algorithm::kP256, PinPolicy::kAlways},
+                                         std::tuple{0x9d, Algorithm::kP256, PinPolicy::kOnce},
+                                         std::tuple{0x9e, Algorithm::kP256, PinPolicy::kNever}}) {
     const Algorithm made = state->config.key_algorithm.value_or(algorithm);
     FOREKEY_ASSIGN_OR_RETURN(PkeyPtr pkey, GenerateKey(made));
     FOREKEY_ASSIGN_OR_RETURN(std::string der,
@@ -84,7 +85,8 @@ absl::StatusOr<PivState> ManufacturePiv(const PivConfig& config) {
   }
   // Discovery object (SP 800-73-4 part 1, 3.3.2): the application PIN alone.
   state.objects[0x7e] = MakeTlv(
-      0x7e, absl::StrCat(MakeTlv(0x4f, absl::string_view("\xa0\x00\x00\x03\x08\x00\x00\x10\x00\x01\x00", 11)),
+      0x7e, absl::StrCat(MakeTlv(0x4f, absl::string_view(
+                                           "\xa0\x00\x00\x03\x08\x00\x00\x10\x00\x01\x00", 11)),
                          MakeTlv(0x5f2f, absl::string_view("\x40\x00", 2))));
   if (!config.yubikey()) {
     FOREKEY_RETURN_IF_ERROR(IssueAgencyKeys(&state));

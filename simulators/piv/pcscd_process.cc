@@ -52,16 +52,17 @@ absl::StatusOr<std::string> PcscdProcess::ProcessSocket() {
   absl::MutexLock lock(&folder.mutex);
   if (folder.path.empty()) {
     std::string path = "/tmp/forekey-pcscd-XXXXXX";
-    if (mkdtemp(path.data()) == nullptr) return absl::ErrnoToStatus(errno, "can't make a folder in /tmp");
+    if (mkdtemp(path.data()) == nullptr)
+      return absl::ErrnoToStatus(errno, "can't make a folder in /tmp");
     folder.path = path;
     setenv("PCSCLITE_CSOCK_NAME", (path + "/pcscd.sock").c_str(), 1);
   }
   return folder.path + "/pcscd.sock";
 }
 
-absl::StatusOr<std::unique_ptr<PcscdProcess>> PcscdProcess::Start(const std::string& directory,
-                                                                  const std::string& socket,
-                                                                  const std::vector<PcscdReader>& readers) {
+absl::StatusOr<std::unique_ptr<PcscdProcess>> PcscdProcess::Start(
+    const std::string& directory, const std::string& socket,
+    const std::vector<PcscdReader>& readers) {
   FOREKEY_ASSIGN_OR_RETURN(std::string driver, FindReaderDriver());
   std::unique_ptr<PcscdProcess> process(new PcscdProcess(directory, socket, driver));
   FOREKEY_RETURN_IF_ERROR(process->Restart(readers));
@@ -72,8 +73,8 @@ absl::Status PcscdProcess::Restart(const std::vector<PcscdReader>& readers) {
   Stop();
   std::string text;
   for (const PcscdReader& reader : readers) {
-    absl::StrAppend(&text, "FRIENDLYNAME \"", reader.name, "\"\nDEVICENAME ", reader.card_socket, "\nLIBPATH ",
-                    driver_, "\n\n");
+    absl::StrAppend(&text, "FRIENDLYNAME \"", reader.name, "\"\nDEVICENAME ", reader.card_socket,
+                    "\nLIBPATH ", driver_, "\n\n");
   }
   const std::string folder = directory_ + "/reader.conf.d";
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(folder));
@@ -85,11 +86,13 @@ absl::Status PcscdProcess::Restart(const std::vector<PcscdReader>& readers) {
 absl::Status PcscdProcess::Run() {
   FOREKEY_ASSIGN_OR_RETURN(UniqueFd listener, ListenOnUnixSocket(socket_, SOCK_STREAM));
   SpawnOptions options;
-  // sd_listen_fds() wants the number of the process that reads it: the shell's own, which exec keeps.
-  options.argv = {"/bin/sh", "-c", "LISTEN_PID=$$ exec pcscd --foreground --error --config \"$1\"", "sh",
-                  directory_ + "/reader.conf.d"};
+  // sd_listen_fds() wants the number of the process that reads it: the shell's own, which exec
+  // keeps.
+  options.argv = {"/bin/sh", "-c", "LISTEN_PID=$$ exec pcscd --foreground --error --config \"$1\"",
+                  "sh", directory_ + "/reader.conf.d"};
   const char* path = getenv("PATH");
-  options.environment = {"LISTEN_FDS=1", "FOREKEY_IFD_LIFELINE=1", absl::StrCat("PATH=", path ? path : "/usr/bin:/bin", ":/usr/sbin")};
+  options.environment = {"LISTEN_FDS=1", "FOREKEY_IFD_LIFELINE=1",
+                         absl::StrCat("PATH=", path ? path : "/usr/bin:/bin", ":/usr/sbin")};
   options.listening_fd = listener.get();
   options.output_path = directory_ + "/pcscd.log";
   FOREKEY_ASSIGN_OR_RETURN(child_, ChildProcess::Spawn(options));

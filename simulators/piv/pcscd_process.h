@@ -1,6 +1,6 @@
-// A pcscd of one's own, without root: it gets its listening socket as systemd would hand it over, and
-// readers of simulated cards by a configuration of its own. Debian's pcscd also looks for USB readers:
-// where real ones are plugged in and accessible, it serves those, too.
+// A pcscd of one's own, without root: it gets its listening socket as systemd would hand it over,
+// and readers of simulated cards by a configuration of its own. Debian's pcscd also looks for USB
+// readers: where real ones are plugged in and accessible, it serves those, too.
 //
 // libpcsclite reads PCSCLITE_CSOCK_NAME once in a process, when it is first used: all pcscds that a
 // process talks to, one after the other, must have the same socket. ProcessSocket() is that path.
@@ -32,17 +32,18 @@ class PcscdProcess {
 
   // `directory`: for its configuration and log (pcscd.log); `socket`: what clients connect to.
   // NotFound when pcscd, or our reader driver, is not there.
-  static absl::StatusOr<std::unique_ptr<PcscdProcess>> Start(const std::string& directory,
-                                                             const std::string& socket,
-                                                             const std::vector<PcscdReader>& readers);
+  static absl::StatusOr<std::unique_ptr<PcscdProcess>> Start(
+      const std::string& directory, const std::string& socket,
+      const std::vector<PcscdReader>& readers);
   ~PcscdProcess();
 
   const std::string& socket() const { return socket_; }
   pid_t pid() const { return child_.pid(); }
   // By SIGTERM, and after a while by force. Its socket goes with it.
   void Stop();
-  // As after a crash or an upgrade: its clients' contexts are lost. Debian's pcscd looks for its configured
-  // readers once, when it starts: a reader comes or goes with a restart that has other ones.
+  // As after a crash or an upgrade: its clients' contexts are lost. Debian's pcscd looks for its
+  // configured readers once, when it starts: a reader comes or goes with a restart that has other
+  // ones.
   absl::Status Restart() { return Restart(readers_); }
   absl::Status Restart(const std::vector<PcscdReader>& readers);
 

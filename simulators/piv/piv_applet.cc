@@ -55,13 +55,15 @@ std::string PivApplet::Process(absl::string_view command) {
     return ByteWriter().U16(0x6700).bytes();
   }
   CommandApdu apdu = *parsed;
-  if ((apdu.cla & ~0x10) != 0) return ByteWriter().U16((apdu.cla & 0x0c) != 0 ? 0x6882 : 0x6e00).bytes();
+  if ((apdu.cla & ~0x10) != 0)
+    return ByteWriter().U16((apdu.cla & 0x0c) != 0 ? 0x6882 : 0x6e00).bytes();
   if (apdu.ins == 0xc0) {
     if (pending_.empty()) return ByteWriter().U16(0x6985).bytes();
     return NextPart(apdu.le.value_or(256));
   }
   pending_.clear();
-  const bool continues = chain_ && chain_->ins == apdu.ins && chain_->p1 == apdu.p1 && chain_->p2 == apdu.p2;
+  const bool continues =
+      chain_ && chain_->ins == apdu.ins && chain_->p1 == apdu.p1 && chain_->p2 == apdu.p2;
   if (!continues) chained_.clear();
   chain_.reset();
   if (chained_.size() + apdu.data.size() > kMaxChained && (continues || apdu.cla != 0)) {
@@ -104,7 +106,9 @@ std::string PivApplet::NextPart(size_t most) {
   answer.Raw(absl::string_view(pending_).substr(0, most));
   pending_.erase(0, std::min(most, pending_.size()));
   if (pending_.empty()) return answer.U16(0x9000).bytes();
-  return answer.U8(0x61).U8(pending_.size() > 0xff ? 0 : static_cast<uint8_t>(pending_.size())).bytes();
+  return answer.U8(0x61)
+      .U8(pending_.size() > 0xff ? 0 : static_cast<uint8_t>(pending_.size()))
+      .bytes();
 }
 
 PivApplet::Reply PivApplet::Dispatch(const CommandApdu& apdu) {
@@ -120,42 +124,63 @@ PivApplet::Reply PivApplet::Dispatch(const CommandApdu& apdu) {
   // SP 800-73-4 part 1, table 4: "PIN always" means immediately before.
   if (!state_.config.yubikey() && apdu.ins != 0x87 && apdu.ins != 0x20) pin_fresh_ = false;
   switch (apdu.ins) {
-    case 0xcb: return GetData(apdu);
-    case 0xdb: return PutData(apdu);
-    case 0x20: return Verify(apdu);
-    case 0x24: return ChangeReferenceData(apdu);
-    case 0x2c: return ResetRetryCounter(apdu);
-    case 0x87: return GeneralAuthenticate(apdu);
-    case 0x47: return Generate(apdu);
-    default: return state_.config.yubikey() ? DispatchYubico(apdu) : Reply(0x6d00);
+    case 0xcb:
+      return GetData(apdu);
+    case 0xdb:
+      return PutData(apdu);
+    case 0x20:
+      return Verify(apdu);
+    case 0x24:
+      return ChangeReferenceData(apdu);
+    case 0x2c:
+      return ResetRetryCounter(apdu);
+    case 0x87:
+      return GeneralAuthenticate(apdu);
+    case 0x47:
+      return Generate(apdu);
+    default:
+      return state_.config.yubikey() ? DispatchYubico(apdu) : Reply(0x6d00);
   }
 }
 
 PivApplet::Reply PivApplet::DispatchYubico(const CommandApdu& apdu) {
   const PivConfig& config = state_.config;
   switch (apdu.ins) {
-    case 0xfd: return Reply(std::string{static_cast<char>(config.firmware.major), static_cast<char>(config.firmware.minor),
-                                        static_cast<char>(config.firmware.patch)});
-    case 0xf8: return config.AtLeast(5, 0, 0) ? Reply(ByteWriter().U32(config.serial).bytes()) : Reply(0x6d00);
-    case 0xf9: return config.AtLeast(4, 3, 0) && config.attestation ? Attest(apdu) : Reply(0x6d00);
-    case 0xf7: return config.AtLeast(5, 3, 0) ? Metadata(apdu) : Reply(0x6d00);
-    case 0xf6: return config.AtLeast(5, 7, 0) ? MoveKey(apdu) : Reply(0x6d00);
-    case 0xff: return SetManagementKey(apdu);
-    case 0xfe: return Import(apdu);
-    case 0xfa: return SetPinRetries(apdu);
-    case 0xfb: return FactoryReset();
-    default: return 0x6d00;
+    case 0xfd:
+      return Reply(std::string{static_cast<char>(config.firmware.major),
+                               static_cast<char>(config.firmware.minor),
+                               static_cast<char>(config.firmware.patch)});
+    case 0xf8:
+      return config.AtLeast(5, 0, 0) ? Reply(ByteWriter().U32(config.serial).bytes())
+                                     : Reply(0x6d00);
+    case 0xf9:
+      return config.AtLeast(4, 3, 0) && config.attestation ? Attest(apdu) : Reply(0x6d00);
+    case 0xf7:
+      return config.AtLeast(5, 3, 0) ? Metadata(apdu) : Reply(0x6d00);
+    case 0xf6:
+      return config.AtLeast(5, 7, 0) ? MoveKey(apdu) : Reply(0x6d00);
+    case 0xff:
+      return SetManagementKey(apdu);
+    case 0xfe:
+      return Import(apdu);
+    case 0xfa:
+      return SetPinRetries(apdu);
+    case 0xfb:
+      return FactoryReset();
+    default:
+      return 0x6d00;
   }
 }
 
 PivApplet::Reply PivApplet::Select(const CommandApdu& apdu) {
   if (apdu.p1 != 0x04) return 0x6a86;
   if (apdu.data.size() >= 5 && absl::StartsWith(kPivAid, apdu.data)) {
-    // On a PIV card a second SELECT changes nothing (SP 800-73-4 part 2, 3.1.1); a YubiKey starts anew.
+    // On a PIV card a second SELECT changes nothing (SP 800-73-4 part 2, 3.1.1); a YubiKey starts
+    // anew.
     if (selected_ != Selected::kPiv || state_.config.yubikey()) ForgetAuthentication();
     selected_ = Selected::kPiv;
-    std::string properties = absl::StrCat(
-        MakeTlv(0x4f, kPivAid.substr(5)), MakeTlv(0x79, MakeTlv(0x4f, kPivAid.substr(0, 5))));
+    std::string properties = absl::StrCat(MakeTlv(0x4f, kPivAid.substr(5)),
+                                          MakeTlv(0x79, MakeTlv(0x4f, kPivAid.substr(0, 5))));
     if (!state_.config.yubikey()) {
       properties += MakeTlv(0x50, "Simulated PIV card");
       std::string algorithms;
@@ -166,17 +191,20 @@ PivApplet::Reply PivApplet::Select(const CommandApdu& apdu) {
     }
     return Reply(MakeTlv(0x61, properties));
   }
-  const bool other = state_.config.yubikey() && apdu.data.size() >= 5 &&
-                     (absl::StartsWith(kOtpAid, apdu.data) || absl::StartsWith(kManagementAid, apdu.data));
+  const bool other =
+      state_.config.yubikey() && apdu.data.size() >= 5 &&
+      (absl::StartsWith(kOtpAid, apdu.data) || absl::StartsWith(kManagementAid, apdu.data));
   if (!other) return 0x6a82;  // what was selected stays so
   ForgetAuthentication();
   const bool otp = absl::StartsWith(kOtpAid, apdu.data);
   selected_ = otp ? Selected::kOtp : Selected::kManagement;
   const Firmware& firmware = state_.config.firmware;
   if (otp) {
-    return Reply(ByteWriter().U8(firmware.major).U8(firmware.minor).U8(firmware.patch).U32(0).bytes());
+    return Reply(
+        ByteWriter().U8(firmware.major).U8(firmware.minor).U8(firmware.patch).U32(0).bytes());
   }
-  return Reply(absl::StrCat("Virtual mgr - FW version ", firmware.major, ".", firmware.minor, ".", firmware.patch));
+  return Reply(absl::StrCat("Virtual mgr - FW version ", firmware.major, ".", firmware.minor, ".",
+                            firmware.patch));
 }
 
 PivApplet::Reply PivApplet::GetData(const CommandApdu& apdu) {

@@ -1,6 +1,6 @@
-// The PIV applet of a simulated card: SP 800-73-4 part 2, and the commands that Yubico adds (GET VERSION,
-// GET SERIAL, GET METADATA, ATTEST, IMPORT, SET MANAGEMENT KEY, SET PIN RETRIES, MOVE KEY, RESET), as far
-// as the configured firmware has them. Command APDU in, answer out; no transport.
+// The PIV applet of a simulated card: SP 800-73-4 part 2, and the commands that Yubico adds (GET
+// VERSION, GET SERIAL, GET METADATA, ATTEST, IMPORT, SET MANAGEMENT KEY, SET PIN RETRIES, MOVE KEY,
+// RESET), as far as the configured firmware has them. Command APDU in, answer out; no transport.
 //
 // Not thread-safe: its owner serialises. `touch` is called in the middle of a command.
 #ifndef FOREKEY_SIMULATORS_PIV_PIV_APPLET_H_
@@ -23,9 +23,11 @@ class PivApplet {
  public:
   struct Environment {
     std::function<bool()> touch = [] { return true; };  // waits; false when nobody touched
-    std::function<void()> key_use = [] {};              // before each private-key operation: takes its time
+    std::function<void()> key_use = [] {};  // before each private-key operation: takes its time
     std::function<absl::Time()> now = [] { return absl::Now(); };
-    std::function<absl::Status(const PivState&)> save = [](const PivState&) { return absl::OkStatus(); };
+    std::function<absl::Status(const PivState&)> save = [](const PivState&) {
+      return absl::OkStatus();
+    };
   };
   explicit PivApplet(PivState state) : PivApplet(std::move(state), Environment()) {}
   PivApplet(PivState state, Environment environment)
@@ -33,7 +35,8 @@ class PivApplet {
     Reset();
   }
 
-  // The answer, its status word last. Never fails: what is no command is answered with a status word.
+  // The answer, its status word last. Never fails: what is no command is answered with a status
+  // word.
   std::string Process(absl::string_view command);
   // Power, or a warm reset: nothing is selected (on a plain card: PIV is), nothing verified.
   void Reset();
@@ -46,7 +49,8 @@ class PivApplet {
  private:
   struct Reply {
     Reply(uint16_t status) : sw(status) {}  // NOLINT(google-explicit-constructor)
-    Reply(std::string bytes) : sw(0x9000), data(std::move(bytes)) {}  // NOLINT(google-explicit-constructor)
+    Reply(std::string bytes)
+        : sw(0x9000), data(std::move(bytes)) {}  // NOLINT(google-explicit-constructor)
     uint16_t sw;
     std::string data;
   };
@@ -109,7 +113,8 @@ class PivApplet {
 };
 
 constexpr bool IsKeySlot(uint8_t slot) {
-  return slot == 0x9a || (slot >= 0x9c && slot <= 0x9e) || (slot >= 0x82 && slot <= 0x95) || slot == 0xf9;
+  return slot == 0x9a || (slot >= 0x9c && slot <= 0x9e) || (slot >= 0x82 && slot <= 0x95) ||
+         slot == 0xf9;
 }
 
 }  // namespace forekey::piv

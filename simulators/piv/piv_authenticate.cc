@@ -1,4 +1,5 @@
-// GENERAL AUTHENTICATE, GENERATE ASYMMETRIC KEY PAIR (SP 800-73-4 part 2, 3.2.4 and 3.3.2), IMPORT (Yubico).
+// GENERAL AUTHENTICATE, GENERATE ASYMMETRIC KEY PAIR (SP 800-73-4 part 2, 3.2.4 and 3.3.2), IMPORT
+// (Yubico).
 #include <utility>
 
 #include "simulators/piv/piv_applet.h"
@@ -9,30 +10,38 @@ namespace {
 // YubiKeys end the wait for a touch after about fifteen seconds, and remember one for as long.
 constexpr absl::Duration kTouchCached = absl::Seconds(15);
 
-std::string AuthTemplate(uint32_t tag, absl::string_view value) { return MakeTlv(0x7c, MakeTlv(tag, value)); }
+std::string AuthTemplate(uint32_t tag, absl::string_view value) {
+  return MakeTlv(0x7c, MakeTlv(tag, value));
+}
 
 }  // namespace
 
 bool PivApplet::AllowedAlgorithm(Algorithm algorithm) const {
   const PivConfig& config = state_.config;
   switch (algorithm) {
-    case Algorithm::kRsa1024: return config.yubikey() && !config.fips;
+    case Algorithm::kRsa1024:
+      return config.yubikey() && !config.fips;
     case Algorithm::kRsa2048:
-    case Algorithm::kP256: return true;
-    case Algorithm::kP384: return !config.yubikey() || config.AtLeast(4, 0, 0);
+    case Algorithm::kP256:
+      return true;
+    case Algorithm::kP384:
+      return !config.yubikey() || config.AtLeast(4, 0, 0);
     case Algorithm::kRsa3072:
       return !config.yubikey() || config.AtLeast(5, 7, 0);  // SP 800-78-5 has it, too
     case Algorithm::kRsa4096:
     case Algorithm::kEd25519:
-    case Algorithm::kX25519: return config.AtLeast(5, 7, 0);
-    default: return false;
+    case Algorithm::kX25519:
+      return config.AtLeast(5, 7, 0);
+    default:
+      return false;
   }
 }
 
 bool PivApplet::ReadPolicies(uint8_t slot, const std::vector<Tlv>& parts, PivKey* key) const {
   auto pin = FindTlv(parts, 0xaa), touch = FindTlv(parts, 0xab);
   if ((pin || touch) && !state_.config.AtLeast(4, 0, 0)) return false;
-  if ((pin && (pin->size() != 1 || (*pin)[0] > 3)) || (touch && (touch->size() != 1 || (*touch)[0] > 3))) {
+  if ((pin && (pin->size() != 1 || (*pin)[0] > 3)) ||
+      (touch && (touch->size() != 1 || (*touch)[0] > 3))) {
     return false;
   }
   key->pin_policy = pin ? static_cast<PinPolicy>((*pin)[0]) : PinPolicy::kDefault;
@@ -40,7 +49,9 @@ bool PivApplet::ReadPolicies(uint8_t slot, const std::vector<Tlv>& parts, PivKey
   if (key->touch_policy == TouchPolicy::kCached && !state_.config.AtLeast(4, 3, 0)) return false;
   if (key->pin_policy == PinPolicy::kNever && state_.config.fips && slot != 0x9e) return false;
   if (key->pin_policy == PinPolicy::kDefault) {
-    key->pin_policy = slot == 0x9c ? PinPolicy::kAlways : slot == 0x9e || slot == 0xf9 ? PinPolicy::kNever : PinPolicy::kOnce;
+    key->pin_policy = slot == 0x9c                   ? PinPolicy::kAlways
+                      : slot == 0x9e || slot == 0xf9 ? PinPolicy::kNever
+                                                     : PinPolicy::kOnce;
   }
   if (key->touch_policy == TouchPolicy::kDefault) key->touch_policy = TouchPolicy::kNever;
   return true;
@@ -68,11 +79,15 @@ PivApplet::Reply PivApplet::GeneralAuthenticate(const CommandApdu& apdu) {
   return UsePrivateKey(found->second, *parts);
 }
 
-PivApplet::Reply PivApplet::AuthenticateManagement(Algorithm algorithm, const std::vector<Tlv>& parts) {
-  const std::string witness = std::exchange(witness_, ""), challenge = std::exchange(challenge_, "");
+PivApplet::Reply PivApplet::AuthenticateManagement(Algorithm algorithm,
+                                                   const std::vector<Tlv>& parts) {
+  const std::string witness = std::exchange(witness_, ""),
+                    challenge = std::exchange(challenge_, "");
   if (algorithm != state_.management_algorithm) return 0x6a86;
   const auto key = state_.management_key.view();
-  auto crypt = [&](absl::string_view in, bool encrypt) { return CipherBlocks(algorithm, key, in, encrypt); };
+  auto crypt = [&](absl::string_view in, bool encrypt) {
+    return CipherBlocks(algorithm, key, in, encrypt);
+  };
   auto given_witness = FindTlv(parts, 0x80), given_challenge = FindTlv(parts, 0x81);
   auto response = FindTlv(parts, 0x82);
   const size_t block = BlockSize(algorithm);
@@ -115,7 +130,8 @@ PivApplet::Reply PivApplet::UsePrivateKey(PivKey& key, const std::vector<Tlv>& p
   auto pkey = LoadKey(key.private_der.view());
   if (!pkey.ok()) return 0x6581;
   environment_.key_use();
-  auto result = input ? UseKey(key.algorithm, pkey->get(), *input) : AgreeKey(key.algorithm, pkey->get(), *peer);
+  auto result = input ? UseKey(key.algorithm, pkey->get(), *input)
+                      : AgreeKey(key.algorithm, pkey->get(), *peer);
   if (!result.ok()) return 0x6a80;
   ++signatures_;
   if (misbehaviour_.corrupt_signature) result->back() = static_cast<char>(result->back() ^ 1);
@@ -156,7 +172,8 @@ PivApplet::Reply PivApplet::Import(const CommandApdu& apdu) {
   PivKey key;
   key.algorithm = static_cast<Algorithm>(apdu.p1);
   key.imported = true;
-  if (!parts.ok() || !AllowedAlgorithm(key.algorithm) || !ReadPolicies(apdu.p2, *parts, &key)) return 0x6a80;
+  if (!parts.ok() || !AllowedAlgorithm(key.algorithm) || !ReadPolicies(apdu.p2, *parts, &key))
+    return 0x6a80;
   auto pkey = ImportKey(key.algorithm, *parts);
   if (!pkey.ok()) return 0x6a80;
   key.private_der = StoreKey(pkey->get());

@@ -1,8 +1,8 @@
 // What a simulated PIV card is (PivConfig), what it keeps (PivState) and what it does wrong at the
 // moment (PivMisbehaviour). Three things, apart from each other.
 //
-// PivState is saved as one file, written atomically: a card pulled at any moment has the old or the new
-// state.
+// PivState is saved as one file, written atomically: a card pulled at any moment has the old or the
+// new state.
 #ifndef FOREKEY_SIMULATORS_PIV_PIV_CARD_H_
 #define FOREKEY_SIMULATORS_PIV_PIV_CARD_H_
 
@@ -24,7 +24,13 @@ struct Firmware {
 };
 
 // The byte of Yubico's attestation extension .9, without the FIPS bit.
-enum class FormFactor : uint8_t { kUsbAKeychain = 1, kUsbANano, kUsbCKeychain, kUsbCNano, kUsbCLightning };
+enum class FormFactor : uint8_t {
+  kUsbAKeychain = 1,
+  kUsbANano,
+  kUsbCKeychain,
+  kUsbCNano,
+  kUsbCLightning
+};
 
 // Yubico's values (P2 of GENERATE, extension .8).
 enum class PinPolicy : uint8_t { kDefault = 0, kNever = 1, kOnce = 2, kAlways = 3 };
@@ -48,8 +54,8 @@ enum class Algorithm : uint8_t {
 
 struct PivConfig {
   enum class Kind { kYubiKey, kPlainCard };
-  // kPlainCard: SP 800-73-4 alone, as an agency issues it: keys and certificates are in 9A, 9C, 9D and
-  // 9E, certified by an issuing CA; nobody has its management key.
+  // kPlainCard: SP 800-73-4 alone, as an agency issues it: keys and certificates are in 9A, 9C, 9D
+  // and 9E, certified by an issuing CA; nobody has its management key.
   Kind kind = Kind::kYubiKey;
   Firmware firmware;
   uint32_t serial = 12345678;
@@ -95,13 +101,13 @@ struct PivState {
   bool management_default = true, pin_default = true, puk_default = true;
   int pin_tries_left = 3, puk_tries_left = 3;
   int pin_tries = 3, puk_tries = 3;
-  std::map<uint8_t, PivKey> keys;            // by slot
-  std::map<uint32_t, std::string> objects;   // by tag, the whole data object (53 ..., or 7E ...)
+  std::map<uint8_t, PivKey> keys;           // by slot
+  std::map<uint32_t, std::string> objects;  // by tag, the whole data object (53 ..., or 7E ...)
   // Certificates that whoever trusts this card needs: PEM.
   std::string root_pem;
   std::string intermediates_pem;
   std::string f9_certificate_der;  // also the object 5FFF01, as long as nobody overwrites that
-  Secret issuer_key_der;           // of a plain card's issuing CA, so that tests can certify more keys
+  Secret issuer_key_der;  // of a plain card's issuing CA, so that tests can certify more keys
 
   PivState Clone() const;
   absl::Status Save(const std::string& directory) const;
@@ -117,20 +123,21 @@ struct PivMisbehaviour {
   std::optional<int> reset_after;        // another PC/SC client resets the card
   std::optional<uint16_t> wrong_status;  // the status word of every answer to `wrong_status_ins`
   std::optional<uint8_t> wrong_status_ins;  // empty: GENERAL AUTHENTICATE
-  int wrong_status_count = -1;           // that many times; -1: always
-  size_t truncate = 0;                   // answers with data lose so many bytes at their end
+  int wrong_status_count = -1;              // that many times; -1: always
+  size_t truncate = 0;                      // answers with data lose so many bytes at their end
   bool touch_never = false;
   bool corrupt_signature = false;
-  bool attest_other_key = false;         // the attestation is of another key
-  bool attest_other_issuer = false;      // signed by another key than F9's
-  bool generate_other_key = false;       // GENERATE answers with another public key
-  absl::Duration latency;                // of every command
-  absl::Duration key_latency;            // of every use of a private key, in addition
+  bool attest_other_key = false;     // the attestation is of another key
+  bool attest_other_issuer = false;  // signed by another key than F9's
+  bool generate_other_key = false;   // GENERATE answers with another public key
+  absl::Duration latency;            // of every command
+  absl::Duration key_latency;        // of every use of a private key, in addition
 };
 
 // Names as `--misbehave` takes them, some with a value: "removed-in-mid-apdu", "slow=200",
 // "wrong-status-words=6f00", ...; InvalidArgument, with the list of all, for another.
-absl::Status AddMisbehaviour(absl::string_view name, PivMisbehaviour* misbehaviour, PivState* state);
+absl::Status AddMisbehaviour(absl::string_view name, PivMisbehaviour* misbehaviour,
+                             PivState* state);
 
 // A card as it leaves the factory (or, for a plain card, the agency). Errors: what OpenSSL refuses.
 absl::StatusOr<PivState> ManufacturePiv(const PivConfig& config);

@@ -56,7 +56,7 @@ const EVP_MD* DigestFor(EVP_PKEY* key) {
 struct CertTemplate {
   std::string common_name;
   std::string not_after = "20520417000000Z";
-  std::vector<std::pair<int, std::string>> extensions;            // as openssl.cnf writes them
+  std::vector<std::pair<int, std::string>> extensions;              // as openssl.cnf writes them
   std::vector<std::pair<std::string, std::string>> raw_extensions;  // OID, bytes; never critical
 };
 
@@ -82,7 +82,8 @@ void AddRaw(X509* cert, const std::string& oid, const std::string& bytes) {
 }
 
 // `issuer` null: self-signed.
-absl::StatusOr<CertPtr> Sign(const CertTemplate& content, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key) {
+absl::StatusOr<CertPtr> Sign(const CertTemplate& content, EVP_PKEY* key, X509* issuer,
+                             EVP_PKEY* issuer_key) {
   CertPtr cert(X509_new());
   X509_set_version(cert.get(), X509_VERSION_3);
   std::string serial = RandomBytes(16);
@@ -130,8 +131,9 @@ absl::StatusOr<Hierarchy> FoundOldVendor() {
   Hierarchy vendor;
   FOREKEY_ASSIGN_OR_RETURN(vendor.issuer_key, GenerateKey(Algorithm::kRsa2048));
   FOREKEY_ASSIGN_OR_RETURN(
-      vendor.issuer, Sign(CaTemplate("Simulated PIV Root CA Serial 263751", "CA:TRUE,pathlen:1", false),
-                          vendor.issuer_key.get(), nullptr, vendor.issuer_key.get()));
+      vendor.issuer,
+      Sign(CaTemplate("Simulated PIV Root CA Serial 263751", "CA:TRUE,pathlen:1", false),
+           vendor.issuer_key.get(), nullptr, vendor.issuer_key.get()));
   vendor.root_pem = CertPem(vendor.issuer.get());
   return vendor;
 }
@@ -178,7 +180,9 @@ absl::StatusOr<const Hierarchy*> Founded(Era era, int number) {
   return &founded->emplace(std::pair(era, number), *std::move(made)).first->second;
 }
 
-std::string Raw(std::initializer_list<uint8_t> bytes) { return std::string(bytes.begin(), bytes.end()); }
+std::string Raw(std::initializer_list<uint8_t> bytes) {
+  return std::string(bytes.begin(), bytes.end());
+}
 
 constexpr char kYubicoArc[] = "1.3.6.1.4.1.41482.3.";
 
@@ -206,7 +210,8 @@ absl::Status CertifyAttestationKey(PivState* state) {
   if (modern) content.not_after = "99991231235959Z";
   // F9 of the first firmware with attestation says nowhere that it is a CA.
   if (config.AtLeast(4, 4, 0)) {
-    content.extensions.emplace_back(NID_basic_constraints, modern ? "critical,CA:TRUE,pathlen:0" : "CA:TRUE,pathlen:0");
+    content.extensions.emplace_back(NID_basic_constraints,
+                                    modern ? "critical,CA:TRUE,pathlen:0" : "CA:TRUE,pathlen:0");
   }
   const Firmware& firmware = config.firmware;
   content.raw_extensions.emplace_back(absl::StrCat(kYubicoArc, 3),
@@ -223,8 +228,9 @@ absl::Status CertifyAttestationKey(PivState* state) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> MakeSlotAttestation(const PivState& state, uint8_t slot, const PivKey& key,
-                                                EVP_PKEY* public_key, EVP_PKEY* issuer_key) {
+absl::StatusOr<std::string> MakeSlotAttestation(const PivState& state, uint8_t slot,
+                                                const PivKey& key, EVP_PKEY* public_key,
+                                                EVP_PKEY* issuer_key) {
   const PivConfig& config = state.config;
   CertPtr issuer = CertFromDer(state.f9_certificate_der);
   if (issuer == nullptr) return absl::DataLossError("F9's certificate is damaged");
@@ -243,7 +249,8 @@ absl::StatusOr<std::string> MakeSlotAttestation(const PivState& state, uint8_t s
   if (config.AtLeast(5, 0, 0)) {
     content.raw_extensions.emplace_back(
         absl::StrCat(kYubicoArc, 9),
-        Raw({static_cast<uint8_t>(static_cast<uint8_t>(config.form_factor) | (config.fips ? 0x80 : 0))}));
+        Raw({static_cast<uint8_t>(static_cast<uint8_t>(config.form_factor) |
+                                  (config.fips ? 0x80 : 0))}));
   }
   FOREKEY_ASSIGN_OR_RETURN(CertPtr cert, Sign(content, public_key, issuer.get(), issuer_key));
   return CertDer(cert.get());
@@ -257,7 +264,8 @@ absl::Status FoundAgency(PivState* state) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> IssueSlotCertificate(const PivState& state, uint8_t slot, EVP_PKEY* public_key,
+absl::StatusOr<std::string> IssueSlotCertificate(const PivState& state, uint8_t slot,
+                                                 EVP_PKEY* public_key,
                                                  const IssueOptions& options) {
   CertPtr issuer = CertFromPem(state.intermediates_pem);
   FOREKEY_ASSIGN_OR_RETURN(PkeyPtr issuer_key, LoadKey(state.issuer_key_der.view()));
@@ -266,9 +274,11 @@ absl::StatusOr<std::string> IssueSlotCertificate(const PivState& state, uint8_t 
   CertTemplate content;
   content.common_name = options.common_name;
   content.extensions = {
-      {NID_key_usage, slot == 0x9d || x25519 ? "critical,keyEncipherment,keyAgreement" : "critical,digitalSignature"},
+      {NID_key_usage, slot == 0x9d || x25519 ? "critical,keyEncipherment,keyAgreement"
+                                             : "critical,digitalSignature"},
       {NID_ext_key_usage, slot == 0x9a ? "clientAuth,1.3.6.1.4.1.311.20.2.2" : "clientAuth"},
-      {NID_certificate_policies, slot == 0x9e ? "2.16.840.1.101.3.2.1.3.17" : "2.16.840.1.101.3.2.1.3.13"},
+      {NID_certificate_policies,
+       slot == 0x9e ? "2.16.840.1.101.3.2.1.3.17" : "2.16.840.1.101.3.2.1.3.13"},
       {NID_authority_key_identifier, "keyid"},
       {NID_subject_key_identifier, "hash"}};
   FOREKEY_ASSIGN_OR_RETURN(CertPtr cert, Sign(content, public_key, issuer.get(), issuer_key.get()));
@@ -280,7 +290,8 @@ absl::StatusOr<std::string> IssueSlotCertificate(const PivState& state, uint8_t 
   return CertDer(cert.get());
 }
 
-absl::StatusOr<std::string> IssueCrl(const PivState& state, const std::vector<std::string>& revoked_der) {
+absl::StatusOr<std::string> IssueCrl(const PivState& state,
+                                     const std::vector<std::string>& revoked_der) {
   CertPtr issuer = CertFromPem(state.intermediates_pem);
   FOREKEY_ASSIGN_OR_RETURN(PkeyPtr issuer_key, LoadKey(state.issuer_key_der.view()));
   if (issuer == nullptr) return absl::FailedPreconditionError("this card has no issuing CA");
@@ -302,7 +313,8 @@ absl::StatusOr<std::string> IssueCrl(const PivState& state, const std::vector<st
   X509_CRL_sort(crl.get());
   unsigned char* der = nullptr;
   const int size = X509_CRL_sign(crl.get(), issuer_key.get(), DigestFor(issuer_key.get())) > 0
-                       ? i2d_X509_CRL(crl.get(), &der) : 0;
+                       ? i2d_X509_CRL(crl.get(), &der)
+                       : 0;
   if (size <= 0) return absl::InternalError("OpenSSL could not sign a CRL");
   std::string bytes(reinterpret_cast<char*>(der), size);
   OPENSSL_free(der);
@@ -312,17 +324,24 @@ absl::StatusOr<std::string> IssueCrl(const PivState& state, const std::vector<st
 uint32_t CertificateObjectTag(uint8_t slot) {
   if (slot >= 0x82 && slot <= 0x95) return 0x5fc10d + (slot - 0x82);
   switch (slot) {
-    case 0x9a: return 0x5fc105;
-    case 0x9c: return 0x5fc10a;
-    case 0x9d: return 0x5fc10b;
-    case 0x9e: return 0x5fc101;
-    case 0xf9: return 0x5fff01;
-    default: return 0;
+    case 0x9a:
+      return 0x5fc105;
+    case 0x9c:
+      return 0x5fc10a;
+    case 0x9d:
+      return 0x5fc10b;
+    case 0x9e:
+      return 0x5fc101;
+    case 0xf9:
+      return 0x5fff01;
+    default:
+      return 0;
   }
 }
 
 std::string CertificateObject(absl::string_view der) {
-  return MakeTlv(0x53, absl::StrCat(MakeTlv(0x70, der), MakeTlv(0x71, std::string(1, '\0')), MakeTlv(0xfe, "")));
+  return MakeTlv(0x53, absl::StrCat(MakeTlv(0x70, der), MakeTlv(0x71, std::string(1, '\0')),
+                                    MakeTlv(0xfe, "")));
 }
 
 }  // namespace forekey::piv

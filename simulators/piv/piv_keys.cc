@@ -94,19 +94,26 @@ absl::StatusOr<PkeyPtr> ImportEc(Algorithm algorithm, const std::vector<Tlv>& pa
     return absl::InvalidArgumentError("no scalar of that curve");
   }
   BuilderPtr builder(OSSL_PARAM_BLD_new());
-  OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, CurveName(algorithm), 0);
+  OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, CurveName(algorithm),
+                                  0);
   OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_PRIV_KEY, number.get());
-  OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, encoded.data(), encoded.size());
+  OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, encoded.data(),
+                                   encoded.size());
   return FromParams("EC", builder.get());
 }
 
 const EVP_CIPHER* BlockCipher(Algorithm algorithm) {
   switch (algorithm) {
-    case Algorithm::kTripleDes: return EVP_des_ede3_ecb();
-    case Algorithm::kAes128: return EVP_aes_128_ecb();
-    case Algorithm::kAes192: return EVP_aes_192_ecb();
-    case Algorithm::kAes256: return EVP_aes_256_ecb();
-    default: return nullptr;
+    case Algorithm::kTripleDes:
+      return EVP_des_ede3_ecb();
+    case Algorithm::kAes128:
+      return EVP_aes_128_ecb();
+    case Algorithm::kAes192:
+      return EVP_aes_192_ecb();
+    case Algorithm::kAes256:
+      return EVP_aes_256_ecb();
+    default:
+      return nullptr;
   }
 }
 
@@ -123,12 +130,18 @@ bool IsKeyAlgorithm(Algorithm a) {
 
 size_t FieldSize(Algorithm algorithm) {
   switch (algorithm) {
-    case Algorithm::kRsa1024: return 128;
-    case Algorithm::kRsa2048: return 256;
-    case Algorithm::kRsa3072: return 384;
-    case Algorithm::kRsa4096: return 512;
-    case Algorithm::kP384: return 48;
-    default: return 32;
+    case Algorithm::kRsa1024:
+      return 128;
+    case Algorithm::kRsa2048:
+      return 256;
+    case Algorithm::kRsa3072:
+      return 384;
+    case Algorithm::kRsa4096:
+      return 512;
+    case Algorithm::kP384:
+      return 48;
+    default:
+      return 32;
   }
 }
 
@@ -139,7 +152,8 @@ absl::StatusOr<PkeyPtr> GenerateKey(Algorithm algorithm) {
   } else if (IsEc(algorithm)) {
     key.reset(EVP_EC_gen(CurveName(algorithm)));
   } else {
-    key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, algorithm == Algorithm::kEd25519 ? "ED25519" : "X25519"));
+    key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr,
+                                algorithm == Algorithm::kEd25519 ? "ED25519" : "X25519"));
   }
   if (key == nullptr) return Failed("key generation");
   return key;
@@ -166,9 +180,10 @@ absl::StatusOr<PkeyPtr> ImportKey(Algorithm algorithm, const std::vector<Tlv>& p
   if (IsEc(algorithm)) return ImportEc(algorithm, parts);
   const bool signs = algorithm == Algorithm::kEd25519;
   auto raw = FindTlv(parts, signs ? 7 : 8);
-  if (!raw || raw->size() != 32) return absl::InvalidArgumentError("a private key of 32 bytes is due");
-  PkeyPtr key(EVP_PKEY_new_raw_private_key(signs ? EVP_PKEY_ED25519 : EVP_PKEY_X25519, nullptr, U8(*raw),
-                                           raw->size()));
+  if (!raw || raw->size() != 32)
+    return absl::InvalidArgumentError("a private key of 32 bytes is due");
+  PkeyPtr key(EVP_PKEY_new_raw_private_key(signs ? EVP_PKEY_ED25519 : EVP_PKEY_X25519, nullptr,
+                                           U8(*raw), raw->size()));
   if (key == nullptr) return absl::InvalidArgumentError("no private key");
   return key;
 }
@@ -254,8 +269,8 @@ absl::StatusOr<std::string> AgreeKey(Algorithm algorithm, EVP_PKEY* key, absl::s
   return shared;
 }
 
-absl::StatusOr<std::string> CipherBlocks(Algorithm algorithm, absl::string_view key, absl::string_view in,
-                                         bool encrypt) {
+absl::StatusOr<std::string> CipherBlocks(Algorithm algorithm, absl::string_view key,
+                                         absl::string_view in, bool encrypt) {
   const EVP_CIPHER* cipher = BlockCipher(algorithm);
   if (cipher == nullptr || key.size() != ManagementKeySize(algorithm) || in.empty() ||
       in.size() % BlockSize(algorithm) != 0) {
@@ -278,10 +293,14 @@ size_t BlockSize(Algorithm algorithm) { return algorithm == Algorithm::kTripleDe
 size_t ManagementKeySize(Algorithm algorithm) {
   switch (algorithm) {
     case Algorithm::kTripleDes:
-    case Algorithm::kAes192: return 24;
-    case Algorithm::kAes128: return 16;
-    case Algorithm::kAes256: return 32;
-    default: return 0;
+    case Algorithm::kAes192:
+      return 24;
+    case Algorithm::kAes128:
+      return 16;
+    case Algorithm::kAes256:
+      return 32;
+    default:
+      return 0;
   }
 }
 

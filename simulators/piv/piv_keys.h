@@ -18,7 +18,9 @@ namespace forekey::piv {
 template <auto Function>
 struct Freed {
   template <typename T>
-  void operator()(T* object) const { Function(object); }
+  void operator()(T* object) const {
+    Function(object);
+  }
 };
 using PkeyPtr = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
 
@@ -37,15 +39,15 @@ absl::StatusOr<PkeyPtr> ImportKey(Algorithm algorithm, const std::vector<Tlv>& p
 // SP 800-73-4 part 2, table 11: 81 modulus and 82 exponent, or 86 point, without the 7F49 around.
 absl::StatusOr<std::string> PublicKeyObject(Algorithm algorithm, EVP_PKEY* key);
 
-// What GENERAL AUTHENTICATE does with 81: the raw RSA operation, or a signature over a digest, or, for
-// Ed25519, over the message. InvalidArgument where the input's size does not fit the key.
+// What GENERAL AUTHENTICATE does with 81: the raw RSA operation, or a signature over a digest, or,
+// for Ed25519, over the message. InvalidArgument where the input's size does not fit the key.
 absl::StatusOr<std::string> UseKey(Algorithm algorithm, EVP_PKEY* key, absl::string_view input);
 // What it does with 85: the shared secret with a peer's point.
 absl::StatusOr<std::string> AgreeKey(Algorithm algorithm, EVP_PKEY* key, absl::string_view peer);
 
 // One block of the management key's cipher, or several.
-absl::StatusOr<std::string> CipherBlocks(Algorithm algorithm, absl::string_view key, absl::string_view in,
-                                         bool encrypt);
+absl::StatusOr<std::string> CipherBlocks(Algorithm algorithm, absl::string_view key,
+                                         absl::string_view in, bool encrypt);
 size_t BlockSize(Algorithm algorithm);
 // Bytes of a management key; 0 where the algorithm is none for it.
 size_t ManagementKeySize(Algorithm algorithm);

@@ -1,4 +1,5 @@
-// VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER (SP 800-73-4 part 2, 3.2), SET PIN RETRIES (Yubico).
+// VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER (SP 800-73-4 part 2, 3.2), SET PIN RETRIES
+// (Yubico).
 #include <algorithm>
 
 #include "simulators/piv/piv_applet.h"
@@ -42,7 +43,9 @@ bool PivApplet::CheckPin(absl::string_view given, Reply* refusal) {
   pin_verified_ = pin_fresh_ = false;
   --state_.pin_tries_left;
   // The last wrong PIN: a YubiKey says that no try is left, others that it is blocked.
-  *refusal = state_.pin_tries_left == 0 && !state_.config.yubikey() ? kBlocked : TriesLeft(state_.pin_tries_left);
+  *refusal = state_.pin_tries_left == 0 && !state_.config.yubikey()
+                 ? kBlocked
+                 : TriesLeft(state_.pin_tries_left);
   return false;
 }
 

@@ -21,12 +21,14 @@ namespace fs = std::filesystem;
 
 constexpr DWORD kReaderTimeoutMs = 20'000;
 
-// T=1. A YubiKey 5's and a YubiKey 4's own, by which stock tools know them; a plain card's says nothing.
+// T=1. A YubiKey 5's and a YubiKey 4's own, by which stock tools know them; a plain card's says
+// nothing.
 constexpr char kYubiKey5Atr[] = "3bfd1300008131fe158073c021c057597562694b657940";
 constexpr char kYubiKey4Atr[] = "3bf81300008131fe15597562696b657934d4";
 
 std::string Atr(const PivConfig& config) {
-  if (config.yubikey()) return absl::HexStringToBytes(config.AtLeast(5, 0, 0) ? kYubiKey5Atr : kYubiKey4Atr);
+  if (config.yubikey())
+    return absl::HexStringToBytes(config.AtLeast(5, 0, 0) ? kYubiKey5Atr : kYubiKey4Atr);
   std::string atr = absl::HexStringToBytes("3b8a8001") + "Forekey1.0";
   char check = 0;
   for (size_t i = 1; i < atr.size(); ++i) check = static_cast<char>(check ^ atr[i]);
@@ -35,12 +37,14 @@ std::string Atr(const PivConfig& config) {
 
 absl::StatusOr<std::string> TemporaryFolder() {
   std::string path = "/tmp/forekey-piv-XXXXXX";
-  if (mkdtemp(path.data()) == nullptr) return absl::ErrnoToStatus(errno, "can't make a folder in /tmp");
+  if (mkdtemp(path.data()) == nullptr)
+    return absl::ErrnoToStatus(errno, "can't make a folder in /tmp");
   return path;
 }
 
 std::string PcscText(const char* call, LONG code) {
-  return absl::StrCat(call, ": ", pcsc_stringify_error(code), " (0x", absl::Hex(static_cast<uint32_t>(code)), ")");
+  return absl::StrCat(call, ": ", pcsc_stringify_error(code), " (0x",
+                      absl::Hex(static_cast<uint32_t>(code)), ")");
 }
 
 }  // namespace
@@ -63,7 +67,8 @@ absl::Status WriteTrust(const PivState& state, const std::string& directory) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<PivSimulator>> PivSimulator::Start(const PivSimulatorConfig& config) {
+absl::StatusOr<std::unique_ptr<PivSimulator>> PivSimulator::Start(
+    const PivSimulatorConfig& config) {
   std::unique_ptr<PivSimulator> simulator(new PivSimulator);
   FOREKEY_RETURN_IF_ERROR(simulator->Begin(config));
   return simulator;
@@ -71,12 +76,14 @@ absl::StatusOr<std::unique_ptr<PivSimulator>> PivSimulator::Start(const PivSimul
 
 absl::Status PivSimulator::Begin(const PivSimulatorConfig& config) {
   FOREKEY_ASSIGN_OR_RETURN(temporary_, TemporaryFolder());
-  state_ = config.state_directory.empty() ? temporary_ + "/state" : fs::absolute(config.state_directory).string();
+  state_ = config.state_directory.empty() ? temporary_ + "/state"
+                                          : fs::absolute(config.state_directory).string();
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(state_));
   lock_.reset(open((state_ + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_) return absl::ErrnoToStatus(errno, absl::StrCat("can't write in ", state_));
   if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat("the card in ", state_, " is served already"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("the card in ", state_, " is served already"));
   }
   auto state = PivState::Load(state_);
   if (absl::IsNotFound(state.status())) {
@@ -157,7 +164,8 @@ absl::Status PivSimulator::RestartPcscd() {
 absl::Status PivSimulator::AwaitReader() {
   SCARDCONTEXT context = 0;
   LONG code = SCardEstablishContext(SCARD_SCOPE_SYSTEM, nullptr, nullptr, &context);
-  if (code != SCARD_S_SUCCESS) return absl::UnavailableError(PcscText("SCardEstablishContext", code));
+  if (code != SCARD_S_SUCCESS)
+    return absl::UnavailableError(PcscText("SCardEstablishContext", code));
   SCARD_READERSTATE state{};
   state.szReader = reader_.c_str();
   const auto settled = [&] {
@@ -173,8 +181,8 @@ absl::Status PivSimulator::AwaitReader() {
   }
   SCardReleaseContext(context);
   if (code == SCARD_S_SUCCESS) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("pcscd does not see reader '", reader_, "': ",
-                                             PcscText("SCardGetStatusChange", code)));
+  return absl::UnavailableError(absl::StrCat("pcscd does not see reader '", reader_,
+                                             "': ", PcscText("SCardGetStatusChange", code)));
 }
 
 void PivSimulator::ResetSoon() {
@@ -185,11 +193,13 @@ void PivSimulator::ResetSoon() {
 absl::Status PivSimulator::ResetByOther() {
   SCARDCONTEXT context = 0;
   LONG code = SCardEstablishContext(SCARD_SCOPE_SYSTEM, nullptr, nullptr, &context);
-  if (code != SCARD_S_SUCCESS) return absl::UnavailableError(PcscText("SCardEstablishContext", code));
+  if (code != SCARD_S_SUCCESS)
+    return absl::UnavailableError(PcscText("SCardEstablishContext", code));
   SCARDHANDLE card = 0;
   DWORD protocol = 0;
   const char* call = "SCardConnect";
-  code = SCardConnect(context, reader_.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_T1, &card, &protocol);
+  code = SCardConnect(context, reader_.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_T1, &card,
+                      &protocol);
   if (code == SCARD_S_SUCCESS) {
     call = "SCardReconnect";
     code = SCardReconnect(card, SCARD_SHARE_SHARED, SCARD_PROTOCOL_T1, SCARD_RESET_CARD, &protocol);

@@ -94,7 +94,8 @@ Json StateToJson(const PivState& state) {
                     {"imported", key.imported},
                     {"private", Hex(key.private_der.view())}});
   }
-  for (const auto& [tag, value] : state.objects) objects.push_back({{"tag", tag}, {"value", Hex(value)}});
+  for (const auto& [tag, value] : state.objects)
+    objects.push_back({{"tag", tag}, {"value", Hex(value)}});
   return {{"config", ConfigToJson(state.config)},
           {"pin", Hex(state.pin.view())},
           {"puk", Hex(state.puk.view())},
@@ -135,16 +136,20 @@ absl::StatusOr<PivState> PivState::Load(const std::string& directory) {
   }
 }
 
-absl::Status AddMisbehaviour(absl::string_view name, PivMisbehaviour* misbehaviour, PivState* state) {
-  std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(name, absl::MaxSplits('=', 1));
+absl::Status AddMisbehaviour(absl::string_view name, PivMisbehaviour* misbehaviour,
+                             PivState* state) {
+  std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(name, absl::MaxSplits('=', 1));
   const auto [what, text] = parts;
   int number = 0;
   const bool has_value = !text.empty();
   const bool hexadecimal = what == "wrong-status-words";
-  if (has_value && !(hexadecimal ? absl::SimpleHexAtoi(text, &number) : absl::SimpleAtoi(text, &number))) {
+  if (has_value &&
+      !(hexadecimal ? absl::SimpleHexAtoi(text, &number) : absl::SimpleAtoi(text, &number))) {
     return absl::InvalidArgumentError(absl::StrCat("no number behind ", what, "="));
   }
-  if (number < 0 || number > 0xffff) return absl::InvalidArgumentError("the number is out of range");
+  if (number < 0 || number > 0xffff)
+    return absl::InvalidArgumentError("the number is out of range");
   if (what == "removed-in-mid-apdu") {
     misbehaviour->remove_after = number;
   } else if (what == "reset-by-other") {
@@ -175,7 +180,8 @@ absl::Status AddMisbehaviour(absl::string_view name, PivMisbehaviour* misbehavio
     misbehaviour->generate_other_key = true;
   } else {
     return absl::InvalidArgumentError(absl::StrCat(
-        "unknown misbehaviour '", what, "'; known: removed-in-mid-apdu[=N], reset-by-other[=N], "
+        "unknown misbehaviour '", what,
+        "'; known: removed-in-mid-apdu[=N], reset-by-other[=N], "
         "forgets-pin[=N], pin-blocked, puk-blocked, touch-never, slow[=MS], slow-commands[=MS], "
         "wrong-status-words[=HEX], truncated-answers[=BYTES], corrupt-signatures, "
         "attestation-of-another-key, attestation-by-another-issuer, another-public-key"));

@@ -18,7 +18,9 @@ namespace {
 template <auto Function>
 struct Free {
   template <typename T>
-  void operator()(T* object) const { Function(object); }
+  void operator()(T* object) const {
+    Function(object);
+  }
 };
 using Key = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 using Cert = std::unique_ptr<X509, Free<X509_free>>;
@@ -80,7 +82,8 @@ absl::StatusOr<CertificateAuthority> MakeCertificateAuthority(bool intermediate)
   Key signing_key = std::move(root_key);
   if (intermediate) {
     Key key(EVP_EC_gen("P-256"));
-    Cert cert = MakeCa(key.get(), "Forekey simulated TPM issuing CA", root.get(), signing_key.get());
+    Cert cert =
+        MakeCa(key.get(), "Forekey simulated TPM issuing CA", root.get(), signing_key.get());
     if (cert == nullptr) return absl::InternalError("OpenSSL could not make the issuing CA");
     authority.issuer_pem = Pem(cert.get());
     unsigned char* der = nullptr;

@@ -19,32 +19,37 @@ constexpr uint32_t kIntermediateIndex = 0x01c00100;
 
 struct Paths {
   explicit Paths(const std::string& directory)
-      : swtpm(directory + "/swtpm"), ca(directory + "/ca"), trust(directory + "/trust"),
-        log(directory + "/manufacture.log"), setup_config(ca + "/swtpm_setup.conf"),
-        ca_config(ca + "/swtpm-localca.conf"), ca_options(ca + "/swtpm-localca.options") {}
+      : swtpm(directory + "/swtpm"),
+        ca(directory + "/ca"),
+        trust(directory + "/trust"),
+        log(directory + "/manufacture.log"),
+        setup_config(ca + "/swtpm_setup.conf"),
+        ca_config(ca + "/swtpm-localca.conf"),
+        ca_options(ca + "/swtpm-localca.options") {}
   std::string swtpm, ca, trust, log, setup_config, ca_config, ca_options;
 };
 
 absl::Status WriteConfigs(const Paths& paths) {
   FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(
-      paths.setup_config,
-      absl::StrCat("create_certs_tool = /usr/bin/swtpm_localca\n",
-                   "create_certs_tool_config = ", paths.ca_config, "\n",
-                   "create_certs_tool_options = ", paths.ca_options, "\n",
-                   "active_pcr_banks = sha256\n")));
+      paths.setup_config, absl::StrCat("create_certs_tool = /usr/bin/swtpm_localca\n",
+                                       "create_certs_tool_config = ", paths.ca_config, "\n",
+                                       "create_certs_tool_options = ", paths.ca_options, "\n",
+                                       "active_pcr_banks = sha256\n")));
   FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(
       paths.ca_options,
       "--platform-manufacturer Forekey\n--platform-version 1.0\n--platform-model Simulator\n"));
-  return WriteFileAtomically(paths.ca_config, absl::StrCat("statedir = ", paths.ca, "\n",
-                                                           "signingkey = ", paths.ca, "/signkey.pem\n",
-                                                           "issuercert = ", paths.ca, "/issuercert.pem\n",
-                                                           "certserial = ", paths.ca, "/certserial\n"));
+  return WriteFileAtomically(
+      paths.ca_config,
+      absl::StrCat("statedir = ", paths.ca, "\n", "signingkey = ", paths.ca, "/signkey.pem\n",
+                   "issuercert = ", paths.ca, "/issuercert.pem\n", "certserial = ", paths.ca,
+                   "/certserial\n"));
 }
 
 absl::Status RunSetup(const Paths& paths, const ManufactureOptions& options) {
   SpawnOptions setup;
-  setup.argv = {"swtpm_setup", "--tpm2", "--config", paths.setup_config, "--tpm-state", paths.swtpm,
-                "--createek", "--lock-nvram", "--overwrite", "--logfile", paths.log};
+  setup.argv = {"swtpm_setup", "--tpm2",    "--config",   paths.setup_config,
+                "--tpm-state", paths.swtpm, "--createek", "--lock-nvram",
+                "--overwrite", "--logfile", paths.log};
   if (options.ek_certificates) {
     setup.argv.push_back("--create-ek-cert");
     setup.argv.push_back("--create-platform-cert");
@@ -58,14 +63,35 @@ absl::Status AddP256Certificate(const std::string& directory, const Paths& paths
   FOREKEY_ASSIGN_OR_RETURN(uint32_t handle, tpm.LoadP256EndorsementKey(&point));
   FOREKEY_RETURN_IF_ERROR(tpm.Flush(handle));
   SpawnOptions sign;
-  sign.argv = {"swtpm_localca", "--type", "ek", "--ek",
-               absl::StrCat("x=", absl::BytesToHexString(point.x), ",y=",
-                            absl::BytesToHexString(point.y), ",id=secp256r1"),
-               "--dir", directory, "--vmid", "forekey-sim", "--tpm2",
-               "--tpm-spec-family", "2.0", "--tpm-spec-level", "0", "--tpm-spec-revision", "164",
-               "--tpm-manufacturer", "id:00001014", "--tpm-model", "swtpm",
-               "--tpm-version", "id:20191023", "--configfile", paths.ca_config,
-               "--optsfile", paths.ca_options, "--logfile", paths.log};
+  sign.argv = {"swtpm_localca",
+               "--type",
+               "ek",
+               "--ek",
+               absl::StrCat("x=", absl::BytesToHexString(point.x),
+                            ",y=", absl::BytesToHexString(point.y), ",id=secp256r1"),
+               "--dir",
+               directory,
+               "--vmid",
+               "forekey-sim",
+               "--tpm2",
+               "--tpm-spec-family",
+               "2.0",
+               "--tpm-spec-level",
+               "0",
+               "--tpm-spec-revision",
+               "164",
+               "--tpm-manufacturer",
+               "id:00001014",
+               "--tpm-model",
+               "swtpm",
+               "--tpm-version",
+               "id:20191023",
+               "--configfile",
+               paths.ca_config,
+               "--optsfile",
+               paths.ca_options,
+               "--logfile",
+               paths.log};
   FOREKEY_RETURN_IF_ERROR(RunTool(sign).status());
   FOREKEY_ASSIGN_OR_RETURN(std::string certificate, ReadFile(directory + "/ek.cert", 8192));
   std::error_code ignored;

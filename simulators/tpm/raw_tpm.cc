@@ -39,10 +39,19 @@ std::string P256EkTemplate() {
       absl::HexStringToBytes("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa");
   const std::string zeros(32, '\0');
   return ByteWriter()
-      .U16(0x0023).U16(0x000B).U32(0x000300B2).Len2(policy)
-      .U16(0x0006).U16(128).U16(0x0043)  // AES-128-CFB
-      .U16(0x0010).U16(0x0003).U16(0x0010)  // scheme NULL, curve P-256, kdf NULL
-      .Len2(zeros).Len2(zeros).bytes();
+      .U16(0x0023)
+      .U16(0x000B)
+      .U32(0x000300B2)
+      .Len2(policy)
+      .U16(0x0006)
+      .U16(128)
+      .U16(0x0043)  // AES-128-CFB
+      .U16(0x0010)
+      .U16(0x0003)
+      .U16(0x0010)  // scheme NULL, curve P-256, kdf NULL
+      .Len2(zeros)
+      .Len2(zeros)
+      .bytes();
 }
 
 }  // namespace
@@ -102,8 +111,13 @@ absl::Status RawTpm::StartupClear() {
 
 absl::Status RawTpm::SetMaxAuthTries(uint32_t tries) {
   return Execute(Command(kSessions, 0x13A,
-                         ByteWriter().U32(kLockout).Raw(EmptyPassword())
-                             .U32(tries).U32(1000).U32(1000).bytes()))
+                         ByteWriter()
+                             .U32(kLockout)
+                             .Raw(EmptyPassword())
+                             .U32(tries)
+                             .U32(1000)
+                             .U32(1000)
+                             .bytes()))
       .status();
 }
 
@@ -126,18 +140,22 @@ absl::Status RawTpm::Flush(uint32_t handle) {
 
 absl::StatusOr<uint32_t> RawTpm::LoadP256EndorsementKey(Point* point) {
   const std::string sensitive = ByteWriter().U16(0).U16(0).bytes();
-  FOREKEY_ASSIGN_OR_RETURN(
-      std::string body,
-      Execute(Command(kSessions, 0x131,
-                      ByteWriter().U32(kEndorsement).Raw(EmptyPassword()).Len2(sensitive)
-                          .Len2(P256EkTemplate()).U16(0).U32(0).bytes())));
+  FOREKEY_ASSIGN_OR_RETURN(std::string body, Execute(Command(kSessions, 0x131,
+                                                             ByteWriter()
+                                                                 .U32(kEndorsement)
+                                                                 .Raw(EmptyPassword())
+                                                                 .Len2(sensitive)
+                                                                 .Len2(P256EkTemplate())
+                                                                 .U16(0)
+                                                                 .U32(0)
+                                                                 .bytes())));
   ByteReader reader(body);
   uint32_t handle = reader.U32();
   reader.U32();  // parameter size
   ByteReader area(reader.Len2());
-  area.Raw(8);    // type, nameAlg, attributes
-  area.Len2();    // policy
-  area.Raw(12);   // AES, 128, CFB; NULL; P-256; NULL
+  area.Raw(8);   // type, nameAlg, attributes
+  area.Len2();   // policy
+  area.Raw(12);  // AES, 128, CFB; NULL; P-256; NULL
   point->x = std::string(area.Len2());
   point->y = std::string(area.Len2());
   if (!area.Finished() || point->x.empty()) return absl::DataLossError("the EK's public area");
@@ -148,18 +166,23 @@ absl::Status RawTpm::WriteNv(uint32_t index, absl::string_view content) {
   // PLATFORMCREATE, NO_DA, AUTHREAD, OWNERREAD, PPREAD, WRITEDEFINE, PPWRITE
   const std::string definition =
       ByteWriter().U32(index).U16(0x000B).U32(0x42072001).U16(0).U16(content.size()).bytes();
-  FOREKEY_RETURN_IF_ERROR(Execute(Command(kSessions, 0x12A,
-                                          ByteWriter().U32(kPlatform).Raw(EmptyPassword()).U16(0)
-                                              .Len2(definition).bytes()))
-                              .status());
+  FOREKEY_RETURN_IF_ERROR(
+      Execute(
+          Command(kSessions, 0x12A,
+                  ByteWriter().U32(kPlatform).Raw(EmptyPassword()).U16(0).Len2(definition).bytes()))
+          .status());
   constexpr size_t kChunk = 512;
   for (size_t offset = 0; offset < content.size(); offset += kChunk) {
     absl::string_view chunk = content.substr(offset, kChunk);
-    FOREKEY_RETURN_IF_ERROR(
-        Execute(Command(kSessions, 0x137,
-                        ByteWriter().U32(kPlatform).U32(index).Raw(EmptyPassword()).Len2(chunk)
-                            .U16(offset).bytes()))
-            .status());
+    FOREKEY_RETURN_IF_ERROR(Execute(Command(kSessions, 0x137,
+                                            ByteWriter()
+                                                .U32(kPlatform)
+                                                .U32(index)
+                                                .Raw(EmptyPassword())
+                                                .Len2(chunk)
+                                                .U16(offset)
+                                                .bytes()))
+                                .status());
   }
   return absl::OkStatus();
 }
@@ -178,8 +201,12 @@ absl::Status RawTpm::ChangeHierarchyPassword(uint32_t hierarchy, absl::string_vi
 
 absl::Status RawTpm::EvictPersistent(uint32_t handle, bool platform) {
   return Execute(Command(kSessions, 0x120,
-                         ByteWriter().U32(platform ? kPlatform : kOwner).U32(handle)
-                             .Raw(EmptyPassword()).U32(handle).bytes()))
+                         ByteWriter()
+                             .U32(platform ? kPlatform : kOwner)
+                             .U32(handle)
+                             .Raw(EmptyPassword())
+                             .U32(handle)
+                             .bytes()))
       .status();
 }
 

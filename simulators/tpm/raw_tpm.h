@@ -25,21 +25,24 @@ class RawTpm {
 
   // One whole command, one whole response. Unavailable when the socket is gone.
   absl::StatusOr<std::string> Transmit(absl::string_view command);
-  // The same; Internal where the response code is not TPM_RC_SUCCESS. Returns what follows the header.
+  // The same; Internal where the response code is not TPM_RC_SUCCESS. Returns what follows the
+  // header.
   absl::StatusOr<std::string> Execute(absl::string_view command);
 
   absl::Status ShutdownClear();
   absl::Status StartupClear();
   // Raises or lowers how many wrong passwords are borne. 0 locks the TPM out at once.
   absl::Status SetMaxAuthTries(uint32_t tries);
-  // Handles of one kind: first 0x80000000 (transient), 0x02000000 (loaded sessions), 0x81000000, ...
+  // Handles of one kind: first 0x80000000 (transient), 0x02000000 (loaded sessions), 0x81000000,
+  // ...
   absl::StatusOr<std::vector<uint32_t>> Handles(uint32_t first);
   absl::Status Flush(uint32_t handle);
 
   struct Point {
     std::string x, y;
   };
-  // Makes the P-256 EK (TCG EK Credential Profile, template L-2) and gives its handle and public point.
+  // Makes the P-256 EK (TCG EK Credential Profile, template L-2) and gives its handle and public
+  // point.
   absl::StatusOr<uint32_t> LoadP256EndorsementKey(Point* point);
   // Defines an index as a manufacturer does (platform's, readable by all, no DA) and fills it.
   absl::Status WriteNv(uint32_t index, absl::string_view content);

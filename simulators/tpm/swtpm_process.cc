@@ -28,11 +28,17 @@ absl::StatusOr<std::unique_ptr<SwtpmProcess>> SwtpmProcess::Start(const std::str
   FOREKEY_RETURN_IF_ERROR(MakePair(&process->data_, &data));
   FOREKEY_RETURN_IF_ERROR(MakePair(&process->control_, &control));
   SpawnOptions options;
-  options.argv = {"swtpm", "socket", "--tpm2", "--tpmstate",
+  options.argv = {"swtpm",
+                  "socket",
+                  "--tpm2",
+                  "--tpmstate",
                   absl::StrCat("dir=", directory, "/swtpm"),
-                  "--fd", absl::StrCat(data.get()),
-                  "--ctrl", absl::StrCat("type=unixio,clientfd=", control.get()),
-                  "--flags", "not-need-init,startup-clear"};
+                  "--fd",
+                  absl::StrCat(data.get()),
+                  "--ctrl",
+                  absl::StrCat("type=unixio,clientfd=", control.get()),
+                  "--flags",
+                  "not-need-init,startup-clear"};
   options.keep_fds = {data.get(), control.get()};
   options.output_path = absl::StrCat(directory, "/swtpm.log");
   FOREKEY_ASSIGN_OR_RETURN(process->child_, ChildProcess::Spawn(options));

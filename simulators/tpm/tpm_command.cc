@@ -43,13 +43,16 @@ absl::Status CopyTrust(const std::string& from, const std::string& to) {
 void Announce(const TpmSimulator& tpm, const Options& options) {
   const std::string& trust = options.trust_out.empty() ? tpm.trust_directory() : options.trust_out;
   if (options.json) {
-    nlohmann::json line = {{"uri", tpm.uri()}, {"tcti", tpm.tcti()}, {"trust", trust},
+    nlohmann::json line = {{"uri", tpm.uri()},
+                           {"tcti", tpm.tcti()},
+                           {"trust", trust},
                            {"state", tpm.state_directory()},
                            {"requests", tpm.socket_path() + ".sim"}};
     std::printf("%s\n", line.dump().c_str());
   } else {
     std::printf("%s\n", tpm.uri().c_str());
-    std::fprintf(stderr, "serving %s\n  TPM2TOOLS_TCTI=%s for tpm2-tools\n  trust its CA: %s\n  "
+    std::fprintf(stderr,
+                 "serving %s\n  TPM2TOOLS_TCTI=%s for tpm2-tools\n  trust its CA: %s\n  "
                  "requests: %s.sim (see simulators/README.md)\n  ends on SIGTERM or ^C\n",
                  tpm.uri().c_str(), tpm.tcti().c_str(), trust.c_str(), tpm.socket_path().c_str());
   }
@@ -87,10 +90,12 @@ absl::Status Serve(const Options& options) {
 void AddTpmCommand(CLI::App& app, int* exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand(
-      "tpm", "Makes a TPM 2.0 (swtpm, EK certificates by a CA of its own), serves it, prints its URI.");
-  command->add_option("--state", options->state,
-                      "Folder that keeps the TPM, to serve the same one again later; made if missing. "
-                      "Default: a temporary one, removed at the end");
+      "tpm",
+      "Makes a TPM 2.0 (swtpm, EK certificates by a CA of its own), serves it, prints its URI.");
+  command->add_option(
+      "--state", options->state,
+      "Folder that keeps the TPM, to serve the same one again later; made if missing. "
+      "Default: a temporary one, removed at the end");
   command->add_option("--trust-out", options->trust_out,
                       "Folder that gets the CA certificates to trust");
   command->add_flag("--json", options->json, "Print one line of JSON instead of the URI");
@@ -107,12 +112,14 @@ void AddTpmCommand(CLI::App& app, int* exit_code) {
   command->footer(
       "Example:\n  forekey-sim tpm --state ./tpm --trust-out ./trust &\n"
       "  TPM2TOOLS_TCTI=swtpm:path=./tpm/tpm.sock tpm2_getcap properties-fixed\n"
-      "Misbehaviour at run time: send a line such as `latency 200`, `busy 3`, `vanish`, `return` or\n"
+      "Misbehaviour at run time: send a line such as `latency 200`, `busy 3`, `vanish`, `return` "
+      "or\n"
       "`lockout on` to the socket <state>/tpm.sock.sim; it answers `ok` or `error <why>`.\n"
       "Exit status: 0 ended when told to, 1 could not start or did not end cleanly.");
   command->callback([options, exit_code] {
     absl::Status status = Serve(*options);
-    if (!status.ok()) std::fprintf(stderr, "forekey-sim tpm: %s\n", std::string(status.message()).c_str());
+    if (!status.ok())
+      std::fprintf(stderr, "forekey-sim tpm: %s\n", std::string(status.message()).c_str());
     *exit_code = status.ok() ? 0 : 1;
   });
 }

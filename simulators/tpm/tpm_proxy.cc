@@ -37,7 +37,8 @@ bool Send(int fd, absl::string_view bytes) {
 }  // namespace
 
 TpmProxy::TpmProxy(std::unique_ptr<SwtpmProcess> swtpm, std::string path)
-    : path_(std::move(path)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+    : path_(std::move(path)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       swtpm_(std::move(swtpm)) {}
 
 absl::StatusOr<std::unique_ptr<TpmProxy>> TpmProxy::Start(std::unique_ptr<SwtpmProcess> swtpm,
@@ -72,7 +73,8 @@ absl::Status TpmProxy::Stop() {
 absl::Status TpmProxy::Listen() {
   for (int i = 0; i < 3; ++i) {
     if (listeners_[i]) continue;
-    FOREKEY_ASSIGN_OR_RETURN(listeners_[i], ListenOnUnixSocket(absl::StrCat(path_, kSuffixes[i]), SOCK_STREAM | SOCK_NONBLOCK));
+    FOREKEY_ASSIGN_OR_RETURN(listeners_[i], ListenOnUnixSocket(absl::StrCat(path_, kSuffixes[i]),
+                                                               SOCK_STREAM | SOCK_NONBLOCK));
   }
   return absl::OkStatus();
 }
@@ -131,7 +133,8 @@ void TpmProxy::Loop() {
       if (polled[index++].revents != 0 && !client.closing) Read(client);
     }
     for (int i = 0; i < 3; ++i) {
-      if (polled[i + 1].revents != 0 && listeners_[i]) Accept(static_cast<Kind>(i), listeners_[i].get());
+      if (polled[i + 1].revents != 0 && listeners_[i])
+        Accept(static_cast<Kind>(i), listeners_[i].get());
     }
     clients_.remove_if([](const Client& client) { return client.closing; });
   }
@@ -152,9 +155,12 @@ void TpmProxy::Read(Client& client) {
   }
   client.input.append(buffer, got);
   switch (client.kind) {
-    case Kind::kData: return ServeData(client);
-    case Kind::kControl: return ServeControl(client);
-    case Kind::kRequests: return ServeRequests(client);
+    case Kind::kData:
+      return ServeData(client);
+    case Kind::kControl:
+      return ServeControl(client);
+    case Kind::kRequests:
+      return ServeRequests(client);
   }
 }
 
@@ -219,7 +225,9 @@ std::optional<std::string> TpmProxy::Answer(absl::string_view command) {
 void TpmProxy::Disappear() {
   Unlisten();
   // The socket for requests stays, so that the TPM can be told to come back.
-  if (auto requests = ListenOnUnixSocket(absl::StrCat(path_, kSuffixes[2]), SOCK_STREAM | SOCK_NONBLOCK); requests.ok()) {
+  if (auto requests =
+          ListenOnUnixSocket(absl::StrCat(path_, kSuffixes[2]), SOCK_STREAM | SOCK_NONBLOCK);
+      requests.ok()) {
     listeners_[2] = *std::move(requests);
   }
   for (Client& client : clients_) {
@@ -301,9 +309,9 @@ absl::StatusOr<TpmProxy::Status> TpmProxy::GetStatus() {
   InLoop([&] {
     status.present = static_cast<bool>(listeners_[0]);
     status.commands = commands_;
-    for (auto [first, list] : {std::pair{0x80000000u, &status.transient_objects},
-                               std::pair{0x02000000u, &status.sessions},
-                               std::pair{0x03000000u, &status.sessions}}) {
+    for (auto [first, list] :
+         {std::pair{0x80000000u, &status.transient_objects},
+          std::pair{0x02000000u, &status.sessions}, std::pair{0x03000000u, &status.sessions}}) {
       auto handles = swtpm_->raw().Handles(first);
       error.Update(handles.status());
       if (handles.ok()) list->insert(list->end(), handles->begin(), handles->end());

@@ -28,15 +28,16 @@ namespace forekey {
 // Named misbehaviours. All may be changed while it runs.
 struct TpmMisbehaviour {
   absl::Duration latency;  // before each answer
-  // The next `fail_count` commands (all, or those with `fail_command`) are answered with `fail_code`
-  // and don't reach the TPM. 0x922 (TPM_RC_RETRY) is a busy TPM.
+  // The next `fail_count` commands (all, or those with `fail_command`) are answered with
+  // `fail_code` and don't reach the TPM. 0x922 (TPM_RC_RETRY) is a busy TPM.
   uint32_t fail_code = 0;
   int fail_count = 0;
   std::optional<uint32_t> fail_command;
   // After that many more commands the next one finds the TPM gone in the middle of it: its
   // connection ends without an answer and the sockets are no longer there.
   std::optional<int> vanish_after;
-  // Flips a bit of the byte at `flip_offset` in every answer to `flip_command`: somebody on the bus.
+  // Flips a bit of the byte at `flip_offset` in every answer to `flip_command`: somebody on the
+  // bus.
   std::optional<uint32_t> flip_command;
   size_t flip_offset = 0;
 };

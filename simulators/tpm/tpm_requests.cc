@@ -77,17 +77,19 @@ std::string TpmProxy::AnswerRequest(absl::string_view line) {
     return "ok\n";
   }
   if (verb == "status" && words.size() == 1) {
-    nlohmann::json status = {{"present", static_cast<bool>(listeners_[0])}, {"commands", commands_}};
-    for (auto [first_handle, name] : {std::pair{0x80000000u, "transient_objects"},
-                                      std::pair{0x02000000u, "loaded_sessions"},
-                                      std::pair{0x03000000u, "saved_sessions"}}) {
+    nlohmann::json status = {{"present", static_cast<bool>(listeners_[0])},
+                             {"commands", commands_}};
+    for (auto [first_handle, name] :
+         {std::pair{0x80000000u, "transient_objects"}, std::pair{0x02000000u, "loaded_sessions"},
+          std::pair{0x03000000u, "saved_sessions"}}) {
       auto handles = swtpm_->raw().Handles(first_handle);
       if (!handles.ok()) return AnswerOf(handles.status());
       status[name] = handles->size();
     }
     return absl::StrCat("ok ", status.dump(), "\n");
   }
-  return "error unknown request; known: latency MS, busy N, fail CODE N [COMMAND], flip COMMAND OFFSET, vanish [N], return, "
+  return "error unknown request; known: latency MS, busy N, fail CODE N [COMMAND], flip COMMAND "
+         "OFFSET, vanish [N], return, "
          "lockout on|off, behave, status\n";
 }
 

@@ -86,7 +86,8 @@ absl::StatusOr<UniqueFd> Lock(const std::string& directory) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<TpmSimulator>> TpmSimulator::Start(const TpmSimulatorConfig& config) {
+absl::StatusOr<std::unique_ptr<TpmSimulator>> TpmSimulator::Start(
+    const TpmSimulatorConfig& config) {
   std::unique_ptr<TpmSimulator> tpm(new TpmSimulator);
   if (config.state_directory.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(tpm->temporary_, MakeTemporaryDirectory());

@@ -36,8 +36,8 @@ class TpmSimulator {
   static absl::StatusOr<std::unique_ptr<TpmSimulator>> Start(const TpmSimulatorConfig& config = {});
   ~TpmSimulator();
 
-  const std::string& uri() const { return uri_; }               // "tpm:swtpm:path=..."
-  const std::string& tcti() const { return tcti_; }             // "swtpm:path=...", for tpm2-tools
+  const std::string& uri() const { return uri_; }    // "tpm:swtpm:path=..."
+  const std::string& tcti() const { return tcti_; }  // "swtpm:path=...", for tpm2-tools
   const std::string& socket_path() const { return socket_; }
   const std::string& trust_directory() const { return trust_; }  // CA certificates, PEM
   const std::string& state_directory() const { return state_; }

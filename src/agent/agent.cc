@@ -30,9 +30,8 @@ absl::Status CheckSize(absl::string_view name, absl::string_view bytes, size_t s
 absl::Status WithAdvice(const absl::Status& status, const std::string& gate) {
   auto error = DeviceErrorOf(status);
   if (error != DeviceError::kPinRequired && error != DeviceError::kWrongPin) return status;
-  absl::Status advised(status.code(),
-                       absl::StrCat(status.message(), " (run: forekey login --gate ", gate,
-                                    " --ask-key-password)"));
+  absl::Status advised(status.code(), absl::StrCat(status.message(), " (run: forekey login --gate ",
+                                                   gate, " --ask-key-password)"));
   status.ForEachPayload([&advised](absl::string_view url, const absl::Cord& payload) {
     advised.SetPayload(url, payload);
   });
@@ -40,8 +39,7 @@ absl::Status WithAdvice(const absl::Status& status, const std::string& gate) {
 }
 
 int64_t WallSecondsOf(int64_t boot_nanos, const Clock& clock) {
-  return absl::ToUnixSeconds(clock.WallNow() +
-                             absl::Nanoseconds(boot_nanos - clock.BootNanos()));
+  return absl::ToUnixSeconds(clock.WallNow() + absl::Nanoseconds(boot_nanos - clock.BootNanos()));
 }
 
 }  // namespace
@@ -66,7 +64,9 @@ absl::StatusOr<std::unique_ptr<Agent>> Agent::New(Options options) {
 }
 
 Agent::Agent(Options options, std::unique_ptr<StateDirectory> state)
-    : state_(std::move(state)), drivers_(std::move(options.drivers)), clock_(options.clock),
+    : state_(std::move(state)),
+      drivers_(std::move(options.drivers)),
+      clock_(options.clock),
       prompt_(std::move(options.prompt)) {}
 
 Agent::~Agent() {
@@ -85,8 +85,8 @@ void Agent::Load() {
     return;
   }
   for (StateDirectory::Loaded& gate : *loaded) {
-    absl::Status status = gate.record.ok() ? AddAccount(*std::move(gate.record))
-                                           : gate.record.status();
+    absl::Status status =
+        gate.record.ok() ? AddAccount(*std::move(gate.record)) : gate.record.status();
     if (status.ok()) continue;
     spdlog::error("a gate's record can't be used and is left as it is: {}",
                   std::string(status.message()));
@@ -97,8 +97,8 @@ void Agent::Load() {
 
 absl::Status Agent::AddAccount(GateRecord record) {
   std::string audience = record.target.audience;
-  GateAccount::Options options{std::move(record), state_.get(), &drivers_, clock_, prompt_.get(),
-                               &notices_};
+  GateAccount::Options options{std::move(record), state_.get(), &drivers_, clock_,
+                               prompt_.get(),     &notices_};
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, GateAccount::New(std::move(options)));
   absl::MutexLock lock(&mutex_);
   accounts_[audience] = std::move(account);
@@ -217,13 +217,13 @@ absl::StatusOr<v1::GetPrefixResponse> Agent::GetPrefix(const v1::GetPrefixReques
       return absl::InvalidArgumentError("step_up goes with device, and not with with");
     }
   }
-  auto prefix = !step_up.empty()
-                    ? account->StepUpPrefix(call, request.method(), request.channel_binding(), step_up)
-                : request.device()
-                    ? account->DevicePrefix(call, request.method(), request.channel_binding(),
-                                            {request.with().begin(), request.with().end()})
-                    : account->SessionPrefix(call, request.method(), request.channel_binding(),
-                                             request.rejected_session());
+  auto prefix =
+      !step_up.empty()
+          ? account->StepUpPrefix(call, request.method(), request.channel_binding(), step_up)
+      : request.device() ? account->DevicePrefix(call, request.method(), request.channel_binding(),
+                                                 {request.with().begin(), request.with().end()})
+                         : account->SessionPrefix(call, request.method(), request.channel_binding(),
+                                                  request.rejected_session());
   if (!prefix.ok()) return WithAdvice(prefix.status(), account->record().target.audience);
   v1::GetPrefixResponse response;
   response.set_prefix(std::move(prefix->prefix));

@@ -3,9 +3,9 @@
 // It is no oracle (LAW 8). Threats that are answered here, each with its test in
 // tests/unit/agent/agent_test.cc:
 //   a caller names a gate of its own, or another audience  -> only enrolled gates, by the record
-//   a caller wants a signature over bytes of its choice    -> statements are built here, of typed fields
-//   a caller wants a proof for Forekey's own methods       -> refused, except WhoAmI
-//   an invite re-pins a gate that is enrolled already      -> another identity or subject is refused
+//   a caller wants a signature over bytes of its choice    -> statements are built here, of typed
+//   fields a caller wants a proof for Forekey's own methods       -> refused, except WhoAmI an
+//   invite re-pins a gate that is enrolled already      -> another identity or subject is refused
 //   a rogue gate answers an enrolment                      -> src/client/enrollment.h
 #ifndef FOREKEY_SRC_AGENT_AGENT_H_
 #define FOREKEY_SRC_AGENT_AGENT_H_
@@ -29,7 +29,8 @@
 
 namespace forekey {
 
-// Safe from any thread; every method blocks. Refusals carry a Reason; see each cause in the message.
+// Safe from any thread; every method blocks. Refusals carry a Reason; see each cause in the
+// message.
 class Agent {
  public:
   struct Options {
@@ -93,8 +94,8 @@ class Agent {
   std::thread keeper_;
 };
 
-// OK for methods that GetPrefix makes proofs for: well-formed, and not Forekey's own, WhoAmI excepted.
-// InvalidArgument, or kMethodNotForAgent.
+// OK for methods that GetPrefix makes proofs for: well-formed, and not Forekey's own, WhoAmI
+// excepted. InvalidArgument, or kMethodNotForAgent.
 absl::Status CheckMethodForCallers(absl::string_view method);
 
 }  // namespace forekey

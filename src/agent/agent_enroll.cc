@@ -1,6 +1,6 @@
-// Enrolment by the agent: between the invite, the token and the state directory. In an order such that
-// a credential that the gate acknowledged is never lost: key and record are on the disk, marked
-// pending, before the gate is asked to enrol.
+// Enrolment by the agent: between the invite, the token and the state directory. In an order such
+// that a credential that the gate acknowledged is never lost: key and record are on the disk,
+// marked pending, before the gate is asked to enrol.
 #include <unistd.h>
 
 #include <algorithm>
@@ -50,7 +50,7 @@ HeldCredential* FindCredential(GateRecord* record, const std::string& id) {
 }
 
 HeldCredential NewCredential(const Enrollment& enrollment, absl::string_view spki,
-                               v1::TokenKind kind, const Driver& driver) {
+                             v1::TokenKind kind, const Driver& driver) {
   HeldCredential credential;
   credential.id = enrollment.CredentialIdOf(spki);
   credential.kind = kind;
@@ -90,8 +90,8 @@ absl::StatusOr<Driver*> Agent::ChooseDevice(std::string* uri) {
     *uri = uris[0];
     return chosen;
   }
-  std::string message =
-      uris.empty() ? "no device was found" : "several devices were found, say which one with --device";
+  std::string message = uris.empty() ? "no device was found"
+                                     : "several devices were found, say which one with --device";
   for (const std::string& found : uris) absl::StrAppend(&message, "; ", found);
   for (const std::string& problem : problems) absl::StrAppend(&message, "; ", problem);
   return uris.empty() ? absl::NotFoundError(message) : absl::InvalidArgumentError(message);
@@ -107,11 +107,12 @@ absl::Status Agent::CheckInviteAgainstRecord(const Invite& invite) {
   for (const std::string& identity : (*account)->record().identities) {
     if (Sha256(identity) == invite.identity_fingerprint) return absl::OkStatus();
   }
-  return Refuse(Reason::kGateIdentityMismatch,
-                absl::StrCat("the invite names another identity of the gate ", invite.audience,
-                             " than the one that is pinned here: if its administrator confirms that "
-                             "the gate was set up anew, run: forekey forget --gate ",
-                             invite.audience, ", and enrol again"));
+  return Refuse(
+      Reason::kGateIdentityMismatch,
+      absl::StrCat("the invite names another identity of the gate ", invite.audience,
+                   " than the one that is pinned here: if its administrator confirms that "
+                   "the gate was set up anew, run: forekey forget --gate ",
+                   invite.audience, ", and enrol again"));
 }
 
 GateRecord Agent::RecordFor(const std::string& audience) {
@@ -218,11 +219,11 @@ absl::Status Agent::Settle(const GateRecord& before, const HeldCredential& crede
   }
   if (AnswerMayBeLost(finished)) {
     LogIfBad(AddAccount(*record));
-    return absl::Status(
-        finished.code(),
-        absl::StrCat(finished.message(), " (whether the gate enrolled the key is not known; it is "
-                     "kept. Try: forekey login --gate ", audience,
-                     "; if that is refused, ask for another invite)"));
+    return absl::Status(finished.code(),
+                        absl::StrCat(finished.message(),
+                                     " (whether the gate enrolled the key is not known; it is "
+                                     "kept. Try: forekey login --gate ",
+                                     audience, "; if that is refused, ask for another invite)"));
   }
   if (before.credentials.empty()) {
     LogIfBad(state_->RemoveGate(*record));

@@ -10,7 +10,8 @@ namespace forekey {
 namespace {
 
 constexpr absl::Duration kGrace = absl::Seconds(2);
-// Calls wait for hardware and for each other in threads of the server: enough for a busy workstation.
+// Calls wait for hardware and for each other in threads of the server: enough for a busy
+// workstation.
 constexpr int kMaxThreads = 256;
 
 }  // namespace

@@ -74,10 +74,12 @@ grpc::Status AgentService::OpenSession(grpc::ServerContext* context,
   return Answer("OpenSession", agent_->OpenSession(*request, ControlOf(context)), response);
 }
 
-grpc::Status AgentService::WatchNotices(grpc::ServerContext* context, const v1::WatchNoticesRequest*,
+grpc::Status AgentService::WatchNotices(grpc::ServerContext* context,
+                                        const v1::WatchNoticesRequest*,
                                         grpc::ServerWriter<v1::Notice>* writer) {
   NoticeBoard& board = agent_->notices();
-  if (!board.Enter()) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many watch already");
+  if (!board.Enter())
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many watch already");
   const absl::Cleanup leave = [&board] { board.Leave(); };
   writer->SendInitialMetadata();  // from here on nothing is missed
   for (uint64_t seen = 0; !context->IsCancelled() && !board.stopped();) {

@@ -21,8 +21,7 @@ class AgentService final : public forekey::v1::Agent::Service {
                      forekey::v1::LoginResponse* response) override;
   grpc::Status Logout(grpc::ServerContext*, const forekey::v1::LogoutRequest* request,
                       forekey::v1::LogoutResponse*) override;
-  grpc::Status GetPrefix(grpc::ServerContext* context,
-                         const forekey::v1::GetPrefixRequest* request,
+  grpc::Status GetPrefix(grpc::ServerContext* context, const forekey::v1::GetPrefixRequest* request,
                          forekey::v1::GetPrefixResponse* response) override;
   grpc::Status OpenSession(grpc::ServerContext* context,
                            const forekey::v1::OpenLocalSessionRequest* request,

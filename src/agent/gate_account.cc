@@ -34,8 +34,8 @@ bool Usable(const ClientSessionPtr& session) {
   return session != nullptr && session->state() != ClientSession::State::kExpired;
 }
 
-// The gate no longer takes the session (or the connection got another certificate, which comes to the
-// same). A refusal with a Reason was made here, by a check of the gate's answer: never retried.
+// The gate no longer takes the session (or the connection got another certificate, which comes to
+// the same). A refusal with a Reason was made here, by a check of the gate's answer: never retried.
 bool SessionRejected(const absl::Status& status) {
   if (ReasonOf(status).has_value()) return false;
   return absl::IsUnauthenticated(status) || absl::IsAborted(status);
@@ -139,7 +139,8 @@ absl::StatusOr<GateAccount::Parent> GateAccount::EnsureParent(const CallControl&
   return opened;
 }
 
-absl::StatusOr<std::vector<HeldCredential>> GateAccount::Choose(std::vector<std::string> with) const {
+absl::StatusOr<std::vector<HeldCredential>> GateAccount::Choose(
+    std::vector<std::string> with) const {
   absl::MutexLock lock(&mutex_);
   if (with.empty()) with = with_;
   std::erase(with, kOidcFactor);  // no credential: WantsIdToken() asks for it
@@ -152,17 +153,22 @@ absl::StatusOr<std::vector<HeldCredential>> GateAccount::Choose(std::vector<std:
     // The newest that is known to be enrolled; else the newest whose enrolment may have succeeded.
     const HeldCredential* found = nullptr;
     for (auto it = record_.credentials.rbegin(); it != record_.credentials.rend(); ++it) {
-      if (Answers(*it, name) && (found == nullptr || (found->pending && !it->pending))) found = &*it;
+      if (Answers(*it, name) && (found == nullptr || (found->pending && !it->pending)))
+        found = &*it;
     }
     if (found == nullptr) {
-      return name.empty() ? absl::FailedPreconditionError("the record has no credential: enrol again")
-                          : absl::InvalidArgumentError(absl::StrCat(
-                                "no credential at ", record_.target.audience, " is of the kind, or has the "
-                                "label or id ", name, ": forekey status lists them"));
+      return name.empty()
+                 ? absl::FailedPreconditionError("the record has no credential: enrol again")
+                 : absl::InvalidArgumentError(absl::StrCat("no credential at ",
+                                                           record_.target.audience,
+                                                           " is of the kind, or has the "
+                                                           "label or id ",
+                                                           name, ": forekey status lists them"));
     }
     for (const HeldCredential& known : chosen) {
       if (known.id == found->id) {
-        return absl::InvalidArgumentError(absl::StrCat(name, " names a credential that is named already"));
+        return absl::InvalidArgumentError(
+            absl::StrCat(name, " names a credential that is named already"));
       }
     }
     chosen.push_back(*found);
@@ -210,7 +216,9 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(
   options.gate_identity = identity;
   options.password = opening.password.Clone();
   if (WantsIdToken(opening)) {
-    options.id_token = [this, &call](absl::string_view nonce) { return RunTokenCommand(nonce, call); };
+    options.id_token = [this, &call](absl::string_view nonce) {
+      return RunTokenCommand(nonce, call);
+    };
   }
   FOREKEY_ASSIGN_OR_RETURN(options.signers,
                            MakeSigners(credentials, call, WantsUserVerification(opening.words)));
@@ -226,8 +234,8 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(
 
 void GateAccount::Remember(const Parent& parent, const std::vector<HeldCredential>& credentials) {
   absl::MutexLock lock(&mutex_);
-  // The announced identity, which the old one vouched for, comes first from now on; the old one goes
-  // with the first session that the new one opened.
+  // The announced identity, which the old one vouched for, comes first from now on; the old one
+  // goes with the first session that the new one opened.
   std::vector<std::string> identities = {parent.gate_identity};
   const std::string& next = parent.session->next_gate_identity();
   if (!next.empty() && next != parent.gate_identity) identities.insert(identities.begin(), next);
@@ -248,8 +256,8 @@ void GateAccount::Remember(const Parent& parent, const std::vector<HeldCredentia
   }
 }
 
-absl::StatusOr<std::shared_ptr<DeviceKey>> GateAccount::LoadKey(
-    const HeldCredential& credential, bool alone) {
+absl::StatusOr<std::shared_ptr<DeviceKey>> GateAccount::LoadKey(const HeldCredential& credential,
+                                                                bool alone) {
   Secret password;
   std::string audience;
   {
@@ -262,16 +270,15 @@ absl::StatusOr<std::shared_ptr<DeviceKey>> GateAccount::LoadKey(
   }
   for (const auto& driver : *drivers_) {
     if (driver->scheme() != credential.driver) continue;
-    FOREKEY_ASSIGN_OR_RETURN(std::string reference,
-                             state_->ReadKey(audience, credential.key_file));
+    FOREKEY_ASSIGN_OR_RETURN(std::string reference, state_->ReadKey(audience, credential.key_file));
     FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceKey> key,
                              driver->Load(reference, std::move(password)));
     absl::MutexLock lock(&mutex_);
     keys_[credential.id] = key;
     return key;
   }
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the key needs the driver '", credential.driver, "', which this agent was built without"));
+  return absl::FailedPreconditionError(absl::StrCat("the key needs the driver '", credential.driver,
+                                                    "', which this agent was built without"));
 }
 
 absl::StatusOr<std::vector<Signer>> GateAccount::MakeSigners(
@@ -320,9 +327,11 @@ absl::Status GateAccount::Outlast(const CallControl& call, int64_t boot_nanos) {
   {
     absl::MutexLock lock(&mutex_);
     old = parent_;
-    if (!Usable(old.session) || old.session->expires_boot_nanos() > boot_nanos) return absl::OkStatus();
+    if (!Usable(old.session) || old.session->expires_boot_nanos() > boot_nanos)
+      return absl::OkStatus();
     if (outlasted_ == old.session->id()) {
-      return absl::FailedPreconditionError("the session ends, and the next one could not be opened");
+      return absl::FailedPreconditionError(
+          "the session ends, and the next one could not be opened");
     }
     outlasted_ = old.session->id();
   }
@@ -382,17 +391,16 @@ absl::StatusOr<GateAccount::Prefix> GateAccount::SessionPrefix(const CallControl
   return Prefix{child->MakePrefix(method), child->id()};
 }
 
-absl::StatusOr<GateAccount::Prefix> GateAccount::DevicePrefix(const CallControl& call,
-                                                              absl::string_view method,
-                                                              absl::string_view channel_binding,
-                                                              const std::vector<std::string>& with) {
+absl::StatusOr<GateAccount::Prefix> GateAccount::DevicePrefix(
+    const CallControl& call, absl::string_view method, absl::string_view channel_binding,
+    const std::vector<std::string>& with) {
   if (std::find(with.begin(), with.end(), kOidcFactor) != with.end()) {
     return absl::InvalidArgumentError("an ID token is proved for a session, it signs no call");
   }
   FOREKEY_ASSIGN_OR_RETURN(const std::vector<HeldCredential> credentials, Choose(with));
   FOREKEY_ASSIGN_OR_RETURN(std::vector<Signer> signers, MakeSigners(credentials, call));
-  FOREKEY_ASSIGN_OR_RETURN(std::string prefix,
-                           connection_->MakeDevicePrefix(method, channel_binding, std::move(signers)));
+  FOREKEY_ASSIGN_OR_RETURN(std::string prefix, connection_->MakeDevicePrefix(
+                                                   method, channel_binding, std::move(signers)));
   return Prefix{std::move(prefix), ""};
 }
 

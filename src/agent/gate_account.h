@@ -1,8 +1,8 @@
 // One enrolled gate in the running agent: its record, its keys, its session.
 //
-// The agent's own session (the parent) never leaves this process; programs get children of it. It is
-// in memory alone. Whoever finds it missing, too old or rejected opens the next one; meanwhile the
-// others wait for that one opening instead of asking the token again.
+// The agent's own session (the parent) never leaves this process; programs get children of it. It
+// is in memory alone. Whoever finds it missing, too old or rejected opens the next one; meanwhile
+// the others wait for that one opening instead of asking the token again.
 #ifndef FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_
 #define FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_
 
@@ -44,7 +44,7 @@ class GateAccount {
  public:
   struct Options {
     GateRecord record;
-    const StateDirectory* state = nullptr;         // all of these outlive the account
+    const StateDirectory* state = nullptr;  // all of these outlive the account
     const std::vector<std::unique_ptr<Driver>>* drivers = nullptr;
     const Clock* clock = nullptr;
     Prompt* prompt = nullptr;  // null: nobody can be asked
@@ -54,13 +54,13 @@ class GateAccount {
 
   GateRecord record() const;
 
-  // `with` may hold "oidc", besides: the session proves an ID token, too, for which the user's command is
-  // run (src/agent/token_command.h), and so do those that follow.
-  // Opens the session if there is none, if `with` names other credentials than those that opened it, or,
-  // with `fresh`, in any case. `key_password`, when not empty, replaces the one that is held for the keys.
-  // `with` (LoginRequest's) is kept for the sessions that follow, until Logout().
-  // `password`, when not empty, is the subject's at the gate: a session is opened in any case, which has
-  // proved it, too. It is used once and not kept.
+  // `with` may hold "oidc", besides: the session proves an ID token, too, for which the user's
+  // command is run (src/agent/token_command.h), and so do those that follow. Opens the session if
+  // there is none, if `with` names other credentials than those that opened it, or, with `fresh`,
+  // in any case. `key_password`, when not empty, replaces the one that is held for the keys. `with`
+  // (LoginRequest's) is kept for the sessions that follow, until Logout(). `password`, when not
+  // empty, is the subject's at the gate: a session is opened in any case, which has proved it, too.
+  // It is used once and not kept.
   absl::StatusOr<ClientSessionPtr> Login(const CallControl& call, bool fresh, Secret key_password,
                                          const std::vector<std::string>& with = {},
                                          Secret password = Secret());
@@ -68,13 +68,14 @@ class GateAccount {
   // session is forgotten here even when the gate can't be told; that is the error then.
   absl::Status Logout();
 
-  // What the agent's session lacks for `method`, or a child of it. Where a session can have it, opens
-  // one that does and returns an empty StepUp; else what hardware must sign the call with. An error
-  // says what the person at the keyboard has to do.
-  absl::StatusOr<StepUp> MeetRequirements(const CallControl& call, absl::string_view method, bool child);
+  // What the agent's session lacks for `method`, or a child of it. Where a session can have it,
+  // opens one that does and returns an empty StepUp; else what hardware must sign the call with. An
+  // error says what the person at the keyboard has to do.
+  absl::StatusOr<StepUp> MeetRequirements(const CallControl& call, absl::string_view method,
+                                          bool child);
 
-  // Opens the session anew if it ends no later than `boot_nanos` (CLOCK_BOOTTIME). Tried once for each
-  // session; where that fails, the old one stays, and each later attempt fails at once.
+  // Opens the session anew if it ends no later than `boot_nanos` (CLOCK_BOOTTIME). Tried once for
+  // each session; where that fails, the old one stays, and each later attempt fails at once.
   absl::Status Outlast(const CallControl& call, int64_t boot_nanos);
 
   // A child for another program, good on connections with that binding (empty: the agent's own).
@@ -98,9 +99,10 @@ class GateAccount {
   // The session that is open now, or null.
   ClientSessionPtr session() const;
 
-  // A parent that idles out takes its children with it, however busy they are. So while children that
-  // were handed out may still be in use, this asks WhoAmI once a third of the idle time passed unused.
-  // (The children's own idle times are the gate's to enforce.) Returns when to call it again.
+  // A parent that idles out takes its children with it, however busy they are. So while children
+  // that were handed out may still be in use, this asks WhoAmI once a third of the idle time passed
+  // unused. (The children's own idle times are the gate's to enforce.) Returns when to call it
+  // again.
   int64_t KeepAlive();
 
  private:
@@ -143,8 +145,8 @@ class GateAccount {
                                                   bool user_verification = false);
   Signer SignerFor(const HeldCredential& credential, std::shared_ptr<DeviceKey> key,
                    const CallControl& call, bool user_verification);
-  // Those that `with` names, "oidc" passed over; none: those of the last Login that named some, else the
-  // newest.
+  // Those that `with` names, "oidc" passed over; none: those of the last Login that named some,
+  // else the newest.
   absl::StatusOr<std::vector<HeldCredential>> Choose(std::vector<std::string> with) const;
 
   const StateDirectory* const state_;
@@ -162,13 +164,15 @@ class GateAccount {
   uint64_t openings_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones, good or bad
   absl::Status last_opening_ ABSL_GUARDED_BY(mutex_);
   uint64_t logouts_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::string outlasted_ ABSL_GUARDED_BY(mutex_);  // the session that Outlast() tried to replace last
+  std::string outlasted_
+      ABSL_GUARDED_BY(mutex_);  // the session that Outlast() tried to replace last
   Opening next_opening_ ABSL_GUARDED_BY(mutex_);  // taken by the one who opens next
   // Children that SessionPrefix uses for callers on other connections, by channel binding.
   std::map<std::string, ClientSessionPtr> prefix_children_ ABSL_GUARDED_BY(mutex_);
   int64_t children_until_ ABSL_GUARDED_BY(mutex_) = 0;  // the last absolute end of a child
   Secret key_password_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> with_ ABSL_GUARDED_BY(mutex_);  // of the last Login that named credentials
+  std::vector<std::string> with_
+      ABSL_GUARDED_BY(mutex_);  // of the last Login that named credentials
   absl::flat_hash_map<std::string, std::shared_ptr<DeviceKey>> keys_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,5 +1,5 @@
-// What a GateAccount does when the gate wants more than the session has: stronger or fresher sessions, and
-// calls that hardware signs.
+// What a GateAccount does when the gate wants more than the session has: stronger or fresher
+// sessions, and calls that hardware signs.
 #include <algorithm>
 #include <utility>
 
@@ -39,8 +39,9 @@ absl::StatusOr<std::vector<HeldCredential>> GateAccount::CredentialsFor(
   }
   auto chosen = Choose(std::move(kinds));
   if (chosen.ok() || words.empty()) return chosen;
-  return absl::Status(chosen.status().code(), absl::StrCat("the gate wants ", absl::StrJoin(words, "&"),
-                                                           ": ", chosen.status().message()));
+  return absl::Status(
+      chosen.status().code(),
+      absl::StrCat("the gate wants ", absl::StrJoin(words, "&"), ": ", chosen.status().message()));
 }
 
 absl::StatusOr<Secret> GateAccount::AskPassword() const {
@@ -50,12 +51,12 @@ absl::StatusOr<Secret> GateAccount::AskPassword() const {
   if (prompt_ == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("the gate wants a password (", by_hand, ")"));
   }
-  auto password =
-      prompt_->AskSecret(absl::StrCat("the password of ", known.subject, " at ", known.target.audience));
+  auto password = prompt_->AskSecret(
+      absl::StrCat("the password of ", known.subject, " at ", known.target.audience));
   if (password.ok() && password->empty()) return absl::CancelledError("no password was given");
   if (password.ok() || absl::IsCancelled(password.status())) return password;
-  return absl::FailedPreconditionError(absl::StrCat("the gate wants a password, and ",
-                                                    password.status().message(), " (", by_hand, ")"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the gate wants a password, and ", password.status().message(), " (", by_hand, ")"));
 }
 
 bool GateAccount::WantsIdToken(const Opening& opening) const {
@@ -69,9 +70,9 @@ absl::StatusOr<Secret> GateAccount::RunTokenCommand(absl::string_view nonce,
   const std::string audience = record().target.audience;
   const absl::StatusOr<std::string> file = state_->ReadIdTokenCommand(audience);
   if (!file.ok()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("the gate wants an ID token; which command gives one must stand in id-token.json: ",
-                     file.status().message()));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the gate wants an ID token; which command gives one must stand in id-token.json: ",
+        file.status().message()));
   }
   FOREKEY_ASSIGN_OR_RETURN(const TokenCommand command, TokenCommand::Parse(*file));
   NoticeBoard::Place place(notices_, audience);
@@ -97,8 +98,8 @@ absl::Status GateAccount::OpenStronger(const CallControl& call, const StepUp::Wo
   return EnsureParent(call, instead_of).status();
 }
 
-absl::StatusOr<StepUp> GateAccount::MeetRequirements(const CallControl& call, absl::string_view method,
-                                                     bool child) {
+absl::StatusOr<StepUp> GateAccount::MeetRequirements(const CallControl& call,
+                                                     absl::string_view method, bool child) {
   std::string rejected;
   std::string last_wanted;
   absl::Status last;
@@ -150,8 +151,8 @@ absl::StatusOr<GateAccount::Prefix> GateAccount::StepUpPrefix(const CallControl&
     if (!last.ok()) continue;
     FOREKEY_ASSIGN_OR_RETURN(std::vector<Signer> signers,
                              MakeSigners(*credentials, call, WantsUserVerification(words)));
-    FOREKEY_ASSIGN_OR_RETURN(
-        std::string prefix, connection_->MakeDevicePrefix(method, channel_binding, std::move(signers)));
+    FOREKEY_ASSIGN_OR_RETURN(std::string prefix, connection_->MakeDevicePrefix(
+                                                     method, channel_binding, std::move(signers)));
     return Prefix{std::move(prefix), ""};
   }
   return last;

@@ -47,8 +47,8 @@ absl::StatusOr<const json*> Array(const json& object, const char* name) {
 }
 
 absl::StatusOr<forekey::v1::TokenKind> KindFromName(const std::string& name) {
-  for (auto kind : {forekey::v1::TOKEN_KIND_TPM, forekey::v1::TOKEN_KIND_FIDO2,
-                    forekey::v1::TOKEN_KIND_PIV}) {
+  for (auto kind :
+       {forekey::v1::TOKEN_KIND_TPM, forekey::v1::TOKEN_KIND_FIDO2, forekey::v1::TOKEN_KIND_PIV}) {
     if (name == KindName(kind)) return kind;
   }
   return Malformed(absl::StrCat("unknown token kind ", name));
@@ -102,10 +102,14 @@ absl::Status ParseTarget(const json& object, GateRecord* record) {
 
 absl::string_view KindName(forekey::v1::TokenKind kind) {
   switch (kind) {
-    case forekey::v1::TOKEN_KIND_TPM: return "tpm";
-    case forekey::v1::TOKEN_KIND_FIDO2: return "fido2";
-    case forekey::v1::TOKEN_KIND_PIV: return "piv";
-    default: return "unknown";
+    case forekey::v1::TOKEN_KIND_TPM:
+      return "tpm";
+    case forekey::v1::TOKEN_KIND_FIDO2:
+      return "fido2";
+    case forekey::v1::TOKEN_KIND_PIV:
+      return "piv";
+    default:
+      return "unknown";
   }
 }
 
@@ -118,8 +122,8 @@ absl::StatusOr<GateRecord> GateRecord::Parse(absl::string_view text) {
     return Malformed("version is missing");
   }
   if (*version != kVersion) {
-    return Malformed(absl::StrCat("its version is ", version->dump(), ", this program knows ",
-                                  kVersion));
+    return Malformed(
+        absl::StrCat("its version is ", version->dump(), ", this program knows ", kVersion));
   }
   GateRecord record;
   FOREKEY_RETURN_IF_ERROR(ParseTarget(object, &record));

@@ -18,12 +18,12 @@ struct HeldCredential {
   std::string id;  // 32 bytes
   forekey::v1::TokenKind kind = forekey::v1::TOKEN_KIND_UNSPECIFIED;
   std::string label;
-  std::string key_file;    // a name in the gate's folder; what Driver::Load takes
-  std::string driver;      // scheme of the driver: "tpm", ...
-  std::string rp_id;       // FIDO2, pinned at enrolment
+  std::string key_file;  // a name in the gate's folder; what Driver::Load takes
+  std::string driver;    // scheme of the driver: "tpm", ...
+  std::string rp_id;     // FIDO2, pinned at enrolment
   std::string origin;
-  // The gate's answer to the enrolment was never seen: it may know the credential or not. Cleared when
-  // a session was opened with it.
+  // The gate's answer to the enrolment was never seen: it may know the credential or not. Cleared
+  // when a session was opened with it.
   bool pending = false;
   int64_t enrolled_unix_s = 0;
 };
@@ -31,7 +31,8 @@ struct HeldCredential {
 struct GateRecord {
   GateTarget target;
   std::string subject;
-  std::vector<std::string> identities;  // 32 bytes each: pinned X25519 keys, 1..2: the first is tried first
+  std::vector<std::string>
+      identities;  // 32 bytes each: pinned X25519 keys, 1..2: the first is tried first
   std::vector<HeldCredential> credentials;  // oldest first
 
   // Refuses (kInvalidArgument, naming the member) what Serialize doesn't write: other types, sizes,

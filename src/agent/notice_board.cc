@@ -21,7 +21,8 @@ NoticeBoard::Place::Place(NoticeBoard* board, std::string gate)
 
 NoticeBoard::Place::~Place() {
   absl::MutexLock lock(&board_->mutex_);
-  std::erase_if(board_->notices_, [this](const Notice& notice) { return notice.command == command_; });
+  std::erase_if(board_->notices_,
+                [this](const Notice& notice) { return notice.command == command_; });
 }
 
 std::string NoticeBoard::Place::Post(absl::string_view line) {
@@ -38,9 +39,8 @@ std::string NoticeBoard::Place::Post(absl::string_view line) {
 
 std::vector<NoticeBoard::Notice> NoticeBoard::After(uint64_t* seen, absl::Duration patience) {
   absl::MutexLock lock(&mutex_);
-  const auto news = [this, seen]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stopped_ || last_ > *seen;
-  };
+  const auto news = [this, seen]()
+                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_ || last_ > *seen; };
   mutex_.AwaitWithTimeout(absl::Condition(&news), patience);
   std::vector<Notice> found;
   for (const Notice& notice : notices_) {

@@ -1,5 +1,5 @@
-// What commands of the user's tell them while they run, for who waits at a terminal: a line is here from when
-// it was said until its command ends, and whoever watches has it at once.
+// What commands of the user's tell them while they run, for who waits at a terminal: a line is here
+// from when it was said until its command ends, and whoever watches has it at once.
 #ifndef FOREKEY_SRC_AGENT_NOTICE_BOARD_H_
 #define FOREKEY_SRC_AGENT_NOTICE_BOARD_H_
 
@@ -15,7 +15,8 @@
 
 namespace forekey {
 
-// Safe from any thread. Bounded: of one command the first lines are kept, of a long line its beginning.
+// Safe from any thread. Bounded: of one command the first lines are kept, of a long line its
+// beginning.
 class NoticeBoard {
  public:
   struct Notice {
@@ -32,8 +33,8 @@ class NoticeBoard {
     ~Place();
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
-    // Control characters become '?': a line is for terminals and logs. Gives the line as it was posted;
-    // empty where there is no room for it.
+    // Control characters become '?': a line is for terminals and logs. Gives the line as it was
+    // posted; empty where there is no room for it.
     std::string Post(absl::string_view line);
 
    private:
@@ -45,7 +46,8 @@ class NoticeBoard {
 
   // Those after `*seen`, which is moved; waits for one, for so long.
   std::vector<Notice> After(uint64_t* seen, absl::Duration patience);
-  // False where too many watch already, or the agent ends. Each Enter() that was true has its Leave().
+  // False where too many watch already, or the agent ends. Each Enter() that was true has its
+  // Leave().
   bool Enter();
   void Leave();
   // Nobody is to wait any longer.

@@ -32,7 +32,7 @@ namespace {
 constexpr absl::Duration kPatience = absl::Minutes(2);
 constexpr absl::Duration kEndingTime = absl::Seconds(2);
 constexpr absl::Duration kEndingPoll = absl::Milliseconds(5);
-constexpr size_t kMaxLine = 2048;  // Assuan's lines have at most 1000 bytes
+constexpr size_t kMaxLine = 2048;                      // Assuan's lines have at most 1000 bytes
 constexpr absl::string_view kCancelCode = "83886179";  // GPG_ERR_SOURCE_PINENTRY, GPG_ERR_CANCELED
 
 absl::Status NoAnswer(absl::string_view what) {
@@ -45,7 +45,8 @@ class Pinentry {
  public:
   static absl::StatusOr<std::unique_ptr<Pinentry>> Start(const std::string& program) {
     int ends[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return NoAnswer("socketpair");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+      return NoAnswer("socketpair");
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDIN_FILENO);
@@ -79,7 +80,8 @@ class Pinentry {
     if (pid_ < 0) return;
     // It may have a terminal to put in order first.
     kill(pid_, SIGTERM);
-    for (absl::Time until = absl::Now() + kEndingTime; absl::Now() < until; absl::SleepFor(kEndingPoll)) {
+    for (absl::Time until = absl::Now() + kEndingTime; absl::Now() < until;
+         absl::SleepFor(kEndingPoll)) {
       if (waitpid(pid_, nullptr, WNOHANG) == pid_) return;
     }
     kill(pid_, SIGKILL);
@@ -169,7 +171,8 @@ class PinentryPrompt final : public Prompt {
     if (const char* tty = getenv("GPG_TTY"); tty != nullptr && *tty != '\0') {
       lines.insert(lines.begin(), absl::StrCat("OPTION ttyname=", AssuanEscape(tty)));
       const char* type = getenv("TERM");
-      if (type != nullptr) lines.insert(lines.begin(), absl::StrCat("OPTION ttytype=", AssuanEscape(type)));
+      if (type != nullptr)
+        lines.insert(lines.begin(), absl::StrCat("OPTION ttytype=", AssuanEscape(type)));
     }
     for (const std::string& line : lines) {
       FOREKEY_RETURN_IF_ERROR(pinentry->Send(line));

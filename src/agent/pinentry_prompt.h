@@ -1,5 +1,5 @@
-// PINs and passwords through a pinentry program (Assuan on its standard input and output), and notices that a token
-// waits for a touch.
+// PINs and passwords through a pinentry program (Assuan on its standard input and output), and
+// notices that a token waits for a touch.
 #ifndef FOREKEY_SRC_AGENT_PINENTRY_PROMPT_H_
 #define FOREKEY_SRC_AGENT_PINENTRY_PROMPT_H_
 
@@ -18,8 +18,8 @@ namespace forekey {
 // kCancelled. Missing, crashed, garbled: kPinRequired with what happened. Touches go to the log.
 std::unique_ptr<Prompt> NewPinentryPrompt(const std::string& program);
 
-// Assuan's escapes: what may not stand in a command line (percent, CR, LF), and back. InvalidArgument
-// for a percent sign without two hex digits.
+// Assuan's escapes: what may not stand in a command line (percent, CR, LF), and back.
+// InvalidArgument for a percent sign without two hex digits.
 std::string AssuanEscape(absl::string_view text);
 absl::StatusOr<std::string> AssuanUnescape(absl::string_view text);
 

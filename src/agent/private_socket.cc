@@ -33,9 +33,9 @@ absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the socket's path has ", path.size(), " bytes, at most ",
-                     sizeof(address.sun_path) - 1, " are possible: ", path));
+    return absl::InvalidArgumentError(absl::StrCat("the socket's path has ", path.size(),
+                                                   " bytes, at most ", sizeof(address.sun_path) - 1,
+                                                   " are possible: ", path));
   }
   memcpy(address.sun_path, path.data(), path.size());
   return address;
@@ -71,8 +71,8 @@ absl::StatusOr<int> LockBeside(const std::string& path) {
     int error = errno;
     close(fd);
     if (error == EWOULDBLOCK) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "another program has the socket ", path, ": stop it, or choose another with --socket"));
+      return absl::AlreadyExistsError(absl::StrCat("another program has the socket ", path,
+                                                   ": stop it, or choose another with --socket"));
     }
     return absl::ErrnoToStatus(error, absl::StrCat("lock ", lock));
   }

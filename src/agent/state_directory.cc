@@ -65,12 +65,13 @@ absl::Status Remove(const std::string& path) {
 
 absl::StatusOr<GateRecord> LoadRecord(const std::string& folder, const std::string& expected_in) {
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(folder));
-  FOREKEY_ASSIGN_OR_RETURN(std::string json, ReadPrivateFile(absl::StrCat(folder, "/", kRecordFile)));
+  FOREKEY_ASSIGN_OR_RETURN(std::string json,
+                           ReadPrivateFile(absl::StrCat(folder, "/", kRecordFile)));
   FOREKEY_ASSIGN_OR_RETURN(GateRecord record, GateRecord::Parse(json));
   if (FolderName(record.target.audience) != expected_in) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the record is of the gate ", record.target.audience,
-                     ", which does not belong into this folder"));
+    return absl::InvalidArgumentError(absl::StrCat("the record is of the gate ",
+                                                   record.target.audience,
+                                                   ", which does not belong into this folder"));
   }
   return record;
 }

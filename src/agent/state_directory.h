@@ -28,8 +28,8 @@ absl::StatusOr<std::string> DefaultStateDirectory();
 // Safe from any thread, except that one gate's files are changed by one caller at a time.
 class StateDirectory {
  public:
-  // Makes the folder where there is none. FailedPrecondition when it is open to others (nothing in it
-  // is touched then); AlreadyExists when another agent holds it.
+  // Makes the folder where there is none. FailedPrecondition when it is open to others (nothing in
+  // it is touched then); AlreadyExists when another agent holds it.
   static absl::StatusOr<std::unique_ptr<StateDirectory>> Open(const std::string& path);
   ~StateDirectory();
 

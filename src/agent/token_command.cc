@@ -273,7 +273,8 @@ absl::StatusOr<Secret> TokenCommand::Run(absl::string_view gate, absl::string_vi
                                                 {"FOREKEY_OIDC_ISSUER", issuer},
                                                 {"FOREKEY_OIDC_CLIENT_ID", client_id},
                                                 {"FOREKEY_OIDC_NONCE", std::string(nonce)}})));
-  FOREKEY_RETURN_IF_ERROR(running->Finish(std::min(absl::Now() + timeout, call.deadline), call, said));
+  FOREKEY_RETURN_IF_ERROR(
+      running->Finish(std::min(absl::Now() + timeout, call.deadline), call, said));
   Secret text = running->TakeOutput();
   const absl::StatusOr<ParsedIdToken> token = ParsedIdToken::Parse(text.view());
   if (!token.ok()) {

@@ -37,15 +37,16 @@ struct TokenCommand {
   static absl::StatusOr<TokenCommand> Parse(absl::string_view json);
 
   // Runs it and gives what it wrote to its standard output, an ID token, without white space around
-  // it. `said` is told each line of its standard error as soon as it is there, one without an end when
-  // nothing follows it; never what it wrote to its standard output. Its environment is the agent's, with FOREKEY_GATE, FOREKEY_OIDC_ISSUER,
-  // FOREKEY_OIDC_CLIENT_ID and FOREKEY_OIDC_NONCE. Blocks. Errors say what the command said on its
-  // standard error (at most 2 KiB): FailedPrecondition where it failed, was too slow, or wrote no
-  // token; kIdTokenIssuer, kIdTokenAudience, kIdTokenNonce where the token is another one than
-  // asked for (one without a nonce is passed on: the gate decides); Cancelled.
+  // it. `said` is told each line of its standard error as soon as it is there, one without an end
+  // when nothing follows it; never what it wrote to its standard output. Its environment is the
+  // agent's, with FOREKEY_GATE, FOREKEY_OIDC_ISSUER, FOREKEY_OIDC_CLIENT_ID and FOREKEY_OIDC_NONCE.
+  // Blocks. Errors say what the command said on its standard error (at most 2 KiB):
+  // FailedPrecondition where it failed, was too slow, or wrote no token; kIdTokenIssuer,
+  // kIdTokenAudience, kIdTokenNonce where the token is another one than asked for (one without a
+  // nonce is passed on: the gate decides); Cancelled.
   using Said = std::function<void(absl::string_view line)>;
-  absl::StatusOr<Secret> Run(absl::string_view gate, absl::string_view nonce, const CallControl& call,
-                             const Said& said = nullptr) const;
+  absl::StatusOr<Secret> Run(absl::string_view gate, absl::string_view nonce,
+                             const CallControl& call, const Said& said = nullptr) const;
 };
 
 }  // namespace forekey

@@ -35,7 +35,9 @@ class ByteWriter {
   ByteWriter& U32(uint32_t value) { return Big(value, 4); }
   ByteWriter& U64(uint64_t value) { return Big(value, 8); }
   // The caller bounds the sizes: Len1 takes at most 255 bytes, Len2 at most 65535.
-  ByteWriter& Len1(absl::string_view bytes) { return U8(static_cast<uint8_t>(bytes.size())).Raw(bytes); }
+  ByteWriter& Len1(absl::string_view bytes) {
+    return U8(static_cast<uint8_t>(bytes.size())).Raw(bytes);
+  }
   ByteWriter& Len2(absl::string_view bytes) {
     return U16(static_cast<uint16_t>(bytes.size())).Raw(bytes);
   }

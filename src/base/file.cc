@@ -80,8 +80,9 @@ absl::StatusOr<std::string> ReadPrivateFile(const std::string& path, size_t max_
   struct stat info;
   if (fstat(fd, &info) != 0) return Errno("fstat", path);
   if ((info.st_mode & 077) != 0) {
-    return absl::FailedPreconditionError(absl::StrFormat(
-        "%s may be read by others (mode %04o): run chmod 600 %s", path, info.st_mode & 07777, path));
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s may be read by others (mode %04o): run chmod 600 %s", path,
+                        info.st_mode & 07777, path));
   }
   return ReadOpenFile(fd, path, max_size);
 }
@@ -90,8 +91,8 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
   std::string temporary = path + ".XXXXXX";
   int fd = mkostemp(temporary.data(), O_CLOEXEC);
   if (fd < 0) return Errno("create", temporary);
-  absl::Status status = fchmod(fd, mode) == 0 ? WriteAll(fd, content, temporary)
-                                              : Errno("fchmod", temporary);
+  absl::Status status =
+      fchmod(fd, mode) == 0 ? WriteAll(fd, content, temporary) : Errno("fchmod", temporary);
   close(fd);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) status = Errno("rename", path);
   if (!status.ok()) {
@@ -108,7 +109,8 @@ absl::Status EnsurePrivateDirectory(const std::string& path) {
     if (errno != ENOENT) return Errno("stat", path);
     std::string parent = DirectoryOf(path);
     struct stat parent_info;
-    if (stat(parent.c_str(), &parent_info) != 0) FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(parent));
+    if (stat(parent.c_str(), &parent_info) != 0)
+      FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(parent));
     if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return Errno("mkdir", path);
     if (stat(path.c_str(), &info) != 0) return Errno("stat", path);
   }

@@ -11,7 +11,12 @@ namespace {
 // Takes one character (RFC 3629, its shortest form alone); nullopt where there is none.
 std::optional<uint32_t> TakeCharacter(absl::string_view* utf8) {
   const uint8_t first = static_cast<uint8_t>(utf8->front());
-  const size_t size = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  const size_t size = first < 0x80   ? 1
+                      : first < 0xc2 ? 0
+                      : first < 0xe0 ? 2
+                      : first < 0xf0 ? 3
+                      : first < 0xf5 ? 4
+                                     : 0;
   if (size == 0 || size > utf8->size()) return std::nullopt;
   uint32_t code = size == 1 ? first : first & (0x7f >> size);
   for (size_t i = 1; i < size; ++i) {
@@ -26,10 +31,11 @@ std::optional<uint32_t> TakeCharacter(absl::string_view* utf8) {
 }
 
 bool IsShown(uint32_t code) {
-  constexpr struct { uint32_t first, last; } kHidden[] = {
-      {0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e},
-      {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},
-      {0xe0000, 0xe007f}};
+  constexpr struct {
+    uint32_t first, last;
+  } kHidden[] = {{0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},      {0x61c, 0x61c},
+                 {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e},  {0x2060, 0x206f},
+                 {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
   for (const auto& [first, last] : kHidden) {
     if (code >= first && code <= last) return false;
   }

@@ -8,9 +8,9 @@
 
 namespace forekey {
 
-// True for UTF-8 of which a terminal shows each character, from left to right as its letters run: no
-// control character (those of U+0080 to U+009F included: some terminals take U+009B for ESC [), no line
-// or paragraph separator, and nothing that turns the direction or has no width.
+// True for UTF-8 of which a terminal shows each character, from left to right as its letters run:
+// no control character (those of U+0080 to U+009F included: some terminals take U+009B for ESC [),
+// no line or paragraph separator, and nothing that turns the direction or has no width.
 bool IsPrintable(absl::string_view utf8);
 
 // `text` in printable ASCII: every other byte as \xNN, and cut after `max` bytes of it.

@@ -37,7 +37,8 @@ std::optional<Reason> ReasonFromName(absl::string_view name) {
 
 absl::Status Refuse(Reason reason, absl::string_view detail) {
   const Entry& entry = EntryOf(reason);
-  absl::Status status(entry.code, absl::StrCat(entry.name, ": ", detail.empty() ? entry.meaning : detail));
+  absl::Status status(entry.code,
+                      absl::StrCat(entry.name, ": ", detail.empty() ? entry.meaning : detail));
   status.SetPayload(kPayloadUrl, absl::Cord(entry.name));
   return status;
 }

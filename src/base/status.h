@@ -8,8 +8,8 @@
 #include "absl/status/statusor.h"
 
 // Returns from the calling function when `expr` is not OK.
-#define FOREKEY_RETURN_IF_ERROR(expr)                \
-  do {                                               \
+#define FOREKEY_RETURN_IF_ERROR(expr)                                                      \
+  do {                                                                                     \
     if (absl::Status forekey_status = (expr); !forekey_status.ok()) return forekey_status; \
   } while (false)
 
@@ -17,11 +17,11 @@
 #define FOREKEY_CONCAT(a, b) FOREKEY_CONCAT_INNER(a, b)
 
 // FOREKEY_ASSIGN_OR_RETURN(auto value, Function()); returns Function()'s error, or goes on.
-#define FOREKEY_ASSIGN_OR_RETURN(lhs, expr)                                    \
-  auto FOREKEY_CONCAT(forekey_or_, __LINE__) = (expr);                         \
-  if (!FOREKEY_CONCAT(forekey_or_, __LINE__).ok()) {                           \
-    return std::move(FOREKEY_CONCAT(forekey_or_, __LINE__)).status();          \
-  }                                                                            \
+#define FOREKEY_ASSIGN_OR_RETURN(lhs, expr)                           \
+  auto FOREKEY_CONCAT(forekey_or_, __LINE__) = (expr);                \
+  if (!FOREKEY_CONCAT(forekey_or_, __LINE__).ok()) {                  \
+    return std::move(FOREKEY_CONCAT(forekey_or_, __LINE__)).status(); \
+  }                                                                   \
   lhs = *std::move(FOREKEY_CONCAT(forekey_or_, __LINE__))
 
 #endif  // FOREKEY_SRC_BASE_STATUS_H_

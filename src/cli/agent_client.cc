@@ -38,7 +38,8 @@ absl::Status AgentClient::Explain(const grpc::Status& status) const {
 }
 
 AgentClient::Notices::Notices(AgentClient& agent, std::ostream& err)
-    : reader_(agent.stub_->WatchNotices(&context_, v1::WatchNoticesRequest())), thread_([this, &err] {
+    : reader_(agent.stub_->WatchNotices(&context_, v1::WatchNoticesRequest())),
+      thread_([this, &err] {
         for (v1::Notice notice; reader_->Read(&notice);) {
           err << notice.gate() << ": " << notice.text() << std::endl;
         }

@@ -31,8 +31,8 @@ class AgentClient {
   }
   const std::string& socket() const { return socket_; }
 
-  // While it lives, what the agent's token commands tell the person goes to `err`, line by line. An agent
-  // that can't be asked is no error here.
+  // While it lives, what the agent's token commands tell the person goes to `err`, line by line. An
+  // agent that can't be asked is no error here.
   class Notices {
    public:
     Notices(AgentClient& agent, std::ostream& err);
@@ -58,7 +58,8 @@ class AgentClient {
 // 0, 1 or 2: see client_commands.h.
 int ExitStatusOf(const absl::Status& status);
 
-// Prints the error (with `json`, as {"error": {"code", "message"}} to `out`) and gives the exit status.
+// Prints the error (with `json`, as {"error": {"code", "message"}} to `out`) and gives the exit
+// status.
 int Report(const absl::Status& status, bool json, std::ostream& out, std::ostream& err);
 
 // For text that may hold anything: never throws on what is not UTF-8.

@@ -31,10 +31,12 @@ struct AuditArgs {
 };
 
 void AddFileOptions(CLI::App* command, AuditArgs& args) {
-  command->add_option("--config,-c", args.config_file, "The gate's configuration, which names the log")
+  command
+      ->add_option("--config,-c", args.config_file, "The gate's configuration, which names the log")
       ->capture_default_str();
-  command->add_option("file", args.files,
-                      "The log's files, oldest first, instead of the config's and those rotated beside it");
+  command->add_option(
+      "file", args.files,
+      "The log's files, oldest first, instead of the config's and those rotated beside it");
   command->add_flag("--json", args.json, "Print JSON: one value, or a line a decision");
 }
 
@@ -51,7 +53,8 @@ absl::Status FromConfig(const AuditArgs& args, std::vector<std::string>& files,
                         AuditVerifyOptions* options) {
   FOREKEY_ASSIGN_OR_RETURN(const GateConfig config, GateConfig::Load(args.config_file));
   if (config.audit.file == "stderr") {
-    return absl::FailedPreconditionError("this gate writes its log to stderr: name files that hold it");
+    return absl::FailedPreconditionError(
+        "this gate writes its log to stderr: name files that hold it");
   }
   // Before the files are looked at: a gate that runs writes on meanwhile.
   const std::string head = config.AuditPath() + ".head";
@@ -61,11 +64,10 @@ absl::Status FromConfig(const AuditArgs& args, std::vector<std::string>& files,
   const std::string& heads = config.audit.options.heads_file;
   if (!heads.empty() && Exists(heads)) FOREKEY_RETURN_IF_ERROR(AddHeads(heads, *options));
   if (!Exists(config.state.RegistryPath())) return absl::OkStatus();
-  FOREKEY_ASSIGN_OR_RETURN(
-      auto registry, SqliteRegistry::Open(config.state.RegistryPath(), {.exclusive = false}));
-  options->enrolled = [registry = std::shared_ptr<Registry>(std::move(registry))](absl::string_view id) {
-    return registry->FindCredential(id).ok();
-  };
+  FOREKEY_ASSIGN_OR_RETURN(auto registry,
+                           SqliteRegistry::Open(config.state.RegistryPath(), {.exclusive = false}));
+  options->enrolled = [registry = std::shared_ptr<Registry>(std::move(registry))](
+                          absl::string_view id) { return registry->FindCredential(id).ok(); };
   return absl::OkStatus();
 }
 
@@ -85,10 +87,14 @@ Json ToJson(const AuditVerification& result) {
                         {"line", finding.line},
                         {"detail", finding.detail}});
   }
-  return {{"whole", result.findings.empty()}, {"lines", result.lines},
-          {"first", result.first.seq},        {"last", result.last.seq},
-          {"head", result.last.hash},         {"proofs_verified", result.proofs},
-          {"torn_lines", result.torn_lines},  {"unwritten", result.unwritten},
+  return {{"whole", result.findings.empty()},
+          {"lines", result.lines},
+          {"first", result.first.seq},
+          {"last", result.last.seq},
+          {"head", result.last.hash},
+          {"proofs_verified", result.proofs},
+          {"torn_lines", result.torn_lines},
+          {"unwritten", result.unwritten},
           {"findings", findings}};
 }
 
@@ -150,8 +156,8 @@ std::string ForPeople(absl::string_view text) {
   const std::string time = part("time");
   std::string result = absl::StrCat(time.substr(std::min<size_t>(time.size(), 6)), " ",
                                     admitted ? "admitted" : "refused ");
-  for (const char* key : {"event", "reason", "method", "subject", "peer", "session", "factors", "reference",
-                          "latency_us", "detail"}) {
+  for (const char* key : {"event", "reason", "method", "subject", "peer", "session", "factors",
+                          "reference", "latency_us", "detail"}) {
     result += part(key);
   }
   return result;

@@ -1,5 +1,6 @@
-// `forekey-gate audit verify` and `audit show`: read an audit log's files, beside a running gate or without
-// one; change nothing. Exit status of verify: 0 whole, 1 something was found, 2 could not be read.
+// `forekey-gate audit verify` and `audit show`: read an audit log's files, beside a running gate or
+// without one; change nothing. Exit status of verify: 0 whole, 1 something was found, 2 could not
+// be read.
 #ifndef FOREKEY_SRC_CLI_AUDIT_COMMANDS_H_
 #define FOREKEY_SRC_CLI_AUDIT_COMMANDS_H_
 

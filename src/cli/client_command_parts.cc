@@ -22,10 +22,14 @@ std::string TimeText(int64_t unix_s) {
 
 std::string KindText(v1::TokenKind kind) {
   switch (kind) {
-    case v1::TOKEN_KIND_TPM: return "tpm";
-    case v1::TOKEN_KIND_FIDO2: return "fido2";
-    case v1::TOKEN_KIND_PIV: return "piv";
-    default: return "unknown";
+    case v1::TOKEN_KIND_TPM:
+      return "tpm";
+    case v1::TOKEN_KIND_FIDO2:
+      return "fido2";
+    case v1::TOKEN_KIND_PIV:
+      return "piv";
+    default:
+      return "unknown";
   }
 }
 

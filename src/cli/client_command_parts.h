@@ -50,9 +50,9 @@ CLI::App* AddCommand(CLI::App& app, std::shared_ptr<ClientCommand> shared, const
                       "The agent's socket (default: $FOREKEY_AGENT_SOCKET, else "
                       "$XDG_RUNTIME_DIR/forekey/agent.sock)");
   command->add_flag("--json", shared->json, "Print one JSON object");
-  command->footer(absl::StrCat(
-      "\n", footer,
-      "\n\nExit status: 0 done, 1 refused by the gate, the agent or the device, 2 could not be run."));
+  command->footer(absl::StrCat("\n", footer,
+                               "\n\nExit status: 0 done, 1 refused by the gate, the agent or the "
+                               "device, 2 could not be run."));
   command->callback([shared, run] {
     *shared->exit_status = Report(run(*shared), shared->json, shared->out, shared->err);
   });

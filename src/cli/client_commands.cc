@@ -34,7 +34,8 @@ struct GateArguments {
 };
 
 // The person at the terminal must know that a key waits for them: to stderr, beside any --json.
-absl::Status TellToTouch(const ClientCommand& shared, AgentClient& agent, const GateArguments& arguments) {
+absl::Status TellToTouch(const ClientCommand& shared, AgentClient& agent,
+                         const GateArguments& arguments) {
   v1::GetStatusResponse status;
   FOREKEY_RETURN_IF_ERROR(
       agent.Call(&v1::Agent::Stub::GetStatus, v1::GetStatusRequest(), &status, kQuick));
@@ -151,7 +152,8 @@ absl::Status Status(const ClientCommand& shared) {
     for (const v1::CredentialInfo& credential : gate.credentials()) {
       shared.out << "  " << KindText(credential.kind()) << "  " << credential.id() << "  "
                  << credential.label()
-                 << (credential.device().empty() ? "" : absl::StrCat(" (", credential.device(), ")"))
+                 << (credential.device().empty() ? ""
+                                                 : absl::StrCat(" (", credential.device(), ")"))
                  << "\n";
     }
   }
@@ -170,12 +172,16 @@ json WhoAmIJson(const v1::WhoAmIResponse& response) {
   }
   json factors = json::array();
   for (const v1::Factor& factor : response.factors()) {
-    factors.push_back({{"name", factor.name()}, {"proved_at", TimeText(factor.proved_at_unix_s())}});
+    factors.push_back(
+        {{"name", factor.name()}, {"proved_at", TimeText(factor.proved_at_unix_s())}});
   }
   json roles = json::array();
   for (const std::string& role : response.roles()) roles.push_back(role);
-  return {{"subject", response.subject()}, {"roles", roles},     {"credentials", credentials},
-          {"factors", factors},            {"session", response.session()},
+  return {{"subject", response.subject()},
+          {"roles", roles},
+          {"credentials", credentials},
+          {"factors", factors},
+          {"session", response.session()},
           {"child_session", response.child_session()},
           {"session_expires", TimeText(response.session_expires_unix_s())}};
 }
@@ -203,7 +209,8 @@ absl::Status WhoAmI(const ClientCommand& shared, const GateArguments& arguments)
     status = v1::Gate::NewStub(channel)->WhoAmI(&context, v1::WhoAmIRequest(), &response);
   }
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    // gRPC has one code for whatever keeps credentials from being made: the agent knows the real one.
+    // gRPC has one code for whatever keeps credentials from being made: the agent knows the real
+    // one.
     FOREKEY_RETURN_IF_ERROR(OpenAgentSession(shared, arguments.gate));
   }
   if (!status.ok()) return GateError(status, "ask who this is", "the gate");
@@ -216,12 +223,13 @@ absl::Status WhoAmI(const ClientCommand& shared, const GateArguments& arguments)
     shared.out << "roles: " << Shown(absl::StrJoin(response.roles(), ", ")) << "\n";
   }
   for (const v1::CredentialInfo& credential : response.credentials()) {
-    shared.out << "credential: " << KindText(credential.kind()) << " " << Shown(credential.id()) << " "
-               << Shown(credential.label()) << "\n";  // what was proved of the device: --json
+    shared.out << "credential: " << KindText(credential.kind()) << " " << Shown(credential.id())
+               << " " << Shown(credential.label())
+               << "\n";  // what was proved of the device: --json
   }
   for (const v1::Factor& factor : response.factors()) {
-    shared.out << "factor: " << Shown(factor.name()) << ", proved at " << TimeText(factor.proved_at_unix_s())
-               << "\n";
+    shared.out << "factor: " << Shown(factor.name()) << ", proved at "
+               << TimeText(factor.proved_at_unix_s()) << "\n";
   }
   shared.out << "session: " << Shown(response.session()) << " until "
              << TimeText(response.session_expires_unix_s()) << std::endl;
@@ -262,9 +270,10 @@ absl::Status MakePrefix(const ClientCommand& shared, const PrefixArguments& argu
 
 void AddWith(CLI::App* command, std::vector<std::string>* with) {
   command
-      ->add_option("--with", *with,
-                   "Credentials that sign together: kinds, labels or ids, with commas (tpm,fido2); default: "
-                   "as last time, at first the newest one")
+      ->add_option(
+          "--with", *with,
+          "Credentials that sign together: kinds, labels or ids, with commas (tpm,fido2); default: "
+          "as last time, at first the newest one")
       ->delimiter(',');
 }
 
@@ -273,7 +282,9 @@ void AddSessionCommands(CLI::App& app, const std::shared_ptr<ClientCommand>& sha
   CLI::App* login = AddCommand(
       app, shared, "login", "Open the agent's session at a gate now",
       "Sessions open by themselves on first use; this is for keys that have a password, and to see "
-      "that all is well.\n\nExamples:\n  forekey login\n  forekey login --with tpm,fido2\n  forekey login --with tpm,oidc     an ID token, too (docs/AGENT.md)\n  forekey login --gate prod.example.com "
+      "that all is well.\n\nExamples:\n  forekey login\n  forekey login --with tpm,fido2\n  "
+      "forekey login --with tpm,oidc     an ID token, too (docs/AGENT.md)\n  forekey login --gate "
+      "prod.example.com "
       "--ask-key-password",
       [arguments](const ClientCommand& s) { return Login(s, *arguments); });
   AddGate(login, &arguments->gate);
@@ -308,17 +319,19 @@ void AddClientCommands(CLI::App& app, std::ostream& out, std::ostream& err, int*
   AddCommand(app, shared, "status", "Show the agent's gates, credentials and sessions",
              "Example:\n  forekey status --json", Status);
   auto prefix = std::make_shared<PrefixArguments>();
-  CLI::App* command = AddCommand(
-      app, shared, "prefix", "Print a prefix for one call, in base64",
-      "For scripts and other languages: the value of the metadata key forekey-prefix-bin, good for one "
-      "call.\n\nExample:\n  grpcurl -H \"forekey-prefix-bin: $(forekey prefix --method "
-      "/pkg.Service/Method)\" ...",
-      [prefix](const ClientCommand& s) { return MakePrefix(s, *prefix); });
+  CLI::App* command =
+      AddCommand(app, shared, "prefix", "Print a prefix for one call, in base64",
+                 "For scripts and other languages: the value of the metadata key "
+                 "forekey-prefix-bin, good for one "
+                 "call.\n\nExample:\n  grpcurl -H \"forekey-prefix-bin: $(forekey prefix --method "
+                 "/pkg.Service/Method)\" ...",
+                 [prefix](const ClientCommand& s) { return MakePrefix(s, *prefix); });
   AddGate(command, &prefix->gate);
   command->add_option("--method", prefix->method, "/package.Service/Method")->required();
-  command->add_option("--channel-binding", prefix->channel_binding,
-                      "Hex of the SHA-256 of the server's leaf certificate (DER), where it is another "
-                      "than the agent sees");
+  command->add_option(
+      "--channel-binding", prefix->channel_binding,
+      "Hex of the SHA-256 of the server's leaf certificate (DER), where it is another "
+      "than the agent sees");
   command->add_flag("--device", prefix->device, "Have the hardware sign this very call");
   AddWith(command, &prefix->with);
 }

@@ -1,8 +1,8 @@
 // The commands of `forekey` that talk to the agent: devices, enroll, login, logout, status, whoami,
 // prefix, forget. --json everywhere.
 //
-// Exit status: 0 done, 1 refused by the gate, the agent or the device, 2 could not be run (usage, no
-// agent, no gate reached).
+// Exit status: 0 done, 1 refused by the gate, the agent or the device, 2 could not be run (usage,
+// no agent, no gate reached).
 #ifndef FOREKEY_SRC_CLI_CLIENT_COMMANDS_H_
 #define FOREKEY_SRC_CLI_CLIENT_COMMANDS_H_
 

@@ -22,8 +22,8 @@ using nlohmann::json;
 absl::Status ListDevices(const ClientCommand& shared) {
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::ListDevicesResponse response;
-  FOREKEY_RETURN_IF_ERROR(agent.Call(&v1::Agent::Stub::ListDevices, v1::ListDevicesRequest(),
-                                     &response, kQuick));
+  FOREKEY_RETURN_IF_ERROR(
+      agent.Call(&v1::Agent::Stub::ListDevices, v1::ListDevicesRequest(), &response, kQuick));
   if (shared.json) {
     json devices = json::array();
     for (const v1::Device& device : response.devices()) {
@@ -52,20 +52,29 @@ struct PivArguments {
 
   void AddTo(CLI::App* command) {
     const std::string group = "PIV";
-    command->add_option("--slot", slot, "9a, 9c, 9d, 9e, 82 to 95 (default: the first free of 82 to 95)")
+    command
+        ->add_option("--slot", slot,
+                     "9a, 9c, 9d, 9e, 82 to 95 (default: the first free of 82 to 95)")
         ->group(group);
-    command->add_flag("--existing", existing,
-                      "Enrol the key and certificate that the card has; nothing is written to it")
+    command
+        ->add_flag("--existing", existing,
+                   "Enrol the key and certificate that the card has; nothing is written to it")
         ->group(group);
-    command->add_flag("--overwrite", overwrite, "The new key may destroy what is in the slot")->group(group);
-    command->add_option("--management-key-file", management_key_file,
-                        "File (mode 0600) with the card's management key in hex (default: the factory's, or "
-                        "the one that the PIN protects)")
+    command->add_flag("--overwrite", overwrite, "The new key may destroy what is in the slot")
         ->group(group);
-    command->add_option("--pin-policy", pin_policy, "When the new key wants the PIN (default: always)")
+    command
+        ->add_option(
+            "--management-key-file", management_key_file,
+            "File (mode 0600) with the card's management key in hex (default: the factory's, or "
+            "the one that the PIN protects)")
+        ->group(group);
+    command
+        ->add_option("--pin-policy", pin_policy, "When the new key wants the PIN (default: always)")
         ->check(CLI::IsMember({"always", "once", "never"}))
         ->group(group);
-    command->add_option("--touch-policy", touch_policy, "When the new key wants a touch (default: always)")
+    command
+        ->add_option("--touch-policy", touch_policy,
+                     "When the new key wants a touch (default: always)")
         ->check(CLI::IsMember({"always", "cached", "never"}))
         ->group(group);
     command
@@ -132,7 +141,8 @@ absl::Status Enroll(const ClientCommand& shared, const EnrollArguments& argument
   FOREKEY_RETURN_IF_ERROR(arguments.piv.FillIn(&request));
   request.set_discoverable(arguments.discoverable);
   if (absl::StartsWith(arguments.device, "fido2:")) {
-    shared.err << "touch the security key when it blinks: once to make the key, once to prove it" << std::endl;
+    shared.err << "touch the security key when it blinks: once to make the key, once to prove it"
+               << std::endl;
   }
   v1::EnrollResponse response;
   absl::Status status = agent.Call(&v1::Agent::Stub::Enroll, request, &response, kSlow);
@@ -160,11 +170,13 @@ void AddEnroll(CLI::App& app, const std::shared_ptr<ClientCommand>& shared) {
       "  forekey enroll -  < invite.txt          the invite from standard input (it is a secret)\n"
       "  forekey enroll @invite.txt --label laptop\n"
       "  forekey enroll forekey-invite:... --device tpm: --ask-key-password\n"
-      "  forekey enroll @invite.txt --device piv:serial=12345678           a new key on a smartcard\n"
+      "  forekey enroll @invite.txt --device piv:serial=12345678           a new key on a "
+      "smartcard\n"
       "  forekey enroll @invite.txt --device piv:serial=12345678 --existing --slot 9a",
       [arguments](const ClientCommand& s) { return Enroll(s, *arguments); });
-  command->add_option("invite", arguments->invite,
-                      "The invite from the gate's administrator, @FILE, or - for standard input")
+  command
+      ->add_option("invite", arguments->invite,
+                   "The invite from the gate's administrator, @FILE, or - for standard input")
       ->required();
   command->add_option("--device", arguments->device,
                       "URI of the device, as forekey devices prints it (default: the only one)");
@@ -173,8 +185,9 @@ void AddEnroll(CLI::App& app, const std::shared_ptr<ClientCommand>& shared) {
   command->add_option("--ca", arguments->ca_file,
                       "PEM file of the CA of the gate's TLS certificate (default: the invite's)");
   arguments->password.AddTo(command);
-  command->add_flag("--discoverable", arguments->discoverable,
-                    "The token itself keeps the credential")->group("FIDO2");
+  command
+      ->add_flag("--discoverable", arguments->discoverable, "The token itself keeps the credential")
+      ->group("FIDO2");
   arguments->piv.AddTo(command);
 }
 

@@ -67,7 +67,8 @@ int Run(Settings settings) {
   pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   signal(SIGPIPE, SIG_IGN);
   // The keys of sessions are in this memory: no core file, and no debugger of the same user's.
-  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return Fail(kExitUsage, "prctl(PR_SET_DUMPABLE) failed");
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+    return Fail(kExitUsage, "prctl(PR_SET_DUMPABLE) failed");
 
   if (settings.state.empty()) {
     auto state = forekey::DefaultStateDirectory();
@@ -120,9 +121,10 @@ int main(int argc, char** argv) {
                  "$XDG_RUNTIME_DIR/forekey/agent.sock, else agent.sock in the state directory)");
   app.add_option("--device", settings.devices,
                  "URI of a device that is not found by itself; may be repeated");
-  app.add_option("--pinentry", settings.pinentry,
-                 "pinentry program that asks for PINs; without it keys sign without one, where the gate "
-                 "lets them");
+  app.add_option(
+      "--pinentry", settings.pinentry,
+      "pinentry program that asks for PINs; without it keys sign without one, where the gate "
+      "lets them");
   app.add_option("--log-level", settings.log_level, "What is logged to stderr")
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))
       ->capture_default_str();

@@ -42,8 +42,8 @@ absl::StatusOr<std::unique_ptr<GateAdmin>> GateAdmin::Open(const GateConfig& con
   const std::string path = config.state.AdminSocketPath();
   FOREKEY_ASSIGN_OR_RETURN(const bool runs, SomebodyListens(path));
   if (runs) {
-    admin->stub_ = v1::Admin::NewStub(
-        grpc::CreateChannel("unix:" + path, grpc::InsecureChannelCredentials()));
+    admin->stub_ =
+        v1::Admin::NewStub(grpc::CreateChannel("unix:" + path, grpc::InsecureChannelCredentials()));
     return admin;
   }
   admin->actor_ = absl::StrCat("uid ", getuid(), ", no gate running");

@@ -1,5 +1,5 @@
-// An administrator's way to a gate: over its admin socket when it runs, or straight into its state when
-// it does not. Either way the same code answers (GateCore), so that both say the same.
+// An administrator's way to a gate: over its admin socket when it runs, or straight into its state
+// when it does not. Either way the same code answers (GateCore), so that both say the same.
 #ifndef FOREKEY_SRC_CLI_GATE_ADMIN_H_
 #define FOREKEY_SRC_CLI_GATE_ADMIN_H_
 
@@ -16,8 +16,8 @@ namespace forekey {
 
 class GateAdmin {
  public:
-  // Errors say what to do: no such state folder, no access to the socket, a gate that holds the state
-  // folder but whose socket does not answer.
+  // Errors say what to do: no such state folder, no access to the socket, a gate that holds the
+  // state folder but whose socket does not answer.
   static absl::StatusOr<std::unique_ptr<GateAdmin>> Open(const GateConfig& config);
 
   // An answer comes from the running gate, and holds there: not only in the registry.
@@ -25,9 +25,10 @@ class GateAdmin {
 
   // Admin.<Method>: Ask(&v1::Admin::Stub::ListInvites, &GateCore::ListInvites, request).
   template <typename Request, typename Response>
-  absl::StatusOr<Response> Ask(
-      grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-      absl::StatusOr<Response> (GateCore::*direct)(const Request&), const Request& request) {
+  absl::StatusOr<Response> Ask(grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*,
+                                                                       const Request&, Response*),
+                               absl::StatusOr<Response> (GateCore::*direct)(const Request&),
+                               const Request& request) {
     if (core_ != nullptr) return (core_.get()->*direct)(request);
     return AskGate(method, request);
   }

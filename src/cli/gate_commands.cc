@@ -26,9 +26,9 @@ void AddStatus(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app = app.add_subcommand("status", "What the gate is and does");
   command.body = [](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto status, admin.Ask(&v1::Admin::Stub::GetGateStatus,
-                                                    &GateCore::GetGateStatus,
-                                                    v1::GetGateStatusRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(auto status,
+                             admin.Ask(&v1::Admin::Stub::GetGateStatus, &GateCore::GetGateStatus,
+                                       v1::GetGateStatusRequest()));
     return Json{{"running", admin.gate_runs()},
                 {"version", status.version()},
                 {"audience", status.audience()},
@@ -51,12 +51,13 @@ void AddStatus(CLI::App& app, const GateTerminal& terminal) {
 void AddRotateIdentity(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app = app.add_subcommand(
-      "rotate-identity", "Make a new gate identity; agents learn it at their next session, while the old "
-                         "one lasts ([identity] overlap)");
+      "rotate-identity",
+      "Make a new gate identity; agents learn it at their next session, while the old "
+      "one lasts ([identity] overlap)");
   command.body = [](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::RotateIdentity,
-                                                      &GateCore::RotateIdentity,
-                                                      v1::RotateIdentityRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(auto response,
+                             admin.Ask(&v1::Admin::Stub::RotateIdentity, &GateCore::RotateIdentity,
+                                       v1::RotateIdentityRequest()));
     return Json{{"identity_fingerprint", response.identity_fingerprint()}};
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
@@ -75,7 +76,8 @@ void AddBackup(CLI::App& app, const GateTerminal& terminal) {
     v1::BackUpRequest request;
     std::error_code ignored;
     request.set_path(std::filesystem::absolute(*to, ignored).string());
-    FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::BackUp, &GateCore::BackUp, request));
+    FOREKEY_ASSIGN_OR_RETURN(auto response,
+                             admin.Ask(&v1::Admin::Stub::BackUp, &GateCore::BackUp, request));
     return Json{{"backup", request.path()},
                 {"subjects", response.subjects()},
                 {"credentials", response.credentials()}};
@@ -94,8 +96,10 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
   };
   auto args = std::make_shared<Args>();
   CLI::App* command = app.add_subcommand(
-      "restore", "Put a backup in the place of the registry, while no gate runs; the old one is kept");
-  command->add_option("--config,-c", args->config_file, "The gate's configuration")->capture_default_str();
+      "restore",
+      "Put a backup in the place of the registry, while no gate runs; the old one is kept");
+  command->add_option("--config,-c", args->config_file, "The gate's configuration")
+      ->capture_default_str();
   command->add_option("--from", args->from, "What `forekey-gate backup` made")->required();
   command->add_flag("--json", args->json, "Print one JSON value");
   command->callback([args, terminal] {
@@ -107,8 +111,9 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
     if (args->json) {
       terminal.out << Json{{"restored", args->from}, {"kept", *kept}}.dump(2) << "\n";
     } else {
-      terminal.out << "restored " << args->from << (kept->empty() ? "" : "; the old registry is " + *kept)
-                   << "\nrevocations, used invites and signature counters since the backup are not in it\n";
+      terminal.out
+          << "restored " << args->from << (kept->empty() ? "" : "; the old registry is " + *kept)
+          << "\nrevocations, used invites and signature counters since the backup are not in it\n";
     }
   });
 }
@@ -118,7 +123,8 @@ void AddServe(CLI::App& app, const GateTerminal& terminal) {
   CLI::App* command = app.add_subcommand(
       "serve",
       "Run a gate with no application behind it. SIGHUP reads certificates, rules and trust again");
-  command->add_option("--config,-c", *config_file, "The gate's configuration")->capture_default_str();
+  command->add_option("--config,-c", *config_file, "The gate's configuration")
+      ->capture_default_str();
   command->callback([config_file, terminal] {
     const absl::Status served = ServeGate(*config_file, terminal.out, terminal.err);
     *terminal.exit_status = kGateDone;
@@ -132,8 +138,10 @@ void AddCheckConfig(CLI::App& app, const GateTerminal& terminal) {
     bool json = false;
   };
   auto args = std::make_shared<Args>();
-  CLI::App* command = app.add_subcommand("check-config", "Read a config and all that it names; change nothing");
-  command->add_option("--config,-c", args->config_file, "The gate's configuration")->capture_default_str();
+  CLI::App* command =
+      app.add_subcommand("check-config", "Read a config and all that it names; change nothing");
+  command->add_option("--config,-c", args->config_file, "The gate's configuration")
+      ->capture_default_str();
   command->add_flag("--json", args->json, "Print one JSON value");
   command->callback([args, terminal] {
     const absl::Status checked = CheckGateConfig(args->config_file);
@@ -152,26 +160,32 @@ void AddCheckConfig(CLI::App& app, const GateTerminal& terminal) {
 void AddExplain(CLI::App& app, const GateTerminal& terminal) {
   auto question = std::make_shared<ExplainQuestion>();
   AdminCommand command;
-  command.app = app.add_subcommand(
-      "explain", "Say what the config's rules would do with a call, and why");
-  command.app->add_option("--subject,-s", question->subject, "Who calls; its roles are the registry's")
+  command.app =
+      app.add_subcommand("explain", "Say what the config's rules would do with a call, and why");
+  command.app
+      ->add_option("--subject,-s", question->subject, "Who calls; its roles are the registry's")
       ->required();
   command.app->add_option("--method,-m", question->method, "/package.Service/Method")->required();
-  command.app->add_option("--factor,-f", question->factors,
-                          "NAME or NAME:AGE (fido2+uv:15m): what was proved, how long ago; may be repeated");
+  command.app->add_option(
+      "--factor,-f", question->factors,
+      "NAME or NAME:AGE (fido2+uv:15m): what was proved, how long ago; may be repeated");
   command.app->add_flag("--device", question->device, "Hardware signs the call");
   command.app->add_flag("--child", question->child, "A child session's proof, as applications use");
   command.body = [question](GateAdmin& admin, const GateConfig& config) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto all, admin.Ask(&v1::Admin::Stub::ListSubjects, &GateCore::ListSubjects,
-                                                 v1::ListSubjectsRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(auto all,
+                             admin.Ask(&v1::Admin::Stub::ListSubjects, &GateCore::ListSubjects,
+                                       v1::ListSubjectsRequest()));
     bool known = false;
     for (const auto& subject : all.subjects()) {
       if (subject.subject() != question->subject) continue;
       known = true;
       question->roles.assign(subject.roles().begin(), subject.roles().end());
       if (subject.disabled()) {
-        return Json{{"verdict", "refused"}, {"why", "the subject is disabled"},
-                    {"reason", "subject-disabled"}, {"rule", nullptr}, {"step_up", ""}};
+        return Json{{"verdict", "refused"},
+                    {"why", "the subject is disabled"},
+                    {"reason", "subject-disabled"},
+                    {"rule", nullptr},
+                    {"step_up", ""}};
       }
     }
     if (!known) return absl::NotFoundError(absl::StrCat("no subject ", question->subject));
@@ -181,7 +195,8 @@ void AddExplain(CLI::App& app, const GateTerminal& terminal) {
   command.text = [](const Json& json, bool, std::ostream& out) {
     out << json["verdict"].get<std::string>() << ": " << json["why"].get<std::string>() << "\n";
     if (!json["rule"].is_null()) {
-      out << "rule: line " << json["rule"]["line"] << ", " << json["rule"]["pattern"].get<std::string>() << "\n";
+      out << "rule: line " << json["rule"]["line"] << ", "
+          << json["rule"]["pattern"].get<std::string>() << "\n";
     }
     if (!json["step_up"].get<std::string>().empty()) {
       out << "would do: " << json["step_up"].get<std::string>() << "\n";
@@ -197,14 +212,18 @@ void AddInit(CLI::App& app, const GateTerminal& terminal) {
   };
   auto args = std::make_shared<Args>();
   GateInitOptions& options = args->options;
-  CLI::App* command = app.add_subcommand(
-      "init", "Make a folder with a config, a state folder and a self-signed TLS certificate, to begin with");
+  CLI::App* command = app.add_subcommand("init",
+                                         "Make a folder with a config, a state folder and a "
+                                         "self-signed TLS certificate, to begin with");
   command->add_option("--directory,-d", options.directory, "The folder")->required();
-  command->add_option("--audience", options.audience, "The gate's own name, for example gate.example.com")
+  command
+      ->add_option("--audience", options.audience,
+                   "The gate's own name, for example gate.example.com")
       ->required();
   command->add_option("--listen", options.listen, "host:port to listen on")->capture_default_str();
   command->add_option("--advertise", options.advertise, "host:port that clients will call");
-  command->add_option("--host", options.hosts, "A name or address of the certificate; may be repeated");
+  command->add_option("--host", options.hosts,
+                      "A name or address of the certificate; may be repeated");
   command->add_option("--tpm-trust", options.tpm_trust, "Folder of TPM vendors' root certificates");
   command->add_option("--tpm-simulator-trust", options.tpm_simulator_trust,
                       "Folder of simulators' roots: for tests alone");

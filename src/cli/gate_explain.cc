@@ -20,7 +20,8 @@ class AskedFacts final : public CallFacts {
   static absl::StatusOr<AskedFacts> New(const ExplainQuestion& question) {
     AskedFacts facts(question);
     for (const std::string& text : question.factors) {
-      const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits(':', 1));
+      const std::pair<std::string, std::string> parts =
+          absl::StrSplit(text, absl::MaxSplits(':', 1));
       if (!IsFactorName(parts.first)) {
         return absl::InvalidArgumentError(absl::StrCat("\"", parts.first, "\" is no factor"));
       }
@@ -82,7 +83,8 @@ nlohmann::json RuleJson(const RuleMatch& match) {
 
 absl::StatusOr<nlohmann::json> Explain(const CallPolicy& policy, const ExplainQuestion& question) {
   if (question.device && question.child) {
-    return absl::InvalidArgumentError("a call that hardware signs is no session's: not --device and --child");
+    return absl::InvalidArgumentError(
+        "a call that hardware signs is no session's: not --device and --child");
   }
   if (!IsWellFormedMethod(question.method)) {
     return absl::InvalidArgumentError(
@@ -90,9 +92,12 @@ absl::StatusOr<nlohmann::json> Explain(const CallPolicy& policy, const ExplainQu
   }
   FOREKEY_ASSIGN_OR_RETURN(const AskedFacts facts, AskedFacts::New(question));
   const RuleMatch match = policy.Match(question.method);
-  nlohmann::json answer = {{"subject", question.subject}, {"method", question.method},
-                           {"roles", question.roles},     {"rule", RuleJson(match)},
-                           {"reason", ""},                {"step_up", ""}};
+  nlohmann::json answer = {{"subject", question.subject},
+                           {"method", question.method},
+                           {"roles", question.roles},
+                           {"rule", RuleJson(match)},
+                           {"reason", ""},
+                           {"step_up", ""}};
   if (policy.IsExempt(question.method)) {
     answer["verdict"] = "exempt";
     answer["why"] = "the method needs no prefix, and its handler has no caller";
@@ -101,7 +106,8 @@ absl::StatusOr<nlohmann::json> Explain(const CallPolicy& policy, const ExplainQu
   const absl::Status judged = policy.Authorize(question.method, facts);
   answer["verdict"] = judged.ok() ? "admitted" : "refused";
   if (judged.ok()) {
-    answer["why"] = match.rule ? "the rule is met" : "no rule is for the method, and any verified subject may call it";
+    answer["why"] = match.rule ? "the rule is met"
+                               : "no rule is for the method, and any verified subject may call it";
   } else {
     answer["why"] = std::string(judged.message());
     if (const auto reason = ReasonOf(judged)) answer["reason"] = std::string(ReasonName(*reason));

@@ -15,12 +15,14 @@ struct ExplainQuestion {
   std::string subject;
   std::vector<std::string> roles;
   std::string method;
-  std::vector<std::string> factors;  // NAME or NAME:AGE, the age as in the config; without: just now
-  bool device = false;               // hardware signs the call
-  bool child = false;                // a child session's proof
+  std::vector<std::string>
+      factors;          // NAME or NAME:AGE, the age as in the config; without: just now
+  bool device = false;  // hardware signs the call
+  bool child = false;   // a child session's proof
 };
 
-// {"verdict": "admitted" | "refused" | "exempt", "why", "reason", "step_up", "rule": {"line", "pattern",
+// {"verdict": "admitted" | "refused" | "exempt", "why", "reason", "step_up", "rule": {"line",
+// "pattern",
 // ...}}. InvalidArgument for a question that can't be asked.
 absl::StatusOr<nlohmann::json> Explain(const CallPolicy& policy, const ExplainQuestion& question);
 

@@ -38,20 +38,24 @@ std::string Quoted(absl::string_view text) {
 
 std::string ConfigText(const GateInitOptions& options, const std::string& advertise) {
   std::string text = absl::StrCat(
-      "# A gate's configuration: every key is in docs/CONFIG.md. Relative paths are taken from here.\n"
-      "audience = ", Quoted(options.audience), "   # the gate's own name: enrolments are bound to it\n\n",
-      "[listen]\naddress = ", Quoted(options.listen), "\n",
-      "advertise = ", Quoted(advertise), "   # what invites name\n\n",
-      "[tls]\n",
-      "certificate = \"tls/certificate.pem\"   # self-signed by `forekey-gate init`: for development\n",
+      "# A gate's configuration: every key is in docs/CONFIG.md. Relative paths are taken from "
+      "here.\n"
+      "audience = ",
+      Quoted(options.audience), "   # the gate's own name: enrolments are bound to it\n\n",
+      "[listen]\naddress = ", Quoted(options.listen), "\n", "advertise = ", Quoted(advertise),
+      "   # what invites name\n\n", "[tls]\n",
+      "certificate = \"tls/certificate.pem\"   # self-signed by `forekey-gate init`: for "
+      "development\n",
       "private_key = \"tls/key.pem\"\n",
       "ca = \"tls/certificate.pem\"            # goes into invites, so that clients trust it\n\n",
       "[state]\ndirectory = \"state\"\n");
   if (!options.tpm_trust.empty() || !options.tpm_simulator_trust.empty()) {
     absl::StrAppend(&text, "\n[attestation.tpm]\n");
-    if (!options.tpm_trust.empty()) absl::StrAppend(&text, "trust = ", Quoted(options.tpm_trust), "\n");
+    if (!options.tpm_trust.empty())
+      absl::StrAppend(&text, "trust = ", Quoted(options.tpm_trust), "\n");
     if (!options.tpm_simulator_trust.empty()) {
-      absl::StrAppend(&text, "insecure_simulators = true   # never in production\nsimulator_trust = ",
+      absl::StrAppend(&text,
+                      "insecure_simulators = true   # never in production\nsimulator_trust = ",
                       Quoted(options.tpm_simulator_trust), "\n");
     }
   }
@@ -79,15 +83,16 @@ absl::Status CheckFolder(absl::string_view key, const std::string& folder) {
 absl::StatusOr<std::string> InitGate(const GateInitOptions& options) {
   const std::string config_path = options.directory + "/gate.toml";
   if (access(config_path.c_str(), F_OK) == 0) {
-    return absl::AlreadyExistsError(absl::StrCat(config_path, " is there already: nothing was changed"));
+    return absl::AlreadyExistsError(
+        absl::StrCat(config_path, " is there already: nothing was changed"));
   }
   std::vector<std::string> hosts = options.hosts;
   if (hosts.empty()) hosts = {"localhost", "127.0.0.1", "::1"};
   std::string advertise = options.advertise;
   if (advertise.empty()) {
     const size_t colon = options.listen.rfind(':');
-    advertise = absl::StrCat(
-        hosts.front(), colon == std::string::npos ? ":7443" : options.listen.substr(colon));
+    advertise = absl::StrCat(hosts.front(),
+                             colon == std::string::npos ? ":7443" : options.listen.substr(colon));
   }
   const std::string text = ConfigText(options, advertise);
   // The whole text is tried before anything is written.
@@ -110,8 +115,8 @@ namespace {
 // Files alone: whether keys can be fetched is what `providers --refresh` says.
 absl::Status CheckProvider(const OidcProviderConfig& provider) {
   const auto named = [&](const char* key, const absl::Status& status) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("factors.oidc.provider.", key, " of ", provider.token.issuer, ": ", status.message()));
+    return absl::InvalidArgumentError(absl::StrCat("factors.oidc.provider.", key, " of ",
+                                                   provider.token.issuer, ": ", status.message()));
   };
   if (!provider.jwks_file.empty()) {
     const absl::StatusOr<std::string> text = ReadFile(provider.jwks_file, kMaxJwkSetSize);
@@ -119,7 +124,8 @@ absl::Status CheckProvider(const OidcProviderConfig& provider) {
     if (!keys.ok()) return named("jwks_file", keys);
   }
   if (!provider.ca.empty()) {
-    if (absl::Status ca = ReadFile(provider.ca, kMaxJwkSetSize).status(); !ca.ok()) return named("ca", ca);
+    if (absl::Status ca = ReadFile(provider.ca, kMaxJwkSetSize).status(); !ca.ok())
+      return named("ca", ca);
   }
   return absl::OkStatus();
 }
@@ -135,9 +141,9 @@ absl::Status CheckGateConfig(const std::string& path) {
   absl::Status pair = ReadTlsKeyPair(config.tls.certificate, config.tls.private_key).status();
   note(pair);
   if (pair.ok()) {
-    note(AcceptedCertificates::New({.own_files = {config.tls.certificate},
-                                    .folder = config.tls.accepted_certificates},
-                                   Clock::System())
+    note(AcceptedCertificates::New(
+             {.own_files = {config.tls.certificate}, .folder = config.tls.accepted_certificates},
+             Clock::System())
              .status());
   }
   note(CheckFolder("attestation.tpm.trust", config.tpm.trust));

@@ -46,13 +46,15 @@ absl::StatusOr<std::string> CredentialIdFrom(GateAdmin& admin, const std::string
     return absl::InvalidArgumentError(
         absl::StrCat("\"", text, "\" is no credential id: 8 to 64 hex digits of it are needed"));
   }
-  FOREKEY_ASSIGN_OR_RETURN(auto all, admin.Ask(&v1::Admin::Stub::ListCredentials,
-                                               &GateCore::ListCredentials, v1::ListCredentialsRequest()));
+  FOREKEY_ASSIGN_OR_RETURN(auto all,
+                           admin.Ask(&v1::Admin::Stub::ListCredentials, &GateCore::ListCredentials,
+                                     v1::ListCredentialsRequest()));
   std::string found;
   for (const auto& credential : all.credentials()) {
     if (!absl::StartsWith(absl::BytesToHexString(credential.credential_id()), wanted)) continue;
     if (!found.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("more than one credential begins with ", text));
+      return absl::InvalidArgumentError(
+          absl::StrCat("more than one credential begins with ", text));
     }
     found = credential.credential_id();
   }
@@ -67,13 +69,16 @@ void AddInvite(CLI::App& app, const GateTerminal& terminal) {
   };
   auto args = std::make_shared<Args>();
   AdminCommand command;
-  command.app = app.add_subcommand("invite", "Make an invite: who holds it may enrol one token as the subject");
+  command.app = app.add_subcommand(
+      "invite", "Make an invite: who holds it may enrol one token as the subject");
   command.app->add_option("--subject,-s", args->subject, "Who will be enrolled")->required();
   command.app->add_option("--role,-r", args->roles, "A role of a new subject; may be repeated");
-  command.app->add_option("--kind,-k", args->kinds, "Which kinds of token may be enrolled (default: any)")
+  command.app
+      ->add_option("--kind,-k", args->kinds, "Which kinds of token may be enrolled (default: any)")
       ->check(CLI::IsMember({"tpm", "fido2", "piv"}));
   command.app->add_option("--lifetime,-l", args->lifetime, "30m, 24h, 7d")->capture_default_str();
-  command.app->add_option("--address,-a", args->address, "host:port of the gate, if not the config's");
+  command.app->add_option("--address,-a", args->address,
+                          "host:port of the gate, if not the config's");
   command.app->add_option("--replaces", args->replaces,
                           "Recovery: this credential is revoked when the new one is enrolled");
   command.app->add_option("--device", args->device,
@@ -103,8 +108,8 @@ void AddInvite(CLI::App& app, const GateTerminal& terminal) {
       }
       request.set_pinned_device(absl::HexStringToBytes(args->device));
     }
-    FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::CreateInvite,
-                                                      &GateCore::CreateInvite, request));
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto response, admin.Ask(&v1::Admin::Stub::CreateInvite, &GateCore::CreateInvite, request));
     std::string text = response.invite();
     if (!args->address.empty()) {
       FOREKEY_ASSIGN_OR_RETURN(Invite invite, Invite::Parse(text));
@@ -129,10 +134,11 @@ void AddInvites(CLI::App& app, const GateTerminal& terminal) {
   auto cancel = std::make_shared<std::string>();
   AdminCommand command;
   command.app = app.add_subcommand("invites", "List invites, or cancel one");
-  command.app->add_option("--cancel", *cancel, "The invite's id, as listed: it can't be used any more");
+  command.app->add_option("--cancel", *cancel,
+                          "The invite's id, as listed: it can't be used any more");
   command.body = [cancel](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto all, admin.Ask(&v1::Admin::Stub::ListInvites, &GateCore::ListInvites,
-                                                 v1::ListInvitesRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(auto all, admin.Ask(&v1::Admin::Stub::ListInvites,
+                                                 &GateCore::ListInvites, v1::ListInvitesRequest()));
     Json list = Json::array();
     for (const auto& invite : all.invites()) {
       const std::string id = absl::BytesToHexString(invite.invite_id());
@@ -143,13 +149,14 @@ void AddInvites(CLI::App& app, const GateTerminal& terminal) {
         FOREKEY_RETURN_IF_ERROR(
             admin.Ask(&v1::Admin::Stub::CancelInvite, &GateCore::CancelInvite, request).status());
       }
-      list.push_back({{"id", id},
-                      {"subject", invite.subject()},
-                      {"roles", std::vector<std::string>(invite.roles().begin(), invite.roles().end())},
-                      {"expires", TimeText(invite.expires_unix_s())},
-                      {"used", TimeText(invite.used_unix_s())},
-                      {"recovery", invite.recovery()},
-                      {"cancelled", !cancel->empty()}});
+      list.push_back(
+          {{"id", id},
+           {"subject", invite.subject()},
+           {"roles", std::vector<std::string>(invite.roles().begin(), invite.roles().end())},
+           {"expires", TimeText(invite.expires_unix_s())},
+           {"used", TimeText(invite.used_unix_s())},
+           {"recovery", invite.recovery()},
+           {"cancelled", !cancel->empty()}});
     }
     if (!cancel->empty() && list.empty()) {
       return absl::NotFoundError(absl::StrCat("no invite has the id ", *cancel));
@@ -173,17 +180,19 @@ void AddSubjects(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app = app.add_subcommand("subjects", "List subjects");
   command.body = [](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto all, admin.Ask(&v1::Admin::Stub::ListSubjects, &GateCore::ListSubjects,
-                                                 v1::ListSubjectsRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(auto all,
+                             admin.Ask(&v1::Admin::Stub::ListSubjects, &GateCore::ListSubjects,
+                                       v1::ListSubjectsRequest()));
     Json list = Json::array();
     for (const auto& subject : all.subjects()) {
-      list.push_back({{"subject", subject.subject()},
-                      {"roles", std::vector<std::string>(subject.roles().begin(), subject.roles().end())},
-                      {"disabled", subject.disabled()},
-                      {"created", TimeText(subject.created_unix_s())},
-                      {"live_credentials", subject.live_credentials()},
-                      {"oidc_identities", std::vector<std::string>(subject.oidc_identities().begin(),
-                                                                   subject.oidc_identities().end())}});
+      list.push_back(
+          {{"subject", subject.subject()},
+           {"roles", std::vector<std::string>(subject.roles().begin(), subject.roles().end())},
+           {"disabled", subject.disabled()},
+           {"created", TimeText(subject.created_unix_s())},
+           {"live_credentials", subject.live_credentials()},
+           {"oidc_identities", std::vector<std::string>(subject.oidc_identities().begin(),
+                                                        subject.oidc_identities().end())}});
     }
     return list;
   };
@@ -207,8 +216,9 @@ void AddSubjectPassword(CLI::App& subject, const GateTerminal& terminal) {
     auto name = std::make_shared<std::string>();
     AdminCommand command;
     command.app = group->add_subcommand(
-        set ? "set" : "clear", set ? "Asks for the password on the terminal, or reads a line of standard input"
-                                   : "Takes the password away: what asks for one refuses the subject");
+        set ? "set" : "clear",
+        set ? "Asks for the password on the terminal, or reads a line of standard input"
+            : "Takes the password away: what asks for one refuses the subject");
     command.app->add_option("subject", *name)->required();
     command.body = [name, set](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
       v1::SetPasswordRequest request;
@@ -238,14 +248,17 @@ void AddSubjectOidc(CLI::App& subject, const GateTerminal& terminal) {
     auto request = std::make_shared<v1::SetOidcIdentityRequest>();
     AdminCommand command;
     command.app = group->add_subcommand(
-        set ? "set" : "clear", set ? "What the provider's ID tokens say in the claim that its configuration names"
-                                   : "Takes it away: the provider's ID tokens are refused of the subject");
+        set ? "set" : "clear",
+        set ? "What the provider's ID tokens say in the claim that its configuration names"
+            : "Takes it away: the provider's ID tokens are refused of the subject");
     command.app->add_option("subject", *request->mutable_subject())->required();
     if (set) command.app->add_option("identity", *request->mutable_identity())->required();
-    command.app->add_option("--issuer", *request->mutable_issuer(),
-                            set ? "The provider's; needed where there are several" : "One provider's; without it all");
+    command.app->add_option(
+        "--issuer", *request->mutable_issuer(),
+        set ? "The provider's; needed where there are several" : "One provider's; without it all");
     command.body = [request, set](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-      if (set && request->identity().empty()) return absl::InvalidArgumentError("the identity is empty");
+      if (set && request->identity().empty())
+        return absl::InvalidArgumentError("the identity is empty");
       FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::SetOidcIdentity,
                                                         &GateCore::SetOidcIdentity, *request));
       return Json{{"subject", request->subject()},
@@ -270,9 +283,11 @@ void AddSubjectOidc(CLI::App& subject, const GateTerminal& terminal) {
 void AddProviders(CLI::App& app, const GateTerminal& terminal) {
   auto refresh = std::make_shared<bool>(false);
   AdminCommand command;
-  command.app = app.add_subcommand("providers", "List the identity providers and what is known of their keys");
-  command.app->add_flag("--refresh", *refresh, "Fetch their keys first, after one was taken back; fails where one "
-                                               "can't be had");
+  command.app = app.add_subcommand("providers",
+                                   "List the identity providers and what is known of their keys");
+  command.app->add_flag("--refresh", *refresh,
+                        "Fetch their keys first, after one was taken back; fails where one "
+                        "can't be had");
   command.body = [refresh](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     v1::ListIdentityProvidersRequest request;
     request.set_refresh(*refresh);
@@ -287,21 +302,24 @@ void AddProviders(CLI::App& app, const GateTerminal& terminal) {
                       {"keys", provider.keys()},
                       {"age_s", provider.age_s()},
                       {"error", provider.error()}});
-      if (!provider.error().empty()) absl::StrAppend(&errors, provider.issuer(), ": ", provider.error(), "\n");
+      if (!provider.error().empty())
+        absl::StrAppend(&errors, provider.issuer(), ": ", provider.error(), "\n");
     }
     if (*refresh && !errors.empty()) return absl::UnavailableError(errors);
     return list;
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
     for (const Json& provider : json) {
-      out << provider["issuer"].get<std::string>() << "  client " << provider["client_id"].get<std::string>()
-          << "  " << provider["source"].get<std::string>() << "  ";
+      out << provider["issuer"].get<std::string>() << "  client "
+          << provider["client_id"].get<std::string>() << "  "
+          << provider["source"].get<std::string>() << "  ";
       if (provider["age_s"].get<int64_t>() < 0) {
         out << "no keys";
       } else {
         out << provider["keys"] << " keys, " << provider["age_s"] << " s old";
       }
-      if (const auto error = provider["error"].get<std::string>(); !error.empty()) out << "  " << error;
+      if (const auto error = provider["error"].get<std::string>(); !error.empty())
+        out << "  " << error;
       out << "\n";
     }
   };
@@ -320,11 +338,13 @@ void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
   AddSubjectPassword(*group, terminal);
   AddSubjectOidc(*group, terminal);
   AdminCommand command;
-  command.app = group->add_subcommand("set", "Set a subject's roles, or whether it may call at all");
+  command.app =
+      group->add_subcommand("set", "Set a subject's roles, or whether it may call at all");
   command.app->add_option("subject", args->subject)->required();
   auto* roles = command.app->add_option("--role,-r", args->roles, "All of its roles, repeated");
   command.app->add_flag("--no-roles", args->no_roles, "Takes all roles away")->excludes(roles);
-  auto* disable = command.app->add_flag("--disable", args->disable, "Refuses it, from the next call on");
+  auto* disable =
+      command.app->add_flag("--disable", args->disable, "Refuses it, from the next call on");
   command.app->add_flag("--enable", args->enable)->excludes(disable);
   command.body = [args](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     v1::SetSubjectRequest request;
@@ -334,7 +354,8 @@ void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
     request.set_set_disabled(args->disable || args->enable);
     request.set_disabled(args->disable);
     if (!request.set_roles() && !request.set_disabled()) {
-      return absl::InvalidArgumentError("nothing to set: --role, --no-roles, --disable or --enable");
+      return absl::InvalidArgumentError(
+          "nothing to set: --role, --no-roles, --disable or --enable");
     }
     FOREKEY_RETURN_IF_ERROR(
         admin.Ask(&v1::Admin::Stub::SetSubject, &GateCore::SetSubject, request).status());
@@ -342,7 +363,8 @@ void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
   };
   command.text = [](const Json& json, bool gate_runs, std::ostream& out) {
     out << json["subject"].get<std::string>()
-        << (gate_runs ? ": the running gate has it\n" : ": set in the registry; no gate is running\n");
+        << (gate_runs ? ": the running gate has it\n"
+                      : ": set in the registry; no gate is running\n");
   };
   WireAdminCommand(std::move(command), terminal);
 }
@@ -350,7 +372,8 @@ void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
 void AddCredentials(CLI::App& app, const GateTerminal& terminal) {
   auto subject = std::make_shared<std::string>();
   AdminCommand command;
-  command.app = app.add_subcommand("credentials", "List enrolled credentials, with what was proved of each");
+  command.app =
+      app.add_subcommand("credentials", "List enrolled credentials, with what was proved of each");
   command.app->add_option("--subject,-s", *subject, "Of this subject alone");
   command.body = [subject](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     v1::ListCredentialsRequest request;
@@ -392,17 +415,19 @@ void AddCredentials(CLI::App& app, const GateTerminal& terminal) {
 void AddRecheck(CLI::App& app, const GateTerminal& terminal) {
   auto revoke = std::make_shared<bool>(false);
   AdminCommand command;
-  command.app = app.add_subcommand(
-      "recheck", "Verify what is enrolled by the roots, revocation lists and metadata of now, and list what would "
-                 "be refused");
-  command.app->add_flag("--revoke", *revoke, "Revoke those whose trust was withdrawn: revoked, reported, or no "
-                                             "longer trusted; not what expired or can't be told");
+  command.app = app.add_subcommand("recheck",
+                                   "Verify what is enrolled by the roots, revocation lists and "
+                                   "metadata of now, and list what would "
+                                   "be refused");
+  command.app->add_flag("--revoke", *revoke,
+                        "Revoke those whose trust was withdrawn: revoked, reported, or no "
+                        "longer trusted; not what expired or can't be told");
   command.body = [revoke](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     v1::RecheckCredentialsRequest request;
     request.set_revoke(*revoke);
     FOREKEY_ASSIGN_OR_RETURN(auto response,
-                             admin.Ask(&v1::Admin::Stub::RecheckCredentials, &GateCore::RecheckCredentials,
-                                       request, absl::Hours(1)));
+                             admin.Ask(&v1::Admin::Stub::RecheckCredentials,
+                                       &GateCore::RecheckCredentials, request, absl::Hours(1)));
     Json list = Json::array();
     for (const auto& credential : response.credentials()) {
       list.push_back({{"id", absl::BytesToHexString(credential.credential_id())},
@@ -421,15 +446,16 @@ void AddRecheck(CLI::App& app, const GateTerminal& terminal) {
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
     for (const Json& credential : json["credentials"]) {
-      out << credential["id"].get<std::string>() << "  " << credential["subject"].get<std::string>() << "  "
-          << credential["kind"].get<std::string>() << "  " << credential["reason"].get<std::string>() << "  "
+      out << credential["id"].get<std::string>() << "  " << credential["subject"].get<std::string>()
+          << "  " << credential["kind"].get<std::string>() << "  "
+          << credential["reason"].get<std::string>() << "  "
           << (credential["revoked"].get<bool>()     ? "revoked"
               : credential["withdrawn"].get<bool>() ? "withdrawn"
                                                     : "stays")
           << "  " << credential["detail"].get<std::string>() << "\n";
     }
-    out << json["checked"] << " checked, " << json["refused"] << " would be refused now, " << json["unchecked"]
-        << " could not be checked\n";
+    out << json["checked"] << " checked, " << json["refused"] << " would be refused now, "
+        << json["unchecked"] << " could not be checked\n";
   };
   WireAdminCommand(std::move(command), terminal);
 }
@@ -440,7 +466,8 @@ void AddRevoke(CLI::App& app, const GateTerminal& terminal) {
   };
   auto args = std::make_shared<Args>();
   AdminCommand command;
-  command.app = app.add_subcommand("revoke", "Revoke a credential, or all of a subject's, for ever");
+  command.app =
+      app.add_subcommand("revoke", "Revoke a credential, or all of a subject's, for ever");
   auto* credential = command.app->add_option("credential", args->credential,
                                              "Its id, or the first 8 or more digits");
   command.app->add_option("--subject,-s", args->subject, "All credentials of this subject")

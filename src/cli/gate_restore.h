@@ -9,9 +9,9 @@
 
 namespace forekey {
 
-// The gate must not run: the registry's lock is taken. `backup` is opened and checked first; the old
-// registry is kept beside the new one, and its name returned (empty where there was none). A registry
-// from before a revocation does not know of it: what was done since has to be done again.
+// The gate must not run: the registry's lock is taken. `backup` is opened and checked first; the
+// old registry is kept beside the new one, and its name returned (empty where there was none). A
+// registry from before a revocation does not know of it: what was done since has to be done again.
 absl::StatusOr<std::string> RestoreRegistry(const GateConfig& config, const std::string& backup);
 
 }  // namespace forekey

@@ -27,7 +27,8 @@ namespace {
 // A message may hold what a peer sent: quoted, it can't become another line or another key.
 class JsonMessage final : public spdlog::custom_flag_formatter {
  public:
-  void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override {
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
     const std::string text(message.payload.data(), message.payload.size());
     const std::string quoted = nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/true,
                                                          nlohmann::json::error_handler_t::replace);
@@ -45,8 +46,8 @@ void LogOfGrpc(gpr_log_func_args* args) {
   spdlog::log(level, "gRPC: {}", args->message);
 }
 
-// Where nobody reads stderr, messages are dropped, and counted in the next one that is taken: gRPC logs from
-// threads that serve calls.
+// Where nobody reads stderr, messages are dropped, and counted in the next one that is taken: gRPC
+// logs from threads that serve calls.
 class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
@@ -68,7 +69,8 @@ class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
  private:
   bool Put(const spdlog::memory_buf_t& text) {
     size_t written = 0;
-    const std::string line = absl::StrCat(torn_ ? "\n" : "", absl::string_view(text.data(), text.size()));
+    const std::string line =
+        absl::StrCat(torn_ ? "\n" : "", absl::string_view(text.data(), text.size()));
     if (WriteStandardError(line, absl::ZeroDuration(), &written).ok()) {
       torn_ = false;
       return true;
@@ -83,8 +85,7 @@ class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
 
 // One JSON object a line on stderr: where a service manager collects it.
 void StartLog() {
-  auto logger = std::make_shared<spdlog::logger>("forekey-gate",
-                                                 std::make_shared<StderrSink>());
+  auto logger = std::make_shared<spdlog::logger>("forekey-gate", std::make_shared<StderrSink>());
   auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
   formatter->add_flag<JsonMessage>('*').set_pattern(
       R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","program":"%n","message":%*})");
@@ -93,8 +94,8 @@ void StartLog() {
   gpr_set_log_function(LogOfGrpc);
 }
 
-// Waits for a signal, and meanwhile tells the service manager's watchdog that the gate can still answer:
-// half the interval that it was given, so that one late wake-up is no death.
+// Waits for a signal, and meanwhile tells the service manager's watchdog that the gate can still
+// answer: half the interval that it was given, so that one late wake-up is no death.
 int WaitForSignal(const sigset_t& signals, GateCore& core) {
   uint64_t watchdog_micros = 0;
   const bool watched = sd_watchdog_enabled(/*unset_environment=*/0, &watchdog_micros) > 0;
@@ -148,8 +149,8 @@ absl::Status ServeGate(const std::string& config_file, std::ostream& out, std::o
   sd_notify(0, "STOPPING=1");
   const absl::Duration notice = gate->AnnounceEnd(*server);
   if (notice > absl::ZeroDuration()) {
-    spdlog::info("{}: not serving, which is told for {}, or until the next signal", strsignal(signal),
-                 absl::FormatDuration(notice));
+    spdlog::info("{}: not serving, which is told for {}, or until the next signal",
+                 strsignal(signal), absl::FormatDuration(notice));
     const timespec patience = absl::ToTimespec(notice);
     sigtimedwait(&signals, nullptr, &patience);
   }

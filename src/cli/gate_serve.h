@@ -1,5 +1,5 @@
-// `forekey-gate serve`: a gate of its own, with no application behind it: what front ends (auth_request
-// and the like) and enrolment need.
+// `forekey-gate serve`: a gate of its own, with no application behind it: what front ends
+// (auth_request and the like) and enrolment need.
 #ifndef FOREKEY_SRC_CLI_GATE_SERVE_H_
 #define FOREKEY_SRC_CLI_GATE_SERVE_H_
 
@@ -10,8 +10,8 @@
 
 namespace forekey {
 
-// Serves until SIGINT or SIGTERM; SIGHUP reads the certificates again. Prints one line to `out` once
-// calls are taken. Must be called before any other thread exists: it blocks those signals.
+// Serves until SIGINT or SIGTERM; SIGHUP reads the certificates again. Prints one line to `out`
+// once calls are taken. Must be called before any other thread exists: it blocks those signals.
 absl::Status ServeGate(const std::string& config_file, std::ostream& out, std::ostream& err);
 
 }  // namespace forekey

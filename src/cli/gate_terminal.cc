@@ -12,8 +12,9 @@ void GateTerminal::Fail(const absl::Status& status, int exit) const {
 }
 
 std::string TimeText(int64_t unix_s) {
-  return unix_s == 0 ? "" : absl::FormatTime(absl::RFC3339_sec, absl::FromUnixSeconds(unix_s),
-                                             absl::UTCTimeZone());
+  return unix_s == 0 ? ""
+                     : absl::FormatTime(absl::RFC3339_sec, absl::FromUnixSeconds(unix_s),
+                                        absl::UTCTimeZone());
 }
 
 std::string KindName(v1::TokenKind kind) {
@@ -26,7 +27,8 @@ std::string KindName(v1::TokenKind kind) {
 void WireAdminCommand(AdminCommand command, const GateTerminal& terminal) {
   auto config_file = std::make_shared<std::string>("/etc/forekey/gate.toml");
   auto json = std::make_shared<bool>(false);
-  command.app->add_option("--config,-c", *config_file, "The gate's configuration")->capture_default_str();
+  command.app->add_option("--config,-c", *config_file, "The gate's configuration")
+      ->capture_default_str();
   command.app->add_flag("--json", *json, "Print one JSON value");
   command.app->callback([command, config_file, json, terminal] {
     absl::StatusOr<GateConfig> config = GateConfig::Load(*config_file);
@@ -41,7 +43,8 @@ void WireAdminCommand(AdminCommand command, const GateTerminal& terminal) {
     }
     if (*json) {
       // In ASCII: what others chose must not reach a terminal.
-      terminal.out << result->dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace)
+      terminal.out << result->dump(2, ' ', /*ensure_ascii=*/true,
+                                   nlohmann::json::error_handler_t::replace)
                    << "\n";
     } else {
       command.text(*result, (*admin)->gate_runs(), terminal.out);

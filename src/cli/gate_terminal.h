@@ -1,5 +1,5 @@
-// What the commands of `forekey-gate` share: where they print, and how those that talk to a gate, running
-// or not, are wired. Private to this folder.
+// What the commands of `forekey-gate` share: where they print, and how those that talk to a gate,
+// running or not, are wired. Private to this folder.
 #ifndef FOREKEY_SRC_CLI_GATE_TERMINAL_H_
 #define FOREKEY_SRC_CLI_GATE_TERMINAL_H_
 
@@ -37,7 +37,8 @@ inline constexpr std::pair<const char*, v1::TokenKind> kTokenKindNames[] = {
     {"tpm", v1::TOKEN_KIND_TPM}, {"fido2", v1::TOKEN_KIND_FIDO2}, {"piv", v1::TOKEN_KIND_PIV}};
 std::string KindName(v1::TokenKind kind);
 
-// A command that talks to the gate. `body` gives what to print as JSON; `text` prints it for people.
+// A command that talks to the gate. `body` gives what to print as JSON; `text` prints it for
+// people.
 struct AdminCommand {
   CLI::App* app = nullptr;
   std::function<void(GateConfig&)> prepare;  // may be empty

@@ -50,8 +50,7 @@ absl::StatusOr<Secret> AskOnce(int terminal, const std::string& question) {
 absl::StatusOr<Secret> AskPassword(const std::string& question, bool twice) {
   int terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
   if (terminal < 0) {
-    return absl::FailedPreconditionError(
-        "there is no terminal to ask for the password on");
+    return absl::FailedPreconditionError("there is no terminal to ask for the password on");
   }
   absl::Cleanup close_terminal = [terminal] { close(terminal); };
   FOREKEY_ASSIGN_OR_RETURN(Secret password, AskOnce(terminal, question));

@@ -95,9 +95,10 @@ int Run(const ImportCommand& command, std::ostream& out, std::ostream& err) {
     err << "forekey trust import-mds: " << report.status().message() << "\n";
     return kExitNotRun;
   }
-  out << (command.json ? report->ToJson().dump(2, ' ', false,
-                                               nlohmann::json::error_handler_t::replace) + "\n"
-                       : ImportText(*report));
+  out << (command.json
+              ? report->ToJson().dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+                    "\n"
+              : ImportText(*report));
   out.flush();
   return out ? report->ExitStatus() : kExitNotRun;
 }
@@ -119,7 +120,8 @@ void AddTrustCommand(CLI::App& app, std::ostream& out, std::ostream& err, int* e
   import->add_flag("--json", command->json,
                    "Print an object: verdict (\"valid\" or \"refused\"), reason, detail, proved");
   import->callback(
-      [command, &out, &err, exit_status] { *exit_status = Run(*command, out, err); });
-}
+      [command, &out, &err, exit_status] { *exit_status = Run(*command, out, err);
+});
+}  // namespace forekey
 
 }  // namespace forekey

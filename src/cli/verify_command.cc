@@ -85,8 +85,8 @@ int Run(Command& command, std::ostream& out, std::ostream& err) {
     return kExitNotRun;
   };
   if (command.kind == nullptr) {
-    return fail(absl::InvalidArgumentError(
-        absl::StrCat("--kind ", command.kind_name, " is not known")));
+    return fail(
+        absl::InvalidArgumentError(absl::StrCat("--kind ", command.kind_name, " is not known")));
   }
   const absl::StatusOr<absl::Time> at = ParseAt(command.at);
   if (!at.ok()) return fail(at.status());
@@ -179,14 +179,12 @@ void AddVerifyCommand(CLI::App& app, const std::vector<std::string>& words, std:
   CLI::App* noun =
       AddNoun(*verify, "attestation", kOverview, AttestationKinds(), words, attestation);
   if (attestation->kind != nullptr) AddCertificateOptions(*noun, *attestation);
-  noun->callback([command = attestation, &out, &err, exit_status] {
-    *exit_status = Run(*command, out, err);
-  });
+  noun->callback(
+      [command = attestation, &out, &err, exit_status] { *exit_status = Run(*command, out, err); });
   auto assertion = std::make_shared<Command>();
   noun = AddNoun(*verify, "assertion", kAssertionOverview, AssertionKinds(), words, assertion);
-  noun->callback([command = assertion, &out, &err, exit_status] {
-    *exit_status = Run(*command, out, err);
-  });
+  noun->callback(
+      [command = assertion, &out, &err, exit_status] { *exit_status = Run(*command, out, err); });
 }
 
 absl::StatusOr<absl::Time> ParseAt(const std::string& at) {
@@ -196,8 +194,8 @@ absl::StatusOr<absl::Time> ParseAt(const std::string& at) {
   if (absl::ParseTime(absl::RFC3339_full, at, &time, &why) && absl::StrContains(at, 'T')) {
     return time;
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--at takes an RFC 3339 time such as 2026-01-31T12:00:00Z, not \"", at, "\""));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--at takes an RFC 3339 time such as 2026-01-31T12:00:00Z, not \"", at, "\""));
 }
 
 absl::StatusOr<VerifyReport> RefusedOr(const absl::Status& status, nlohmann::json proved) {

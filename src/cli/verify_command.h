@@ -2,8 +2,8 @@
 // why a machine was refused. One VerifyKind a token kind, each in a file of its own; what they
 // share (--trust, --intermediates, --at, --json, printing, exit status) is here.
 //
-// Exit status: 0 the evidence is valid, 1 it is refused, 2 it could not be judged (a missing file, a
-// bad flag, an unreadable trust folder). Evidence that does not parse is refused evidence.
+// Exit status: 0 the evidence is valid, 1 it is refused, 2 it could not be judged (a missing file,
+// a bad flag, an unreadable trust folder). Evidence that does not parse is refused evidence.
 #ifndef FOREKEY_SRC_CLI_VERIFY_COMMAND_H_
 #define FOREKEY_SRC_CLI_VERIFY_COMMAND_H_
 
@@ -29,8 +29,8 @@ inline constexpr int kExitNotRun = 2;
 // The answer to "is this evidence good?".
 struct VerifyReport {
   bool valid = false;
-  std::string reason;  // ReasonName; empty when valid
-  std::string detail;  // for people; empty when valid
+  std::string reason;                                // ReasonName; empty when valid
+  std::string detail;                                // for people; empty when valid
   nlohmann::json proved = nlohmann::json::object();  // what was proved, also before a refusal
 
   static VerifyReport Valid(nlohmann::json proved);
@@ -71,9 +71,10 @@ std::unique_ptr<VerifyKind> NewVerifyPiv();       // verify_piv.cc
 // The kinds of `verify assertion`, which takes --kind, --json and the kind's own options alone.
 std::unique_ptr<VerifyKind> NewVerifyWebAuthnAssertion();  // verify_webauthn.cc
 
-// Adds `verify attestation` and `verify assertion` to the program. The kind's options depend on --kind, so the words of
-// the command line are looked at for it before they are parsed. The command's exit status is
-// written to *exit_status, which must outlive the parse, as `out` and `err` must.
+// Adds `verify attestation` and `verify assertion` to the program. The kind's options depend on
+// --kind, so the words of the command line are looked at for it before they are parsed. The
+// command's exit status is written to *exit_status, which must outlive the parse, as `out` and
+// `err` must.
 void AddVerifyCommand(CLI::App& app, const std::vector<std::string>& words, std::ostream& out,
                       std::ostream& err, int* exit_status);
 

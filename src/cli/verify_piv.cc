@@ -18,7 +18,8 @@
 namespace forekey {
 namespace {
 
-constexpr char kPivHelp[] = R"(Checks a PIV key offline: was it generated in a slot of a card, and what PIN and touch does it take?
+constexpr char kPivHelp[] =
+    R"(Checks a PIV key offline: was it generated in a slot of a card, and what PIN and touch does it take?
 
 A slot's attestation (YubiKey 4.3 and later; trust: Yubico's PIV and attestation roots):
   yubico-piv-tool -a attest -s 9c > slot.pem ; yubico-piv-tool -a read-cert -s f9 > f9.pem
@@ -39,8 +40,8 @@ That you hold the card's key is not asked here: the gate asks for a signature at
 )";
 
 const std::pair<const char*, uint8_t> kFormFactors[] = {
-    {"usb-a-keychain", 1}, {"usb-a-nano", 2}, {"usb-c-keychain", 3}, {"usb-c-nano", 4},
-    {"usb-c-lightning", 5}, {"usb-a-bio", 6}, {"usb-c-bio", 7}};
+    {"usb-a-keychain", 1},  {"usb-a-nano", 2}, {"usb-c-keychain", 3}, {"usb-c-nano", 4},
+    {"usb-c-lightning", 5}, {"usb-a-bio", 6},  {"usb-c-bio", 7}};
 
 class VerifyPiv : public VerifyKind {
  public:
@@ -50,13 +51,15 @@ class VerifyPiv : public VerifyKind {
   void AddOptions(CLI::App& command) override {
     const auto many = [&command](const char* name, std::vector<std::string>& values,
                                  const char* text) {
-      return command.add_option(name, values, text)->expected(1)->multi_option_policy(
-          CLI::MultiOptionPolicy::TakeAll);
+      return command.add_option(name, values, text)
+          ->expected(1)
+          ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     };
     command.add_option("--certificate", certificate_, "The slot's attestation, or its certificate")
         ->type_name("FILE");
-    command.add_option("--public-key", public_key_,
-                       "The key that it must be of: a certificate or SubjectPublicKeyInfo, DER or PEM")
+    command
+        .add_option("--public-key", public_key_,
+                    "The key that it must be of: a certificate or SubjectPublicKeyInfo, DER or PEM")
         ->type_name("FILE");
     command.add_flag("--card-certificate", card_certificate_,
                      "--certificate is an issuing CA's, not an attestation");
@@ -68,15 +71,17 @@ class VerifyPiv : public VerifyKind {
         ->check(CLI::IsMember({"once", "always"}));
     command.add_option("--require-touch", require_touch_, "At least this touch policy")
         ->check(CLI::IsMember({"cached", "always"}));
-    command.add_option("--min-firmware", min_firmware_, "Refuse older firmware")->type_name("5.7.0");
+    command.add_option("--min-firmware", min_firmware_, "Refuse older firmware")
+        ->type_name("5.7.0");
     command.add_flag("--fips", fips_, "FIPS models only");
     many("--form-factor", form_factors_, "Take this form factor alone; may be repeated")
         ->check(CLI::IsMember({"usb-a-keychain", "usb-a-nano", "usb-c-keychain", "usb-c-nano",
                                "usb-c-lightning", "usb-a-bio", "usb-c-bio"}));
     many("--serial", serials_, "Take this serial number alone; may be repeated");
-    command.add_option("--refuse-weak-firmware", refuse_weak_,
-                       "Refuse known weaknesses: those by which the key can be computed from what "
-                       "everybody sees (recoverable), or all")
+    command
+        .add_option("--refuse-weak-firmware", refuse_weak_,
+                    "Refuse known weaknesses: those by which the key can be computed from what "
+                    "everybody sees (recoverable), or all")
         ->check(CLI::IsMember({"recoverable", "all"}));
     many("--policy-oid", policy_oids_,
          "With --card-certificate: this policy means hardware, and one of them must hold");
@@ -134,14 +139,16 @@ class VerifyPiv : public VerifyKind {
     for (const std::string& text : slots_) {
       uint32_t slot = 0;
       if (!absl::SimpleHexAtoi(text, &slot) || slot > 0xff) {
-        return absl::InvalidArgumentError(absl::StrCat("--slot takes 9c or 82, not \"", text, "\""));
+        return absl::InvalidArgumentError(
+            absl::StrCat("--slot takes 9c or 82, not \"", text, "\""));
       }
       policy->slots.insert(static_cast<uint8_t>(slot));
     }
     for (const std::string& text : serials_) {
       uint64_t serial = 0;
       if (!absl::SimpleAtoi(text, &serial)) {
-        return absl::InvalidArgumentError(absl::StrCat("--serial takes a number, not \"", text, "\""));
+        return absl::InvalidArgumentError(
+            absl::StrCat("--serial takes a number, not \"", text, "\""));
       }
       policy->serial_allow.insert(serial);
     }
@@ -210,7 +217,8 @@ class VerifyPiv : public VerifyKind {
   }
 
   std::string certificate_, public_key_, require_pin_, require_touch_, min_firmware_, refuse_weak_;
-  std::vector<std::string> crls_, slots_, form_factors_, serials_, policy_oids_, usages_, dedicated_;
+  std::vector<std::string> crls_, slots_, form_factors_, serials_, policy_oids_, usages_,
+      dedicated_;
   bool card_certificate_ = false, refuse_shared_ = false, fips_ = false;
 };
 

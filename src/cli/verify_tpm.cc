@@ -167,8 +167,9 @@ class VerifyTpm : public VerifyKind {
     if (!ak.ok()) return RefusedOr(ak.status(), std::move(proved));
     TpmDevice device;
     device.proved = proved;
-    absl::StatusOr<VerifiedAttestation> key = VerifyTpmKey(
-        *ak, {files.key_public, files.certify_info, files.signature}, files.qualifying_data, device);
+    absl::StatusOr<VerifiedAttestation> key =
+        VerifyTpmKey(*ak, {files.key_public, files.certify_info, files.signature},
+                     files.qualifying_data, device);
     if (!key.ok()) return RefusedOr(key.status(), std::move(proved));
     proved = key->proved();
     proved["certified_key"] = true;

@@ -182,9 +182,9 @@ class VerifyWebAuthn : public VerifyKind {
     FOREKEY_ASSIGN_OR_RETURN(const MdsImports imports, MdsImports::Open());
     const auto import = imports.Find(blob);
     if (!import) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "--mds: ", mds_, " was not imported: run `forekey trust import-mds ", mds_,
-          " --root ROOT` once, or give --mds-root"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("--mds: ", mds_, " was not imported: run `forekey trust import-mds ", mds_,
+                       " --root ROOT` once, or give --mds-root"));
     }
     // As of the import: the signer's certificate may be younger than the registration.
     options.time = import->time;

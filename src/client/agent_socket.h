@@ -13,8 +13,8 @@
 namespace forekey {
 
 // $FOREKEY_AGENT_SOCKET, else $XDG_RUNTIME_DIR/forekey/agent.sock, else agent.sock in the agent's
-// state directory ($XDG_STATE_HOME/forekey, $HOME/.local/state/forekey). FailedPrecondition when none
-// of the four is set.
+// state directory ($XDG_STATE_HOME/forekey, $HOME/.local/state/forekey). FailedPrecondition when
+// none of the four is set.
 absl::StatusOr<std::string> DefaultAgentSocket();
 
 // A channel to the agent; it connects on first use. `socket`: empty for the default. Refuses

@@ -10,17 +10,17 @@
 #include "src/base/status.h"
 #include "src/client/agent_socket.h"
 #include "src/client/live_streams.h"
-#include "src/client/preflight.h"
 #include "src/client/prefix_credentials.h"
+#include "src/client/preflight.h"
 #include "src/client/session_source.h"
 #include "src/client/tls_channel.h"
 
 namespace forekey {
 namespace {
 
-// The gate refuses a session that it doesn't know with UNAUTHENTICATED, before it looks at the call;
-// gRPC then tries once more, and asks for another prefix. Calls that were admitted are never retried:
-// the gate pushes back in their trailers (grpc-retry-pushback-ms: -1).
+// The gate refuses a session that it doesn't know with UNAUTHENTICATED, before it looks at the
+// call; gRPC then tries once more, and asks for another prefix. Calls that were admitted are never
+// retried: the gate pushes back in their trailers (grpc-retry-pushback-ms: -1).
 constexpr char kServiceConfig[] =
     R"({"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 2, "initialBackoff": "0.01s",
         "maxBackoff": "0.01s", "backoffMultiplier": 1,
@@ -94,8 +94,7 @@ absl::StatusOr<forekey::v1::EnrolledGate> AskForGate(const std::shared_ptr<grpc:
   context.set_deadline(absl::ToChronoTime(absl::Now() + kAgentTimeout));
   forekey::v1::GetStatusRequest request;
   forekey::v1::GetStatusResponse response;
-  grpc::Status status =
-      forekey::v1::Agent::NewStub(agent)->GetStatus(&context, request, &response);
+  grpc::Status status = forekey::v1::Agent::NewStub(agent)->GetStatus(&context, request, &response);
   if (!status.ok()) return AgentError(status, socket);
   if (gate.empty() && response.gates_size() == 1) return response.gates(0);
   std::vector<std::string> names;
@@ -104,17 +103,17 @@ absl::StatusOr<forekey::v1::EnrolledGate> AskForGate(const std::shared_ptr<grpc:
     names.push_back(known.audience());
   }
   if (names.empty()) {
-    return Refuse(Reason::kGateNotEnrolled,
-                  "the agent is not enrolled at any gate: ask for an invite and run forekey enroll");
+    return Refuse(
+        Reason::kGateNotEnrolled,
+        "the agent is not enrolled at any gate: ask for an invite and run forekey enroll");
   }
   if (gate.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("the agent is enrolled at several gates (",
-                                                   absl::StrJoin(names, ", "),
-                                                   "): say which one"));
+                                                   absl::StrJoin(names, ", "), "): say which one"));
   }
   return Refuse(Reason::kGateNotEnrolled,
-                absl::StrCat("the agent was never enrolled at ", gate, "; it is enrolled at: ",
-                             absl::StrJoin(names, ", ")));
+                absl::StrCat("the agent was never enrolled at ", gate,
+                             "; it is enrolled at: ", absl::StrJoin(names, ", ")));
 }
 
 }  // namespace
@@ -140,8 +139,8 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& opt
   grpc::ChannelArguments arguments = options.arguments;
   AddTlsArguments(target, &arguments);
   SetDefault(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, kRetryBuffer, &arguments);
-  // Same target, arguments and credentials object: gRPC shares the connection between the two channels (and
-  // with no other), as the service config makes no difference there.
+  // Same target, arguments and credentials object: gRPC shares the connection between the two
+  // channels (and with no other), as the service config makes no difference there.
   auto gate_alone = grpc::CreateCustomChannel(target.address, credentials, arguments);
   if (!IsSet(GRPC_ARG_SERVICE_CONFIG, arguments)) arguments.SetServiceConfigJSON(kServiceConfig);
 

@@ -9,7 +9,8 @@ namespace forekey {
 namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
-// How much earlier than the gate a client gives a session up: a tenth of the lifetime, at most this.
+// How much earlier than the gate a client gives a session up: a tenth of the lifetime, at most
+// this.
 constexpr int64_t kMaxMargin = 10 * kSecond;
 // How long before its end a session begins to age: a fifth of the lifetime, at most this.
 constexpr int64_t kMaxAging = 120 * kSecond;
@@ -36,7 +37,8 @@ CallMacInput ClientSession::NextCall(absl::string_view method,
   CallMacInput input;
   input.session_id = parts_.id;
   input.sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
-  input.age_s = static_cast<uint32_t>(std::max<int64_t>(0, now - parts_.opened_boot_nanos) / kSecond);
+  input.age_s =
+      static_cast<uint32_t>(std::max<int64_t>(0, now - parts_.opened_boot_nanos) / kSecond);
   input.method = method;
   input.channel_binding = parts_.channel_binding;
   input.request_digest = request_digest;
@@ -54,8 +56,8 @@ std::string ClientSession::Serialize(const CallMacInput& input) const {
   return SerializePrefix(proof);
 }
 
-std::string ClientSession::MakePrefix(absl::string_view method,
-                                      absl::string_view request_digest, uint64_t* sequence) const {
+std::string ClientSession::MakePrefix(absl::string_view method, absl::string_view request_digest,
+                                      uint64_t* sequence) const {
   const CallMacInput input = NextCall(method, request_digest);
   if (sequence != nullptr) *sequence = input.sequence;
   return Serialize(input);

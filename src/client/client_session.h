@@ -19,8 +19,8 @@ namespace forekey {
 class ClientSession {
  public:
   struct Parts {
-    std::string id;  // 16 bytes
-    Secret key;      // 32 bytes
+    std::string id;                 // 16 bytes
+    Secret key;                     // 32 bytes
     std::string channel_binding;    // 32 bytes: the connections that the session is good on
     int64_t opened_boot_nanos = 0;  // CLOCK_BOOTTIME
     uint32_t idle_s = 0;

@@ -48,9 +48,8 @@ absl::Status CheckInput(const DeviceProofInput& input, const std::vector<Signer>
 
 absl::StatusOr<DeviceProof> MakeDeviceProof(const DeviceProofInput& input,
                                             std::vector<Signer> signers) {
-  std::sort(signers.begin(), signers.end(), [](const Signer& a, const Signer& b) {
-    return a.credential_id < b.credential_id;
-  });
+  std::sort(signers.begin(), signers.end(),
+            [](const Signer& a, const Signer& b) { return a.credential_id < b.credential_id; });
   FOREKEY_RETURN_IF_ERROR(CheckInput(input, signers));
   std::vector<absl::string_view> ids;
   for (const Signer& signer : signers) ids.push_back(signer.credential_id);

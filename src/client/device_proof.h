@@ -1,5 +1,5 @@
-// Device proofs, the client's side: the statement is built from what the client itself knows, signed
-// by every token, and never sent.
+// Device proofs, the client's side: the statement is built from what the client itself knows,
+// signed by every token, and never sent.
 #ifndef FOREKEY_SRC_CLIENT_DEVICE_PROOF_H_
 #define FOREKEY_SRC_CLIENT_DEVICE_PROOF_H_
 
@@ -25,7 +25,7 @@ struct Signer {
 };
 
 struct DeviceProofInput {
-  absl::string_view audience;         // of the record, never of the peer
+  absl::string_view audience;  // of the record, never of the peer
   absl::string_view method;
   absl::string_view challenge;        // 64 bytes
   absl::string_view channel_binding;  // 32 bytes
@@ -38,9 +38,9 @@ struct DeviceProof {
   std::string statement;
 };
 
-// Asks each of 1..3 signers (distinct credentials, any order; they are sorted here) once, in order of
-// the credential ids. InvalidArgument for sizes that the protocol does not have; a signer's error is
-// returned as it is.
+// Asks each of 1..3 signers (distinct credentials, any order; they are sorted here) once, in order
+// of the credential ids. InvalidArgument for sizes that the protocol does not have; a signer's
+// error is returned as it is.
 absl::StatusOr<DeviceProof> MakeDeviceProof(const DeviceProofInput& input,
                                             std::vector<Signer> signers);
 

@@ -27,10 +27,11 @@ absl::StatusOr<std::string> RawPublicKey(const SoftwareKey& key) {
 }
 
 absl::Status NotTheInvitesGate(absl::string_view detail) {
-  return Refuse(Reason::kGateConfirmationInvalid,
-                absl::StrCat(detail,
-                             ": a server between, or another gate, answered instead of the one that "
-                             "the invite names; nothing was enrolled"));
+  return Refuse(
+      Reason::kGateConfirmationInvalid,
+      absl::StrCat(detail,
+                   ": a server between, or another gate, answered instead of the one that "
+                   "the invite names; nothing was enrolled"));
 }
 
 }  // namespace
@@ -57,8 +58,8 @@ absl::StatusOr<std::unique_ptr<Enrollment>> Enrollment::Begin(
   request.set_invite_public_key(invite_public);
   request.set_invite_signature(enrollment->invite_key_.Sign(
       BuildInviteStatement(label::kInviteBegin, invite.audience, request.payload())));
-  FOREKEY_ASSIGN_OR_RETURN(
-      auto response, gate->BeginEnrollment(request, enrollment->challenge_.channel_binding));
+  FOREKEY_ASSIGN_OR_RETURN(auto response,
+                           gate->BeginEnrollment(request, enrollment->challenge_.channel_binding));
   FOREKEY_RETURN_IF_ERROR(enrollment->Confirm(invite, ephemeral, request.payload(), response));
   return enrollment;
 }
@@ -89,7 +90,8 @@ absl::Status Enrollment::Confirm(const Invite& invite, const X25519PrivateKey& e
                   absl::StrCat("the gate calls itself ", demand_.audience(), ", the invite ",
                                invite.audience));
   }
-  if (demand_.has_fido2() && demand_.fido2().origin() != absl::StrCat("forekey://", invite.audience)) {
+  if (demand_.has_fido2() &&
+      demand_.fido2().origin() != absl::StrCat("forekey://", invite.audience)) {
     return Refuse(Reason::kAudienceMismatch,
                   "the gate wants a security key to sign for another origin than its own");
   }
@@ -128,8 +130,7 @@ absl::Status Enrollment::Finish(absl::string_view spki, absl::string_view label,
   FOREKEY_ASSIGN_OR_RETURN(auto response,
                            gate_->FinishEnrollment(request, challenge_.channel_binding));
   if (!ConstantTimeEqual(ComputeEnrollmentConfirmation(confirmation_key_, kFinishStep,
-                                                       request.payload(),
-                                                       response.credential_id()),
+                                                       request.payload(), response.credential_id()),
                          response.confirmation())) {
     return NotTheInvitesGate("the confirmation of the finished enrolment is wrong");
   }

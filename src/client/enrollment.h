@@ -1,10 +1,11 @@
-// The client's side of an enrolment (docs/PROTOCOL.md, "Enrolment"): everything between an invite and
-// a credential, except what the token does.
+// The client's side of an enrolment (docs/PROTOCOL.md, "Enrolment"): everything between an invite
+// and a credential, except what the token does.
 //
 // Threats that are answered here, each with its test in tests/unit/client/enrollment_test.cc:
 //   a rogue gate answers instead of the invite's          -> its identity key must hash to the
-//                                                            invite's fingerprint, and it must prove
-//                                                            that it holds it, before the token acts
+//                                                            invite's fingerprint, and it must
+//                                                            prove that it holds it, before the
+//                                                            token acts
 //   an active proxy changes demand, subject or answer     -> the confirmations cover both payloads
 //   a gate poses under another gate's name                -> the audience is the invite's
 //   a proxy ends TLS with a certificate of its own        -> the payload, signed, has the binding
@@ -29,8 +30,8 @@ namespace forekey {
 class Enrollment {
  public:
   // Gets a challenge and begins. `opening`: kind and token are filled in; the rest is done here.
-  // Refuses (kGateIdentityMismatch, kGateConfirmationInvalid, kAudienceMismatch) a gate that isn't the
-  // invite's. `gate` outlives the enrolment.
+  // Refuses (kGateIdentityMismatch, kGateConfirmationInvalid, kAudienceMismatch) a gate that isn't
+  // the invite's. `gate` outlives the enrolment.
   static absl::StatusOr<std::unique_ptr<Enrollment>> Begin(GateConnection* gate,
                                                            const Invite& invite,
                                                            forekey::v1::EnrollmentOpening opening);
@@ -42,9 +43,10 @@ class Enrollment {
   // The id that the credential will have.
   std::string CredentialIdOf(absl::string_view spki) const;
 
-  // `proof`: possession and token are filled in; ticket, SPKI and label are done here. The credential
-  // is enrolled when this is OK. When it is not, it may be enrolled nonetheless after kUnavailable,
-  // kDeadlineExceeded, kAborted, kCancelled, kInternal and kUnknown: the answer may have been lost.
+  // `proof`: possession and token are filled in; ticket, SPKI and label are done here. The
+  // credential is enrolled when this is OK. When it is not, it may be enrolled nonetheless after
+  // kUnavailable, kDeadlineExceeded, kAborted, kCancelled, kInternal and kUnknown: the answer may
+  // have been lost.
   absl::Status Finish(absl::string_view spki, absl::string_view label,
                       forekey::v1::EnrollmentProof proof);
 

@@ -81,10 +81,11 @@ GateConnection::GateConnection(Options options, std::shared_ptr<grpc::Channel> c
     : options_(std::move(options)), channel_(std::move(channel)), stub_(Gate::NewStub(channel_)) {}
 
 template <typename Request, typename Response>
-absl::Status GateConnection::Call(
-    grpc::Status (Gate::Stub::*rpc)(grpc::ClientContext*, const Request&, Response*),
-    absl::string_view tried, const Request& request, Response* response,
-    std::optional<Proof> proof, std::string* channel_binding) {
+absl::Status GateConnection::Call(grpc::Status (Gate::Stub::*rpc)(grpc::ClientContext*,
+                                                                  const Request&, Response*),
+                                  absl::string_view tried, const Request& request,
+                                  Response* response, std::optional<Proof> proof,
+                                  std::string* channel_binding) {
   WakeChannel(channel_, kConnectTimeout);
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + options_.rpc_timeout));
@@ -132,12 +133,13 @@ std::vector<absl::string_view> SignerIds(const GateConnection::OpenOptions& opti
 }
 
 absl::StatusOr<FurtherFactors> CollectFactors(const GateConnection::OpenOptions& options,
-                                              absl::string_view audience, absl::string_view key_share) {
+                                              absl::string_view audience,
+                                              absl::string_view key_share) {
   FurtherFactors factors;
   factors.password = options.password.Clone();
   if (options.id_token) {
-    FOREKEY_ASSIGN_OR_RETURN(factors.id_token,
-                             options.id_token(IdTokenNonce(audience, key_share, SignerIds(options))));
+    FOREKEY_ASSIGN_OR_RETURN(
+        factors.id_token, options.id_token(IdTokenNonce(audience, key_share, SignerIds(options))));
   }
   return factors;
 }
@@ -202,10 +204,8 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenChildSession(const ClientSe
   forekey::v1::OpenSessionResponse response;
   payload.SerializeToString(request.mutable_payload());
 
-  ClientSession::Proof proof =
-      parent.MakeProof(kOpenChildSessionMethod, Sha256(request.payload()));
-  std::string salt =
-      ByteWriter().Raw(parent.id()).U64(proof.sequence).bytes();
+  ClientSession::Proof proof = parent.MakeProof(kOpenChildSessionMethod, Sha256(request.payload()));
+  std::string salt = ByteWriter().Raw(parent.id()).U64(proof.sequence).bytes();
   int64_t sent = options_.clock->BootNanos();
   FOREKEY_RETURN_IF_ERROR(
       Call(&Gate::Stub::OpenChildSession, "open a child session", request, &response,
@@ -229,17 +229,17 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenChildSession(const ClientSe
 absl::Status GateConnection::EndSession(const ClientSession& session) {
   forekey::v1::EndSessionRequest request;
   forekey::v1::EndSessionResponse response;
-  return Call(&Gate::Stub::EndSession, "end a session", request, &response,
-              Proof{kEndSessionMethod, session.MakePrefix(kEndSessionMethod),
-                    session.channel_binding()});
+  return Call(
+      &Gate::Stub::EndSession, "end a session", request, &response,
+      Proof{kEndSessionMethod, session.MakePrefix(kEndSessionMethod), session.channel_binding()});
 }
 
 absl::StatusOr<forekey::v1::WhoAmIResponse> GateConnection::WhoAmI(const ClientSession& session) {
   forekey::v1::WhoAmIRequest request;
   forekey::v1::WhoAmIResponse response;
-  FOREKEY_RETURN_IF_ERROR(Call(
-      &Gate::Stub::WhoAmI, "ask who this session is", request, &response,
-      Proof{kWhoAmIMethod, session.MakePrefix(kWhoAmIMethod), session.channel_binding()}));
+  FOREKEY_RETURN_IF_ERROR(
+      Call(&Gate::Stub::WhoAmI, "ask who this session is", request, &response,
+           Proof{kWhoAmIMethod, session.MakePrefix(kWhoAmIMethod), session.channel_binding()}));
   return response;
 }
 

@@ -1,4 +1,5 @@
-// The client's side of the Gate service (proto/forekey/v1/gate.proto; docs/PROTOCOL.md, "Sessions").
+// The client's side of the Gate service (proto/forekey/v1/gate.proto; docs/PROTOCOL.md,
+// "Sessions").
 //
 // Threats that are answered here, each with its test in tests/unit/client/gate_client_test.cc:
 //   a rogue gate or a TLS-terminating proxy poses as the gate   -> confirmation MAC, checked first
@@ -29,13 +30,13 @@ namespace forekey {
 
 using ClientSessionPtr = std::shared_ptr<const ClientSession>;
 
-// A TLS channel to one gate. Safe from any thread; every method blocks, each call to the gate for at
-// most `rpc_timeout`.
+// A TLS channel to one gate. Safe from any thread; every method blocks, each call to the gate for
+// at most `rpc_timeout`.
 //
-// Errors: a gate's refusal has the code that the gate sent (kUnauthenticated, kPermissionDenied) and
-// no Reason; what is refused here has a Reason (ReasonOf); kUnavailable and kDeadlineExceeded when
-// the gate can't be reached; kAborted when the connection changed its certificate in between: try
-// again.
+// Errors: a gate's refusal has the code that the gate sent (kUnauthenticated, kPermissionDenied)
+// and no Reason; what is refused here has a Reason (ReasonOf); kUnavailable and kDeadlineExceeded
+// when the gate can't be reached; kAborted when the connection changed its certificate in between:
+// try again.
 class GateConnection {
  public:
   struct Options {
@@ -59,8 +60,8 @@ class GateConnection {
     uint32_t max_idle_s = 0;      // 0: as the gate has it
     uint32_t max_absolute_s = 0;
     Secret password;  // the subject's at the gate, as a further factor; empty: none
-    // Gives an ID token with this nonce, as a further factor; null: none. Called once, before the gate is
-    // asked for a challenge, so it may take its time.
+    // Gives an ID token with this nonce, as a further factor; null: none. Called once, before the
+    // gate is asked for a challenge, so it may take its time.
     std::function<absl::StatusOr<Secret>(absl::string_view nonce)> id_token;
   };
   // Every signer signs once.
@@ -78,8 +79,8 @@ class GateConnection {
   absl::Status EndSession(const ClientSession& session);
   absl::StatusOr<forekey::v1::WhoAmIResponse> WhoAmI(const ClientSession& session);
   // What the session lacks for `method`, itself or a child of it: src/wire/step_up.h, or empty.
-  absl::StatusOr<std::string> GetRequirements(const ClientSession& session, absl::string_view method,
-                                              bool child);
+  absl::StatusOr<std::string> GetRequirements(const ClientSession& session,
+                                              absl::string_view method, bool child);
 
   // A device proof for one call of `method` on a connection with that binding; empty: this one's.
   // The caller keeps Forekey's own methods away from it.

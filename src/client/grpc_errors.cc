@@ -19,7 +19,8 @@ std::string WhatToDo(const grpc::Status& status) {
       }
       if (absl::StrContains(said, "certificate verify failed")) {
         return "the gate's TLS certificate is not signed by the CA that was recorded at enrolment: "
-               "compare the CA with the administrator's, and mind this machine's clock; if the gate "
+               "compare the CA with the administrator's, and mind this machine's clock; if the "
+               "gate "
                "has a new CA, enrol again";
       }
       if (absl::StrContains(said, "handshaker shutdown")) {
@@ -50,11 +51,10 @@ absl::Status GateError(const grpc::Status& status, absl::string_view tried,
                        absl::string_view address) {
   if (status.ok()) return absl::OkStatus();
   std::string advice = WhatToDo(status);
-  return absl::Status(
-      static_cast<absl::StatusCode>(status.error_code()),
-      absl::StrCat("tried to ", tried, " at ", address, ": ",
-                   Printable(status.error_message(), kMaxSaid),
-                   advice.empty() ? "" : absl::StrCat(" (", advice, ")")));
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      absl::StrCat("tried to ", tried, " at ", address, ": ",
+                                   Printable(status.error_message(), kMaxSaid),
+                                   advice.empty() ? "" : absl::StrCat(" (", advice, ")")));
 }
 
 absl::Status ToAbsl(const grpc::Status& status) {

@@ -10,8 +10,8 @@
 
 namespace forekey {
 
-// The code stays what the peer said (an unreachable gate is kUnavailable, a refusal kUnauthenticated
-// or kPermissionDenied). `tried`: "open a session"; `address`: the gate's.
+// The code stays what the peer said (an unreachable gate is kUnavailable, a refusal
+// kUnauthenticated or kPermissionDenied). `tried`: "open a session"; `address`: the gate's.
 absl::Status GateError(const grpc::Status& status, absl::string_view tried,
                        absl::string_view address);
 

@@ -25,8 +25,8 @@ struct SessionOpening {
   int64_t sent_boot_nanos = 0;        // when the request left
 };
 
-// Refuses with kGateConfirmationInvalid (the gate doesn't hold the pinned identity, or the answer was
-// changed on its way) and kKeyShareInvalid (a share that makes the secret all zero).
+// Refuses with kGateConfirmationInvalid (the gate doesn't hold the pinned identity, or the answer
+// was changed on its way) and kKeyShareInvalid (a share that makes the secret all zero).
 absl::StatusOr<std::shared_ptr<const ClientSession>> ConfirmSession(
     const SessionOpening& opening, const forekey::v1::OpenSessionResponse& response,
     const Clock* clock);

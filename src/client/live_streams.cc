@@ -93,7 +93,8 @@ std::vector<LiveStreams::Stream> LiveStreams::Streams() {
     absl::MutexLock lock(&mutex_);
     for (const auto& [key, watched] : streams_) {
       if (watched.given_up) continue;
-      if (auto prefixes = watched.stream.lock()) streams.push_back({std::move(prefixes), {}, watched.due});
+      if (auto prefixes = watched.stream.lock())
+        streams.push_back({std::move(prefixes), {}, watched.due});
     }
   }
   const int64_t now = clock_->BootNanos();
@@ -109,8 +110,8 @@ std::vector<LiveStreams::Stream> LiveStreams::Streams() {
 void LiveStreams::Attempt(const std::shared_ptr<CallPrefixes>& stream,
                           const CallPrefixes::Proved& proved) {
   const int64_t left = proved.session->expires_boot_nanos() - clock_->BootNanos();
-  const absl::Duration pause =
-      absl::Nanoseconds(left <= 0 ? kLongestPause : std::clamp(left / 8, kShortestPause, kLongestPause));
+  const absl::Duration pause = absl::Nanoseconds(
+      left <= 0 ? kLongestPause : std::clamp(left / 8, kShortestPause, kLongestPause));
   const auto session =
       sessions_->GetLater(proved.leaf_pem, proved.session->expires_boot_nanos() + kLeastGain);
   if (!session.ok()) return Later(stream, pause);
@@ -120,11 +121,13 @@ void LiveStreams::Attempt(const std::shared_ptr<CallPrefixes>& stream,
     stream->SetProved(*session, sequence);
     {
       absl::MutexLock lock(&mutex_);
-      if (auto found = streams_.find(stream.get()); found != streams_.end()) found->second.asked_for_more = false;
+      if (auto found = streams_.find(stream.get()); found != streams_.end())
+        found->second.asked_for_more = false;
     }
     return Later(stream, absl::ZeroDuration());
   }
-  // As for calls: UNAUTHENTICATED where another session would do, PERMISSION_DENIED where none would.
+  // As for calls: UNAUTHENTICATED where another session would do, PERMISSION_DENIED where none
+  // would.
   if (absl::IsUnauthenticated(status)) return AskForMore(stream, proved, *session);
   Later(stream, absl::IsPermissionDenied(status) ? absl::InfiniteDuration() : pause);
 }
@@ -146,7 +149,8 @@ absl::Status LiveStreams::Reprove(const CallPrefixes::Proved& proved, const Clie
     calling_ = &context;
   }
   forekey::v1::ReproveCallResponse response;
-  const grpc::Status status = forekey::v1::Gate::NewStub(gate_)->ReproveCall(&context, request, &response);
+  const grpc::Status status =
+      forekey::v1::Gate::NewStub(gate_)->ReproveCall(&context, request, &response);
   absl::MutexLock lock(&mutex_);
   calling_ = nullptr;
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
@@ -171,7 +175,8 @@ void LiveStreams::AskForMore(const std::shared_ptr<CallPrefixes>& stream,
                        if (self == nullptr || stream == nullptr) return;
                        // What hardware signed is the method's call, of which there is one already.
                        const bool session = proof.ok() && proof->session != nullptr;
-                       self->Later(stream, session ? absl::ZeroDuration() : absl::InfiniteDuration());
+                       self->Later(stream,
+                                   session ? absl::ZeroDuration() : absl::InfiniteDuration());
                      });
 }
 

@@ -1,6 +1,6 @@
-// The streaming calls of one channel, kept alive over the ends of their sessions: shortly before a session
-// ends, the calls that it proved are proved again by the next one (docs/PROTOCOL.md, "Live calls"), where
-// the gate's rule lets them. Where it does not, they end with the session.
+// The streaming calls of one channel, kept alive over the ends of their sessions: shortly before a
+// session ends, the calls that it proved are proved again by the next one (docs/PROTOCOL.md, "Live
+// calls"), where the gate's rule lets them. Where it does not, they end with the session.
 #ifndef FOREKEY_SRC_CLIENT_LIVE_STREAMS_H_
 #define FOREKEY_SRC_CLIENT_LIVE_STREAMS_H_
 
@@ -18,7 +18,8 @@
 
 namespace forekey {
 
-// Safe from any thread; made by std::make_shared. Has a thread of its own as soon as there is a stream, and until Shutdown().
+// Safe from any thread; made by std::make_shared. Has a thread of its own as soon as there is a
+// stream, and until Shutdown().
 class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
  public:
   // `gate`: a channel to the gate that adds no prefixes and tries nothing twice.
@@ -35,8 +36,9 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
  private:
   struct Watched {
     std::weak_ptr<CallPrefixes> stream;
-    int64_t due = 0;            // 0: look when its session ages
-    bool asked_for_more = false;  // the gate refused, and the agent was asked what is lacking; until OK
+    int64_t due = 0;  // 0: look when its session ages
+    bool asked_for_more =
+        false;  // the gate refused, and the agent was asked what is lacking; until OK
     bool given_up = false;
   };
 
@@ -46,7 +48,8 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
     CallPrefixes::Proved proved;
     int64_t due;
   };
-  // Those that are not given up. Held without the lock: letting go of the last reference comes back here.
+  // Those that are not given up. Held without the lock: letting go of the last reference comes back
+  // here.
   std::vector<Stream> Streams();
   void Attempt(const std::shared_ptr<CallPrefixes>& stream, const CallPrefixes::Proved& proved);
   absl::Status Reprove(const CallPrefixes::Proved& proved, const ClientSessionPtr& by,

@@ -18,7 +18,8 @@ using ProviderPtr = std::shared_ptr<PrefixProvider>;
 // Owns one reference to the value's slice.
 grpc_metadata PrefixMetadata(absl::string_view prefix) {
   grpc_metadata metadata{};
-  metadata.key = grpc_slice_from_static_buffer(kPrefixMetadataKey.data(), kPrefixMetadataKey.size());
+  metadata.key =
+      grpc_slice_from_static_buffer(kPrefixMetadataKey.data(), kPrefixMetadataKey.size());
   metadata.value = grpc_slice_from_copied_buffer(prefix.data(), prefix.size());
   return metadata;
 }
@@ -31,9 +32,11 @@ int GetMetadata(void* state, grpc_auth_metadata_context context,
   *code = GRPC_STATUS_OK;
   *details = nullptr;
   const std::string method = MethodFromServiceUrl(context.service_url, context.method_name);
-  std::optional<absl::StatusOr<std::string>> prefix = (*static_cast<ProviderPtr*>(state))
-      ->GetPrefix({method, LeafPemOf(context.channel_auth_context), context.channel_auth_context},
-                  PrefixWaiter(callback, user_data));
+  std::optional<absl::StatusOr<std::string>> prefix =
+      (*static_cast<ProviderPtr*>(state))
+          ->GetPrefix(
+              {method, LeafPemOf(context.channel_auth_context), context.channel_auth_context},
+              PrefixWaiter(callback, user_data));
   if (!prefix.has_value()) return 0;
   if (prefix->ok()) {
     metadata[0] = PrefixMetadata(**prefix);
@@ -57,8 +60,8 @@ class PrefixCredentials : public grpc::CallCredentials {
     plugin.destroy = Destroy;
     plugin.state = new ProviderPtr(std::move(provider));
     plugin.type = "forekey";
-    credentials_ = grpc_metadata_credentials_create_from_plugin(
-        plugin, GRPC_PRIVACY_AND_INTEGRITY, nullptr);
+    credentials_ =
+        grpc_metadata_credentials_create_from_plugin(plugin, GRPC_PRIVACY_AND_INTEGRITY, nullptr);
   }
   ~PrefixCredentials() override { grpc_call_credentials_release(credentials_); }
 

@@ -66,8 +66,8 @@ class OnePrefix : public PrefixProvider {
 std::shared_ptr<grpc::CallCredentials> MakePrefixCredentials(
     std::shared_ptr<PrefixProvider> provider);
 
-// "/package.Service/Method" out of what gRPC's core tells plugins ("https://host/package.Service" and
-// "Method"); empty when the URL has no path.
+// "/package.Service/Method" out of what gRPC's core tells plugins ("https://host/package.Service"
+// and "Method"); empty when the URL has no path.
 std::string MethodFromServiceUrl(absl::string_view service_url, absl::string_view method_name);
 
 }  // namespace forekey

@@ -11,8 +11,8 @@ namespace forekey {
 namespace {
 
 constexpr absl::Duration kCallTimeout = absl::Seconds(5);
-// Who starts many streams doesn't wait for each. What the gate may have forgotten meanwhile on the same
-// connection (a session among too many, a changed rule) the stream itself finds out.
+// Who starts many streams doesn't wait for each. What the gate may have forgotten meanwhile on the
+// same connection (a session among too many, a changed rule) the stream itself finds out.
 constexpr int64_t kTakenFor = 1'000'000'000;
 constexpr size_t kMaxEntries = 256;
 
@@ -37,7 +37,8 @@ bool Preflight::IsTaken(ConnectionPtr connection, absl::string_view method,
   if (entry.waiters.size() > 1) return false;
   entry.connection = std::move(connection);
   entry.session = session;
-  // gRPC's own threads must not block, and the answer must come from another one than the one that asked.
+  // gRPC's own threads must not block, and the answer must come from another one than the one that
+  // asked.
   std::thread([self = shared_from_this(), key = std::move(key), session = std::move(session)] {
     self->Finish(key, self->IsRefused(*session, std::get<std::string>(key)));
   }).detach();

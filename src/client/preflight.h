@@ -1,6 +1,6 @@
-// Asks the gate about a stream before it starts, so that no stream starts with a session that the gate
-// would refuse: gRPC 1.51 loses operations of a stream that it has to start again, and can crash over it.
-// Unary calls need no such care.
+// Asks the gate about a stream before it starts, so that no stream starts with a session that the
+// gate would refuse: gRPC 1.51 loses operations of a stream that it has to start again, and can
+// crash over it. Unary calls need no such care.
 #ifndef FOREKEY_SRC_CLIENT_PREFLIGHT_H_
 #define FOREKEY_SRC_CLIENT_PREFLIGHT_H_
 
@@ -30,10 +30,10 @@ class Preflight : public std::enable_shared_from_this<Preflight> {
   explicit Preflight(std::shared_ptr<grpc::Channel> gate, const Clock* clock = &Clock::System());
 
   using Waiter = std::function<void(bool refused)>;
-  // True when the gate said lately that it takes such calls of `session` on this connection: a gate that
-  // started again has another one. Else it is asked, and `waiter` called once, from another thread: with
-  // `refused` where the gate doesn't take the session, or wants more than it proves. Where it could not
-  // be asked, the call itself shall find out.
+  // True when the gate said lately that it takes such calls of `session` on this connection: a gate
+  // that started again has another one. Else it is asked, and `waiter` called once, from another
+  // thread: with `refused` where the gate doesn't take the session, or wants more than it proves.
+  // Where it could not be asked, the call itself shall find out.
   bool IsTaken(ConnectionPtr connection, absl::string_view method,
                std::shared_ptr<const ClientSession> session, Waiter waiter);
 

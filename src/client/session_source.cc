@@ -74,7 +74,8 @@ absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_
     if (found != slots_.end() && is_later(found->second.session)) return found->second.session;
   }
   FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, AskAgent(*binding, "", outlast_boot_nanos));
-  if (!is_later(session)) return absl::FailedPreconditionError("the agent has no session that ends later");
+  if (!is_later(session))
+    return absl::FailedPreconditionError("the agent has no session that ends later");
   absl::MutexLock lock(&mutex_);
   if (auto found = slots_.find(*binding); found != slots_.end()) found->second.session = session;
   return session;
@@ -82,8 +83,8 @@ absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_
 
 void SessionSource::StartOpening(const std::string& binding, Slot* slot) {
   slot->opening = true;
-  // A thread for each opening, as there are few: one a session. gRPC's own threads must not block, and
-  // the answer must come from another one than the one that asked.
+  // A thread for each opening, as there are few: one a session. gRPC's own threads must not block,
+  // and the answer must come from another one than the one that asked.
   std::thread([self = shared_from_this(), binding, rejected = slot->rejected_id] {
     self->FinishOpening(binding, self->AskAgent(binding, rejected));
   }).detach();
@@ -255,8 +256,8 @@ absl::StatusOr<SessionSource::Proof> SessionSource::AskForDeviceProof(const std:
   request.set_device(true);
   request.set_step_up(step_up);
   forekey::v1::GetPrefixResponse response;
-  FOREKEY_RETURN_IF_ERROR(CallAgent(&forekey::v1::Agent::Stub::GetPrefix, "have a call signed by hardware",
-                                    request, &response));
+  FOREKEY_RETURN_IF_ERROR(CallAgent(&forekey::v1::Agent::Stub::GetPrefix,
+                                    "have a call signed by hardware", request, &response));
   absl::MutexLock lock(&mutex_);
   Replacement& replacement = replacements_[absl::StrCat(binding, method)];
   replacement.step_up = step_up;
@@ -278,9 +279,10 @@ bool SessionSource::SignIfKnown(absl::string_view leaf_pem, absl::string_view me
     }
     step_up = found->second.step_up;
   }
-  std::thread([self = shared_from_this(), binding = std::string(**binding), method = std::string(method),
-               step_up, waiter] { waiter(self->AskForDeviceProof(binding, method, step_up)); })
-      .detach();
+  std::thread([self = shared_from_this(), binding = std::string(**binding),
+               method = std::string(method), step_up, waiter] {
+    waiter(self->AskForDeviceProof(binding, method, step_up));
+  }).detach();
   return true;
 }
 
@@ -333,7 +335,8 @@ std::optional<absl::StatusOr<std::string>> CallPrefixes::GetPrefix(const CallAtt
     rejected = proved_.session;
     again = std::exchange(asked_, true);
   }
-  Answerer answerer{shared_from_this(), std::string(attempt.method), std::string(attempt.leaf_pem), waiter};
+  Answerer answerer{shared_from_this(), std::string(attempt.method), std::string(attempt.leaf_pem),
+                    waiter};
   if (!again) return FirstPrefix(attempt, answerer);
   answerer.Replace(rejected);
   return std::nullopt;

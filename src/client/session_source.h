@@ -1,5 +1,5 @@
-// The sessions of one channel: one a server certificate, opened by the agent as children of its own.
-// One opening at a time for a certificate; everybody else waits for its result.
+// The sessions of one channel: one a server certificate, opened by the agent as children of its
+// own. One opening at a time for a certificate; everybody else waits for its result.
 #ifndef FOREKEY_SRC_CLIENT_SESSION_SOURCE_H_
 #define FOREKEY_SRC_CLIENT_SESSION_SOURCE_H_
 
@@ -21,8 +21,8 @@
 #include "src/base/clock.h"
 #include "src/client/channel_binding.h"
 #include "src/client/client_session.h"
-#include "src/client/preflight.h"
 #include "src/client/prefix_credentials.h"
+#include "src/client/preflight.h"
 
 namespace forekey {
 
@@ -32,7 +32,7 @@ using ClientSessionPtr = std::shared_ptr<const ClientSession>;
 class SessionSource : public std::enable_shared_from_this<SessionSource> {
  public:
   struct Options {
-    std::string gate;  // audience
+    std::string gate;    // audience
     std::string socket;  // for messages
     std::shared_ptr<grpc::Channel> agent;
     absl::Duration open_timeout;
@@ -42,13 +42,13 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
 
   using Waiter = std::function<void(const absl::StatusOr<ClientSessionPtr>&)>;
   // A session that is good on connections with that leaf; never `rejected` (may be null), which the
-  // gate no longer takes. Null when there is none: then, and only then, `make_waiter` is called, and
-  // its result later, once, from a thread of this object's. Never blocks for long.
+  // gate no longer takes. Null when there is none: then, and only then, `make_waiter` is called,
+  // and its result later, once, from a thread of this object's. Never blocks for long.
   absl::StatusOr<ClientSessionPtr> Get(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
                                        absl::FunctionRef<Waiter()> make_waiter);
 
-  // One that ends later than `outlast_boot_nanos` (CLOCK_BOOTTIME), for a live call: opened if need be,
-  // which blocks, for a touch perhaps.
+  // One that ends later than `outlast_boot_nanos` (CLOCK_BOOTTIME), for a live call: opened if need
+  // be, which blocks, for a touch perhaps.
   absl::StatusOr<ClientSessionPtr> GetLater(absl::string_view leaf_pem, int64_t outlast_boot_nanos);
 
   // What a call goes on with: a session, or a prefix that hardware made for it.
@@ -57,12 +57,13 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
     std::string prefix;
   };
   using ProofWaiter = std::function<void(const absl::StatusOr<Proof>&)>;
-  // The gate refused a call of `method` with `rejected` (null: with a device proof): the agent asks it
-  // what is lacking, and then opens another session, with more factors where those were lacking, or has
-  // hardware sign the call. `waiter` is called once, from a thread of this object's or from this one.
-  // Calls of one method that were refused with one session share the answer where it is a session.
-  void Replace(absl::string_view leaf_pem, const ClientSessionPtr& rejected, absl::string_view method,
-               ProofWaiter waiter);
+  // The gate refused a call of `method` with `rejected` (null: with a device proof): the agent asks
+  // it what is lacking, and then opens another session, with more factors where those were lacking,
+  // or has hardware sign the call. `waiter` is called once, from a thread of this object's or from
+  // this one. Calls of one method that were refused with one session share the answer where it is a
+  // session.
+  void Replace(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
+               absl::string_view method, ProofWaiter waiter);
   // Methods that hardware had to sign lately are not tried with a session first: asks at once, and
   // returns true. `waiter` is called later, from another thread.
   bool SignIfKnown(absl::string_view leaf_pem, absl::string_view method, const ProofWaiter& waiter);
@@ -80,15 +81,16 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   };
   void StartOpening(const std::string& binding, Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void FinishOpening(const std::string& binding, const absl::StatusOr<ClientSessionPtr>& opened);
-  absl::StatusOr<ClientSessionPtr> AskAgent(const std::string& binding, const std::string& rejected_id,
+  absl::StatusOr<ClientSessionPtr> AskAgent(const std::string& binding,
+                                            const std::string& rejected_id,
                                             int64_t outlast_boot_nanos = 0);
   // One call to the agent, that Shutdown() cancels.
   template <typename Request, typename Response>
   absl::Status CallAgent(grpc::Status (forekey::v1::Agent::Stub::*rpc)(grpc::ClientContext*,
                                                                        const Request&, Response*),
                          absl::string_view tried, const Request& request, Response* response);
-  absl::StatusOr<ClientSessionPtr> MakeSession(const std::string& binding,
-                                               forekey::v1::OpenLocalSessionResponse response) const;
+  absl::StatusOr<ClientSessionPtr> MakeSession(
+      const std::string& binding, forekey::v1::OpenLocalSessionResponse response) const;
   absl::StatusOr<Proof> AskWhatIsLacking(const std::string& binding, const std::string& rejected_id,
                                          const std::string& method);
   absl::StatusOr<Proof> AskForDeviceProof(const std::string& binding, const std::string& method,
@@ -102,7 +104,7 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
     std::string rejected_id;
     ClientSessionPtr session;  // the last answer, if it was one
     std::vector<ProofWaiter> waiters;
-    std::string step_up;       // of the last device proof
+    std::string step_up;  // of the last device proof
     int64_t step_up_until = 0;
   };
 
@@ -111,15 +113,16 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   ChannelBindingCache bindings_;
   absl::Mutex mutex_;
   std::map<std::string, Slot, std::less<>> slots_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, Replacement> replacements_ ABSL_GUARDED_BY(mutex_);  // by binding and method
+  std::map<std::string, Replacement> replacements_
+      ABSL_GUARDED_BY(mutex_);  // by binding and method
   std::set<grpc::ClientContext*> asking_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// The prefixes of one call of the application. Asked a second time, it takes the session of the first
-// attempt for rejected: gRPC retries only what the gate refused (see the service config in channel.cc),
-// or what never reached it, where a new session does no harm. gRPC doesn't say why the gate refused:
-// the agent finds out, as the session may be unknown, or a factor lacking.
+// The prefixes of one call of the application. Asked a second time, it takes the session of the
+// first attempt for rejected: gRPC retries only what the gate refused (see the service config in
+// channel.cc), or what never reached it, where a new session does no harm. gRPC doesn't say why the
+// gate refused: the agent finds out, as the session may be unknown, or a factor lacking.
 class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<CallPrefixes> {
  public:
   // `preflight`: of a streaming call, whose proved() will be asked; else null.
@@ -128,8 +131,8 @@ class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<
   std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt& attempt,
                                                        PrefixWaiter waiter) override;
 
-  // What the gate knows a streaming call by; without a session where it was asked for none yet, or hardware
-  // signed the call.
+  // What the gate knows a streaming call by; without a session where it was asked for none yet, or
+  // hardware signed the call.
   struct Proved {
     ClientSessionPtr session;
     uint64_t sequence = 0;

@@ -26,8 +26,8 @@ struct GateTarget {
 // the system has no trust anchors either.
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const std::string& ca_pem);
 
-// Adds what a channel to that gate needs: server name, keep-alive, a reconnect back-off of seconds, not
-// minutes. What is set already stays, except the server name.
+// Adds what a channel to that gate needs: server name, keep-alive, a reconnect back-off of seconds,
+// not minutes. What is set already stays, except the server name.
 void AddTlsArguments(const GateTarget& target, grpc::ChannelArguments* arguments);
 
 // Sets the argument unless it is set already.

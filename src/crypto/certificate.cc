@@ -24,8 +24,7 @@ namespace forekey {
 namespace {
 
 using Asn1ObjectPtr = std::unique_ptr<ASN1_OBJECT, OpenSslFree<ASN1_OBJECT_free>>;
-using BasicConstraintsPtr =
-    std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
+using BasicConstraintsPtr = std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
 using ExtendedKeyUsagePtr =
     std::unique_ptr<EXTENDED_KEY_USAGE, OpenSslFree<EXTENDED_KEY_USAGE_free>>;
 using CertificatePoliciesPtr =
@@ -51,7 +50,8 @@ absl::StatusOr<absl::Time> ToTime(const ASN1_TIME* asn1) {
     return Malformed("a validity date can't be read");
   }
   // RFC 5280 §4.1.2.5: 99991231235959Z means that there is no end.
-  if (tm.tm_year + 1900 == 9999 && tm.tm_mon == 11 && tm.tm_mday == 31) return absl::InfiniteFuture();
+  if (tm.tm_year + 1900 == 9999 && tm.tm_mon == 11 && tm.tm_mday == 31)
+    return absl::InfiniteFuture();
   return absl::FromTimeT(timegm(&tm));
 }
 
@@ -199,8 +199,8 @@ std::string Certificate::IssuerText() const { return NameText(X509_get_issuer_na
 
 std::string Certificate::SerialHex() const {
   const ASN1_INTEGER* serial = X509_get0_serialNumber(x509_.get());
-  std::string hex = absl::BytesToHexString(
-      View(ASN1_STRING_get0_data(serial), ASN1_STRING_length(serial)));
+  std::string hex =
+      absl::BytesToHexString(View(ASN1_STRING_get0_data(serial), ASN1_STRING_length(serial)));
   return absl::StrCat(ASN1_STRING_type(serial) == V_ASN1_NEG_INTEGER ? "-" : "", hex);
 }
 

@@ -1,6 +1,7 @@
-// X.509 certificates (RFC 5280) of attestation chains, and paths to trust anchors. OpenSSL parses and
-// checks signatures; what may issue what, which critical extensions are understood, and the quirks
-// of vendors' certificates are decided here and in certificate_quirks.cc, each with its reason.
+// X.509 certificates (RFC 5280) of attestation chains, and paths to trust anchors. OpenSSL parses
+// and checks signatures; what may issue what, which critical extensions are understood, and the
+// quirks of vendors' certificates are decided here and in certificate_quirks.cc, each with its
+// reason.
 //
 // Never used on the per-call path.
 #ifndef FOREKEY_SRC_CRYPTO_CERTIFICATE_H_
@@ -26,9 +27,9 @@ namespace forekey {
 // An immutable parsed certificate; copies share it.
 class Certificate {
  public:
-  // Exactly one DER certificate: anything left over, an outer encoding that is not DER, an extension
-  // that is there twice, a date that can't be read: all refuse (kCertificateMalformed). Whether the
-  // public key is one that OpenSSL knows is not asked here.
+  // Exactly one DER certificate: anything left over, an outer encoding that is not DER, an
+  // extension that is there twice, a date that can't be read: all refuse (kCertificateMalformed).
+  // Whether the public key is one that OpenSSL knows is not asked here.
   static absl::StatusOr<Certificate> ParseDer(absl::string_view der);
   // DER or the first PEM block; PEM may have text around it.
   static absl::StatusOr<Certificate> Parse(absl::string_view bytes);
@@ -38,19 +39,20 @@ class Certificate {
   static std::vector<absl::StatusOr<Certificate>> ParseEach(absl::string_view bytes);
 
   const std::string& der() const { return der_; }
-  std::string Fingerprint() const;    // SHA-256 of der, 32 bytes
-  std::string Spki() const;           // DER SubjectPublicKeyInfo as it stands in the certificate
-  std::string SubjectText() const;    // RFC 2253, for people
+  std::string Fingerprint() const;  // SHA-256 of der, 32 bytes
+  std::string Spki() const;         // DER SubjectPublicKeyInfo as it stands in the certificate
+  std::string SubjectText() const;  // RFC 2253, for people
   std::string IssuerText() const;
   std::string SerialHex() const;
   absl::Time not_before() const;
-  absl::Time not_after() const;       // InfiniteFuture for 99991231235959Z
+  absl::Time not_after() const;  // InfiniteFuture for 99991231235959Z
   // The raw value (inside the OCTET STRING) of the extension with this dotted OID, if present once.
   std::optional<std::string> Extension(absl::string_view oid) const;
   bool ExtensionIsCritical(absl::string_view oid) const;
   // basicConstraints says cA TRUE (RFC 5280 §4.2.1.9). False without the extension.
   bool IsCa() const;
-  // The policies of certificatePolicies (§4.2.1.4), dotted; empty when it is absent or does not parse.
+  // The policies of certificatePolicies (§4.2.1.4), dotted; empty when it is absent or does not
+  // parse.
   std::vector<std::string> Policies() const;
   // The commonNames of the subject, in UTF-8, in their order.
   std::vector<std::string> CommonNames() const;
@@ -99,18 +101,18 @@ class TrustAnchors {
 };
 
 struct PathOptions {
-  absl::Time time;                    // validity is checked at this time
-  size_t max_length = 6;              // certificates in the path, leaf and anchor included
-  size_t max_signature_checks = 32;   // in all; beyond it VerifyPath gives up
-  // Dotted OIDs of critical extensions of the leaf that the caller checks by itself (extKeyUsage and
-  // subjectAltName are not understood otherwise; keyUsage, basicConstraints and certificatePolicies
-  // are, but it is the caller who reads them).
+  absl::Time time;                   // validity is checked at this time
+  size_t max_length = 6;             // certificates in the path, leaf and anchor included
+  size_t max_signature_checks = 32;  // in all; beyond it VerifyPath gives up
+  // Dotted OIDs of critical extensions of the leaf that the caller checks by itself (extKeyUsage
+  // and subjectAltName are not understood otherwise; keyUsage, basicConstraints and
+  // certificatePolicies are, but it is the caller who reads them).
   std::vector<std::string> understood_critical;
   // The leaf may itself be a trust anchor (FIDO MDS lists such leaves).
   bool leaf_may_be_anchor = false;
-  // Two allowances, each for the caller to keep narrow; absent: none. `below`: the path so far, leaf
-  // first. Signatures, keyUsage, validity and length are checked all the same.
-  // An intermediate that has no basicConstraints at all: true takes it for a CA (old Yubico F9).
+  // Two allowances, each for the caller to keep narrow; absent: none. `below`: the path so far,
+  // leaf first. Signatures, keyUsage, validity and length are checked all the same. An intermediate
+  // that has no basicConstraints at all: true takes it for a CA (old Yubico F9).
   std::function<bool(const Certificate& issuer, absl::Span<const Certificate* const> below)>
       takes_for_ca;
   // An anchor whose pathLenConstraint `below` exceeds: true lets it (Yubico's U2F root over an F9).
@@ -126,7 +128,8 @@ class VerifiedPath {
   const Certificate& anchor() const { return certificates_.back(); }
 
  private:
-  friend absl::StatusOr<VerifiedPath> VerifyPath(const Certificate&, const std::vector<Certificate>&,
+  friend absl::StatusOr<VerifiedPath> VerifyPath(const Certificate&,
+                                                 const std::vector<Certificate>&,
                                                  const TrustAnchors&, const PathOptions&);
   explicit VerifiedPath(std::vector<Certificate> certificates)
       : certificates_(std::move(certificates)) {}
@@ -136,12 +139,12 @@ class VerifiedPath {
 // Builds and checks a path from `leaf` through `intermediates` (untrusted, any order, extras are
 // ignored) to an anchor: names chain, signatures, validity of each but the anchor at `time` (an
 // anchor that has expired still anchors: Nuvoton EKs outlive their root), issuers are CAs with
-// keyCertSign where they say so, path lengths (the anchor's, too), critical extensions understood, a
-// policy that holds throughout where a critical policyConstraints requires one.
-// Issuers' keys: RSA of 2048 to 8192 bits, named curves of 256 bits and more, Ed25519. Signatures
-// with hashes weaker than SHA-256 are refused on every certificate but the anchor. Does not check
-// revocation, EKU, which policies, names or the leaf's key: the caller does. Refuses with the most
-// telling Certificate reason; tries every candidate before it refuses. Hostile input costs at most
+// keyCertSign where they say so, path lengths (the anchor's, too), critical extensions understood,
+// a policy that holds throughout where a critical policyConstraints requires one. Issuers' keys:
+// RSA of 2048 to 8192 bits, named curves of 256 bits and more, Ed25519. Signatures with hashes
+// weaker than SHA-256 are refused on every certificate but the anchor. Does not check revocation,
+// EKU, which policies, names or the leaf's key: the caller does. Refuses with the most telling
+// Certificate reason; tries every candidate before it refuses. Hostile input costs at most
 // `max_signature_checks` public-key operations.
 absl::StatusOr<VerifiedPath> VerifyPath(const Certificate& leaf,
                                         const std::vector<Certificate>& intermediates,

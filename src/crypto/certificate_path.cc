@@ -1,20 +1,23 @@
 // Paths: RFC 5280 §6.1, with these deviations.
-// - An anchor is a name, a key and a path length: its validity, extensions and own signature are not
+// - An anchor is a name, a key and a path length: its validity, extensions and own signature are
+// not
 //   looked at (§6.1.1 (d) leaves them to local policy). Vendors' roots expire before their EKs do.
 // - Critical certificatePolicies and extKeyUsage of CAs are understood and have no effect: no
 //   policy is asked for, and which purposes count is asked of the leaf alone, by the caller.
-// - Critical policyConstraints that require a policy require it of the whole path below the anchor, at once
+// - Critical policyConstraints that require a policy require it of the whole path below the anchor,
+// at once
 //   (as if skipCerts were 0); policies are not mapped, and anyPolicy is none where a critical
 //   inhibitAnyPolicy is anywhere in the path. All of that is stricter.
 // - nameConstraints are not understood: where they are critical, the path is refused.
 // - basicConstraints and keyUsage need not be critical (Yubico's roots, old intermediates).
 //
 // Threats, and what stands against each:
-//  T1 a chain under names copied from a vendor           every signature is checked, up to an anchor
-//  T2 a leaf (or anything that is no CA) that issues      cA, keyCertSign, pathLenConstraint
+//  T1 a chain under names copied from a vendor           every signature is checked, up to an
+//  anchor T2 a leaf (or anything that is no CA) that issues      cA, keyCertSign, pathLenConstraint
 //  T3 collisions and weak keys                            SHA-256 at least, RSA 2048 at least
 //  T4 a key on attacker-chosen curve parameters           named curves only
-//  T5 intermediates crafted so that the search explodes   a budget of signature checks for all of it,
+//  T5 intermediates crafted so that the search explodes   a budget of signature checks for all of
+//  it,
 //                                                         and no RSA exponent that makes one costly
 //  T6 an untrusted certificate passing as an anchor       anchors come from TrustAnchors alone
 //  T7 a certificate that means something not understood   unknown critical extensions refuse
@@ -41,8 +44,7 @@
 namespace forekey {
 namespace {
 
-using BasicConstraintsPtr =
-    std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
+using BasicConstraintsPtr = std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
 
 using PolicyConstraintsPtr =
     std::unique_ptr<POLICY_CONSTRAINTS, OpenSslFree<POLICY_CONSTRAINTS_free>>;
@@ -88,9 +90,9 @@ absl::Status CheckIssuerKey(EVP_PKEY* key, const Certificate& issuer) {
                              &explicit_parameters);
       char group[64] = {};
       EVP_PKEY_get_group_name(key, group, sizeof(group), nullptr);
-      static constexpr std::array<int, 6> kCurves = {
-          NID_X9_62_prime256v1, NID_secp384r1,       NID_secp521r1,
-          NID_brainpoolP256r1,  NID_brainpoolP384r1, NID_brainpoolP512r1};
+      static constexpr std::array<int, 6> kCurves = {NID_X9_62_prime256v1, NID_secp384r1,
+                                                     NID_secp521r1,        NID_brainpoolP256r1,
+                                                     NID_brainpoolP384r1,  NID_brainpoolP512r1};
       if (explicit_parameters != 0 ||
           std::find(kCurves.begin(), kCurves.end(), OBJ_sn2nid(group)) == kCurves.end()) {
         return refuse(absl::StrCat("an elliptic curve that is not accepted (", group, ")"));
@@ -108,8 +110,8 @@ absl::Status CheckIssuerKey(EVP_PKEY* key, const Certificate& issuer) {
 absl::Status CheckSignatureAlgorithm(const Certificate& certificate, int* md_nid, int* key_nid) {
   int security_bits = 0;
   uint32_t flags = 0;
-  const bool known = X509_get_signature_info(certificate.x509(), md_nid, key_nid, &security_bits,
-                                             &flags) == 1;
+  const bool known =
+      X509_get_signature_info(certificate.x509(), md_nid, key_nid, &security_bits, &flags) == 1;
   static constexpr std::array<int, 6> kHashes = {NID_sha256,   NID_sha384,   NID_sha512,
                                                  NID_sha3_256, NID_sha3_384, NID_sha3_512};
   const bool strong = *key_nid == NID_ED25519 || *key_nid == NID_ED448 ||
@@ -143,16 +145,16 @@ absl::Status CheckSignature(const Certificate& certificate, const Certificate& i
   ERR_clear_error();
   if (ok) return absl::OkStatus();
   return Refuse(Reason::kCertificateSignatureInvalid,
-                absl::StrCat("the signature of ", Describe(certificate),
-                             " is not by the key of \"", issuer.SubjectText(), "\""));
+                absl::StrCat("the signature of ", Describe(certificate), " is not by the key of \"",
+                             issuer.SubjectText(), "\""));
 }
 
 absl::Status CheckValidity(const Certificate& certificate, absl::Time time) {
   if (time >= certificate.not_before() && time <= certificate.not_after()) return absl::OkStatus();
   return Refuse(Reason::kCertificateExpired,
                 absl::StrCat(Describe(certificate), " is valid from ",
-                             absl::FormatTime(certificate.not_before(), absl::UTCTimeZone()), " to ",
-                             absl::FormatTime(certificate.not_after(), absl::UTCTimeZone()),
+                             absl::FormatTime(certificate.not_before(), absl::UTCTimeZone()),
+                             " to ", absl::FormatTime(certificate.not_after(), absl::UTCTimeZone()),
                              ", not at ", absl::FormatTime(time, absl::UTCTimeZone())));
 }
 
@@ -190,8 +192,8 @@ absl::Status CheckIntermediate(const Certificate& certificate, const PathOptions
   });
 }
 
-// The policies of the whole path, where one of its CAs requires that there be one. `path`: the leaf first,
-// without the anchor.
+// The policies of the whole path, where one of its CAs requires that there be one. `path`: the leaf
+// first, without the anchor.
 absl::Status CheckPolicyConstraints(absl::Span<const Certificate* const> path) {
   bool required = false;
   bool any_counts = true;
@@ -217,8 +219,9 @@ absl::Status CheckPolicyConstraints(absl::Span<const Certificate* const> path) {
     common = std::move(own);
   }
   if (!common || !common->empty()) return absl::OkStatus();
-  return Refuse(Reason::kCertificatePolicy,
-                absl::StrCat("a CA requires a policy, and none holds from it to ", Describe(*path.front())));
+  return Refuse(
+      Reason::kCertificatePolicy,
+      absl::StrCat("a CA requires a policy, and none holds from it to ", Describe(*path.front())));
 }
 
 absl::Status CheckLeaf(const Certificate& leaf, const PathOptions& options) {
@@ -270,24 +273,24 @@ class PathSearch {
     for (const Certificate* intermediate : intermediates_) {
       if (!IsCandidate(current, *intermediate) || !Spend(current, *intermediate)) continue;
       // There must be room for an anchor behind it.
-      if (!Note(kIssuerFault, CheckLength(*intermediate, path_.size() + 2, /*is_anchor=*/false))) continue;
+      if (!Note(kIssuerFault, CheckLength(*intermediate, path_.size() + 2, /*is_anchor=*/false)))
+        continue;
       if (!Note(kIssuerFault, CheckIntermediate(*intermediate, options_, path_))) continue;
       path_.push_back(intermediate);
       if (Extend()) return true;
       path_.pop_back();
     }
-    Note(kNoIssuer, Refuse(Reason::kCertificateUntrusted,
-                           absl::StrCat("no trust anchor and no intermediate that helps is named \"",
-                                        current.IssuerText(), "\", the issuer of ",
-                                        Describe(current))));
+    Note(kNoIssuer,
+         Refuse(Reason::kCertificateUntrusted,
+                absl::StrCat("no trust anchor and no intermediate that helps is named \"",
+                             current.IssuerText(), "\", the issuer of ", Describe(current))));
     return false;
   }
 
   bool IsCandidate(const Certificate& current, const Certificate& issuer) const {
     return current.IsIssuedByNameOf(issuer) &&
-           std::none_of(path_.begin(), path_.end(), [&issuer](const Certificate* used) {
-             return used->der() == issuer.der();
-           });
+           std::none_of(path_.begin(), path_.end(),
+                        [&issuer](const Certificate* used) { return used->der() == issuer.der(); });
   }
 
   // T1, T5: checks one signature, if there is budget left.
@@ -319,9 +322,8 @@ class PathSearch {
     if (is_anchor && options_.excuses_path_length && options_.excuses_path_length(issuer, path_)) {
       return absl::OkStatus();
     }
-    return Refuse(Reason::kCertificateNotCa,
-                  absl::StrCat(Describe(issuer), " allows ", allowed, " CAs below it, there are ",
-                               between));
+    return Refuse(Reason::kCertificateNotCa, absl::StrCat(Describe(issuer), " allows ", allowed,
+                                                          " CAs below it, there are ", between));
   }
 
   // Remembers the failure that tells most, the earliest of equals. True for OK.

@@ -97,12 +97,11 @@ std::optional<std::string> RepairSerial(absl::string_view der) {
     minimal.remove_prefix(1);
   }
   if (minimal.size() == serial->value.size()) return std::nullopt;
-  const std::string new_tbs = WriteTlv(
-      kSequence, absl::StrCat(version->whole, WriteTlv(kInteger, minimal), reader.Rest()));
+  const std::string new_tbs =
+      WriteTlv(kSequence, absl::StrCat(version->whole, WriteTlv(kInteger, minimal), reader.Rest()));
   ByteReader outer(der);
   std::optional<Tlv> certificate = ReadTlv(outer, der);
-  return WriteTlv(kSequence,
-                  absl::StrCat(new_tbs, certificate->value.substr(parts->tbs.size())));
+  return WriteTlv(kSequence, absl::StrCat(new_tbs, certificate->value.substr(parts->tbs.size())));
 }
 
 std::optional<std::string> RepairUnusedBits(absl::string_view der) {

@@ -12,9 +12,10 @@
 namespace forekey {
 
 // Some STM TPM intermediates have a serial number with superfluous leading zero octets, which DER
-// (X.690 §8.3.2) forbids and OpenSSL refuses; a card that takes random octets for the serial of a PIV
-// slot attestation makes one of these, or one with a superfluous ff, in 256. Gives the certificate with a minimal serial; nullopt
-// when the serial is not the trouble. Signatures must be checked over the original bytes.
+// (X.690 §8.3.2) forbids and OpenSSL refuses; a card that takes random octets for the serial of a
+// PIV slot attestation makes one of these, or one with a superfluous ff, in 256. Gives the
+// certificate with a minimal serial; nullopt when the serial is not the trouble. Signatures must be
+// checked over the original bytes.
 std::optional<std::string> RepairSerial(absl::string_view der);
 
 // A family of early Yubico U2F certificates has garbage in the unused-bits octet of the signature

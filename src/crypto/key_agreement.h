@@ -32,8 +32,8 @@ class X25519PrivateKey {
   std::string public_key_;
 };
 
-// `size`: at most 255 * 32 bytes; `info`: at most 1024 (OpenSSL 3.0's bound), `key` not empty. Beyond
-// that it ends the process: all three are the protocol's, never a peer's.
+// `size`: at most 255 * 32 bytes; `info`: at most 1024 (OpenSSL 3.0's bound), `key` not empty.
+// Beyond that it ends the process: all three are the protocol's, never a peer's.
 Secret HkdfSha256(absl::string_view key, absl::string_view salt, absl::string_view info,
                   size_t size);
 

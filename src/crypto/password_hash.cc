@@ -4,7 +4,8 @@
 
 namespace forekey {
 
-absl::StatusOr<std::string> HashPassword(const Secret& password, size_t memory_bytes, size_t passes) {
+absl::StatusOr<std::string> HashPassword(const Secret& password, size_t memory_bytes,
+                                         size_t passes) {
   if (sodium_init() < 0) return absl::InternalError("libsodium does not start");
   char hash[crypto_pwhash_STRBYTES];
   if (crypto_pwhash_str_alg(hash, password.view().data(), password.size(), passes, memory_bytes,

@@ -11,7 +11,8 @@
 namespace forekey {
 
 // ResourceExhausted where the memory can't be had.
-absl::StatusOr<std::string> HashPassword(const Secret& password, size_t memory_bytes, size_t passes);
+absl::StatusOr<std::string> HashPassword(const Secret& password, size_t memory_bytes,
+                                         size_t passes);
 // False also for a hash that does not parse. Takes the time and memory that the hash says.
 bool PasswordMatches(const std::string& hash, const Secret& password);
 

@@ -66,8 +66,8 @@ class PublicKey {
 absl::Status VerifyWithHash(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss,
                             absl::string_view message, absl::string_view signature);
 
-// True where the exponent of an RSA key is odd, more than 1, and of 32 bits at most: 1 makes anybody's
-// signature, and a long one makes each check cost a hundred times what it should.
+// True where the exponent of an RSA key is odd, more than 1, and of 32 bits at most: 1 makes
+// anybody's signature, and a long one makes each check cost a hundred times what it should.
 bool HasSoundRsaExponent(EVP_PKEY* key);
 
 // A private key in software: invites (Ed25519 from a 32-byte seed), tests and simulators.

@@ -109,7 +109,8 @@ absl::Status RevocationList::CheckIssuer(const Certificate& issuer) const {
   }
   for (int i = 0; i < X509_CRL_get_ext_count(crl_.get()); ++i) {
     if (X509_EXTENSION_get_critical(X509_CRL_get_ext(crl_.get(), i)) != 0) {
-      return BadCrl(absl::StrCat(who, " has a critical extension: it is partial, a delta or indirect"));
+      return BadCrl(
+          absl::StrCat(who, " has a critical extension: it is partial, a delta or indirect"));
     }
   }
   const std::optional<uint32_t> usage = issuer.KeyUsage();
@@ -137,8 +138,8 @@ absl::Status RevocationList::Check(const Certificate& certificate, const Certifi
                                absl::FormatTime(*next_update(), absl::UTCTimeZone())));
   }
   X509_REVOKED* entry = nullptr;
-  const int found = X509_CRL_get0_by_serial(
-      crl_.get(), &entry, X509_get0_serialNumber(certificate.x509()));
+  const int found =
+      X509_CRL_get0_by_serial(crl_.get(), &entry, X509_get0_serialNumber(certificate.x509()));
   ERR_clear_error();
   if (found == 0) return absl::OkStatus();
   return Refuse(Reason::kCertificateRevoked,

@@ -49,10 +49,11 @@ enum class RevocationScope {
   kLeafToo,      // where there are lists at all, the leaf's issuer must have one
 };
 
-// Every certificate of the path but the anchor, against the lists of its issuer. Of several lists of
-// one issuer those that can't be used are passed over, as long as one can be. Returns whether any list
-// was asked; OK without lists.
-absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path, const std::vector<RevocationList>& lists,
+// Every certificate of the path but the anchor, against the lists of its issuer. Of several lists
+// of one issuer those that can't be used are passed over, as long as one can be. Returns whether
+// any list was asked; OK without lists.
+absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
+                                     const std::vector<RevocationList>& lists,
                                      RevocationScope scope, absl::Time time);
 
 }  // namespace forekey

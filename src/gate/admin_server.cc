@@ -82,7 +82,8 @@ class AdminService : public v1::Admin::Service {
                                 v1::RevokeCredentialResponse* response) override {
     return Answer(core_->RevokeCredential(*request, actor_), response);
   }
-  grpc::Status RecheckCredentials(grpc::ServerContext*, const v1::RecheckCredentialsRequest* request,
+  grpc::Status RecheckCredentials(grpc::ServerContext*,
+                                  const v1::RecheckCredentialsRequest* request,
                                   v1::RecheckCredentialsResponse* response) override {
     return Answer(core_->RecheckCredentials(*request, actor_), response);
   }
@@ -138,9 +139,9 @@ absl::Status AdminServer::Listen() {
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the admin socket's path is longer than the ", sizeof(address.sun_path) - 1,
-                     " bytes that a socket's may have: ", path, ": choose a shorter state directory"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the admin socket's path is longer than the ", sizeof(address.sun_path) - 1,
+        " bytes that a socket's may have: ", path, ": choose a shorter state directory"));
   }
   memcpy(address.sun_path, path.data(), path.size());
   stop_event_ = eventfd(0, EFD_CLOEXEC);
@@ -148,7 +149,8 @@ absl::Status AdminServer::Listen() {
   if (stop_event_ < 0 || listener_ < 0) return Errno("make the socket", path);
   // One gate holds the state folder's lock, so a socket that is there was left behind.
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return Errno("remove the old socket", path);
-  // The mode of the socket file is that of the descriptor: there is no moment in which others could.
+  // The mode of the socket file is that of the descriptor: there is no moment in which others
+  // could.
   if (fchmod(listener_, 0600) != 0 ||
       bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
     return Errno("bind", path);
@@ -196,9 +198,9 @@ void AdminServer::Admit(int fd) {
   } else {
     // The answer to the peer is a closed connection; the audit log has who it was.
     core_
-        ->PublicRefusal(absl::PermissionDeniedError(absl::StrCat(
-                            "uid ", peer.uid, " may not administrate this gate (uid ",
-                            options_.allowed_uid, " may)")),
+        ->PublicRefusal(absl::PermissionDeniedError(
+                            absl::StrCat("uid ", peer.uid, " may not administrate this gate (uid ",
+                                         options_.allowed_uid, " may)")),
                         "admin", absl::StrCat("admin socket, uid ", peer.uid))
         .IgnoreError();
   }

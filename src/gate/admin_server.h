@@ -1,6 +1,6 @@
-// forekey.v1.Admin on <state.directory>/admin.sock: a gRPC server of its own, for the gate's own user
-// and root. The socket has mode 0600 in a folder of mode 0700, and each connection's peer is asked of
-// the kernel (SO_PEERCRED) before gRPC sees a byte of it.
+// forekey.v1.Admin on <state.directory>/admin.sock: a gRPC server of its own, for the gate's own
+// user and root. The socket has mode 0600 in a folder of mode 0700, and each connection's peer is
+// asked of the kernel (SO_PEERCRED) before gRPC sees a byte of it.
 #ifndef FOREKEY_SRC_GATE_ADMIN_SERVER_H_
 #define FOREKEY_SRC_GATE_ADMIN_SERVER_H_
 
@@ -23,8 +23,8 @@ struct AdminServerOptions {
 
 class AdminServer {
  public:
-  // `core` must outlive this. A socket file that was left behind is replaced. Errors: a path too long
-  // for a socket (107 bytes), a folder that can't be written.
+  // `core` must outlive this. A socket file that was left behind is replaced. Errors: a path too
+  // long for a socket (107 bytes), a folder that can't be written.
   static absl::StatusOr<std::unique_ptr<AdminServer>> New(GateCore* core,
                                                           const AdminServerOptions& options);
   ~AdminServer();

@@ -67,8 +67,10 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
     absl::StatusOr<VerifiedCall> caller = gate_->CallerOf(info_->server_context(), info_->method());
     if (!caller.ok()) {
       // A stream that was admitted, and lost its right just now: nobody would end it later.
-      if (ReasonOf(caller.status()) && info_->type() != grpc::experimental::ServerRpcInfo::Type::UNARY) {
-        gate_->core()->PublicRefusal(caller.status(), info_->method(), info_->server_context()->peer())
+      if (ReasonOf(caller.status()) &&
+          info_->type() != grpc::experimental::ServerRpcInfo::Type::UNARY) {
+        gate_->core()
+            ->PublicRefusal(caller.status(), info_->method(), info_->server_context()->peer())
             .IgnoreError();
         info_->server_context()->TryCancel();
       }
@@ -132,7 +134,8 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
                        size_t count, grpc_process_auth_metadata_done_cb done, void* done_data) {
   const ProcessorState& processor = *static_cast<ProcessorState*>(state);
   CallGate& gate = *processor.gate;
-  const std::shared_ptr<Connection> from = processor.slot == nullptr ? nullptr : processor.slot->current();
+  const std::shared_ptr<Connection> from =
+      processor.slot == nullptr ? nullptr : processor.slot->current();
   CallInput input;
   Prefixes prefixes;
   absl::InlinedVector<grpc_metadata, 1> prefix_entries;
@@ -162,8 +165,8 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
     return;
   }
   gate.MarkConnection(connection);
-  // An exempt call has no caller: what it carried is taken away, so that nothing behind the gate can
-  // take it for one.
+  // An exempt call has no caller: what it carried is taken away, so that nothing behind the gate
+  // can take it for one.
   done(done_data, judgement.exempt ? prefix_entries.data() : nullptr,
        judgement.exempt ? prefix_entries.size() : 0, nullptr, 0, GRPC_STATUS_OK, nullptr);
 }
@@ -175,9 +178,9 @@ bool CallGate::IsMarked(const grpc_auth_context* connection) const {
   return mark != nullptr && absl::string_view(mark->value, mark->value_length) == instance_;
 }
 
-// An AuthContext is not thread-safe. It is written here alone, once, under a lock that every call of
-// the connection takes on its way in: so the write is over before any handler or interceptor of this
-// connection runs, and they may read it freely.
+// An AuthContext is not thread-safe. It is written here alone, once, under a lock that every call
+// of the connection takes on its way in: so the write is over before any handler or interceptor of
+// this connection runs, and they may read it freely.
 void CallGate::MarkConnection(grpc_auth_context* connection) {
   absl::MutexLock lock(&marking_[(reinterpret_cast<uintptr_t>(connection) >> 6) % kMarkingLocks]);
   if (IsMarked(connection)) return;

@@ -1,19 +1,20 @@
-// The two places where gRPC meets the gate on a call's way: before routing (the metadata processor) and
-// before the handler (the interceptor).
+// The two places where gRPC meets the gate on a call's way: before routing (the metadata processor)
+// and before the handler (the interceptor).
 //
-// The processor sees every call that arrives on the gate's port, with its raw :path and before anything
-// else of the server does: what it refuses reaches no interceptor and no handler, and an unknown method
-// is refused like a known one (DESIGN LAW 1). It is given to gRPC's core directly
+// The processor sees every call that arrives on the gate's port, with its raw :path and before
+// anything else of the server does: what it refuses reaches no interceptor and no handler, and an
+// unknown method is refused like a known one (DESIGN LAW 1). It is given to gRPC's core directly
 // (grpc_auth_metadata_processor in grpc/grpc_security.h), because gRPC's C++ wrapper builds two
 // multimaps a call first.
 //
-// Between the two there is no object of gRPC's that lasts as long as one call and no longer, and that
-// the peer can't reach: the AuthContext belongs to the connection. So nothing about a caller is handed
-// over (DESIGN LAW 4). Instead the verified prefix itself stays in the metadata, and the interceptor
-// asks the verifier for its caller again (GateCore::Recall, which believes nobody). What the interceptor
-// must know besides is that the call did pass this gate, and not another port of the same server; so
-// the processor writes the gate's random instance id into the AuthContext, once a connection. It says
-// nothing about callers, and no peer can put a property of that name there.
+// Between the two there is no object of gRPC's that lasts as long as one call and no longer, and
+// that the peer can't reach: the AuthContext belongs to the connection. So nothing about a caller
+// is handed over (DESIGN LAW 4). Instead the verified prefix itself stays in the metadata, and the
+// interceptor asks the verifier for its caller again (GateCore::Recall, which believes nobody).
+// What the interceptor must know besides is that the call did pass this gate, and not another port
+// of the same server; so the processor writes the gate's random instance id into the AuthContext,
+// once a connection. It says nothing about callers, and no peer can put a property of that name
+// there.
 #ifndef FOREKEY_SRC_GATE_CALL_GATE_H_
 #define FOREKEY_SRC_GATE_CALL_GATE_H_
 
@@ -40,8 +41,8 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   explicit CallGate(GateCore* core);
 
   // For grpc_server_credentials_set_auth_metadata_processor; holds a reference to this, and to
-  // `keep_alive`, which lives as long as those credentials do in gRPC's core. `slot`: which connection
-  // it judges; null where that is not known.
+  // `keep_alive`, which lives as long as those credentials do in gRPC's core. `slot`: which
+  // connection it judges; null where that is not known.
   grpc_auth_metadata_processor Processor(std::shared_ptr<void> keep_alive, Connections::Slot* slot);
   // Told of every verdict. Both must outlive the gRPC server.
   void SetConnections(Connections* connections) { connections_ = connections; }
@@ -67,14 +68,14 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
 };
 
 // Must come first of all interceptors of the server. It keeps the caller of each admitted call
-// in LiveCalls for as long as the call lives. `with_pushback`: does what PushbackInterceptors() do, too;
-// false where an application has interceptors of its own, behind which those must come last.
+// in LiveCalls for as long as the call lives. `with_pushback`: does what PushbackInterceptors() do,
+// too; false where an application has interceptors of its own, behind which those must come last.
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> CallerInterceptors(
     std::shared_ptr<CallGate> gate, bool with_pushback);
 
-// Adds "grpc-retry-pushback-ms: -1" to the trailers of calls that end with UNAUTHENTICATED after they
-// were admitted. Clients of a gate retry UNAUTHENTICATED once (with a new session): that must never run
-// a handler twice, and by this trailer gRPC's retry filter knows that it may not.
+// Adds "grpc-retry-pushback-ms: -1" to the trailers of calls that end with UNAUTHENTICATED after
+// they were admitted. Clients of a gate retry UNAUTHENTICATED once (with a new session): that must
+// never run a handler twice, and by this trailer gRPC's retry filter knows that it may not.
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> PushbackInterceptors();
 
 }  // namespace forekey

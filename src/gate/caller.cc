@@ -17,7 +17,8 @@ absl::StatusOr<CallerInfo> Caller(const grpc::ServerContextBase* context) {
   const auto verified = call == nullptr ? std::nullopt : LiveCalls::OfProcess().Find(call);
   if (!verified.has_value()) {
     return absl::UnauthenticatedError(
-        "no caller: the method is exempt, the call came through a port that is not the gate's, or the "
+        "no caller: the method is exempt, the call came through a port that is not the gate's, or "
+        "the "
         "server has no gate");
   }
   CallerInfo info;

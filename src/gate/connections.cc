@@ -23,7 +23,8 @@
 namespace forekey {
 namespace {
 
-// A refusal's answer leaves within this time; then its connection is ended, if gRPC did not do so before.
+// A refusal's answer leaves within this time; then its connection is ended, if gRPC did not do so
+// before.
 constexpr absl::Duration kAnswerTime = absl::Milliseconds(100);
 // A slot is not given to another connection for so long: a call of the old one may still be judged.
 constexpr absl::Duration kSlotRest = absl::Seconds(1);
@@ -46,12 +47,13 @@ std::string PeerText(const sockaddr_storage& address, socklen_t size) {
   }
   if (address.ss_family == AF_INET) return absl::StrCat("ipv4:", host, ":", port);
   const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-  if (IN6_IS_ADDR_V4MAPPED(&v6)) return absl::StrCat("ipv4:", absl::string_view(host).substr(7), ":", port);
+  if (IN6_IS_ADDR_V4MAPPED(&v6))
+    return absl::StrCat("ipv4:", absl::string_view(host).substr(7), ":", port);
   return absl::StrCat("ipv6:[", host, "]:", port);
 }
 
-// Made by somebody who does not hold what he claims, or by no client of ours: an honest one is never
-// refused for these, whatever happened to the gate meanwhile.
+// Made by somebody who does not hold what he claims, or by no client of ours: an honest one is
+// never refused for these, whatever happened to the gate meanwhile.
 bool IsForged(Reason reason) {
   switch (reason) {
     case Reason::kPrefixRepeated:
@@ -77,8 +79,8 @@ Connections::Connections(GateCore* core)
       limits_(core->config().connections),
       rates_(limits_.per_address_per_second, limits_.per_address_burst) {}
 
-absl::StatusOr<std::unique_ptr<Connections>> Connections::New(GateCore* core,
-                                                              const std::vector<std::string>& addresses) {
+absl::StatusOr<std::unique_ptr<Connections>> Connections::New(
+    GateCore* core, const std::vector<std::string>& addresses) {
   std::unique_ptr<Connections> made(new Connections(core));
   made->poll_ = epoll_create1(EPOLL_CLOEXEC);
   made->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -97,7 +99,8 @@ absl::Status Connections::Listen(const std::string& address) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV;
   if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("listen address ", address, ": ", gai_strerror(error)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("listen address ", address, ": ", gai_strerror(error)));
   }
   absl::Cleanup free_found = [found] { freeaddrinfo(found); };
   const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -148,7 +151,8 @@ void Connections::Install(grpc::ServerBuilder& builder, const MakeCredentials& c
   auto millis = [](absl::Duration duration) {
     return static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(duration), INT32_MAX));
   };
-  // The handshake's time covers the first frame of HTTP/2, too: a peer that says nothing is gone after it.
+  // The handshake's time covers the first frame of HTTP/2, too: a peer that says nothing is gone
+  // after it.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, millis(limits_.handshake));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, millis(limits_.idle));
   // Also where there is no call, and for ever: a peer that went away without a word is found.
@@ -200,8 +204,10 @@ void Connections::Run() {
     const bool listen_now = accepting && now >= paused_until_;
     if (listen_now != listening) {
       for (int& listener : listeners_) {
-        if (listen_now) AddToPoll(listener, &listener, EPOLLIN);
-        else epoll_ctl(poll_, EPOLL_CTL_DEL, listener, nullptr);
+        if (listen_now)
+          AddToPoll(listener, &listener, EPOLLIN);
+        else
+          epoll_ctl(poll_, EPOLL_CTL_DEL, listener, nullptr);
       }
       listening = listen_now;
     }
@@ -249,7 +255,8 @@ void Connections::AcceptFrom(int listener) {
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
     // Out of descriptors or memory: what is open goes on, and asking again at once would only spin.
-    if (errno != EAGAIN) paused_until_ = Clock::System().BootNanos() + absl::ToInt64Nanoseconds(kLookInterval);
+    if (errno != EAGAIN)
+      paused_until_ = Clock::System().BootNanos() + absl::ToInt64Nanoseconds(kLookInterval);
     return;
   }
 }
@@ -260,7 +267,8 @@ absl::Status Connections::Allow(const std::string& host, const std::string& peer
   }
   auto same = per_host_.find(host);
   if (same != per_host_.end() && same->second >= limits_.per_address) {
-    return Refuse(Reason::kConnectionLimit, absl::StrCat(limits_.per_address, " are open from this address"));
+    return Refuse(Reason::kConnectionLimit,
+                  absl::StrCat(limits_.per_address, " are open from this address"));
   }
   if (!rates_.Take(rates_.HashOf(host), Clock::System().BootNanos())) {
     return Refuse(Reason::kConnectionLimit, "too many new ones from this address at once");
@@ -271,7 +279,8 @@ absl::Status Connections::Allow(const std::string& host, const std::string& peer
 size_t Connections::TakeSlot(int64_t now) {
   if (free_.empty()) return kUntracked;
   const FreeSlot oldest = free_.front();
-  if (oldest.since != 0 && now - oldest.since < absl::ToInt64Nanoseconds(kSlotRest)) return kUntracked;
+  if (oldest.since != 0 && now - oldest.since < absl::ToInt64Nanoseconds(kSlotRest))
+    return kUntracked;
   free_.pop_front();
   return oldest.slot;
 }
@@ -280,7 +289,8 @@ void Connections::Admit(int fd, int listener) {
   sockaddr_storage address = {};
   socklen_t size = sizeof(address);
   std::string peer = "unknown";
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0) peer = PeerText(address, size);
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0)
+    peer = PeerText(address, size);
   std::string host = HostKey(peer);
   if (absl::Status allowed = Allow(host, peer); !allowed.ok()) {
     // The answer is a closed connection: no TLS, and not a byte of ours.
@@ -332,22 +342,25 @@ void Connections::Admitted(Connection& connection) {
   connection.refused_.store(0, std::memory_order_relaxed);
 }
 
-void Connections::Refused(const std::shared_ptr<Connection>& connection, std::optional<Reason> reason) {
+void Connections::Refused(const std::shared_ptr<Connection>& connection,
+                          std::optional<Reason> reason) {
   if (!reason || IsNoFault(*reason)) return;
   const bool forged = IsForged(*reason);
   const uint32_t limit = forged ? limits_.forged_refusals : limits_.refusals;
-  const uint32_t count =
-      (forged ? connection->forged_ : connection->refused_).fetch_add(1, std::memory_order_relaxed) + 1;
+  const uint32_t count = (forged ? connection->forged_ : connection->refused_)
+                             .fetch_add(1, std::memory_order_relaxed) +
+                         1;
   if (limit == 0 || count < limit) return;
   if (!EndSoon(connection, kAnswerTime, Reason::kConnectionEnded)) return;
-  // What was sent before is the last that gRPC reads: it answers, and closes. A flood that went on for as
-  // long as its answer takes would cost more than the connection that it loses.
+  // What was sent before is the last that gRPC reads: it answers, and closes. A flood that went on
+  // for as long as its answer takes would cost more than the connection that it loses.
   shutdown(connection->fd_, SHUT_RD);
-  rates_.Charge(rates_.HashOf(connection->host_), forged ? limits_.forged_cost : limits_.refused_cost,
-                Clock::System().BootNanos());
+  rates_.Charge(rates_.HashOf(connection->host_),
+                forged ? limits_.forged_cost : limits_.refused_cost, Clock::System().BootNanos());
 }
 
-bool Connections::EndSoon(std::shared_ptr<Connection> connection, absl::Duration delay, Reason reason) {
+bool Connections::EndSoon(std::shared_ptr<Connection> connection, absl::Duration delay,
+                          Reason reason) {
   if (connection->closing_.exchange(true)) return false;
   {
     absl::MutexLock lock(&mutex_);
@@ -379,7 +392,8 @@ void Connections::EndUnproved(int64_t now) {
   next_look_ = now + absl::ToInt64Nanoseconds(kLookInterval);
   for (auto& [raw, connection] : connections_) {
     // What is not tracked has no processor that could tell: gRPC's own bounds hold there.
-    if (connection->slot_ == kUntracked || connection->proved_.load(std::memory_order_relaxed)) continue;
+    if (connection->slot_ == kUntracked || connection->proved_.load(std::memory_order_relaxed))
+      continue;
     if (now - connection->accepted_ < absl::ToInt64Nanoseconds(limits_.proof)) continue;
     EndSoon(connection, absl::ZeroDuration(), Reason::kConnectionTimeout);
   }

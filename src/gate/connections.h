@@ -2,10 +2,10 @@
 // every tracked connection, and can end one.
 //
 // gRPC tells a metadata processor neither the peer nor the connection of a call. So each tracked
-// connection is handed to gRPC through an acceptor of its own (FROM_FD), whose processor knows it; a
-// second descriptor of the socket stays here, to see it end and to end it. Acceptors are made before the
-// server starts: [connections] tracked says how many; what comes beyond shares one acceptor, where the
-// peer of a call is not known and refusals don't end the connection.
+// connection is handed to gRPC through an acceptor of its own (FROM_FD), whose processor knows it;
+// a second descriptor of the socket stays here, to see it end and to end it. Acceptors are made
+// before the server starts: [connections] tracked says how many; what comes beyond shares one
+// acceptor, where the peer of a call is not known and refusals don't end the connection.
 //
 // A connection costs the process two descriptors.
 #ifndef FOREKEY_SRC_GATE_CONNECTIONS_H_
@@ -54,8 +54,8 @@ class Connection {
 
 class Connections {
  public:
-  // The acceptor that a processor belongs to. Gives the connection that it judges; null for the one that
-  // untracked connections share. Safe from any thread.
+  // The acceptor that a processor belongs to. Gives the connection that it judges; null for the one
+  // that untracked connections share. Safe from any thread.
   class Slot {
    public:
     std::shared_ptr<Connection> current() const {
@@ -71,24 +71,26 @@ class Connections {
   };
   using MakeCredentials = std::function<std::shared_ptr<grpc::ServerCredentials>(Slot* slot)>;
 
-  // Binds and listens on numeric addresses (ResolveListenAddress); of several with port 0, all get the
-  // same port. Connections wait in the kernel until Start(). Errors: the system's, with the address.
-  static absl::StatusOr<std::unique_ptr<Connections>> New(GateCore* core,
-                                                          const std::vector<std::string>& addresses);
+  // Binds and listens on numeric addresses (ResolveListenAddress); of several with port 0, all get
+  // the same port. Connections wait in the kernel until Start(). Errors: the system's, with the
+  // address.
+  static absl::StatusOr<std::unique_ptr<Connections>> New(
+      GateCore* core, const std::vector<std::string>& addresses);
   // Must go after the gRPC server.
   ~Connections();
 
   int port() const { return port_; }
-  // Before BuildAndStart(): adds the acceptors and the bounds on handshakes, idle and dead connections.
+  // Before BuildAndStart(): adds the acceptors and the bounds on handshakes, idle and dead
+  // connections.
   void Install(grpc::ServerBuilder& builder, const MakeCredentials& credentials);
   // After the server started: accepts from now on.
   void Start();
   // Accepts no more from when it returns on; what is open stays.
   void StopAccepting();
 
-  // A call on `connection` was judged, and answered where it was refused. Safe from any thread. A refusal
-  // that ends the connection lets its answer out first; nothing more is read, and the address pays for it
-  // with new connections that it may not make for a while.
+  // A call on `connection` was judged, and answered where it was refused. Safe from any thread. A
+  // refusal that ends the connection lets its answer out first; nothing more is read, and the
+  // address pays for it with new connections that it may not make for a while.
   void Admitted(Connection& connection);
   void Refused(const std::shared_ptr<Connection>& connection, std::optional<Reason> reason);
 

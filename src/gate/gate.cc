@@ -51,10 +51,9 @@ class Gate::Impl {
     const GateConfig& config = core_->config();
     ApplyTuning({.executor_threads_off = !config.tuning.executor_threads,
                  .mutex_deadlock_detection_off = !config.tuning.mutex_deadlock_detection});
-    FOREKEY_ASSIGN_OR_RETURN(keys_, TlsKeys::New(config.tls.certificate, config.tls.private_key,
-                                                 [this](absl::string_view binding) {
-                                                   return MakeAccepted(binding);
-                                                 }));
+    FOREKEY_ASSIGN_OR_RETURN(
+        keys_, TlsKeys::New(config.tls.certificate, config.tls.private_key,
+                            [this](absl::string_view binding) { return MakeAccepted(binding); }));
     watcher_ = std::thread([this] { Watch(); });
     live_watcher_ = std::thread([this] { WatchLiveCalls(); });
     return absl::OkStatus();
@@ -62,7 +61,8 @@ class Gate::Impl {
 
   absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options) {
     if (installed_.exchange(true)) {
-      return absl::FailedPreconditionError("this gate is installed already: a gate serves one server");
+      return absl::FailedPreconditionError(
+          "this gate is installed already: a gate serves one server");
     }
     const GateConfig& config = core_->config();
     FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> addresses,
@@ -71,20 +71,23 @@ class Gate::Impl {
     core_->SetBoundPort(connections_->port());
     call_gate_->SetConnections(connections_.get());
     connections_->Install(builder, [this](Connections::Slot* slot) {
-      return AcceptorCredentials(keys_, [gate = call_gate_, slot](std::shared_ptr<void> keep_alive) {
-        return gate->Processor(std::move(keep_alive), slot);
-      });
+      return AcceptorCredentials(keys_,
+                                 [gate = call_gate_, slot](std::shared_ptr<void> keep_alive) {
+                                   return gate->Processor(std::move(keep_alive), slot);
+                                 });
     });
     if (!config.metrics.listen.empty()) {
-      FOREKEY_ASSIGN_OR_RETURN(metrics_, Metrics::New(core_, connections_.get(), config.metrics.listen));
+      FOREKEY_ASSIGN_OR_RETURN(metrics_,
+                               Metrics::New(core_, connections_.get(), config.metrics.listen));
     }
     if (config.health.service) grpc::EnableDefaultHealthCheckService(true);
-    builder.SetOption(services_.Registration(
-        options.server_api, [this] { connections_->Start(); }));
+    builder.SetOption(
+        services_.Registration(options.server_api, [this] { connections_->Start(); }));
     const bool application_interceptors = !options.interceptors.empty();
     auto interceptors = std::move(options.interceptors);
-    interceptors.insert(interceptors.begin(),
-                        CallerInterceptors(call_gate_, /*with_pushback=*/!application_interceptors));
+    interceptors.insert(
+        interceptors.begin(),
+        CallerInterceptors(call_gate_, /*with_pushback=*/!application_interceptors));
     if (application_interceptors) interceptors.push_back(PushbackInterceptors());
     builder.experimental().SetInterceptorCreators(std::move(interceptors));
     if (options.admin_socket) {

@@ -31,7 +31,8 @@ absl::StatusOr<VerifiedCall> CallerOf(GateCore& core, grpc::ServerContextBase& c
   auto caller = LiveCalls::OfProcess().Find(context.c_call());
   if (caller.has_value()) return *std::move(caller);
   return core.PublicRefusal(
-      Refuse(Reason::kPrefixMissing, "no verified caller: another port, or the session ended just now"),
+      Refuse(Reason::kPrefixMissing,
+             "no verified caller: another port, or the session ended just now"),
       method, context.peer());
 }
 
@@ -43,7 +44,8 @@ grpc::Status Give(absl::StatusOr<Response> result, Response* response) {
 
 // GateCore made every status that comes out here public already.
 grpc::Status GetChallenge(GateCore& core, grpc::ServerContextBase&,
-                          const v1::GetChallengeRequest& request, v1::GetChallengeResponse* response) {
+                          const v1::GetChallengeRequest& request,
+                          v1::GetChallengeResponse* response) {
   return Give(core.GetChallenge(request), response);
 }
 grpc::Status BeginEnrollment(GateCore& core, grpc::ServerContextBase& context,
@@ -75,8 +77,8 @@ grpc::Status EndSession(GateCore& core, grpc::ServerContextBase& context,
   if (!caller.ok()) return ToGrpc(caller.status());
   return Give(core.EndSession(*caller, request, context.peer()), response);
 }
-grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context, const v1::WhoAmIRequest& request,
-                    v1::WhoAmIResponse* response) {
+grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context,
+                    const v1::WhoAmIRequest& request, v1::WhoAmIResponse* response) {
   auto caller = CallerOf(core, context, kWhoAmIMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
   return Give(core.WhoAmI(*caller, request), response);
@@ -86,8 +88,9 @@ grpc::Status ReproveCall(GateCore& core, grpc::ServerContextBase& context,
                          const v1::ReproveCallRequest& request, v1::ReproveCallResponse* response) {
   auto caller = CallerOf(core, context, kReproveCallMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
-  const auto replace = [&core](const VerifiedCall& by,
-                               absl::FunctionRef<bool(const VerifiedCall&, absl::string_view)> pick) {
+  const auto replace = [&core](
+                           const VerifiedCall& by,
+                           absl::FunctionRef<bool(const VerifiedCall&, absl::string_view)> pick) {
     LiveCalls::OfProcess().Reprove(by, [&](const LiveCalls::Entry& entry) {
       return entry.gate == &core && pick(*entry.caller, entry.method);
     });
@@ -112,7 +115,8 @@ class GateServices::Sync : public v1::Gate::Service {
                             v1::GetChallengeResponse* response) override {
     return forekey::GetChallenge(core_, *context, *request, response);
   }
-  grpc::Status BeginEnrollment(grpc::ServerContext* context, const v1::BeginEnrollmentRequest* request,
+  grpc::Status BeginEnrollment(grpc::ServerContext* context,
+                               const v1::BeginEnrollmentRequest* request,
                                v1::BeginEnrollmentResponse* response) override {
     return forekey::BeginEnrollment(core_, *context, *request, response);
   }
@@ -142,7 +146,8 @@ class GateServices::Sync : public v1::Gate::Service {
                            v1::ReproveCallResponse* response) override {
     return forekey::ReproveCall(core_, *context, *request, response);
   }
-  grpc::Status GetRequirements(grpc::ServerContext* context, const v1::GetRequirementsRequest* request,
+  grpc::Status GetRequirements(grpc::ServerContext* context,
+                               const v1::GetRequirementsRequest* request,
                                v1::GetRequirementsResponse* response) override {
     return forekey::GetRequirements(core_, *context, *request, response);
   }
@@ -151,9 +156,9 @@ class GateServices::Sync : public v1::Gate::Service {
   GateCore& core_;
 };
 
-// Enrolment waits for the disk and checks certificate paths: here it has a thread and a short queue of
-// its own, so that it never takes gRPC's few callback threads away from calls (DESIGN LAW 7). So have
-// openings with further factors: more threads than those factors can hold all together
+// Enrolment waits for the disk and checks certificate paths: here it has a thread and a short queue
+// of its own, so that it never takes gRPC's few callback threads away from calls (DESIGN LAW 7). So
+// have openings with further factors: more threads than those factors can hold all together
 // (src/gate/core/factor_lane.h), so that whatever hangs, there is one left for the next opening.
 class GateServices::Callback : public v1::Gate::CallbackService {
  public:
@@ -170,16 +175,18 @@ class GateServices::Callback : public v1::Gate::CallbackService {
   grpc::ServerUnaryReactor* BeginEnrollment(grpc::CallbackServerContext* context,
                                             const v1::BeginEnrollmentRequest* request,
                                             v1::BeginEnrollmentResponse* response) override {
-    return FinishLater(enrollments_, context, kBeginEnrollmentMethod, [this, context, request, response] {
-      return forekey::BeginEnrollment(core_, *context, *request, response);
-    });
+    return FinishLater(enrollments_, context, kBeginEnrollmentMethod,
+                       [this, context, request, response] {
+                         return forekey::BeginEnrollment(core_, *context, *request, response);
+                       });
   }
   grpc::ServerUnaryReactor* FinishEnrollment(grpc::CallbackServerContext* context,
                                              const v1::FinishEnrollmentRequest* request,
                                              v1::FinishEnrollmentResponse* response) override {
-    return FinishLater(enrollments_, context, kFinishEnrollmentMethod, [this, context, request, response] {
-      return forekey::FinishEnrollment(core_, *context, *request, response);
-    });
+    return FinishLater(enrollments_, context, kFinishEnrollmentMethod,
+                       [this, context, request, response] {
+                         return forekey::FinishEnrollment(core_, *context, *request, response);
+                       });
   }
   grpc::ServerUnaryReactor* OpenSession(grpc::CallbackServerContext* context,
                                         const v1::OpenSessionRequest* request,
@@ -226,15 +233,16 @@ class GateServices::Callback : public v1::Gate::CallbackService {
     return reactor;
   }
 
-  // Context, request and response live until the reactor has finished, cancelled or not. A full queue
-  // refuses at once.
+  // Context, request and response live until the reactor has finished, cancelled or not. A full
+  // queue refuses at once.
   grpc::ServerUnaryReactor* FinishLater(Worker& worker, grpc::CallbackServerContext* context,
                                         absl::string_view method,
                                         std::function<grpc::Status()> work) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     if (!worker.Submit([reactor, work = std::move(work)] { reactor->Finish(work()); })) {
       reactor->Finish(ToGrpc(core_.PublicRefusal(
-          Refuse(Reason::kRateLimited, "too many requests that take long wait already"), method, context->peer())));
+          Refuse(Reason::kRateLimited, "too many requests that take long wait already"), method,
+          context->peer())));
     }
     return reactor;
   }
@@ -282,8 +290,8 @@ class GateServices::Option : public grpc::ServerBuilderOption {
 GateServices::GateServices(GateCore* core) : core_(core) {}
 GateServices::~GateServices() = default;
 
-std::unique_ptr<grpc::ServerBuilderOption> GateServices::Registration(ServerApi api,
-                                                                        std::function<void()> started) {
+std::unique_ptr<grpc::ServerBuilderOption> GateServices::Registration(
+    ServerApi api, std::function<void()> started) {
   return std::make_unique<Option>(this, api, std::move(started));
 }
 

@@ -1,10 +1,11 @@
-// forekey.v1.Gate: what the gate itself answers. All decisions are GateCore's; here are threads alone.
+// forekey.v1.Gate: what the gate itself answers. All decisions are GateCore's; here are threads
+// alone.
 //
-// The service comes for two of gRPC's server APIs, and the gate registers the one that its server uses
-// already: a server with services of both polls for events with two kinds of threads, which take them
-// from one another at every call (gRPC 1.51: 40 µs of CPU a call became 99 in a sync server that only
-// had a callback service added). Beside an asynchronous server the sync one is the right one: there
-// gRPC makes the sync threads wait without polling.
+// The service comes for two of gRPC's server APIs, and the gate registers the one that its server
+// uses already: a server with services of both polls for events with two kinds of threads, which
+// take them from one another at every call (gRPC 1.51: 40 µs of CPU a call became 99 in a sync
+// server that only had a callback service added). Beside an asynchronous server the sync one is the
+// right one: there gRPC makes the sync threads wait without polling.
 #ifndef FOREKEY_SRC_GATE_GATE_SERVICE_H_
 #define FOREKEY_SRC_GATE_GATE_SERVICE_H_
 
@@ -25,9 +26,11 @@ class GateServices {
   explicit GateServices(GateCore* core);
   ~GateServices();
 
-  // An option that, when the server is built, registers the service that fits what was registered by
-  // then (`api` kAuto), or the named one; `started` is called once the server accepts connections.
-  std::unique_ptr<grpc::ServerBuilderOption> Registration(ServerApi api, std::function<void()> started);
+  // An option that, when the server is built, registers the service that fits what was registered
+  // by then (`api` kAuto), or the named one; `started` is called once the server accepts
+  // connections.
+  std::unique_ptr<grpc::ServerBuilderOption> Registration(ServerApi api,
+                                                          std::function<void()> started);
 
  private:
   class Plugin;

@@ -59,7 +59,8 @@ size_t LiveCalls::CancelIf(const std::function<bool(const Entry&)>& predicate) {
       picked.push_back(mutable_call);
     }
   }
-  // Without the lock: cancelling may finish the call on this very thread, and so come back to Remove.
+  // Without the lock: cancelling may finish the call on this very thread, and so come back to
+  // Remove.
   for (grpc_call* call : picked) {
     grpc_call_cancel(call, nullptr);
     grpc_call_unref(call);

@@ -1,9 +1,10 @@
-// The admitted calls that are being served: who each one's caller is, for as long as the call lives.
-// The accessor in public/forekey/caller.h reads it; ending a session's live streams walks it.
+// The admitted calls that are being served: who each one's caller is, for as long as the call
+// lives. The accessor in public/forekey/caller.h reads it; ending a session's live streams walks
+// it.
 //
-// Keyed by the core call, not by the server context: contexts are reused and freed while parts of the
-// call still live, so that a context's address may name two calls; a grpc_call is kept alive by the
-// same completion that keeps the entry, so its address names one.
+// Keyed by the core call, not by the server context: contexts are reused and freed while parts of
+// the call still live, so that a context's address may name two calls; a grpc_call is kept alive by
+// the same completion that keeps the entry, so its address names one.
 #ifndef FOREKEY_SRC_GATE_LIVE_CALLS_H_
 #define FOREKEY_SRC_GATE_LIVE_CALLS_H_
 
@@ -24,8 +25,8 @@ namespace forekey {
 // Safe from any thread.
 class LiveCalls {
  public:
-  // One for the process, because the accessor has nothing but a context to find it by; gates share it
-  // without meeting, as their calls differ. Lives for ever.
+  // One for the process, because the accessor has nothing but a context to find it by; gates share
+  // it without meeting, as their calls differ. Lives for ever.
   static LiveCalls& OfProcess();
 
   struct Entry {

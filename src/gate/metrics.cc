@@ -29,26 +29,31 @@ class Collector final : public prometheus::Collectable {
   std::vector<MetricFamily> Collect() const override {
     const GateCore::Counters& counters = core_->counters();
     std::vector<MetricFamily> families;
-    families.push_back(One("forekey_admitted_total", "Calls that were admitted", MetricType::Counter,
-                           counters.admitted.load(std::memory_order_relaxed)));
+    families.push_back(One("forekey_admitted_total", "Calls that were admitted",
+                           MetricType::Counter, counters.admitted.load(std::memory_order_relaxed)));
     families.push_back(One("forekey_exempt_total", "Calls of exempt methods", MetricType::Counter,
                            counters.exempt.load(std::memory_order_relaxed)));
     families.push_back(Refused(counters));
     families.push_back(Latency(counters));
-    families.push_back(One("forekey_sessions", "Live sessions", MetricType::Gauge, core_->sessions().size()));
+    families.push_back(
+        One("forekey_sessions", "Live sessions", MetricType::Gauge, core_->sessions().size()));
     families.push_back(One("forekey_sessions_limit", "Sessions at most", MetricType::Gauge,
                            core_->config().sessions.limits.total));
-    families.push_back(One("forekey_live_calls", "Admitted calls that are being served, of this process",
+    families.push_back(One("forekey_live_calls",
+                           "Admitted calls that are being served, of this process",
                            MetricType::Gauge, LiveCalls::OfProcess().size()));
-    families.push_back(One("forekey_connections", "Open connections", MetricType::Gauge, connections_->open()));
-    families.push_back(One("forekey_connections_limit", "Open connections at most", MetricType::Gauge,
-                           core_->config().connections.total));
-    families.push_back(One("forekey_connections_tracked", "Connections whose peer is known", MetricType::Gauge,
-                           connections_->tracked()));
-    families.push_back(One("forekey_audit_failed_writes_total", "Audit lines that could not be written",
-                           MetricType::Counter, core_->audit().failed_writes()));
-    families.push_back(One("forekey_audit_suppressed_total", "Refusals that were counted without a line",
-                           MetricType::Counter, core_->audit().suppressed()));
+    families.push_back(
+        One("forekey_connections", "Open connections", MetricType::Gauge, connections_->open()));
+    families.push_back(One("forekey_connections_limit", "Open connections at most",
+                           MetricType::Gauge, core_->config().connections.total));
+    families.push_back(One("forekey_connections_tracked", "Connections whose peer is known",
+                           MetricType::Gauge, connections_->tracked()));
+    families.push_back(One("forekey_audit_failed_writes_total",
+                           "Audit lines that could not be written", MetricType::Counter,
+                           core_->audit().failed_writes()));
+    families.push_back(One("forekey_audit_suppressed_total",
+                           "Refusals that were counted without a line", MetricType::Counter,
+                           core_->audit().suppressed()));
     return families;
   }
 
@@ -64,7 +69,8 @@ class Collector final : public prometheus::Collectable {
   static MetricFamily One(const char* name, const char* help, MetricType type, uint64_t value) {
     MetricFamily family = Family(name, help, type);
     ClientMetric metric;
-    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = static_cast<double>(value);
+    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) =
+        static_cast<double>(value);
     family.metric.push_back(std::move(metric));
     return family;
   }
@@ -91,10 +97,12 @@ class Collector final : public prometheus::Collectable {
   }
 
   static MetricFamily Latency(const GateCore::Counters& counters) {
-    MetricFamily family = Family("forekey_decision_seconds", "How long decisions took", MetricType::Histogram);
-    const std::pair<const char*, const LatencyHistogram*> kinds[] = {{"session", &counters.session_latency},
-                                                                     {"device", &counters.device_latency},
-                                                                     {"refused", &counters.refused_latency}};
+    MetricFamily family =
+        Family("forekey_decision_seconds", "How long decisions took", MetricType::Histogram);
+    const std::pair<const char*, const LatencyHistogram*> kinds[] = {
+        {"session", &counters.session_latency},
+        {"device", &counters.device_latency},
+        {"refused", &counters.refused_latency}};
     for (const auto& [kind, histogram] : kinds) {
       ClientMetric metric;
       Label(metric, "proof", kind);
@@ -122,7 +130,8 @@ class Collector final : public prometheus::Collectable {
 class ExposedMetrics final : public Metrics {
  public:
   ExposedMetrics(const GateCore* core, const Connections* connections, const std::string& address)
-      : collector_(std::make_shared<Collector>(core, connections)), exposer_(address, /*num_threads=*/1) {
+      : collector_(std::make_shared<Collector>(core, connections)),
+        exposer_(address, /*num_threads=*/1) {
     exposer_.RegisterCollectable(collector_);
   }
   int port() const override {
@@ -137,7 +146,8 @@ class ExposedMetrics final : public Metrics {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Metrics>> Metrics::New(const GateCore* core, const Connections* connections,
+absl::StatusOr<std::unique_ptr<Metrics>> Metrics::New(const GateCore* core,
+                                                      const Connections* connections,
                                                       const std::string& address) {
   // The library reports by exceptions.
   try {

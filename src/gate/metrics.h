@@ -1,6 +1,6 @@
 // Prometheus metrics on a loopback address ([metrics] listen), at /metrics. They hold numbers and
-// reasons; no subject, peer or method, which strangers choose and which are nobody's business there.
-// They are read when they are asked for, from counters that the gate has anyway.
+// reasons; no subject, peer or method, which strangers choose and which are nobody's business
+// there. They are read when they are asked for, from counters that the gate has anyway.
 #ifndef FOREKEY_SRC_GATE_METRICS_H_
 #define FOREKEY_SRC_GATE_METRICS_H_
 

@@ -44,12 +44,13 @@ absl::Status Fill(X509* certificate, EVP_PKEY* key, const std::vector<std::strin
   ASN1_TIME_set(X509_getm_notAfter(certificate), absl::ToTimeT(now + lifetime));
   X509_NAME* name = X509_get_subject_name(certificate);
   if (X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
-                                 reinterpret_cast<const unsigned char*>(hosts.front().c_str()), -1, -1,
-                                 0) != 1 ||
+                                 reinterpret_cast<const unsigned char*>(hosts.front().c_str()), -1,
+                                 -1, 0) != 1 ||
       X509_set_issuer_name(certificate, name) != 1 || X509_set_pubkey(certificate, key) != 1) {
     return OpenSslError("certificate name");
   }
-  FOREKEY_RETURN_IF_ERROR(AddExtension(certificate, NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
+  FOREKEY_RETURN_IF_ERROR(
+      AddExtension(certificate, NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
   FOREKEY_RETURN_IF_ERROR(
       AddExtension(certificate, NID_key_usage, "critical,digitalSignature,keyCertSign"));
   FOREKEY_RETURN_IF_ERROR(AddExtension(certificate, NID_ext_key_usage, "serverAuth"));
@@ -68,9 +69,8 @@ std::string Contents(BIO* bio) {
 
 }  // namespace
 
-absl::StatusOr<SelfSignedCertificate> MakeSelfSignedCertificate(const std::vector<std::string>& hosts,
-                                                                absl::Time now,
-                                                                absl::Duration lifetime) {
+absl::StatusOr<SelfSignedCertificate> MakeSelfSignedCertificate(
+    const std::vector<std::string>& hosts, absl::Time now, absl::Duration lifetime) {
   if (hosts.empty()) return absl::InvalidArgumentError("a certificate needs at least one host");
   EvpPkeyPtr key(EVP_EC_gen("P-256"));
   X509Ptr certificate(X509_new());
@@ -80,7 +80,8 @@ absl::StatusOr<SelfSignedCertificate> MakeSelfSignedCertificate(const std::vecto
   BioPtr certificate_bio(BIO_new(BIO_s_mem()));
   BioPtr key_bio(BIO_new(BIO_s_secmem()));
   if (PEM_write_bio_X509(certificate_bio.get(), certificate.get()) != 1 ||
-      PEM_write_bio_PrivateKey(key_bio.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+      PEM_write_bio_PrivateKey(key_bio.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) !=
+          1) {
     return OpenSslError("PEM_write_bio");
   }
   return SelfSignedCertificate{Contents(certificate_bio.get()), Contents(key_bio.get())};

@@ -1,5 +1,5 @@
-// A self-signed TLS certificate, for development and tests: `forekey-gate init` and the demo. A real
-// deployment uses the certificates that it has.
+// A self-signed TLS certificate, for development and tests: `forekey-gate init` and the demo. A
+// real deployment uses the certificates that it has.
 #ifndef FOREKEY_SRC_GATE_SELF_SIGNED_H_
 #define FOREKEY_SRC_GATE_SELF_SIGNED_H_
 
@@ -18,9 +18,8 @@ struct SelfSignedCertificate {
 
 // `hosts`: DNS names and IP addresses, at least one; the first is the common name. Valid from a day
 // before `now` (clocks differ), for `lifetime`.
-absl::StatusOr<SelfSignedCertificate> MakeSelfSignedCertificate(const std::vector<std::string>& hosts,
-                                                                absl::Time now,
-                                                                absl::Duration lifetime);
+absl::StatusOr<SelfSignedCertificate> MakeSelfSignedCertificate(
+    const std::vector<std::string>& hosts, absl::Time now, absl::Duration lifetime);
 
 }  // namespace forekey
 

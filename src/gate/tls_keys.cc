@@ -68,9 +68,8 @@ absl::StatusOr<TlsKeyPair> ReadTlsKeyPair(const std::string& certificate_path,
   FOREKEY_ASSIGN_OR_RETURN(EvpPkeyPtr key, KeyOf(pair.key_pem.view(), key_path));
   if (X509_check_private_key(leaf.get(), key.get()) != 1) {
     OpenSslError("X509_check_private_key").IgnoreError();
-    return absl::InvalidArgumentError(absl::StrCat("the key in ", key_path,
-                                                   " is not the key of the first certificate in ",
-                                                   certificate_path));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the key in ", key_path, " is not the key of the first certificate in ", certificate_path));
   }
   pair.binding = Sha256(DerOf(leaf.get()));
   return pair;
@@ -142,12 +141,14 @@ class AcceptorCredentialsImpl : public grpc::ServerCredentials {
     credentials_ = grpc_ssl_server_credentials_create_with_options(
         grpc_ssl_server_credentials_create_options_using_config_fetcher(
             GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, &Fetcher::Fetch, fetcher.get()));
-    grpc_server_credentials_set_auth_metadata_processor(credentials_, make_processor(std::move(fetcher)));
+    grpc_server_credentials_set_auth_metadata_processor(credentials_,
+                                                        make_processor(std::move(fetcher)));
   }
   ~AcceptorCredentialsImpl() override { grpc_server_credentials_release(credentials_); }
 
   void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {
-    std::fputs("forekey: the gate's port has the gate for its metadata processor, and no other\n", stderr);
+    std::fputs("forekey: the gate's port has the gate for its metadata processor, and no other\n",
+               stderr);
     std::abort();
   }
 
@@ -192,8 +193,8 @@ absl::StatusOr<std::vector<std::string>> ResolveListenAddress(const std::string&
                                                               bool try_bind) {
   const size_t colon = address.rfind(':');
   int port = -1;
-  if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 ||
-      port > 65535) {
+  if (colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port < 0 || port > 65535) {
     return absl::InvalidArgumentError(
         absl::StrCat("listen address \"", address, "\" is not host:port"));
   }

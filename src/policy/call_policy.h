@@ -15,14 +15,15 @@
 
 namespace forekey {
 
-// What a policy may ask about a verified call. Asked lazily, so that a rule that needs no roles costs
-// no look-up of roles.
+// What a policy may ask about a verified call. Asked lazily, so that a rule that needs no roles
+// costs no look-up of roles.
 class CallFacts {
  public:
   virtual ~CallFacts() = default;
   virtual absl::string_view subject() const = 0;
   virtual bool HasRole(absl::string_view role) const = 0;
-  // How long ago this factor was last proved, by a clock that does not step; nullopt where it was not.
+  // How long ago this factor was last proved, by a clock that does not step; nullopt where it was
+  // not.
   virtual std::optional<absl::Duration> FactorAge(absl::string_view factor) const = 0;
   // Hardware signed the statement of this very call: not a session proof.
   virtual bool SignedForThisCall() const = 0;
@@ -38,15 +39,16 @@ struct FactorNeed {
 using FactorCombination = std::vector<FactorNeed>;
 
 struct MethodRule {
-  std::vector<std::string> methods;   // MethodPattern
-  std::vector<std::string> any_role;  // one of these; empty: any verified subject
-  bool fresh_call = false;            // only a device proof made for this call
+  std::vector<std::string> methods;        // MethodPattern
+  std::vector<std::string> any_role;       // one of these; empty: any verified subject
+  bool fresh_call = false;                 // only a device proof made for this call
   std::vector<FactorCombination> factors;  // all of one of these; empty: any
-  // Without `factors`: how long ago some token must have been proved. (With them, each has its own.)
+  // Without `factors`: how long ago some token must have been proved. (With them, each has its
+  // own.)
   absl::Duration max_age = absl::InfiniteDuration();
   bool child_sessions = true;
   bool reprove = false;  // a live call may go on under a later session of its subject
-  int line = 0;  // of the config, for people
+  int line = 0;          // of the config, for people
 };
 
 struct MethodPolicyOptions {
@@ -71,13 +73,14 @@ class CallPolicy {
   // True for methods that need no prefix at all. Exact names alone.
   virtual bool IsExempt(absl::string_view method) const = 0;
   // OK, kMethodNotPermitted, kChildNotAllowed, kFactorRequired or kFactorStale; where a stronger or
-  // fresher proof by the same subject would do, with StepUpOf(). Asked only for verified calls, never
-  // for exempt ones. Allocates nothing when it is OK.
+  // fresher proof by the same subject would do, with StepUpOf(). Asked only for verified calls,
+  // never for exempt ones. Allocates nothing when it is OK.
   virtual absl::Status Authorize(absl::string_view method, const CallFacts& facts) const = 0;
   virtual RuleMatch Match(absl::string_view method) const = 0;
 };
 
-// What the refused caller lacks, as src/wire/step_up.h writes it; empty where no step-up would help.
+// What the refused caller lacks, as src/wire/step_up.h writes it; empty where no step-up would
+// help.
 std::string StepUpOf(const absl::Status& refusal);
 
 // The methods that the gate itself serves to anyone: always exempt.
@@ -85,10 +88,10 @@ inline constexpr absl::string_view kGetChallengeMethod = "/forekey.v1.Gate/GetCh
 inline constexpr absl::string_view kBeginEnrollmentMethod = "/forekey.v1.Gate/BeginEnrollment";
 inline constexpr absl::string_view kFinishEnrollmentMethod = "/forekey.v1.Gate/FinishEnrollment";
 
-// Forekey's own methods are never ruled here, by patterns neither: which proof they take is part of the
-// protocol. InvalidArgument for a method or pattern that is malformed, in two rules, both exempt and
-// ruled by its exact name, or Forekey's own; for patterns that cross (src/policy/method_pattern.h); and
-// for combinations that no caller can have.
+// Forekey's own methods are never ruled here, by patterns neither: which proof they take is part of
+// the protocol. InvalidArgument for a method or pattern that is malformed, in two rules, both
+// exempt and ruled by its exact name, or Forekey's own; for patterns that cross
+// (src/policy/method_pattern.h); and for combinations that no caller can have.
 absl::StatusOr<std::unique_ptr<CallPolicy>> NewMethodPolicy(MethodPolicyOptions options);
 
 }  // namespace forekey

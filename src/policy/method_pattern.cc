@@ -38,14 +38,15 @@ absl::StatusOr<MethodPattern> MethodPattern::Parse(absl::string_view text) {
   const MethodParts parts = SplitMethod(text);
   Part service = ParsePart(parts.service);
   Part method = ParsePart(parts.method);
-  // With a letter for each '*' it must be a method like any other: so a '*' elsewhere is an error, too.
-  const std::string example = absl::StrCat("/", service.text, service.open ? "x" : "", "/", method.text,
-                                           method.open ? "x" : "");
+  // With a letter for each '*' it must be a method like any other: so a '*' elsewhere is an error,
+  // too.
+  const std::string example = absl::StrCat("/", service.text, service.open ? "x" : "", "/",
+                                           method.text, method.open ? "x" : "");
   if (text.empty() || text[0] != '/' || !IsWellFormedMethod(example)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", absl::CHexEscape(text),
-                     "\" is neither a method, /package.Service/Method, nor one with a '*' at the end "
-                     "of the service, of the method or of both"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", absl::CHexEscape(text),
+        "\" is neither a method, /package.Service/Method, nor one with a '*' at the end "
+        "of the service, of the method or of both"));
   }
   return MethodPattern(std::move(service), std::move(method));
 }
@@ -60,7 +61,8 @@ std::string MethodPattern::ToString() const {
                       method_.open ? "*" : "");
 }
 
-std::optional<MethodPattern> MethodPattern::Crossing(const MethodPattern& a, const MethodPattern& b) {
+std::optional<MethodPattern> MethodPattern::Crossing(const MethodPattern& a,
+                                                     const MethodPattern& b) {
   const auto crosses = [](const MethodPattern& narrow_service, const MethodPattern& narrow_method) {
     return narrow_method.service_.Covers(narrow_service.service_) &&
            !(narrow_method.service_ == narrow_service.service_) &&

@@ -30,9 +30,9 @@ absl::Status CheckNotOwn(absl::string_view method) {
       absl::StrCat(method, " is the gate's own: it can be neither exempt nor ruled"));
 }
 
-// Exact methods are found by one hash look-up, patterns of one service by another; only patterns with
-// an open service are tried one after the other. Since no patterns cross, the first that matches, most
-// specific service first, then most specific method, is the most specific of all.
+// Exact methods are found by one hash look-up, patterns of one service by another; only patterns
+// with an open service are tried one after the other. Since no patterns cross, the first that
+// matches, most specific service first, then most specific method, is the most specific of all.
 class MethodPolicy final : public CallPolicy {
  public:
   absl::Status Add(MethodPolicyOptions options) {

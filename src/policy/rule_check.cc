@@ -41,8 +41,8 @@ absl::Status CheckCombination(const FactorCombination& combination, bool fresh_c
       }
     }
     if (fresh_call && !IsHardwareFactor(name)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "fresh = \"call\" takes no session, and ", name, " can be proved for a session alone"));
+      return absl::InvalidArgumentError(absl::StrCat("fresh = \"call\" takes no session, and ",
+                                                     name, " can be proved for a session alone"));
     }
   }
   return absl::OkStatus();
@@ -102,7 +102,8 @@ absl::Status RuleCheck::Judge(const CallFacts& facts) const {
   }
   if (rule_.fresh_call && !facts.SignedForThisCall()) {
     return WithStepUp(
-        Refuse(Reason::kFactorRequired, "the rule wants hardware to sign this very call"), step_up_);
+        Refuse(Reason::kFactorRequired, "the rule wants hardware to sign this very call"),
+        step_up_);
   }
   if (!rule_.child_sessions && facts.FromChildSession()) {
     return WithStepUp(Refuse(Reason::kChildNotAllowed, "the rule takes no child session"),

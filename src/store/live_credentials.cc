@@ -181,7 +181,8 @@ absl::Status LiveCredentials::ChangeFactors(absl::string_view subject,
   absl::MutexLock lock(&mutex_);
   ++generation_;
   if (!status.ok()) return status;
-  if (auto live = LiveSubjectNamed(subject)) live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
+  if (auto live = LiveSubjectNamed(subject))
+    live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
   return absl::OkStatus();
 }
 
@@ -191,13 +192,15 @@ absl::Status LiveCredentials::SetPasswordHash(absl::string_view subject, absl::s
       subject, [&](Registry& registry) { return registry.SetPasswordHash(subject, hash, now); });
 }
 
-absl::Status LiveCredentials::SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity,
-                                              absl::Time now) {
-  return ChangeFactors(
-      subject, [&](Registry& registry) { return registry.SetOidcIdentity(subject, identity, now); });
+absl::Status LiveCredentials::SetOidcIdentity(absl::string_view subject,
+                                              const OidcIdentity& identity, absl::Time now) {
+  return ChangeFactors(subject, [&](Registry& registry) {
+    return registry.SetOidcIdentity(subject, identity, now);
+  });
 }
 
-absl::Status LiveCredentials::ClearOidcIdentities(absl::string_view subject, absl::string_view issuer) {
+absl::Status LiveCredentials::ClearOidcIdentities(absl::string_view subject,
+                                                  absl::string_view issuer) {
   return ChangeFactors(
       subject, [&](Registry& registry) { return registry.ClearOidcIdentities(subject, issuer); });
 }

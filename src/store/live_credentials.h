@@ -1,5 +1,5 @@
-// Credentials as the verifier needs them: looked up once in the registry, their key parsed once, and
-// shared by every session that they opened. Revocation flips a flag that all of them see.
+// Credentials as the verifier needs them: looked up once in the registry, their key parsed once,
+// and shared by every session that they opened. Revocation flips a flag that all of them see.
 #ifndef FOREKEY_SRC_STORE_LIVE_CREDENTIALS_H_
 #define FOREKEY_SRC_STORE_LIVE_CREDENTIALS_H_
 
@@ -26,7 +26,8 @@ class LiveSubject {
   const std::string& name() const { return name_; }
   bool disabled() const { return disabled_.load(std::memory_order_acquire); }
   std::shared_ptr<const std::vector<std::string>> roles() const;
-  // Another number after each change of the password: who proved an older one did not prove this one.
+  // Another number after each change of the password: who proved an older one did not prove this
+  // one.
   uint64_t factors_version() const { return factors_version_.load(std::memory_order_acquire); }
 
  private:
@@ -38,7 +39,8 @@ class LiveSubject {
   std::shared_ptr<const std::vector<std::string>> roles_ ABSL_GUARDED_BY(mutex_);
 };
 
-// The record is kept without its evidence, which is large and which no call needs: ask the registry.
+// The record is kept without its evidence, which is large and which no call needs: ask the
+// registry.
 class LiveCredential {
  public:
   LiveCredential(CredentialRecord record, PublicKey key, std::shared_ptr<LiveSubject> subject);
@@ -65,7 +67,8 @@ class LiveCredentials {
   LiveCredentials(std::shared_ptr<Registry> registry, size_t capacity = 65536);
 
   // Refuses with kCredentialUnknown, kStoreUnavailable. A revoked credential or one of a disabled
-  // subject is returned: the caller asks. An unknown id is not remembered (strangers could fill it).
+  // subject is returned: the caller asks. An unknown id is not remembered (strangers could fill
+  // it).
   absl::StatusOr<std::shared_ptr<const LiveCredential>> Find(absl::string_view id);
 
   // Registry first, then the flag: when they return, no later call sees the old state. The registry
@@ -76,7 +79,8 @@ class LiveCredentials {
   // Sessions that proved the password before are refused from then on. An empty hash takes it away.
   absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash, absl::Time now);
   // The same for the identities at identity providers.
-  absl::Status SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity, absl::Time now);
+  absl::Status SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity,
+                               absl::Time now);
   absl::Status ClearOidcIdentities(absl::string_view subject, absl::string_view issuer);
   // An enrolment may revoke the credential that it replaces.
   absl::Status Enroll(const Registry::Enrollment& enrollment);
@@ -90,7 +94,8 @@ class LiveCredentials {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void MakeRoom() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Changes the registry, and says to the subject's sessions that a further factor is another now.
-  absl::Status ChangeFactors(absl::string_view subject, absl::FunctionRef<absl::Status(Registry&)> change);
+  absl::Status ChangeFactors(absl::string_view subject,
+                             absl::FunctionRef<absl::Status(Registry&)> change);
   std::shared_ptr<LiveSubject> LiveSubjectNamed(absl::string_view name)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -100,10 +105,12 @@ class LiveCredentials {
   // same order. Before mutex_, which no registry call is made under.
   absl::Mutex changes_ ABSL_ACQUIRED_BEFORE(mutex_);
   absl::Mutex mutex_;
-  // Grows with every change, so that a load that began before a revocation is not inserted after it.
+  // Grows with every change, so that a load that began before a revocation is not inserted after
+  // it.
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t inserted_since_cleanup_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::flat_hash_map<std::string, std::shared_ptr<LiveCredential>> credentials_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, std::shared_ptr<LiveCredential>> credentials_
+      ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::weak_ptr<LiveSubject>> subjects_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -1,9 +1,10 @@
 // The registry: subjects, their roles, credentials with what was proved of them, and invites. An
-// interface, so that shared stores can be added; src/store/sqlite_registry.h is the embedded default.
+// interface, so that shared stores can be added; src/store/sqlite_registry.h is the embedded
+// default.
 //
 // Every mutating call is durable when it returns OK: a kill -9 after that loses nothing. All calls
-// are safe from any thread. Errors: Refuse(kStoreUnavailable) when the store can't answer (disk full,
-// locked, corrupt), and the reasons named at each call. Times are wall time.
+// are safe from any thread. Errors: Refuse(kStoreUnavailable) when the store can't answer (disk
+// full, locked, corrupt), and the reasons named at each call. Times are wall time.
 #ifndef FOREKEY_SRC_STORE_REGISTRY_H_
 #define FOREKEY_SRC_STORE_REGISTRY_H_
 
@@ -37,9 +38,9 @@ struct CredentialRecord {
   std::string device_id;             // SHA-256 naming the device, or empty
   std::vector<std::string> factors;  // what a signature by it proves
   std::string proved_json;
-  std::string evidence;   // the serialized enrolment, kept whole for later re-verification
-  std::string rp_id;      // FIDO2: pinned at enrolment
-  std::string origin;     // FIDO2
+  std::string evidence;     // the serialized enrolment, kept whole for later re-verification
+  std::string rp_id;        // FIDO2: pinned at enrolment
+  std::string origin;       // FIDO2
   uint32_t sign_count = 0;  // FIDO2
   absl::Time enrolled_at;
   std::optional<absl::Time> revoked_at;
@@ -51,7 +52,7 @@ struct InviteRecord {
   std::string public_key;  // 32 bytes Ed25519; the seed is never stored
   std::string subject;
   std::vector<std::string> roles;
-  std::vector<int> kinds;  // TokenKind; empty: any
+  std::vector<int> kinds;           // TokenKind; empty: any
   std::string pinned_device;        // device_id that must be proved; empty: any
   std::string replaces_credential;  // recovery: this credential is revoked at use
   absl::Time created_at;
@@ -59,8 +60,8 @@ struct InviteRecord {
   std::optional<absl::Time> used_at;
 };
 
-// Who a subject is at an identity provider: what one of its ID tokens' claims holds. All three count: the
-// same value at another provider, or in another claim, may be somebody else.
+// Who a subject is at an identity provider: what one of its ID tokens' claims holds. All three
+// count: the same value at another provider, or in another claim, may be somebody else.
 struct OidcIdentity {
   std::string issuer;
   std::string claim;
@@ -72,11 +73,12 @@ class Registry {
  public:
   virtual ~Registry() = default;
 
-  // Refuses with kInviteUnknown where there is none; used and expired ones are returned as they are.
+  // Refuses with kInviteUnknown where there is none; used and expired ones are returned as they
+  // are.
   virtual absl::StatusOr<InviteRecord> FindInvite(absl::string_view public_key) = 0;
   // InvalidArgument for names that are not IsWellFormedSubject(), an id that is not SHA-256 of the
-  // key, or an invite that exists. kCredentialUnknown or kSubjectMismatch where `replaces_credential`
-  // is nobody's or another subject's.
+  // key, or an invite that exists. kCredentialUnknown or kSubjectMismatch where
+  // `replaces_credential` is nobody's or another subject's.
   virtual absl::Status AddInvite(const InviteRecord& invite) = 0;
   // Forgets an unused invite. kInviteUnknown; kInviteUsed.
   virtual absl::Status CancelInvite(absl::string_view invite_id) = 0;
@@ -84,12 +86,12 @@ class Registry {
 
   // One transaction: the invite is unused and unexpired at `now` (kInviteUnknown, kInviteUsed,
   // kInviteExpired), the credential is what the invite is for (kSubjectMismatch,
-  // kTokenKindNotAllowed, kDeviceNotPinned), the subject is not disabled (kSubjectDisabled), the key
-  // is new (kCredentialExists: one key belongs to one subject, for ever), the device is not another
-  // subject's where `one_subject_a_device` (kDeviceExists; revoked credentials do not hold a device);
-  // then the subject is made with the invite's roles if it is new (an existing subject keeps exactly
-  // its own roles), the credential is added, a replaced one is revoked, the invite is used. All of it
-  // or nothing.
+  // kTokenKindNotAllowed, kDeviceNotPinned), the subject is not disabled (kSubjectDisabled), the
+  // key is new (kCredentialExists: one key belongs to one subject, for ever), the device is not
+  // another subject's where `one_subject_a_device` (kDeviceExists; revoked credentials do not hold
+  // a device); then the subject is made with the invite's roles if it is new (an existing subject
+  // keeps exactly its own roles), the credential is added, a replaced one is revoked, the invite is
+  // used. All of it or nothing.
   struct Enrollment {
     std::string invite_id;
     CredentialRecord credential;
@@ -110,10 +112,11 @@ class Registry {
   virtual absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) = 0;
   virtual absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() = 0;
   // Of one subject, or of all (empty).
-  virtual absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view subject) = 0;
+  virtual absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(
+      absl::string_view subject) = 0;
 
-  // Ids of credentials that are not revoked, ascending, beyond `after` (empty: from the first), at most
-  // `most`.
+  // Ids of credentials that are not revoked, ascending, beyond `after` (empty: from the first), at
+  // most `most`.
   virtual absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view after,
                                                                          size_t most) = 0;
 
@@ -121,26 +124,30 @@ class Registry {
   virtual absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                                 absl::Time now) = 0;
   // NotFound where there is no such subject; InvalidArgument for malformed role names.
-  virtual absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) = 0;
+  virtual absl::Status SetRoles(absl::string_view subject,
+                                const std::vector<std::string>& roles) = 0;
   virtual absl::Status SetDisabled(absl::string_view subject, bool disabled) = 0;
 
-  // The hash of a subject's password (src/crypto/password_hash.h); empty where it has none, or there is
-  // no such subject.
+  // The hash of a subject's password (src/crypto/password_hash.h); empty where it has none, or
+  // there is no such subject.
   virtual absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) = 0;
   // Empty takes it away. NotFound where there is no such subject.
   virtual absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
                                        absl::Time now) = 0;
 
   // By issuer, one each. Empty where it has none, or there is no such subject.
-  virtual absl::StatusOr<std::vector<OidcIdentity>> FindOidcIdentities(absl::string_view subject) = 0;
-  // Takes the place of the one that the subject has at that issuer. NotFound where there is no such subject.
+  virtual absl::StatusOr<std::vector<OidcIdentity>> FindOidcIdentities(
+      absl::string_view subject) = 0;
+  // Takes the place of the one that the subject has at that issuer. NotFound where there is no such
+  // subject.
   virtual absl::Status SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity,
                                        absl::Time now) = 0;
   // Takes away the one at that issuer; empty: all. NotFound where there is no such subject.
   virtual absl::Status ClearOidcIdentities(absl::string_view subject, absl::string_view issuer) = 0;
-  // Remembers, durably, that an ID token was used. Atomic: of two calls with one id exactly one gets OK,
-  // the other kIdTokenReplayed. kReplayStoreFull rather than forget one that may still be good: entries
-  // stay for an hour beyond `good_until`, so that a clock that is set back by less revives nothing.
+  // Remembers, durably, that an ID token was used. Atomic: of two calls with one id exactly one
+  // gets OK, the other kIdTokenReplayed. kReplayStoreFull rather than forget one that may still be
+  // good: entries stay for an hour beyond `good_until`, so that a clock that is set back by less
+  // revives nothing.
   struct IdTokenUse {
     std::string id;  // 32 bytes
     absl::Time good_until;
@@ -149,10 +156,11 @@ class Registry {
   };
   virtual absl::Status UseIdToken(const IdTokenUse& use) = 0;
 
-  // Counts a try of a further factor by each of the credentials, durably, before it is judged: a kill -9
-  // gives none back. Atomic. False, and nothing is counted, where one of them has used its `tries` since
-  // less than `per`. A wall clock that was set back lets the time begin anew, and forgets no try.
-  // kCredentialUnknown for one that is not enrolled: what is kept is bounded by who is.
+  // Counts a try of a further factor by each of the credentials, durably, before it is judged: a
+  // kill -9 gives none back. Atomic. False, and nothing is counted, where one of them has used its
+  // `tries` since less than `per`. A wall clock that was set back lets the time begin anew, and
+  // forgets no try. kCredentialUnknown for one that is not enrolled: what is kept is bounded by who
+  // is.
   struct FactorTry {
     std::vector<std::string> credential_ids;
     std::string factor;  // "password", "oidc": counted apart
@@ -165,12 +173,12 @@ class Registry {
   virtual absl::Status GiveFactorTriesBack(absl::Span<const std::string> credential_ids,
                                            absl::string_view factor) = 0;
 
-  // FIDO2's signature counter: stores `count` if it is greater than the stored one, or both are zero;
-  // otherwise refuses with kCounterRollback. Atomic; durable before the call is admitted.
+  // FIDO2's signature counter: stores `count` if it is greater than the stored one, or both are
+  // zero; otherwise refuses with kCounterRollback. Atomic; durable before the call is admitted.
   virtual absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) = 0;
 
-  // Copies everything, consistent, to a new file (mode 0600) while others go on using it. AlreadyExists
-  // rather than overwrite. Unimplemented where the store has its own means.
+  // Copies everything, consistent, to a new file (mode 0600) while others go on using it.
+  // AlreadyExists rather than overwrite. Unimplemented where the store has its own means.
   virtual absl::Status Backup(const std::string& path) {
     return absl::UnimplementedError("this registry is backed up by the means of its store");
   }

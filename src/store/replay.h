@@ -25,9 +25,9 @@ class ReplayStore {
                                int64_t expires_boot_nanos) = 0;
 };
 
-// Sharded; at most `capacity` nonces; expired ones are dropped as others come. Sixteen bytes of a nonce
-// are kept: the bytes themselves where there are 16 (the gate made them, nobody can aim at another's),
-// else their SHA-256, cut.
+// Sharded; at most `capacity` nonces; expired ones are dropped as others come. Sixteen bytes of a
+// nonce are kept: the bytes themselves where there are 16 (the gate made them, nobody can aim at
+// another's), else their SHA-256, cut.
 std::unique_ptr<ReplayStore> NewMemoryReplayStore(size_t capacity);
 
 }  // namespace forekey

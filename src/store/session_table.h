@@ -1,4 +1,5 @@
-// Sessions: what turns one hardware signature into many calls. In memory alone; a restart ends them.
+// Sessions: what turns one hardware signature into many calls. In memory alone; a restart ends
+// them.
 #ifndef FOREKEY_SRC_STORE_SESSION_TABLE_H_
 #define FOREKEY_SRC_STORE_SESSION_TABLE_H_
 
@@ -25,11 +26,12 @@ namespace forekey {
 struct ProvedFactor {
   std::string name;      // "tpm", ...
   absl::Time proved_at;  // never moved by a child
-  int64_t proved_boot_nanos = 0;  // the same instant: ages are taken from a clock that does not step
+  int64_t proved_boot_nanos =
+      0;  // the same instant: ages are taken from a clock that does not step
 };
 
-// Sequence numbers that may come out of order within a window (RFC 6479): a ring of 64-bit words, one
-// more than the window has, so that a whole word is cleared as the window moves into it.
+// Sequence numbers that may come out of order within a window (RFC 6479): a ring of 64-bit words,
+// one more than the window has, so that a whole word is cleared as the window moves into it.
 // Sequences start at 1. Not thread-safe by itself.
 class ReplayWindow {
  public:
@@ -49,8 +51,8 @@ class ReplayWindow {
   std::vector<uint64_t> words_;
 };
 
-// A session is safe from any thread. Who holds the shared_ptr may use it after it left the table; it
-// is ended then.
+// A session is safe from any thread. Who holds the shared_ptr may use it after it left the table;
+// it is ended then.
 class Session {
  private:
   // Only SessionTable makes one; the tag lets it use make_shared.
@@ -68,7 +70,7 @@ class Session {
     std::vector<ProvedFactor> factors;
     // Of the subject, read before the password was checked; where `factors` has one.
     std::optional<uint64_t> factors_version;
-    absl::Time opened_at;         // wall, for people
+    absl::Time opened_at;  // wall, for people
     int64_t opened_boot_nanos = 0;
     int64_t idle_nanos = 0;
     int64_t absolute_nanos = 0;
@@ -85,7 +87,9 @@ class Session {
   absl::string_view key() const { return key_.view(); }  // a child's key schedule needs it
   const std::string& channel_binding() const { return *channel_binding_; }
   const LiveSubject& subject() const { return credentials_.front()->subject(); }
-  absl::Span<const std::shared_ptr<const LiveCredential>> credentials() const { return credentials_; }
+  absl::Span<const std::shared_ptr<const LiveCredential>> credentials() const {
+    return credentials_;
+  }
   const std::vector<ProvedFactor>& factors() const { return factors_; }
   absl::Time opened_at() const { return opened_at_; }
   int64_t opened_boot_nanos() const { return opened_boot_nanos_; }
@@ -93,24 +97,28 @@ class Session {
   int64_t expires_boot_nanos() const { return expires_boot_nanos_; }
   const Session* parent() const { return parent_.get(); }
   // When it was last used by a call of its own; a child's calls do not count for its parent.
-  int64_t last_used_boot_nanos() const { return last_used_boot_nanos_.load(std::memory_order_relaxed); }
+  int64_t last_used_boot_nanos() const {
+    return last_used_boot_nanos_.load(std::memory_order_relaxed);
+  }
 
   // OK, or why it can't be used at `now`: kSessionEnded (also where the password that it proved was
   // changed), kSessionExpired (idle or absolute, its own or its parent's), kCredentialRevoked,
   // kSubjectDisabled.
   absl::Status CheckAlive(int64_t now_boot_nanos) const;
   // After the MAC verified: asks CheckAlive() again (a revocation may have come while the MAC was
-  // computed), takes the sequence and, when OK, moves the idle deadline; that of this session alone,
-  // so a child never keeps its parent alive. Of many threads with one sequence exactly one gets OK.
+  // computed), takes the sequence and, when OK, moves the idle deadline; that of this session
+  // alone, so a child never keeps its parent alive. Of many threads with one sequence exactly one
+  // gets OK.
   absl::Status AcceptSequence(uint64_t sequence, int64_t now_boot_nanos) const;
-  // True when this sequence can't be accepted (any more): it was, or it lies before the window. Asked
-  // for a call that was admitted before.
+  // True when this sequence can't be accepted (any more): it was, or it lies before the window.
+  // Asked for a call that was admitted before.
   bool SequenceUsed(uint64_t sequence) const;
-  // A live call is a use of its session: it does not idle meanwhile. Nothing that expired comes back.
+  // A live call is a use of its session: it does not idle meanwhile. Nothing that expired comes
+  // back.
   void KeepUsed(int64_t now_boot_nanos) const {
     int64_t last = last_used_boot_nanos();
-    while (last < now_boot_nanos &&
-           !last_used_boot_nanos_.compare_exchange_weak(last, now_boot_nanos, std::memory_order_relaxed)) {
+    while (last < now_boot_nanos && !last_used_boot_nanos_.compare_exchange_weak(
+                                        last, now_boot_nanos, std::memory_order_relaxed)) {
     }
   }
   void End() const { ended_.store(true, std::memory_order_release); }
@@ -152,7 +160,7 @@ class Session {
 
 struct SessionLimits {
   size_t total = 200000;
-  size_t per_subject = 64;         // children not counted: they have a cap of their own
+  size_t per_subject = 64;  // children not counted: they have a cap of their own
   size_t children_per_parent = 64;
   size_t children_per_subject = 512;  // of all its sessions together
 };
@@ -165,32 +173,33 @@ class SessionTable {
 
   // Null where there is none. Costs one hash look-up under a shard's reader lock; no allocation.
   std::shared_ptr<const Session> Find(absl::string_view id) const;
-  // Asked where there is none: kSessionEnded, kCredentialRevoked or kSubjectDisabled where that is why
-  // one of the last 16,384 that were ended so is gone, else kSessionUnknown. An id proves nothing.
+  // Asked where there is none: kSessionEnded, kCredentialRevoked or kSubjectDisabled where that is
+  // why one of the last 16,384 that were ended so is gone, else kSessionUnknown. An id proves
+  // nothing.
   absl::Status WhyNotFound(absl::string_view id) const;
 
   // Inserts under the lock that revocation takes too, after asking every credential again
-  // (kCredentialRevoked, kSubjectDisabled; kSessionEnded or kSessionExpired where the parent has): a
-  // session can't slip in beside a revocation. At a cap, the same subject's longest idle session goes
-  // (expired ones first; a parent is as idle as the most active of its family), never another
-  // subject's; where there is none, kSessionTableFull. At the caps for children it is one of the same
-  // parent's, or of the same subject's; a child never drives out a parent. A full table first drops what has expired,
-  // whoever's, at most once a second.
-  // A child (parts.parent) has its parent's subject, credentials and factors, or fewer, none proved
-  // later than the parent has it (kChildNotAllowed; also for a child of a child).
-  // InvalidArgument for sizes other than Parts says or a known id; kSubjectMismatch for credentials
-  // of several subjects.
-  absl::StatusOr<std::shared_ptr<const Session>> Insert(Session::Parts parts, int64_t now_boot_nanos);
+  // (kCredentialRevoked, kSubjectDisabled; kSessionEnded or kSessionExpired where the parent has):
+  // a session can't slip in beside a revocation. At a cap, the same subject's longest idle session
+  // goes (expired ones first; a parent is as idle as the most active of its family), never another
+  // subject's; where there is none, kSessionTableFull. At the caps for children it is one of the
+  // same parent's, or of the same subject's; a child never drives out a parent. A full table first
+  // drops what has expired, whoever's, at most once a second. A child (parts.parent) has its
+  // parent's subject, credentials and factors, or fewer, none proved later than the parent has it
+  // (kChildNotAllowed; also for a child of a child). InvalidArgument for sizes other than Parts
+  // says or a known id; kSubjectMismatch for credentials of several subjects.
+  absl::StatusOr<std::shared_ptr<const Session>> Insert(Session::Parts parts,
+                                                        int64_t now_boot_nanos);
 
-  // Ends it and its children. False where there is none. Session::End() on the object also refuses all
-  // its later calls, but leaves it in the table until Sweep().
+  // Ends it and its children. False where there is none. Session::End() on the object also refuses
+  // all its later calls, but leaves it in the table until Sweep().
   bool End(absl::string_view id);
   // Ends every session that a credential opened, or a subject's; returns how many. Called after the
   // registry has the revocation.
   size_t EndByCredential(absl::string_view credential_id);
   size_t EndBySubject(absl::string_view subject);
-  // Drops what no call can use at `now` (expired, ended, revoked, of a disabled subject); called now
-  // and then by the gate. Returns how many.
+  // Drops what no call can use at `now` (expired, ended, revoked, of a disabled subject); called
+  // now and then by the gate. Returns how many.
   size_t Sweep(int64_t now_boot_nanos);
   size_t size() const;
 

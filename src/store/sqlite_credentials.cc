@@ -158,12 +158,12 @@ absl::StatusOr<std::vector<CredentialRecord>> SqliteRegistry::ListCredentials(
   }
 }
 
-absl::StatusOr<std::vector<std::string>> SqliteRegistry::ListLiveCredentialIds(absl::string_view after,
-                                                                               size_t most) {
+absl::StatusOr<std::vector<std::string>> SqliteRegistry::ListLiveCredentialIds(
+    absl::string_view after, size_t most) {
   absl::MutexLock lock(&mutex_);
-  FOREKEY_ASSIGN_OR_RETURN(auto list,
-                           database_->Prepare("SELECT id FROM credentials WHERE id > ?1 AND revoked_at IS "
-                                              "NULL ORDER BY id LIMIT ?2"));
+  FOREKEY_ASSIGN_OR_RETURN(
+      auto list, database_->Prepare("SELECT id FROM credentials WHERE id > ?1 AND revoked_at IS "
+                                    "NULL ORDER BY id LIMIT ?2"));
   list.Blob(after).Int(static_cast<int64_t>(most));
   std::vector<std::string> ids;
   for (;;) {

@@ -11,16 +11,17 @@ absl::StatusOr<bool> SqliteRegistry::HasFactorTry(absl::string_view credential_i
                                                   const FactorTry& attempt) {
   const int64_t now = absl::ToUnixNanos(attempt.now);
   {
-    FOREKEY_ASSIGN_OR_RETURN(auto over,
-                             database_->Prepare("DELETE FROM factor_tries WHERE credential_id = ?1 AND "
-                                                "factor = ?2 AND since <= ?3"));
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto over, database_->Prepare("DELETE FROM factor_tries WHERE credential_id = ?1 AND "
+                                      "factor = ?2 AND since <= ?3"));
     over.Blob(credential_id).Text(attempt.factor);
     FOREKEY_RETURN_IF_ERROR(over.Int(now - absl::ToInt64Nanoseconds(attempt.per)).Run());
   }
   {
-    FOREKEY_ASSIGN_OR_RETURN(auto set_back,
-                             database_->Prepare("UPDATE factor_tries SET since = ?3 WHERE credential_id = ?1 "
-                                                "AND factor = ?2 AND since > ?3"));
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto set_back,
+        database_->Prepare("UPDATE factor_tries SET since = ?3 WHERE credential_id = ?1 "
+                           "AND factor = ?2 AND since > ?3"));
     FOREKEY_RETURN_IF_ERROR(set_back.Blob(credential_id).Text(attempt.factor).Int(now).Run());
   }
   FOREKEY_ASSIGN_OR_RETURN(
@@ -61,7 +62,8 @@ absl::Status SqliteRegistry::GiveFactorTriesBack(absl::Span<const std::string> c
   FOREKEY_ASSIGN_OR_RETURN(auto transaction, SqliteDatabase::Transaction::Begin(database_.get()));
   for (const std::string& id : credential_ids) {
     FOREKEY_ASSIGN_OR_RETURN(
-        auto forget, database_->Prepare("DELETE FROM factor_tries WHERE credential_id = ?1 AND factor = ?2"));
+        auto forget,
+        database_->Prepare("DELETE FROM factor_tries WHERE credential_id = ?1 AND factor = ?2"));
     FOREKEY_RETURN_IF_ERROR(forget.Blob(id).Text(factor).Run());
   }
   return transaction.Commit();

@@ -31,8 +31,8 @@ absl::StatusOr<std::vector<OidcIdentity>> SqliteRegistry::FindOidcIdentities(
   }
 }
 
-absl::Status SqliteRegistry::SetOidcIdentity(absl::string_view subject, const OidcIdentity& identity,
-                                             absl::Time now) {
+absl::Status SqliteRegistry::SetOidcIdentity(absl::string_view subject,
+                                             const OidcIdentity& identity, absl::Time now) {
   FOREKEY_RETURN_IF_ERROR(Writable());
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(auto transaction, SqliteDatabase::Transaction::Begin(database_.get()));
@@ -56,8 +56,9 @@ absl::Status SqliteRegistry::ClearOidcIdentities(absl::string_view subject,
   FOREKEY_ASSIGN_OR_RETURN(int64_t id, SubjectId(subject));
   {
     FOREKEY_ASSIGN_OR_RETURN(
-        auto remove, database_->Prepare("DELETE FROM oidc_identities WHERE subject_id = ?1 AND (?2 = '' "
-                                        "OR issuer = ?2)"));
+        auto remove,
+        database_->Prepare("DELETE FROM oidc_identities WHERE subject_id = ?1 AND (?2 = '' "
+                           "OR issuer = ?2)"));
     FOREKEY_RETURN_IF_ERROR(remove.Int(id).Text(issuer).Run());
   }
   return transaction.Commit();

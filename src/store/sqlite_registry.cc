@@ -119,8 +119,8 @@ absl::Status SqliteRegistry::Writable() const {
 absl::Status SqliteRegistry::Backup(const std::string& path) {
   if (access(path.c_str(), F_OK) == 0)
     return absl::AlreadyExistsError(absl::StrCat(path, " exists"));
-  // The folder may be one that others write to: they can't guess the name, so that neither the copy nor
-  // what SQLite puts beside it is a file of theirs.
+  // The folder may be one that others write to: they can't guess the name, so that neither the copy
+  // nor what SQLite puts beside it is a file of theirs.
   std::string partial = absl::StrCat(path, ".partial.", absl::BytesToHexString(RandomBytes(8)));
   FOREKEY_RETURN_IF_ERROR(CreateFile(partial, /*may_exist=*/false));
   absl::Cleanup remove_partial = [&partial] {
@@ -317,9 +317,9 @@ absl::Status SqliteRegistry::SetDisabled(absl::string_view subject, bool disable
 
 absl::StatusOr<std::string> SqliteRegistry::FindPasswordHash(absl::string_view subject) {
   absl::MutexLock lock(&mutex_);
-  FOREKEY_ASSIGN_OR_RETURN(
-      auto find, database_->Prepare("SELECT p.hash FROM passwords p JOIN subjects s ON "
-                                    "s.id = p.subject_id WHERE s.name = ?1"));
+  FOREKEY_ASSIGN_OR_RETURN(auto find,
+                           database_->Prepare("SELECT p.hash FROM passwords p JOIN subjects s ON "
+                                              "s.id = p.subject_id WHERE s.name = ?1"));
   FOREKEY_ASSIGN_OR_RETURN(bool row, find.Text(subject).Step());
   return row ? std::string(find.Bytes(0)) : std::string();
 }
@@ -336,8 +336,9 @@ absl::Status SqliteRegistry::SetPasswordHash(absl::string_view subject, absl::st
     FOREKEY_RETURN_IF_ERROR(remove.Int(id).Run());
   } else {
     FOREKEY_ASSIGN_OR_RETURN(
-        auto set, database_->Prepare("INSERT INTO passwords (subject_id, hash, set_at) VALUES (?1, ?2, "
-                                     "?3) ON CONFLICT (subject_id) DO UPDATE SET hash = ?2, set_at = ?3"));
+        auto set,
+        database_->Prepare("INSERT INTO passwords (subject_id, hash, set_at) VALUES (?1, ?2, "
+                           "?3) ON CONFLICT (subject_id) DO UPDATE SET hash = ?2, set_at = ?3"));
     FOREKEY_RETURN_IF_ERROR(set.Int(id).Text(hash).Int(absl::ToUnixNanos(now)).Run());
   }
   return transaction.Commit();

@@ -1,8 +1,9 @@
-// The embedded registry: one SQLite file (WAL, synchronous=FULL, foreign keys), mode 0600, in a folder
-// that only its owner may enter. `PRAGMA user_version` is the schema's version; older schemas are
-// migrated at opening, a transaction a step; newer ones are refused.
+// The embedded registry: one SQLite file (WAL, synchronous=FULL, foreign keys), mode 0600, in a
+// folder that only its owner may enter. `PRAGMA user_version` is the schema's version; older
+// schemas are migrated at opening, a transaction a step; newer ones are refused.
 //
-// One connection behind one mutex: writes are rare, and what calls need is cached by LiveCredentials.
+// One connection behind one mutex: writes are rare, and what calls need is cached by
+// LiveCredentials.
 #ifndef FOREKEY_SRC_STORE_SQLITE_REGISTRY_H_
 #define FOREKEY_SRC_STORE_SQLITE_REGISTRY_H_
 
@@ -37,8 +38,9 @@ class SqliteRegistry final : public Registry {
       const std::string& path, const SqliteRegistryOptions& options = {});
   ~SqliteRegistry() override;
 
-  // Copies the registry, consistent as at the end of the copy, to a new file (mode 0600) while others
-  // go on using it. AlreadyExists rather than overwrite. The copy appears whole or not at all.
+  // Copies the registry, consistent as at the end of the copy, to a new file (mode 0600) while
+  // others go on using it. AlreadyExists rather than overwrite. The copy appears whole or not at
+  // all.
   absl::Status Backup(const std::string& path) override;
   // SQLite's quick_check: reads every page, so it takes seconds for a million credentials.
   absl::Status Check();
@@ -103,8 +105,8 @@ class SqliteRegistry final : public Registry {
 };
 
 // The same, for those who need nothing but the interface.
-absl::StatusOr<std::unique_ptr<Registry>> OpenSqliteRegistry(const std::string& path,
-                                                             const SqliteRegistryOptions& options = {});
+absl::StatusOr<std::unique_ptr<Registry>> OpenSqliteRegistry(
+    const std::string& path, const SqliteRegistryOptions& options = {});
 
 }  // namespace forekey
 

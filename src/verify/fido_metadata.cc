@@ -99,8 +99,8 @@ absl::Status CheckSigner(const Certificate& signer, const std::string& server_na
                       nullptr) == 1) {
     return absl::OkStatus();
   }
-  return Invalid(absl::StrCat("signed by a TLS server other than ", server_name, ": ",
-                              signer.SubjectText()));
+  return Invalid(
+      absl::StrCat("signed by a TLS server other than ", server_name, ": ", signer.SubjectText()));
 }
 
 // Drops what is large and of no use here (icons are most of a BLOB) while it is being read.
@@ -129,8 +129,7 @@ absl::Status MetadataEntry::CheckStatus(const std::vector<Certificate>& path,
         report.key.empty() ||
         absl::c_any_of(path, [&report](const Certificate& c) { return c.Spki() == report.key; });
     if (!concerns) continue;
-    return Refuse(Reason::kAuthenticatorStatus,
-                  absl::StrCat(description, ": ", report.status));
+    return Refuse(Reason::kAuthenticatorStatus, absl::StrCat(description, ": ", report.status));
   }
   return absl::OkStatus();
 }
@@ -209,8 +208,8 @@ void FidoMetadata::AddEntry(const Json& entry) {
   }
   for (const std::string& key_id : key_ids) {
     const bool hex = key_id.size() == 2 * kKeyIdSize && absl::c_all_of(key_id, [](unsigned char c) {
-      return absl::ascii_isxdigit(c);
-    });
+                       return absl::ascii_isxdigit(c);
+                     });
     if (hex) {
       parsed.key_ids.push_back(absl::HexStringToBytes(key_id));
     } else {

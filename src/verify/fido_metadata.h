@@ -33,8 +33,8 @@ inline constexpr size_t kMaxMetadataBlobSize = 64 << 20;
 struct MetadataStatus {
   std::string status;  // "FIDO_CERTIFIED_L1", "REVOKED", ...
   absl::Time effective = absl::InfinitePast();
-  // SubjectPublicKeyInfo of the certificate that it names: the key was compromised, whichever certificate
-  // is shown for it. Empty when the report concerns the whole model.
+  // SubjectPublicKeyInfo of the certificate that it names: the key was compromised, whichever
+  // certificate is shown for it. Empty when the report concerns the whole model.
   std::string key;
 };
 

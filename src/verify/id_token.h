@@ -1,15 +1,14 @@
-// Verifies an ID token as a further factor of one opening (OpenID Connect Core 1.0, section 3.1.3.7,
-// stricter; docs/PROTOCOL.md, "Further factors").
+// Verifies an ID token as a further factor of one opening (OpenID Connect Core 1.0,
+// section 3.1.3.7, stricter; docs/PROTOCOL.md, "Further factors").
 //
-// Threats, and what meets each (tests/unit/verify/id_token_test.cc, tests/unit/gate/core_oidc_test.cc):
-//   no signature, or HMAC under the         algorithms come from a list without either, and must be the
-//   provider's public key                   key's; keys come from the provider's set alone
-//   a key that the token brings along       jwk, jku, x5u and x5c are never looked at
-//   a token of another provider, or for     iss exactly; aud this gate's client alone
-//   another service
-//   an access token, or what a service      typ, and the nonce
-//   passed on
-//   a stolen token                          the nonce is of one opening by one hardware; besides, one use
+// Threats, and what meets each (tests/unit/verify/id_token_test.cc,
+// tests/unit/gate/core_oidc_test.cc):
+//   no signature, or HMAC under the         algorithms come from a list without either, and must be
+//   the provider's public key                   key's; keys come from the provider's set alone a
+//   key that the token brings along       jwk, jku, x5u and x5c are never looked at a token of
+//   another provider, or for     iss exactly; aud this gate's client alone another service an
+//   access token, or what a service      typ, and the nonce passed on a stolen token the nonce is
+//   of one opening by one hardware; besides, one use
 //                                           (the caller's, by one_use_id()) and a short age
 //   another person's token                  the caller compares identity()
 //   parsers that read one token in two ways strict base64url and JSON before the library
@@ -31,7 +30,8 @@ namespace forekey {
 struct IdTokenPolicy {
   std::string issuer;     // iss, exactly
   std::string client_id;  // aud, exactly and alone
-  std::set<std::string> algorithms = {"RS256", "PS256", "ES256", "ES384", "EdDSA"};  // IsIdTokenAlgorithm()
+  std::set<std::string> algorithms = {"RS256", "PS256", "ES256", "ES384",
+                                      "EdDSA"};  // IsIdTokenAlgorithm()
   bool nonce_required = true;  // false: a token without one is taken, too; another nonce never is
   absl::Duration max_age = absl::Minutes(5);  // since iat
   absl::Duration leeway = absl::Seconds(30);  // between the clocks
@@ -46,9 +46,10 @@ class VerifiedIdToken {
   const std::string& subject() const { return subject_; }    // sub
   const std::string& identity() const { return identity_; }  // what the policy's claim holds
   const std::string& key_id() const { return key_id_; }  // kid; empty where the token names none
-  absl::Time issued_at() const { return issued_at_; }        // not after the `now` that was given
-  absl::Time good_until() const { return good_until_; }      // from then on no `now` lets it pass
-  // 32 bytes, of issuer and jti where there is one, else of what is signed: a signature can be written in two ways.
+  absl::Time issued_at() const { return issued_at_; }    // not after the `now` that was given
+  absl::Time good_until() const { return good_until_; }  // from then on no `now` lets it pass
+  // 32 bytes, of issuer and jti where there is one, else of what is signed: a signature can be
+  // written in two ways.
   const std::string& one_use_id() const { return one_use_id_; }
 
  private:
@@ -60,10 +61,10 @@ class VerifiedIdToken {
   absl::Time issued_at_, good_until_;
 };
 
-// `nonce`: IdTokenNonce() of this opening. `now`: wall time. Refuses with kIdTokenMalformed, kIdToken...
-// Algorithm, Issuer, KeyUnknown, Signature, Audience, Expired, Nonce, Subject (the claim is not there).
-// The issuer is looked at before the key, so that another provider's tokens ask for no keys; all else
-// after the signature.
+// `nonce`: IdTokenNonce() of this opening. `now`: wall time. Refuses with kIdTokenMalformed,
+// kIdToken... Algorithm, Issuer, KeyUnknown, Signature, Audience, Expired, Nonce, Subject (the
+// claim is not there). The issuer is looked at before the key, so that another provider's tokens
+// ask for no keys; all else after the signature.
 absl::StatusOr<VerifiedIdToken> VerifyIdToken(absl::string_view text, const JwkSet& keys,
                                               const IdTokenPolicy& policy, absl::string_view nonce,
                                               absl::Time now);

@@ -65,9 +65,10 @@ std::shared_ptr<cjose_jwk_t> Owned(cjose_jwk_t* jwk) {
   });
 }
 
-// Base64urlUInt values as they are found: RFC 7518 wants a coordinate in the full size of the curve and a
-// modulus in the fewest bytes, and providers write one zero less or more now and then (libraries that
-// keep numbers, not bytes). The number is the same, so the key is. Nullopt: no number of at most `size`.
+// Base64urlUInt values as they are found: RFC 7518 wants a coordinate in the full size of the curve
+// and a modulus in the fewest bytes, and providers write one zero less or more now and then
+// (libraries that keep numbers, not bytes). The number is the same, so the key is. Nullopt: no
+// number of at most `size`.
 std::optional<std::string> JwkNumber(const JwkJson& jwk, const char* name, size_t size) {
   std::optional<std::string> bytes = Base64UrlDecode(JwkText(jwk, name));
   if (!bytes || bytes->empty() || bytes->size() > size + 1) return std::nullopt;

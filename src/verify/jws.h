@@ -13,10 +13,10 @@
 namespace forekey {
 
 struct Jws {
-  std::string algorithm;           // "RS256" or "ES256"
-  std::vector<Certificate> x5c;    // the signer first; not verified
-  absl::string_view signing_input; // a view into the text that was parsed
-  absl::string_view payload_text;  // base64url, likewise
+  std::string algorithm;            // "RS256" or "ES256"
+  std::vector<Certificate> x5c;     // the signer first; not verified
+  absl::string_view signing_input;  // a view into the text that was parsed
+  absl::string_view payload_text;   // base64url, likewise
   std::string signature;
 
   // Refuses with kMetadataInvalid: other than three base64url parts, a header that is no JSON

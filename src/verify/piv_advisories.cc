@@ -27,19 +27,20 @@ std::vector<PivAdvisory> PivAdvisoriesFor(const PivFirmware& firmware,
   const bool rsa = key.algorithm() == Algorithm::kRs256;
   const bool ecdsa = key.algorithm() == Algorithm::kEs256 || key.algorithm() == Algorithm::kEs384;
   if (rsa && firmware >= PivFirmware{4, 2, 6} && firmware <= PivFirmware{4, 3, 4}) {
-    result.push_back({"YSA-2017-01",
-                      "RSA keys made by this firmware can be factored (CVE-2017-15361)", true});
+    result.push_back(
+        {"YSA-2017-01", "RSA keys made by this firmware can be factored (CVE-2017-15361)", true});
   } else if (rsa && HasRocaModulus(key)) {
-    result.push_back({"YSA-2017-01",
-                      "the modulus is of the kind that can be factored (CVE-2017-15361)", true});
+    result.push_back(
+        {"YSA-2017-01", "the modulus is of the kind that can be factored (CVE-2017-15361)", true});
   }
   // The form factor is absent on 4.x, so that FIPS can't always be told: there is no 4.4.2 or 4.4.4
   // that is not FIPS.
   if (ecdsa && (firmware == PivFirmware{4, 4, 2} || firmware == PivFirmware{4, 4, 4})) {
-    result.push_back({"YSA-2019-02",
-                      "ECDSA nonces of this firmware are biased after power-up: the key follows from "
-                      "a few signatures",
-                      true});
+    result.push_back(
+        {"YSA-2019-02",
+         "ECDSA nonces of this firmware are biased after power-up: the key follows from "
+         "a few signatures",
+         true});
   }
   const bool bio = form_factor == 6 || form_factor == 7;
   if (ecdsa && firmware >= PivFirmware{5, 0, 0} &&
@@ -58,8 +59,8 @@ bool HasRocaModulus(const PublicKey& key) {
   if (EVP_PKEY_get_bn_param(key.evp(), OSSL_PKEY_PARAM_RSA_N, &raw) != 1) return false;
   const BignumPtr modulus(raw);
   // The primes of which 65537 generates less than the whole group.
-  for (const uint64_t prime : {11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151,
-                               157}) {
+  for (const uint64_t prime :
+       {11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157}) {
     if (!IsPowerOf65537(BN_mod_word(modulus.get(), prime), prime)) return false;
   }
   return true;

@@ -2,13 +2,15 @@
 //  V1 a chain under Yubico's names with other keys       VerifyPath to the administrator's anchors
 //  V2 the slot's key used as an issuer (its owner signs with it what he likes)
 //                                                        cA, and the quirks' narrow way round it
-//  V3 another certificate of the vendor shown as a slot's: the F9's own, a FIDO or OpenPGP attestation
-//                                                        firmware, policies and slot must be there, and
-//                                                        no CA's marks
+//  V3 another certificate of the vendor shown as a slot's: the F9's own, a FIDO or OpenPGP
+//  attestation
+//                                                        firmware, policies and slot must be there,
+//                                                        and no CA's marks
 //  V4 an imported key, or a key of another card          nothing attests it: its certificate has no
 //                                                        path, and the caller compares the key
 //  V5 a true attestation of a slot that other software signs with
-//                                                        shared slots are refused, or earn piv-shared
+//                                                        shared slots are refused, or earn
+//                                                        piv-shared
 //  V6 factors beyond what is attested                    PIN and touch "always" alone
 //  V7 cards whose keys can be computed                   piv_advisories.h
 //  V8 work: chains made to cost                          max_intermediates, VerifyPath's budget
@@ -67,19 +69,24 @@ absl::StatusOr<SlotFacts> ReadSlot(const Certificate& slot) {
 // Values that are not known are not enough for anything.
 bool IsEnoughPin(uint8_t attested, PivPolicy::Pin least) {
   switch (least) {
-    case PivPolicy::Pin::kAny: return true;
-    case PivPolicy::Pin::kOnce: return attested == piv::kPinOnce || attested == piv::kPinAlways;
-    case PivPolicy::Pin::kAlways: return attested == piv::kPinAlways;
+    case PivPolicy::Pin::kAny:
+      return true;
+    case PivPolicy::Pin::kOnce:
+      return attested == piv::kPinOnce || attested == piv::kPinAlways;
+    case PivPolicy::Pin::kAlways:
+      return attested == piv::kPinAlways;
   }
   return false;
 }
 
 bool IsEnoughTouch(uint8_t attested, PivPolicy::Touch least) {
   switch (least) {
-    case PivPolicy::Touch::kAny: return true;
+    case PivPolicy::Touch::kAny:
+      return true;
     case PivPolicy::Touch::kCached:
       return attested == piv::kTouchCached || attested == piv::kTouchAlways;
-    case PivPolicy::Touch::kAlways: return attested == piv::kTouchAlways;
+    case PivPolicy::Touch::kAlways:
+      return attested == piv::kTouchAlways;
   }
   return false;
 }
@@ -107,8 +114,8 @@ absl::Status CheckSlotPolicy(const SlotFacts& facts, const PivPolicy& policy) {
 absl::Status CheckCardPolicy(const SlotFacts& facts, const PivPolicy& policy) {
   const PivExtensions& has = facts.extensions;
   if (policy.min_firmware && *has.firmware < *policy.min_firmware) {
-    return Refuse(Reason::kPivFirmware, absl::StrCat("it is ", has.firmware->Text(), ", older than ",
-                                                     policy.min_firmware->Text()));
+    return Refuse(Reason::kPivFirmware, absl::StrCat("it is ", has.firmware->Text(),
+                                                     ", older than ", policy.min_firmware->Text()));
   }
   for (const PivAdvisory& advisory : facts.advisories) {  // V7
     if (policy.weakness == PivWeakness::kRefuseAll ||
@@ -126,8 +133,7 @@ absl::Status CheckCardPolicy(const SlotFacts& facts, const PivPolicy& policy) {
   if (has.serial && policy.serial_deny.contains(*has.serial)) {
     return Refuse(Reason::kDeviceNotPinned, absl::StrCat(*has.serial, " is on the deny-list"));
   }
-  if (!policy.serial_allow.empty() &&
-      (!has.serial || !policy.serial_allow.contains(*has.serial))) {
+  if (!policy.serial_allow.empty() && (!has.serial || !policy.serial_allow.contains(*has.serial))) {
     return Refuse(Reason::kDeviceNotPinned,
                   has.serial ? absl::StrCat(*has.serial, " is not on the allow-list")
                              : "the card tells no serial number");

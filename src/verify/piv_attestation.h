@@ -1,5 +1,5 @@
-// PIV keys: the attestation of a slot (Yubico's: slot certificate <- F9 certificate <- vendor), or, for
-// cards without one, the certificate of an issuing CA.
+// PIV keys: the attestation of a slot (Yubico's: slot certificate <- F9 certificate <- vendor), or,
+// for cards without one, the certificate of an issuing CA.
 #ifndef FOREKEY_SRC_VERIFY_PIV_ATTESTATION_H_
 #define FOREKEY_SRC_VERIFY_PIV_ATTESTATION_H_
 
@@ -39,10 +39,11 @@ absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(
     const PivPolicy& policy);
 
 // Verifies the certificate of a card's key to an issuing CA. Nothing but a policy OID of
-// `hardware_policies`, in the certificate and in every CA certificate below the anchor (or anyPolicy
-// there), says that the key is in hardware: then it is `piv` (dedicated) or `piv-shared`; else `cert`.
-// Which slot, PIN or touch: nothing is known. Refuses with kCertificate*, kCrl*, kKeyAlgorithm,
-// kPivSharedKey and kEvidenceMalformed; with lists in policy.revocation, the issuer's must be there.
+// `hardware_policies`, in the certificate and in every CA certificate below the anchor (or
+// anyPolicy there), says that the key is in hardware: then it is `piv` (dedicated) or `piv-shared`;
+// else `cert`. Which slot, PIN or touch: nothing is known. Refuses with kCertificate*, kCrl*,
+// kKeyAlgorithm, kPivSharedKey and kEvidenceMalformed; with lists in policy.revocation, the
+// issuer's must be there.
 absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
     const Certificate& certificate, const std::vector<Certificate>& intermediates,
     const PivPolicy& policy);

@@ -1,10 +1,12 @@
 // Threats to a card's certificate, and what stands against each:
 //  W1 a certificate of a CA that was not configured    VerifyPath to the issuing CAs alone
 //  W2 the CA also certifies keys in software           `cert`, unless a policy OID says hardware
-//  W3 a sub-CA that asserts a policy it was not given  the policy must be in every certificate below the
-//                                                      anchor (RFC 5280 §6.1.3 (d), without mappings)
-//  W4 a key that TLS, mail or logon signs with         extKeyUsage: shared unless reserved for Forekey
-//  W5 a card that was lost                             revocation lists
+//  W3 a sub-CA that asserts a policy it was not given  the policy must be in every certificate
+//  below the
+//                                                      anchor (RFC 5280 §6.1.3 (d), without
+//                                                      mappings)
+//  W4 a key that TLS, mail or logon signs with         extKeyUsage: shared unless reserved for
+//  Forekey W5 a card that was lost                             revocation lists
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -61,9 +63,9 @@ absl::Status CheckPurpose(const Certificate& leaf, const PivPolicy& policy) {
   for (const std::string& wanted : policy.required_usages) {
     if (Holds(usages, wanted)) return absl::OkStatus();
   }
-  return Refuse(Reason::kCertificatePurpose,
-                absl::StrCat("extKeyUsage holds none of ",
-                             absl::StrJoin(policy.required_usages, ", ")));
+  return Refuse(
+      Reason::kCertificatePurpose,
+      absl::StrCat("extKeyUsage holds none of ", absl::StrJoin(policy.required_usages, ", ")));
 }
 
 }  // namespace
@@ -73,7 +75,8 @@ absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
     const PivPolicy& policy) {
   PathOptions options;
   // Agencies' certificates name the person in the subjectAltName, Forekey does not use it.
-  options.understood_critical = {std::string(kExtendedKeyUsageOid), std::string(kSubjectAltNameOid)};
+  options.understood_critical = {std::string(kExtendedKeyUsageOid),
+                                 std::string(kSubjectAltNameOid)};
   FOREKEY_ASSIGN_OR_RETURN(VerifiedPath path,
                            FindPivPath(certificate, intermediates, policy, std::move(options)));
   FOREKEY_RETURN_IF_ERROR(RefuseCa(certificate));
@@ -90,13 +93,12 @@ absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
   }
   const bool dedicated = IsDedicatedCertificate(certificate, policy);
   if (!dedicated && !policy.allow_shared) {
-    return Refuse(Reason::kPivSharedKey,
-                  absl::StrCat("extKeyUsage is ", absl::StrJoin(certificate.ExtendedKeyUsages(), ", "),
-                               certificate.ExtendedKeyUsages().empty() ? "absent" : ""));
+    return Refuse(
+        Reason::kPivSharedKey,
+        absl::StrCat("extKeyUsage is ", absl::StrJoin(certificate.ExtendedKeyUsages(), ", "),
+                     certificate.ExtendedKeyUsages().empty() ? "absent" : ""));
   }
-  const std::vector<std::string> factors = {!hardware   ? "cert"
-                                            : dedicated ? "piv"
-                                                        : "piv-shared"};
+  const std::vector<std::string> factors = {!hardware ? "cert" : dedicated ? "piv" : "piv-shared"};
   nlohmann::json proved = {{"proof", "certificate"},
                            {"hardware", hardware.has_value()},
                            {"dedicated", dedicated},

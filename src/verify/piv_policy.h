@@ -15,8 +15,8 @@
 
 namespace forekey {
 
-// Slots whose keys nothing else is meant to sign with: the retired ones (82 to 95) and 9C. The others
-// (9A for TLS and logon, 9D, 9E) are shared with whatever else uses the card.
+// Slots whose keys nothing else is meant to sign with: the retired ones (82 to 95) and 9C. The
+// others (9A for TLS and logon, 9D, 9E) are shared with whatever else uses the card.
 bool IsDedicatedPivSlot(uint8_t slot);
 
 enum class PivWeakness {
@@ -26,15 +26,16 @@ enum class PivWeakness {
 };
 
 struct PivPolicy {
-  const TrustAnchors* trust = nullptr;  // vendors' roots for attestations, issuing CAs for certificates
+  const TrustAnchors* trust =
+      nullptr;  // vendors' roots for attestations, issuing CAs for certificates
   absl::Time time;
   size_t max_intermediates = 8;  // more refuse (kEvidenceMalformed): strangers send them
   std::vector<RevocationList> revocation;
   bool insecure_simulators = false;  // `trust` is simulators': say so in what is proved
-  bool allow_shared = false;  // shared keys earn `piv-shared` and nothing else
+  bool allow_shared = false;         // shared keys earn `piv-shared` and nothing else
 
   // Attestations.
-  std::set<uint8_t> slots;  // empty: any
+  std::set<uint8_t> slots;                                          // empty: any
   enum class Pin { kAny, kOnce, kAlways } pin = Pin::kAny;          // at least
   enum class Touch { kAny, kCached, kAlways } touch = Touch::kAny;  // at least
   std::optional<PivFirmware> min_firmware;
@@ -47,8 +48,8 @@ struct PivPolicy {
   // Certificates of cards without attestation.
   std::vector<std::string> hardware_policies;  // dotted: these say that the key is in hardware
   bool hardware_only = false;                  // refuse (kCertificatePolicy) what none of them says
-  // extKeyUsage that an issuer reserves for Forekey: a certificate with these alone is dedicated. Every
-  // other one (TLS client, mail, logon, any, or no extKeyUsage at all) is of a shared key.
+  // extKeyUsage that an issuer reserves for Forekey: a certificate with these alone is dedicated.
+  // Every other one (TLS client, mail, logon, any, or no extKeyUsage at all) is of a shared key.
   std::vector<std::string> dedicated_usages;
   // Of these one must be in extKeyUsage (kCertificatePurpose); empty: any.
   std::vector<std::string> required_usages;

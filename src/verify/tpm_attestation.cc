@@ -2,7 +2,8 @@
 //  C1 a software key shown as a TPM's                  the AK's signature; the AK was activated
 //  C2 a key that can leave the TPM, or came from outside
 //                                                      fixedTPM, fixedParent, sensitiveDataOrigin
-//  C3 an AK that signs what its owner likes            restricted: the TPM refuses to sign, with such
+//  C3 an AK that signs what its owner likes            restricted: the TPM refuses to sign, with
+//  such
 //                                                      a key, bytes that begin like a TPMS_ATTEST
 //  C4 an AK that decrypts, so that MakeCredential could be answered by software that knows a parent
 //                                                      decrypt clear, fixedTPM
@@ -14,8 +15,10 @@
 //                                                      magic and type
 //  C8 collisions                                       no SHA-1, neither in Names nor in signatures
 //  C9 bytes that one parser reads otherwise than another
-//                                                      everything is consumed whole, sizes are exact
-//  C10 a signature by another scheme than the AK's     scheme and hash are compared with the AK's own
+//                                                      everything is consumed whole, sizes are
+//                                                      exact
+//  C10 a signature by another scheme than the AK's     scheme and hash are compared with the AK's
+//  own
 #include "src/verify/tpm_attestation.h"
 
 #include <utility>
@@ -66,7 +69,8 @@ absl::Status RefuseAlgorithm(absl::string_view whose, absl::string_view why) {
 // C8.
 absl::Status CheckNameAlgorithm(const TpmPublic& key, absl::string_view whose) {
   if (IsStrongHash(key.name_algorithm())) return absl::OkStatus();
-  return RefuseAlgorithm(whose, absl::StrCat("has the nameAlg ", AlgorithmText(key.name_algorithm())));
+  return RefuseAlgorithm(whose,
+                         absl::StrCat("has the nameAlg ", AlgorithmText(key.name_algorithm())));
 }
 
 absl::Status CheckSymmetric(const TpmPublic& key, absl::string_view whose) {
@@ -84,17 +88,18 @@ absl::Status CheckAkScheme(const TpmPublic& ak) {
                                                 " with ", AlgorithmText(scheme.hash)));
 }
 
-// The device key makes the signatures of its Algorithm (ES256, ES384, RS256) and may name that scheme.
+// The device key makes the signatures of its Algorithm (ES256, ES384, RS256) and may name that
+// scheme.
 absl::Status CheckKeyScheme(const TpmPublic& key, const PublicKey& public_key) {
   const TpmPublic::Scheme& scheme = key.scheme();
   if (scheme.algorithm == kAlgNull) return absl::OkStatus();
   const uint16_t hash = public_key.algorithm() == Algorithm::kEs384 ? kAlgSha384 : kAlgSha256;
   const uint16_t algorithm = key.is_rsa() ? kAlgRsaSsa : kAlgEcdsa;
   if (scheme.algorithm == algorithm && scheme.hash == hash) return absl::OkStatus();
-  return RefuseAlgorithm("the key", absl::StrCat("has the scheme ", AlgorithmText(scheme.algorithm),
-                                                 " with ", AlgorithmText(scheme.hash),
-                                                 ", which can't make ",
-                                                 AlgorithmName(public_key.algorithm())));
+  return RefuseAlgorithm("the key",
+                         absl::StrCat("has the scheme ", AlgorithmText(scheme.algorithm), " with ",
+                                      AlgorithmText(scheme.hash), ", which can't make ",
+                                      AlgorithmName(public_key.algorithm())));
 }
 
 // C1, C8, C10.
@@ -102,15 +107,15 @@ absl::Status CheckSignature(const AttestationKey& ak, const TpmAttest& attest,
                             const TpmSignature& signature) {
   const TpmPublic::Scheme& scheme = ak.public_area().scheme();
   if (signature.algorithm != scheme.algorithm || signature.hash != scheme.hash) {
-    return Refuse(Reason::kAttestSignature,
-                  absl::StrCat("it is ", AlgorithmText(signature.algorithm), " with ",
-                               AlgorithmText(signature.hash), "; the AK's scheme is ",
-                               AlgorithmText(scheme.algorithm), " with ",
-                               AlgorithmText(scheme.hash)));
+    return Refuse(
+        Reason::kAttestSignature,
+        absl::StrCat("it is ", AlgorithmText(signature.algorithm), " with ",
+                     AlgorithmText(signature.hash), "; the AK's scheme is ",
+                     AlgorithmText(scheme.algorithm), " with ", AlgorithmText(scheme.hash)));
   }
-  absl::Status status = VerifyWithHash(ak.key().evp(), HashOf(signature.hash),
-                                       signature.algorithm == kAlgRsaPss, attest.bytes,
-                                       signature.openssl);
+  absl::Status status =
+      VerifyWithHash(ak.key().evp(), HashOf(signature.hash), signature.algorithm == kAlgRsaPss,
+                     attest.bytes, signature.openssl);
   if (status.ok()) return status;
   return Refuse(Reason::kAttestSignature, "it is not by this AK over this attestation");
 }

@@ -1,5 +1,6 @@
 // TPM attestation, the server's half (verb pairs as in go-attestation: client Certify, server
-// Verify; client ActivateCredential, server MakeCredential). No TPM, no I/O: pure functions of bytes.
+// Verify; client ActivateCredential, server MakeCredential). No TPM, no I/O: pure functions of
+// bytes.
 //
 // The whole of an enrolment, and what each step proves:
 //   1. VerifyEndorsement (tpm_endorsement.h)   the EK is in a TPM of a known vendor
@@ -38,10 +39,10 @@ class AttestationKey {
   std::string name_;
 };
 
-// `ak_public`: TPMT_PUBLIC or TPM2B_PUBLIC. Refuses with kEvidenceMalformed, kAkAttributes (restricted,
-// sign, fixedTPM, fixedParent, sensitiveDataOrigin set; decrypt, encryptedDuplication, x509sign and
-// reserved bits clear), kKeyAlgorithm (RSA 2048..4096 with RSASSA or RSAPSS, P-256 or P-384 with
-// ECDSA; SHA-256, SHA-384, SHA-512; no SHA-1, not even for the Name).
+// `ak_public`: TPMT_PUBLIC or TPM2B_PUBLIC. Refuses with kEvidenceMalformed, kAkAttributes
+// (restricted, sign, fixedTPM, fixedParent, sensitiveDataOrigin set; decrypt, encryptedDuplication,
+// x509sign and reserved bits clear), kKeyAlgorithm (RSA 2048..4096 with RSASSA or RSAPSS, P-256 or
+// P-384 with ECDSA; SHA-256, SHA-384, SHA-512; no SHA-1, not even for the Name).
 absl::StatusOr<AttestationKey> VerifyAkPublic(absl::string_view ak_public);
 
 // What TPM2_Certify gave.
@@ -53,16 +54,16 @@ struct TpmKeyEvidence {
 
 // What step 1 and 3 proved of the TPM; the gate keeps it from one to the other.
 struct TpmDevice {
-  std::string device_id;                              // VerifiedEndorsement::device_id()
+  std::string device_id;                             // VerifiedEndorsement::device_id()
   nlohmann::json proved = nlohmann::json::object();  // VerifiedEndorsement::proved()
 };
 
-// `extra_data`: what qualifyingData must have been, from the caller's own records and never from the
-// evidence: SHA-256 of the enrolment statement. It must not be empty (InvalidArgument).
-// Refuses with kEvidenceMalformed, kAttestMagic, kAttestType, kAttestExtraData, kAttestName,
-// kKeyAttributes (sign, fixedTPM, fixedParent, sensitiveDataOrigin set; restricted, decrypt,
-// encryptedDuplication, x509sign and reserved bits clear), kKeyAlgorithm, kAttestSignature.
-// The factor is "tpm": it never implies a user.
+// `extra_data`: what qualifyingData must have been, from the caller's own records and never from
+// the evidence: SHA-256 of the enrolment statement. It must not be empty (InvalidArgument). Refuses
+// with kEvidenceMalformed, kAttestMagic, kAttestType, kAttestExtraData, kAttestName, kKeyAttributes
+// (sign, fixedTPM, fixedParent, sensitiveDataOrigin set; restricted, decrypt, encryptedDuplication,
+// x509sign and reserved bits clear), kKeyAlgorithm, kAttestSignature. The factor is "tpm": it never
+// implies a user.
 absl::StatusOr<VerifiedAttestation> VerifyTpmKey(const AttestationKey& ak,
                                                  const TpmKeyEvidence& evidence,
                                                  absl::string_view extra_data,

@@ -3,7 +3,8 @@
 //  E2 another certificate of the same vendor (an AK's, a platform's, a CA's) shown as an EK's
 //                                                      EKU, keyUsage, cA
 //  E3 a true certificate of another TPM                the public area must have the certificate's
-//                                                      key; who holds it is MakeCredential's question
+//                                                      key; who holds it is MakeCredential's
+//                                                      question
 //  E4 an EK that also signs or can be duplicated       the template's attributes
 //  E5 a certificate smuggled behind the certificate    only filler may follow it
 //  E6 work: chains made to cost                        max_intermediates, VerifyPath's budget
@@ -52,8 +53,8 @@ absl::StatusOr<PublicKey> EkOf(const Certificate& certificate) {
   return ek;
 }
 
-// E2. EK Credential Profile §3.5: keyUsage is required; keyEncipherment for RSA, keyAgreement for ECC
-// (Intel's and AMD's ECC certificates say keyEncipherment).
+// E2. EK Credential Profile §3.5: keyUsage is required; keyEncipherment for RSA, keyAgreement for
+// ECC (Intel's and AMD's ECC certificates say keyEncipherment).
 absl::Status CheckEkProfile(const VerifiedPath& path, const PublicKey& ek) {
   const Certificate& certificate = path.leaf();
   if (certificate.IsCa()) {
@@ -123,9 +124,8 @@ absl::StatusOr<nlohmann::json> CheckCertificate(const Certificate& certificate, 
   options.time = policy.time;
   options.max_length = kMaxPath;
   options.understood_critical = {std::string(kSubjectAltName), std::string(kExtKeyUsage)};
-  FOREKEY_ASSIGN_OR_RETURN(
-      VerifiedPath path,
-      VerifyPath(certificate, evidence.intermediates, *policy.trust, options));
+  FOREKEY_ASSIGN_OR_RETURN(VerifiedPath path,
+                           VerifyPath(certificate, evidence.intermediates, *policy.trust, options));
   FOREKEY_RETURN_IF_ERROR(CheckEkProfile(path, ek));
   FOREKEY_ASSIGN_OR_RETURN(TpmAttributes attributes, ReadTpmAttributes(certificate));
   nlohmann::json proved = {
@@ -155,10 +155,14 @@ bool IsAllowed(const std::string& device_id, const EndorsementPolicy& policy) {
 
 std::string KeyText(const PublicKey& key) {
   switch (key.algorithm()) {
-    case Algorithm::kRs256: return absl::StrCat("RSA-", EVP_PKEY_get_bits(key.evp()));
-    case Algorithm::kEs256: return "P-256";
-    case Algorithm::kEs384: return "P-384";
-    case Algorithm::kEdDsa: return "Ed25519";
+    case Algorithm::kRs256:
+      return absl::StrCat("RSA-", EVP_PKEY_get_bits(key.evp()));
+    case Algorithm::kEs256:
+      return "P-256";
+    case Algorithm::kEs384:
+      return "P-384";
+    case Algorithm::kEdDsa:
+      return "Ed25519";
   }
   return "";
 }
@@ -185,11 +189,11 @@ absl::StatusOr<VerifiedEndorsement> VerifyEndorsement(const EndorsementEvidence&
     FOREKEY_ASSIGN_OR_RETURN(certificate, ParseEkCertificate(evidence.ek_certificate));
     FOREKEY_ASSIGN_OR_RETURN(PublicKey certified, EkOf(*certificate));
     if (ek && ek->spki() != certified.spki()) {  // E3, E7
-      return Refuse(Reason::kEkMismatch,
-                    absl::StrCat("the certificate is for EK ",
-                                 absl::BytesToHexString(Sha256(certified.spki())),
-                                 ", the public area is of EK ",
-                                 absl::BytesToHexString(Sha256(ek->spki()))));
+      return Refuse(
+          Reason::kEkMismatch,
+          absl::StrCat("the certificate is for EK ",
+                       absl::BytesToHexString(Sha256(certified.spki())),
+                       ", the public area is of EK ", absl::BytesToHexString(Sha256(ek->spki()))));
     }
     ek = std::move(certified);
   }

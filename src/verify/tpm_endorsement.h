@@ -1,5 +1,5 @@
-// A TPM's endorsement key (EK), checked without a TPM: TCG EK Credential Profile for TPM Family 2.0,
-// version 2.x, and RFC 5280.
+// A TPM's endorsement key (EK), checked without a TPM: TCG EK Credential Profile for TPM
+// Family 2.0, version 2.x, and RFC 5280.
 #ifndef FOREKEY_SRC_VERIFY_TPM_ENDORSEMENT_H_
 #define FOREKEY_SRC_VERIFY_TPM_ENDORSEMENT_H_
 
@@ -37,8 +37,9 @@ struct EndorsementPolicy {
   size_t max_intermediates = 8;
 };
 
-// An EK of which a vendor's certificate, or an administrator's allow-list, says that it is in a TPM.
-// Only VerifyEndorsement makes one. Nothing is known yet of who holds it: MakeCredential asks that.
+// An EK of which a vendor's certificate, or an administrator's allow-list, says that it is in a
+// TPM. Only VerifyEndorsement makes one. Nothing is known yet of who holds it: MakeCredential asks
+// that.
 class VerifiedEndorsement {
  public:
   // SHA-256 of the EK's SubjectPublicKeyInfo in its canonical encoding: names the TPM.

@@ -61,11 +61,11 @@ absl::StatusOr<Secret> KdfA(const EVP_MD* md, const Secret& key, absl::string_vi
 absl::StatusOr<Secret> KdfE(const EVP_MD* md, const Secret& z, absl::string_view ephemeral_x,
                             absl::string_view ek_x, size_t size) {
   const std::string info = absl::StrCat(kIdentity, ephemeral_x, ek_x);
-  return Derive("SSKDF",
-                {Text(OSSL_KDF_PARAM_DIGEST, EVP_MD_get0_name(md)),
-                 Octets(OSSL_KDF_PARAM_KEY, z.view()), Octets(OSSL_KDF_PARAM_INFO, info),
-                 OSSL_PARAM_construct_end()},
-                size);
+  return Derive(
+      "SSKDF",
+      {Text(OSSL_KDF_PARAM_DIGEST, EVP_MD_get0_name(md)), Octets(OSSL_KDF_PARAM_KEY, z.view()),
+       Octets(OSSL_KDF_PARAM_INFO, info), OSSL_PARAM_construct_end()},
+      size);
 }
 
 struct Seed {
@@ -160,10 +160,10 @@ absl::StatusOr<TpmCredential> MakeCredential(const TpmPublic& ek, absl::string_v
   if (ak_name.empty()) return absl::InvalidArgumentError("the AK's Name is empty");
 
   FOREKEY_ASSIGN_OR_RETURN(PublicKey ek_key, ek.Key());
-  FOREKEY_ASSIGN_OR_RETURN(Seed seed, ek.is_rsa() ? RsaSeed(ek_key.evp(), md)
-                                                  : EccSeed(ek, ek_key.evp(), md));
-  FOREKEY_ASSIGN_OR_RETURN(Secret aes_key, KdfA(md, seed.seed, kStorage, ak_name,
-                                                symmetric.key_bits / 8));
+  FOREKEY_ASSIGN_OR_RETURN(Seed seed,
+                           ek.is_rsa() ? RsaSeed(ek_key.evp(), md) : EccSeed(ek, ek_key.evp(), md));
+  FOREKEY_ASSIGN_OR_RETURN(Secret aes_key,
+                           KdfA(md, seed.seed, kStorage, ak_name, symmetric.key_bits / 8));
   FOREKEY_ASSIGN_OR_RETURN(Secret mac_key, KdfA(md, seed.seed, kIntegrity, "", digest_size));
   const char length[2] = {0, static_cast<char>(secret.size())};
   const Secret framed(absl::StrCat(absl::string_view(length, 2), secret.view()));  // TPM2B_DIGEST

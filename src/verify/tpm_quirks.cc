@@ -86,19 +86,34 @@ bool IsEkByItsIssuersPurpose(const Certificate& leaf, const Certificate& issuer)
   if (leaf.Extension(kExtKeyUsage)) return false;
   const std::vector<std::string> purposes = issuer.ExtendedKeyUsages();
   if (purposes.size() != 1 || purposes.front() != kEkCertificateUsage) return false;
-  constexpr uint32_t kSigns = KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION | KU_KEY_CERT_SIGN | KU_CRL_SIGN;
+  constexpr uint32_t kSigns =
+      KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION | KU_KEY_CERT_SIGN | KU_CRL_SIGN;
   return (leaf.KeyUsage().value_or(kSigns) & kSigns) == 0;
 }
 
 std::string TpmVendorName(absl::string_view manufacturer) {
   static constexpr std::array<std::pair<absl::string_view, absl::string_view>, 22> kVendors = {{
-      {"AMD", "AMD"},        {"ANT", "Ant Group"},         {"ATML", "Atmel"},
-      {"BRCM", "Broadcom"},  {"CSCO", "Cisco"},            {"FLYS", "Flyslice"},
-      {"GOOG", "Google"},    {"HISI", "Huawei"},           {"HPE", "HPE"},
-      {"HPI", "HPI"},        {"IBM", "IBM"},               {"IFX", "Infineon"},
-      {"INTC", "Intel"},     {"MSFT", "Microsoft"},        {"NSM", "National Semiconductor"},
-      {"NTC", "Nuvoton"},    {"NTZ", "Nationz"},           {"QCOM", "Qualcomm"},
-      {"ROCC", "Fuzhou Rockchip"}, {"SMSN", "Samsung"},    {"STM", "STMicroelectronics"},
+      {"AMD", "AMD"},
+      {"ANT", "Ant Group"},
+      {"ATML", "Atmel"},
+      {"BRCM", "Broadcom"},
+      {"CSCO", "Cisco"},
+      {"FLYS", "Flyslice"},
+      {"GOOG", "Google"},
+      {"HISI", "Huawei"},
+      {"HPE", "HPE"},
+      {"HPI", "HPI"},
+      {"IBM", "IBM"},
+      {"IFX", "Infineon"},
+      {"INTC", "Intel"},
+      {"MSFT", "Microsoft"},
+      {"NSM", "National Semiconductor"},
+      {"NTC", "Nuvoton"},
+      {"NTZ", "Nationz"},
+      {"QCOM", "Qualcomm"},
+      {"ROCC", "Fuzhou Rockchip"},
+      {"SMSN", "Samsung"},
+      {"STM", "STMicroelectronics"},
       {"VMW", "VMware"},
   }};
   absl::string_view hex = manufacturer;
@@ -127,7 +142,9 @@ bool IsTpm12Certificate(const Certificate& certificate) {
   const std::string attributes = certificate.Extension(kSubjectDirectoryAttributes).value_or("");
   const size_t at = attributes.find(std::string("\x06\x05\x67\x81\x05\x02\x10", 7));
   if (at == std::string::npos) return false;
-  return absl::StrContains(attributes.substr(at, 24), std::string("\x0c\x03" "1.2", 5));
+  return absl::StrContains(attributes.substr(at, 24), std::string("\x0c\x03"
+                                                                  "1.2",
+                                                                  5));
 }
 
 }  // namespace forekey

@@ -1,5 +1,6 @@
-// What real TPMs' certificates do that the specifications don't say, in one place: it reads what vendors
-// wrote, however they wrote it. One allowance, IsEkByItsIssuersPurpose, takes what the profile would not.
+// What real TPMs' certificates do that the specifications don't say, in one place: it reads what
+// vendors wrote, however they wrote it. One allowance, IsEkByItsIssuersPurpose, takes what the
+// profile would not.
 #ifndef FOREKEY_SRC_VERIFY_TPM_QUIRKS_H_
 #define FOREKEY_SRC_VERIFY_TPM_QUIRKS_H_
 
@@ -21,17 +22,17 @@ struct TpmAttributes {
 
 // Takes the three attributes as one multi-valued RDN in any order (Nuvoton, Intel), as three RDNs
 // (others), in any string type. Refuses with kCertificateProfile a subjectAltName that does not
-// parse, one attribute that is there twice with different values, and, since it is this function that
-// understands a critical subjectAltName, a critical one that holds no directoryName.
+// parse, one attribute that is there twice with different values, and, since it is this function
+// that understands a critical subjectAltName, a critical one that holds no directoryName.
 absl::StatusOr<TpmAttributes> ReadTpmAttributes(const Certificate& certificate);
 
 // Google's vTPMs have EK certificates without extKeyUsage, under a CA whose own extKeyUsage is
-// tcg-kp-EKCertificate and nothing else. True where `leaf` is such a one, issued by `issuer`; its keyUsage
-// must not say that it signs, since by that alone that CA's AK certificates differ.
+// tcg-kp-EKCertificate and nothing else. True where `leaf` is such a one, issued by `issuer`; its
+// keyUsage must not say that it signs, since by that alone that CA's AK certificates differ.
 bool IsEkByItsIssuersPurpose(const Certificate& leaf, const Certificate& issuer);
 
-// "Intel" for "id:494E5443"; the identifier's four characters where the vendor is not known, and the
-// text as it stands where it is no identifier (TCG TPM Vendor ID Registry).
+// "Intel" for "id:494E5443"; the identifier's four characters where the vendor is not known, and
+// the text as it stands where it is no identifier (TCG TPM Vendor ID Registry).
 std::string TpmVendorName(absl::string_view manufacturer);
 
 // True for the EK certificate of a TPM 1.2: its key is marked id-RSAES-OAEP (RFC 4055), or its

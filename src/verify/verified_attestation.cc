@@ -4,9 +4,12 @@ namespace forekey {
 
 absl::string_view TokenKindName(TokenKind kind) {
   switch (kind) {
-    case TokenKind::kTpm: return "tpm";
-    case TokenKind::kFido2: return "fido2";
-    case TokenKind::kPiv: return "piv";
+    case TokenKind::kTpm:
+      return "tpm";
+    case TokenKind::kFido2:
+      return "fido2";
+    case TokenKind::kPiv:
+      return "piv";
   }
   return "unknown";
 }

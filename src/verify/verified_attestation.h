@@ -22,8 +22,8 @@ class VerifiedAttestation {
   TokenKind kind() const { return kind_; }
   // The attested public key.
   const PublicKey& key() const { return key_; }
-  // SHA-256 that names the physical device where the attestation does (EK public hash, PIV serial and
-  // issuer, ...); empty where it can't (most FIDO2 models share their certificate).
+  // SHA-256 that names the physical device where the attestation does (EK public hash, PIV serial
+  // and issuer, ...); empty where it can't (most FIDO2 models share their certificate).
   const std::string& device_id() const { return device_id_; }
   // Factors that a signature by this key proves by itself: "tpm", "fido2", "piv", "piv+pin",
   // "piv+touch", "piv-shared", "cert". FIDO2's up and uv come with each assertion.

@@ -46,8 +46,7 @@ absl::StatusOr<VerifiedAssertion> VerifyAssertion(const AssertionOptions& option
 
 absl::Status CheckSignatureCounter(uint32_t stored, uint32_t current) {
   if (current > stored || (current == 0 && stored == 0)) return absl::OkStatus();
-  return Refuse(Reason::kCounterRollback,
-                absl::StrCat("counter ", current, " after ", stored));
+  return Refuse(Reason::kCounterRollback, absl::StrCat("counter ", current, " after ", stored));
 }
 
 }  // namespace forekey

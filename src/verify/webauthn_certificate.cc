@@ -18,7 +18,7 @@ constexpr absl::string_view kSubjectAltName = "2.5.29.17";
 constexpr absl::string_view kBasicConstraints = "2.5.29.19";
 constexpr absl::string_view kCertificatePolicies = "2.5.29.32";
 constexpr absl::string_view kExtendedKeyUsage = "2.5.29.37";
-constexpr absl::string_view kAikPurpose = "2.23.133.8.3";   // tcg-kp-AIKCertificate
+constexpr absl::string_view kAikPurpose = "2.23.133.8.3";  // tcg-kp-AIKCertificate
 constexpr absl::string_view kManufacturer =
     "2.23.133.2.1";  // TPM attributes (TCG EK profile 3.2.9)
 constexpr absl::string_view kModel = "2.23.133.2.2";
@@ -153,8 +153,8 @@ std::vector<std::string> AikCriticalExtensions() {
 std::string CertifiedAaguid(const Certificate& certificate) {
   const auto extension = certificate.Extension(kAaguidExtension);
   // An OCTET STRING of 16 bytes inside the extension's own.
-  if (!extension || extension->size() != kAaguidSize + 2 || (*extension)[0] != V_ASN1_OCTET_STRING ||
-      (*extension)[1] != static_cast<char>(kAaguidSize)) {
+  if (!extension || extension->size() != kAaguidSize + 2 ||
+      (*extension)[0] != V_ASN1_OCTET_STRING || (*extension)[1] != static_cast<char>(kAaguidSize)) {
     return "";
   }
   return extension->substr(2);

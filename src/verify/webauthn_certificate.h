@@ -30,7 +30,8 @@ absl::Status CheckAikCertificate(const Certificate& certificate, absl::string_vi
 // The extensions of an AIK certificate that are read by CheckAikCertificate and may be critical.
 std::vector<std::string> AikCriticalExtensions();
 
-// The AAGUID that the certificate names in kAaguidExtension; empty where it names none, or not as it should.
+// The AAGUID that the certificate names in kAaguidExtension; empty where it names none, or not as
+// it should.
 std::string CertifiedAaguid(const Certificate& certificate);
 
 // SHA-1 of the subject's public key (RFC 5280 section 4.2.1.2, method 1): the metadata service's

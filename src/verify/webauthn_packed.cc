@@ -47,8 +47,7 @@ absl::StatusOr<StatementResult> VerifyPackedStatement(const StatementInput& inpu
   FOREKEY_ASSIGN_OR_RETURN(result.x5c, StatementCertificates(statement));
   FOREKEY_RETURN_IF_ERROR(VerifyStatementSignature(result.x5c.front(), algorithm,
                                                    /*allow_rs1=*/false, message, signature));
-  FOREKEY_RETURN_IF_ERROR(
-      CheckPackedCertificate(result.x5c.front(), input.data.attested->aaguid));
+  FOREKEY_RETURN_IF_ERROR(CheckPackedCertificate(result.x5c.front(), input.data.attested->aaguid));
   result.facts["statement_algorithm"] = algorithm;
   return result;
 }

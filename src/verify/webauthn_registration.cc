@@ -66,8 +66,7 @@ nlohmann::json Describe(const AttestationObject& object, const AuthenticatorData
     facts["aaguid"] = AaguidText(data.attested->aaguid);
     facts["credential_id"] = Base64UrlEncode(data.attested->credential_id);
     facts["algorithm"] = std::string(AlgorithmName(data.attested->key.key.algorithm()));
-    facts["public_key_sha256"] =
-        absl::BytesToHexString(Sha256(data.attested->key.key.spki()));
+    facts["public_key_sha256"] = absl::BytesToHexString(Sha256(data.attested->key.key.spki()));
   }
   return facts;
 }
@@ -92,9 +91,8 @@ absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions
   FOREKEY_RETURN_IF_ERROR(CheckFlags(options, data));
 
   const std::string client_data_hash = Sha256(options.client_data_json);
-  FOREKEY_ASSIGN_OR_RETURN(
-      const StatementResult statement,
-      verify_statement({object, data, client_data_hash, options.policy}));
+  FOREKEY_ASSIGN_OR_RETURN(const StatementResult statement,
+                           verify_statement({object, data, client_data_hash, options.policy}));
   proved["attestation_type"] = std::string(AttestationTypeName(statement.type));
   proved["authenticator_data_signed"] = statement.covers_authenticator_data;
   proved.update(statement.facts);

@@ -57,17 +57,22 @@ absl::Status CheckKeySuits(EVP_PKEY* key, int64_t algorithm) {
     return WrongAlgorithm(algorithm, "the certificate's key is not RSA of an accepted size");
   }
   if (HasSoundRsaExponent(key)) return absl::OkStatus();
-  return WrongAlgorithm(algorithm, "the certificate's key has an RSA exponent that is not accepted");
+  return WrongAlgorithm(algorithm,
+                        "the certificate's key has an RSA exponent that is not accepted");
 }
 
 }  // namespace
 
 absl::string_view AttestationTypeName(AttestationType type) {
   switch (type) {
-    case AttestationType::kNone: return "none";
-    case AttestationType::kSelf: return "self";
-    case AttestationType::kBasic: return "basic";
-    case AttestationType::kAttCa: return "attca";
+    case AttestationType::kNone:
+      return "none";
+    case AttestationType::kSelf:
+      return "self";
+    case AttestationType::kBasic:
+      return "basic";
+    case AttestationType::kAttCa:
+      return "attca";
   }
   return "unknown";
 }
@@ -128,13 +133,18 @@ const EVP_MD* StatementHash(int64_t algorithm, bool allow_rs1) {
   switch (algorithm) {
     case kEs256:
     case kPs256:
-    case kRs256: return EVP_sha256();
+    case kRs256:
+      return EVP_sha256();
     case kEs384:
-    case kRs384: return EVP_sha384();
+    case kRs384:
+      return EVP_sha384();
     case kEs512:
-    case kRs512: return EVP_sha512();
-    case kCoseRs1: return allow_rs1 ? EVP_sha1() : nullptr;
-    default: return nullptr;
+    case kRs512:
+      return EVP_sha512();
+    case kCoseRs1:
+      return allow_rs1 ? EVP_sha1() : nullptr;
+    default:
+      return nullptr;
   }
 }
 

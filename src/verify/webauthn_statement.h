@@ -42,7 +42,8 @@ struct StatementResult {
   std::vector<std::string> understood_critical;  // extensions of x5c[0] that were checked
   // The statement's signature covers flags, counter and AAGUID (fido-u2f's does not).
   bool covers_authenticator_data = true;
-  // What composed the authenticator data is not what the statement is about: a TPM signs for the platform.
+  // What composed the authenticator data is not what the statement is about: a TPM signs for the
+  // platform.
   bool composed_by_platform = false;
   nlohmann::json facts = nlohmann::json::object();  // of the format, for administrators
 };

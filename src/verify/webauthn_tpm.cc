@@ -42,8 +42,7 @@ absl::Status CheckPublicArea(const TpmPublic& area, const StatementInput& input)
     return Unsupported("not a signing key's parameters");
   }
   const bool signs = area.Has(tpm::kSign) && !area.Has(tpm::kRestricted);
-  const bool fixed =
-      area.Has(tpm::kFixedTpm | tpm::kFixedParent | tpm::kSensitiveDataOrigin);
+  const bool fixed = area.Has(tpm::kFixedTpm | tpm::kFixedParent | tpm::kSensitiveDataOrigin);
   if (!signs || (input.policy.require_fixed_tpm_key && !fixed)) {
     return Refuse(Reason::kKeyAttributes, tpm::AttributesText(area.attributes()));
   }
@@ -69,10 +68,14 @@ absl::StatusOr<std::string> HashToBeSigned(int64_t algorithm, absl::string_view 
     return Refuse(Reason::kAttestationAlgorithm, absl::StrCat("COSE algorithm ", algorithm));
   }
   switch (EVP_MD_get_size(md)) {
-    case 20: return Sha1(message);
-    case 32: return Sha256(message);
-    case 48: return Sha384(message);
-    default: return Sha512(message);
+    case 20:
+      return Sha1(message);
+    case 32:
+      return Sha256(message);
+    case 48:
+      return Sha384(message);
+    default:
+      return Sha512(message);
   }
 }
 
@@ -107,8 +110,8 @@ absl::StatusOr<StatementResult> VerifyTpmStatement(const StatementInput& input) 
   FOREKEY_RETURN_IF_ERROR(CheckCertInfo(cert_info, extra_data, area.Name()));
   FOREKEY_RETURN_IF_ERROR(VerifyStatementSignature(result.x5c.front(), algorithm,
                                                    /*allow_rs1=*/true, cert_info, signature));
-  FOREKEY_RETURN_IF_ERROR(CheckAikCertificate(result.x5c.front(), input.data.attested->aaguid,
-                                              result.facts));
+  FOREKEY_RETURN_IF_ERROR(
+      CheckAikCertificate(result.x5c.front(), input.data.attested->aaguid, result.facts));
   result.understood_critical = AikCriticalExtensions();
   result.facts["statement_algorithm"] = algorithm;
   result.facts["tpm_key_attributes"] = tpm::AttributesText(area.attributes());

@@ -38,7 +38,8 @@ const MetadataEntry* FindEntry(const FidoMetadata* metadata, const Authenticator
   return metadata->FindByAaguid(data.attested->aaguid);
 }
 
-absl::StatusOr<VerifiedPath> FindPathTo(const TrustAnchors& anchors, const RegistrationOptions& options,
+absl::StatusOr<VerifiedPath> FindPathTo(const TrustAnchors& anchors,
+                                        const RegistrationOptions& options,
                                         const StatementResult& statement) {
   PathOptions path;
   path.time = options.time;
@@ -65,8 +66,8 @@ absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,
   return FindPathTo(anchors, options, statement);
 }
 
-// Whoever has a TPM may write any model's AAGUID into what it signs. Where the metadata knows that model, its
-// own roots must vouch for the AIK, unless the AIK's certificate names the model.
+// Whoever has a TPM may write any model's AAGUID into what it signs. Where the metadata knows that
+// model, its own roots must vouch for the AIK, unless the AIK's certificate names the model.
 bool IsAnothersModel(const RegistrationOptions& options, const StatementResult& statement,
                      const MetadataEntry* entry) {
   return statement.composed_by_platform && entry != nullptr &&
@@ -74,9 +75,10 @@ bool IsAnothersModel(const RegistrationOptions& options, const StatementResult& 
          !FindPathTo(entry->roots, options, statement).ok();
 }
 
-// A U2F statement does not cover the AAGUID, yet the same token's certificate may name it: a model that is
-// unwanted is so by this way too.
-absl::Status CheckCertifiedModel(const RegistrationOptions& options, const StatementResult& statement,
+// A U2F statement does not cover the AAGUID, yet the same token's certificate may name it: a model
+// that is unwanted is so by this way too.
+absl::Status CheckCertifiedModel(const RegistrationOptions& options,
+                                 const StatementResult& statement,
                                  const std::vector<Certificate>& path) {
   const std::string aaguid = CertifiedAaguid(statement.x5c.front());
   if (statement.covers_authenticator_data || aaguid.empty()) return absl::OkStatus();
@@ -101,9 +103,8 @@ absl::Status CheckModel(const RegistrationOptions& options, const MetadataEntry*
     }
   }
   if (level < policy.min_certification_level) {
-    return Refuse(Reason::kAaguidRefused,
-                  absl::StrCat("certification level ", level, ", not ",
-                               policy.min_certification_level));
+    return Refuse(Reason::kAaguidRefused, absl::StrCat("certification level ", level, ", not ",
+                                                       policy.min_certification_level));
   }
   return absl::OkStatus();
 }
@@ -148,7 +149,8 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
   if (anothers && policy.refuse_bad_status) {
     FOREKEY_RETURN_IF_ERROR(entry->CheckStatus(path.certificates(), options.time));
   }
-  FOREKEY_RETURN_IF_ERROR(CheckModel(options, anothers ? nullptr : entry, path.certificates(), proved));
+  FOREKEY_RETURN_IF_ERROR(
+      CheckModel(options, anothers ? nullptr : entry, path.certificates(), proved));
   proved["aaguid_proved"] = aaguid_proved;
   return absl::OkStatus();
 }

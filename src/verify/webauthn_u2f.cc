@@ -20,8 +20,9 @@ namespace {
 
 constexpr int64_t kEs256 = -7;
 
-// Section 8.6 asks nothing of the certificate but its curve. A TPM signs for its owner, with an attestation
-// key too, every message that does not begin as its own structures do; this one begins with a zero.
+// Section 8.6 asks nothing of the certificate but its curve. A TPM signs for its owner, with an
+// attestation key too, every message that does not begin as its own structures do; this one begins
+// with a zero.
 bool IsForTpmKeys(const Certificate& certificate) {
   return absl::c_any_of(certificate.ExtendedKeyUsages(), [](absl::string_view purpose) {
     return absl::StartsWith(purpose, "2.23.133.8.");  // tcg-kp

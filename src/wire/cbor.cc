@@ -70,10 +70,14 @@ class CborParser {
         out.negative_ = major == 1;
         return absl::OkStatus();
       case 2:
-      case 3: return String(major == 3, out);
-      case 4: return Array(out, depth);
-      case 5: return Map(out, depth);
-      default: return Malformed("a tag");
+      case 3:
+        return String(major == 3, out);
+      case 4:
+        return Array(out, depth);
+      case 5:
+        return Map(out, depth);
+      default:
+        return Malformed("a tag");
     }
   }
 
@@ -107,7 +111,9 @@ class CborParser {
         out.type_ = CborValue::Type::kBool;
         out.number_ = info == 21;
         return absl::OkStatus();
-      case 22: out.type_ = CborValue::Type::kNull; return absl::OkStatus();
+      case 22:
+        out.type_ = CborValue::Type::kNull;
+        return absl::OkStatus();
       case 25:
       case 26:
       case 27: {
@@ -118,8 +124,10 @@ class CborParser {
         rest_.remove_prefix(size);
         return absl::OkStatus();
       }
-      case 31: return Malformed("a break without an indefinite length");
-      default: return Malformed("an unassigned simple value");
+      case 31:
+        return Malformed("a break without an indefinite length");
+      default:
+        return Malformed("an unassigned simple value");
     }
   }
 

@@ -63,8 +63,8 @@ class CborValue {
   CborValue() = default;
   Type type_ = Type::kNull;
   bool negative_ = false;
-  uint64_t number_ = 0;      // the argument: value, length, or simple value
-  absl::string_view view_;   // strings: the content
+  uint64_t number_ = 0;     // the argument: value, length, or simple value
+  absl::string_view view_;  // strings: the content
   std::vector<CborValue> children_;
 };
 

@@ -35,35 +35,54 @@ std::string PivFirmware::Text() const { return absl::StrCat(major, ".", minor, "
 
 std::string PivPinPolicyText(uint8_t policy) {
   switch (policy) {
-    case piv::kPinNever: return "never";
-    case piv::kPinOnce: return "once";
-    case piv::kPinAlways: return "always";
-    case piv::kPinMatchOnce: return "match-once";
-    case piv::kPinMatchAlways: return "match-always";
-    default: return UnknownPivValue(policy);
+    case piv::kPinNever:
+      return "never";
+    case piv::kPinOnce:
+      return "once";
+    case piv::kPinAlways:
+      return "always";
+    case piv::kPinMatchOnce:
+      return "match-once";
+    case piv::kPinMatchAlways:
+      return "match-always";
+    default:
+      return UnknownPivValue(policy);
   }
 }
 
 std::string PivTouchPolicyText(uint8_t policy) {
   switch (policy) {
-    case piv::kTouchNever: return "never";
-    case piv::kTouchAlways: return "always";
-    case piv::kTouchCached: return "cached";
-    default: return UnknownPivValue(policy);
+    case piv::kTouchNever:
+      return "never";
+    case piv::kTouchAlways:
+      return "always";
+    case piv::kTouchCached:
+      return "cached";
+    default:
+      return UnknownPivValue(policy);
   }
 }
 
 std::string PivFormFactorText(uint8_t form_factor) {
   switch (form_factor) {
-    case 0: return "unspecified";
-    case 1: return "usb-a-keychain";
-    case 2: return "usb-a-nano";
-    case 3: return "usb-c-keychain";
-    case 4: return "usb-c-nano";
-    case 5: return "usb-c-lightning";
-    case 6: return "usb-a-bio";
-    case 7: return "usb-c-bio";
-    default: return UnknownPivValue(form_factor);
+    case 0:
+      return "unspecified";
+    case 1:
+      return "usb-a-keychain";
+    case 2:
+      return "usb-a-nano";
+    case 3:
+      return "usb-c-keychain";
+    case 4:
+      return "usb-c-nano";
+    case 5:
+      return "usb-c-lightning";
+    case 6:
+      return "usb-a-bio";
+    case 7:
+      return "usb-c-bio";
+    default:
+      return UnknownPivValue(form_factor);
   }
 }
 

@@ -1,6 +1,6 @@
 // Yubico's extensions of PIV attestation certificates (arc 1.3.6.1.4.1.41482.3), as
-// developers.yubico.com, "PIV attestation", lists them. Only the serial number is DER: the others are
-// raw octets in the extension's OCTET STRING.
+// developers.yubico.com, "PIV attestation", lists them. Only the serial number is DER: the others
+// are raw octets in the extension's OCTET STRING.
 //
 //   .3  firmware       3 octets: major, minor, patch
 //   .7  serial         DER INTEGER; absent where the card does not tell its serial
@@ -49,15 +49,15 @@ std::optional<PivFirmware> ParsePivFirmwareText(absl::string_view text);
 struct PivExtensions {
   std::optional<PivFirmware> firmware;
   std::optional<uint64_t> serial;
-  std::optional<uint8_t> pin_policy;    // together with touch_policy
+  std::optional<uint8_t> pin_policy;  // together with touch_policy
   std::optional<uint8_t> touch_policy;
-  std::optional<uint8_t> form_factor;   // without the FIPS bit
-  bool fips = false;                    // the form factor's bit, or .10
+  std::optional<uint8_t> form_factor;  // without the FIPS bit
+  bool fips = false;                   // the form factor's bit, or .10
   bool cspn = false;
 
-  // Those that the certificate has; a slot's and an F9's alike: which must be there is for the caller
-  // to say. Refuses with kPivAttestationExtension one that is not exactly of its form, with anything
-  // left over. (An extension that is there twice was refused with the certificate.)
+  // Those that the certificate has; a slot's and an F9's alike: which must be there is for the
+  // caller to say. Refuses with kPivAttestationExtension one that is not exactly of its form, with
+  // anything left over. (An extension that is there twice was refused with the certificate.)
   static absl::StatusOr<PivExtensions> Parse(const Certificate& certificate);
 };
 

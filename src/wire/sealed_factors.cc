@@ -30,7 +30,9 @@ Secret FactorKey(const Secret& shared, absl::string_view ephemeral, absl::string
   return HkdfSha256(shared.view(), "", info, 32);
 }
 
-absl::Status MalformedFactors(absl::string_view what) { return Refuse(Reason::kFactorsMalformed, what); }
+absl::Status MalformedFactors(absl::string_view what) {
+  return Refuse(Reason::kFactorsMalformed, what);
+}
 
 }  // namespace
 
@@ -71,7 +73,8 @@ absl::StatusOr<FurtherFactors> ParseFactors(absl::string_view plain) {
 
 absl::StatusOr<std::string> SealFactors(const FurtherFactors& factors, const FactorContext& context,
                                         absl::string_view gate_identity) {
-  FOREKEY_ASSIGN_OR_RETURN(const Secret plain, SerializeFactors(factors, RandomBytes(kBlinderSize)));
+  FOREKEY_ASSIGN_OR_RETURN(const Secret plain,
+                           SerializeFactors(factors, RandomBytes(kBlinderSize)));
   const X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
   FOREKEY_ASSIGN_OR_RETURN(const Secret shared, ephemeral.Agree(gate_identity));
   const Secret key = FactorKey(shared, ephemeral.public_key(), gate_identity);

@@ -1,16 +1,18 @@
-// Further factors of an OpenSession: a password, an ID token, sealed to the gate's identity so that who
-// ends TLS in between learns nothing of them (docs/PROTOCOL.md, "Further factors").
+// Further factors of an OpenSession: a password, an ID token, sealed to the gate's identity so that
+// who ends TLS in between learns nothing of them (docs/PROTOCOL.md, "Further factors").
 //
 //   sealed   = version (1, = 1) || ephemeral share (32) || AEAD(key, plain, associated)
 //   key      = HKDF(ikm = DH(ephemeral, gate identity), salt = empty,
 //                   info = "forekey/1 factors" 00 || ephemeral share || gate identity, 32 bytes)
-//   associated = "forekey/1 factors" 00 || len2 audience || challenge (64) || n (1) || n * credential id
-//   plain    = blinder (32) || len2 password || len2 ID token || zeros to the next multiple of 256
+//   associated = "forekey/1 factors" 00 || len2 audience || challenge (64) || n (1) || n *
+//   credential id plain    = blinder (32) || len2 password || len2 ID token || zeros to the next
+//   multiple of 256
 //
-// The associated data binds it to one opening by these very signers, and SHA-256 of the payload that
-// holds it is under their signatures: so it can be neither moved to another proof nor exchanged under
-// this one. The zeros hide how long a password is. The blinder keeps the digest that a reader of the
-// prefix sees from being a test for guessed passwords, even if the ephemeral key were known.
+// The associated data binds it to one opening by these very signers, and SHA-256 of the payload
+// that holds it is under their signatures: so it can be neither moved to another proof nor
+// exchanged under this one. The zeros hide how long a password is. The blinder keeps the digest
+// that a reader of the prefix sees from being a test for guessed passwords, even if the ephemeral
+// key were known.
 #ifndef FOREKEY_SRC_WIRE_SEALED_FACTORS_H_
 #define FOREKEY_SRC_WIRE_SEALED_FACTORS_H_
 
@@ -37,7 +39,7 @@ struct FurtherFactors {
 // Of one opening. Borrowed.
 struct FactorContext {
   absl::string_view audience;
-  absl::string_view challenge;  // 64 bytes
+  absl::string_view challenge;                         // 64 bytes
   absl::Span<const absl::string_view> credential_ids;  // of the signers, ascending
 };
 
@@ -47,8 +49,8 @@ absl::StatusOr<std::string> SealFactors(const FurtherFactors& factors, const Fac
 // The same with a given ephemeral key and blinder (32 bytes): for test vectors.
 absl::StatusOr<Secret> SerializeFactors(const FurtherFactors& factors, absl::string_view blinder);
 
-// Refuses with kFactorsMalformed: another identity or context, changed bytes, another version, nothing
-// in it, something left over.
+// Refuses with kFactorsMalformed: another identity or context, changed bytes, another version,
+// nothing in it, something left over.
 absl::StatusOr<FurtherFactors> OpenFactors(absl::string_view sealed, const FactorContext& context,
                                            const X25519PrivateKey& gate_identity);
 absl::StatusOr<FurtherFactors> ParseFactors(absl::string_view plain);

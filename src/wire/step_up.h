@@ -1,4 +1,5 @@
-// What a refused caller lacks, as the gate says it to callers that it knows (docs/PROTOCOL.md, "Step-up"):
+// What a refused caller lacks, as the gate says it to callers that it knows (docs/PROTOCOL.md,
+// "Step-up"):
 //   forekey: step-up fido2+uv&call|tpm&password, reference 9f3c5a7d01e2b486
 // Alternatives are parted by '|', what each needs together by '&'. Words are the names of factors;
 // "call": hardware must sign this very call; "hardware": any token, proved anew.

@@ -26,8 +26,8 @@ struct TpmAttest {
   // TPMS_ATTEST, or TPM2B_ATTEST (the same with its size before it), of at most 1 KiB, consumed
   // whole. Refuses with kAttestMagic (not made by a TPM: a TPM signs nothing else that begins so
   // with a restricted key), kAttestType (another type than certify), kEvidenceMalformed.
-  // `any_safe`: clockInfo.safe, a TPMI_YES_NO, may be any octet (0x33 in the published test vector of
-  // WebAuthn's tpm format); what is not YES is read as NO.
+  // `any_safe`: clockInfo.safe, a TPMI_YES_NO, may be any octet (0x33 in the published test vector
+  // of WebAuthn's tpm format); what is not YES is read as NO.
   static absl::StatusOr<TpmAttest> ParseCertify(absl::string_view bytes, bool any_safe = false);
 };
 

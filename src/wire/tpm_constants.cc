@@ -8,38 +8,65 @@ namespace forekey::tpm {
 
 const EVP_MD* HashOf(uint16_t algorithm) {
   switch (algorithm) {
-    case kAlgSha1: return EVP_sha1();
-    case kAlgSha256: return EVP_sha256();
-    case kAlgSha384: return EVP_sha384();
-    case kAlgSha512: return EVP_sha512();
-    default: return nullptr;
+    case kAlgSha1:
+      return EVP_sha1();
+    case kAlgSha256:
+      return EVP_sha256();
+    case kAlgSha384:
+      return EVP_sha384();
+    case kAlgSha512:
+      return EVP_sha512();
+    default:
+      return nullptr;
   }
 }
 
 std::string AlgorithmText(uint16_t algorithm) {
   switch (algorithm) {
-    case kAlgRsa: return "RSA";
-    case kAlgSha1: return "SHA-1";
-    case kAlgAes: return "AES";
-    case kAlgKeyedHash: return "KEYEDHASH";
-    case kAlgSha256: return "SHA-256";
-    case kAlgSha384: return "SHA-384";
-    case kAlgSha512: return "SHA-512";
-    case kAlgNull: return "NULL";
-    case kAlgRsaSsa: return "RSASSA";
-    case kAlgRsaEs: return "RSAES";
-    case kAlgRsaPss: return "RSAPSS";
-    case kAlgOaep: return "OAEP";
-    case kAlgEcdsa: return "ECDSA";
-    case kAlgEcdh: return "ECDH";
-    case kAlgEcdaa: return "ECDAA";
-    case kAlgSm2: return "SM2";
-    case kAlgEcSchnorr: return "ECSCHNORR";
-    case kAlgEcMqv: return "ECMQV";
-    case kAlgEcc: return "ECC";
-    case kAlgSymCipher: return "SYMCIPHER";
-    case kAlgCfb: return "CFB";
-    default: return absl::StrFormat("0x%04x", algorithm);
+    case kAlgRsa:
+      return "RSA";
+    case kAlgSha1:
+      return "SHA-1";
+    case kAlgAes:
+      return "AES";
+    case kAlgKeyedHash:
+      return "KEYEDHASH";
+    case kAlgSha256:
+      return "SHA-256";
+    case kAlgSha384:
+      return "SHA-384";
+    case kAlgSha512:
+      return "SHA-512";
+    case kAlgNull:
+      return "NULL";
+    case kAlgRsaSsa:
+      return "RSASSA";
+    case kAlgRsaEs:
+      return "RSAES";
+    case kAlgRsaPss:
+      return "RSAPSS";
+    case kAlgOaep:
+      return "OAEP";
+    case kAlgEcdsa:
+      return "ECDSA";
+    case kAlgEcdh:
+      return "ECDH";
+    case kAlgEcdaa:
+      return "ECDAA";
+    case kAlgSm2:
+      return "SM2";
+    case kAlgEcSchnorr:
+      return "ECSCHNORR";
+    case kAlgEcMqv:
+      return "ECMQV";
+    case kAlgEcc:
+      return "ECC";
+    case kAlgSymCipher:
+      return "SYMCIPHER";
+    case kAlgCfb:
+      return "CFB";
+    default:
+      return absl::StrFormat("0x%04x", algorithm);
   }
 }
 
@@ -69,7 +96,8 @@ std::string AttributesText(uint32_t attributes) {
     absl::StrAppend(&text, text.empty() ? "" : "|", name);
     attributes &= ~bit;
   }
-  if (attributes != 0) absl::StrAppendFormat(&text, "%s0x%08x", text.empty() ? "" : "|", attributes);
+  if (attributes != 0)
+    absl::StrAppendFormat(&text, "%s0x%08x", text.empty() ? "" : "|", attributes);
   return text.empty() ? "none" : text;
 }
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kMaxNvSize = 1 << 16;
 constexpr absl::string_view kStoredCert("\x10\x01\x00", 3);  // TCG_TAG_PCCLIENT_STORED_CERT, full
-constexpr absl::string_view kFullCert("\x10\x02", 2);         // TCG_TAG_PCCLIENT_FULL_CERT
+constexpr absl::string_view kFullCert("\x10\x02", 2);        // TCG_TAG_PCCLIENT_FULL_CERT
 
 absl::Status Malformed(absl::string_view detail) {
   return Refuse(Reason::kCertificateMalformed, detail);

@@ -12,9 +12,9 @@ namespace forekey {
 namespace {
 
 constexpr size_t kMaxSize = 2048;
-// No smaller TPMT_PUBLIC is a key: P-256 coordinates of four bytes can't be found. It is larger than
-// any TPM_ALG_ID that one may begin with, plus two, so that no TPMT_PUBLIC can begin with its own size
-// less two, which is how a TPM2B_PUBLIC is told apart.
+// No smaller TPMT_PUBLIC is a key: P-256 coordinates of four bytes can't be found. It is larger
+// than any TPM_ALG_ID that one may begin with, plus two, so that no TPMT_PUBLIC can begin with its
+// own size less two, which is how a TPM2B_PUBLIC is told apart.
 constexpr size_t kMinSize = 48;
 static_assert(kMinSize > tpm::kAlgSymCipher + 2);
 constexpr uint32_t kDefaultExponent = 65537;
@@ -34,8 +34,8 @@ TpmPublic::Symmetric ReadSymmetric(ByteReader& reader) {
   return symmetric;
 }
 
-// TPMT_RSA_SCHEME, TPMT_ECC_SCHEME, TPMT_KDF_SCHEME (Part 2 §11.2): all but RSAES and NULL have a hash,
-// ECDAA has a counter besides.
+// TPMT_RSA_SCHEME, TPMT_ECC_SCHEME, TPMT_KDF_SCHEME (Part 2 §11.2): all but RSAES and NULL have a
+// hash, ECDAA has a counter besides.
 TpmPublic::Scheme ReadScheme(ByteReader& reader) {
   TpmPublic::Scheme scheme;
   scheme.algorithm = reader.U16();
@@ -65,8 +65,8 @@ absl::Status TpmPublic::ParseRsa(ByteReader& reader) {
   if (rsa_exponent_ == 0) rsa_exponent_ = kDefaultExponent;
   modulus_ = std::string(reader.Len2());
   if (!reader.ok()) return Malformed("truncated");
-  if (!Known(scheme_, {tpm::kAlgNull, tpm::kAlgRsaSsa, tpm::kAlgRsaEs, tpm::kAlgRsaPss,
-                       tpm::kAlgOaep})) {
+  if (!Known(scheme_,
+             {tpm::kAlgNull, tpm::kAlgRsaSsa, tpm::kAlgRsaEs, tpm::kAlgRsaPss, tpm::kAlgOaep})) {
     return Malformed("a scheme that is none for RSA");
   }
   if (rsa_bits_ == 0 || rsa_bits_ % 8 != 0 || modulus_.size() * 8 != rsa_bits_ ||
@@ -113,7 +113,8 @@ absl::StatusOr<TpmPublic> TpmPublic::Parse(absl::string_view bytes) {
     return Refuse(Reason::kKeyAlgorithm,
                   absl::StrCat("a public area of type ", tpm::AlgorithmText(result.type_)));
   }
-  if (result.type_ != tpm::kAlgRsa && result.type_ != tpm::kAlgEcc) return Malformed("no such type");
+  if (result.type_ != tpm::kAlgRsa && result.type_ != tpm::kAlgEcc)
+    return Malformed("no such type");
   result.auth_policy_ = std::string(reader.Len2());
   result.symmetric_ = ReadSymmetric(reader);
   result.scheme_ = ReadScheme(reader);

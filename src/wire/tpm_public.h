@@ -1,5 +1,5 @@
-// TPMT_PUBLIC (TPM 2.0 Library, Part 2 §12.2.4): what a TPM says of a key. Parsing asks only whether
-// the structure is one; what is acceptable is asked in src/verify.
+// TPMT_PUBLIC (TPM 2.0 Library, Part 2 §12.2.4): what a TPM says of a key. Parsing asks only
+// whether the structure is one; what is acceptable is asked in src/verify.
 #ifndef FOREKEY_SRC_WIRE_TPM_PUBLIC_H_
 #define FOREKEY_SRC_WIRE_TPM_PUBLIC_H_
 

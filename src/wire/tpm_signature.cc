@@ -70,8 +70,8 @@ absl::StatusOr<TpmSignature> TpmSignature::Parse(absl::string_view bytes) {
       return result;
     }
     default:
-      return Refuse(Reason::kKeyAlgorithm, absl::StrCat("a signature of scheme ",
-                                                        tpm::AlgorithmText(result.algorithm)));
+      return Refuse(Reason::kKeyAlgorithm,
+                    absl::StrCat("a signature of scheme ", tpm::AlgorithmText(result.algorithm)));
   }
 }
 

@@ -2,9 +2,9 @@
 // and compares verdict, reason and exit status with what stands there. The law: forged, malformed
 // and misused evidence is refused for the reason that is its own, and honest evidence is not.
 //
-// attack.json: "attack" (what is tried), "command" ("verify attestation" where it is not there), "flags"
-// (relative to the directory), "verdict", "reason", "exit_status", "proves": members that "proved" must
-// have, and "before": a run that goes before and must succeed.
+// attack.json: "attack" (what is tried), "command" ("verify attestation" where it is not there),
+// "flags" (relative to the directory), "verdict", "reason", "exit_status", "proves": members that
+// "proved" must have, and "before": a run that goes before and must succeed.
 #include <gtest/gtest.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -44,8 +44,8 @@ std::string Quoted(const std::string& word) { return "'" + word + "'"; }
 
 // What a command remembers must not reach the next one, or the user's own.
 std::string StateDirectory() {
-  const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) /
-                                     ("forekey-attacks-" + std::to_string(getpid()));
+  const std::filesystem::path path =
+      std::filesystem::path(::testing::TempDir()) / ("forekey-attacks-" + std::to_string(getpid()));
   std::filesystem::remove_all(path);
   return path.string();
 }

@@ -84,7 +84,8 @@ TEST_P(DeviceContractTest, ListsTheTokenWithADescription) {
 TEST_P(DeviceContractTest, NamesATokenThatCantBeOpenedAmongTheProblems) {
   token_->Unplug();
   std::vector<std::string> problems;
-  for (const DeviceInfo& device : token_->driver().List(&problems)) EXPECT_NE(device.uri, token_->uri());
+  for (const DeviceInfo& device : token_->driver().List(&problems))
+    EXPECT_NE(device.uri, token_->uri());
   EXPECT_THAT(problems, testing::Contains(testing::HasSubstr(token_->uri())));
 }
 
@@ -132,7 +133,8 @@ TEST_P(DeviceContractTest, RefusesReferencesThatAreNone) {
 
 TEST_P(DeviceContractTest, RefusesUrisOfOtherKinds) {
   for (const char* uri : {"", "x", "other:", "tpmx:"}) {
-    EXPECT_EQ(token_->driver().Enroll(uri, {}).status().code(), absl::StatusCode::kInvalidArgument) << uri;
+    EXPECT_EQ(token_->driver().Enroll(uri, {}).status().code(), absl::StatusCode::kInvalidArgument)
+        << uri;
   }
 }
 
@@ -316,9 +318,12 @@ TEST_P(PasswordContractTest, AKeyWithoutPasswordSignsDuringALockout) {
   ASSERT_TRUE(token_->LockOut(false).ok());
 }
 
-std::string NameOfKind(const testing::TestParamInfo<TokenKindUnderTest>& info) { return info.param.name; }
+std::string NameOfKind(const testing::TestParamInfo<TokenKindUnderTest>& info) {
+  return info.param.name;
+}
 INSTANTIATE_TEST_SUITE_P(All, DeviceContractTest, testing::ValuesIn(kKinds), NameOfKind);
-INSTANTIATE_TEST_SUITE_P(All, PasswordContractTest, testing::ValuesIn(KindsWithPasswords()), NameOfKind);
+INSTANTIATE_TEST_SUITE_P(All, PasswordContractTest, testing::ValuesIn(KindsWithPasswords()),
+                         NameOfKind);
 
 }  // namespace
 }  // namespace forekey

@@ -1,5 +1,5 @@
-// The FIDO2 driver on simulated security keys: each misbehaviour told apart, no PIN sent twice, several
-// keys plugged in, and what it makes verified by the gate's own verifiers.
+// The FIDO2 driver on simulated security keys: each misbehaviour told apart, no PIN sent twice,
+// several keys plugged in, and what it makes verified by the gate's own verifiers.
 #include <atomic>
 #include <functional>
 #include <thread>
@@ -22,7 +22,8 @@ using fido2sim::Misbehaviour;
 using fido2sim::SimulatorOptions;
 using ::testing::HasSubstr;
 
-std::unique_ptr<Fido2Simulator> NewKey(const std::function<void(SimulatorOptions&)>& change = nullptr) {
+std::unique_ptr<Fido2Simulator> NewKey(
+    const std::function<void(SimulatorOptions&)>& change = nullptr) {
   SimulatorOptions options;
   options.config.auto_touch = true;
   if (change) change(options);
@@ -36,7 +37,8 @@ class Fido2DriverTest : public ::testing::Test {
   Fido2DriverTest() : simulator_(NewKey()), driver_({simulator_->uri()}) {}
   std::unique_ptr<DeviceKey> EnrolledKey(EnrollOptions options = {}) {
     forekey::v1::EnrollmentProof proof;
-    auto reference = EnrollFidoKey(driver_, simulator_->uri(), DemandForGate(), std::move(options), &proof);
+    auto reference =
+        EnrollFidoKey(driver_, simulator_->uri(), DemandForGate(), std::move(options), &proof);
     EXPECT_TRUE(reference.ok()) << reference.status();
     if (!reference.ok()) return nullptr;
     auto key = driver_.Load(*reference, Secret());
@@ -61,7 +63,8 @@ TEST_F(Fido2DriverTest, WhatItMakesSatisfiesTheGatesVerifiers) {
   for (int algorithm : {-7, -8, -35, -257}) {
     forekey::v1::EnrollmentProof proof;
     std::string spki;
-    auto reference = EnrollFidoKey(driver_, simulator_->uri(), DemandForGate({algorithm}), {}, &proof, &spki);
+    auto reference =
+        EnrollFidoKey(driver_, simulator_->uri(), DemandForGate({algorithm}), {}, &proof, &spki);
     ASSERT_TRUE(reference.ok()) << algorithm << " " << reference.status();
     const std::string challenge = Sha256("unkeyed");
     RegistrationOptions registration;
@@ -111,7 +114,8 @@ TEST_F(Fido2DriverTest, RefusesUrisAndReferencesThatAreNone) {
     EXPECT_EQ(driver_.Enroll(uri, {}).status().code(), absl::StatusCode::kInvalidArgument) << uri;
   }
   for (const char* reference : {"", "{}", "{\"forekey_fido2_key\":1}", "[1]"}) {
-    EXPECT_EQ(driver_.Load(reference, Secret()).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(driver_.Load(reference, Secret()).status().code(),
+              absl::StatusCode::kInvalidArgument);
   }
 }
 
@@ -228,7 +232,8 @@ TEST_F(Fido2DriverTest, OfSeveralKeysTheOneThatIsTouchedIsEnrolled) {
   auto reference = EnrollFidoKey(both, "fido2:", DemandForGate(), {}, &proof);
   person.join();
   ASSERT_TRUE(reference.ok()) << reference.status();
-  EXPECT_THAT(*reference, HasSubstr(second->socket_path().substr(second->socket_path().rfind('/'))));
+  EXPECT_THAT(*reference,
+              HasSubstr(second->socket_path().substr(second->socket_path().rfind('/'))));
 }
 
 TEST_F(Fido2DriverTest, SignsFromManyThreads) {
@@ -320,7 +325,8 @@ TEST(Fido2BuiltInVerificationTest, IsUsedAndItsBlockIsTold) {
   auto simulator = NewKey([](SimulatorOptions& o) { o.config.built_in_uv = true; });
   Fido2Driver driver({simulator->uri()});
   forekey::v1::EnrollmentProof proof;
-  auto reference = EnrollFidoKey(driver, simulator->uri(), DemandForGate({-7}, /*verify=*/true), {}, &proof);
+  auto reference =
+      EnrollFidoKey(driver, simulator->uri(), DemandForGate({-7}, /*verify=*/true), {}, &proof);
   ASSERT_TRUE(reference.ok()) << reference.status();
   EXPECT_EQ(proof.possession().authenticator_data()[32] & 0x05, 0x05);
   simulator->Misbehave({Misbehaviour::kUvBlocked});

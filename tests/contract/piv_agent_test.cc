@@ -1,5 +1,5 @@
-// The real agent with the real PIV driver, on the simulated card behind the real pcscd, at a gate that
-// checks signatures, MACs and sequences, and knows nothing of attestation.
+// The real agent with the real PIV driver, on the simulated card behind the real pcscd, at a gate
+// that checks signatures, MACs and sequences, and knows nothing of attestation.
 #include <stdlib.h>
 
 #include <filesystem>
@@ -107,7 +107,8 @@ TEST_F(PivAgentTest, SlotPolicyAndOverwriteReachTheCard) {
   request.set_existing_key(false);
   request.set_slot("83");
   request.set_management_key(std::string(48, '7'));
-  EXPECT_THAT(agent_->Enroll(request, CallControl()).status().message(), HasSubstr("another management key"));
+  EXPECT_THAT(agent_->Enroll(request, CallControl()).status().message(),
+              HasSubstr("another management key"));
 }
 
 TEST_F(PivAgentTest, AlgorithmAndCertificateReachTheCard) {

@@ -1,5 +1,5 @@
-// The PIV driver's own laws, on the simulated card behind the real pcscd: each misbehaviour, other programs
-// that use the same card, cards and readers and pcscd that come and go.
+// The PIV driver's own laws, on the simulated card behind the real pcscd: each misbehaviour, other
+// programs that use the same card, cards and readers and pcscd that come and go.
 #include <winscard.h>
 
 #include <atomic>
@@ -38,7 +38,8 @@ class PivDriverTest : public ::testing::Test {
 
   // A new key with these policies, enrolled.
   std::unique_ptr<DeviceKey> Enroll(absl::string_view pin_policy, absl::string_view touch_policy,
-                                    absl::string_view given_pin = "", absl::string_view overwritten = "") {
+                                    absl::string_view given_pin = "",
+                                    absl::string_view overwritten = "") {
     EnrollOptions options;
     options.slot = std::string(overwritten);
     options.overwrite = !overwritten.empty();
@@ -58,15 +59,17 @@ class PivDriverTest : public ::testing::Test {
     return token_->CheckSignature(spki_, "a statement", *signature);
   }
   // A misbehaviour that begins with the command after so many of the next signature's.
-  void Misbehave(const piv::PivMisbehaviour& misbehaviour) { token_->simulator().Misbehave(misbehaviour); }
+  void Misbehave(const piv::PivMisbehaviour& misbehaviour) {
+    token_->simulator().Misbehave(misbehaviour);
+  }
 
   std::unique_ptr<PivToken> token_;
   std::string spki_;
 };
 
 TEST_F(PivDriverTest, EnrolsOnEachGenerationOfFirmware) {
-  for (auto config : {CardWithFirmware(4, 3, 7), CardWithFirmware(5, 2, 4), CardWithFirmware(5, 4, 3),
-                      CardWithFirmware(5, 7, 4)}) {
+  for (auto config : {CardWithFirmware(4, 3, 7), CardWithFirmware(5, 2, 4),
+                      CardWithFirmware(5, 4, 3), CardWithFirmware(5, 7, 4)}) {
     ASSERT_NO_FATAL_FAILURE(Start(config));
     // Before 5.3 a card can't say that a slot is free.
     const bool says = config.card.AtLeast(5, 3, 0);
@@ -225,7 +228,8 @@ TEST_F(PivDriverTest, TellsABlockedPinAndABlockedPuk) {
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kPinBlocked) << status;
   EXPECT_THAT(status.message(), HasSubstr("unblock it with the PUK"));
   EXPECT_EQ(token_->prompt().asked, asked);
-  token_->simulator().card().WithApplet([](piv::PivApplet& applet) { applet.state().puk_tries_left = 0; });
+  token_->simulator().card().WithApplet(
+      [](piv::PivApplet& applet) { applet.state().puk_tries_left = 0; });
   EXPECT_THAT(SignAndCheck(*key).message(), HasSubstr("so is the PUK"));
 }
 
@@ -319,7 +323,8 @@ class TransactionHolder {
   explicit TransactionHolder(const std::string& reader) {
     SCardEstablishContext(SCARD_SCOPE_SYSTEM, nullptr, nullptr, &context_);
     DWORD protocol = 0;
-    EXPECT_EQ(SCardConnect(context_, reader.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY, &card_, &protocol),
+    EXPECT_EQ(SCardConnect(context_, reader.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY, &card_,
+                           &protocol),
               SCARD_S_SUCCESS);
     EXPECT_EQ(SCardBeginTransaction(card_), SCARD_S_SUCCESS);
   }
@@ -403,27 +408,31 @@ TEST_F(PivDriverTest, NoPcscdIsSaidWithWhatToDo) {
   EXPECT_EQ(token_->driver().List(nullptr).size(), 1u);
 }
 
-// Another program that lives off the same card: it selects another application, holds transactions, and
-// resets the card, again and again.
-void UseTheCardToo(const std::string& reader, const absl::Notification& stop, std::atomic<int>* resets) {
+// Another program that lives off the same card: it selects another application, holds transactions,
+// and resets the card, again and again.
+void UseTheCardToo(const std::string& reader, const absl::Notification& stop,
+                   std::atomic<int>* resets) {
   std::mt19937 random(7);
   while (!stop.HasBeenNotified()) {
     SCARDCONTEXT context = 0;
     SCARDHANDLE card = 0;
     DWORD protocol = 0;
-    if (SCardEstablishContext(SCARD_SCOPE_SYSTEM, nullptr, nullptr, &context) != SCARD_S_SUCCESS) continue;
-    if (SCardConnect(context, reader.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY, &card, &protocol) ==
-        SCARD_S_SUCCESS) {
-      const BYTE select_openpgp[] = {0x00, 0xA4, 0x04, 0x00, 0x06, 0xD2, 0x76, 0x00, 0x01, 0x24, 0x01, 0x00};
+    if (SCardEstablishContext(SCARD_SCOPE_SYSTEM, nullptr, nullptr, &context) != SCARD_S_SUCCESS)
+      continue;
+    if (SCardConnect(context, reader.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY, &card,
+                     &protocol) == SCARD_S_SUCCESS) {
+      const BYTE select_openpgp[] = {0x00, 0xA4, 0x04, 0x00, 0x06, 0xD2,
+                                     0x76, 0x00, 0x01, 0x24, 0x01, 0x00};
       for (int i = 0; i < 3 && SCardBeginTransaction(card) == SCARD_S_SUCCESS; ++i) {
         BYTE answer[300];
         DWORD size = sizeof answer;
-        SCardTransmit(card, SCARD_PCI_T1, select_openpgp, sizeof select_openpgp, nullptr, answer, &size);
+        SCardTransmit(card, SCARD_PCI_T1, select_openpgp, sizeof select_openpgp, nullptr, answer,
+                      &size);
         stop.WaitForNotificationWithTimeout(absl::Milliseconds(random() % 4));
         SCardEndTransaction(card, random() % 3 == 0 ? SCARD_RESET_CARD : SCARD_LEAVE_CARD);
       }
-      if (SCardReconnect(card, SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY, SCARD_RESET_CARD, &protocol) ==
-          SCARD_S_SUCCESS) {
+      if (SCardReconnect(card, SCARD_SHARE_SHARED, SCARD_PROTOCOL_ANY, SCARD_RESET_CARD,
+                         &protocol) == SCARD_S_SUCCESS) {
         ++*resets;
       }
       SCardDisconnect(card, random() % 2 == 0 ? SCARD_RESET_CARD : SCARD_LEAVE_CARD);

@@ -14,8 +14,8 @@
 namespace forekey {
 namespace {
 
-// Before any test: libpcsclite remembers the socket that it used first, and a test of another kind of token
-// may look for cards, too.
+// Before any test: libpcsclite remembers the socket that it used first, and a test of another kind
+// of token may look for cards, too.
 [[maybe_unused]] const bool kSocketChosen = piv::PcscdProcess::ProcessSocket().ok();
 
 int KeysOn(piv::PivSimulator& simulator) {
@@ -34,8 +34,8 @@ ExclusiveHolder::ExclusiveHolder(std::string reader, absl::Duration until) {
     DWORD protocol = 0;
     SCardEstablishContext(SCARD_SCOPE_SYSTEM, nullptr, nullptr, &context);
     // Others may have it for a moment.
-    while (SCardConnect(context, reader.c_str(), SCARD_SHARE_EXCLUSIVE, SCARD_PROTOCOL_ANY, &card, &protocol) !=
-               SCARD_S_SUCCESS &&
+    while (SCardConnect(context, reader.c_str(), SCARD_SHARE_EXCLUSIVE, SCARD_PROTOCOL_ANY, &card,
+                        &protocol) != SCARD_S_SUCCESS &&
            !let_go_.WaitForNotificationWithTimeout(absl::Milliseconds(5))) {
     }
     held_.Notify();
@@ -89,8 +89,10 @@ absl::Status PivToken::CheckEvidence(absl::string_view spki, absl::string_view s
   PathOptions options;
   options.time = absl::Now();
   if (proof.piv().is_attestation()) {
-    // F9's certificate is no CA by its extensions on older firmware: by itself, then what it signed.
-    if (proof.piv().intermediates_size() != 1) return absl::InternalError("not F9's certificate alone");
+    // F9's certificate is no CA by its extensions on older firmware: by itself, then what it
+    // signed.
+    if (proof.piv().intermediates_size() != 1)
+      return absl::InternalError("not F9's certificate alone");
     const Certificate issuer = intermediates[0];
     if (X509_verify(leaf.x509(), X509_get0_pubkey(issuer.x509())) != 1) {
       return absl::InternalError("not signed by F9");
@@ -141,19 +143,22 @@ void PivToken::BeBusy(int commands) {
   if (commands == 0) return;
   // There is no counting others' commands here: it lets go after a moment, or when it is told to.
   holder_ = std::make_unique<ExclusiveHolder>(
-      simulator_->reader(), commands < 1000 ? absl::Milliseconds(20) * commands : absl::InfiniteDuration());
+      simulator_->reader(),
+      commands < 1000 ? absl::Milliseconds(20) * commands : absl::InfiniteDuration());
   holder_->WaitUntilHeld();
 }
 
 absl::Status PivToken::LockOut(bool locked_out) {
-  simulator_->card().WithApplet(
-      [&](piv::PivApplet& applet) { applet.state().pin_tries_left = locked_out ? 0 : applet.state().pin_tries; });
+  simulator_->card().WithApplet([&](piv::PivApplet& applet) {
+    applet.state().pin_tries_left = locked_out ? 0 : applet.state().pin_tries;
+  });
   return absl::OkStatus();
 }
 
 int PivToken::tries_left() {
   int tries = 0;
-  simulator_->card().WithApplet([&](piv::PivApplet& applet) { tries = applet.state().pin_tries_left; });
+  simulator_->card().WithApplet(
+      [&](piv::PivApplet& applet) { tries = applet.state().pin_tries_left; });
   return tries;
 }
 

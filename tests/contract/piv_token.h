@@ -1,5 +1,5 @@
-// The PIV driver on the simulated card behind the real pcscd, for the contract suite and the driver's own
-// tests.
+// The PIV driver on the simulated card behind the real pcscd, for the contract suite and the
+// driver's own tests.
 #ifndef FOREKEY_TESTS_CONTRACT_PIV_TOKEN_H_
 #define FOREKEY_TESTS_CONTRACT_PIV_TOKEN_H_
 
@@ -16,8 +16,8 @@
 
 namespace forekey {
 
-// Another program that has the card to itself (SCARD_SHARE_EXCLUSIVE), until it is told to let go or, with
-// `until` in the finite, by itself.
+// Another program that has the card to itself (SCARD_SHARE_EXCLUSIVE), until it is told to let go
+// or, with `until` in the finite, by itself.
 class ExclusiveHolder {
  public:
   ExclusiveHolder(std::string reader, absl::Duration until);

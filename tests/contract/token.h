@@ -1,5 +1,5 @@
-// What the contract suite needs of a token under test: a driver, a simulator behind it, the gate's part
-// of an enrolment, and ways to misbehave. One implementation a kind: tpm_token.cc, ...
+// What the contract suite needs of a token under test: a driver, a simulator behind it, the gate's
+// part of an enrolment, and ways to misbehave. One implementation a kind: tpm_token.cc, ...
 #ifndef FOREKEY_TESTS_CONTRACT_TOKEN_H_
 #define FOREKEY_TESTS_CONTRACT_TOKEN_H_
 
@@ -41,7 +41,8 @@ class TokenUnderTest {
   virtual absl::Status LockOut(bool locked_out) = 0;
   // Commands that the token has seen.
   virtual uint64_t Commands() = 0;
-  // Commands that end an operation once the signature is there: a token that goes then has done its work.
+  // Commands that end an operation once the signature is there: a token that goes then has done its
+  // work.
   virtual int ClosingCommands() { return 1; }
   // What programs have left in the token that will not go by itself: objects, sessions, handles.
   virtual int Leftovers() = 0;

@@ -266,8 +266,9 @@ TEST(TpmDriverTest, SaysWhatToDoWhenAllSlotsAreTakenAndGoesOnOnceOneIsFree) {
   options.deadline = absl::Now() + absl::Milliseconds(50);
   absl::Status status = (*key)->Sign("x", options).status();
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kBusy) << status;
-  EXPECT_THAT(std::string(status.message()),
-              testing::AllOf(HasSubstr("0x00000902 TPM_RC_OBJECT_MEMORY"), HasSubstr("tpm2_flushcontext")));
+  EXPECT_THAT(
+      std::string(status.message()),
+      testing::AllOf(HasSubstr("0x00000902 TPM_RC_OBJECT_MEMORY"), HasSubstr("tpm2_flushcontext")));
   // It asks again while it waits; the other program ends at the second time.
   int asked = 0;
   options.deadline = absl::InfiniteFuture();
@@ -286,8 +287,8 @@ TEST(TpmDriverTest, SaysWhatToDoWhenAllSlotsAreTakenAndGoesOnOnceOneIsFree) {
 }
 
 TEST(TpmDriverTest, TellsAnOwnerOrEndorsementPasswordFromAWrongKeyPassword) {
-  for (const auto& [hierarchy, name] :
-       {std::pair{0x40000001u, "owner hierarchy"}, std::pair{0x4000000Bu, "endorsement hierarchy"}}) {
+  for (const auto& [hierarchy, name] : {std::pair{0x40000001u, "owner hierarchy"},
+                                        std::pair{0x4000000Bu, "endorsement hierarchy"}}) {
     auto token = NewToken();
     ASSERT_NE(token, nullptr);
     ASSERT_TRUE(With(*token, [h = hierarchy](RawTpm tpm) {
@@ -306,8 +307,8 @@ TEST(TpmDriverTest, UsesTheOwnersPersistentStorageKey) {
   const std::string folder = token->simulator().state_directory();
   const std::vector<std::string> environment = {"TPM2TOOLS_TCTI=" + token->simulator().tcti()};
   for (const std::vector<std::string>& argv :
-       {std::vector<std::string>{"tpm2_createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc", "-c",
-                                 folder + "/srk"},
+       {std::vector<std::string>{"tpm2_createprimary", "-Q", "-C", "o", "-g", "sha256", "-G", "ecc",
+                                 "-c", folder + "/srk"},
         {"tpm2_evictcontrol", "-Q", "-C", "o", "-c", folder + "/srk", "0x81000001"},
         {"tpm2_flushcontext", "-t"}}) {
     auto output = RunTool({.argv = argv, .environment = environment});
@@ -362,12 +363,13 @@ TEST(TpmDriverTest, RefusesPasswordsThatATpmCantKeep) {
   for (const std::string& password : {std::string(33, 'x'), std::string("x\0", 2)}) {
     EnrollOptions options;
     options.key_password = Secret::CopyOf(password);
-    EXPECT_EQ(EnrollKey(*token, std::move(options)).status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(EnrollKey(*token, std::move(options)).status().code(),
+              absl::StatusCode::kInvalidArgument);
   }
 }
 
-// A bus can be listened to: no secret may cross it in the clear, and no session that protects one may
-// have a key that follows from what was heard.
+// A bus can be listened to: no secret may cross it in the clear, and no session that protects one
+// may have a key that follows from what was heard.
 TEST(TpmDriverTest, NoSecretCrossesTheBusInTheClear) {
   auto token = NewToken();
   ASSERT_NE(token, nullptr);
@@ -418,7 +420,8 @@ TEST(TpmDriverTest, RefusesASignatureThatWasAlteredOnTheWay) {
     absl::Status status = (*key)->Sign("x", {}).status();
     EXPECT_EQ(DeviceErrorOf(status), DeviceError::kOther) << status;
     EXPECT_THAT(std::string(status.message()),
-                HasSubstr(*password == '\0' ? "does not verify" : "altered between the TPM and this program"));
+                HasSubstr(*password == '\0' ? "does not verify"
+                                            : "altered between the TPM and this program"));
   }
 }
 

@@ -37,17 +37,20 @@ absl::StatusOr<EccKey> ReadEccPublic(absl::string_view tpm2b) {
   const absl::string_view y = reader.Len2();
   if (!reader.Finished() || !outer.Finished()) return absl::InvalidArgumentError("public area");
   FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PublicKey::FromEcPoint(NID_X9_62_prime256v1, x, y));
-  return EccKey{attributes, std::move(key), absl::StrCat(absl::string_view("\x00\x0b", 2), Sha256(area))};
+  return EccKey{attributes, std::move(key),
+                absl::StrCat(absl::string_view("\x00\x0b", 2), Sha256(area))};
 }
 
 absl::StatusOr<std::string> DerOf(absl::string_view tpmt_signature) {
   ByteReader reader(tpmt_signature);
-  if (reader.U16() != 0x0018 || reader.U16() != 0x000B) return absl::InvalidArgumentError("not ECDSA");
+  if (reader.U16() != 0x0018 || reader.U16() != 0x000B)
+    return absl::InvalidArgumentError("not ECDSA");
   const absl::string_view r = reader.Len2();
   const absl::string_view s = reader.Len2();
   if (!reader.Finished()) return absl::InvalidArgumentError("TPMT_SIGNATURE");
   EcdsaSigPtr pair(ECDSA_SIG_new());
-  ECDSA_SIG_set0(pair.get(), BN_bin2bn(U8(r), r.size(), nullptr), BN_bin2bn(U8(s), s.size(), nullptr));
+  ECDSA_SIG_set0(pair.get(), BN_bin2bn(U8(r), r.size(), nullptr),
+                 BN_bin2bn(U8(s), s.size(), nullptr));
   unsigned char* der = nullptr;
   int size = i2d_ECDSA_SIG(pair.get(), &der);
   std::string result(View(der, size));
@@ -73,7 +76,8 @@ absl::StatusOr<forekey::v1::TpmDemand> MakeCredentialWithTool(absl::string_view 
           .status());
   FOREKEY_ASSIGN_OR_RETURN(std::string credential, ReadFile(folder + "/credential"));
   ByteReader reader(credential);
-  if (reader.U32() != 0xBADCC0DE || reader.U32() != 1) return absl::InternalError("credential file");
+  if (reader.U32() != 0xBADCC0DE || reader.U32() != 1)
+    return absl::InternalError("credential file");
   forekey::v1::TpmDemand demand;
   demand.set_credential_blob(ByteWriter().Len2(reader.Len2()).bytes());
   demand.set_encrypted_secret(ByteWriter().Len2(reader.Len2()).bytes());
@@ -83,8 +87,7 @@ absl::StatusOr<forekey::v1::TpmDemand> MakeCredentialWithTool(absl::string_view 
 absl::StatusOr<std::unique_ptr<TpmToken>> TpmToken::New(const TpmSimulatorConfig& config) {
   auto token = std::make_unique<TpmToken>();
   FOREKEY_ASSIGN_OR_RETURN(token->simulator_, TpmSimulator::Start(config));
-  token->driver_ =
-      std::make_unique<TpmDriver>(std::vector<std::string>{token->simulator_->uri()});
+  token->driver_ = std::make_unique<TpmDriver>(std::vector<std::string>{token->simulator_->uri()});
   return token;
 }
 
@@ -111,7 +114,8 @@ absl::Status TpmToken::CheckEvidence(absl::string_view spki, absl::string_view s
   FOREKEY_ASSIGN_OR_RETURN(EccKey key, ReadEccPublic(evidence.key_public()));
   if (key.key.spki() != spki) return absl::InternalError("the evidence is of another key");
   // sign, restricted, noDA, userWithAuth, sensitiveDataOrigin, fixedParent, fixedTPM
-  if (ak.attributes != 0x00050472) return absl::InternalError(absl::StrCat("AK ", absl::Hex(ak.attributes)));
+  if (ak.attributes != 0x00050472)
+    return absl::InternalError(absl::StrCat("AK ", absl::Hex(ak.attributes)));
   if ((key.attributes & ~0x400u) != 0x00040072) {
     return absl::InternalError(absl::StrCat("key ", absl::Hex(key.attributes)));
   }
@@ -119,7 +123,8 @@ absl::Status TpmToken::CheckEvidence(absl::string_view spki, absl::string_view s
   FOREKEY_RETURN_IF_ERROR(ak.key.Verify(evidence.certify_info(), signature));
   // TPMS_ATTEST, part 2, 10.12.12.
   ByteReader attest(evidence.certify_info());
-  if (attest.U32() != 0xff544347 || attest.U16() != 0x8017) return absl::InternalError("TPMS_ATTEST");
+  if (attest.U32() != 0xff544347 || attest.U16() != 0x8017)
+    return absl::InternalError("TPMS_ATTEST");
   attest.Len2();
   if (attest.Len2() != Sha256(statement)) return absl::InternalError("extraData");
   attest.Raw(17 + 8);
@@ -151,7 +156,9 @@ void TpmToken::BeBusy(int commands) {
   simulator_->proxy().Misbehave(misbehaviour);
 }
 
-absl::Status TpmToken::LockOut(bool locked_out) { return simulator_->proxy().SetLockedOut(locked_out); }
+absl::Status TpmToken::LockOut(bool locked_out) {
+  return simulator_->proxy().SetLockedOut(locked_out);
+}
 
 uint64_t TpmToken::Commands() {
   auto status = simulator_->proxy().GetStatus();
@@ -160,10 +167,12 @@ uint64_t TpmToken::Commands() {
 
 int TpmToken::Leftovers() {
   auto status = simulator_->proxy().GetStatus();
-  return status.ok() ? static_cast<int>(status->transient_objects.size() + status->sessions.size()) : -1;
+  return status.ok() ? static_cast<int>(status->transient_objects.size() + status->sessions.size())
+                     : -1;
 }
 
-absl::StatusOr<std::string> EnrollKey(TokenUnderTest& token, EnrollOptions options, std::string* spki) {
+absl::StatusOr<std::string> EnrollKey(TokenUnderTest& token, EnrollOptions options,
+                                      std::string* spki) {
   if (options.sign.prompt == nullptr) options.sign = token.Sign();
   FOREKEY_ASSIGN_OR_RETURN(auto enroller, token.driver().Enroll(token.uri(), std::move(options)));
   FOREKEY_ASSIGN_OR_RETURN(auto opening, enroller->Opening());

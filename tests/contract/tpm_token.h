@@ -11,8 +11,8 @@
 
 namespace forekey {
 
-// A credential for that EK and AK, made by tpm2-tools' tpm2_makecredential without a TPM: independent
-// of what is tested here and of the gate's own.
+// A credential for that EK and AK, made by tpm2-tools' tpm2_makecredential without a TPM:
+// independent of what is tested here and of the gate's own.
 absl::StatusOr<forekey::v1::TpmDemand> MakeCredentialWithTool(absl::string_view ek_public,
                                                               absl::string_view ak_public,
                                                               absl::string_view secret);

@@ -40,9 +40,10 @@ TEST(AdminTest, AnotherUidIsClosed) {
   // Root is always taken: where the tests run as root, a child of another uid asks.
   const uid_t owner = 54321;
   const uid_t other = 12345;
-  auto server = Must(AdminServer::New(&world.gate().core(),
-                                      {.socket_path = world.directory() + "/t", .allowed_uid = owner}),
-                     "server");
+  auto server =
+      Must(AdminServer::New(&world.gate().core(),
+                            {.socket_path = world.directory() + "/t", .allowed_uid = owner}),
+           "server");
   ASSERT_EQ(chmod((world.directory() + "/t").c_str(), 0777), 0);
   ASSERT_EQ(chmod(world.directory().c_str(), 0755), 0);
   const pid_t child = fork();
@@ -50,7 +51,8 @@ TEST(AdminTest, AnotherUidIsClosed) {
     if (geteuid() == 0 && setuid(other) != 0) _exit(3);
     sockaddr_un address = {};
     address.sun_family = AF_UNIX;
-    std::strncpy(address.sun_path, (world.directory() + "/t").c_str(), sizeof(address.sun_path) - 1);
+    std::strncpy(address.sun_path, (world.directory() + "/t").c_str(),
+                 sizeof(address.sun_path) - 1);
     const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) _exit(4);
     char byte;
@@ -99,9 +101,9 @@ TEST(AdminTest, RevocationTakesEffectAtTheNextCall) {
   EXPECT_EQ(response.revoked(), 1u);
   EXPECT_EQ(response.sessions_ended(), 1u);
   EchoResult by_session = Call(alice.channel(), {.prefixes = {session->Prefix(method)}});
-  EXPECT_THAT(world.AuditOf(by_session.status).reason,
-              Reason::kCredentialRevoked);
-  EchoResult by_device = Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(method), "prefix")}});
+  EXPECT_THAT(world.AuditOf(by_session.status).reason, Reason::kCredentialRevoked);
+  EchoResult by_device =
+      Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(method), "prefix")}});
   EXPECT_EQ(world.AuditOf(by_device.status).reason, Reason::kCredentialRevoked);
   EXPECT_EQ(by_device.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
 }
@@ -121,7 +123,8 @@ TEST(AdminTest, APathThatIsTooLongForASocketSaysSo) {
   GatedWorld world;
   auto server = AdminServer::New(&world.gate().core(),
                                  {.socket_path = world.directory() + "/" + std::string(120, 'x')});
-  EXPECT_THAT(std::string(server.status().message()), ::testing::HasSubstr("shorter state directory"));
+  EXPECT_THAT(std::string(server.status().message()),
+              ::testing::HasSubstr("shorter state directory"));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// kill -9 of the agent, at whatever moment: what it had acknowledged is still there when it comes back,
-// and nothing that was half done is in its way.
+// kill -9 of the agent, at whatever moment: what it had acknowledged is still there when it comes
+// back, and nothing that was half done is in its way.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -23,14 +23,15 @@ class AgentKillTest : public ::testing::Test {
     Must(world_->StartAgent(), "agent");
   }
 
-  // Runs a command, kills the agent while it is at work (or just after), and starts it again. True when
-  // the command had reported success.
+  // Runs a command, kills the agent while it is at work (or just after), and starts it again. True
+  // when the command had reported success.
   bool KilledDuring(std::vector<std::string> arguments, absl::Duration after) {
     arguments.insert(arguments.begin(), absl::StrCat(FOREKEY_BIN, "/forekey"));
-    auto command = Must(Process::Start({.arguments = arguments,
-                                        .environment = {"FOREKEY_AGENT_SOCKET=" + world_->agent_socket()},
-                                        .error_file = ""}),
-                        "command");
+    auto command =
+        Must(Process::Start({.arguments = arguments,
+                             .environment = {"FOREKEY_AGENT_SOCKET=" + world_->agent_socket()},
+                             .error_file = ""}),
+             "command");
     const auto ended = command->Wait(after);  // a deadline that passes is what is wanted
     world_->agent()->Signal(SIGKILL);
     EXPECT_TRUE(world_->agent()->Wait().ok());
@@ -42,12 +43,13 @@ class AgentKillTest : public ::testing::Test {
     return result.ok() && result->exit_status == 0;
   }
 
-  // The kernel's resource manager (/dev/tpmrm0) forgets what a dead program had loaded. Here is none:
-  // what the driver's error says is done by hand.
+  // The kernel's resource manager (/dev/tpmrm0) forgets what a dead program had loaded. Here is
+  // none: what the driver's error says is done by hand.
   void FlushTpm() {
     const std::string tcti = world_->tpm_uri().substr(std::string("tpm:").size());
     for (const char* what : {"-t", "-l"}) {
-      const auto flushed = demo::Run({"/usr/bin/tpm2_flushcontext", what}, {"TPM2TOOLS_TCTI=" + tcti});
+      const auto flushed =
+          demo::Run({"/usr/bin/tpm2_flushcontext", what}, {"TPM2TOOLS_TCTI=" + tcti});
       ASSERT_TRUE(flushed.ok()) << flushed.status();
       ASSERT_EQ(flushed->exit_status, 0) << flushed->errors;
     }
@@ -70,7 +72,8 @@ TEST_F(AgentKillTest, AnAcknowledgedEnrolmentOutlivesItAndAnInterruptedOneIsDone
     EXPECT_TRUE(status->at("problems").empty()) << status->dump();
     if (enrolled) {
       const auto who = world_->Forekey({"whoami"});
-      EXPECT_TRUE(who.ok()) << "an acknowledged enrolment was lost in round " << round << ": " << who.status();
+      EXPECT_TRUE(who.ok()) << "an acknowledged enrolment was lost in round " << round << ": "
+                            << who.status();
     }
   }
   const auto at_last = world_->Forekey(Enrol("at last"));

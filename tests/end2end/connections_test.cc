@@ -70,7 +70,8 @@ Decision WaitForLine(GatedWorld& world, Reason reason, bool with_subject = false
   absl::Mutex mutex;
   while (absl::Now() < until) {
     for (const Decision& decision : world.audit().decisions()) {
-      if (decision.reason == reason && (!with_subject || !decision.subject.empty())) return decision;
+      if (decision.reason == reason && (!with_subject || !decision.subject.empty()))
+        return decision;
     }
     absl::MutexLock lock(&mutex);
     const bool never = false;
@@ -129,7 +130,8 @@ TEST(ConnectionsTest, EveryDecisionNamesItsPeer) {
   EXPECT_EQ(world.AuditOf(refused.status).reason, Reason::kPrefixMissing);
   EXPECT_THAT(world.AuditOf(refused.status).peer, StartsWith("ipv4:127.0.0.1:"));
   SoftwareClient alice = world.Enrol("alice", world.NewChannel());
-  ASSERT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}}).status.ok());
+  ASSERT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}})
+                  .status.ok());
   EXPECT_THAT(world.audit().decisions().back().peer, StartsWith("ipv4:127.0.0.1:"));
 }
 
@@ -144,8 +146,8 @@ TEST(ConnectionsTest, AForgedPrefixEndsItsConnectionOnceItWasAnsweredAndNoOther)
   EXPECT_EQ(world.AuditOf(forged.status).reason, Reason::kPrefixMalformed) << "it was answered";
   const Decision ended = WaitForLine(world, Reason::kConnectionEnded);
   EXPECT_EQ(ended.peer, world.AuditOf(forged.status).peer);
-  EXPECT_TRUE(stranger->WaitForStateChange(GRPC_CHANNEL_READY,
-                                           std::chrono::system_clock::now() + std::chrono::seconds(60)));
+  EXPECT_TRUE(stranger->WaitForStateChange(
+      GRPC_CHANNEL_READY, std::chrono::system_clock::now() + std::chrono::seconds(60)));
   EXPECT_TRUE(chat.Say()) << "the other connection goes on";
   EXPECT_TRUE(chat.Finish().ok());
 }
@@ -158,7 +160,9 @@ TEST(ConnectionsTest, RefusalsOfOtherKindsEndItAfterAsManyAsConfiguredInARow) {
   for (int round = 0; round < 3; ++round) {
     Call(alice.channel(), {});
     Call(alice.channel(), {});
-    ASSERT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}}).status.ok());
+    ASSERT_TRUE(
+        Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}})
+            .status.ok());
   }
   EXPECT_FALSE(Has(world, Reason::kConnectionEnded)) << "what was admitted between made it good";
   for (int i = 0; i < 3; ++i) Call(alice.channel(), {});
@@ -183,7 +187,8 @@ TEST(ConnectionsTest, AForgerPaysWithNewConnectionsAndWhoIsConnectedGoesOn) {
   EXPECT_TRUE(again.Ended());
   EXPECT_THAT(WaitForLine(world, Reason::kConnectionLimit).detail, HasSubstr("at once"));
   EXPECT_TRUE(chat.Say()) << "who is connected goes on";
-  EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}}).status.ok());
+  EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}})
+                  .status.ok());
   EXPECT_TRUE(chat.Finish().ok());
 }
 
@@ -233,8 +238,10 @@ TEST(ConnectionsTest, OneAddressHasOnlySoManyConnectionsAndGetsTheirPlacesBack) 
   EXPECT_THAT(line.detail, HasSubstr("2 are open from this address"));
   second.reset();
   SoftwareClient alice = world.Enrol("alice", world.NewChannel());
-  ASSERT_TRUE(alice.channel()->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(60)));
-  EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}}).status.ok());
+  ASSERT_TRUE(alice.channel()->WaitForConnected(std::chrono::system_clock::now() +
+                                                std::chrono::seconds(60)));
+  EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}})
+                  .status.ok());
 }
 
 TEST(ConnectionsTest, OneAddressOpensOnlySoManyAtOnce) {
@@ -272,13 +279,15 @@ TEST(ConnectionsTest, WhatIsNotTrackedIsServedAllTheSame) {
   world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
   RawPeer takes_the_slot(world.gate().port());
   SoftwareClient alice = world.Enrol("alice", world.NewChannel());
-  EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}}).status.ok());
+  EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}})
+                  .status.ok());
   EXPECT_EQ(world.audit().decisions().back().peer, "");
 }
 
 size_t OpenDescriptors() {
   size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++count;
   return count;
 }
 
@@ -287,7 +296,8 @@ TEST(ConnectionsTest, NothingIsLeftOfConnectionsThatEnded) {
   GatedWorld world;
   world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
   SoftwareClient alice = world.Enrol("alice", world.NewChannel());
-  ASSERT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}}).status.ok());
+  ASSERT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}})
+                  .status.ok());
   const size_t before = OpenDescriptors();
   for (int i = 0; i < 100; ++i) {
     RawPeer peer(world.gate().port());
@@ -312,16 +322,18 @@ class LiveCallsTest : public ::testing::TestWithParam<bool> {
           config.rules.permit_unlisted = true;
         })) {
     world_.Start([this](grpc::ServerBuilder& builder) {
-      if (GetParam()) builder.RegisterService(&sync_);
-      else builder.RegisterService(&callback_);
+      if (GetParam())
+        builder.RegisterService(&sync_);
+      else
+        builder.RegisterService(&callback_);
     });
   }
   // Prints how long it took: what [streams] check_interval promises.
   void ExpectEnded(LiveChat& chat, absl::Time since, Reason reason) {
     EXPECT_EQ(chat.Ended().error_code(), grpc::StatusCode::CANCELLED);
     const absl::Duration took = absl::Now() - since;
-    std::printf("a live stream ended %s after %s (checked every 50ms)\n", absl::FormatDuration(took).c_str(),
-                std::string(ReasonName(reason)).c_str());
+    std::printf("a live stream ended %s after %s (checked every 50ms)\n",
+                absl::FormatDuration(took).c_str(), std::string(ReasonName(reason)).c_str());
     const Decision line = WaitForLine(world_, reason, /*with_subject=*/true);
     EXPECT_EQ(line.method, kChatMethod);
     EXPECT_EQ(line.subject, "alice");
@@ -418,7 +430,8 @@ TEST(LiveCallsExpiryTest, EndWhenTheirSessionExpiresButALiveCallKeepsItFromIdlin
   for (int i = 0; i < 6; ++i) {
     clock.Advance(absl::Minutes(9));
     const absl::Time until = absl::Now() + kPatience;
-    while (held.last_used_boot_nanos() < clock.BootNanos() && absl::Now() < until) ASSERT_TRUE(chat.Say());
+    while (held.last_used_boot_nanos() < clock.BootNanos() && absl::Now() < until)
+      ASSERT_TRUE(chat.Say());
   }
   EXPECT_TRUE(chat.Say()) << "54 minutes with nothing but a live call";
   clock.Advance(absl::Minutes(9));

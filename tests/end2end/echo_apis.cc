@@ -20,11 +20,16 @@ using example::SyncEcho;
 
 std::string ApiName(Api api) {
   switch (api) {
-    case Api::kSync: return "Sync";
-    case Api::kCallback: return "Callback";
-    case Api::kAsync: return "Async";
-    case Api::kGenericAsync: return "GenericAsync";
-    case Api::kGenericCallback: return "GenericCallback";
+    case Api::kSync:
+      return "Sync";
+    case Api::kCallback:
+      return "Callback";
+    case Api::kAsync:
+      return "Async";
+    case Api::kGenericAsync:
+      return "GenericAsync";
+    case Api::kGenericCallback:
+      return "GenericCallback";
   }
   return "";
 }
@@ -165,8 +170,8 @@ class AsyncApi : public EchoApi {
 
   void TakeSay() {
     auto* call = new Call<grpc::ServerAsyncResponseWriter<EchoResponse>>;
-    service_.RequestSay(&call->context, &call->request, &call->stream, thread_.queue(), thread_.queue(),
-                        QueueThread::Make([this, call](bool ok) {
+    service_.RequestSay(&call->context, &call->request, &call->stream, thread_.queue(),
+                        thread_.queue(), QueueThread::Make([this, call](bool ok) {
                           if (!ok) return delete call;
                           TakeSay();
                           auto done = QueueThread::Make([call](bool) { delete call; });
@@ -222,13 +227,14 @@ class AsyncApi : public EchoApi {
   }
   void WriteRepeat(RepeatCall* call) {
     if (call->left == 0) {
-      return call->stream.Finish(grpc::Status::OK, QueueThread::Make([call](bool) { delete call; }));
+      return call->stream.Finish(grpc::Status::OK,
+                                 QueueThread::Make([call](bool) { delete call; }));
     }
     --call->left;
     call->stream.Write(call->response, QueueThread::Make([this, call](bool ok) {
-      if (!ok) call->left = 0;
-      WriteRepeat(call);
-    }));
+                         if (!ok) call->left = 0;
+                         WriteRepeat(call);
+                       }));
   }
 
   using ChatCall = Call<grpc::ServerAsyncReaderWriter<EchoResponse, EchoRequest>>;
@@ -250,9 +256,9 @@ class AsyncApi : public EchoApi {
       if (!ok) return FinishChat(call, grpc::Status::OK);
       call->response = Answer(call->context, call->request.text());
       call->stream.Write(call->response, QueueThread::Make([this, call](bool ok) {
-        if (!ok) return FinishChat(call, grpc::Status::OK);
-        ReadChat(call);
-      }));
+                           if (!ok) return FinishChat(call, grpc::Status::OK);
+                           ReadChat(call);
+                         }));
     }));
   }
 
@@ -352,7 +358,8 @@ class GenericCallbackApi : public EchoApi, public grpc::CallbackGenericService {
   void Register(grpc::ServerBuilder& builder) override {
     builder.RegisterCallbackGenericService(this);
   }
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
     if (AskedToFail(*context)) return Failing<grpc::ServerGenericBidiReactor>(Failure());
     class Reactor : public grpc::ServerGenericBidiReactor {
      public:
@@ -398,11 +405,16 @@ class GenericCallbackApi : public EchoApi, public grpc::CallbackGenericService {
 
 std::unique_ptr<EchoApi> EchoApi::New(Api api) {
   switch (api) {
-    case Api::kSync: return std::make_unique<SyncApi>();
-    case Api::kCallback: return std::make_unique<CallbackApi>();
-    case Api::kAsync: return std::make_unique<AsyncApi>();
-    case Api::kGenericAsync: return std::make_unique<GenericAsyncApi>();
-    case Api::kGenericCallback: return std::make_unique<GenericCallbackApi>();
+    case Api::kSync:
+      return std::make_unique<SyncApi>();
+    case Api::kCallback:
+      return std::make_unique<CallbackApi>();
+    case Api::kAsync:
+      return std::make_unique<AsyncApi>();
+    case Api::kGenericAsync:
+      return std::make_unique<GenericAsyncApi>();
+    case Api::kGenericCallback:
+      return std::make_unique<GenericCallbackApi>();
   }
   return nullptr;
 }

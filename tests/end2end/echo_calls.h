@@ -19,10 +19,14 @@ inline constexpr Kind kAllKinds[] = {Kind::kUnary, Kind::kClientStream, Kind::kS
 
 inline std::string MethodOf(Kind kind) {
   switch (kind) {
-    case Kind::kUnary: return "/forekey.example.Echo/Say";
-    case Kind::kClientStream: return "/forekey.example.Echo/Collect";
-    case Kind::kServerStream: return "/forekey.example.Echo/Repeat";
-    case Kind::kBidi: return "/forekey.example.Echo/Chat";
+    case Kind::kUnary:
+      return "/forekey.example.Echo/Say";
+    case Kind::kClientStream:
+      return "/forekey.example.Echo/Collect";
+    case Kind::kServerStream:
+      return "/forekey.example.Echo/Repeat";
+    case Kind::kBidi:
+      return "/forekey.example.Echo/Chat";
   }
   return "";
 }

@@ -36,7 +36,8 @@ FaultProxy::FaultProxy(int server_port) : server_port_(server_port) {
   wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   sockaddr_in address = Loopback(0);
   socklen_t size = sizeof(address);
-  if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(listener_, 64) != 0 ||
+  if (bind(listener_, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+      listen(listener_, 64) != 0 ||
       getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
     std::perror("fault proxy"), std::abort();
   }
@@ -151,18 +152,22 @@ void FaultProxy::Meet(Link& link, Pipe& pipe) {
   if (!link.met) ++faults_;
   link.met = true;
   switch (link.fault.kind) {
-    case Fault::Kind::kCut: return Close(link, /*reset=*/true);
-    case Fault::Kind::kTruncate: return Close(link, /*reset=*/false);
+    case Fault::Kind::kCut:
+      return Close(link, /*reset=*/true);
+    case Fault::Kind::kTruncate:
+      return Close(link, /*reset=*/false);
     case Fault::Kind::kHalfClose:
       shutdown(pipe.to, SHUT_WR);
       pipe.ended = true;
       return;
-    default: return;
+    default:
+      return;
   }
 }
 
 bool FaultProxy::Stalled(const Link& link, const Pipe& pipe) {
-  return pipe.faulty && link.fault.kind == Fault::Kind::kStall && pipe.carried >= link.fault.after_bytes;
+  return pipe.faulty && link.fault.kind == Fault::Kind::kStall &&
+         pipe.carried >= link.fault.after_bytes;
 }
 
 void FaultProxy::Carry(Link& link, Pipe& pipe, short events_from, short events_to) {
@@ -180,7 +185,8 @@ void FaultProxy::Carry(Link& link, Pipe& pipe, short events_from, short events_t
     char buffer[4096];
     const ssize_t got = read(pipe.from, buffer, sizeof(buffer));
     if (got > 0) {
-      if (!met || link.fault.kind == Fault::Kind::kDribble) pipe.waiting.append(buffer, static_cast<size_t>(got));
+      if (!met || link.fault.kind == Fault::Kind::kDribble)
+        pipe.waiting.append(buffer, static_cast<size_t>(got));
     } else if (got == 0) {
       pipe.ended = true;
       if (pipe.waiting.empty()) shutdown(pipe.to, SHUT_WR);
@@ -194,7 +200,8 @@ void FaultProxy::Carry(Link& link, Pipe& pipe, short events_from, short events_t
       Meet(link, pipe);
       size = 1;
     } else if (pipe.faulty) {
-      size = std::min(size, link.fault.after_bytes - std::min(pipe.carried, link.fault.after_bytes));
+      size =
+          std::min(size, link.fault.after_bytes - std::min(pipe.carried, link.fault.after_bytes));
     }
     const ssize_t put = size == 0 ? 0 : write(pipe.to, pipe.waiting.data(), size);
     if (put > 0) {

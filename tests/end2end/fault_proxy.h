@@ -1,5 +1,5 @@
-// A TCP proxy that does what networks do: cuts a connection after so many bytes, half-closes it, holds what
-// is under way, or lets one overtake another. It understands nothing of what it carries.
+// A TCP proxy that does what networks do: cuts a connection after so many bytes, half-closes it,
+// holds what is under way, or lets one overtake another. It understands nothing of what it carries.
 #ifndef FOREKEY_TESTS_END2END_FAULT_PROXY_H_
 #define FOREKEY_TESTS_END2END_FAULT_PROXY_H_
 
@@ -44,8 +44,8 @@ class FaultProxy {
   void Strike(Fault::Kind kind, bool from_client);
   // What is stalled goes on, with every byte that was held.
   void Release();
-  // The next `count` connections are held back until all of them are there, and reach the server in the
-  // reverse of the order that they came in.
+  // The next `count` connections are held back until all of them are there, and reach the server in
+  // the reverse of the order that they came in.
   void ReverseNext(size_t count);
   int faults() const { return faults_; }  // how many connections met theirs
   size_t open() const { return open_; }   // connections now, those held back included

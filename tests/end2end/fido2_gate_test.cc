@@ -1,11 +1,11 @@
 // The real FIDO2 driver on a simulated key, through the real client at the real gate: enrolment by
-// attestation, sessions (by the key alone and with a second key), calls that hardware signs, a clone
-// refused with its reason in the audit log.
+// attestation, sessions (by the key alone and with a second key), calls that hardware signs, a
+// clone refused with its reason in the audit log.
 #include <filesystem>
 
+#include "gtest/gtest.h"
 #include "hw/fido2/fido2_driver.h"
 #include "simulators/fido2/fido2_simulator.h"
-#include "gtest/gtest.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/client/enrollment.h"
@@ -50,7 +50,8 @@ class Fido2GateTest : public ::testing::Test {
     const Invite invite = Must(Invite::Parse(created.invite()), "invite");
     FOREKEY_ASSIGN_OR_RETURN(auto enroller, driver_->Enroll(key_->uri(), {}));
     FOREKEY_ASSIGN_OR_RETURN(auto opening, enroller->Opening());
-    FOREKEY_ASSIGN_OR_RETURN(auto enrollment, Enrollment::Begin(connection_.get(), invite, opening));
+    FOREKEY_ASSIGN_OR_RETURN(auto enrollment,
+                             Enrollment::Begin(connection_.get(), invite, opening));
     rp_id_ = enrollment->demand().fido2().rp_id();
     origin_ = enrollment->demand().fido2().origin();
     FOREKEY_ASSIGN_OR_RETURN(std::string spki,
@@ -61,15 +62,15 @@ class Fido2GateTest : public ::testing::Test {
     FOREKEY_RETURN_IF_ERROR(enrollment->Finish(spki, "key", std::move(proof)));
     FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceKey> loaded, driver_->Load(reference, Secret()));
     credential_ = enrollment->CredentialIdOf(spki);
-    signers_.push_back({credential_, [this, loaded](absl::string_view statement)
-                                         -> absl::StatusOr<SignedStatement> {
-                          SignOptions options;
-                          options.rp_id = rp_id_;
-                          options.origin = origin_;
-                          FOREKEY_ASSIGN_OR_RETURN(DeviceSignature made, loaded->Sign(statement, options));
-                          return SignedStatement{made.signature, made.authenticator_data,
-                                                 made.client_data_json};
-                        }});
+    signers_.push_back(
+        {credential_,
+         [this, loaded](absl::string_view statement) -> absl::StatusOr<SignedStatement> {
+           SignOptions options;
+           options.rp_id = rp_id_;
+           options.origin = origin_;
+           FOREKEY_ASSIGN_OR_RETURN(DeviceSignature made, loaded->Sign(statement, options));
+           return SignedStatement{made.signature, made.authenticator_data, made.client_data_json};
+         }});
     return absl::OkStatus();
   }
   absl::StatusOr<ClientSessionPtr> Open() {
@@ -98,8 +99,8 @@ TEST_F(Fido2GateTest, EnrolsOpensASessionAndIsRevoked) {
   const auto prefix = connection_->MakeDevicePrefix("/shop.Orders/Buy", "", signers_);
   ASSERT_TRUE(prefix.ok()) << prefix.status();
   const absl::string_view value = *prefix;
-  const Judgement judgement =
-      world_->gate().core().Judge(CallInput{absl::MakeConstSpan(&value, 1), "/shop.Orders/Buy", "test"});
+  const Judgement judgement = world_->gate().core().Judge(
+      CallInput{absl::MakeConstSpan(&value, 1), "/shop.Orders/Buy", "test"});
   ASSERT_TRUE(judgement.status.ok()) << world_->audit().decisions().back().detail;
   EXPECT_EQ(judgement.call->factors()[0].name, "fido2");
   v1::RevokeCredentialRequest revoke;

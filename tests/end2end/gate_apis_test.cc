@@ -1,7 +1,7 @@
 // The gate before every API that gRPC has for servers, and every kind of method.
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <grpcpp/impl/client_unary_call.h>
+#include <gtest/gtest.h>
 
 #include <thread>
 
@@ -23,7 +23,8 @@ class GateApisTest : public ::testing::TestWithParam<Api> {
   GateApisTest() : api_(EchoApi::New(GetParam())) {
     InstallOptions options;
     if (GetParam() == Api::kGenericCallback) options.server_api = ServerApi::kCallback;
-    world_.Start([this](grpc::ServerBuilder& builder) { api_->Register(builder); }, std::move(options));
+    world_.Start([this](grpc::ServerBuilder& builder) { api_->Register(builder); },
+                 std::move(options));
     api_->Start();
   }
   ~GateApisTest() override {
@@ -41,7 +42,8 @@ TEST_P(GateApisTest, HandlersSeeTheVerifiedCallerOfTheirCall) {
   auto session = Must(alice.OpenSession(), "open");
   for (Kind kind : kAllKinds) {
     SCOPED_TRACE(MethodOf(kind));
-    EchoResult result = Call(alice.channel(), {.kind = kind, .prefixes = {session->Prefix(MethodOf(kind))}});
+    EchoResult result =
+        Call(alice.channel(), {.kind = kind, .prefixes = {session->Prefix(MethodOf(kind))}});
     ASSERT_TRUE(result.status.ok()) << result.status.error_message();
     const bool streams_out = kind == Kind::kServerStream || kind == Kind::kBidi;
     ASSERT_EQ(result.responses.size(), streams_out ? 2u : 1u);
@@ -94,8 +96,8 @@ TEST_P(GateApisTest, TwoPrefixesAreRefusedEvenWhenBothAreGood) {
   EXPECT_EQ(world_.AuditOf(result.status).reason, Reason::kPrefixRepeated);
 }
 
-// One TLS connection, two subjects, calls interleaved: the AuthContext is the connection's, so whoever
-// takes the caller from there confuses them.
+// One TLS connection, two subjects, calls interleaved: the AuthContext is the connection's, so
+// whoever takes the caller from there confuses them.
 TEST_P(GateApisTest, TwoSubjectsOnOneConnectionAreNeverConfused) {
   auto channel = world_.NewChannel();
   SoftwareClient alice = world_.Enrol("alice", channel);
@@ -104,7 +106,8 @@ TEST_P(GateApisTest, TwoSubjectsOnOneConnectionAreNeverConfused) {
     auto session = Must(client.OpenSession(), "open");
     for (int i = 0; i < 40; ++i) {
       const Kind kind = kAllKinds[i % 4];
-      EchoResult result = Call(channel, {.kind = kind, .prefixes = {session->Prefix(MethodOf(kind))}});
+      EchoResult result =
+          Call(channel, {.kind = kind, .prefixes = {session->Prefix(MethodOf(kind))}});
       ASSERT_TRUE(result.status.ok()) << result.status.error_message();
       ASSERT_THAT(result.responses,
                   Each(Property(&example::EchoResponse::subject, client.subject())));
@@ -140,8 +143,8 @@ TEST_P(GateApisTest, TwoSubjectsStreamsOfOneConnectionKeepTheirCallers) {
   }
 }
 
-// Clients of a gate retry UNAUTHENTICATED once: that is for refusals by the gate, and must never run a
-// handler twice.
+// Clients of a gate retry UNAUTHENTICATED once: that is for refusals by the gate, and must never
+// run a handler twice.
 TEST_P(GateApisTest, AHandlersOwnUnauthenticatedIsNotRunTwice) {
   auto channel = world_.NewChannel(R"({"methodConfig": [{"name": [{}], "retryPolicy": {
       "maxAttempts": 2, "initialBackoff": "0.01s", "maxBackoff": "0.01s", "backoffMultiplier": 1,

@@ -50,7 +50,7 @@ class GateCommandsTest : public ::testing::Test {
  protected:
   GateCommandsTest() : config_(directory_.path() + "/gate/gate.toml") {
     made_ = RunGate({"init", "--directory", directory_.path() + "/gate", "--audience", "cli.test",
-                 "--listen", "127.0.0.1:0"});
+                     "--listen", "127.0.0.1:0"});
   }
   CommandResult RunWith(std::vector<std::string> words) {
     words.push_back("--config");
@@ -70,23 +70,27 @@ TEST_F(GateCommandsTest, InitMakesWhatCheckConfigFindsGood) {
   EXPECT_EQ(info.st_mode & 07777, 0600u);
   EXPECT_EQ(RunWith({"check-config"}).exit_status, 0) << RunWith({"check-config"}).err;
   // And never overwrites: a second one would lock out whoever trusts the first.
-  CommandResult again = RunGate({"init", "--directory", directory_.path() + "/gate", "--audience", "x"});
+  CommandResult again =
+      RunGate({"init", "--directory", directory_.path() + "/gate", "--audience", "x"});
   EXPECT_EQ(again.exit_status, 1);
   EXPECT_THAT(again.err, HasSubstr("nothing was changed"));
 }
 
 TEST_F(GateCommandsTest, InitTakesNoKeyFromAnAudience) {
   CommandResult result = RunGate({"init", "--directory", directory_.path() + "/other", "--audience",
-                              "a\"\n[tuning]\nexecutor_threads = false #"});
+                                  "a\"\n[tuning]\nexecutor_threads = false #"});
   EXPECT_EQ(result.exit_status, 1);
-  EXPECT_NE(access((directory_.path() + "/other").c_str(), F_OK), 0) << "nothing may be left behind";
+  EXPECT_NE(access((directory_.path() + "/other").c_str(), F_OK), 0)
+      << "nothing may be left behind";
 }
 
 TEST_F(GateCommandsTest, CheckConfigNamesEveryError) {
-  ASSERT_TRUE(WriteFileAtomically(config_, "audience = \"a\"\n[listen]\naddress = \"nowhere\"\n"
-                                           "[tls]\ncertificate = \"tls/certificate.pem\"\n"
-                                           "private_key = \"tls/key.pem\"\n[state]\n"
-                                           "directory = \"state\"\ndirektory = 1\n").ok());
+  ASSERT_TRUE(WriteFileAtomically(config_,
+                                  "audience = \"a\"\n[listen]\naddress = \"nowhere\"\n"
+                                  "[tls]\ncertificate = \"tls/certificate.pem\"\n"
+                                  "private_key = \"tls/key.pem\"\n[state]\n"
+                                  "directory = \"state\"\ndirektory = 1\n")
+                  .ok());
   CommandResult checked = RunWith({"check-config"});
   EXPECT_EQ(checked.exit_status, 1);
   EXPECT_THAT(checked.err, HasSubstr("gate.toml:3"));
@@ -118,7 +122,8 @@ TEST_F(GateCommandsTest, WhoASubjectIsAtTheProviderIsSetShownAndTakenAway) {
   EXPECT_THAT(nobody.err, HasSubstr("no subject ada"));
   {
     auto registry =
-        Must(SqliteRegistry::Open(Must(GateConfig::Load(config_), "config").state.RegistryPath()), "registry");
+        Must(SqliteRegistry::Open(Must(GateConfig::Load(config_), "config").state.RegistryPath()),
+             "registry");
     InviteRecord invite;
     invite.public_key = std::string(32, 'i');
     invite.id = Sha256(invite.public_key);
@@ -141,8 +146,10 @@ TEST_F(GateCommandsTest, WhoASubjectIsAtTheProviderIsSetShownAndTakenAway) {
   EXPECT_THAT(without.err, HasSubstr("no [factors.oidc]"));
   // The keys are the running gate's business: a tool neither needs nor fetches them.
   const std::string config = Must(ReadFile(config_), "config");
-  Must(WriteFileAtomically(config_, config + "\n[[factors.oidc.provider]]\nissuer = \"https://idp.test\"\nclient_id = "
-                                             "\"gate\"\njwks_file = \"missing.json\"\n"),
+  Must(WriteFileAtomically(
+           config_, config +
+                        "\n[[factors.oidc.provider]]\nissuer = \"https://idp.test\"\nclient_id = "
+                        "\"gate\"\njwks_file = \"missing.json\"\n"),
        "config");
   EXPECT_THAT(RunWith({"check-config"}).err,
               HasSubstr("factors.oidc.provider.jwks_file of https://idp.test: "));
@@ -150,15 +157,18 @@ TEST_F(GateCommandsTest, WhoASubjectIsAtTheProviderIsSetShownAndTakenAway) {
   EXPECT_EQ(set.exit_status, 0) << set.err;
   EXPECT_EQ(set.out, "ada: is sub 4711 at https://idp.test\n");
   EXPECT_THAT(RunWith({"subjects"}).out, HasSubstr("sub=4711 at https://idp.test"));
-  EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identities"][0], "sub=4711 at https://idp.test");
+  EXPECT_EQ(RunWith({"subjects", "--json"}).json()[0]["oidc_identities"][0],
+            "sub=4711 at https://idp.test");
   EXPECT_EQ(RunWith({"subject", "oidc", "set", "ada", ""}).exit_status, 1);
   const CommandResult providers = RunWith({"providers"});
   EXPECT_EQ(providers.exit_status, 0) << providers.err;
-  EXPECT_THAT(providers.out, AllOf(HasSubstr("https://idp.test  client gate"), HasSubstr("missing.json  no keys")));
+  EXPECT_THAT(providers.out, AllOf(HasSubstr("https://idp.test  client gate"),
+                                   HasSubstr("missing.json  no keys")));
   const CommandResult fetched = RunWith({"providers", "--refresh"});
   EXPECT_EQ(fetched.exit_status, 1);
   EXPECT_THAT(fetched.err, AllOf(HasSubstr("https://idp.test: "), HasSubstr("missing.json")));
-  const CommandResult other = RunWith({"subject", "oidc", "set", "ada", "1", "--issuer", "https://b.test"});
+  const CommandResult other =
+      RunWith({"subject", "oidc", "set", "ada", "1", "--issuer", "https://b.test"});
   EXPECT_EQ(other.exit_status, 1);
   EXPECT_THAT(other.err, HasSubstr("no provider has that issuer: https://idp.test"));
   CommandResult cleared = RunWith({"subject", "oidc", "clear", "ada"});

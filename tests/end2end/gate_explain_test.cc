@@ -42,7 +42,8 @@ TEST(GateExplainTest, NamesTheRuleTheReasonAndWhatWouldDo) {
   answer = Explain(*policy, Asked({"clerk"}, {}, "/shop.Users/Buy")).value();
   EXPECT_EQ(answer["reason"], "method-not-permitted");
   EXPECT_TRUE(answer["rule"].is_null());
-  EXPECT_EQ(Explain(*policy, Asked({}, {}, "/grpc.health.v1.Health/Check")).value()["verdict"], "exempt");
+  EXPECT_EQ(Explain(*policy, Asked({}, {}, "/grpc.health.v1.Health/Check")).value()["verdict"],
+            "exempt");
 }
 
 TEST(GateExplainTest, AnIdTokenIsAFactorWithAnAge) {
@@ -50,7 +51,8 @@ TEST(GateExplainTest, AnIdTokenIsAFactorWithAnAge) {
   rule.methods = {"/shop.Orders/Buy"};
   rule.factors = {{{"tpm"}, {"oidc", absl::Minutes(15)}}};
   auto policy = NewMethodPolicy(MethodPolicyOptions{{}, {rule}, false}).value();
-  EXPECT_EQ(Explain(*policy, Asked({}, {"tpm", "oidc:10m"}, "/shop.Orders/Buy")).value()["verdict"], "admitted");
+  EXPECT_EQ(Explain(*policy, Asked({}, {"tpm", "oidc:10m"}, "/shop.Orders/Buy")).value()["verdict"],
+            "admitted");
   auto answer = Explain(*policy, Asked({}, {"tpm", "oidc:20m"}, "/shop.Orders/Buy")).value();
   EXPECT_EQ(answer["reason"], "factor-stale");
   EXPECT_EQ(answer["step_up"], "tpm&oidc");
@@ -60,7 +62,8 @@ TEST(GateExplainTest, RefusesQuestionsThatMeanNothing) {
   auto policy = ExplainedRules();
   EXPECT_TRUE(absl::IsInvalidArgument(Explain(*policy, Asked({}, {"eye"})).status()));
   EXPECT_TRUE(absl::IsInvalidArgument(Explain(*policy, Asked({}, {"tpm:soon"})).status()));
-  EXPECT_TRUE(absl::IsInvalidArgument(Explain(*policy, Asked({}, {}, "/shop.Orders/Buy/")).status()));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Explain(*policy, Asked({}, {}, "/shop.Orders/Buy/")).status()));
   ExplainQuestion both = Asked({}, {});
   both.device = both.child = true;
   EXPECT_TRUE(absl::IsInvalidArgument(Explain(*policy, both).status()));

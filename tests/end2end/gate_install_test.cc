@@ -26,7 +26,8 @@ class WatchedEcho : public example::SyncEcho {
     prefixes_seen_ = context->client_metadata().count("forekey-prefix-bin");
     properties_.clear();
     for (const auto& [name, value] : *context->auth_context()) {
-      properties_.emplace_back(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
+      properties_.emplace_back(std::string(name.data(), name.size()),
+                               std::string(value.data(), value.size()));
     }
     return SyncEcho::Say(context, request, response);
   }
@@ -62,8 +63,8 @@ TEST(GateInstallTest, ExemptCallsHaveNoCallerWhateverTheyCarry) {
     EXPECT_EQ(echo.prefixes_seen(), 0u) << "the prefix of an exempt call must be stripped";
   }
   // The same connection's gated calls go on having one.
-  EchoResult gated = Call(alice.channel(), {.kind = Kind::kBidi,
-                                            .prefixes = {session->Prefix(MethodOf(Kind::kBidi))}});
+  EchoResult gated = Call(
+      alice.channel(), {.kind = Kind::kBidi, .prefixes = {session->Prefix(MethodOf(Kind::kBidi))}});
   EXPECT_EQ(gated.responses.at(0).subject(), "alice");
 }
 
@@ -142,8 +143,7 @@ TEST(GateInstallTest, AnEndedSessionIsRefusedAtItsNextCall) {
   ASSERT_TRUE(v1::Gate::NewStub(alice.channel())->EndSession(&context, {}, &response).ok());
   EchoResult refused = Call(alice.channel(), {.prefixes = {session->Prefix(kSay)}});
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_THAT(world.AuditOf(refused.status).reason,
-              Reason::kSessionEnded);
+  EXPECT_THAT(world.AuditOf(refused.status).reason, Reason::kSessionEnded);
 }
 
 // LAW 6: a coarse code and a number; not which check failed.
@@ -155,8 +155,10 @@ TEST(GateInstallTest, EveryRefusalLooksTheSame) {
   std::string forged = session->Prefix(kSay);
   forged.back() ^= 1;
   std::vector<std::string> messages;
-  for (const std::vector<std::string>& prefixes :
-       {std::vector<std::string>{}, {"garbage"}, {forged}, {session->Prefix("/other.Service/Method")}}) {
+  for (const std::vector<std::string>& prefixes : {std::vector<std::string>{},
+                                                   {"garbage"},
+                                                   {forged},
+                                                   {session->Prefix("/other.Service/Method")}}) {
     grpc::Status status = Call(alice.channel(), {.prefixes = prefixes}).status;
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
     EXPECT_TRUE(world.AuditOf(status).reason.has_value());
@@ -256,7 +258,8 @@ TEST(GateInstallTest, InterceptorsOfTheApplicationSeeAdmittedCallsAlone) {
   EXPECT_FALSE(Call(alice.channel(), {}).status.ok());
   EXPECT_EQ(calls, 0);
   // What they turn into UNAUTHENTICATED is not run again, either.
-  EchoResult result = Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSay), "prefix")}});
+  EchoResult result =
+      Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSay), "prefix")}});
   EXPECT_EQ(result.status.error_message(), "the interceptor's own");
   EXPECT_EQ(result.trailers.count("grpc-retry-pushback-ms"), 1u);
 }
@@ -293,9 +296,11 @@ directory = "state"
   ASSERT_TRUE(made.ok());
   GatedWorld world;  // for a certificate
   ASSERT_TRUE(WriteFileAtomically(directory.path() + "/cert.pem",
-                                  *ReadFile(world.directory() + "/cert.pem")).ok());
+                                  *ReadFile(world.directory() + "/cert.pem"))
+                  .ok());
   ASSERT_TRUE(WriteFileAtomically(directory.path() + "/key.pem",
-                                  *ReadFile(world.directory() + "/key.pem"), 0644).ok());
+                                  *ReadFile(world.directory() + "/key.pem"), 0644)
+                  .ok());
   auto gate = Gate::New({.config_file = directory.path() + "/gate.toml"});
   EXPECT_THAT(std::string(gate.status().message()),
               ::testing::AllOf(HasSubstr("key.pem"), HasSubstr("chmod 600")));

@@ -20,7 +20,8 @@ TEST(GateTlsTest, NewConnectionsSeeTheNewCertificateAndOldOnesGoOnForADay) {
   GatedWorld world({.clock = &clock});
   world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
   SoftwareClient before = world.Enrol("before", world.NewChannel());
-  ASSERT_TRUE(Call(before.channel(), {.prefixes = {Must(before.DevicePrefix(kSay), "prefix")}}).status.ok());
+  ASSERT_TRUE(Call(before.channel(), {.prefixes = {Must(before.DevicePrefix(kSay), "prefix")}})
+                  .status.ok());
   const std::string old_binding = world.channel_binding();
 
   world.ReplaceCertificate();
@@ -29,14 +30,17 @@ TEST(GateTlsTest, NewConnectionsSeeTheNewCertificateAndOldOnesGoOnForADay) {
 
   // The new channel trusts the new certificate alone.
   SoftwareClient after = world.Enrol("after", world.NewChannel());
-  EchoResult fresh = Call(after.channel(), {.prefixes = {Must(after.DevicePrefix(kSay), "prefix")}});
+  EchoResult fresh =
+      Call(after.channel(), {.prefixes = {Must(after.DevicePrefix(kSay), "prefix")}});
   EXPECT_TRUE(fresh.status.ok()) << fresh.status.error_message();
   // The old connection lives, and what it saw is accepted for a day.
-  EchoResult old = Call(before.channel(), {.prefixes = {Must(before.DevicePrefix(kSay), "prefix")}});
+  EchoResult old =
+      Call(before.channel(), {.prefixes = {Must(before.DevicePrefix(kSay), "prefix")}});
   EXPECT_TRUE(old.status.ok()) << old.status.error_message();
 
   clock.Advance(absl::Hours(25));
-  EchoResult late = Call(before.channel(), {.prefixes = {Must(before.DevicePrefix(kSay), "prefix")}});
+  EchoResult late =
+      Call(before.channel(), {.prefixes = {Must(before.DevicePrefix(kSay), "prefix")}});
   EXPECT_EQ(late.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(world.AuditOf(late.status).reason, Reason::kChannelBindingUnknown);
   EXPECT_TRUE(

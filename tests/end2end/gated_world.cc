@@ -82,7 +82,8 @@ GatedWorld::GatedWorld(Options options) {
 
 GatedWorld::~GatedWorld() { StopServer(); }
 
-void GatedWorld::Start(const std::function<void(grpc::ServerBuilder&)>& fill, InstallOptions options) {
+void GatedWorld::Start(const std::function<void(grpc::ServerBuilder&)>& fill,
+                       InstallOptions options) {
   grpc::ServerBuilder builder;
   fill(builder);
   Must(gate_->Install(builder, std::move(options)), "Install");
@@ -96,8 +97,9 @@ void GatedWorld::StopServer() {
 }
 
 void GatedWorld::ReplaceCertificate() {
-  SelfSignedCertificate made = Must(
-      MakeSelfSignedCertificate({"localhost", "127.0.0.1"}, absl::Now(), absl::Hours(24)), "certificate");
+  SelfSignedCertificate made =
+      Must(MakeSelfSignedCertificate({"localhost", "127.0.0.1"}, absl::Now(), absl::Hours(24)),
+           "certificate");
   // The key first: in between, the pair does not match, and the gate must go on with the old one.
   Must(WriteFileAtomically(directory() + "/key.pem", made.key_pem, 0600), "key");
   Must(WriteFileAtomically(directory() + "/cert.pem", made.certificate_pem), "certificate");

@@ -1,6 +1,6 @@
-// A gate with a registry, a TLS certificate and enrolled software keys, in a folder of its own: what
-// every end-to-end test begins with. (The attestation is what enrolment tests are about; here the
-// credentials are put into the registry directly.)
+// A gate with a registry, a TLS certificate and enrolled software keys, in a folder of its own:
+// what every end-to-end test begins with. (The attestation is what enrolment tests are about; here
+// the credentials are put into the registry directly.)
 #ifndef FOREKEY_TESTS_END2END_GATED_WORLD_H_
 #define FOREKEY_TESTS_END2END_GATED_WORLD_H_
 

@@ -28,7 +28,8 @@ std::shared_ptr<grpc::Channel> ChannelOver(const GatedWorld& world, int port) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  return grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", port), grpc::SslCredentials(tls), arguments);
+  return grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", port), grpc::SslCredentials(tls),
+                                   arguments);
 }
 
 grpc::Status SayWith(const std::shared_ptr<grpc::Channel>& channel, const std::string& prefix,
@@ -46,13 +47,15 @@ grpc::Status SayWith(const std::shared_ptr<grpc::Channel>& channel, const std::s
 
 size_t DescriptorsNow() {
   size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++count;
   return count;
 }
 
 size_t ThreadsNow() {
   size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) ++count;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/task"))
+    ++count;
   return count;
 }
 
@@ -76,8 +79,8 @@ class NetworkTest : public ::testing::Test {
   std::unique_ptr<FaultProxy> proxy_;
 };
 
-// The handshake takes about 2 KB each way, then come preface, challenge, opening and call: the places
-// below lie in all of them.
+// The handshake takes about 2 KB each way, then come preface, challenge, opening and call: the
+// places below lie in all of them.
 TEST_F(NetworkTest, ABreakAnywhereIsAnErrorOnceAndTheSameChannelRecovers) {
   SoftwareClient direct = world_.Enrol("alice", world_.NewChannel());
   auto channel = ChannelOver(world_, proxy_->port());
@@ -85,9 +88,10 @@ TEST_F(NetworkTest, ABreakAnywhereIsAnErrorOnceAndTheSameChannelRecovers) {
   int met = 0;
   for (Fault::Kind kind : {Fault::Kind::kCut, Fault::Kind::kTruncate, Fault::Kind::kHalfClose}) {
     for (bool from_client : {true, false}) {
-      for (size_t after : {size_t{0}, size_t{3}, size_t{200}, size_t{400}, size_t{700}, size_t{1100},
-                           size_t{1500}, size_t{2000}}) {
-        SCOPED_TRACE(absl::StrCat("kind ", static_cast<int>(kind), from_client ? " up" : " down", " after ", after));
+      for (size_t after : {size_t{0}, size_t{3}, size_t{200}, size_t{400}, size_t{700},
+                           size_t{1100}, size_t{1500}, size_t{2000}}) {
+        SCOPED_TRACE(absl::StrCat("kind ", static_cast<int>(kind), from_client ? " up" : " down",
+                                  " after ", after));
         const int before = proxy_->faults();
         proxy_->Set({kind, from_client, after});
         proxy_->CutAll();
@@ -160,7 +164,8 @@ TEST_F(NetworkTest, AStreamThatIsCutLeavesNothingBehind) {
   while (!calm() && absl::Now() < until) {
     Must(direct.DevicePrefix(kSayOverNetwork).status(), "challenge");
   }
-  EXPECT_TRUE(calm()) << DescriptorsNow() << " of " << descriptors << ", " << ThreadsNow() << " of " << threads;
+  EXPECT_TRUE(calm()) << DescriptorsNow() << " of " << descriptors << ", " << ThreadsNow() << " of "
+                      << threads;
   EXPECT_EQ(world_.gate().core().sessions().size(), 1u);
 }
 

@@ -110,8 +110,9 @@ TEST(OidcEndToEndTest, ACallThatWantsATokenGetsOneWithinItAndTheSessionKeepsIt) 
   EXPECT_EQ(world.Runs().size(), 1u);
   bool opened = false;
   for (const Decision& decision : world->world().audit().decisions()) {
-    opened = opened || (decision.event == AuditEvent::kSessionOpened && decision.admitted &&
-                        decision.detail == "ID token of https://idp.test, sub ada-at-idp, key test-key");
+    opened =
+        opened || (decision.event == AuditEvent::kSessionOpened && decision.admitted &&
+                   decision.detail == "ID token of https://idp.test, sub ada-at-idp, key test-key");
     // A JWT begins with {" in base64url.
     EXPECT_THAT(DecisionToJson(decision), Not(HasSubstr("eyJ")));
   }
@@ -195,7 +196,8 @@ TEST(OidcEndToEndTest, ACommandCannotTurnAnotherClientsTokenIntoThisGates) {
 }
 
 TEST(OidcEndToEndTest, AProviderThatCannotBeReachedFailsClosed) {
-  OidcWorld world([](GateConfig& config) { config.oidc.providers[0].jwks_url = "https://127.0.0.1:1/jwks"; });
+  OidcWorld world(
+      [](GateConfig& config) { config.oidc.providers[0].jwks_url = "https://127.0.0.1:1/jwks"; });
   world.ConfigureHonest();
   EXPECT_FALSE(world->Call(Kind::kUnary).status.ok());
   EXPECT_THAT(world->Refusals(),
@@ -206,16 +208,18 @@ TEST(OidcEndToEndTest, WhoWaitsAtTheTerminalHearsWhatTheCommandSaysWhileItWaits)
   OidcWorld world;
   const std::string seen = world.KeyPath() + ".seen";
   const std::string honest = absl::StrCat(FOREKEY_BIN, "/forekey-test-id-token");
-  world.Configure({"/bin/sh", "-c",
-                   "echo 'open https://idp.test/device and type ABCD' >&2; until [ -e \"$1\" ]; do :; done; "
-                   "exec \"$2\" \"$3\" ada-at-idp",
-                   "sh", seen, honest, world.KeyPath()});
-  const auto login = Must(
-      demo::Process::Start({.arguments = {std::string(FOREKEY_BIN) + "/forekey", "login", "--with", "tpm,oidc",
-                                          "--socket", world->world().directory() + "/a.sock"},
-                            .environment = {},
-                            .error_file = world.KeyPath() + ".terminal"}),
-      "forekey login");
+  world.Configure(
+      {"/bin/sh", "-c",
+       "echo 'open https://idp.test/device and type ABCD' >&2; until [ -e \"$1\" ]; do :; done; "
+       "exec \"$2\" \"$3\" ada-at-idp",
+       "sh", seen, honest, world.KeyPath()});
+  const auto login =
+      Must(demo::Process::Start(
+               {.arguments = {std::string(FOREKEY_BIN) + "/forekey", "login", "--with", "tpm,oidc",
+                              "--socket", world->world().directory() + "/a.sock"},
+                .environment = {},
+                .error_file = world.KeyPath() + ".terminal"}),
+           "forekey login");
   const std::string line = "gate.test: open https://idp.test/device and type ABCD\n";
   const absl::Time patience = absl::Now() + absl::Minutes(1);
   std::string terminal;

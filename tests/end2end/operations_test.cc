@@ -78,7 +78,8 @@ std::string Scrape(int port) {
   EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
   std::string page;
   char buffer[4096];
-  for (ssize_t got; (got = read(fd, buffer, sizeof(buffer))) > 0;) page.append(buffer, static_cast<size_t>(got));
+  for (ssize_t got; (got = read(fd, buffer, sizeof(buffer))) > 0;)
+    page.append(buffer, static_cast<size_t>(got));
   close(fd);
   return page;
 }
@@ -90,7 +91,9 @@ TEST(OperationsTest, MetricsCountDecisionsByReasonAndNameNobody) {
   GatedWorld world(options);
   world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
   SoftwareClient alice = world.Enrol("alice", world.NewChannel());
-  ASSERT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kOperatedMethod), "prefix")}}).status.ok());
+  ASSERT_TRUE(
+      Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kOperatedMethod), "prefix")}})
+          .status.ok());
   Call(alice.channel(), {.prefixes = {"rubbish"}});
   const std::string page = Scrape(world.gate().metrics_port());
   EXPECT_THAT(page, HasSubstr("forekey_admitted_total 1"));
@@ -103,7 +106,8 @@ TEST(OperationsTest, MetricsCountDecisionsByReasonAndNameNobody) {
 
 TEST(OperationsTest, MetricsAreForThisMachineAlone) {
   auto config = GateConfig::Parse(
-      "audience = \"a\"\n[tls]\ncertificate = \"c\"\nprivate_key = \"k\"\n[state]\ndirectory = \"s\"\n"
+      "audience = \"a\"\n[tls]\ncertificate = \"c\"\nprivate_key = \"k\"\n[state]\ndirectory = "
+      "\"s\"\n"
       "[metrics]\nlisten = \"0.0.0.0:9464\"\n",
       "gate.toml");
   EXPECT_THAT(std::string(config.status().message()), HasSubstr("gate.toml:8: metrics.listen"));
@@ -113,7 +117,10 @@ TEST(OperationsTest, ABackupOfARunningGateCanBeRestoredAndTheOldRegistryIsKept) 
   TempDirectory directory;
   const std::string folder = directory.path() + "/gate", config_file = folder + "/gate.toml",
                     backup = directory.path() + "/backup.sqlite";
-  ASSERT_EQ(Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"}).exit_status, 0);
+  ASSERT_EQ(
+      Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"})
+          .exit_status,
+      0);
   {
     auto gate = Gate::New({.config_file = config_file});
     ASSERT_TRUE(gate.ok()) << gate.status();
@@ -133,7 +140,8 @@ TEST(OperationsTest, ABackupOfARunningGateCanBeRestoredAndTheOldRegistryIsKept) 
     ASSERT_EQ(Operate({"invite", "--subject", "bob", "--config", config_file}).exit_status, 0);
     server->Shutdown(std::chrono::system_clock::now());
   }
-  OperatorResult restored = Operate({"restore", "--json", "--from", backup, "--config", config_file});
+  OperatorResult restored =
+      Operate({"restore", "--json", "--from", backup, "--config", config_file});
   ASSERT_EQ(restored.exit_status, 0) << restored.err;
   OperatorResult invites = Operate({"invites", "--json", "--config", config_file});
   EXPECT_THAT(invites.out, HasSubstr("alice"));
@@ -155,19 +163,30 @@ TEST(OperationsTest, ABackupOfARunningGateCanBeRestoredAndTheOldRegistryIsKept) 
 TEST(OperationsTest, ADamagedBackupIsNotRestored) {
   TempDirectory directory;
   const std::string folder = directory.path() + "/gate", config_file = folder + "/gate.toml";
-  ASSERT_EQ(Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"}).exit_status, 0);
-  ASSERT_EQ(Operate({"invite", "--subject", "alice", "--config", config_file, "--address", "a.test:1"}).exit_status, 0);
+  ASSERT_EQ(
+      Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"})
+          .exit_status,
+      0);
+  ASSERT_EQ(
+      Operate({"invite", "--subject", "alice", "--config", config_file, "--address", "a.test:1"})
+          .exit_status,
+      0);
   std::ofstream(directory.path() + "/rubbish") << "rubbish";
-  EXPECT_EQ(Operate({"restore", "--from", directory.path() + "/rubbish", "--config", config_file}).exit_status, 1);
-  EXPECT_EQ(Operate({"restore", "--from", directory.path() + "/missing", "--config", config_file}).exit_status, 1);
+  EXPECT_EQ(Operate({"restore", "--from", directory.path() + "/rubbish", "--config", config_file})
+                .exit_status,
+            1);
+  EXPECT_EQ(Operate({"restore", "--from", directory.path() + "/missing", "--config", config_file})
+                .exit_status,
+            1);
   EXPECT_THAT(Operate({"invites", "--json", "--config", config_file}).out, HasSubstr("alice"));
 }
 
 TEST(OperationsTest, AnEditedLogOfOddTypesIsShownAndNotWhole) {
   TempDirectory directory;
   const std::string log = directory.path() + "/audit.jsonl";
-  std::ofstream(log) << "{\"time\":7,\"admitted\":\"yes\",\"reason\":[1],\"peer\":{}}\n"
-                     << "{\"time\":\"2027-01-15T08:00:00Z\",\"admitted\":true,\"method\":\"/a.B/C\"}\n";
+  std::ofstream(log)
+      << "{\"time\":7,\"admitted\":\"yes\",\"reason\":[1],\"peer\":{}}\n"
+      << "{\"time\":\"2027-01-15T08:00:00Z\",\"admitted\":true,\"method\":\"/a.B/C\"}\n";
   const OperatorResult shown = Operate({"audit", "show", log});
   EXPECT_EQ(shown.exit_status, 0) << shown.err;
   EXPECT_EQ(shown.out,
@@ -179,8 +198,9 @@ TEST(OperationsTest, AnEditedLogOfOddTypesIsShownAndNotWhole) {
 
 // As somebody would find it: raw, and in the encodings that logs and databases use.
 std::vector<std::string> Forms(const std::string& secret) {
-  return {secret, absl::BytesToHexString(secret), absl::AsciiStrToUpper(absl::BytesToHexString(secret)),
-          absl::WebSafeBase64Escape(secret), absl::Base64Escape(secret).substr(0, secret.size() * 4 / 3)};
+  return {secret, absl::BytesToHexString(secret),
+          absl::AsciiStrToUpper(absl::BytesToHexString(secret)), absl::WebSafeBase64Escape(secret),
+          absl::Base64Escape(secret).substr(0, secret.size() * 4 / 3)};
 }
 
 TEST(OperationsTest, NoSecretIsInAnythingThatTheGateWrote) {
@@ -250,14 +270,18 @@ TEST(OperationsTest, NoSecretIsInAnythingThatTheGateWrote) {
 TEST(OperationsTest, AGateWhoseLogIsReadNoMoreGoesOn) {
   TempDirectory directory;
   const std::string folder = directory.path() + "/gate";
-  ASSERT_EQ(Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"}).exit_status, 0);
+  ASSERT_EQ(
+      Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"})
+          .exit_status,
+      0);
   const std::string fifo = directory.path() + "/log";
   ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
   const int reader = open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  auto gate = Must(demo::Process::Start(
-                       {.arguments = {"/bin/sh", "-c", "exec \"$0\" serve --config \"$1\" 2>\"$2\"",
-                                      std::string(FOREKEY_BIN) + "/forekey-gate", folder + "/gate.toml", fifo}}),
-                   "gate");
+  auto gate = Must(
+      demo::Process::Start(
+          {.arguments = {"/bin/sh", "-c", "exec \"$0\" serve --config \"$1\" 2>\"$2\"",
+                         std::string(FOREKEY_BIN) + "/forekey-gate", folder + "/gate.toml", fifo}}),
+      "gate");
   EXPECT_THAT(gate->ReadLine().value_or("nothing"), HasSubstr("listening"));
   close(reader);
   gate->Signal(SIGHUP);  // it logs what it did
@@ -270,7 +294,10 @@ TEST(OperationsTest, TheProgramNotifiesFeedsTheWatchdogAndEndsInOrder) {
   TempDirectory directory;
   const std::string folder = directory.path() + "/gate", config_file = folder + "/gate.toml",
                     notify = directory.path() + "/notify", log = directory.path() + "/log";
-  ASSERT_EQ(Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"}).exit_status, 0);
+  ASSERT_EQ(
+      Operate({"init", "--directory", folder, "--audience", "ops.test", "--listen", "127.0.0.1:0"})
+          .exit_status,
+      0);
   const int listener = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   sockaddr_un address = {};
   address.sun_family = AF_UNIX;
@@ -293,7 +320,9 @@ TEST(OperationsTest, TheProgramNotifiesFeedsTheWatchdogAndEndsInOrder) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log.c_str(), O_WRONLY | O_CREAT, 0600);
   pid_t pid = 0;
-  ASSERT_EQ(posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments.data(), environment.data()), 0);
+  ASSERT_EQ(
+      posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments.data(), environment.data()),
+      0);
   posix_spawn_file_actions_destroy(&actions);
 
   bool ready = false, fed = false, stopping = false;

@@ -1,5 +1,5 @@
-// A smartcard from end to end, with the real programs: forekey-gate, a gated server, forekey-agent, forekey,
-// and the simulated card behind a pcscd of its own.
+// A smartcard from end to end, with the real programs: forekey-gate, a gated server, forekey-agent,
+// forekey, and the simulated card behind a pcscd of its own.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -24,12 +24,14 @@ class PivProgramsTest : public ::testing::Test {
     auto world = demo::Deployment::Create({.binaries = FOREKEY_BIN, .extra_config = ""});
     ASSERT_TRUE(world.ok()) << world.status();
     world_ = *std::move(world);
-    for (absl::Status status : {world_->StartPiv(), world_->StartGate(config), world_->StartCardAgent()}) {
+    for (absl::Status status :
+         {world_->StartPiv(), world_->StartGate(config), world_->StartCardAgent()}) {
       ASSERT_TRUE(status.ok()) << status;
     }
   }
 
-  absl::StatusOr<nlohmann::json> WithPin(std::vector<std::string> arguments, const std::string& pin = "123456") {
+  absl::StatusOr<nlohmann::json> WithPin(std::vector<std::string> arguments,
+                                         const std::string& pin = "123456") {
     const std::string file = world_->directory() + "/pin";
     EXPECT_TRUE(WriteFileAtomically(file, pin, 0600).ok());
     arguments.insert(arguments.end(), {"--key-password-file", file});
@@ -38,7 +40,8 @@ class PivProgramsTest : public ::testing::Test {
   absl::StatusOr<nlohmann::json> Enroll(std::vector<std::string> options = {}) {
     auto invite = world_->Invite("bob", "");
     EXPECT_TRUE(invite.ok()) << invite.status();
-    std::vector<std::string> arguments = {"enroll", invite.value_or(""), "--device", world_->piv_uri()};
+    std::vector<std::string> arguments = {"enroll", invite.value_or(""), "--device",
+                                          world_->piv_uri()};
     arguments.insert(arguments.end(), options.begin(), options.end());
     return WithPin(std::move(arguments));
   }
@@ -54,7 +57,8 @@ class PivProgramsTest : public ::testing::Test {
     auto who = world_->ForekeyCard({"whoami"});
     if (!who.ok()) return std::string(who.status().message());
     std::vector<std::string> names;
-    for (const nlohmann::json& factor : (*who)["factors"]) names.push_back(factor.value("name", ""));
+    for (const nlohmann::json& factor : (*who)["factors"])
+      names.push_back(factor.value("name", ""));
     std::sort(names.begin(), names.end());
     return absl::StrJoin(names, " ");
   }
@@ -77,7 +81,8 @@ TEST_F(PivProgramsTest, EnrolsOpensSessionsAndIsRefusedForWhatItIs) {
   ASSERT_TRUE(login.ok()) << login.status();
   EXPECT_EQ(Factors(), "piv piv+pin piv+touch");
   EXPECT_TRUE(world_->ForekeyCard({"prefix", "--method", "/forekey.example.Echo/Say"}).ok());
-  EXPECT_TRUE(world_->ForekeyCard({"prefix", "--device", "--method", "/forekey.example.Echo/Say"}).ok());
+  EXPECT_TRUE(
+      world_->ForekeyCard({"prefix", "--device", "--method", "/forekey.example.Echo/Say"}).ok());
 
   // What is in the slot now stays there.
   auto occupied = Enroll({"--slot", "82"});
@@ -94,7 +99,8 @@ TEST_F(PivProgramsTest, EnrolsOpensSessionsAndIsRefusedForWhatItIs) {
   auto back = WithPin({"login", "--fresh"});
   EXPECT_TRUE(back.ok()) << back.status();
   // Revoked: the card's key opens nothing any more.
-  ASSERT_TRUE(world_->ForekeyGate({"revoke", enrolled->value("credential_id", ""), "--note", "test"}).ok());
+  ASSERT_TRUE(
+      world_->ForekeyGate({"revoke", enrolled->value("credential_id", ""), "--note", "test"}).ok());
   EXPECT_EQ(ReasonIn(WithPin({"login", "--fresh"}).status()), "credential-revoked");
 }
 

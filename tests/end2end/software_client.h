@@ -65,8 +65,9 @@ class SoftwareClient {
   SoftwareClient(std::shared_ptr<grpc::Channel> channel, GateFacts gate, std::string subject,
                  std::shared_ptr<const SoftwareKey> key);
   absl::StatusOr<std::string> Challenge();
-  std::string Prove(absl::string_view method, absl::string_view challenge, absl::string_view key_share,
-                    absl::string_view request_digest, std::string* statement);
+  std::string Prove(absl::string_view method, absl::string_view challenge,
+                    absl::string_view key_share, absl::string_view request_digest,
+                    std::string* statement);
 
   const std::shared_ptr<grpc::Channel> channel_;
   const GateFacts gate_;

@@ -1,5 +1,5 @@
-// Rules in front of a real server, met by the client library within one call of the application: through
-// a real agent, over a token in software.
+// Rules in front of a real server, met by the client library within one call of the application:
+// through a real agent, over a token in software.
 #include "absl/strings/match.h"
 #include "tests/end2end/step_up_world.h"
 
@@ -130,7 +130,8 @@ TEST(StepUpTest, WhoGivesNoPasswordCallsNothingAndWhereNobodyIsTheErrorSaysWhatT
   StepUpWorld alone({PasswordRule()});
   EchoResult result = alone.Call(Kind::kUnary);
   EXPECT_FALSE(result.status.ok());
-  EXPECT_THAT(result.status.error_message(), ::testing::HasSubstr("forekey login --gate gate.test --password"));
+  EXPECT_THAT(result.status.error_message(),
+              ::testing::HasSubstr("forekey login --gate gate.test --password"));
 }
 
 TEST(StepUpTest, AFactorThatNoTokenHereProvesEndsTheCallAndSaysWhich) {
@@ -162,7 +163,8 @@ TEST(StepUpTest, AfterARestartOfTheSessionsACallStillSucceeds) {
 
 class Chat {
  public:
-  explicit Chat(const std::shared_ptr<grpc::Channel>& channel) : stub_(example::Echo::NewStub(channel)) {
+  explicit Chat(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(example::Echo::NewStub(channel)) {
     context_.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(3));
     stream_ = stub_->Chat(&context_);
   }

@@ -1,5 +1,5 @@
-// Rules in front of a real server, a real agent over a token in software, and an application's channel: all
-// in one process, with "ada" enrolled.
+// Rules in front of a real server, a real agent over a token in software, and an application's
+// channel: all in one process, with "ada" enrolled.
 #ifndef FOREKEY_TESTS_END2END_STEP_UP_WORLD_H_
 #define FOREKEY_TESTS_END2END_STEP_UP_WORLD_H_
 
@@ -30,11 +30,12 @@ class StepUpWorld {
   explicit StepUpWorld(std::vector<MethodRule> rules, std::vector<std::string> roles = {},
                        std::unique_ptr<Prompt> person = nullptr,
                        std::function<void(GateConfig&)> change = nullptr)
-      : world_({.change = [&](GateConfig& config) {
-          config.rules.rules = std::move(rules);
-          config.passwords = {.enabled = true, .memory_mib = 8, .passes = 1};
-          if (change) change(config);
-        }}),
+      : world_({.change =
+                    [&](GateConfig& config) {
+                      config.rules.rules = std::move(rules);
+                      config.passwords = {.enabled = true, .memory_mib = 8, .passes = 1};
+                      if (change) change(config);
+                    }}),
         echo_(EchoApi::New(Api::kCallback)) {
     world_.Start([this](grpc::ServerBuilder& builder) { echo_->Register(builder); });
     echo_->Start();
@@ -45,7 +46,8 @@ class StepUpWorld {
     options.agent.drivers.push_back(token_.MakeDriver());
     options.agent.prompt = std::move(person);
     agent_ = Must(AgentServer::Start(std::move(options)), "agent");
-    channel_ = Must(forekey::Channel({.gate = "gate.test", .agent_socket = agent_->socket()}), "channel");
+    channel_ =
+        Must(forekey::Channel({.gate = "gate.test", .agent_socket = agent_->socket()}), "channel");
   }
   ~StepUpWorld() {
     channel_.reset();

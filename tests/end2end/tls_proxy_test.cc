@@ -10,9 +10,10 @@
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/escaping.h"
+#include "simulators/process.h"
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/client/enrollment.h"
@@ -20,7 +21,6 @@
 #include "src/gate/self_signed.h"
 #include "src/wire/invite.h"
 #include "src/wire/statement.h"
-#include "simulators/process.h"
 #include "tests/end2end/gated_world.h"
 
 namespace forekey::testing {
@@ -61,20 +61,22 @@ class TlsProxyTest : public ::testing::Test {
     return Must(GateConnection::New(std::move(options)), "connection");
   }
   std::unique_ptr<GateConnection> ConnectDirectly() {
-    return Connect(world_->gate().port(), Must(ReadFile(world_->directory() + "/cert.pem"), "certificate"));
+    return Connect(world_->gate().port(),
+                   Must(ReadFile(world_->directory() + "/cert.pem"), "certificate"));
   }
 
   absl::StatusOr<ClientSessionPtr> Open(GateConnection& connection) {
     GateConnection::OpenOptions options;
     options.gate_identity = world_->gate().core().identities().current()->public_key();
-    options.signers.push_back({credential_id_, [this](absl::string_view statement) {
-                                 return absl::StatusOr<SignedStatement>(
-                                     SignedStatement{key_->Sign(statement), "", ""});
-                               }});
+    options.signers.push_back(
+        {credential_id_, [this](absl::string_view statement) {
+           return absl::StatusOr<SignedStatement>(SignedStatement{key_->Sign(statement), "", ""});
+         }});
     return connection.OpenSession(options);
   }
 
-  absl::StatusOr<ClientSessionPtr> OpenChild(GateConnection& connection, const ClientSession& parent) {
+  absl::StatusOr<ClientSessionPtr> OpenChild(GateConnection& connection,
+                                             const ClientSession& parent) {
     GateConnection::ChildOptions options;
     options.gate_identity = world_->gate().core().identities().current()->public_key();
     options.channel_binding = parent.channel_binding();
@@ -106,7 +108,8 @@ class TlsProxyTest : public ::testing::Test {
   int Admitted(absl::string_view method) {
     int count = 0;
     for (const Decision& decision : world_->audit().decisions()) {
-      count += decision.event == AuditEvent::kCall && decision.method == method && decision.admitted;
+      count +=
+          decision.event == AuditEvent::kCall && decision.method == method && decision.admitted;
     }
     return count;
   }
@@ -142,12 +145,14 @@ class TlsProxyTest : public ::testing::Test {
 
  private:
   void MakeProxyCertificate() {
-    const auto made = Must(
-        MakeSelfSignedCertificate({"localhost", "127.0.0.1"}, absl::Now(), absl::Hours(24)), "certificate");
+    const auto made =
+        Must(MakeSelfSignedCertificate({"localhost", "127.0.0.1"}, absl::Now(), absl::Hours(24)),
+             "certificate");
     proxy_pem_ = made.certificate_pem;
     accepted_ = proxy_directory_.path() + "/accepted";
     ASSERT_EQ(mkdir(accepted_.c_str(), 0755), 0);
-    Must(WriteFileAtomically(proxy_directory_.path() + "/cert.pem", made.certificate_pem), "certificate");
+    Must(WriteFileAtomically(proxy_directory_.path() + "/cert.pem", made.certificate_pem),
+         "certificate");
     Must(WriteFileAtomically(accepted_ + "/balancer.pem", made.certificate_pem), "certificate");
     Must(WriteFileAtomically(proxy_directory_.path() + "/key.pem", made.key_pem, 0600), "key");
   }

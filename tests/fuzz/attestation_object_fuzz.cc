@@ -9,8 +9,8 @@
 #include "src/verify/webauthn_registration.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const auto& party = *new forekey::RelyingParty(
-      forekey::RelyingParty::Of("example.org", "https://example.org"));
+  static const auto& party =
+      *new forekey::RelyingParty(forekey::RelyingParty::Of("example.org", "https://example.org"));
   forekey::RegistrationOptions options;
   options.attestation_object = forekey::View(data, size);
   options.client_data_json =

@@ -15,10 +15,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)forekey::ParseHead(bytes);
   bool checked = false;
   (void)forekey::VerifyAuditProof(bytes, {}, &checked);
-  forekey::SearchAudit(bytes, {.subject = "alice", .since = absl::UnixEpoch()}, [](absl::string_view) {});
+  forekey::SearchAudit(bytes, {.subject = "alice", .since = absl::UnixEpoch()},
+                       [](absl::string_view) {});
   // Whatever is chained is read back as it was written.
   forekey::AuditHead head;
   const std::string line = forekey::ChainLine(absl::StrCat("{", bytes, "}"), head);
-  if (!forekey::ParseAuditLine(line) || !(forekey::ParseAuditLine(line)->head == head)) std::abort();
+  if (!forekey::ParseAuditLine(line) || !(forekey::ParseAuditLine(line)->head == head))
+    std::abort();
   return 0;
 }

@@ -1,6 +1,6 @@
 // deps: forekey_sim_fido2
-// What a simulated security key reads from strangers: reports, CTAP2 commands, U2F messages. The first
-// byte chooses.
+// What a simulated security key reads from strangers: reports, CTAP2 commands, U2F messages. The
+// first byte chooses.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

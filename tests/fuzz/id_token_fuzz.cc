@@ -1,7 +1,7 @@
 // deps: forekey_verify forekey_agent
-// The first byte chooses. 'T': a token as it comes from a client. 'C': claims, in a token that is signed as
-// it must be. 'H': a header, likewise. 'K': a provider's key set. 'D': its discovery document. 'F': the file
-// that names the agent's token command.
+// The first byte chooses. 'T': a token as it comes from a client. 'C': claims, in a token that is
+// signed as it must be. 'H': a header, likewise. 'K': a provider's key set. 'D': its discovery
+// document. 'F': the file that names the agent's token command.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -17,7 +17,8 @@ using forekey::testing::IdpKey;
 
 struct Provider {
   IdpKey key = IdpKey::New("k", "ES256");
-  std::shared_ptr<const forekey::JwkSet> keys = *forekey::JwkSet::Parse(forekey::testing::JwksOf({key}));
+  std::shared_ptr<const forekey::JwkSet> keys =
+      *forekey::JwkSet::Parse(forekey::testing::JwksOf({key}));
   forekey::IdTokenPolicy policy;
   absl::Time now = absl::FromUnixSeconds(1'800'000'000);
 
@@ -33,13 +34,15 @@ struct Provider {
 
 // What is accepted must be what the policy says, by a reading of its own.
 void Check(const Provider& provider, const std::string& token) {
-  const auto verified = forekey::VerifyIdToken(token, *provider.keys, provider.policy, "n", provider.now);
+  const auto verified =
+      forekey::VerifyIdToken(token, *provider.keys, provider.policy, "n", provider.now);
   if (!verified.ok()) return;
   const auto parsed = forekey::ParsedIdToken::Parse(token);
-  const bool right = parsed.ok() && parsed->issuer == "https://idp.test" && parsed->algorithm == "ES256" &&
+  const bool right = parsed.ok() && parsed->issuer == "https://idp.test" &&
+                     parsed->algorithm == "ES256" &&
                      parsed->audience == std::vector<std::string>{"c"} && parsed->nonce == "n" &&
-                     verified->identity() == parsed->subject && verified->issued_at() <= provider.now &&
-                     verified->good_until() > provider.now;
+                     verified->identity() == parsed->subject &&
+                     verified->issued_at() <= provider.now && verified->good_until() > provider.now;
   if (!right) std::abort();
 }
 
@@ -50,8 +53,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string rest(forekey::View(data + 1, size - 1));
   switch (data[0]) {
-    case 'T': Check(provider, rest); break;
-    case 'C': Check(provider, provider.Sign(R"({"alg":"ES256","kid":"k"})", rest)); break;
+    case 'T':
+      Check(provider, rest);
+      break;
+    case 'C':
+      Check(provider, provider.Sign(R"({"alg":"ES256","kid":"k"})", rest));
+      break;
     case 'H':
       Check(provider,
             provider.Sign(rest, R"({"iss":"https://idp.test","aud":"c","sub":"s","nonce":"n",)"
@@ -66,9 +73,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         }
       }
       break;
-    case 'D': (void)forekey::ParseDiscovery(rest, "https://idp.test"); break;
-    case 'F': (void)forekey::TokenCommand::Parse(rest); break;
-    default: break;
+    case 'D':
+      (void)forekey::ParseDiscovery(rest, "https://idp.test");
+      break;
+    case 'F':
+      (void)forekey::TokenCommand::Parse(rest);
+      break;
+    default:
+      break;
   }
   return 0;
 }

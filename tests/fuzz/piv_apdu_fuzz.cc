@@ -1,6 +1,7 @@
 // deps: forekey_hw_piv
-// A card that answers whatever it likes: nothing that the driver asks of it crashes or goes on for ever. The
-// input is the ATR and the answers, each with its length (2 bytes) before it; then every answer is empty.
+// A card that answers whatever it likes: nothing that the driver asks of it crashes or goes on for
+// ever. The input is the ATR and the answers, each with its length (2 bytes) before it; then every
+// answer is empty.
 #include <cstdlib>
 #include <memory>
 #include <string>
@@ -42,7 +43,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   pin.Present(**card).IgnoreError();
   (*card)->Sign(0x9A, key->public_key(), "statement", true).status().IgnoreError();
   (*card)->AuthenticateManagement(forekey::Secret()).IgnoreError();
-  (*card)->Generate(0x82, forekey::PivAlgorithm::kEccP256, forekey::PinPolicy::kAlways,
-                    forekey::TouchPolicy::kNever).status().IgnoreError();
+  (*card)
+      ->Generate(0x82, forekey::PivAlgorithm::kEccP256, forekey::PinPolicy::kAlways,
+                 forekey::TouchPolicy::kNever)
+      .status()
+      .IgnoreError();
   return 0;
 }

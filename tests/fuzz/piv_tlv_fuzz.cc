@@ -12,11 +12,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto elements = forekey::ParseTlvs(bytes);
   if (elements.ok()) {
     std::string again;
-    for (const forekey::Tlv& element : *elements) again += forekey::EncodeTlv(element.tag, element.value);
+    for (const forekey::Tlv& element : *elements)
+      again += forekey::EncodeTlv(element.tag, element.value);
     auto reparsed = forekey::ParseTlvs(again);
     if (!reparsed.ok() || reparsed->size() != elements->size()) abort();
     for (size_t i = 0; i < elements->size(); ++i) {
-      if ((*reparsed)[i].tag != (*elements)[i].tag || (*reparsed)[i].value != (*elements)[i].value) abort();
+      if ((*reparsed)[i].tag != (*elements)[i].tag || (*reparsed)[i].value != (*elements)[i].value)
+        abort();
     }
   }
   forekey::ParseMetadata(bytes).status().IgnoreError();

@@ -1,5 +1,5 @@
-// Runs a fuzz target over its corpus without libFuzzer: every file of the folders named, each whole,
-// cut short, and with one byte changed.
+// Runs a fuzz target over its corpus without libFuzzer: every file of the folders named, each
+// whole, cut short, and with one byte changed.
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>

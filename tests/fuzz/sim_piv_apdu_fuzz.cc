@@ -1,6 +1,6 @@
 // deps: forekey_sim_piv
-// The simulated card's command parser and applet: bytes off a socket that any local program may write to.
-// The input is a row of commands, each behind two bytes of length.
+// The simulated card's command parser and applet: bytes off a socket that any local program may
+// write to. The input is a row of commands, each behind two bytes of length.
 #include "simulators/piv/apdu.h"
 #include "simulators/piv/piv_applet.h"
 #include "src/base/bytes.h"

@@ -10,7 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view nv = forekey::View(data, size);
   if (forekey::FirstCertificate(nv).size() > size) abort();
   size_t total = 0;
-  for (const std::string& certificate : forekey::SplitCertificates(nv, 8)) total += certificate.size();
+  for (const std::string& certificate : forekey::SplitCertificates(nv, 8))
+    total += certificate.size();
   if (total > size) abort();
   if (auto area = forekey::UnmarshalTemplate(nv); area.ok()) {
     forekey::PublicKeyOf(*area).status().IgnoreError();

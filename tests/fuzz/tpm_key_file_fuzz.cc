@@ -13,8 +13,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto text = forekey::SerializeKeyFile(*key);
   if (!text.ok()) abort();
   auto again = forekey::ParseKeyFile(*text);
-  if (!again.ok() || again->public_area != key->public_area || again->private_area != key->private_area ||
-      again->parent != key->parent || again->device_uri != key->device_uri) {
+  if (!again.ok() || again->public_area != key->public_area ||
+      again->private_area != key->private_area || again->parent != key->parent ||
+      again->device_uri != key->device_uri) {
     abort();
   }
   forekey::TpmKey::New(nullptr, *key, forekey::Secret()).status().IgnoreError();

@@ -1,5 +1,5 @@
-// The simulated card and its reader as a PC/SC program sees them: coming, going, resets, a pcscd that
-// restarts.
+// The simulated card and its reader as a PC/SC program sees them: coming, going, resets, a pcscd
+// that restarts.
 #include <signal.h>
 #include <stdlib.h>
 #include <winscard.h>
@@ -29,7 +29,8 @@ class PcscClient {
     if (code != SCARD_S_SUCCESS) return code;
     open_ = true;
     DWORD protocol = 0;
-    return SCardConnect(context_, reader_.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_T1, &card_, &protocol);
+    return SCardConnect(context_, reader_.c_str(), SCARD_SHARE_SHARED, SCARD_PROTOCOL_T1, &card_,
+                        &protocol);
   }
   void Close() {
     if (open_) SCardReleaseContext(context_);
@@ -37,15 +38,16 @@ class PcscClient {
   }
   LONG Reconnect() {
     DWORD protocol = 0;
-    return SCardReconnect(card_, SCARD_SHARE_SHARED, SCARD_PROTOCOL_T1, SCARD_LEAVE_CARD, &protocol);
+    return SCardReconnect(card_, SCARD_SHARE_SHARED, SCARD_PROTOCOL_T1, SCARD_LEAVE_CARD,
+                          &protocol);
   }
   // The answer in hexadecimal; empty with code() set when there is none.
   std::string Send(absl::string_view hex) {
     const std::string command = absl::HexStringToBytes(hex);
     std::string answer(MAX_BUFFER_SIZE_EXTENDED, '\0');
     DWORD size = answer.size();
-    code_ = SCardTransmit(card_, SCARD_PCI_T1, reinterpret_cast<const BYTE*>(command.data()), command.size(), nullptr,
-                          reinterpret_cast<BYTE*>(answer.data()), &size);
+    code_ = SCardTransmit(card_, SCARD_PCI_T1, reinterpret_cast<const BYTE*>(command.data()),
+                          command.size(), nullptr, reinterpret_cast<BYTE*>(answer.data()), &size);
     return code_ == SCARD_S_SUCCESS ? absl::BytesToHexString(answer.substr(0, size)) : "";
   }
   // Waits until the reader's state has that bit.
@@ -63,7 +65,8 @@ class PcscClient {
   // Begins anew until the applet can be selected; false after a minute.
   bool WaitUntilItAnswers() {
     for (const absl::Time end = absl::Now() + absl::Seconds(60); absl::Now() < end;) {
-      if (Open() == SCARD_S_SUCCESS && absl::StartsWith(Send("00a4040005a000000308"), "61")) return true;
+      if (Open() == SCARD_S_SUCCESS && absl::StartsWith(Send("00a4040005a000000308"), "61"))
+        return true;
     }
     return false;
   }
@@ -148,7 +151,8 @@ TEST_F(PivPcscTest, GoneInTheMiddleOfACommand) {
   // With the effect that the command had, though its answer was lost.
   simulator_->Misbehave({.remove_after = 0, .executes_before_removal = true});
   EXPECT_EQ(client_->Send("0020008008303030303030ffff"), "");
-  simulator_->card().WithApplet([](PivApplet& applet) { EXPECT_EQ(applet.state().pin_tries_left, 2); });
+  simulator_->card().WithApplet(
+      [](PivApplet& applet) { EXPECT_EQ(applet.state().pin_tries_left, 2); });
 }
 
 TEST_F(PivPcscTest, AnotherClientResetsTheCard) {

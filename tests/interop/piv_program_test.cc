@@ -66,12 +66,14 @@ class PivProgramTest : public testing::Test {
     address.sun_family = AF_UNIX;
     (folder_ + "/control").copy(address.sun_path, sizeof address.sun_path - 1);
     UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return "no connection";
+    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+      return "no connection";
     const std::string line = request + "\n";
     EXPECT_EQ(write(fd.get(), line.data(), line.size()), static_cast<ssize_t>(line.size()));
     return LineFrom(fd.get());
   }
-  absl::StatusOr<std::string> Yubico(const nlohmann::json& sim, std::vector<std::string> arguments) {
+  absl::StatusOr<std::string> Yubico(const nlohmann::json& sim,
+                                     std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "yubico-piv-tool");
     return RunTool({.argv = std::move(arguments),
                     .environment = {"PCSCLITE_CSOCK_NAME=" + sim["socket"].get<std::string>()}});
@@ -82,9 +84,12 @@ class PivProgramTest : public testing::Test {
 };
 
 TEST_F(PivProgramTest, ServesTheSameCardAgainAndEndsCleanly) {
-  const std::vector<std::string> options = {"--state", folder_ + "/card", "--trust-out", folder_ + "/trust",
-                                            "--socket", folder_ + "/pcscd.sock", "--serial", "4711", "--firmware",
-                                            "5.7.4", "--pin", "246810"};
+  const std::vector<std::string> options = {"--state",     folder_ + "/card",
+                                            "--trust-out", folder_ + "/trust",
+                                            "--socket",    folder_ + "/pcscd.sock",
+                                            "--serial",    "4711",
+                                            "--firmware",  "5.7.4",
+                                            "--pin",       "246810"};
   for (const char* pin : {"246810", "135790"}) {
     auto sim = Start(options);
     EXPECT_EQ(sim["uri"], "piv:serial=4711");
@@ -119,7 +124,8 @@ TEST_F(PivProgramTest, TakesRequests) {
   EXPECT_EQ(Request("auto-touch off"), "ok");
   EXPECT_THAT(Request("touch"), StartsWith("error "));
   EXPECT_EQ(Request("reset"), "ok");
-  for (const char* bad : {"", "hello", "remove 1", "misbehave", "misbehave sloppy", "auto-touch maybe"}) {
+  for (const char* bad :
+       {"", "hello", "remove 1", "misbehave", "misbehave sloppy", "auto-touch maybe"}) {
     EXPECT_THAT(Request(bad), StartsWith("error ")) << bad;
   }
 }
@@ -136,7 +142,8 @@ TEST_F(PivProgramTest, MisbehavesFromTheStartAndSaysWhatIsWrong) {
                                               {"--plain", "--key-algorithm", "rsa1024"}}) {
     std::vector<std::string> argv = {FOREKEY_BIN "/forekey-sim", "piv"};
     argv.insert(argv.end(), bad.begin(), bad.end());
-    EXPECT_THAT(std::string(RunTool({.argv = argv}).status().message()), HasSubstr("exited with 1")) << bad[1];
+    EXPECT_THAT(std::string(RunTool({.argv = argv}).status().message()), HasSubstr("exited with 1"))
+        << bad[1];
   }
 }
 

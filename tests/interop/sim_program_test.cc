@@ -67,15 +67,17 @@ class SimProgramTest : public testing::Test {
     address.sun_family = AF_UNIX;
     sim["requests"].get<std::string>().copy(address.sun_path, sizeof address.sun_path - 1);
     UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return "no connection";
+    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+      return "no connection";
     const std::string line = request + "\n";
     EXPECT_EQ(write(fd.get(), line.data(), line.size()), static_cast<ssize_t>(line.size()));
     return ReadLine(fd.get());
   }
 
   absl::StatusOr<std::string> Tool(const nlohmann::json& sim, std::vector<std::string> argv) {
-    return RunTool({.argv = std::move(argv),
-                    .environment = {"TPM2TOOLS_TCTI=" + sim["tcti"].get<std::string>(), "TSS2_LOG=all+none"}});
+    return RunTool(
+        {.argv = std::move(argv),
+         .environment = {"TPM2TOOLS_TCTI=" + sim["tcti"].get<std::string>(), "TSS2_LOG=all+none"}});
   }
 
   // Processes whose command line names our folder.
@@ -93,7 +95,8 @@ class SimProgramTest : public testing::Test {
 };
 
 TEST_F(SimProgramTest, ServesTheSameTpmAgainAndEndsCleanly) {
-  const std::vector<std::string> options = {"--state", folder_ + "/tpm", "--trust-out", folder_ + "/trust"};
+  const std::vector<std::string> options = {"--state", folder_ + "/tpm", "--trust-out",
+                                            folder_ + "/trust"};
   std::string names[2];
   for (std::string& name : names) {
     auto sim = Start(options);
@@ -126,7 +129,8 @@ TEST_F(SimProgramTest, ATemporaryTpmIsRemovedAtTheEnd) {
 TEST_F(SimProgramTest, SwtpmEndsWhenTheSimulatorIsKilled) {
   Start({"--state", folder_ + "/tpm"});
   ASSERT_EQ(ProcessesOf(folder_ + "/tpm/swtpm"), 1);
-  // swtpm writes its log until it ends; the log's lock-free sign of its end is the lock on its state.
+  // swtpm writes its log until it ends; the log's lock-free sign of its end is the lock on its
+  // state.
   kill(sim_.pid(), SIGKILL);
   ASSERT_TRUE(sim_.Wait(absl::Seconds(20)).ok());
   UniqueFd lock(open((folder_ + "/tpm/swtpm/.lock").c_str(), O_RDWR | O_CLOEXEC));
@@ -158,7 +162,8 @@ TEST_F(SimProgramTest, TakesRequestsAtRunTime) {
   EXPECT_EQ(Request(sim, "lockout on"), "ok");
   EXPECT_EQ(Request(sim, "lockout off"), "ok");
   EXPECT_THAT(Request(sim, "status"), HasSubstr("\"transient_objects\":0"));
-  for (const char* bad : {"", "latency", "latency x", "busy -1", "fail 1", "flip 1", "vanish 1 2", "lockout", "hello"}) {
+  for (const char* bad : {"", "latency", "latency x", "busy -1", "fail 1", "flip 1", "vanish 1 2",
+                          "lockout", "hello"}) {
     EXPECT_THAT(Request(sim, bad), StartsWith("error ")) << bad;
   }
 }
@@ -174,7 +179,8 @@ TEST_F(SimProgramTest, MisbehavesFromTheStartWhenToldTo) {
 
 TEST_F(SimProgramTest, SaysWhatIsWrong) {
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/file", "x").ok());
-  auto result = RunTool({.argv = {FOREKEY_BIN "/forekey-sim", "tpm", "--state", folder_ + "/file"}});
+  auto result =
+      RunTool({.argv = {FOREKEY_BIN "/forekey-sim", "tpm", "--state", folder_ + "/file"}});
   EXPECT_THAT(std::string(result.status().message()), HasSubstr("exited with 1"));
   result = RunTool({.argv = {FOREKEY_BIN "/forekey-sim", "tpm", "--help"}});
   ASSERT_TRUE(result.ok()) << result.status();

@@ -1,5 +1,5 @@
-// The law: a credential that the server makes in software is opened by a TPM that has the EK and the AK
-// it was made for, and by no other. swtpm is the TPM, tpm2-tools drive it.
+// The law: a credential that the server makes in software is opened by a TPM that has the EK and
+// the AK it was made for, and by no other. swtpm is the TPM, tpm2-tools drive it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -29,10 +29,10 @@ class TpmCredentialTest : public ::testing::TestWithParam<const char*> {
     setenv("TPM2TOOLS_TCTI", absl::StrCat("swtpm:path=", folder_, "/s").c_str(), 1);
     setenv("TSS2_LOG", "all+none", 1);
     // --daemon returns once the sockets are there.
-    ASSERT_TRUE(Run(absl::StrCat("swtpm socket --tpm2 --tpmstate dir=", folder_,
-                                 " --server type=unixio,path=", folder_, "/s --ctrl type=unixio,path=",
-                                 folder_, "/s.ctrl --flags not-need-init,startup-clear --daemon --pid file=",
-                                 folder_, "/pid")));
+    ASSERT_TRUE(Run(absl::StrCat(
+        "swtpm socket --tpm2 --tpmstate dir=", folder_, " --server type=unixio,path=", folder_,
+        "/s --ctrl type=unixio,path=", folder_,
+        "/s.ctrl --flags not-need-init,startup-clear --daemon --pid file=", folder_, "/pid")));
   }
   void TearDown() override {
     Run("tpm2_shutdown -c");
@@ -58,11 +58,11 @@ class TpmCredentialTest : public ::testing::TestWithParam<const char*> {
     std::ofstream(folder_ + "/cred", std::ios::binary) << file.bytes();
     const std::string activate = "tpm2_activatecredential -c ak.ctx -C ek.ctx -i cred -o out";
     // Templates H-x have userWithAuth besides the policy, L-x the policy alone.
-    const bool ok =
-        GetParam() == absl::string_view("ecc384")
-            ? Run(activate)
-            : Run("tpm2_startauthsession --policy-session -S s.ctx && "
-                  "tpm2_policysecret -S s.ctx -c e && " + activate + " -P session:s.ctx");
+    const bool ok = GetParam() == absl::string_view("ecc384")
+                        ? Run(activate)
+                        : Run("tpm2_startauthsession --policy-session -S s.ctx && "
+                              "tpm2_policysecret -S s.ctx -c e && " +
+                              activate + " -P session:s.ctx");
     Run("tpm2_flushcontext s.ctx; tpm2_flushcontext -t");  // three slots are all there are
     return ok;
   }

@@ -1,4 +1,5 @@
-// Stock TPM programs (tpm2-tools, the OpenSSL provider "tpm2") against our simulator and our driver.
+// Stock TPM programs (tpm2-tools, the OpenSSL provider "tpm2") against our simulator and our
+// driver.
 #include <sys/stat.h>
 
 #include <atomic>
@@ -55,17 +56,32 @@ class TpmToolsTest : public testing::Test {
 
   // The provider signs with our key file; our own verifier checks it.
   void ExpectProviderSigns(const std::string& key_file, std::vector<std::string> password) {
-    std::vector<std::string> show = {"openssl", "pkey", "-provider", "tpm2", "-provider", "default",
-                                     "-in", key_file, "-pubout", "-outform", "DER",
-                                     "-out", folder_ + "/spki.der"};
+    std::vector<std::string> show = {"openssl",
+                                     "pkey",
+                                     "-provider",
+                                     "tpm2",
+                                     "-provider",
+                                     "default",
+                                     "-in",
+                                     key_file,
+                                     "-pubout",
+                                     "-outform",
+                                     "DER",
+                                     "-out",
+                                     folder_ + "/spki.der"};
     show.insert(show.end(), password.begin(), password.end());
     Run(show);
     EXPECT_EQ(Content("spki.der"), spki_);
     const std::string message = "a message signed through OpenSSL";
     ASSERT_TRUE(WriteFileAtomically(folder_ + "/message", message).ok());
-    std::vector<std::string> argv = {"openssl", "pkeyutl", "-provider", "tpm2", "-provider", "default",
-                                     "-sign", "-rawin", "-digest", "sha256", "-inkey", key_file,
-                                     "-in", folder_ + "/message", "-out", folder_ + "/signature"};
+    std::vector<std::string> argv = {"openssl",   "pkeyutl",
+                                     "-provider", "tpm2",
+                                     "-provider", "default",
+                                     "-sign",     "-rawin",
+                                     "-digest",   "sha256",
+                                     "-inkey",    key_file,
+                                     "-in",       folder_ + "/message",
+                                     "-out",      folder_ + "/signature"};
     argv.insert(argv.end(), password.begin(), password.end());
     Run(argv);
     auto key = PublicKey::FromSpki(spki_);
@@ -81,8 +97,9 @@ class TpmToolsTest : public testing::Test {
 
 TEST_F(TpmToolsTest, ToolsReadTheSimulator) {
   EXPECT_THAT(Run({"tpm2_getcap", "properties-fixed"}), HasSubstr("TPM2_PT_MANUFACTURER"));
-  EXPECT_THAT(Run({"tpm2_getcap", "handles-nv-index"}),
-              testing::AllOf(HasSubstr("0x1C00002"), HasSubstr("0x1C0000A"), HasSubstr("0x1C00016")));
+  EXPECT_THAT(
+      Run({"tpm2_getcap", "handles-nv-index"}),
+      testing::AllOf(HasSubstr("0x1C00002"), HasSubstr("0x1C0000A"), HasSubstr("0x1C00016")));
   Run({"tpm2_createprimary", "-C", "e", "-G", "ecc", "-c", folder_ + "/primary"});
   EXPECT_THAT(Run({"tpm2_readpublic", "-c", folder_ + "/primary"}), HasSubstr("NIST p256"));
   Run({"tpm2_flushcontext", "-t"});
@@ -92,8 +109,8 @@ TEST_F(TpmToolsTest, ToolsReadTheSimulator) {
 TEST_F(TpmToolsTest, ToolsReadTheEkCertificates) {
   for (const char* index : {"0x1C00002", "0x1C0000A", "0x1C00016"}) {
     Run({"tpm2_nvread", "-C", "o", index, "-o", folder_ + "/certificate.der"});
-    EXPECT_THAT(Run({"openssl", "x509", "-inform", "DER", "-in", folder_ + "/certificate.der", "-noout",
-                     "-ext", "extendedKeyUsage"}),
+    EXPECT_THAT(Run({"openssl", "x509", "-inform", "DER", "-in", folder_ + "/certificate.der",
+                     "-noout", "-ext", "extendedKeyUsage"}),
                 HasSubstr("2.23.133.8.1"));
   }
 }
@@ -115,8 +132,8 @@ TEST_F(TpmToolsTest, OpenSslProviderSignsUnderAPersistentStorageKey) {
 
 TEST_F(TpmToolsTest, SignsKeysThatTheProviderMade) {
   const std::string path = folder_ + "/made.pem";
-  Run({"openssl", "genpkey", "-provider", "tpm2", "-provider", "default", "-algorithm", "EC", "-pkeyopt",
-       "group:P-256", "-out", path});
+  Run({"openssl", "genpkey", "-provider", "tpm2", "-provider", "default", "-algorithm", "EC",
+       "-pkeyopt", "group:P-256", "-out", path});
   auto key = token_->driver().Load(
       absl::StrCat("Forekey-Device: ", token_->uri(), "\n", Content("made.pem")), Secret());
   ASSERT_TRUE(key.ok()) << key.status();
@@ -152,13 +169,13 @@ TEST_F(TpmToolsTest, WorksThroughTabrmd) {
   through.replace(0, through.find('\n'), "Forekey-Device: tpm:tabrmd:bus_type=session");
   const std::string path = folder_ + "/through.pem";
   ASSERT_TRUE(WriteFileAtomically(path, through, 0600).ok());
-  // tpm2-abrmd wants a bus, and this process has none: a helper program signs inside the session. The
-  // shell waits for the bus name, not for a time.
+  // tpm2-abrmd wants a bus, and this process has none: a helper program signs inside the session.
+  // The shell waits for the bus name, not for a time.
   const std::string script = absl::StrCat(
       "tpm2-abrmd --session --allow-root --tcti=", token_->simulator().tcti(), " & daemon=$!\n",
       "gdbus wait --session --timeout 20 com.intel.tss2.Tabrmd || exit 3\n",
-      FOREKEY_BIN "/forekey_interop_sign '", path, "' 'a statement' '", folder_, "/tabrmd.signature'\n",
-      "result=$?\nkill $daemon\nwait $daemon\nexit $result\n");
+      FOREKEY_BIN "/forekey_interop_sign '", path, "' 'a statement' '", folder_,
+      "/tabrmd.signature'\n", "result=$?\nkill $daemon\nwait $daemon\nexit $result\n");
   Run({"dbus-run-session", "--", "bash", "-c", script});
   DeviceSignature signature;
   signature.signature = Content("tabrmd.signature");

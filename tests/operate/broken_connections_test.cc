@@ -118,8 +118,8 @@ TEST_F(BrokenConnectionsTest, AHandshakeThatIsHeldForEverIsEndedByTheGate) {
     channel->GetState(/*try_to_connect=*/true);
     EXPECT_TRUE(Eventually([&] { return proxy_->faults() > met; }));
     proxy_->Set({});
-    // [connections] handshake: the gate gives its two descriptors back, while nothing was released. The
-    // client's and the two of the proxy may still be open.
+    // [connections] handshake: the gate gives its two descriptors back, while nothing was released.
+    // The client's and the two of the proxy may still be open.
     EXPECT_TRUE(Eventually([&] { return Now().descriptors <= before.descriptors + 3; })) << Now();
     channel.reset();
     proxy_->Release();

@@ -1,10 +1,10 @@
-// An orderly end of a real server: health says so first, live calls go on and finish, new connections
-// are refused, and the program ends well.
+// An orderly end of a real server: health says so first, live calls go on and finish, new
+// connections are refused, and the program ends well.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <forekey/client.h>
-#include <gtest/gtest.h>
 #include <grpcpp/generic/generic_stub.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -25,7 +25,8 @@ using demo::Deployment;
 
 constexpr auto kDrainPatience = std::chrono::seconds(120);
 
-// grpc.health.v1.Health as anybody asks it: the whole server's status, over a connection of its own.
+// grpc.health.v1.Health as anybody asks it: the whole server's status, over a connection of its
+// own.
 class HealthCall {
  public:
   enum Status { kServing = 1, kNotServing = 2, kNone = -1 };
@@ -85,23 +86,26 @@ int ConnectTo(int port) {
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const int error = connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
+  const int error =
+      connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 ? 0 : errno;
   close(fd);
   return error;
 }
 
 TEST(DrainTest, HealthSaysSoFirstLiveCallsFinishAndNewConnectionsAreRefused) {
-  auto world = Must(Deployment::Create({.binaries = FOREKEY_BIN,
-                                        .server = "forekey-test-counting-server",
-                                        .extra_config = "\n[health]\nservice = true\nnotice = \"1h\"\n"
-                                                        "[connections]\ntracked = 32\n"}),
-                    "deployment");
+  auto world =
+      Must(Deployment::Create({.binaries = FOREKEY_BIN,
+                               .server = "forekey-test-counting-server",
+                               .extra_config = "\n[health]\nservice = true\nnotice = \"1h\"\n"
+                                               "[connections]\ntracked = 32\n"}),
+           "deployment");
   Must(world->StartTpm(), "TPM");
   Must(world->StartGate(), "gate");
   Must(world->StartAgent(), "agent");
   const std::string invite = Must(world->Invite("alice", "reader"), "invite");
   Must(world->Forekey({"enroll", invite, "--device", world->tpm_uri()}).status(), "enrolment");
-  const std::string ca = Must(ReadFile(world->directory() + "/gate/tls/certificate.pem"), "certificate");
+  const std::string ca =
+      Must(ReadFile(world->directory() + "/gate/tls/certificate.pem"), "certificate");
   int port = 0;
   const std::vector<std::string> host_and_port = absl::StrSplit(world->address(), ':');
   ASSERT_TRUE(absl::SimpleAtoi(host_and_port.back(), &port));

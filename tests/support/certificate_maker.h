@@ -35,7 +35,8 @@ struct ExtensionSpec {
 struct CertificateSpec {
   std::string subject;  // the common name; empty: an empty name
   int subject_type = MBSTRING_UTF8;
-  std::vector<std::pair<std::string, std::string>> subject_fields;  // {"OU", "Sales"}, before the name
+  std::vector<std::pair<std::string, std::string>>
+      subject_fields;  // {"OU", "Sales"}, before the name
   std::string issuer;
   int issuer_type = MBSTRING_UTF8;
   std::shared_ptr<EVP_PKEY> key;
@@ -46,7 +47,7 @@ struct CertificateSpec {
   long serial = 7;
   // basicConstraints: "" none, else as in openssl.cnf ("critical,CA:TRUE,pathlen:0").
   std::string basic_constraints;
-  std::string key_usage;          // "critical,keyCertSign"
+  std::string key_usage;           // "critical,keyCertSign"
   std::string extended_key_usage;  // "2.23.133.8.1"
   std::vector<ExtensionSpec> extensions;
   int version = 2;

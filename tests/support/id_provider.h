@@ -31,11 +31,13 @@ struct IdpKey {
   std::shared_ptr<EVP_PKEY> key;
 
   static IdpKey New(std::string kid, std::string alg) {
-    std::shared_ptr<EVP_PKEY> key = alg == "ES256"   ? NewEcKey("P-256")
-                                    : alg == "ES384" ? NewEcKey("P-384")
-                                    : alg == "ES512" ? NewEcKey("P-521")
-                                    : alg == "EdDSA" ? std::shared_ptr<EVP_PKEY>(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"), EVP_PKEY_free)
-                                                     : NewRsaKey(2048);
+    std::shared_ptr<EVP_PKEY> key =
+        alg == "ES256"   ? NewEcKey("P-256")
+        : alg == "ES384" ? NewEcKey("P-384")
+        : alg == "ES512" ? NewEcKey("P-521")
+        : alg == "EdDSA" ? std::shared_ptr<EVP_PKEY>(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"),
+                                                     EVP_PKEY_free)
+                         : NewRsaKey(2048);
     return {std::move(kid), std::move(alg), std::move(key)};
   }
 

@@ -40,8 +40,8 @@ struct PublicSpec {
   uint32_t attributes = 0;
   unsigned name_algorithm = 0x000b;
   std::string policy;
-  unsigned aes_bits = 0;      // 0: symmetric NULL
-  unsigned scheme = 0x0010;   // NULL
+  unsigned aes_bits = 0;     // 0: symmetric NULL
+  unsigned scheme = 0x0010;  // NULL
   unsigned scheme_hash = 0x000b;
   uint32_t exponent = 0;
 };
@@ -68,7 +68,10 @@ inline std::string MakePublic(const PublicSpec& spec) {
     rest = Concat({Big16(static_cast<unsigned>(bits)), Big32(spec.exponent),
                    Sized(BigParam(spec.key.get(), OSSL_PKEY_PARAM_RSA_N, bits / 8))});
   } else {
-    rest = Concat({Big16(bits == 256 ? 3 : bits == 384 ? 4 : 5), Big16(0x10),
+    rest = Concat({Big16(bits == 256   ? 3
+                         : bits == 384 ? 4
+                                       : 5),
+                   Big16(0x10),
                    Sized(BigParam(spec.key.get(), OSSL_PKEY_PARAM_EC_PUB_X, (bits + 7) / 8)),
                    Sized(BigParam(spec.key.get(), OSSL_PKEY_PARAM_EC_PUB_Y, (bits + 7) / 8))});
   }

@@ -50,8 +50,8 @@ struct Unlocking {
   unsigned flags;
 };
 
-// The library's own AwaitWithTimeout calls AwaitWithDeadline, which is found here, too: the outermost
-// alone speaks.
+// The library's own AwaitWithTimeout calls AwaitWithDeadline, which is found here, too: the
+// outermost alone speaks.
 thread_local int waits = 0;
 
 // Lets go of the mutex and takes it again.

@@ -71,16 +71,21 @@ inline CborEntries CoseEntries(const PublicKey& key) {
   const std::string alg = CborInt(static_cast<int>(key.algorithm()));
   switch (key.algorithm()) {
     case Algorithm::kEdDsa:
-      return {{CborInt(1), CborInt(1)}, {CborInt(3), alg}, {CborInt(-1), CborInt(6)},
+      return {{CborInt(1), CborInt(1)},
+              {CborInt(3), alg},
+              {CborInt(-1), CborInt(6)},
               {CborInt(-2), CborBytes(key.spki().substr(key.spki().size() - 32))}};
     case Algorithm::kRs256:
-      return {{CborInt(1), CborInt(3)}, {CborInt(3), alg},
+      return {{CborInt(1), CborInt(3)},
+              {CborInt(3), alg},
               {CborInt(-1), CborBytes(RsaNumber(key.evp(), "n"))},
               {CborInt(-2), CborBytes(RsaNumber(key.evp(), "e"))}};
     default: {
       const bool p256 = key.algorithm() == Algorithm::kEs256;
       const size_t size = p256 ? 32 : 48;
-      return {{CborInt(1), CborInt(2)}, {CborInt(3), alg}, {CborInt(-1), CborInt(p256 ? 1 : 2)},
+      return {{CborInt(1), CborInt(2)},
+              {CborInt(3), alg},
+              {CborInt(-1), CborInt(p256 ? 1 : 2)},
               {CborInt(-2), CborBytes(EcCoordinate(key.evp(), "qx", size))},
               {CborInt(-3), CborBytes(EcCoordinate(key.evp(), "qy", size))}};
     }
@@ -105,8 +110,7 @@ inline constexpr absl::string_view kTestRpId = "gate.example";
 inline constexpr absl::string_view kTestOrigin = "forekey://gate.example";
 
 inline std::string ClientJson(absl::string_view type, absl::string_view challenge,
-                              absl::string_view origin = kTestOrigin,
-                              absl::string_view more = "") {
+                              absl::string_view origin = kTestOrigin, absl::string_view more = "") {
   return absl::StrCat("{\"type\":\"", type, "\",\"challenge\":\"",
                       absl::WebSafeBase64Escape(challenge), "\",\"origin\":\"", origin, "\"", more,
                       "}");

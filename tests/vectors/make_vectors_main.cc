@@ -15,9 +15,9 @@
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/openssl.h"
 #include "src/crypto/public_key.h"
+#include "src/wire/id_token.h"
 #include "src/wire/invite.h"
 #include "src/wire/prefix.h"
-#include "src/wire/id_token.h"
 #include "src/wire/sealed_factors.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
@@ -266,13 +266,16 @@ Json Challenges() {
 // As SealFactors() does, with a fixed nonce, which no library function takes.
 std::string Gcm(absl::string_view key, absl::string_view nonce, absl::string_view plain,
                 absl::string_view associated) {
-  const auto bytes = [](absl::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); };
+  const auto bytes = [](absl::string_view text) {
+    return reinterpret_cast<const uint8_t*>(text.data());
+  };
   std::string body(plain.size() + 16, '\0');
   uint8_t* out = reinterpret_cast<uint8_t*>(body.data());
   int length = 0;
   EvpCipherCtxPtr context(EVP_CIPHER_CTX_new());
   EVP_EncryptInit_ex(context.get(), EVP_aes_256_gcm(), nullptr, bytes(key), bytes(nonce));
-  EVP_EncryptUpdate(context.get(), nullptr, &length, bytes(associated), static_cast<int>(associated.size()));
+  EVP_EncryptUpdate(context.get(), nullptr, &length, bytes(associated),
+                    static_cast<int>(associated.size()));
   EVP_EncryptUpdate(context.get(), out, &length, bytes(plain), static_cast<int>(plain.size()));
   EVP_EncryptFinal_ex(context.get(), out + plain.size(), &length);
   EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, 16, out + plain.size());
@@ -281,8 +284,8 @@ std::string Gcm(absl::string_view key, absl::string_view nonce, absl::string_vie
 
 Json IdTokenNonces() {
   Json list = Json::array();
-  for (const std::vector<std::string>& ids :
-       {std::vector<std::string>{Ramp(0x20, 32)}, {Ramp(0x20, 32), Ramp(0x40, 32), Ramp(0x60, 32)}}) {
+  for (const std::vector<std::string>& ids : {std::vector<std::string>{Ramp(0x20, 32)},
+                                              {Ramp(0x20, 32), Ramp(0x40, 32), Ramp(0x60, 32)}}) {
     const std::vector<absl::string_view> views(ids.begin(), ids.end());
     Json id_list = Json::array();
     for (const std::string& id : ids) id_list.push_back(Hex(id));
@@ -309,12 +312,14 @@ Json SealedFactorsJson(absl::string_view password, absl::string_view id_token,
   const Secret shared = Must(ephemeral.Agree(identity));
   const Secret key = HkdfSha256(
       shared.view(), "",
-      ByteWriter().Raw(label::kFactors).U8(0).Raw(ephemeral.public_key()).Raw(identity).bytes(), 32);
-  const std::string sealed = ByteWriter()
-                                 .U8(1)
-                                 .Raw(ephemeral.public_key())
-                                 .Raw(Gcm(key.view(), Ramp(0x13, 12), plain.view(), associated.bytes()))
-                                 .bytes();
+      ByteWriter().Raw(label::kFactors).U8(0).Raw(ephemeral.public_key()).Raw(identity).bytes(),
+      32);
+  const std::string sealed =
+      ByteWriter()
+          .U8(1)
+          .Raw(ephemeral.public_key())
+          .Raw(Gcm(key.view(), Ramp(0x13, 12), plain.view(), associated.bytes()))
+          .bytes();
   Must(OpenFactors(sealed, FactorContext{kAudience, Challenge(), views}, GateIdentity()));
   return {{"identity_private", Hex(GateIdentity().Raw().view())},
           {"ephemeral_private", Hex(ephemeral.Raw().view())},
@@ -333,7 +338,8 @@ Json SealedFactors() {
   const std::string second(32, '\xff');
   return {SealedFactorsJson("correct horse", "", {DeviceCredential()}),
           SealedFactorsJson("", "header.claims.signature", {DeviceCredential()}),
-          SealedFactorsJson(std::string(300, 'p'), "header.claims.signature", {DeviceCredential(), second})};
+          SealedFactorsJson(std::string(300, 'p'), "header.claims.signature",
+                            {DeviceCredential(), second})};
 }
 
 Json Invites() {

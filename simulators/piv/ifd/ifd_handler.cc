@@ -1,9 +1,10 @@
-// The reader driver that pcscd loads (IFD handler interface 3.0, ifdhandler.h): a reader with one slot,
-// whose card lives behind a unix socket, DEVICENAME in reader.conf. Insertion and removal are reported
-// at once, by pcscd's polling thread; nothing is buffered here, the card server knows everything.
+// The reader driver that pcscd loads (IFD handler interface 3.0, ifdhandler.h): a reader with one
+// slot, whose card lives behind a unix socket, DEVICENAME in reader.conf. Insertion and removal are
+// reported at once, by pcscd's polling thread; nothing is buffered here, the card server knows
+// everything.
 //
-// Threads: pcscd serialises the calls of a reader, apart from the polling thread, which has a connection
-// of its own.
+// Threads: pcscd serialises the calls of a reader, apart from the polling thread, which has a
+// connection of its own.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -34,13 +35,14 @@ namespace {
 
 using namespace forekey::ifd;  // NOLINT
 
-// The longest wait for news of the card. pcscd then asks for itself, as it does with readers that report
-// nothing.
+// The longest wait for news of the card. pcscd then asks for itself, as it does with readers that
+// report nothing.
 constexpr int kWaitMs = 300;
 
-// pcscd's event thread waits in PollingThread() and then asks for presence, to compare it with what it saw
-// before. That question alone may use up the news of a removal: others, on other threads or in front of a
-// power-up, ask too, and forget the answer; the event thread would never learn that its card had gone.
+// pcscd's event thread waits in PollingThread() and then asks for presence, to compare it with what
+// it saw before. That question alone may use up the news of a removal: others, on other threads or
+// in front of a power-up, ask too, and forget the answer; the event thread would never learn that
+// its card had gone.
 thread_local bool compares_next = false;
 
 struct Reader {
@@ -85,8 +87,8 @@ void Drop(int* fd) {
   *fd = -1;
 }
 
-// Sends a request and waits for its answer; false when the card server is gone. A server that went and
-// came back is connected to once more.
+// Sends a request and waits for its answer; false when the card server is gone. A server that went
+// and came back is connected to once more.
 bool Ask(Reader& reader, uint8_t request, const unsigned char* data, size_t size,
          std::vector<unsigned char>* answer) {
   std::vector<unsigned char> message(1, request);
@@ -115,8 +117,8 @@ bool Ask(Reader& reader, uint8_t request, const unsigned char* data, size_t size
   return false;
 }
 
-// A pcscd that was started for a simulated card alone ends with it, even where the simulator was killed;
-// any other one is told of the loss a few times a second, not in a tight loop.
+// A pcscd that was started for a simulated card alone ends with it, even where the simulator was
+// killed; any other one is told of the loss a few times a second, not in a tight loop.
 void EndWithoutServer(const Reader& reader) {
   if (getenv("FOREKEY_IFD_LIFELINE") != nullptr) kill(getpid(), SIGTERM);
   pollfd stopped{reader.stop, POLLIN, 0};
@@ -192,7 +194,8 @@ __attribute__((visibility("default"))) RESPONSECODE IFDHCloseChannel(DWORD lun) 
 }
 
 __attribute__((visibility("default"))) RESPONSECODE IFDHGetCapabilities(DWORD lun, DWORD tag,
-                                                                         PDWORD length, PUCHAR value) {
+                                                                        PDWORD length,
+                                                                        PUCHAR value) {
   auto reader = Find(lun);
   if (reader == nullptr) return IFD_NO_SUCH_DEVICE;
   const UCHAR one = 1, no = 0, many = 16;
@@ -222,18 +225,19 @@ __attribute__((visibility("default"))) RESPONSECODE IFDHGetCapabilities(DWORD lu
   }
 }
 
-__attribute__((visibility("default"))) RESPONSECODE IFDHSetCapabilities(DWORD, DWORD, DWORD, PUCHAR) {
+__attribute__((visibility("default"))) RESPONSECODE IFDHSetCapabilities(DWORD, DWORD, DWORD,
+                                                                        PUCHAR) {
   return IFD_NOT_SUPPORTED;
 }
 
 __attribute__((visibility("default"))) RESPONSECODE IFDHSetProtocolParameters(DWORD, DWORD protocol,
-                                                                               UCHAR, UCHAR, UCHAR,
-                                                                               UCHAR) {
+                                                                              UCHAR, UCHAR, UCHAR,
+                                                                              UCHAR) {
   return protocol == SCARD_PROTOCOL_T1 ? IFD_SUCCESS : IFD_PROTOCOL_NOT_SUPPORTED;
 }
 
-__attribute__((visibility("default"))) RESPONSECODE IFDHPowerICC(DWORD lun, DWORD action, PUCHAR atr,
-                                                                  PDWORD atr_length) {
+__attribute__((visibility("default"))) RESPONSECODE IFDHPowerICC(DWORD lun, DWORD action,
+                                                                 PUCHAR atr, PDWORD atr_length) {
   auto reader = Find(lun);
   if (reader == nullptr) return IFD_NO_SUCH_DEVICE;
   uint8_t request = action == IFD_POWER_UP ? kPowerUp : action == IFD_RESET ? kReset : kPowerDown;
@@ -251,9 +255,9 @@ __attribute__((visibility("default"))) RESPONSECODE IFDHPowerICC(DWORD lun, DWOR
 }
 
 __attribute__((visibility("default"))) RESPONSECODE IFDHTransmitToICC(DWORD lun, SCARD_IO_HEADER,
-                                                                       PUCHAR tx, DWORD tx_length,
-                                                                       PUCHAR rx, PDWORD rx_length,
-                                                                       PSCARD_IO_HEADER) {
+                                                                      PUCHAR tx, DWORD tx_length,
+                                                                      PUCHAR rx, PDWORD rx_length,
+                                                                      PSCARD_IO_HEADER) {
   auto reader = Find(lun);
   const DWORD room = *rx_length;
   *rx_length = 0;
@@ -269,7 +273,7 @@ __attribute__((visibility("default"))) RESPONSECODE IFDHTransmitToICC(DWORD lun,
 }
 
 __attribute__((visibility("default"))) RESPONSECODE IFDHControl(DWORD, DWORD, PUCHAR, DWORD, PUCHAR,
-                                                                 DWORD, LPDWORD returned) {
+                                                                DWORD, LPDWORD returned) {
   if (returned != nullptr) *returned = 0;
   return IFD_ERROR_NOT_SUPPORTED;
 }
@@ -278,9 +282,10 @@ __attribute__((visibility("default"))) RESPONSECODE IFDHICCPresence(DWORD lun) {
   auto reader = Find(lun);
   if (reader == nullptr) return IFD_NO_SUCH_DEVICE;
   std::vector<unsigned char> answer;
-  // Not IFD_NO_SUCH_DEVICE: that would have pcscd signal the process that /run/pcscd/pcscd.pid names, which
-  // may be another.
-  if (!Ask(*reader, std::exchange(compares_next, false) ? kPolled : kPresence, nullptr, 0, &answer)) {
+  // Not IFD_NO_SUCH_DEVICE: that would have pcscd signal the process that /run/pcscd/pcscd.pid
+  // names, which may be another.
+  if (!Ask(*reader, std::exchange(compares_next, false) ? kPolled : kPresence, nullptr, 0,
+           &answer)) {
     EndWithoutServer(*reader);
     return IFD_COMMUNICATION_ERROR;
   }

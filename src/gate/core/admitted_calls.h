@@ -1,6 +1,7 @@
-// The device proofs that were admitted last, in a fixed number of slots: so that a handler's accessor
-// need not check signatures twice. Calls are found by a MAC over prefix and path under a key of this
-// process, so nobody can make one hit; one that was overwritten only costs the signature checks again.
+// The device proofs that were admitted last, in a fixed number of slots: so that a handler's
+// accessor need not check signatures twice. Calls are found by a MAC over prefix and path under a
+// key of this process, so nobody can make one hit; one that was overwritten only costs the
+// signature checks again.
 #ifndef FOREKEY_SRC_GATE_CORE_ADMITTED_CALLS_H_
 #define FOREKEY_SRC_GATE_CORE_ADMITTED_CALLS_H_
 
@@ -21,7 +22,8 @@ struct DeviceCall;
 class AdmittedCalls {
  public:
   AdmittedCalls();
-  void Add(absl::string_view prefix, absl::string_view path, std::shared_ptr<const DeviceCall> call);
+  void Add(absl::string_view prefix, absl::string_view path,
+           std::shared_ptr<const DeviceCall> call);
   // Null where it is not known (any more).
   std::shared_ptr<const DeviceCall> Find(absl::string_view prefix, absl::string_view path) const;
 

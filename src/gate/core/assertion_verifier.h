@@ -1,6 +1,6 @@
 // The seam for token kinds on the call path: how a signature of a kind of token over a statement is
-// checked. A kind that signs the statement itself (TPM, PIV) uses the plain verifier; FIDO2 brings its
-// own, because what it signs is a WebAuthn assertion around SHA-256(statement).
+// checked. A kind that signs the statement itself (TPM, PIV) uses the plain verifier; FIDO2 brings
+// its own, because what it signs is a WebAuthn assertion around SHA-256(statement).
 #ifndef FOREKEY_SRC_GATE_CORE_ASSERTION_VERIFIER_H_
 #define FOREKEY_SRC_GATE_CORE_ASSERTION_VERIFIER_H_
 
@@ -31,9 +31,9 @@ struct AssertionFacts {
 class AssertionVerifier {
  public:
   virtual ~AssertionVerifier() = default;
-  // OK when `assertion` is a signature by `key` (the enrolled one of `credential`) over `statement`.
-  // Refuses with kSignatureInvalid, kPrefixMalformed (a field that this kind does not have, or lacks)
-  // or the kind's own reasons.
+  // OK when `assertion` is a signature by `key` (the enrolled one of `credential`) over
+  // `statement`. Refuses with kSignatureInvalid, kPrefixMalformed (a field that this kind does not
+  // have, or lacks) or the kind's own reasons.
   virtual absl::StatusOr<AssertionFacts> Verify(const AssertionView& assertion,
                                                 absl::string_view statement,
                                                 const CredentialRecord& credential,

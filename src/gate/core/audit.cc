@@ -18,19 +18,27 @@ constexpr size_t kReferenceBytes = 8;
 
 absl::string_view AuditEventName(AuditEvent event) {
   switch (event) {
-    case AuditEvent::kCall: return "call";
-    case AuditEvent::kSessionOpened: return "session-opened";
-    case AuditEvent::kSessionEnded: return "session-ended";
-    case AuditEvent::kEnrollment: return "enrollment";
-    case AuditEvent::kAdmin: return "admin";
-    case AuditEvent::kGate: return "gate";
-    case AuditEvent::kLog: return "log";
+    case AuditEvent::kCall:
+      return "call";
+    case AuditEvent::kSessionOpened:
+      return "session-opened";
+    case AuditEvent::kSessionEnded:
+      return "session-ended";
+    case AuditEvent::kEnrollment:
+      return "enrollment";
+    case AuditEvent::kAdmin:
+      return "admin";
+    case AuditEvent::kGate:
+      return "gate";
+    case AuditEvent::kLog:
+      return "log";
   }
   return "unknown";
 }
 
 std::string NewReference() {
-  // Drawn ahead: asking the generator for so little costs as much as all the rest of a refusal here.
+  // Drawn ahead: asking the generator for so little costs as much as all the rest of a refusal
+  // here.
   struct Drawn {
     std::string bytes;
     size_t used = 0;
@@ -38,7 +46,8 @@ std::string NewReference() {
   thread_local Drawn drawn;
   if (drawn.used == drawn.bytes.size()) drawn = {RandomBytes(64 * kReferenceBytes)};
   drawn.used += kReferenceBytes;
-  return absl::BytesToHexString(absl::string_view(drawn.bytes).substr(drawn.used - kReferenceBytes, kReferenceBytes));
+  return absl::BytesToHexString(
+      absl::string_view(drawn.bytes).substr(drawn.used - kReferenceBytes, kReferenceBytes));
 }
 
 absl::Status MemoryAuditSink::Write(const Decision& decision) {
@@ -143,14 +152,17 @@ void AuditLog::CountFailure(const absl::Status& status) {
   const uint64_t failures = failed_writes_.fetch_add(1, std::memory_order_relaxed) + 1;
   const int64_t now = clock_.BootNanos();
   int64_t next = next_complaint_boot_nanos_.load(std::memory_order_relaxed);
-  if (now < next || !next_complaint_boot_nanos_.compare_exchange_strong(next, now + kComplaintInterval)) {
+  if (now < next ||
+      !next_complaint_boot_nanos_.compare_exchange_strong(next, now + kComplaintInterval)) {
     return;
   }
   // A complaint that nobody reads must not hold up the call that it is about.
-  WriteStandardError(absl::StrCat("forekey: the audit log can't be written (", failures, " times so far; ",
-                                  options_.fail_closed ? "what needs a line is refused" : "going on, as configured",
-                                  "): ", status.message(), "\n"),
-                     absl::ZeroDuration())
+  WriteStandardError(
+      absl::StrCat(
+          "forekey: the audit log can't be written (", failures, " times so far; ",
+          options_.fail_closed ? "what needs a line is refused" : "going on, as configured",
+          "): ", status.message(), "\n"),
+      absl::ZeroDuration())
       .IgnoreError();
 }
 

@@ -23,7 +23,8 @@
 namespace forekey {
 
 enum class AuditEvent { kCall, kSessionOpened, kSessionEnded, kEnrollment, kAdmin, kGate, kLog };
-absl::string_view AuditEventName(AuditEvent event);  // "call", "session-opened", ...; "log": the log's own
+absl::string_view AuditEventName(
+    AuditEvent event);  // "call", "session-opened", ...; "log": the log's own
 
 // A token that took part, as it is enrolled.
 struct DecisionToken {
@@ -37,8 +38,8 @@ struct DecisionToken {
 };
 DecisionToken TokenOf(const CredentialRecord& credential);
 
-// A device proof, whole: with the decision's method, subject and tokens it can be checked again, long
-// after (src/gate/core/audit_verify.h). Proofs are no secret: they were good for one call.
+// A device proof, whole: with the decision's method, subject and tokens it can be checked again,
+// long after (src/gate/core/audit_verify.h). Proofs are no secret: they were good for one call.
 struct DecisionProof {
   std::string audience;
   std::string prefix;  // as it came
@@ -57,14 +58,15 @@ struct Decision {
   std::vector<std::string> credential_ids;  // raw, 32 bytes each; proved
   std::vector<DecisionToken> tokens;        // of credential_ids, in their order
   std::optional<DecisionProof> proof;
-  std::string session;                      // raw, 16 bytes, or empty; proved
+  std::string session;  // raw, 16 bytes, or empty; proved
   // Of a refusal: whose it said that it was, where that was not proved.
   std::vector<std::string> claimed_credential_ids;
   std::string claimed_session;
   std::vector<std::string> factors;
   int64_t latency_nanos = 0;
-  uint64_t suppressed = 0;  // refusals that were not written since the last line, for want of tokens
-  uint64_t unwritten = 0;   // lines that the sink could not take since the last one
+  uint64_t suppressed =
+      0;                   // refusals that were not written since the last line, for want of tokens
+  uint64_t unwritten = 0;  // lines that the sink could not take since the last one
 };
 
 std::string NewReference();
@@ -105,20 +107,21 @@ struct AuditOptions {
   // True: a line a call. False: calls by a session's proof are counted alone; every device proof,
   // opening, ending, enrolment, change and (rate-limited) refusal is still written.
   bool all_calls = false;
-  // Refusals: at most this many lines a second on average for each reason, so that a flood of one kind
-  // neither fills the disk nor hides another; what is left out is counted in the reason's next line.
+  // Refusals: at most this many lines a second on average for each reason, so that a flood of one
+  // kind neither fills the disk nor hides another; what is left out is counted in the reason's next
+  // line.
   double refusals_per_second = 20;
   double refusal_burst = 200;
   // A line that the sink keeps waiting for so long counts as one that can't be written.
   absl::Duration slow = absl::Seconds(2);
-  // Where the chain's head is noted at intervals: on another machine's mount, or behind an append-only
-  // flag, so that who can change the log can't change this. Empty: nowhere.
+  // Where the chain's head is noted at intervals: on another machine's mount, or behind an
+  // append-only flag, so that who can change the log can't change this. Empty: nowhere.
   std::string heads_file;
   absl::Duration heads_interval = absl::Minutes(1);
 };
 
-// To stderr: where a service manager collects it. A line that nobody takes within options.slow is an error,
-// and while that goes on the next ones are errors at once.
+// To stderr: where a service manager collects it. A line that nobody takes within options.slow is
+// an error, and while that goes on the next ones are errors at once.
 std::unique_ptr<AuditSink> NewStderrAuditSink(const AuditOptions& options = {});
 
 // What the gate calls. Safe from any thread.
@@ -127,12 +130,13 @@ class AuditLog {
   AuditLog(std::unique_ptr<AuditSink> sink, AuditOptions options, const Clock& clock);
 
   bool all_calls() const { return options_.all_calls; }
-  // Writes an admission (or a change). An error means: do not go on (fail_closed and the sink failed).
+  // Writes an admission (or a change). An error means: do not go on (fail_closed and the sink
+  // failed).
   absl::Status Admit(const Decision& decision);
   // Writes a refusal, as far as tokens allow. Never an error: it is a refusal already.
   void Refused(Decision decision);
-  // The same in two steps, so that a refusal that gets no line costs nothing to describe: false where
-  // it is counted alone. After true, WriteRefusal() must follow, with that reason.
+  // The same in two steps, so that a refusal that gets no line costs nothing to describe: false
+  // where it is counted alone. After true, WriteRefusal() must follow, with that reason.
   bool TakeRefusal(std::optional<Reason> reason);
   void WriteRefusal(Decision decision);
 

@@ -35,7 +35,8 @@ bool IsHex(absl::string_view text) {
 // Digits without leading zeros, so that one number has one form.
 std::optional<uint64_t> ConsumeNumber(absl::string_view* text) {
   size_t digits = 0;
-  while (digits < text->size() && absl::ascii_isdigit(static_cast<unsigned char>((*text)[digits]))) ++digits;
+  while (digits < text->size() && absl::ascii_isdigit(static_cast<unsigned char>((*text)[digits])))
+    ++digits;
   uint64_t value = 0;
   if (digits == 0 || (digits > 1 && (*text)[0] == '0') ||
       !absl::SimpleAtoi(text->substr(0, digits), &value)) {
@@ -60,7 +61,8 @@ std::optional<AuditLine> ParseAuditLine(absl::string_view line, bool* edited) {
   if (line.size() < kTailSize || !absl::EndsWith(line, "\"}")) return std::nullopt;
   const absl::string_view covered = line.substr(0, line.size() - kTailSize);
   absl::string_view tail = line.substr(covered.size());
-  if (!absl::ConsumePrefix(&tail, kHashKey) || !IsHex(tail.substr(0, kHexSize))) return std::nullopt;
+  if (!absl::ConsumePrefix(&tail, kHashKey) || !IsHex(tail.substr(0, kHexSize)))
+    return std::nullopt;
   absl::string_view rest = covered;
   if (!absl::ConsumePrefix(&rest, "{\"seq\":")) return std::nullopt;
   const std::optional<uint64_t> seq = ConsumeNumber(&rest);
@@ -68,7 +70,8 @@ std::optional<AuditLine> ParseAuditLine(absl::string_view line, bool* edited) {
       !IsHex(rest.substr(0, kHexSize)) || rest[kHexSize] != '"') {
     return std::nullopt;
   }
-  AuditLine parsed{{*seq, std::string(tail.substr(0, kHexSize))}, std::string(rest.substr(0, kHexSize))};
+  AuditLine parsed{{*seq, std::string(tail.substr(0, kHexSize))},
+                   std::string(rest.substr(0, kHexSize))};
   if (HashOf(covered) == parsed.head.hash) return parsed;
   if (edited != nullptr) *edited = true;
   return std::nullopt;
@@ -79,7 +82,8 @@ std::string SerializeHead(const AuditHead& head) {
 }
 
 std::optional<AuditHead> ParseHead(absl::string_view record) {
-  if (record.size() != kHeadRecordSize || record[20] != ' ' || record.back() != '\n') return std::nullopt;
+  if (record.size() != kHeadRecordSize || record[20] != ' ' || record.back() != '\n')
+    return std::nullopt;
   AuditHead head;
   head.hash = std::string(record.substr(21, kHexSize));
   const absl::string_view digits = record.substr(0, 20);
@@ -93,7 +97,8 @@ std::optional<AuditHead> ParseHead(absl::string_view record) {
 absl::StatusOr<std::vector<std::string>> AuditFilesOf(const std::string& path) {
   const std::filesystem::path log(path);
   const std::string name = log.filename().string();
-  const std::string stem = log.stem().string();  // logrotate can keep the extension: audit-20270115.jsonl
+  const std::string stem =
+      log.stem().string();  // logrotate can keep the extension: audit-20270115.jsonl
   std::vector<std::pair<uint64_t, std::string>> found;
   std::error_code error;
   const auto folder = log.has_parent_path() ? log.parent_path() : std::filesystem::path(".");

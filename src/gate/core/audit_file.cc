@@ -66,7 +66,8 @@ absl::StatusOr<int> OpenPrivate(const std::string& path, int flags) {
   if (fstat(fd.get(), &info) != 0) return ErrnoError("fstat", path);
   if (!S_ISREG(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & 077) != 0) {
     return absl::PermissionDeniedError(absl::StrCat(
-        path, ": the audit log must be a regular file of this user with mode 0600; chown and chmod it"));
+        path,
+        ": the audit log must be a regular file of this user with mode 0600; chown and chmod it"));
   }
   return fd.Release();
 }
@@ -101,9 +102,10 @@ absl::StatusOr<FileEnd> ReadEnd(const std::string& path, int fd, off_t size) {
     end.torn = tail;
     return end;
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat(path, ": does not end in a line of an audit log: keep it, move it away, and look at it "
-                         "with `forekey-gate audit verify`"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      path,
+      ": does not end in a line of an audit log: keep it, move it away, and look at it "
+      "with `forekey-gate audit verify`"));
 }
 
 class FileAuditSink final : public AuditSink {
@@ -121,7 +123,8 @@ class FileAuditSink final : public AuditSink {
     FOREKEY_ASSIGN_OR_RETURN(const int fd, OpenPrivate(path_ + ".head", O_RDWR));
     head_fd_.Reset(fd);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-      return absl::FailedPreconditionError(absl::StrCat(path_, ": another process writes this audit log"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_, ": another process writes this audit log"));
     }
     std::string record(kHeadRecordSize, '\0');
     const ssize_t size = pread(fd, record.data(), record.size(), 0);
@@ -130,8 +133,8 @@ class FileAuditSink final : public AuditSink {
       // A head that can't be read may be hiding lines that were cut off: no guess is made.
       const auto head = ParseHead(absl::string_view(record).substr(0, static_cast<size_t>(size)));
       if (!head) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(path_, ".head: is not the head of an audit log: verify the log, then remove it"));
+        return absl::FailedPreconditionError(absl::StrCat(
+            path_, ".head: is not the head of an audit log: verify the log, then remove it"));
       }
       head_ = *head;
     }
@@ -143,7 +146,8 @@ class FileAuditSink final : public AuditSink {
     // One thread writes; the others wait, but not for ever: it may be held up by the disk.
     absl::MutexLock lock(&mutex_);
     auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !writing_; };
-    if (writing_ && absl::GetCurrentTimeNanos() > writing_since_ + absl::ToInt64Nanoseconds(options_.slow)) {
+    if (writing_ &&
+        absl::GetCurrentTimeNanos() > writing_since_ + absl::ToInt64Nanoseconds(options_.slow)) {
       return absl::UnavailableError(absl::StrCat(path_, ": writing is held up"));
     }
     if (!mutex_.AwaitWithTimeout(absl::Condition(&free), options_.slow)) {
@@ -177,10 +181,11 @@ class FileAuditSink final : public AuditSink {
     const bool whole = written == static_cast<ssize_t>(line.size());
     if (written < 0) status = ErrnoError("write", path_);
     if (written >= 0 && !whole) {
-      status = absl::UnavailableError(absl::StrCat(path_, ": only a part of a line was written: disk full?"));
+      status = absl::UnavailableError(
+          absl::StrCat(path_, ": only a part of a line was written: disk full?"));
     }
-    // Behind the line, so that after a kill between the two the file is ahead: that is put right at the
-    // next opening, while a head without its line would look like one that was cut off.
+    // Behind the line, so that after a kill between the two the file is ahead: that is put right at
+    // the next opening, while a head without its line would look like one that was cut off.
     if (whole && pwrite(head_fd_.get(), record.data(), record.size(), 0) !=
                      static_cast<ssize_t>(record.size())) {
       status = ErrnoError("write", path_ + ".head");
@@ -215,12 +220,14 @@ class FileAuditSink final : public AuditSink {
     fd_.Reset(opened.Release());
     device_ = info.st_dev;
     inode_ = info.st_ino;
-    // The file may be one line ahead of the head beside it, and is when there is no head; a file that is
-    // behind it lost lines, which the next line's number then shows.
+    // The file may be one line ahead of the head beside it, and is when there is no head; a file
+    // that is behind it lost lines, which the next line's number then shows.
     if (end.last && end.last->seq > head_.seq) head_ = *end.last;
     if (!end.torn.empty()) {
-      return Append(absl::StrCat("{\"time\":\"", TimeNow(), "\",\"event\":\"log\",\"detail\":\"the line before was "
-                                 "cut short\",\"torn_bytes\":", end.torn.size(), ",\"torn_sha256\":\"",
+      return Append(absl::StrCat("{\"time\":\"", TimeNow(),
+                                 "\",\"event\":\"log\",\"detail\":\"the line before was "
+                                 "cut short\",\"torn_bytes\":",
+                                 end.torn.size(), ",\"torn_sha256\":\"",
                                  absl::BytesToHexString(Sha256(end.torn)), "\"}"),
                     "\n");
     }
@@ -245,7 +252,8 @@ class FileAuditSink final : public AuditSink {
   absl::Status WriteHeadElsewhere() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (options_.heads_file.empty() || head_ == told_head_) return absl::OkStatus();
     OwnedFd fd;
-    fd.Reset(open(options_.heads_file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
+    fd.Reset(open(options_.heads_file.c_str(),
+                  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
     if (fd.get() < 0) return ErrnoError("open", options_.heads_file);
     const std::string record = SerializeHead(head_);
     if (WriteOnce(fd.get(), record) != static_cast<ssize_t>(record.size())) {
@@ -258,8 +266,8 @@ class FileAuditSink final : public AuditSink {
   const std::string path_;
   const AuditOptions options_;
   absl::Mutex mutex_;
-  // Written to by the one thread that set writing_, without the lock; replaced under it, while nobody
-  // writes.
+  // Written to by the one thread that set writing_, without the lock; replaced under it, while
+  // nobody writes.
   OwnedFd fd_;
   OwnedFd head_fd_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -272,8 +280,8 @@ class FileAuditSink final : public AuditSink {
   int64_t next_head_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// A chain of its own in each process: what a service manager collects may mix several. Where nobody reads
-// it, a line fails after options.slow, and the next ones at once.
+// A chain of its own in each process: what a service manager collects may mix several. Where nobody
+// reads it, a line fails after options.slow, and the next ones at once.
 class StderrAuditSink final : public AuditSink {
  public:
   explicit StderrAuditSink(const AuditOptions& options) : slow_(options.slow) {}
@@ -288,8 +296,10 @@ class StderrAuditSink final : public AuditSink {
     writing_ = true;
     absl::Status status;
     if (!torn_.empty()) {
-      status = Put(absl::StrCat("{\"time\":\"", TimeNow(), "\",\"event\":\"log\",\"detail\":\"the line before was "
-                                "cut short\",\"torn_bytes\":", torn_.size(), ",\"torn_sha256\":\"",
+      status = Put(absl::StrCat("{\"time\":\"", TimeNow(),
+                                "\",\"event\":\"log\",\"detail\":\"the line before was "
+                                "cut short\",\"torn_bytes\":",
+                                torn_.size(), ",\"torn_sha256\":\"",
                                 absl::BytesToHexString(Sha256(torn_)), "\"}"),
                    "\n");
     }
@@ -299,7 +309,8 @@ class StderrAuditSink final : public AuditSink {
   }
 
  private:
-  absl::Status Put(absl::string_view json, absl::string_view before) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  absl::Status Put(absl::string_view json, absl::string_view before)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     AuditHead next = head_;
     const std::string line = absl::StrCat(before, ChainLine(json, next), "\n");
     const absl::Duration patience = stuck_ ? absl::ZeroDuration() : slow_;

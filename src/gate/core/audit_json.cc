@@ -1,5 +1,6 @@
-// A decision as one JSON object. Written out by hand for the common case, because it lies on the way of
-// every call that hardware signed; whatever is not plain ASCII goes through the JSON library.
+// A decision as one JSON object. Written out by hand for the common case, because it lies on the
+// way of every call that hardware signed; whatever is not plain ASCII goes through the JSON
+// library.
 #include <algorithm>
 
 #include "absl/strings/escaping.h"
@@ -15,9 +16,8 @@ namespace {
 constexpr size_t kMaxText = 1024;
 
 bool IsPlain(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; });
 }
 
 void AppendText(std::string& out, absl::string_view text) {
@@ -106,13 +106,15 @@ DecisionToken TokenOf(const CredentialRecord& credential) {
                       .spki = credential.spki,
                       .rp_id = credential.rp_id,
                       .origin = credential.origin};
-  const auto proved = nlohmann::json::parse(credential.proved_json, nullptr, /*allow_exceptions=*/false);
+  const auto proved =
+      nlohmann::json::parse(credential.proved_json, nullptr, /*allow_exceptions=*/false);
   if (!proved.is_object()) return token;
   token.model = FirstText(proved, {"model", "aaguid"});
   if (const std::string maker = FirstText(proved, {"manufacturer"}); !maker.empty()) {
     token.model = absl::StrCat(maker, token.model.empty() ? "" : " ", token.model);
   }
-  // Where there is no serial number: what tells one device from another, such as its endorsement key.
+  // Where there is no serial number: what tells one device from another, such as its endorsement
+  // key.
   token.serial = FirstText(proved, {"serial", "ek_certificate_serial"});
   if (token.serial.empty()) token.serial = absl::BytesToHexString(credential.device_id);
   return token;
@@ -122,7 +124,8 @@ std::string DecisionToJson(const Decision& decision) {
   std::string out;
   out.reserve(512);
   JsonObject line(out);
-  line.Encoded("time", absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", decision.time, absl::UTCTimeZone()));
+  line.Encoded("time",
+               absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", decision.time, absl::UTCTimeZone()));
   line.Text("reference", decision.reference);
   line.Encoded("event", AuditEventName(decision.event));
   line.Key("admitted") += decision.admitted ? "true" : "false";
@@ -137,8 +140,10 @@ std::string DecisionToJson(const Decision& decision) {
   line.Encoded("session", absl::BytesToHexString(decision.session));
   line.Hex("claimed_credentials", decision.claimed_credential_ids);
   line.Encoded("claimed_session", absl::BytesToHexString(decision.claimed_session));
-  line.Array("factors", decision.factors.size(), [&](size_t i) { AppendText(out, decision.factors[i]); });
-  if (decision.latency_nanos > 0) absl::StrAppend(&line.Key("latency_us"), decision.latency_nanos / 1000);
+  line.Array("factors", decision.factors.size(),
+             [&](size_t i) { AppendText(out, decision.factors[i]); });
+  if (decision.latency_nanos > 0)
+    absl::StrAppend(&line.Key("latency_us"), decision.latency_nanos / 1000);
   if (decision.suppressed > 0) absl::StrAppend(&line.Key("suppressed"), decision.suppressed);
   if (decision.unwritten > 0) absl::StrAppend(&line.Key("unwritten"), decision.unwritten);
   if (decision.proof) {

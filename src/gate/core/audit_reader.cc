@@ -15,7 +15,8 @@
 namespace forekey {
 namespace {
 
-// Clocks of machines are put right by small steps now and then: lines that much earlier are looked at.
+// Clocks of machines are put right by small steps now and then: lines that much earlier are looked
+// at.
 constexpr absl::Duration kClockSteps = absl::Minutes(5);
 
 std::optional<absl::Time> TimeOf(absl::string_view line) {
@@ -56,14 +57,16 @@ size_t Bisect(absl::string_view content, absl::Time since) {
 }
 
 bool Matches(absl::string_view text, const AuditQuery& query) {
-  const auto line = nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  const auto line =
+      nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!line.is_object()) return false;
   auto is = [&line](const char* key, const std::string& wanted) {
     if (wanted.empty()) return true;
     auto found = line.find(key);
     return found != line.end() && *found == wanted;
   };
-  if (!is("subject", query.subject) || !is("reference", query.reference) || !is("reason", query.reason)) {
+  if (!is("subject", query.subject) || !is("reference", query.reference) ||
+      !is("reason", query.reason)) {
     return false;
   }
   if (!query.since) return true;

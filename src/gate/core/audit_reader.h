@@ -34,7 +34,8 @@ struct AuditQuery {
 };
 
 // Calls `found` with each line that matches, oldest first. Lines are in the order of time, so those
-// before `since` are skipped by bisection; the rest is searched for the texts before anything is parsed.
+// before `since` are skipped by bisection; the rest is searched for the texts before anything is
+// parsed.
 void SearchAudit(absl::string_view content, const AuditQuery& query,
                  const std::function<void(absl::string_view line)>& found);
 

@@ -35,8 +35,8 @@ std::string TextOf(const Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-absl::StatusOr<CredentialRecord> RecordOf(const Json& token, absl::string_view id, const std::string& subject,
-                                          absl::string_view audience) {
+absl::StatusOr<CredentialRecord> RecordOf(const Json& token, absl::string_view id,
+                                          const std::string& subject, absl::string_view audience) {
   if (!token.is_object()) return NotProof("a token is no object");
   CredentialRecord record;
   record.id = std::string(id);
@@ -45,7 +45,8 @@ absl::StatusOr<CredentialRecord> RecordOf(const Json& token, absl::string_view i
   if (!spki || spki->empty() || spki->size() > 4096) return NotProof("a token has no spki");
   record.spki = *spki;
   // Lengths are bounded before they go into a length field.
-  if (subject.size() > kMaxSubjectSize || CredentialId(audience, subject, record.spki) != record.id) {
+  if (subject.size() > kMaxSubjectSize ||
+      CredentialId(audience, subject, record.spki) != record.id) {
     return NotProof("a token's key is not that of the credential's id and the subject");
   }
   const std::string kind = TextOf(token, "kind");
@@ -61,12 +62,11 @@ absl::Status VerifyOne(const AssertionView& assertion, absl::string_view stateme
                        const CredentialRecord& record) {
   FOREKEY_ASSIGN_OR_RETURN(const PublicKey key, PublicKey::FromSpki(record.spki));
   // Only the signature and what it binds: what the gate's policy asked beyond it was decided then.
-  const auto verifier =
-      static_cast<TokenKind>(record.kind) == TokenKind::kFido2
-          ? NewFido2AssertionVerifier({.require_user_verification = false,
-                                       .allow_backup_eligible = true,
-                                       .refuse_clones = false})
-          : NewPlainAssertionVerifier();
+  const auto verifier = static_cast<TokenKind>(record.kind) == TokenKind::kFido2
+                            ? NewFido2AssertionVerifier({.require_user_verification = false,
+                                                         .allow_backup_eligible = true,
+                                                         .refuse_clones = false})
+                            : NewPlainAssertionVerifier();
   return verifier->Verify(assertion, statement, record, key).status();
 }
 
@@ -87,10 +87,11 @@ absl::Status VerifyProof(const Json& line, const AuditVerifyOptions& options) {
     return NotProof("the line does not name the credentials that signed");
   }
   std::vector<absl::string_view> signed_ids;
-  for (const AssertionView& assertion : proof->assertions) signed_ids.push_back(assertion.credential_id);
-  const std::string statement = BuildStatement(CallStatement{
-      audience, method, proof->challenge, proof->channel_binding, signed_ids, proof->key_share,
-      proof->request_digest});
+  for (const AssertionView& assertion : proof->assertions)
+    signed_ids.push_back(assertion.credential_id);
+  const std::string statement =
+      BuildStatement(CallStatement{audience, method, proof->challenge, proof->channel_binding,
+                                   signed_ids, proof->key_share, proof->request_digest});
   for (size_t i = 0; i < count; ++i) {
     if ((*ids)[i] != absl::BytesToHexString(signed_ids[i])) {
       return NotProof("the line names other credentials than those that signed");
@@ -123,8 +124,10 @@ class ChainCheck {
     bool edited = false;
     const auto line = ParseAuditLine(text, &edited);
     if (!line) {
-      if (torn_file_.empty()) torn_file_ = file, torn_number_ = number, torn_.clear();
-      else torn_ += '\n';
+      if (torn_file_.empty())
+        torn_file_ = file, torn_number_ = number, torn_.clear();
+      else
+        torn_ += '\n';
       if (torn_.size() < kMaxTorn) torn_.append(text.data(), text.size());
       torn_edited_ = torn_edited_ || edited;
       return;
@@ -135,7 +138,8 @@ class ChainCheck {
     ++result_.lines;
     auto known = heads_.find(line->head.seq);
     if (known != heads_.end() && known->second != line->head.hash) {
-      Report(AuditFault::kRewritten, file, number, "a head that was noted elsewhere says otherwise");
+      Report(AuditFault::kRewritten, file, number,
+             "a head that was noted elsewhere says otherwise");
     }
     Content(file, number, text);
   }
@@ -153,8 +157,8 @@ class ChainCheck {
     // A log without a line ends with line 0.
     if (heads_.empty() || heads_.rbegin()->first <= result_.last.seq) return;
     Report(AuditFault::kTruncated, "", 0,
-           absl::StrCat("the log ends with line ", result_.last.seq, ", but line ", heads_.rbegin()->first,
-                        " was written"));
+           absl::StrCat("the log ends with line ", result_.last.seq, ", but line ",
+                        heads_.rbegin()->first, " was written"));
   }
 
  private:
@@ -201,14 +205,15 @@ class ChainCheck {
       }
       auto before = heads_.find(line.head.seq - 1);
       if (before != heads_.end() && before->second != line.prev) {
-        Report(AuditFault::kRewritten, file, number, "a head that was noted elsewhere says otherwise");
+        Report(AuditFault::kRewritten, file, number,
+               "a head that was noted elsewhere says otherwise");
       }
       return;
     }
     if (line.head.seq == result_.last.seq + 1 && line.prev == result_.last.hash) return;
     std::string detail =
-        line.head.seq > result_.last.seq + 1
-            ? absl::StrCat("lines ", result_.last.seq + 1, " to ", line.head.seq - 1, " are missing")
+        line.head.seq > result_.last.seq + 1 ? absl::StrCat("lines ", result_.last.seq + 1, " to ",
+                                                            line.head.seq - 1, " are missing")
         : line.head.seq == result_.last.seq + 1 ? "the line before is not the one that was written"
         : line.head.seq == 1                    ? "another log begins here"
                                                 : "it stands behind a later line";
@@ -245,17 +250,24 @@ class ChainCheck {
 
 absl::string_view AuditFaultName(AuditFault fault) {
   switch (fault) {
-    case AuditFault::kNotALine: return "not-a-line";
-    case AuditFault::kEdited: return "edited";
-    case AuditFault::kBrokenChain: return "broken-chain";
-    case AuditFault::kTruncated: return "truncated";
-    case AuditFault::kRewritten: return "rewritten";
-    case AuditFault::kProofInvalid: return "proof-invalid";
+    case AuditFault::kNotALine:
+      return "not-a-line";
+    case AuditFault::kEdited:
+      return "edited";
+    case AuditFault::kBrokenChain:
+      return "broken-chain";
+    case AuditFault::kTruncated:
+      return "truncated";
+    case AuditFault::kRewritten:
+      return "rewritten";
+    case AuditFault::kProofInvalid:
+      return "proof-invalid";
   }
   return "unknown";
 }
 
-absl::Status VerifyAuditProof(absl::string_view json, const AuditVerifyOptions& options, bool* checked) {
+absl::Status VerifyAuditProof(absl::string_view json, const AuditVerifyOptions& options,
+                              bool* checked) {
   *checked = false;
   const Json line = Json::parse(json.begin(), json.end(), nullptr, /*allow_exceptions=*/false);
   if (!line.is_object()) return NotProof("no JSON object");

@@ -1,6 +1,6 @@
-// Checks an audit log offline: the chain over its files, and every device proof in it again, by the keys
-// that the lines hold. A credential's id is a hash over subject and key, and the ids are under each
-// signature, so a key that was put in the place of another is found without the registry.
+// Checks an audit log offline: the chain over its files, and every device proof in it again, by the
+// keys that the lines hold. A credential's id is a hash over subject and key, and the ids are under
+// each signature, so a key that was put in the place of another is found without the registry.
 #ifndef FOREKEY_SRC_GATE_CORE_AUDIT_VERIFY_H_
 #define FOREKEY_SRC_GATE_CORE_AUDIT_VERIFY_H_
 
@@ -47,13 +47,14 @@ struct AuditVerifyOptions {
   std::function<bool(absl::string_view credential_id)> enrolled;
 };
 
-// `files`: oldest first. The first line of all is taken as it is (older files may have been archived)
-// but for what `heads` say. Errors: a file that can't be read.
+// `files`: oldest first. The first line of all is taken as it is (older files may have been
+// archived) but for what `heads` say. Errors: a file that can't be read.
 absl::StatusOr<AuditVerification> VerifyAudit(const std::vector<std::string>& files,
                                               const AuditVerifyOptions& options);
 
 // One line's device proof; OK with `checked` false where it has none. `json`: an untrusted object.
-absl::Status VerifyAuditProof(absl::string_view json, const AuditVerifyOptions& options, bool* checked);
+absl::Status VerifyAuditProof(absl::string_view json, const AuditVerifyOptions& options,
+                              bool* checked);
 
 // A heads file, or a log's own ".head": InvalidArgument where a line of it is none.
 absl::StatusOr<std::vector<AuditHead>> ReadHeads(const std::string& path);

@@ -72,8 +72,9 @@ absl::Status CheckSessionShape(const SessionProofView& proof, absl::string_view 
   const bool takes_digest = path == kOpenChildSessionMethod || path == kReproveCallMethod;
   if (proof.request_digest.empty() == takes_digest) {
     return Refuse(Reason::kPrefixMalformed,
-                  proof.request_digest.empty() ? "OpenChildSession or ReproveCall without request_digest"
-                                               : "request_digest where there must be none");
+                  proof.request_digest.empty()
+                      ? "OpenChildSession or ReproveCall without request_digest"
+                      : "request_digest where there must be none");
   }
   return absl::OkStatus();
 }
@@ -88,13 +89,13 @@ void AddFactors(const AssertionFacts& facts, absl::Time proved_at, int64_t prove
   }
 }
 
-void FillDeviceCall(const DeviceProofView& proof, absl::string_view audience, absl::string_view path,
-                    DeviceCall& call) {
+void FillDeviceCall(const DeviceProofView& proof, absl::string_view audience,
+                    absl::string_view path, DeviceCall& call) {
   absl::InlinedVector<absl::string_view, kMaxAssertions> ids;
   for (const AssertionView& assertion : proof.assertions) ids.push_back(assertion.credential_id);
-  call.statement = BuildStatement(CallStatement{audience, path, proof.challenge,
-                                                proof.channel_binding, ids, proof.key_share,
-                                                proof.request_digest});
+  call.statement =
+      BuildStatement(CallStatement{audience, path, proof.challenge, proof.channel_binding, ids,
+                                   proof.key_share, proof.request_digest});
   call.challenge = std::string(proof.challenge);
   call.channel_binding = std::string(proof.channel_binding);
   call.key_share = std::string(proof.key_share);
@@ -103,8 +104,9 @@ void FillDeviceCall(const DeviceProofView& proof, absl::string_view audience, ab
 }  // namespace
 
 absl::Status VerifiedCall::CheckDigest(absl::string_view payload) const {
-  return ConstantTimeEqual(request_digest(), Sha256(payload)) ? absl::OkStatus()
-                                                              : Refuse(Reason::kRequestDigestMismatch);
+  return ConstantTimeEqual(request_digest(), Sha256(payload))
+             ? absl::OkStatus()
+             : Refuse(Reason::kRequestDigestMismatch);
 }
 
 CallVerifier::CallVerifier(CallVerifierParts parts) : parts_(std::move(parts)) {}
@@ -144,8 +146,9 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeSession(const SessionProofView& 
     return Refuse(Reason::kChannelBindingUnknown,
                   "the session was opened under a TLS certificate that is no longer accepted");
   }
-  const CallMacInput mac_input = {session.id(), proof.sequence,           proof.age_s,
-                                  input.path,   session.channel_binding(), proof.request_digest};
+  const CallMacInput mac_input = {
+      session.id(),        proof.sequence, proof.age_s, input.path, session.channel_binding(),
+      proof.request_digest};
   if (!CallMacMatches(session.mac_key(), mac_input, proof.mac)) {
     return MacMismatch(session, mac_input, proof.mac);
   }
@@ -156,8 +159,8 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeSession(const SessionProofView& 
     const int64_t age = (now - session.opened_boot_nanos()) / kNanosPerSecond;
     const int64_t drift = age - int64_t{proof.age_s};
     if (drift > kMaxAgeDriftSeconds || drift < -kMaxAgeDriftSeconds) {
-      return Refuse(Reason::kAgeDrift,
-                    absl::StrCat("the proof says ", proof.age_s, " s since opening, the gate ", age));
+      return Refuse(Reason::kAgeDrift, absl::StrCat("the proof says ", proof.age_s,
+                                                    " s since opening, the gate ", age));
     }
     FOREKEY_RETURN_IF_ERROR(session.AcceptSequence(proof.sequence, now));
   } else if (!session.SequenceUsed(proof.sequence)) {
@@ -178,11 +181,12 @@ absl::Status CallVerifier::MacMismatch(const Session& session, CallMacInput inpu
     if (++guesses > kMaxMacGuesses) break;
     input.channel_binding = binding;
     if (binding != session.channel_binding() && CallMacMatches(session.mac_key(), input, mac)) {
-      return Refuse(Reason::kMacInvalid,
-                    absl::StrCat("made for the accepted certificate ", absl::BytesToHexString(binding),
-                                 ", but the session was opened under ",
-                                 absl::BytesToHexString(session.channel_binding()),
-                                 ": the caller must open a session on each connection's certificate"));
+      return Refuse(
+          Reason::kMacInvalid,
+          absl::StrCat("made for the accepted certificate ", absl::BytesToHexString(binding),
+                       ", but the session was opened under ",
+                       absl::BytesToHexString(session.channel_binding()),
+                       ": the caller must open a session on each connection's certificate"));
     }
   }
   return Refuse(Reason::kMacInvalid);
@@ -231,9 +235,9 @@ absl::Status CallVerifier::Consume(const CheckedChallenge& challenge, const Sign
         parts_.credentials->registry().AdvanceSignCount(id, *facts[i].sign_count);
     if (advanced.ok()) continue;
     if (ReasonOf(advanced) != Reason::kCounterRollback) return advanced;
-    std::string remark =
-        absl::StrCat(ReasonName(Reason::kCounterRollback), ": credential ", absl::BytesToHexString(id),
-                     " says ", *facts[i].sign_count, ", which is not beyond what it said before");
+    std::string remark = absl::StrCat(ReasonName(Reason::kCounterRollback), ": credential ",
+                                      absl::BytesToHexString(id), " says ", *facts[i].sign_count,
+                                      ", which is not beyond what it said before");
     if (facts[i].refuse_rollback) return Refuse(Reason::kCounterRollback, remark);
     call.remarks.push_back(std::move(remark));
   }
@@ -265,9 +269,8 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeDevice(const DeviceProofView& pr
     std::memcpy(call.request_digest_.data(), proof.request_digest.data(), kRequestDigestSize);
   }
   if (!verifying) {
-    FOREKEY_ASSIGN_OR_RETURN(call.device_,
-                             RecallDevice(proof, input, std::move(device), proved_at,
-                                          challenge.issued_boot_nanos));
+    FOREKEY_ASSIGN_OR_RETURN(call.device_, RecallDevice(proof, input, std::move(device), proved_at,
+                                                        challenge.issued_boot_nanos));
     return call;
   }
 
@@ -314,7 +317,8 @@ absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_v
   return Authorize(path, call, now);
 }
 
-absl::Status CallVerifier::Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const {
+absl::Status CallVerifier::Authorize(absl::string_view path, const VerifiedCall& call,
+                                     int64_t now) const {
   return parts_.policy->Authorize(path, Facts(call, now, /*as_child=*/false));
 }
 

@@ -1,16 +1,19 @@
 // Judges one call by its prefix: the heart of the gate (docs/PROTOCOL.md, "Order of checks").
 //
 // Threats, and the check that meets each:
-//   a prefix seen before                       challenge consumed, or sequence window, after the proof
-//   a prefix of another method                 the method is in the statement and under the MAC
-//   ... of another gate                        the audience is in the statement; sessions are the gate's own
-//   ... seen by a proxy with its own TLS key   the channel binding is in both, and must be accepted here
-//   an assertion taken away or added           the signers are in the statement; one subject for all
-//   a proof for another purpose                labels; key_share and request_digest exactly where they belong
-//   a proof that was held back                 challenge age; age_s within 30 s
+//   a prefix seen before                       challenge consumed, or sequence window, after the
+//   proof a prefix of another method                 the method is in the statement and under the
+//   MAC
+//   ... of another gate                        the audience is in the statement; sessions are the
+//   gate's own
+//   ... seen by a proxy with its own TLS key   the channel binding is in both, and must be accepted
+//   here an assertion taken away or added           the signers are in the statement; one subject
+//   for all a proof for another purpose                labels; key_share and request_digest exactly
+//   where they belong a proof that was held back                 challenge age; age_s within 30 s
 //   a revoked credential, a disabled subject   asked at every call
 //   two prefixes, of which one is good         refused before either is read
-//   floods                                     HMAC before look-up, look-up before signature, bucket before both
+//   floods                                     HMAC before look-up, look-up before signature,
+//   bucket before both
 #ifndef FOREKEY_SRC_GATE_CORE_CALL_VERIFIER_H_
 #define FOREKEY_SRC_GATE_CORE_CALL_VERIFIER_H_
 
@@ -58,19 +61,21 @@ using CredentialList = absl::InlinedVector<std::shared_ptr<const LiveCredential>
 
 // What a device proof proved. Immutable.
 struct DeviceCall {
-  std::string statement;                // what was signed: a session's transcript
-  std::string challenge;                // 64 bytes
-  std::string channel_binding;          // 32 bytes
-  std::string key_share;                // 32 bytes, of OpenSession alone
-  CredentialList credentials;           // 1..3, one subject
-  // proved_at is when the challenge was issued: all that the gate knows is that the proof is no older.
+  std::string statement;        // what was signed: a session's transcript
+  std::string challenge;        // 64 bytes
+  std::string channel_binding;  // 32 bytes
+  std::string key_share;        // 32 bytes, of OpenSession alone
+  CredentialList credentials;   // 1..3, one subject
+  // proved_at is when the challenge was issued: all that the gate knows is that the proof is no
+  // older.
   std::vector<ProvedFactor> factors;
-  // For the audit log: what would have been a reason to refuse, if the config did not say otherwise.
+  // For the audit log: what would have been a reason to refuse, if the config did not say
+  // otherwise.
   std::vector<std::string> remarks;
 };
 
-// A call that was verified. Only CallVerifier builds one; there is no empty one. Copies are cheap and
-// share what they point to.
+// A call that was verified. Only CallVerifier builds one; there is no empty one. Copies are cheap
+// and share what they point to.
 class VerifiedCall {
  public:
   const LiveSubject& subject() const {
@@ -80,7 +85,8 @@ class VerifiedCall {
     return session_ ? session_->credentials() : absl::MakeConstSpan(device_->credentials);
   }
   absl::Span<const ProvedFactor> factors() const {
-    return session_ ? absl::MakeConstSpan(session_->factors()) : absl::MakeConstSpan(device_->factors);
+    return session_ ? absl::MakeConstSpan(session_->factors())
+                    : absl::MakeConstSpan(device_->factors);
   }
   // Null for a call that hardware signed.
   const Session* session() const { return session_.get(); }
@@ -139,21 +145,22 @@ class CallVerifier {
   // allocation, whichever way it is decided up to its MAC.
   absl::StatusOr<VerifiedCall> Verify(const CallInput& input);
 
-  // The caller of a call that Verify() of this very object admitted, for handlers: the same prefix and
-  // path give the same caller. Nothing is consumed, and age is not asked again. It does not take the
-  // adapter's word: a session's MAC is checked again and its sequence must have been accepted; a device
-  // proof must be known as admitted, or its signatures are checked again.
-  // Fails as soon as the session ended or expired or a credential was revoked (kSessionUnknown,
+  // The caller of a call that Verify() of this very object admitted, for handlers: the same prefix
+  // and path give the same caller. Nothing is consumed, and age is not asked again. It does not
+  // take the adapter's word: a session's MAC is checked again and its sequence must have been
+  // accepted; a device proof must be known as admitted, or its signatures are checked again. Fails
+  // as soon as the session ended or expired or a credential was revoked (kSessionUnknown,
   // kSessionEnded, kSessionExpired, kCredentialRevoked, kSubjectDisabled): a handler that asks late
   // learns so; one that asked before keeps its VerifiedCall.
   absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
                                       absl::string_view path);
 
-  // Of a call that was verified before: none of its credentials is revoked, its subject is not disabled,
-  // its certificate is still accepted, and the rules allow it still. Its session is for the caller to ask.
+  // Of a call that was verified before: none of its credentials is revoked, its subject is not
+  // disabled, its certificate is still accepted, and the rules allow it still. Its session is for
+  // the caller to ask.
   absl::Status StillAllowed(const VerifiedCall& call, absl::string_view path) const;
-  // What the rules that are in force now would say to a call of `path` by that caller. `as_child`: as a child session of the
-  // caller's would be judged. Asks nothing but the rules.
+  // What the rules that are in force now would say to a call of `path` by that caller. `as_child`:
+  // as a child session of the caller's would be judged. Asks nothing but the rules.
   absl::Status WouldPermit(absl::string_view path, const VerifiedCall& call, bool as_child) const;
 
  private:
@@ -175,8 +182,7 @@ class CallVerifier {
                                                                  absl::Time proved_at,
                                                                  int64_t proved_boot_nanos) const;
   absl::Status Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const;
-  absl::Status MacMismatch(const Session& session, CallMacInput input,
-                           absl::string_view mac) const;
+  absl::Status MacMismatch(const Session& session, CallMacInput input, absl::string_view mac) const;
 
   const CallVerifierParts parts_;
   AdmittedCalls admitted_;

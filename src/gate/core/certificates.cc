@@ -20,7 +20,8 @@ absl::StatusOr<std::string> ReadLeafBinding(const std::string& path) {
   if (!chain.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", chain.status().message()));
   }
-  if (chain->empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": holds no certificate"));
+  if (chain->empty())
+    return absl::InvalidArgumentError(absl::StrCat(path, ": holds no certificate"));
   return chain->front().Fingerprint();
 }
 
@@ -42,8 +43,8 @@ AcceptedCertificates::~AcceptedCertificates() = default;
 
 absl::StatusOr<std::unique_ptr<AcceptedCertificates>> AcceptedCertificates::New(
     AcceptedCertificatesOptions options, const Clock& clock) {
-  auto certificates = std::unique_ptr<AcceptedCertificates>(
-      new AcceptedCertificates(std::move(options), clock));
+  auto certificates =
+      std::unique_ptr<AcceptedCertificates>(new AcceptedCertificates(std::move(options), clock));
   FOREKEY_RETURN_IF_ERROR(certificates->Reload());
   if (certificates->Bindings(clock.BootNanos()).empty()) {
     return absl::FailedPreconditionError(

@@ -1,10 +1,11 @@
-// The TLS leaf certificates through which callers may reach this gate, as channel bindings (SHA-256 of
-// the DER): its own, and those in a folder (a balancer's, RSA and ECDSA twins). Read again while the
-// gate runs. There is no "off": a caller who saw another certificate is refused.
+// The TLS leaf certificates through which callers may reach this gate, as channel bindings (SHA-256
+// of the DER): its own, and those in a folder (a balancer's, RSA and ECDSA twins). Read again while
+// the gate runs. There is no "off": a caller who saw another certificate is refused.
 //
 // A certificate that was replaced (its file has another leaf now) stays accepted for a day, so that
-// connections and sessions made under it go on. When a file is removed from the folder, its certificate
-// and those that it replaced are refused at once: removing is how an administrator says no.
+// connections and sessions made under it go on. When a file is removed from the folder, its
+// certificate and those that it replaced are refused at once: removing is how an administrator says
+// no.
 #ifndef FOREKEY_SRC_GATE_CORE_CERTIFICATES_H_
 #define FOREKEY_SRC_GATE_CORE_CERTIFICATES_H_
 
@@ -33,8 +34,8 @@ struct AcceptedCertificatesOptions {
 class AcceptedCertificates {
  public:
   // Errors: a file or the folder can't be read, or holds no certificate (named in the message).
-  static absl::StatusOr<std::unique_ptr<AcceptedCertificates>> New(AcceptedCertificatesOptions options,
-                                                                   const Clock& clock);
+  static absl::StatusOr<std::unique_ptr<AcceptedCertificates>> New(
+      AcceptedCertificatesOptions options, const Clock& clock);
   ~AcceptedCertificates();
 
   // `binding`: 32 bytes.

@@ -49,8 +49,8 @@ absl::StatusOr<CheckedChallenge> ChallengeIssuer::CheckAnyAge(absl::string_view 
     return Refuse(Reason::kChallengeForged);
   }
   ByteReader reader(head);
-  // Version, tag and time are this process's own from here on; they are asked all the same, so that a
-  // later version can't be taken for this one.
+  // Version, tag and time are this process's own from here on; they are asked all the same, so that
+  // a later version can't be taken for this one.
   if (reader.U8() != kVersion) return Refuse(Reason::kChallengeForged, "its version");
   if (reader.U8() != static_cast<uint8_t>(purpose)) return Refuse(Reason::kChallengeWrongPurpose);
   if (reader.Raw(kInstanceTagSize) != instance_tag_) {

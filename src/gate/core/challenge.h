@@ -1,9 +1,10 @@
 // Challenges: 64 bytes that the gate issues to anyone and remembers nothing of (docs/PROTOCOL.md,
 // "Challenges"). Big endian:
 //   version 1 (= 1) || purpose 1 || instance tag 2 || issue time 8 (CLOCK_BOOTTIME, ns) ||
-//   random 20 || HMAC-SHA256 (32) over "forekey/1 challenge" 00 || len2 audience || the first 32 bytes
-// The HMAC key is random per process and can't be configured: a restart forgets which challenges were
-// used, so it must forget how to recognise them, too.
+//   random 20 || HMAC-SHA256 (32) over "forekey/1 challenge" 00 || len2 audience || the first 32
+//   bytes
+// The HMAC key is random per process and can't be configured: a restart forgets which challenges
+// were used, so it must forget how to recognise them, too.
 #ifndef FOREKEY_SRC_GATE_CORE_CHALLENGE_H_
 #define FOREKEY_SRC_GATE_CORE_CHALLENGE_H_
 
@@ -24,7 +25,7 @@ enum class ChallengePurpose : uint8_t { kCall = 1, kEnroll = 2 };
 inline constexpr absl::Duration kDefaultChallengeLifetime = absl::Seconds(120);
 
 struct CheckedChallenge {
-  absl::string_view nonce;         // the 20 random bytes: a view into the challenge given to Check
+  absl::string_view nonce;  // the 20 random bytes: a view into the challenge given to Check
   int64_t issued_boot_nanos = 0;
   int64_t expires_boot_nanos = 0;  // until then it must be remembered once used
 };
@@ -41,7 +42,8 @@ class ChallengeIssuer {
   // The HMAC is checked before anything in the challenge is believed. Refuses with kChallengeForged
   // (not by this process, for another audience, of another size, or issued in the future),
   // kChallengeWrongPurpose, kChallengeExpired. Whether it was used before is for the ReplayStore.
-  absl::StatusOr<CheckedChallenge> Check(absl::string_view challenge, ChallengePurpose purpose) const;
+  absl::StatusOr<CheckedChallenge> Check(absl::string_view challenge,
+                                         ChallengePurpose purpose) const;
   // As Check, whatever the age: for a proof that was admitted before.
   absl::StatusOr<CheckedChallenge> CheckAnyAge(absl::string_view challenge,
                                                ChallengePurpose purpose) const;

@@ -50,8 +50,9 @@ void Required(ConfigTable& table, absl::string_view key, std::string* out) {
 void ReadBasics(ConfigTable& root, absl::string_view base, GateConfig& config) {
   Required(root, "audience", &config.audience);
   if (!config.audience.empty() && !IsWellFormedAudience(config.audience)) {
-    root.Error("audience",
-               "must be 1 to 255 printable ASCII characters without spaces, quotes, slashes and '#'");
+    root.Error(
+        "audience",
+        "must be 1 to 255 printable ASCII characters without spaces, quotes, slashes and '#'");
   }
 
   ConfigTable listen = root.Table("listen");
@@ -91,8 +92,8 @@ void ReadTpm(ConfigTable& root, absl::string_view base, GateConfig::TpmAttestati
     bool hex = hash.size() == 2 * kSha256Size;
     for (char c : hash) hex = hex && absl::ascii_isxdigit(static_cast<unsigned char>(c));
     if (!hex) {
-      table.Error("ek_allow_list",
-                  absl::StrCat("\"", absl::CHexEscape(hash), "\" is not a SHA-256 in 64 hex digits"));
+      table.Error("ek_allow_list", absl::StrCat("\"", absl::CHexEscape(hash),
+                                                "\" is not a SHA-256 in 64 hex digits"));
     }
   }
 }
@@ -100,9 +101,12 @@ void ReadTpm(ConfigTable& root, absl::string_view base, GateConfig::TpmAttestati
 void ReadRecheck(ConfigTable attestation, GateConfig::Recheck* recheck) {
   std::string text = "report";
   attestation.String("recheck", &text);
-  if (text == "off") *recheck = GateConfig::Recheck::kOff;
-  else if (text == "revoke") *recheck = GateConfig::Recheck::kRevoke;
-  else if (text != "report") attestation.Error("recheck", "must be \"off\", \"report\" or \"revoke\"");
+  if (text == "off")
+    *recheck = GateConfig::Recheck::kOff;
+  else if (text == "revoke")
+    *recheck = GateConfig::Recheck::kRevoke;
+  else if (text != "report")
+    attestation.Error("recheck", "must be \"off\", \"report\" or \"revoke\"");
 }
 
 void ReadSessions(ConfigTable& root, GateConfig& config) {
@@ -126,7 +130,8 @@ void ReadSessions(ConfigTable& root, GateConfig& config) {
   identity.Duration("overlap", absl::ZeroDuration(), 3650 * kDay, &config.identity.overlap);
 
   ConfigTable streams = root.Table("streams");
-  streams.Duration("check_interval", absl::Seconds(1), absl::Hours(1), &config.streams.check_interval);
+  streams.Duration("check_interval", absl::Seconds(1), absl::Hours(1),
+                   &config.streams.check_interval);
 }
 
 void ReadLimits(ConfigTable& root, GateConfig& config) {

@@ -1,6 +1,6 @@
 // The gate's configuration: one TOML file (docs/CONFIG.md lists every key). Everything is validated
-// before anything starts; every error is reported at once, each with its line. A key that is not known
-// is an error: a misspelt limit must not become a default.
+// before anything starts; every error is reported at once, each with its line. A key that is not
+// known is an error: a misspelt limit must not become a default.
 #ifndef FOREKEY_SRC_GATE_CORE_CONFIG_H_
 #define FOREKEY_SRC_GATE_CORE_CONFIG_H_
 
@@ -14,8 +14,8 @@
 #include "src/gate/core/audit.h"
 #include "src/gate/core/fido2_config.h"
 #include "src/gate/core/oidc_config.h"
-#include "src/gate/core/piv_config.h"
 #include "src/gate/core/password_factor.h"
+#include "src/gate/core/piv_config.h"
 #include "src/gate/core/session_opener.h"
 #include "src/gate/core/stranger_limit.h"
 #include "src/policy/call_policy.h"
@@ -24,26 +24,26 @@ namespace forekey {
 
 struct GateConfig {
   std::string file;  // that it was loaded from: its rules are read again while the gate runs
-  std::string file_signature;  // of the state of the file that was read
+  std::string file_signature;                   // of the state of the file that was read
   std::map<std::string, std::string> settings;  // all but the rules, as written, by full name
   std::string audience;
 
   struct Listen {
-    std::string address = "[::]:7443";  // host:port, for gRPC
-    std::string advertise;              // what invites name; empty: `address`
+    std::string address = "[::]:7443";         // host:port, for gRPC
+    std::string advertise;                     // what invites name; empty: `address`
     absl::Duration drain = absl::Seconds(10);  // how long calls have to end at SIGTERM
   } listen;
 
   struct Tls {
-    std::string certificate;   // PEM chain, leaf first
-    std::string private_key;   // PEM
+    std::string certificate;            // PEM chain, leaf first
+    std::string private_key;            // PEM
     std::string accepted_certificates;  // a folder, or empty
-    std::string ca;            // PEM that goes into invites; empty: clients use the system's
+    std::string ca;  // PEM that goes into invites; empty: clients use the system's
     absl::Duration replaced_lifetime = absl::Hours(24);
   } tls;
 
   struct State {
-    std::string directory;      // registry, identity, admin socket, audit log lie in it
+    std::string directory;  // registry, identity, admin socket, audit log lie in it
     std::string RegistryPath() const { return directory + "/registry.sqlite"; }
     std::string IdentityDirectory() const { return directory + "/identity"; }
     std::string AdminSocketPath() const { return directory + "/admin.sock"; }
@@ -96,9 +96,9 @@ struct GateConfig {
     absl::Duration proof = absl::Minutes(2);  // a tracked one that proved nothing is ended
     absl::Duration idle = absl::Minutes(15);
     absl::Duration keepalive = absl::Minutes(2);
-    uint32_t streams = 1'000;         // calls at once on one connection
-    uint32_t forged_refusals = 1;     // forged prefixes that end a connection; 0: never
-    uint32_t refusals = 100;          // others, one after the other with nothing admitted between
+    uint32_t streams = 1'000;      // calls at once on one connection
+    uint32_t forged_refusals = 1;  // forged prefixes that end a connection; 0: never
+    uint32_t refusals = 100;       // others, one after the other with nothing admitted between
     // What a connection that ended so costs its address, in new ones that it may not open.
     double forged_cost = 100;
     double refused_cost = 10;
@@ -109,7 +109,7 @@ struct GateConfig {
   } metrics;
 
   struct Health {
-    bool service = false;  // grpc.health.v1.Health, whose methods are then exempt
+    bool service = false;   // grpc.health.v1.Health, whose methods are then exempt
     absl::Duration notice;  // at an orderly end: how long NOT_SERVING is told before anything ends
   } health;
 
@@ -122,7 +122,7 @@ struct GateConfig {
   OidcConfig oidc;
 
   struct Tuning {
-    bool executor_threads = false;  // gRPC's default executor; see docs/CONFIG.md
+    bool executor_threads = false;          // gRPC's default executor; see docs/CONFIG.md
     bool mutex_deadlock_detection = false;  // Abseil's
   } tuning;
 
@@ -130,7 +130,8 @@ struct GateConfig {
   std::string AdvertisedAddress() const;
 
   // `name`: for messages. Relative paths are taken from `base_directory` where it is not empty.
-  // InvalidArgument with a line an error: "gate.toml:12: [sessions] idle: ...". Never touches files.
+  // InvalidArgument with a line an error: "gate.toml:12: [sessions] idle: ...". Never touches
+  // files.
   static absl::StatusOr<GateConfig> Parse(absl::string_view toml, absl::string_view name,
                                           absl::string_view base_directory = "");
   // Reads the file; relative paths are taken from its folder.

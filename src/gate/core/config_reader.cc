@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
-// toml++ 3.3 asserts, and with NDEBUG even *assumes*, that a key begins with a key's character, which
-// some broken files disprove; behind the assertion stands an error that says so. So its assertions
-// are taken out, and its assumptions with them.
+// toml++ 3.3 asserts, and with NDEBUG even *assumes*, that a key begins with a key's character,
+// which some broken files disprove; behind the assertion stands an error that says so. So its
+// assertions are taken out, and its assumptions with them.
 #pragma push_macro("NDEBUG")
 #undef NDEBUG
 #define TOML_ASSERT(expr) static_assert(true)
@@ -25,7 +25,9 @@ namespace forekey {
 namespace {
 
 std::string_view Std(absl::string_view text) { return std::string_view(text.data(), text.size()); }
-absl::string_view Absl(std::string_view text) { return absl::string_view(text.data(), text.size()); }
+absl::string_view Absl(std::string_view text) {
+  return absl::string_view(text.data(), text.size());
+}
 
 const toml::table& TableOf(const void* table) { return *static_cast<const toml::table*>(table); }
 
@@ -34,8 +36,10 @@ int LineOfNode(const toml::node& node) { return static_cast<int>(node.source().b
 }  // namespace
 
 std::optional<absl::Duration> ParseConfigDuration(absl::string_view text) {
-  static const auto& units = *new std::map<char, absl::Duration>{
-      {'s', absl::Seconds(1)}, {'m', absl::Minutes(1)}, {'h', absl::Hours(1)}, {'d', absl::Hours(24)}};
+  static const auto& units = *new std::map<char, absl::Duration>{{'s', absl::Seconds(1)},
+                                                                 {'m', absl::Minutes(1)},
+                                                                 {'h', absl::Hours(1)},
+                                                                 {'d', absl::Hours(24)}};
   if (text.size() < 2 || text.size() > 10) return std::nullopt;
   const absl::string_view digits = text.substr(0, text.size() - 1);
   auto unit = units.find(text.back());
@@ -59,8 +63,8 @@ struct ConfigReader::Impl {
   void FindUnread(const toml::table& table, const std::string& prefix) {
     const std::set<std::string>& known = read[&table];
     for (const auto& [key, node] : table) {
-      const std::string full = prefix.empty() ? std::string(key.str())
-                                              : absl::StrCat(prefix, ".", Absl(key.str()));
+      const std::string full =
+          prefix.empty() ? std::string(key.str()) : absl::StrCat(prefix, ".", Absl(key.str()));
       if (!known.contains(std::string(key.str()))) {
         Error(static_cast<int>(key.source().begin.line), absl::StrCat("unknown key ", full));
       } else if (const toml::table* inner = node.as_table()) {
@@ -298,12 +302,14 @@ std::vector<ConfigTable> ConfigTable::Tables(absl::string_view key) {
   return tables;
 }
 
-void ReadSimulatorTrust(ConfigTable& table, absl::string_view base, std::string* folder, bool* insecure) {
+void ReadSimulatorTrust(ConfigTable& table, absl::string_view base, std::string* folder,
+                        bool* insecure) {
   table.Path("simulator_trust", base, folder);
   table.Bool("insecure_simulators", insecure);
   if (!folder->empty() && !*insecure) {
-    table.Error("simulator_trust", "needs insecure_simulators = true: whoever has a simulator's "
-                                   "root could enrol software as hardware");
+    table.Error("simulator_trust",
+                "needs insecure_simulators = true: whoever has a simulator's "
+                "root could enrol software as hardware");
   }
   if (*insecure && folder->empty()) {
     table.Error("insecure_simulators", "is true, but simulator_trust names no folder");

@@ -1,5 +1,5 @@
-// Reads typed values out of a TOML document, collects every error with its line, and reports keys that
-// nobody asked for.
+// Reads typed values out of a TOML document, collects every error with its line, and reports keys
+// that nobody asked for.
 #ifndef FOREKEY_SRC_GATE_CORE_CONFIG_READER_H_
 #define FOREKEY_SRC_GATE_CORE_CONFIG_READER_H_
 
@@ -41,8 +41,9 @@ class ConfigReader {
   std::unique_ptr<Impl> impl_;
 };
 
-// A view of one table of a reader, which it must not outlive. Every reading method leaves `out` as it
-// is (the default) where the key is absent, and reports a value of another type or out of bounds.
+// A view of one table of a reader, which it must not outlive. Every reading method leaves `out` as
+// it is (the default) where the key is absent, and reports a value of another type or out of
+// bounds.
 class ConfigTable {
  public:
   bool Has(absl::string_view key) const;
@@ -78,9 +79,10 @@ class ConfigTable {
   std::string name_;   // "sessions", for messages
 };
 
-// simulator_trust and insecure_simulators of an [attestation.*] table: neither goes without the other,
-// because whoever has a simulator's root can enrol software as hardware.
-void ReadSimulatorTrust(ConfigTable& table, absl::string_view base, std::string* folder, bool* insecure);
+// simulator_trust and insecure_simulators of an [attestation.*] table: neither goes without the
+// other, because whoever has a simulator's root can enrol software as hardware.
+void ReadSimulatorTrust(ConfigTable& table, absl::string_view base, std::string* folder,
+                        bool* insecure);
 
 }  // namespace forekey
 

@@ -18,8 +18,9 @@ FactorNeed ParseFactorNeed(ConfigTable& rule, const std::string& text, absl::Dur
   if (auto age = ParseConfigDuration(parts.second)) {
     need.max_age = *age;
   } else {
-    rule.Error("factors", absl::StrCat("\"", text, "\": after the colon must stand a duration such as "
-                                                   "\"15m\""));
+    rule.Error("factors", absl::StrCat("\"", text,
+                                       "\": after the colon must stand a duration such as "
+                                       "\"15m\""));
   }
   return need;
 }
@@ -55,7 +56,8 @@ MethodRule ReadRule(ConfigTable& table) {
     rule.factors.push_back(std::move(combination));
   }
   if (rule.reprove && rule.fresh_call) {
-    table.Error("reprove", "is for calls that a session proves: with fresh = \"call\" hardware signs each");
+    table.Error("reprove",
+                "is for calls that a session proves: with fresh = \"call\" hardware signs each");
   }
   if (rule.methods.empty()) table.Error("methods", "must name at least one method");
   if (table.Has("any_role") && rule.any_role.empty()) {

@@ -8,7 +8,8 @@
 
 namespace forekey {
 
-// Reports to the reader: a rule's own mistakes at its line, and those between rules at the later one's.
+// Reports to the reader: a rule's own mistakes at its line, and those between rules at the later
+// one's.
 void ReadRules(ConfigTable& root, MethodPolicyOptions& options);
 
 // [factors.password].

@@ -47,8 +47,8 @@ absl::Status CheckProof(const v1::EnrollmentProof& proof) {
   return IsPrintable(proof.label()) ? absl::OkStatus() : Malformed("label");
 }
 
-// What was seen and verified, for a later look: version || enrollment id || len4 opening || len4 proof
-// without its ticket. With subject and audience it is all that the statement is built from.
+// What was seen and verified, for a later look: version || enrollment id || len4 opening || len4
+// proof without its ticket. With subject and audience it is all that the statement is built from.
 std::string Evidence(absl::string_view enrollment_id, absl::string_view opening,
                      v1::EnrollmentProof proof) {
   proof.clear_ticket();
@@ -104,8 +104,8 @@ absl::StatusOr<InviteRecord> EnrollmentAuthority::AuthenticateInvite(absl::strin
   return invite;
 }
 
-absl::StatusOr<const EnrollmentKind*> EnrollmentAuthority::FindKind(int kind,
-                                                                    const InviteRecord& invite) const {
+absl::StatusOr<const EnrollmentKind*> EnrollmentAuthority::FindKind(
+    int kind, const InviteRecord& invite) const {
   if (!invite.kinds.empty() &&
       std::find(invite.kinds.begin(), invite.kinds.end(), kind) == invite.kinds.end()) {
     return Refuse(Reason::kTokenKindNotAllowed, "the invite is for another kind of token");
@@ -154,10 +154,9 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
   }
   FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
                            parts_.identities->Find(opening.gate_identity()));
-  FOREKEY_ASSIGN_OR_RETURN(
-      const InviteRecord invite,
-      AuthenticateInvite(label::kInviteBegin, request.invite_public_key(), request.payload(),
-                         request.invite_signature()));
+  FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite,
+                           AuthenticateInvite(label::kInviteBegin, request.invite_public_key(),
+                                              request.payload(), request.invite_signature()));
   FOREKEY_ASSIGN_OR_RETURN(const EnrollmentKind* kind,
                            FindKind(static_cast<int>(opening.kind()), invite));
   FOREKEY_RETURN_IF_ERROR(CheckSubject(invite.subject));
@@ -190,7 +189,8 @@ absl::StatusOr<CredentialRecord> EnrollmentAuthority::MakeCredential(
     const EnrollmentTicket& ticket, const InviteRecord& invite, const v1::EnrollmentProof& proof,
     const VerifiedEnrollment& verified) const {
   const VerifiedAttestation& attestation = verified.attestation;
-  // The kind promises this; a credential for another key than the attested one would undo everything.
+  // The kind promises this; a credential for another key than the attested one would undo
+  // everything.
   if (attestation.key().spki() != proof.spki()) return Refuse(Reason::kCredentialMismatch);
   if (!invite.pinned_device.empty() && attestation.device_id() != invite.pinned_device) {
     return Refuse(Reason::kDeviceNotPinned);
@@ -216,16 +216,16 @@ absl::StatusOr<CredentialRecord> EnrollmentAuthority::MakeCredential(
 
 absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
     const v1::FinishEnrollmentRequest& request) {
-  if (request.invite_signature().size() != kInviteSignatureSize) return Malformed("invite_signature");
+  if (request.invite_signature().size() != kInviteSignatureSize)
+    return Malformed("invite_signature");
   v1::EnrollmentProof proof;
   FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxProofSize, &proof));
   FOREKEY_RETURN_IF_ERROR(CheckProof(proof));
   FOREKEY_ASSIGN_OR_RETURN(const EnrollmentTicket ticket,
                            tickets_.Open(proof.ticket(), parts_.clock->BootNanos()));
-  FOREKEY_ASSIGN_OR_RETURN(
-      const InviteRecord invite,
-      AuthenticateInvite(label::kInviteFinish, ticket.invite_public_key, request.payload(),
-                         request.invite_signature()));
+  FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite,
+                           AuthenticateInvite(label::kInviteFinish, ticket.invite_public_key,
+                                              request.payload(), request.invite_signature()));
 
   v1::EnrollmentOpening opening;
   FOREKEY_RETURN_IF_ERROR(ParsePayload(ticket.opening, kMaxOpeningSize, &opening));
@@ -238,28 +238,28 @@ absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
   FOREKEY_ASSIGN_OR_RETURN(const EnrollmentKind* kind,
                            FindKind(static_cast<int>(opening.kind()), invite));
   FOREKEY_RETURN_IF_ERROR(CheckSubject(invite.subject));
-  FOREKEY_ASSIGN_OR_RETURN(
-      const VerifiedEnrollment verified,
-      kind->Verify(opening, proof, ticket.state.view(),
-                   ContextOf(ticket.enrollment_id, invite.subject, opening)));
-  FOREKEY_ASSIGN_OR_RETURN(CredentialRecord record, MakeCredential(ticket, invite, proof, verified));
+  FOREKEY_ASSIGN_OR_RETURN(const VerifiedEnrollment verified,
+                           kind->Verify(opening, proof, ticket.state.view(),
+                                        ContextOf(ticket.enrollment_id, invite.subject, opening)));
+  FOREKEY_ASSIGN_OR_RETURN(CredentialRecord record,
+                           MakeCredential(ticket, invite, proof, verified));
   FOREKEY_ASSIGN_OR_RETURN(const Secret confirmation_key, ConfirmationKey(*identity, opening));
 
-  // Its age was asked at the beginning; from then on the ticket's lifetime counts, and so the challenge
-  // is remembered until no ticket over it can be alive.
+  // Its age was asked at the beginning; from then on the ticket's lifetime counts, and so the
+  // challenge is remembered until no ticket over it can be alive.
   FOREKEY_ASSIGN_OR_RETURN(
       const CheckedChallenge challenge,
       parts_.challenges->CheckAnyAge(opening.challenge(), ChallengePurpose::kEnroll));
   FOREKEY_RETURN_IF_ERROR(parts_.replay->Consume(
       challenge.nonce, now,
       challenge.expires_boot_nanos + absl::ToInt64Nanoseconds(kEnrollmentTicketLifetime)));
-  FOREKEY_RETURN_IF_ERROR(parts_.credentials->Enroll(Registry::Enrollment{
-      invite.id, record, parts_.one_subject_a_device, record.enrolled_at}));
+  FOREKEY_RETURN_IF_ERROR(parts_.credentials->Enroll(
+      Registry::Enrollment{invite.id, record, parts_.one_subject_a_device, record.enrolled_at}));
 
   FinishedEnrollment finished;
   finished.response.set_credential_id(record.id);
-  finished.response.set_confirmation(ComputeEnrollmentConfirmation(
-      confirmation_key, kFinishStep, request.payload(), record.id));
+  finished.response.set_confirmation(
+      ComputeEnrollmentConfirmation(confirmation_key, kFinishStep, request.payload(), record.id));
   finished.credential = std::move(record);
   finished.replaced_credential = invite.replaces_credential;
   return finished;

@@ -1,16 +1,17 @@
-// Enrolment: an invite's holder brings a token, the gate verifies by the token's attestation that the
-// key lives in hardware, and the registry gets the credential (docs/PROTOCOL.md, "Enrolment").
+// Enrolment: an invite's holder brings a token, the gate verifies by the token's attestation that
+// the key lives in hardware, and the registry gets the credential (docs/PROTOCOL.md, "Enrolment").
 //
 // Threats, and the check that meets each:
 //   a stranger                       the invite's key signs the whole of both requests; HMAC of the
 //                                    challenge and look-up of the invite come before that signature
-//   an invite used twice, or late    asked at both steps, and once more in the registry's transaction
-//   a thief of the connection        the gate identity pinned in the invite confirms both answers
-//   a relaying rogue gate            audience and channel binding are in what the token certifies
-//   a proof of another enrolment     enrollment id and challenge are in it, too; the challenge is consumed
-//   a key that is not hardware       the kind's verifier (EnrollmentKind)
+//   an invite used twice, or late    asked at both steps, and once more in the registry's
+//   transaction a thief of the connection        the gate identity pinned in the invite confirms
+//   both answers a relaying rogue gate            audience and channel binding are in what the
+//   token certifies a proof of another enrolment     enrollment id and challenge are in it, too;
+//   the challenge is consumed a key that is not hardware       the kind's verifier (EnrollmentKind)
 //   a key that another one holds     possession signature over the same statement
-//   filling the gate's memory        nothing is kept between the steps: the state is a sealed ticket
+//   filling the gate's memory        nothing is kept between the steps: the state is a sealed
+//   ticket
 #ifndef FOREKEY_SRC_GATE_CORE_ENROLLMENT_H_
 #define FOREKEY_SRC_GATE_CORE_ENROLLMENT_H_
 
@@ -36,8 +37,8 @@
 namespace forekey {
 
 inline constexpr absl::Duration kEnrollmentTicketLifetime = absl::Minutes(10);
-inline constexpr size_t kMaxOpeningSize = 48 * 1024;   // an EnrollmentOpening; a ticket holds one
-inline constexpr size_t kMaxProofSize = 128 * 1024;    // an EnrollmentProof with its ticket
+inline constexpr size_t kMaxOpeningSize = 48 * 1024;  // an EnrollmentOpening; a ticket holds one
+inline constexpr size_t kMaxProofSize = 128 * 1024;   // an EnrollmentProof with its ticket
 inline constexpr size_t kMaxCredentialLabel = 64;
 
 // Everything is borrowed and must outlive the authority.
@@ -61,7 +62,8 @@ struct BegunEnrollment {
 struct FinishedEnrollment {
   v1::FinishEnrollmentResponse response;
   CredentialRecord credential;
-  std::string replaced_credential;  // revoked by this enrolment, or empty: its sessions must be ended
+  std::string
+      replaced_credential;  // revoked by this enrolment, or empty: its sessions must be ended
 };
 
 // What the registry keeps of an enrolment as evidence, for a later look.

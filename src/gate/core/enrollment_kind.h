@@ -1,5 +1,5 @@
-// The seam for token kinds at enrolment: what a kind asks of a new token, and how it verifies what the
-// token answers. A kind is one file that implements this, and one line in gate_core.cc.
+// The seam for token kinds at enrolment: what a kind asks of a new token, and how it verifies what
+// the token answers. A kind is one file that implements this, and one line in gate_core.cc.
 #ifndef FOREKEY_SRC_GATE_CORE_ENROLLMENT_KIND_H_
 #define FOREKEY_SRC_GATE_CORE_ENROLLMENT_KIND_H_
 
@@ -40,23 +40,25 @@ class EnrollmentKind {
   virtual ~EnrollmentKind() = default;
   virtual TokenKind kind() const = 0;
 
-  // Checks what the token says first and fills the `token` part of `demand`. What it returns is sealed
-  // into the ticket and given to Verify(): secrets may be in it. Refuses with the verifiers' reasons.
+  // Checks what the token says first and fills the `token` part of `demand`. What it returns is
+  // sealed into the ticket and given to Verify(): secrets may be in it. Refuses with the verifiers'
+  // reasons.
   virtual absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
                                         const EnrollmentContext& context,
                                         v1::EnrollmentDemand* demand) const = 0;
 
-  // Verifies the evidence and the possession signature, both over this enrolment's statement, and that
-  // both are for `proof.spki()`.
+  // Verifies the evidence and the possession signature, both over this enrolment's statement, and
+  // that both are for `proof.spki()`.
   virtual absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
                                                     const v1::EnrollmentProof& proof,
                                                     absl::string_view state,
                                                     const EnrollmentContext& context) const = 0;
 
-  // Whether what Verify() took once would be trusted at `context.now`: the path to an anchor, revocation,
-  // the model's status, the policy. What tied it to that enrolment (possession, activation) is not asked
-  // again. Refuses with the verifiers' reasons.
-  virtual absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof& proof,
+  // Whether what Verify() took once would be trusted at `context.now`: the path to an anchor,
+  // revocation, the model's status, the policy. What tied it to that enrolment (possession,
+  // activation) is not asked again. Refuses with the verifiers' reasons.
+  virtual absl::Status Recheck(const v1::EnrollmentOpening& opening,
+                               const v1::EnrollmentProof& proof,
                                const EnrollmentContext& context) const = 0;
 };
 

@@ -46,7 +46,8 @@ absl::StatusOr<EnrollmentTicket> EnrollmentTicket::Parse(absl::string_view bytes
 }
 
 TicketSealer::TicketSealer(absl::string_view audience)
-    : associated_data_(ByteWriter().Raw("forekey/1 enrollment-ticket").U8(0).Len2(audience).bytes()),
+    : associated_data_(
+          ByteWriter().Raw("forekey/1 enrollment-ticket").U8(0).Len2(audience).bytes()),
       key_(RandomBytes(kSealingKeySize)) {}
 
 std::string TicketSealer::Seal(const EnrollmentTicket& ticket) const {

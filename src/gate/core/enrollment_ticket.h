@@ -1,5 +1,5 @@
-// The gate's memory between the two steps of an enrolment, which the client keeps for it: sealed under
-// a key of this process, so that nothing a stranger sends makes the gate remember anything.
+// The gate's memory between the two steps of an enrolment, which the client keeps for it: sealed
+// under a key of this process, so that nothing a stranger sends makes the gate remember anything.
 #ifndef FOREKEY_SRC_GATE_CORE_ENROLLMENT_TICKET_H_
 #define FOREKEY_SRC_GATE_CORE_ENROLLMENT_TICKET_H_
 

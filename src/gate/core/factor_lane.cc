@@ -12,10 +12,12 @@ constexpr size_t kPlacesOfOneSubject = 2;
 
 absl::StatusOr<FactorLane::Place> FactorLane::Enter(absl::string_view subject) {
   absl::MutexLock lock(&mutex_);
-  if (taken_ >= places_) return Refuse(Reason::kFactorBusy, absl::StrCat(what_, ": ", taken_, " wait"));
+  if (taken_ >= places_)
+    return Refuse(Reason::kFactorBusy, absl::StrCat(what_, ": ", taken_, " wait"));
   size_t& of_subject = by_subject_[subject];
   if (of_subject >= kPlacesOfOneSubject) {
-    return Refuse(Reason::kFactorBusy, absl::StrCat(what_, ": ", of_subject, " of this subject's wait"));
+    return Refuse(Reason::kFactorBusy,
+                  absl::StrCat(what_, ": ", of_subject, " of this subject's wait"));
   }
   ++of_subject;
   ++taken_;

@@ -1,6 +1,6 @@
-// A bound on how many openings at once one further factor may hold up: the password, or the keys of one
-// identity provider. What is full refuses at once, so that a slow factor never takes the threads of
-// another; and no subject takes more than a few of the places.
+// A bound on how many openings at once one further factor may hold up: the password, or the keys of
+// one identity provider. What is full refuses at once, so that a slow factor never takes the
+// threads of another; and no subject takes more than a few of the places.
 #ifndef FOREKEY_SRC_GATE_CORE_FACTOR_LANE_H_
 #define FOREKEY_SRC_GATE_CORE_FACTOR_LANE_H_
 

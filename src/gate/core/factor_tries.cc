@@ -20,8 +20,8 @@ absl::Status FactorTries::TakeInMemory(absl::Span<const std::string> credential_
   const int64_t per_nanos = absl::ToInt64Nanoseconds(options_.per);
   absl::MutexLock lock(&mutex_);
   if (used_.size() + credential_ids.size() > kMaxTriers) {
-    absl::erase_if(used_,
-                   [&](const auto& entry) { return now - entry.second.since_boot_nanos >= per_nanos; });
+    absl::erase_if(
+        used_, [&](const auto& entry) { return now - entry.second.since_boot_nanos >= per_nanos; });
     if (used_.size() + credential_ids.size() > kMaxTriers) {
       return Refuse(options_.reason, "too many credentials try further factors");
     }
@@ -37,12 +37,12 @@ absl::Status FactorTries::TakeInMemory(absl::Span<const std::string> credential_
 
 absl::Status FactorTries::Take(absl::Span<const std::string> credential_ids) {
   FOREKEY_RETURN_IF_ERROR(TakeInMemory(credential_ids));
-  FOREKEY_ASSIGN_OR_RETURN(
-      const bool had, registry_.TakeFactorTry({{credential_ids.begin(), credential_ids.end()},
-                                               options_.factor,
-                                               options_.tries,
-                                               options_.per,
-                                               clock_.WallNow()}));
+  FOREKEY_ASSIGN_OR_RETURN(const bool had,
+                           registry_.TakeFactorTry({{credential_ids.begin(), credential_ids.end()},
+                                                    options_.factor,
+                                                    options_.tries,
+                                                    options_.per,
+                                                    clock_.WallNow()}));
   return had ? absl::OkStatus() : Refuse(options_.reason, kTooMany);
 }
 

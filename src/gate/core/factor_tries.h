@@ -1,9 +1,9 @@
 // How often one credential may try a further factor. Nobody else's tries count, so that nobody is
 // locked out by another.
 //
-// Counted twice: in the registry, by wall time, so that a restart gives none back; and in memory, by
-// boot time, so that a wall clock that is set forward gives none back either, and that who has none left
-// costs no look at a disk.
+// Counted twice: in the registry, by wall time, so that a restart gives none back; and in memory,
+// by boot time, so that a wall clock that is set forward gives none back either, and that who has
+// none left costs no look at a disk.
 #ifndef FOREKEY_SRC_GATE_CORE_FACTOR_TRIES_H_
 #define FOREKEY_SRC_GATE_CORE_FACTOR_TRIES_H_
 
@@ -25,7 +25,7 @@ struct FactorTriesOptions {
   std::string factor;  // under which the registry counts them
   size_t tries = 0;    // of one credential ...
   absl::Duration per;
-  Reason reason;       // what is beyond is refused with
+  Reason reason;  // what is beyond is refused with
 };
 
 // Safe from any thread. Bounded: full, who is not in it waits for the oldest to expire.

@@ -19,7 +19,8 @@ class Fido2AssertionVerifier final : public AssertionVerifier {
                                         const CredentialRecord& credential,
                                         const PublicKey& key) const override {
     if (assertion.authenticator_data.empty() || assertion.client_data_json.empty()) {
-      return Refuse(Reason::kPrefixMalformed, "a FIDO2 key's signature without its WebAuthn fields");
+      return Refuse(Reason::kPrefixMalformed,
+                    "a FIDO2 key's signature without its WebAuthn fields");
     }
     // Pinned at enrolment: without them nothing says whom the key answers.
     if (credential.rp_id.empty() || credential.origin.empty()) {

@@ -90,8 +90,9 @@ void ReadFido2Config(ConfigTable attestation, absl::string_view base, Fido2Confi
   ConfigTable table = attestation.Table("fido2");
   table.String("rp_id", &config->rp_id);
   if (!config->rp_id.empty() && !IsRpId(config->rp_id)) {
-    table.Error("rp_id", "must be 1 to 253 printable ASCII characters without spaces, quotes and "
-                         "slashes");
+    table.Error("rp_id",
+                "must be 1 to 253 printable ASCII characters without spaces, quotes and "
+                "slashes");
   }
   table.Path("trust", base, &config->trust);
   table.Path("mds", base, &config->mds);

@@ -29,7 +29,8 @@ class Fido2Enrollment final : public EnrollmentKind {
   TokenKind kind() const override { return TokenKind::kFido2; }
 
   // Everything that Verify() needs is in the configuration and the opening: there is no state.
-  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening, const EnrollmentContext& context,
+  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
+                                const EnrollmentContext& context,
                                 v1::EnrollmentDemand* demand) const override {
     if (!opening.has_fido2()) return Refuse(Reason::kRequestMalformed, "FIDO2's part is missing");
     FOREKEY_RETURN_IF_ERROR(CheckHint(opening.fido2().aaguid()));
@@ -38,7 +39,8 @@ class Fido2Enrollment final : public EnrollmentKind {
     fido2->set_origin(options_.origin);
     for (Algorithm algorithm : kWanted) fido2->add_algorithms(static_cast<int>(algorithm));
     fido2->set_user_verification(options_.policy.require_user_verification);
-    // Tells nothing of the person, and never overwrites another discoverable credential in the token.
+    // Tells nothing of the person, and never overwrites another discoverable credential in the
+    // token.
     fido2->set_user_handle(std::string(context.enrollment_id));
     return Secret();
   }
@@ -77,7 +79,8 @@ class Fido2Enrollment final : public EnrollmentKind {
     const WebAuthnPolicy& policy = options_.policy;
     if (policy.aaguid_deny.contains(model) ||
         (!policy.aaguid_allow.empty() && !policy.aaguid_allow.contains(model))) {
-      return Refuse(Reason::kAaguidRefused, absl::StrCat("the token says it is ", AaguidText(model)));
+      return Refuse(Reason::kAaguidRefused,
+                    absl::StrCat("the token says it is ", AaguidText(model)));
     }
     return absl::OkStatus();
   }
@@ -120,13 +123,14 @@ class Fido2Enrollment final : public EnrollmentKind {
     absl::StatusOr<VerifiedAssertion> verified = VerifyAssertion(assertion);
     if (!verified.ok()) {
       const auto reason = ReasonOf(verified.status());
-      return Refuse(Reason::kPossessionInvalid,
-                    absl::StrCat(reason ? ReasonName(*reason) : "", ": ", verified.status().message()));
+      return Refuse(Reason::kPossessionInvalid, absl::StrCat(reason ? ReasonName(*reason) : "",
+                                                             ": ", verified.status().message()));
     }
     const auto counted = attestation.proved().find("sign_count");
     const uint32_t registered =
-        counted != attestation.proved().end() && counted->is_number_unsigned() ? counted->get<uint32_t>()
-                                                                               : 0;
+        counted != attestation.proved().end() && counted->is_number_unsigned()
+            ? counted->get<uint32_t>()
+            : 0;
     const absl::Status grown = CheckSignatureCounter(registered, verified->sign_count());
     if (!grown.ok() && options_.refuse_clones) return grown;
     return verified->sign_count();

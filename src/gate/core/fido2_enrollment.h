@@ -39,14 +39,15 @@ struct Fido2EnrollmentOptions {
 // "forekey://<audience>": what calls and enrolments at a gate say in clientDataJSON.
 std::string Fido2Origin(absl::string_view audience);
 
-// Begin: a model that says it is one of those that are refused is told so before anybody is asked to
-// touch it (kAaguidRefused). Finish: the registration's reasons; kCredentialMismatch when it is not of
-// `proof.spki()`; kPossessionInvalid when the assertion is not good; kCounterRollback when its counter
-// is not beyond the registration's. A key of a simulator's root is marked in what was proved.
+// Begin: a model that says it is one of those that are refused is told so before anybody is asked
+// to touch it (kAaguidRefused). Finish: the registration's reasons; kCredentialMismatch when it is
+// not of `proof.spki()`; kPossessionInvalid when the assertion is not good; kCounterRollback when
+// its counter is not beyond the registration's. A key of a simulator's root is marked in what was
+// proved.
 std::unique_ptr<EnrollmentKind> NewFido2Enrollment(Fido2EnrollmentOptions options);
 
-// What the configuration says, loaded. A BLOB's number is kept in `state_directory`/fido-mds.json, and
-// an older one is refused (kMetadataRollback) also after a restart. Errors name the key.
+// What the configuration says, loaded. A BLOB's number is kept in `state_directory`/fido-mds.json,
+// and an older one is refused (kMetadataRollback) also after a restart. Errors name the key.
 absl::StatusOr<Fido2EnrollmentOptions> LoadFido2Enrollment(const Fido2Config& config,
                                                            const std::string& audience,
                                                            const std::string& state_directory,

@@ -27,8 +27,9 @@ absl::StatusOr<std::optional<uint64_t>> LastBlobNumber(const std::string& path) 
   const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
   const auto number = json.is_object() ? json.find("no") : json.end();
   if (!json.is_object() || number == json.end() || !number->is_number_unsigned()) {
-    return absl::DataLossError(absl::StrCat(path, " is damaged: it holds the number of the last "
-                                                  "metadata BLOB; remove it to begin anew"));
+    return absl::DataLossError(absl::StrCat(path,
+                                            " is damaged: it holds the number of the last "
+                                            "metadata BLOB; remove it to begin anew"));
   }
   return std::optional<uint64_t>(number->get<uint64_t>());
 }

@@ -108,8 +108,9 @@ absl::StatusOr<v1::CreateInviteResponse> GateCore::CreateInvite(
   absl::StatusOr<SubjectRecord> subject = credentials_->registry().FindSubject(request.subject());
   if (!subject.ok() && !absl::IsNotFound(subject.status())) return subject.status();
   if (subject.ok() && request.roles_size() > 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        request.subject(), " exists and keeps its own roles: leave the roles out, or change them first"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(request.subject(),
+                     " exists and keeps its own roles: leave the roles out, or change them first"));
   }
 
   Invite invite;
@@ -138,17 +139,17 @@ absl::StatusOr<v1::CreateInviteResponse> GateCore::CreateInvite(
   record.pinned_device = request.pinned_device();
   record.replaces_credential = request.replaces_credential();
   record.created_at = clock_->WallNow();
-  record.expires_at = record.created_at + absl::Seconds(request.lifetime_s() == 0
-                                                            ? kDefaultInviteLifetime
-                                                            : request.lifetime_s());
+  record.expires_at =
+      record.created_at +
+      absl::Seconds(request.lifetime_s() == 0 ? kDefaultInviteLifetime : request.lifetime_s());
   FOREKEY_RETURN_IF_ERROR(AuditChange(
       actor, "CreateInvite", record.subject,
-      absl::StrCat(subject.ok() ? "recovery: " : "", "invite ", absl::BytesToHexString(record.id),
-                   ", roles: ", absl::StrJoin(record.roles, ","),
-                   record.replaces_credential.empty()
-                       ? ""
-                       : absl::StrCat(", replaces ",
-                                      absl::BytesToHexString(record.replaces_credential)))));
+      absl::StrCat(
+          subject.ok() ? "recovery: " : "", "invite ", absl::BytesToHexString(record.id),
+          ", roles: ", absl::StrJoin(record.roles, ","),
+          record.replaces_credential.empty()
+              ? ""
+              : absl::StrCat(", replaces ", absl::BytesToHexString(record.replaces_credential)))));
   FOREKEY_RETURN_IF_ERROR(credentials_->registry().AddInvite(record));
   v1::CreateInviteResponse response;
   response.set_invite(text);
@@ -157,7 +158,8 @@ absl::StatusOr<v1::CreateInviteResponse> GateCore::CreateInvite(
   return response;
 }
 
-absl::StatusOr<v1::ListInvitesResponse> GateCore::ListInvites(const v1::ListInvitesRequest& request) {
+absl::StatusOr<v1::ListInvitesResponse> GateCore::ListInvites(
+    const v1::ListInvitesRequest& request) {
   FOREKEY_ASSIGN_OR_RETURN(const std::vector<InviteRecord> invites,
                            credentials_->registry().ListInvites());
   v1::ListInvitesResponse response;
@@ -214,9 +216,9 @@ absl::StatusOr<v1::SetSubjectResponse> GateCore::SetSubject(const v1::SetSubject
                                                             absl::string_view actor) {
   FOREKEY_RETURN_IF_ERROR(credentials_->registry().FindSubject(request.subject()).status());
   std::vector<std::string> roles(request.roles().begin(), request.roles().end());
-  const std::string change = absl::StrCat(
-      request.set_disabled() ? (request.disabled() ? "disabled " : "enabled ") : "",
-      request.set_roles() ? absl::StrCat("roles: ", absl::StrJoin(roles, ",")) : "");
+  const std::string change =
+      absl::StrCat(request.set_disabled() ? (request.disabled() ? "disabled " : "enabled ") : "",
+                   request.set_roles() ? absl::StrCat("roles: ", absl::StrJoin(roles, ",")) : "");
   const bool only_disables = request.set_disabled() && request.disabled() && !request.set_roles();
   if (!only_disables) {
     FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "SetSubject", request.subject(), change));
@@ -283,9 +285,10 @@ absl::StatusOr<v1::RevokeCredentialResponse> GateCore::RevokeCredential(
 }
 
 absl::StatusOr<v1::BackUpResponse> GateCore::BackUp(const v1::BackUpRequest& request,
-                                                     absl::string_view actor) {
+                                                    absl::string_view actor) {
   if (request.path().empty() || request.path()[0] != '/') {
-    return absl::InvalidArgumentError("the backup's path must be absolute: it is the gate that writes it");
+    return absl::InvalidArgumentError(
+        "the backup's path must be absolute: it is the gate that writes it");
   }
   // It is a copy of everything that is enrolled: who took one is written first.
   FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "BackUp", "", request.path()));
@@ -299,7 +302,8 @@ absl::StatusOr<v1::BackUpResponse> GateCore::BackUp(const v1::BackUpRequest& req
 
 absl::StatusOr<v1::RotateIdentityResponse> GateCore::RotateIdentity(
     const v1::RotateIdentityRequest& request, absl::string_view actor) {
-  FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "RotateIdentity", "", "the gate's identity is rotated"));
+  FOREKEY_RETURN_IF_ERROR(
+      AuditChange(actor, "RotateIdentity", "", "the gate's identity is rotated"));
   FOREKEY_RETURN_IF_ERROR(identities_->Rotate());
   v1::RotateIdentityResponse response;
   response.set_identity_fingerprint(absl::BytesToHexString(identities_->current()->fingerprint()));

@@ -61,19 +61,19 @@ absl::Status GateCore::Build(Parts parts) {
     if (config_.audit.file == "stderr") {
       parts.audit = NewStderrAuditSink(config_.audit.options);
     } else {
-      FOREKEY_ASSIGN_OR_RETURN(parts.audit, OpenAuditFile(config_.AuditPath(), config_.audit.options));
+      FOREKEY_ASSIGN_OR_RETURN(parts.audit,
+                               OpenAuditFile(config_.AuditPath(), config_.audit.options));
     }
   }
   audit_ = std::make_unique<AuditLog>(std::move(parts.audit), config_.audit.options, *clock_);
-  FOREKEY_ASSIGN_OR_RETURN(identities_, GateIdentities::Open(config_.state.IdentityDirectory(), *clock_,
-                                                             config_.identity.overlap));
+  FOREKEY_ASSIGN_OR_RETURN(identities_, GateIdentities::Open(config_.state.IdentityDirectory(),
+                                                             *clock_, config_.identity.overlap));
   FOREKEY_ASSIGN_OR_RETURN(
       certificates_,
-      AcceptedCertificates::New(
-          AcceptedCertificatesOptions{{config_.tls.certificate},
-                                      config_.tls.accepted_certificates,
-                                      config_.tls.replaced_lifetime},
-          *clock_));
+      AcceptedCertificates::New(AcceptedCertificatesOptions{{config_.tls.certificate},
+                                                            config_.tls.accepted_certificates,
+                                                            config_.tls.replaced_lifetime},
+                                *clock_));
   if (parts.registry == nullptr) {
     FOREKEY_ASSIGN_OR_RETURN(parts.registry, OpenSqliteRegistry(config_.state.RegistryPath()));
   }
@@ -123,8 +123,10 @@ void GateCore::Maintain() {
   Decision decision = NewDecision(AuditEvent::kGate);
   decision.admitted = reloaded.ok();
   decision.detail = reloaded.ok() ? "the TLS certificates were read again"
-                                  : absl::StrCat("TLS certificates can't be read again; those read last "
-                                                 "stay accepted: ", certificate_error_);
+                                  : absl::StrCat(
+                                        "TLS certificates can't be read again; those read last "
+                                        "stay accepted: ",
+                                        certificate_error_);
   (void)audit_->Admit(decision);
 }
 
@@ -276,12 +278,18 @@ absl::StatusOr<VerifiedCall> GateCore::Recall(absl::Span<const absl::string_view
 
 // ---- The Gate service ----
 
-absl::StatusOr<v1::GetChallengeResponse> GateCore::GetChallenge(const v1::GetChallengeRequest& request) {
+absl::StatusOr<v1::GetChallengeResponse> GateCore::GetChallenge(
+    const v1::GetChallengeRequest& request) {
   ChallengePurpose purpose;
   switch (request.purpose()) {
-    case v1::GetChallengeRequest::PURPOSE_CALL: purpose = ChallengePurpose::kCall; break;
-    case v1::GetChallengeRequest::PURPOSE_ENROLL: purpose = ChallengePurpose::kEnroll; break;
-    default: return absl::InvalidArgumentError("purpose must be PURPOSE_CALL or PURPOSE_ENROLL");
+    case v1::GetChallengeRequest::PURPOSE_CALL:
+      purpose = ChallengePurpose::kCall;
+      break;
+    case v1::GetChallengeRequest::PURPOSE_ENROLL:
+      purpose = ChallengePurpose::kEnroll;
+      break;
+    default:
+      return absl::InvalidArgumentError("purpose must be PURPOSE_CALL or PURPOSE_ENROLL");
   }
   v1::GetChallengeResponse response;
   response.set_challenge(challenges_->Issue(purpose));
@@ -340,16 +348,15 @@ absl::StatusOr<v1::FinishEnrollmentResponse> GateCore::FinishEnrollment(
           : absl::StrCat("recovery: enrolled, and revoked ",
                          absl::BytesToHexString(finished->replaced_credential), " with ", ended,
                          " sessions: ", finished->credential.proved_json);
-  // It is in the registry already, so the client must be told: a failing audit log is counted, and the
-  // first call by this credential meets it again.
+  // It is in the registry already, so the client must be told: a failing audit log is counted, and
+  // the first call by this credential meets it again.
   (void)audit_->Admit(decision);
   return std::move(finished->response);
 }
 
-absl::StatusOr<v1::OpenSessionResponse> GateCore::AnswerOpening(absl::StatusOr<OpenedSession> opened,
-                                                                const VerifiedCall& call,
-                                                                absl::string_view method,
-                                                                absl::string_view peer) {
+absl::StatusOr<v1::OpenSessionResponse> GateCore::AnswerOpening(
+    absl::StatusOr<OpenedSession> opened, const VerifiedCall& call, absl::string_view method,
+    absl::string_view peer) {
   Decision decision = NewDecision(AuditEvent::kSessionOpened);
   decision.method = std::string(method);
   decision.peer = std::string(peer);

@@ -1,10 +1,10 @@
 // The gate without gRPC: one object made from a GateConfig that owns challenges, identity, accepted
-// certificates, registry, sessions, verifier, enrolment and audit. The gRPC adapters (src/gate) and the
-// admin socket call this, and only this.
+// certificates, registry, sessions, verifier, enrolment and audit. The gRPC adapters (src/gate) and
+// the admin socket call this, and only this.
 //
-// Two kinds of errors leave it. Judge() and the services that peers call return *public* statuses: the
-// coarse code of the reason and the reference number under which the audit log has the rest, nothing
-// else. Recall() and the administrator's calls return the exact reason.
+// Two kinds of errors leave it. Judge() and the services that peers call return *public* statuses:
+// the coarse code of the reason and the reference number under which the audit log has the rest,
+// nothing else. Recall() and the administrator's calls return the exact reason.
 #ifndef FOREKEY_SRC_GATE_CORE_GATE_CORE_H_
 #define FOREKEY_SRC_GATE_CORE_GATE_CORE_H_
 
@@ -58,19 +58,20 @@ struct Judgement {
   std::optional<VerifiedCall> call;
 };
 
-// All methods are safe from any thread and do not block beyond the registry's disk writes (enrolment,
-// administration, a FIDO2 counter) and the audit log's; OpenSession with further factors takes longer: a
-// password on purpose, an ID token for as long as JwksCacheOptions let it wait for keys.
+// All methods are safe from any thread and do not block beyond the registry's disk writes
+// (enrolment, administration, a FIDO2 counter) and the audit log's; OpenSession with further
+// factors takes longer: a password on purpose, an ID token for as long as JwksCacheOptions let it
+// wait for keys.
 class GateCore {
  public:
   // What tests bring instead of the real thing.
   struct Parts {
     const Clock* clock = &Clock::System();
-    std::shared_ptr<Registry> registry;   // null: SQLite under state.directory
-    std::unique_ptr<AuditSink> audit;     // null: as configured
-    EnrollmentKinds kinds;                // take the place of the configured ones of the same kind
-    bool maintenance_thread = true;       // false: the owner calls Maintain()
-    bool fetch_keys = true;               // false: identity providers are left alone
+    std::shared_ptr<Registry> registry;  // null: SQLite under state.directory
+    std::unique_ptr<AuditSink> audit;    // null: as configured
+    EnrollmentKinds kinds;               // take the place of the configured ones of the same kind
+    bool maintenance_thread = true;      // false: the owner calls Maintain()
+    bool fetch_keys = true;              // false: identity providers are left alone
   };
 
   // Errors name the file and what to do about it.
@@ -96,8 +97,9 @@ class GateCore {
   absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
                                       absl::string_view path);
 
-  // Whether a call that was admitted may go on: OK, or why not (its session ended or is over, a credential
-  // was revoked, the rules no longer allow it). A live call keeps its session from idling.
+  // Whether a call that was admitted may go on: OK, or why not (its session ended or is over, a
+  // credential was revoked, the rules no longer allow it). A live call keeps its session from
+  // idling.
   absl::Status CheckLive(const VerifiedCall& call, absl::string_view path) const;
   // Goes through the gate's live calls and puts `by` in the place of the caller of the one that the
   // predicate picks. The predicate is called under a lock, and must not ask for live calls.
@@ -109,37 +111,40 @@ class GateCore {
 
   // ---- The Gate service (public statuses) ----
   absl::StatusOr<v1::GetChallengeResponse> GetChallenge(const v1::GetChallengeRequest& request);
-  absl::StatusOr<v1::BeginEnrollmentResponse> BeginEnrollment(const v1::BeginEnrollmentRequest& request,
-                                                              absl::string_view peer);
+  absl::StatusOr<v1::BeginEnrollmentResponse> BeginEnrollment(
+      const v1::BeginEnrollmentRequest& request, absl::string_view peer);
   absl::StatusOr<v1::FinishEnrollmentResponse> FinishEnrollment(
       const v1::FinishEnrollmentRequest& request, absl::string_view peer);
   absl::StatusOr<v1::OpenSessionResponse> OpenSession(const VerifiedCall& call,
                                                       const v1::OpenSessionRequest& request,
                                                       absl::string_view peer);
-  // So many threads at most are held in OpenSession at once by further factors that take their time.
+  // So many threads at most are held in OpenSession at once by further factors that take their
+  // time.
   size_t MostOpeningThreads() const;
-  absl::StatusOr<v1::OpenSessionResponse> OpenChildSession(const VerifiedCall& call,
-                                                           const v1::OpenChildSessionRequest& request,
-                                                           absl::string_view peer);
+  absl::StatusOr<v1::OpenSessionResponse> OpenChildSession(
+      const VerifiedCall& call, const v1::OpenChildSessionRequest& request, absl::string_view peer);
   absl::StatusOr<v1::EndSessionResponse> EndSession(const VerifiedCall& call,
                                                     const v1::EndSessionRequest& request,
                                                     absl::string_view peer);
-  // A live call of the same subject goes on under `call`'s session, where the rule of its method says so
-  // and would permit it to that session.
+  // A live call of the same subject goes on under `call`'s session, where the rule of its method
+  // says so and would permit it to that session.
   absl::StatusOr<v1::ReproveCallResponse> ReproveCall(const VerifiedCall& call,
                                                       const v1::ReproveCallRequest& request,
-                                                      absl::string_view peer, ReplaceLiveCall replace);
+                                                      absl::string_view peer,
+                                                      ReplaceLiveCall replace);
   // What `call`'s caller lacks for a method, by the rules in force (src/wire/step_up.h).
   absl::StatusOr<v1::GetRequirementsResponse> GetRequirements(
       const VerifiedCall& call, const v1::GetRequirementsRequest& request, absl::string_view peer);
-  absl::StatusOr<v1::WhoAmIResponse> WhoAmI(const VerifiedCall& call, const v1::WhoAmIRequest& request);
+  absl::StatusOr<v1::WhoAmIResponse> WhoAmI(const VerifiedCall& call,
+                                            const v1::WhoAmIRequest& request);
 
-  // A refusal on a peer-facing path outside of the above (the adapters' own): audits it and gives the
-  // public status.
+  // A refusal on a peer-facing path outside of the above (the adapters' own): audits it and gives
+  // the public status.
   absl::Status PublicRefusal(const absl::Status& refusal, absl::string_view method,
                              absl::string_view peer);
 
-  // ---- The Admin service (exact statuses). `actor`: who asked, for the audit log: "uid 1000". ----
+  // ---- The Admin service (exact statuses). `actor`: who asked, for the audit log: "uid 1000".
+  // ----
   absl::StatusOr<v1::GetGateStatusResponse> GetGateStatus(const v1::GetGateStatusRequest& request);
   absl::StatusOr<v1::CreateInviteResponse> CreateInvite(const v1::CreateInviteRequest& request,
                                                         absl::string_view actor);
@@ -154,8 +159,8 @@ class GateCore {
                                                       absl::string_view actor);
   // Who the subject is at an identity provider of the config, from then on. Sessions that proved a
   // further factor are ended.
-  // FailedPrecondition without [factors.oidc], InvalidArgument for more than 255 bytes, for an issuer
-  // that is not configured, and for none where there are several.
+  // FailedPrecondition without [factors.oidc], InvalidArgument for more than 255 bytes, for an
+  // issuer that is not configured, and for none where there are several.
   absl::StatusOr<v1::SetOidcIdentityResponse> SetOidcIdentity(
       const v1::SetOidcIdentityRequest& request, absl::string_view actor);
   // With `refresh` it waits for the providers, for at most 20 seconds.
@@ -166,18 +171,19 @@ class GateCore {
   // When it returns OK the running gate refuses the credential, and its sessions are ended.
   absl::StatusOr<v1::RevokeCredentialResponse> RevokeCredential(
       const v1::RevokeCredentialRequest& request, absl::string_view actor);
-  // Verifies what is enrolled by what enrolments are verified by now, which takes as long as so many
-  // certificate paths. Each credential that would be refused is a line of the audit log; with `revoke`
-  // those whose trust was withdrawn are revoked, and their sessions ended.
+  // Verifies what is enrolled by what enrolments are verified by now, which takes as long as so
+  // many certificate paths. Each credential that would be refused is a line of the audit log; with
+  // `revoke` those whose trust was withdrawn are revoked, and their sessions ended.
   absl::StatusOr<v1::RecheckCredentialsResponse> RecheckCredentials(
       const v1::RecheckCredentialsRequest& request, absl::string_view actor);
-  // The same for the kinds whose trust was read since the last time, as [attestation] recheck says; what
-  // was told once is not told again. Done by a thread of its own unless Parts says otherwise.
+  // The same for the kinds whose trust was read since the last time, as [attestation] recheck says;
+  // what was told once is not told again. Done by a thread of its own unless Parts says otherwise.
   void RecheckWhatChanged();
   // Copies the registry while calls go on; the path is the gate's own machine's.
-  absl::StatusOr<v1::BackUpResponse> BackUp(const v1::BackUpRequest& request, absl::string_view actor);
-  absl::StatusOr<v1::RotateIdentityResponse> RotateIdentity(const v1::RotateIdentityRequest& request,
-                                                            absl::string_view actor);
+  absl::StatusOr<v1::BackUpResponse> BackUp(const v1::BackUpRequest& request,
+                                            absl::string_view actor);
+  absl::StatusOr<v1::RotateIdentityResponse> RotateIdentity(
+      const v1::RotateIdentityRequest& request, absl::string_view actor);
 
   // Drops expired sessions and reads changed certificates, rules and trust: done every second by a
   // thread of its own unless Parts says otherwise.
@@ -185,9 +191,10 @@ class GateCore {
   // Reads the accepted certificates again, now. See AcceptedCertificates::Reload.
   absl::Status ReloadCertificates() { return certificates_->Reload(); }
 
-  // Reads the rules again from the file that the config came from (nothing, where it came from none).
-  // On an error the old rules stay; either way the audit log and stderr have it, and name what else was
-  // changed in the file and takes a restart. Maintain() does so when the file has changed.
+  // Reads the rules again from the file that the config came from (nothing, where it came from
+  // none). On an error the old rules stay; either way the audit log and stderr have it, and name
+  // what else was changed in the file and takes a restart. Maintain() does so when the file has
+  // changed.
   absl::Status ReloadRules();
   const CallPolicy& rules() const { return *policy_; }
 
@@ -196,7 +203,8 @@ class GateCore {
   // error. Maintain() does so for a kind whose files have changed.
   absl::Status ReloadTrust();
 
-  // Has the keys of all identity providers fetched again; does not wait. The audit log has what came.
+  // Has the keys of all identity providers fetched again; does not wait. The audit log has what
+  // came.
   void RefreshIdentityProviders();
 
   struct Counters {
@@ -219,7 +227,8 @@ class GateCore {
   absl::Status Build(Parts parts);
   absl::Status BuildEnrollment(EnrollmentKinds kinds);
   static void Describe(const VerifiedCall& call, Decision& decision);
-  absl::Status MayReprove(const VerifiedCall& live, absl::string_view path, const VerifiedCall& by) const;
+  absl::Status MayReprove(const VerifiedCall& live, absl::string_view path,
+                          const VerifiedCall& by) const;
   absl::Status ReportTrust(const LiveTrust& trust);
   absl::Status ReloadTrust(LiveTrust& trust);
   absl::Status BuildFactors(bool fetch_keys);

@@ -26,9 +26,9 @@ absl::StatusOr<const OidcProviderConfig*> GateCore::ProviderNamed(absl::string_v
     if (provider.token.issuer == issuer) return &provider;
     issuers.push_back(provider.token.issuer);
   }
-  return absl::InvalidArgumentError(absl::StrCat(issuer.empty() ? "which of the identity providers: "
-                                                                : "no provider has that issuer: ",
-                                                 absl::StrJoin(issuers, ", ")));
+  return absl::InvalidArgumentError(absl::StrCat(
+      issuer.empty() ? "which of the identity providers: " : "no provider has that issuer: ",
+      absl::StrJoin(issuers, ", ")));
 }
 
 absl::StatusOr<v1::SetOidcIdentityResponse> GateCore::SetOidcIdentity(
@@ -67,8 +67,8 @@ absl::StatusOr<v1::ListIdentityProvidersResponse> GateCore::ListIdentityProvider
   v1::ListIdentityProvidersResponse response;
   if (oidc_ == nullptr) return response;
   if (request.refresh()) {
-    FOREKEY_RETURN_IF_ERROR(
-        AuditChange(actor, "RefreshIdentityProviders", "", "has the keys of all providers fetched"));
+    FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "RefreshIdentityProviders", "",
+                                        "has the keys of all providers fetched"));
   }
   for (const OidcFactor::ProviderState& state :
        request.refresh() ? oidc_->RefreshBy(absl::Now() + kRefreshPatience) : oidc_->States()) {
@@ -90,7 +90,8 @@ size_t GateCore::MostOpeningThreads() const {
 
 absl::Status GateCore::BuildFactors(bool fetch_keys) {
   if (config_.passwords.enabled) {
-    passwords_ = std::make_unique<PasswordFactor>(config_.passwords, credentials_->registry(), *clock_);
+    passwords_ =
+        std::make_unique<PasswordFactor>(config_.passwords, credentials_->registry(), *clock_);
   }
   if (!config_.oidc.providers.empty()) {
     oidc_ = std::make_unique<OidcFactor>(config_.oidc, credentials_->registry(), *clock_,

@@ -1,8 +1,8 @@
-// Enrolled credentials, verified once more by what enrolments are verified by now: a certificate that was
-// revoked since, a model that was reported, a CA that is not trusted any more.
+// Enrolled credentials, verified once more by what enrolments are verified by now: a certificate
+// that was revoked since, a model that was reported, a CA that is not trusted any more.
 //
-// What can't be told is no reason to take anything away: a list that expired or is missing, a certificate
-// that is past its time, a policy that was changed are reported, and never revoke.
+// What can't be told is no reason to take anything away: a list that expired or is missing, a
+// certificate that is past its time, a policy that was changed are reported, and never revoke.
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -40,7 +40,8 @@ absl::Status GateCore::RecheckOne(const Recheck& recheck, const std::string& id)
   FOREKEY_RETURN_IF_ERROR(found.status());
   const CredentialRecord& record = *found;
   const TokenKind token_kind = static_cast<TokenKind>(record.kind);
-  if (record.revoked_at || (recheck.kinds.count(token_kind) == 0 && kinds_.count(token_kind) != 0)) {
+  if (record.revoked_at ||
+      (recheck.kinds.count(token_kind) == 0 && kinds_.count(token_kind) != 0)) {
     return absl::OkStatus();
   }
   v1::RecheckCredentialsResponse& response = *recheck.response;
@@ -51,11 +52,11 @@ absl::Status GateCore::RecheckOne(const Recheck& recheck, const std::string& id)
     return absl::OkStatus();
   }
   response.set_checked(response.checked() + 1);
-  const absl::Status now = kind->second->Recheck(
-      evidence->opening, evidence->proof,
-      EnrollmentContext{config_.audience, evidence->enrollment_id, record.subject,
-                        evidence->opening.channel_binding(), evidence->opening.challenge(),
-                        clock_->WallNow()});
+  const absl::Status now =
+      kind->second->Recheck(evidence->opening, evidence->proof,
+                            EnrollmentContext{config_.audience, evidence->enrollment_id,
+                                              record.subject, evidence->opening.channel_binding(),
+                                              evidence->opening.challenge(), clock_->WallNow()});
   const std::optional<Reason> reason = ReasonOf(now);
   if (!reason) return now;  // OK, or no verdict
   const bool withdrawn = IsWithdrawn(*reason);
@@ -63,7 +64,8 @@ absl::Status GateCore::RecheckOne(const Recheck& recheck, const std::string& id)
   bool revoked = false;
   if (withdrawn && recheck.revoke) {
     FOREKEY_ASSIGN_OR_RETURN(
-        revoked, credentials_->Revoke(id, absl::StrCat("rechecked: ", ReasonName(*reason)), clock_->WallNow()));
+        revoked, credentials_->Revoke(id, absl::StrCat("rechecked: ", ReasonName(*reason)),
+                                      clock_->WallNow()));
     (void)sessions_->EndByCredential(id);
   }
   if (recheck.told == nullptr || recheck.told->insert(id).second || revoked) {
@@ -109,8 +111,9 @@ absl::Status GateCore::RecheckAll(const Recheck& recheck) {
 
 absl::StatusOr<v1::RecheckCredentialsResponse> GateCore::RecheckCredentials(
     const v1::RecheckCredentialsRequest& request, absl::string_view actor) {
-  FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "RecheckCredentials", "",
-                                      request.revoke() ? "and revokes what is withdrawn" : "only looks"));
+  FOREKEY_RETURN_IF_ERROR(
+      AuditChange(actor, "RecheckCredentials", "",
+                  request.revoke() ? "and revokes what is withdrawn" : "only looks"));
   v1::RecheckCredentialsResponse response;
   Recheck recheck;
   for (const auto& [kind, enrollment] : kinds_) recheck.kinds.insert(kind);
@@ -144,16 +147,20 @@ void GateCore::RecheckWhatChanged() {
   Decision decision = NewDecision(AuditEvent::kGate);
   decision.method = "RecheckCredentials";
   decision.admitted = done.ok();
-  const auto withdrawn = std::count_if(response.credentials().begin(), response.credentials().end(),
-                                       [](const auto& credential) { return credential.withdrawn(); });
+  const auto withdrawn =
+      std::count_if(response.credentials().begin(), response.credentials().end(),
+                    [](const auto& credential) { return credential.withdrawn(); });
   const auto revoked = std::count_if(response.credentials().begin(), response.credentials().end(),
                                      [](const auto& credential) { return credential.revoked(); });
   decision.detail =
-      done.ok() ? absl::StrCat(response.checked(), " enrolled credentials checked again: ", response.refused(),
-                               " would be refused now, of the first ", kMostListed, " of them ", withdrawn,
-                               " because trust was withdrawn, ", revoked, " were revoked")
-                : absl::StrCat("enrolled credentials could not be checked again: ", done.message());
-  if (response.refused() > 0 || !done.ok()) std::fprintf(stderr, "forekey: %s\n", decision.detail.c_str());
+      done.ok()
+          ? absl::StrCat(response.checked(),
+                         " enrolled credentials checked again: ", response.refused(),
+                         " would be refused now, of the first ", kMostListed, " of them ",
+                         withdrawn, " because trust was withdrawn, ", revoked, " were revoked")
+          : absl::StrCat("enrolled credentials could not be checked again: ", done.message());
+  if (response.refused() > 0 || !done.ok())
+    std::fprintf(stderr, "forekey: %s\n", decision.detail.c_str());
   (void)audit_->Admit(decision);
 }
 

@@ -1,5 +1,5 @@
-// What GateCore does with rules besides judging calls by them: reading them again, and saying what a
-// caller lacks.
+// What GateCore does with rules besides judging calls by them: reading them again, and saying what
+// a caller lacks.
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -65,8 +65,8 @@ absl::Status GateCore::ReloadRules() {
   return absl::OkStatus();
 }
 
-// A file that is being written looks like another one, too: what it says counts once it has stayed the
-// same from one look to the next.
+// A file that is being written looks like another one, too: what it says counts once it has stayed
+// the same from one look to the next.
 void GateCore::WatchRules() {
   if (config_.file.empty()) return;
   const std::string now = ConfigFileSignature(config_.file);
@@ -81,8 +81,9 @@ void GateCore::WatchRules() {
 absl::StatusOr<v1::GetRequirementsResponse> GateCore::GetRequirements(
     const VerifiedCall& call, const v1::GetRequirementsRequest& request, absl::string_view peer) {
   if (!IsWellFormedMethod(request.method())) {
-    return PublicRefusal(Refuse(Reason::kRequestMalformed, "the method is not /package.Service/Method"),
-                         kGetRequirementsMethod, peer);
+    return PublicRefusal(
+        Refuse(Reason::kRequestMalformed, "the method is not /package.Service/Method"),
+        kGetRequirementsMethod, peer);
   }
   v1::GetRequirementsResponse response;
   if (policy_->IsExempt(request.method())) return response;

@@ -28,7 +28,8 @@ std::string HostKey(absl::string_view peer) {
     }
   } else if (absl::StartsWith(host, "ipv6:")) {
     // gRPC writes the brackets percent-encoded.
-    std::string text = absl::StrReplaceAll(host.substr(5), {{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}});
+    std::string text =
+        absl::StrReplaceAll(host.substr(5), {{"%5B", ""}, {"%5D", ""}, {"[", ""}, {"]", ""}});
     text = text.substr(0, text.find('%'));  // without a zone
     in6_addr address;
     if (inet_pton(AF_INET6, text.c_str(), &address) == 1) {

@@ -1,5 +1,6 @@
-// Token buckets, one for each address that does something, in fixed memory: what a stranger does costs
-// his own address, and nobody can make the gate remember more by coming from many (DESIGN LAWs 5, 7).
+// Token buckets, one for each address that does something, in fixed memory: what a stranger does
+// costs his own address, and nobody can make the gate remember more by coming from many (DESIGN
+// LAWs 5, 7).
 #ifndef FOREKEY_SRC_GATE_CORE_HOST_BUCKETS_H_
 #define FOREKEY_SRC_GATE_CORE_HOST_BUCKETS_H_
 
@@ -17,12 +18,13 @@ namespace forekey {
 // "ipv4:192.0.2.1:4711" -> "ipv4:192.0.2.1": a port says nothing about who it is.
 absl::string_view HostOfPeer(absl::string_view peer);
 
-// What counts as one address: 4 bytes of IPv4 (also where it is mapped into IPv6), the /64 of IPv6, which
-// one machine has all of; for anything else the peer without its port. Empty for an empty peer.
+// What counts as one address: 4 bytes of IPv4 (also where it is mapped into IPv6), the /64 of IPv6,
+// which one machine has all of; for anything else the peer without its port. Empty for an empty
+// peer.
 std::string HostKey(absl::string_view peer);
 
-// About 100 KiB. Where more addresses than there are slots are active at once, those that used least of
-// their tokens are forgotten first. Safe from any thread.
+// About 100 KiB. Where more addresses than there are slots are active at once, those that used
+// least of their tokens are forgotten first. Safe from any thread.
 class HostBuckets {
  public:
   HostBuckets(double per_second, double burst);
@@ -44,7 +46,8 @@ class HostBuckets {
     absl::Mutex mutex;
     std::array<Bucket, kWays> ways ABSL_GUARDED_BY(mutex);
   };
-  Bucket& Refilled(Set& set, uint64_t hash, int64_t now_boot_nanos) ABSL_EXCLUSIVE_LOCKS_REQUIRED(set.mutex);
+  Bucket& Refilled(Set& set, uint64_t hash, int64_t now_boot_nanos)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(set.mutex);
 
   const HmacSha256 key_;
   const double per_nano_;

@@ -70,7 +70,8 @@ void SetOptions(CURL* curl, const HttpsGetOptions& options, Answer* answer) {
 std::string CacheControlOf(CURL* curl) {
   std::string all;
   curl_header* header = nullptr;
-  for (size_t i = 0; curl_easy_header(curl, "Cache-Control", i, CURLH_HEADER, -1, &header) == CURLHE_OK; ++i) {
+  for (size_t i = 0;
+       curl_easy_header(curl, "Cache-Control", i, CURLH_HEADER, -1, &header) == CURLHE_OK; ++i) {
     absl::StrAppend(&all, header->value, ",");
   }
   return all;
@@ -82,7 +83,8 @@ std::optional<absl::Duration> MaxAgeOf(absl::string_view cache_control) {
   std::optional<absl::Duration> age;
   for (absl::string_view directive : absl::StrSplit(cache_control, ',')) {
     directive = absl::StripAsciiWhitespace(directive);
-    if (absl::EqualsIgnoreCase(directive, "no-store") || absl::EqualsIgnoreCase(directive, "no-cache")) {
+    if (absl::EqualsIgnoreCase(directive, "no-store") ||
+        absl::EqualsIgnoreCase(directive, "no-cache")) {
       return absl::ZeroDuration();
     }
     uint32_t seconds = 0;

@@ -24,8 +24,8 @@ struct HttpsAnswer {
   std::optional<absl::Duration> max_age;  // MaxAgeOf() its Cache-Control
 };
 
-// RFC 9111, section 5.2.2: how long an answer with this Cache-Control may be kept; zero where it may not
-// be used without asking again, nullopt where it does not say.
+// RFC 9111, section 5.2.2: how long an answer with this Cache-Control may be kept; zero where it
+// may not be used without asking again, nullopt where it does not say.
 std::optional<absl::Duration> MaxAgeOf(absl::string_view cache_control);
 
 // An answer 200. Unavailable, with what was tried and what came back, for all else:

@@ -21,9 +21,10 @@ namespace {
 constexpr absl::string_view kFirstLine = "forekey-gate-identity 1";
 
 absl::Status Damaged(const std::string& path, absl::string_view what) {
-  return absl::DataLossError(absl::StrCat(
-      path, ": ", what, ". Restore it from a backup: agents pinned this identity; with a new one each "
-      "of them would have to be enrolled again"));
+  return absl::DataLossError(
+      absl::StrCat(path, ": ", what,
+                   ". Restore it from a backup: agents pinned this identity; with a new one each "
+                   "of them would have to be enrolled again"));
 }
 
 absl::StatusOr<absl::Time> ParseTime(absl::string_view text) {
@@ -75,7 +76,8 @@ absl::Status GateIdentities::Load() {
   absl::MutexLock lock(&mutex_);
   absl::StatusOr<std::string> content = ReadPrivateFile(path_, 4096);
   if (absl::IsNotFound(content.status())) {
-    auto made = std::make_shared<const GateIdentity>(X25519PrivateKey::Generate(), clock_.WallNow());
+    auto made =
+        std::make_shared<const GateIdentity>(X25519PrivateKey::Generate(), clock_.WallNow());
     FOREKEY_RETURN_IF_ERROR(Save(*made, nullptr, absl::InfinitePast()));
     current_ = std::move(made);
     return absl::OkStatus();
@@ -89,7 +91,8 @@ absl::Status GateIdentities::Load() {
   for (size_t i = 1; i + 1 < lines.size(); ++i) {
     std::vector<absl::string_view> words = absl::StrSplit(lines[i], ' ');
     const bool is_current = i == 1;
-    if (words.size() != (is_current ? 3u : 4u) || words[0] != (is_current ? "current" : "previous")) {
+    if (words.size() != (is_current ? 3u : 4u) ||
+        words[0] != (is_current ? "current" : "previous")) {
       return Damaged(path_, absl::StrCat("line ", i + 1, " is malformed"));
     }
     absl::StatusOr<X25519PrivateKey> key = ParseKey(words[1]);
@@ -137,7 +140,8 @@ absl::StatusOr<std::shared_ptr<const GateIdentity>> GateIdentities::Find(
   if (fingerprint == current_->fingerprint()) return current_;
   if (previous_ != nullptr && fingerprint == previous_->fingerprint()) {
     if (clock_.WallNow() < retired_at_ + overlap_) return previous_;
-    return Refuse(Reason::kGateIdentityUnknown, "the identity was rotated, and its overlap is over");
+    return Refuse(Reason::kGateIdentityUnknown,
+                  "the identity was rotated, and its overlap is over");
   }
   return Refuse(Reason::kGateIdentityUnknown);
 }

@@ -1,5 +1,5 @@
-// The gate's long-term X25519 identity. Agents pin its fingerprint at enrolment, so that whoever ends
-// TLS in between can neither learn session keys nor pose as the gate.
+// The gate's long-term X25519 identity. Agents pin its fingerprint at enrolment, so that whoever
+// ends TLS in between can neither learn session keys nor pose as the gate.
 //
 // Rotation: Rotate() makes a new current key and keeps the old one as "previous" for the overlap. A
 // client that opens a session with the previous identity is told the current one in a response that
@@ -41,9 +41,9 @@ class GateIdentity {
 // Safe from any thread.
 class GateIdentities {
  public:
-  // Reads <directory>/keys (mode 0600), or makes it with a new key at the first start; the folder is
-  // made or checked with EnsurePrivateDirectory. A file that does not read is an error, never a reason
-  // to make a new identity: that would lock every enrolled agent out.
+  // Reads <directory>/keys (mode 0600), or makes it with a new key at the first start; the folder
+  // is made or checked with EnsurePrivateDirectory. A file that does not read is an error, never a
+  // reason to make a new identity: that would lock every enrolled agent out.
   static absl::StatusOr<std::unique_ptr<GateIdentities>> Open(const std::string& directory,
                                                               const Clock& clock,
                                                               absl::Duration overlap);
@@ -51,8 +51,8 @@ class GateIdentities {
   std::shared_ptr<const GateIdentity> current() const;
   // The current identity, or the previous one within its overlap. kGateIdentityUnknown otherwise.
   absl::StatusOr<std::shared_ptr<const GateIdentity>> Find(absl::string_view fingerprint) const;
-  // What to announce to a client that pinned `used`: the current public key (32 bytes) where `used` is
-  // the previous one, else empty.
+  // What to announce to a client that pinned `used`: the current public key (32 bytes) where `used`
+  // is the previous one, else empty.
   std::string NextFor(const GateIdentity& used) const;
 
   // Durable when it returns OK.

@@ -1,14 +1,16 @@
 // An identity provider's keys, kept and renewed by a thread of its own.
 //
 // Threats, and what meets each (tests/unit/gate/core_jwks_cache_test.cc):
-//   an outage, or garbage instead of keys   the good keys stay, up to `max_stale`; then nothing passes
-//   a rotated key                           an unknown key asks for newer ones at once
+//   an outage, or garbage instead of keys   the good keys stay, up to `max_stale`; then nothing
+//   passes a rotated key                           an unknown key asks for newer ones at once
 //   tokens with made-up key ids             so at most once in `retry`, whoever asks however often
-//   a slow provider                         nobody waits for an answer longer than `longest_wait` from its
+//   a slow provider                         nobody waits for an answer longer than `longest_wait`
+//   from its
 //                                           asking on: one after the other they wait no longer
-//   a key taken back                        what a good answer no longer has is gone with it, at the latest
-//                                           after `refresh`; sooner where the provider says so, or when
-//                                           an administrator asks
+//   a key taken back                        what a good answer no longer has is gone with it, at
+//   the latest
+//                                           after `refresh`; sooner where the provider says so, or
+//                                           when an administrator asks
 #ifndef FOREKEY_SRC_GATE_CORE_JWKS_CACHE_H_
 #define FOREKEY_SRC_GATE_CORE_JWKS_CACHE_H_
 
@@ -65,8 +67,8 @@ class JwksCache {
   absl::Status Refresh();
   // Has the thread ask, now; does not wait. The number of the attempt, for Await().
   uint64_t RefreshSoon();
-  // Until that attempt is answered: what the last one failed with, or DeadlineExceeded. Without a thread
-  // it is Refresh().
+  // Until that attempt is answered: what the last one failed with, or DeadlineExceeded. Without a
+  // thread it is Refresh().
   absl::Status Await(uint64_t attempt, absl::Time deadline);
 
   // The keys, where they can be had without waiting; the same refusal.
@@ -81,7 +83,7 @@ class JwksCache {
     size_t keys = 0;
     absl::Duration due_in;              // until it is asked again by itself
     std::optional<absl::Duration> age;  // since the last good answer was asked for
-    std::string error;                  // of the last attempt; empty: it was good, or there was none
+    std::string error;  // of the last attempt; empty: it was good, or there was none
   };
   State state() const;
   uint64_t attempts() const;
@@ -106,14 +108,14 @@ class JwksCache {
   absl::Mutex fetching_mutex_;  // one fetch at a time
   mutable absl::Mutex mutex_;
   std::shared_ptr<const JwkSet> keys_ ABSL_GUARDED_BY(mutex_);
-  std::string body_ ABSL_GUARDED_BY(mutex_);     // that they were read from
-  int64_t good_at_ ABSL_GUARDED_BY(mutex_) = 0;  // when they were asked for last with success
+  std::string body_ ABSL_GUARDED_BY(mutex_);         // that they were read from
+  int64_t good_at_ ABSL_GUARDED_BY(mutex_) = 0;      // when they were asked for last with success
   absl::Duration lifetime_ ABSL_GUARDED_BY(mutex_);  // of the good answer
   int64_t asked_at_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t begun_ ABSL_GUARDED_BY(mutex_) = 0;     // attempts
   uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones
   std::string error_ ABSL_GUARDED_BY(mutex_);      // of the last one; empty: it was good
-  absl::Time begun_at_ ABSL_GUARDED_BY(mutex_);  // real time: of the fetch under way
+  absl::Time begun_at_ ABSL_GUARDED_BY(mutex_);    // real time: of the fetch under way
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
   bool fetching_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -14,8 +14,8 @@ class LatencyHistogram {
  public:
   // Upper bounds in nanoseconds; what is beyond the last one is in the bucket behind it.
   static constexpr std::array<int64_t, 13> kBounds = {
-      1'000,     2'000,     5'000,      10'000,     20'000,      50'000,       100'000,
-      200'000,   500'000,   1'000'000,  5'000'000,  50'000'000,  1'000'000'000};
+      1'000,   2'000,   5'000,     10'000,    20'000,     50'000,       100'000,
+      200'000, 500'000, 1'000'000, 5'000'000, 50'000'000, 1'000'000'000};
 
   void Add(int64_t nanos) {
     size_t bucket = 0;

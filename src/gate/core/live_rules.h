@@ -1,9 +1,9 @@
-// The rules that are in force: a CallPolicy whose content can be replaced while calls are judged. A call
-// is judged by the old rules or by the new ones, never by some of each; when Replace() returns, every
-// later call, of sessions that are open already too, is judged by the new ones.
+// The rules that are in force: a CallPolicy whose content can be replaced while calls are judged. A
+// call is judged by the old rules or by the new ones, never by some of each; when Replace()
+// returns, every later call, of sessions that are open already too, is judged by the new ones.
 //
-// Readers take no lock and hold no reference, so rules that were replaced are kept: there is one set for
-// each change of the file.
+// Readers take no lock and hold no reference, so rules that were replaced are kept: there is one
+// set for each change of the file.
 #ifndef FOREKEY_SRC_GATE_CORE_LIVE_RULES_H_
 #define FOREKEY_SRC_GATE_CORE_LIVE_RULES_H_
 

@@ -34,11 +34,13 @@ void ReadJwks(ConfigTable& table, absl::string_view base, OidcProviderConfig* co
   if (!config->jwks_url.empty() && !absl::StartsWith(config->jwks_url, "https://")) {
     table.Error("jwks_url", "must begin with https://");
   }
-  if (!config->ca.empty() && !config->jwks_file.empty()) table.Error("ca", "is for https, not for jwks_file");
+  if (!config->ca.empty() && !config->jwks_file.empty())
+    table.Error("ca", "is for https, not for jwks_file");
   if (config->jwks_file.empty() && config->jwks_url.empty()) {
     if (absl::Status found = CheckDiscoverable(config->token.issuer); !found.ok()) {
-      table.Error("issuer", absl::StrCat(found.message(), ": where its keys are can't be found, so that it "
-                                                          "needs jwks_url or jwks_file"));
+      table.Error("issuer", absl::StrCat(found.message(),
+                                         ": where its keys are can't be found, so that it "
+                                         "needs jwks_url or jwks_file"));
     }
   }
   table.Duration("refresh", absl::Seconds(10), absl::Hours(24), &config->refresh);
@@ -100,19 +102,22 @@ void ReadOidcConfig(ConfigTable factors, absl::string_view base, OidcConfig* con
   ConfigTable table = factors.Table("oidc");
   for (const char* key : {"issuer", "client_id", "jwks_file", "jwks_url"}) {
     if (table.Has(key)) {
-      table.Error(key, "belongs in [[factors.oidc.provider]], of which there is one for each provider");
+      table.Error(key,
+                  "belongs in [[factors.oidc.provider]], of which there is one for each provider");
     }
   }
   for (ConfigTable& provider : table.Tables("provider")) {
     OidcProviderConfig read = ReadProvider(provider, base);
     for (const OidcProviderConfig& other : config->providers) {
       if (other.token.issuer == read.token.issuer) {
-        provider.Error("issuer", "is that of another provider, too: which of the two would a token be for?");
+        provider.Error("issuer",
+                       "is that of another provider, too: which of the two would a token be for?");
       }
     }
     config->providers.push_back(std::move(read));
   }
-  if (config->providers.empty()) table.Error("provider", "must be there at least once, as [[factors.oidc.provider]]");
+  if (config->providers.empty())
+    table.Error("provider", "must be there at least once, as [[factors.oidc.provider]]");
   if (config->providers.size() > kMostProviders) {
     table.Error("provider", absl::StrCat("is there more than ", kMostProviders, " times"));
   }

@@ -30,7 +30,8 @@ struct OidcProviderConfig {
 };
 
 struct OidcConfig {
-  std::vector<OidcProviderConfig> providers;  // each of another issuer; none: no ID tokens are taken
+  std::vector<OidcProviderConfig>
+      providers;      // each of another issuer; none: no ID tokens are taken
   size_t tries = 10;  // of one credential ...
   absl::Duration per = absl::Minutes(5);
   size_t remembered = 100'000;  // used tokens

@@ -68,19 +68,23 @@ OidcFactor::Provider::Provider(const OidcProviderConfig& provider, const Clock& 
                                JwksCache::Report report)
     : config(provider),
       keys(CacheOptionsOf(provider), clock, FetchOf(provider),
-           [issuer = provider.token.issuer, report = std::move(report)](bool good, const std::string& what) {
+           [issuer = provider.token.issuer, report = std::move(report)](bool good,
+                                                                        const std::string& what) {
              if (report) report(good, absl::StrCat(issuer, ": ", what));
            }),
       lane(absl::StrCat("keys of ", provider.token.issuer), kKeysWaiting) {}
 
-size_t OidcFactor::MostThreads(const OidcConfig& config) { return kKeysWaiting * config.providers.size(); }
+size_t OidcFactor::MostThreads(const OidcConfig& config) {
+  return kKeysWaiting * config.providers.size();
+}
 
 OidcFactor::OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
                        JwksCache::Report report)
     : config_(config),
       registry_(registry),
       clock_(clock),
-      tries_({std::string(kOidcFactor), config.tries, config.per, Reason::kRateLimited}, registry, clock) {
+      tries_({std::string(kOidcFactor), config.tries, config.per, Reason::kRateLimited}, registry,
+             clock) {
   for (const OidcProviderConfig& provider : config_.providers) {
     providers_.push_back(std::make_unique<Provider>(provider, clock, report));
   }
@@ -90,8 +94,9 @@ absl::Status OidcFactor::Start() {
   for (const auto& provider : providers_) {
     if (provider->config.jwks_file.empty()) continue;
     if (absl::Status read = provider->keys.Refresh(); !read.ok()) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "[[factors.oidc.provider]] jwks_file ", provider->config.jwks_file, ": ", read.message()));
+      return absl::FailedPreconditionError(absl::StrCat("[[factors.oidc.provider]] jwks_file ",
+                                                        provider->config.jwks_file, ": ",
+                                                        read.message()));
     }
   }
   for (const auto& provider : providers_) provider->keys.Start();
@@ -105,15 +110,18 @@ OidcFactor::Provider* OidcFactor::Of(absl::string_view issuer) const {
   return found == providers_.end() ? nullptr : found->get();
 }
 
-absl::StatusOr<std::shared_ptr<const JwkSet>> OidcFactor::Provider::Keys(absl::string_view subject) {
-  if (absl::StatusOr<std::shared_ptr<const JwkSet>> at_hand = keys.AtHand(); at_hand.ok()) return at_hand;
+absl::StatusOr<std::shared_ptr<const JwkSet>> OidcFactor::Provider::Keys(
+    absl::string_view subject) {
+  if (absl::StatusOr<std::shared_ptr<const JwkSet>> at_hand = keys.AtHand(); at_hand.ok())
+    return at_hand;
   FOREKEY_ASSIGN_OR_RETURN(const FactorLane::Place place, lane.Enter(subject));
   return keys.Keys();
 }
 
 absl::StatusOr<VerifiedIdToken> OidcFactor::Provider::Verify(absl::string_view subject,
                                                              absl::string_view token,
-                                                             absl::string_view nonce, absl::Time now) {
+                                                             absl::string_view nonce,
+                                                             absl::Time now) {
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const JwkSet> set, Keys(subject));
   absl::StatusOr<VerifiedIdToken> verified = VerifyIdToken(token, *set, config.token, nonce, now);
   if (ReasonOf(verified.status()) != Reason::kIdTokenKeyUnknown) return verified;
@@ -128,10 +136,12 @@ absl::StatusOr<VerifiedIdToken> OidcFactor::Check(absl::string_view subject,
                                                   absl::Span<const std::string> credential_ids,
                                                   absl::string_view nonce, const Secret& token) {
   FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids));
-  FOREKEY_ASSIGN_OR_RETURN(const std::vector<OidcIdentity> due, registry_.FindOidcIdentities(subject));
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<OidcIdentity> due,
+                           registry_.FindOidcIdentities(subject));
   FOREKEY_ASSIGN_OR_RETURN(const ParsedIdToken parsed, ParsedIdToken::Parse(token.view()));
   Provider* const provider = Of(parsed.issuer);
-  if (provider == nullptr) return Refuse(Reason::kIdTokenIssuer, absl::StrCat("it says ", parsed.issuer));
+  if (provider == nullptr)
+    return Refuse(Reason::kIdTokenIssuer, absl::StrCat("it says ", parsed.issuer));
   FOREKEY_ASSIGN_OR_RETURN(VerifiedIdToken verified,
                            provider->Verify(subject, token.view(), nonce, clock_.WallNow()));
   const OidcIdentity is{verified.issuer(), provider->config.token.claim, verified.identity()};
@@ -177,7 +187,8 @@ std::vector<OidcFactor::ProviderState> OidcFactor::RefreshBy(absl::Time deadline
     answers.push_back(providers_[i]->keys.Await(attempts[i], deadline));
   }
   std::vector<ProviderState> states = States();
-  for (size_t i = 0; i < states.size(); ++i) states[i].keys.error = std::string(answers[i].message());
+  for (size_t i = 0; i < states.size(); ++i)
+    states[i].keys.error = std::string(answers[i].message());
   return states;
 }
 

@@ -2,16 +2,20 @@
 //
 // What a token must be: src/verify/id_token.h. Where the keys come from:
 // src/gate/core/jwks_cache.h. Here besides: whose it is, that it is used once (durably: also a
-// restart forgets none), how often one credential may try, and, of several providers, that nothing of one
-// counts for another:
-//   a token of A judged as B's                  its iss picks the provider, and with it the client, the
+// restart forgets none), how often one credential may try, and, of several providers, that nothing
+// of one counts for another:
+//   a token of A judged as B's                  its iss picks the provider, and with it the client,
+//   the
 //                                               keys and all else that it is judged by
-//   A's key signs what B is said to have issued each provider has a set of keys of its own, also where
+//   A's key signs what B is said to have issued each provider has a set of keys of its own, also
+//   where
 //                                               both name a key alike
 //   A gives somebody the sub that ada has at B  who a subject is, is kept by issuer
 //   A makes up a jti that B will use            tokens that were used are remembered by issuer
-//   A hangs                                     a few openings wait for its keys, of each subject fewer; the
-//                                               others are refused at once, and B's have their own places
+//   A hangs                                     a few openings wait for its keys, of each subject
+//   fewer; the
+//                                               others are refused at once, and B's have their own
+//                                               places
 #ifndef FOREKEY_SRC_GATE_CORE_OIDC_FACTOR_H_
 #define FOREKEY_SRC_GATE_CORE_OIDC_FACTOR_H_
 
@@ -43,12 +47,12 @@ class OidcFactor {
   OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
              JwksCache::Report report);
 
-  // Before it there are no keys. FailedPrecondition where a jwks_file can't be read; a provider that
-  // can't be reached is no error here.
+  // Before it there are no keys. FailedPrecondition where a jwks_file can't be read; a provider
+  // that can't be reached is no error here.
   absl::Status Start();
 
-  // VerifyIdToken()'s reasons; kIdTokenIssuer where no provider has that issuer, kIdTokenSubject where
-  // it is not `subject`'s, kRateLimited, kFactorBusy, kIdentityProviderUnavailable,
+  // VerifyIdToken()'s reasons; kIdTokenIssuer where no provider has that issuer, kIdTokenSubject
+  // where it is not `subject`'s, kRateLimited, kFactorBusy, kIdentityProviderUnavailable,
   // kStoreUnavailable.
   // `credential_ids`: who signed. The token is good until Use() took it.
   absl::StatusOr<VerifiedIdToken> Check(absl::string_view subject,

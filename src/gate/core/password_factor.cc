@@ -25,11 +25,15 @@ PasswordFactor::PasswordFactor(const PasswordPolicy& policy, Registry& registry,
              registry, clock),
       lane_("passwords", MostThreads(policy)) {}
 
-size_t PasswordFactor::MostThreads(const PasswordPolicy& policy) { return policy.concurrent + kPasswordsWaiting; }
+size_t PasswordFactor::MostThreads(const PasswordPolicy& policy) {
+  return policy.concurrent + kPasswordsWaiting;
+}
 
 absl::Status PasswordFactor::Enter() {
   absl::MutexLock lock(&mutex_);
-  const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return running_ < policy_.concurrent; };
+  const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return running_ < policy_.concurrent;
+  };
   if (!mutex_.AwaitWithTimeout(absl::Condition(&free), kLongestWait)) {
     return Refuse(Reason::kFactorBusy, "passwords: none was done in ten seconds");
   }

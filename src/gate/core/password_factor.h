@@ -1,12 +1,14 @@
 // The password as a further factor of a session ([factors.password]).
 //
 // Threats, and what meets each:
-//   guessing             only who signed with an enrolled credential gets to try, `tries` times in `per`;
-//                        counted durably before the password is looked at, so that neither tries at once
-//                        nor a restart slip by
+//   guessing             only who signed with an enrolled credential gets to try, `tries` times in
+//   `per`;
+//                        counted durably before the password is looked at, so that neither tries at
+//                        once nor a restart slip by
 //   locking somebody out tries are counted by credential: nobody else's tries count
 //   finding out who has one   a subject without a password costs what one with a password costs
-//   exhausting memory    `concurrent` checks at once; a few wait, of each subject fewer, the others are
+//   exhausting memory    `concurrent` checks at once; a few wait, of each subject fewer, the others
+//   are
 //                        refused at once, which costs them no try; who waits too long is refused
 //   a stolen registry    Argon2id, with a salt each
 #ifndef FOREKEY_SRC_GATE_CORE_PASSWORD_FACTOR_H_

@@ -40,7 +40,8 @@ absl::Status ParsePayload(absl::string_view bytes, size_t max_size,
     return Refuse(Reason::kRequestMalformed, "the payload does not parse");
   }
   if (HasUnknownFields(*message)) {
-    return Refuse(Reason::kRequestMalformed, "the payload has a field that this gate does not know");
+    return Refuse(Reason::kRequestMalformed,
+                  "the payload has a field that this gate does not know");
   }
   return absl::OkStatus();
 }

@@ -8,8 +8,9 @@
 
 namespace forekey {
 
-// Parses all of `bytes` (at most `max_size`) into `message`. Refuses with kRequestMalformed, also for
-// fields that this gate does not know, at any depth: what a client asked for must not be ignored.
+// Parses all of `bytes` (at most `max_size`) into `message`. Refuses with kRequestMalformed, also
+// for fields that this gate does not know, at any depth: what a client asked for must not be
+// ignored.
 absl::Status ParsePayload(absl::string_view bytes, size_t max_size,
                           google::protobuf::Message* message);
 

@@ -101,8 +101,9 @@ void ReadPivChoices(ConfigTable& table, PivPolicy* policy) {
 void CheckPivTogether(ConfigTable& table, const PivConfig& config) {
   for (uint8_t slot : config.policy.slots) {
     if (!config.policy.allow_shared && !IsDedicatedPivSlot(slot)) {
-      table.Error("slots", "names 9a, 9d or 9e, with which other software signs, too: that needs "
-                           "allow_shared = true");
+      table.Error("slots",
+                  "names 9a, 9d or 9e, with which other software signs, too: that needs "
+                  "allow_shared = true");
       break;
     }
   }
@@ -119,8 +120,9 @@ void CheckPivTogether(ConfigTable& table, const PivConfig& config) {
     }
   }
   if (config.policy.hardware_only && config.policy.hardware_policies.empty()) {
-    table.Error("hardware_only", "needs hardware_policies: nothing else says that a key of an issuer "
-                                 "is in hardware");
+    table.Error("hardware_only",
+                "needs hardware_policies: nothing else says that a key of an issuer "
+                "is in hardware");
   }
 }
 

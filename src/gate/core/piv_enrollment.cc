@@ -54,10 +54,9 @@ class PivEnrollment final : public EnrollmentKind {
     if (!possession.authenticator_data().empty() || !possession.client_data_json().empty()) {
       return Refuse(Reason::kPossessionInvalid, "WebAuthn fields beside a card's signature");
     }
-    const std::string statement = BuildStatement(
-        EnrollStatement{context.audience, context.enrollment_id, context.subject,
-                        static_cast<int>(TokenKind::kPiv), proof.spki(), context.channel_binding,
-                        context.challenge});
+    const std::string statement = BuildStatement(EnrollStatement{
+        context.audience, context.enrollment_id, context.subject, static_cast<int>(TokenKind::kPiv),
+        proof.spki(), context.channel_binding, context.challenge});
     if (absl::Status signature = attestation.key().Verify(statement, possession.signature());
         !signature.ok()) {
       return Refuse(Reason::kPossessionInvalid, signature.message());
@@ -77,8 +76,8 @@ class PivEnrollment final : public EnrollmentKind {
       return Refuse(Reason::kPivSlotMismatch, absl::StrFormat("slot %02x is not taken", slot));
     }
     // A certificate's own extKeyUsage may reserve it for Forekey, in whatever slot it lies.
-    const bool may_be_dedicated = IsDedicatedPivSlot(slot) ||
-                                  (!options_.issuers.empty() && !policy.dedicated_usages.empty());
+    const bool may_be_dedicated =
+        IsDedicatedPivSlot(slot) || (!options_.issuers.empty() && !policy.dedicated_usages.empty());
     if (policy.allow_shared || may_be_dedicated) return absl::OkStatus();
     return Refuse(Reason::kPivSharedKey, absl::StrFormat("slot %02x", slot));
   }

@@ -2,11 +2,14 @@
 // "Enrolment: PIV").
 //
 //   a key in software, or imported          the slot's attestation, or the issuing CA's word
-//   an attestation of another key           it must be of proof.spki(), and that key must have signed
-//   an attestation seen elsewhere           it is no secret and says nothing fresh: possession is all
+//   an attestation of another key           it must be of proof.spki(), and that key must have
+//   signed an attestation seen elsewhere           it is no secret and says nothing fresh:
+//   possession is all
 //                                           that ties it to this enrolment
-//   a certificate shown as an attestation   `is_attestation` chooses the verifier and its anchors; the
-//                                           issuing CAs never vouch for an attestation, nor the reverse
+//   a certificate shown as an attestation   `is_attestation` chooses the verifier and its anchors;
+//   the
+//                                           issuing CAs never vouch for an attestation, nor the
+//                                           reverse
 #ifndef FOREKEY_SRC_GATE_CORE_PIV_ENROLLMENT_H_
 #define FOREKEY_SRC_GATE_CORE_PIV_ENROLLMENT_H_
 
@@ -33,10 +36,10 @@ struct PivEnrollmentOptions {
   std::vector<std::string> left_out;  // files of the folders that hold no certificate
 };
 
-// Begin: `slot` is a hint; one that the policy would refuse is refused before anybody makes a key or
-// types a PIN (kPivSlotMismatch, kPivSharedKey), 0 says nothing. The demand lists the slots that are
-// taken. Finish: the verifiers' reasons; kAttestationFormatRefused where the configuration trusts
-// nothing for that kind of evidence; kCredentialMismatch when it is not of `proof.spki()`;
+// Begin: `slot` is a hint; one that the policy would refuse is refused before anybody makes a key
+// or types a PIN (kPivSlotMismatch, kPivSharedKey), 0 says nothing. The demand lists the slots that
+// are taken. Finish: the verifiers' reasons; kAttestationFormatRefused where the configuration
+// trusts nothing for that kind of evidence; kCredentialMismatch when it is not of `proof.spki()`;
 // kPossessionInvalid. A key of a simulator's root is marked in what was proved.
 std::unique_ptr<EnrollmentKind> NewPivEnrollment(PivEnrollmentOptions options);
 

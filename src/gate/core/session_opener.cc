@@ -64,9 +64,9 @@ absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
   parts.idle_nanos = exchange.idle_s * kNanosPerSecond;
   parts.absolute_nanos = exchange.absolute_s * kNanosPerSecond;
   parts.window = policy_.window;
-  const Secret key = DeriveSessionKey(SessionKeyInput{
-      &ephemeral_secret, &identity_secret, exchange.parent_key, exchange.salt, exchange.transcript,
-      ephemeral.public_key(), parts.id});
+  const Secret key = DeriveSessionKey(
+      SessionKeyInput{&ephemeral_secret, &identity_secret, exchange.parent_key, exchange.salt,
+                      exchange.transcript, ephemeral.public_key(), parts.id});
   parts.key = key.view();
 
   const int64_t now = parts.opened_boot_nanos;
@@ -87,8 +87,9 @@ absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
   return OpenedSession{std::move(response), std::move(session), ""};
 }
 
-absl::StatusOr<std::string> SessionOpener::AddFurtherFactors(
-    const DeviceCall& device, const v1::OpenSessionPayload& payload, Session::Parts& parts) {
+absl::StatusOr<std::string> SessionOpener::AddFurtherFactors(const DeviceCall& device,
+                                                             const v1::OpenSessionPayload& payload,
+                                                             Session::Parts& parts) {
   if (!passwords_ && !oidc_) {
     return Refuse(Reason::kRequestMalformed, "further factors, of which this gate takes none");
   }
@@ -110,13 +111,15 @@ absl::StatusOr<std::string> SessionOpener::AddFurtherFactors(
   return ProveFurther(device, ids, sealed, parts);
 }
 
-// The token, which is cheap to check, before the password, which is not; used up when both are right.
+// The token, which is cheap to check, before the password, which is not; used up when both are
+// right.
 absl::StatusOr<std::string> SessionOpener::ProveFurther(const DeviceCall& device,
                                                         absl::Span<const std::string> ids,
                                                         const FurtherFactors& sealed,
                                                         Session::Parts& parts) {
   const LiveSubject& subject = device.credentials.front()->subject();
-  parts.factors_version = subject.factors_version();  // before the check: it may be changed meanwhile
+  parts.factors_version =
+      subject.factors_version();  // before the check: it may be changed meanwhile
   std::optional<VerifiedIdToken> token;
   if (!sealed.id_token.empty()) {
     const std::vector<absl::string_view> id_views(ids.begin(), ids.end());
@@ -179,7 +182,8 @@ absl::StatusOr<OpenedSession> SessionOpener::OpenChild(const VerifiedCall& call,
   FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
   const int64_t now = clock_.BootNanos();
   if (!certificates_.Accepts(payload.channel_binding(), now)) {
-    return Refuse(Reason::kChannelBindingUnknown, "the certificate that the child would be used under");
+    return Refuse(Reason::kChannelBindingUnknown,
+                  "the certificate that the child would be used under");
   }
   // Whole seconds, rounded down: a child never outlives its parent.
   const int64_t left_s = (parent->expires_boot_nanos() - now) / kNanosPerSecond;

@@ -42,14 +42,15 @@ class SessionOpener {
   SessionOpener(const SessionPolicy& policy, const Clock& clock, const GateIdentities& identities,
                 const AcceptedCertificates& certificates, SessionTable& sessions);
 
-  // `call`: a device proof of OpenSession. Refuses with kRequestDigestMismatch (the request is not the
-  // one under the statement), kRequestMalformed (also for further factors), kGateIdentityUnknown,
-  // kKeyShareInvalid, kPrefixWrongKind (a call of another method), and what
+  // `call`: a device proof of OpenSession. Refuses with kRequestDigestMismatch (the request is not
+  // the one under the statement), kRequestMalformed (also for further factors),
+  // kGateIdentityUnknown, kKeyShareInvalid, kPrefixWrongKind (a call of another method), and what
   // SessionTable::Insert refuses with.
-  absl::StatusOr<OpenedSession> Open(const VerifiedCall& call, const v1::OpenSessionRequest& request);
+  absl::StatusOr<OpenedSession> Open(const VerifiedCall& call,
+                                     const v1::OpenSessionRequest& request);
 
-  // Without this, further factors are refused; null: those of that kind. All outlive this; before the
-  // first call.
+  // Without this, further factors are refused; null: those of that kind. All outlive this; before
+  // the first call.
   void TakeFactors(absl::string_view audience, PasswordFactor* passwords, OidcFactor* oidc) {
     audience_ = std::string(audience);
     passwords_ = passwords;
@@ -57,8 +58,8 @@ class SessionOpener {
   }
 
   // `call`: a session proof of OpenChildSession. Besides: kChildNotAllowed for a child,
-  // kChannelBindingUnknown for a binding that this gate does not accept. A child's factors keep their
-  // proved_at and it ends no later than its parent.
+  // kChannelBindingUnknown for a binding that this gate does not accept. A child's factors keep
+  // their proved_at and it ends no later than its parent.
   absl::StatusOr<OpenedSession> OpenChild(const VerifiedCall& call,
                                           const v1::OpenChildSessionRequest& request);
 
@@ -77,7 +78,8 @@ class SessionOpener {
   absl::StatusOr<std::string> AddFurtherFactors(const DeviceCall& device,
                                                 const v1::OpenSessionPayload& payload,
                                                 Session::Parts& parts);
-  absl::StatusOr<std::string> ProveFurther(const DeviceCall& device, absl::Span<const std::string> ids,
+  absl::StatusOr<std::string> ProveFurther(const DeviceCall& device,
+                                           absl::Span<const std::string> ids,
                                            const FurtherFactors& sealed, Session::Parts& parts);
 
   SessionTable& sessions_;

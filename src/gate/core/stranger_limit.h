@@ -1,7 +1,7 @@
-// How many public-key operations the gate spends on peers that have not shown anything yet. A host that
-// had a device proof admitted is not a stranger until a proof from it fails. Strangers have a bucket for
-// each address, and one together. So a flood of bad proofs from one address stops nobody else, and one
-// from many stops neither the hosts that work nor any credential (DESIGN LAWs 5, 7).
+// How many public-key operations the gate spends on peers that have not shown anything yet. A host
+// that had a device proof admitted is not a stranger until a proof from it fails. Strangers have a
+// bucket for each address, and one together. So a flood of bad proofs from one address stops nobody
+// else, and one from many stops neither the hosts that work nor any credential (DESIGN LAWs 5, 7).
 #ifndef FOREKEY_SRC_GATE_CORE_STRANGER_LIMIT_H_
 #define FOREKEY_SRC_GATE_CORE_STRANGER_LIMIT_H_
 
@@ -22,8 +22,8 @@ struct StrangerLimitOptions {
   double per_address_burst = 200;
 };
 
-// Fixed memory. Safe from any thread. An empty peer (one whose address is not known) has no bucket of its
-// own, and stays a stranger.
+// Fixed memory. Safe from any thread. An empty peer (one whose address is not known) has no bucket
+// of its own, and stays a stranger.
 class StrangerLimit {
  public:
   explicit StrangerLimit(const StrangerLimitOptions& options);

@@ -20,7 +20,8 @@ class TokenBucket {
     absl::MutexLock lock(&mutex_);
     if (now_boot_nanos > last_) {
       if (last_ != 0) {
-        tokens_ = std::min(burst_, tokens_ + per_nano_ * static_cast<double>(now_boot_nanos - last_));
+        tokens_ =
+            std::min(burst_, tokens_ + per_nano_ * static_cast<double>(now_boot_nanos - last_));
       }
       last_ = now_boot_nanos;
     }

@@ -28,7 +28,8 @@ class TpmEnrollment final : public EnrollmentKind {
   TokenKind kind() const override { return TokenKind::kTpm; }
 
   // The state: secret (32) || len1 device id || what was proved of the TPM, as JSON.
-  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening, const EnrollmentContext& context,
+  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
+                                const EnrollmentContext& context,
                                 v1::EnrollmentDemand* demand) const override {
     if (!opening.has_tpm()) return Refuse(Reason::kRequestMalformed, "the TPM's part is missing");
     const v1::TpmOpening& tpm = opening.tpm();
@@ -54,7 +55,8 @@ class TpmEnrollment final : public EnrollmentKind {
   }
 
   absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
-                                            const v1::EnrollmentProof& proof, absl::string_view state,
+                                            const v1::EnrollmentProof& proof,
+                                            absl::string_view state,
                                             const EnrollmentContext& context) const override {
     if (!opening.has_tpm() || !proof.has_tpm()) {
       return Refuse(Reason::kRequestMalformed, "the TPM's part is missing");
@@ -72,10 +74,9 @@ class TpmEnrollment final : public EnrollmentKind {
     }
 
     FOREKEY_ASSIGN_OR_RETURN(const AttestationKey ak, VerifyAkPublic(opening.tpm().ak_public()));
-    const std::string statement = BuildStatement(
-        EnrollStatement{context.audience, context.enrollment_id, context.subject,
-                        static_cast<int>(TokenKind::kTpm), proof.spki(), context.channel_binding,
-                        context.challenge});
+    const std::string statement = BuildStatement(EnrollStatement{
+        context.audience, context.enrollment_id, context.subject, static_cast<int>(TokenKind::kTpm),
+        proof.spki(), context.channel_binding, context.challenge});
     FOREKEY_ASSIGN_OR_RETURN(
         VerifiedAttestation attestation,
         VerifyTpmKey(ak,

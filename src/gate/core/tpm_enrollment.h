@@ -19,10 +19,11 @@ struct TpmEnrollmentOptions {
   std::vector<std::string> allowed_ek_hashes;  // 32 bytes each
 };
 
-// Begin: the EK is a vendor's (or allow-listed), the AK's attributes are exact, and a secret is sealed
-// to both. Finish: the secret came back (kActivationSecretWrong; constant time), the AK certified
-// `proof.spki()` with SHA-256 of the enrolment statement as qualifying data, and the new key signed the
-// statement (kPossessionInvalid). A TPM of a simulator's root is marked in what was proved.
+// Begin: the EK is a vendor's (or allow-listed), the AK's attributes are exact, and a secret is
+// sealed to both. Finish: the secret came back (kActivationSecretWrong; constant time), the AK
+// certified `proof.spki()` with SHA-256 of the enrolment statement as qualifying data, and the new
+// key signed the statement (kPossessionInvalid). A TPM of a simulator's root is marked in what was
+// proved.
 std::unique_ptr<EnrollmentKind> NewTpmEnrollment(TpmEnrollmentOptions options);
 
 // Folders of vendors' and of simulators' roots (either may be empty: none), and the allow-list.

@@ -19,9 +19,9 @@ absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::st
   absl::StatusOr<TrustAnchors> anchors = TrustAnchors::FromDirectory(folder, &skipped);
   if (!anchors.ok()) return StatusNaming(key, anchors.status());
   if (anchors->empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(key, ": ", folder, " holds no certificate", skipped.empty() ? "" : ": ",
-                     absl::StrJoin(skipped, "; ")));
+    return absl::FailedPreconditionError(absl::StrCat(key, ": ", folder, " holds no certificate",
+                                                      skipped.empty() ? "" : ": ",
+                                                      absl::StrJoin(skipped, "; ")));
   }
   for (const std::string& file : skipped) left_out->push_back(absl::StrCat(key, ": ", file));
   return anchors;

@@ -1,10 +1,11 @@
-// An active TLS proxy, in a process of its own: it ends TLS with a certificate of its own, which the
-// client accepts, speaks to the real gate on its other side, and changes what passes as it is told.
+// An active TLS proxy, in a process of its own: it ends TLS with a certificate of its own, which
+// the client accepts, speaks to the real gate on its other side, and changes what passes as it is
+// told.
 //
 //   forekey-test-tls-proxy DIRECTORY READY_FD GATE_ADDRESS GATE_CERTIFICATE [DEED...]
 //
-// DIRECTORY holds cert.pem and key.pem of the proxy, and gets `seen`: a line "method hex-of-prefix" for
-// each call, written before the call is passed on. The port is written to READY_FD, as a line.
+// DIRECTORY holds cert.pem and key.pem of the proxy, and gets `seen`: a line "method hex-of-prefix"
+// for each call, written before the call is passed on. The port is written to READY_FD, as a line.
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -39,27 +40,36 @@ constexpr char kPrefixKey[] = "forekey-prefix-bin";
 
 // What the proxy does to the calls that pass.
 struct Deeds {
-  bool rewrite_binding = false;   // puts the gate's certificate where the client named the proxy's
-  bool swap_share = false;        // its own key share instead of the client's
-  bool swap_gate_share = false;   // its own share instead of the gate's, in the answer
+  bool rewrite_binding = false;  // puts the gate's certificate where the client named the proxy's
+  bool swap_share = false;       // its own key share instead of the client's
+  bool swap_gate_share = false;  // its own share instead of the gate's, in the answer
   bool swap_childs_gate_share = false;  // the same, in the answer to a child's opening alone
-  bool swap_child_share = false;  // its own key share in a child's opening
-  bool pose = false;              // answers challenges and openings itself, with an identity of its own
-  bool steal_invite = false;      // another TPM's keys under the client's invite signature
-  bool change_demand = false;     // another subject in the gate's demand
+  bool swap_child_share = false;        // its own key share in a child's opening
+  bool pose = false;          // answers challenges and openings itself, with an identity of its own
+  bool steal_invite = false;  // another TPM's keys under the client's invite signature
+  bool change_demand = false;  // another subject in the gate's demand
 
   static Deeds Of(const std::set<std::string>& names) {
     Deeds deeds;
     for (const std::string& name : names) {
-      if (name == "rewrite-binding") deeds.rewrite_binding = true;
-      else if (name == "swap-share") deeds.swap_share = true;
-      else if (name == "swap-gate-share") deeds.swap_gate_share = true;
-      else if (name == "swap-childs-gate-share") deeds.swap_childs_gate_share = true;
-      else if (name == "swap-child-share") deeds.swap_child_share = true;
-      else if (name == "pose") deeds.pose = true;
-      else if (name == "steal-invite") deeds.steal_invite = true;
-      else if (name == "change-demand") deeds.change_demand = true;
-      else std::fprintf(stderr, "unknown deed: %s\n", name.c_str()), std::exit(2);
+      if (name == "rewrite-binding")
+        deeds.rewrite_binding = true;
+      else if (name == "swap-share")
+        deeds.swap_share = true;
+      else if (name == "swap-gate-share")
+        deeds.swap_gate_share = true;
+      else if (name == "swap-childs-gate-share")
+        deeds.swap_childs_gate_share = true;
+      else if (name == "swap-child-share")
+        deeds.swap_child_share = true;
+      else if (name == "pose")
+        deeds.pose = true;
+      else if (name == "steal-invite")
+        deeds.steal_invite = true;
+      else if (name == "change-demand")
+        deeds.change_demand = true;
+      else
+        std::fprintf(stderr, "unknown deed: %s\n", name.c_str()), std::exit(2);
     }
     return deeds;
   }
@@ -94,14 +104,17 @@ class Proxy : public grpc::CallbackGenericService {
  public:
   Proxy(std::string directory, const std::string& gate_address, const std::string& gate_certificate,
         Deeds deeds)
-      : directory_(std::move(directory)), deeds_(deeds), gate_binding_(BindingOf(gate_certificate)) {
+      : directory_(std::move(directory)),
+        deeds_(deeds),
+        gate_binding_(BindingOf(gate_certificate)) {
     grpc::SslCredentialsOptions tls;
     tls.pem_root_certs = gate_certificate;
     stub_ = std::make_unique<grpc::GenericStub>(
         grpc::CreateChannel(gate_address, grpc::SslCredentials(tls)));
   }
 
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override;
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override;
 
   PassingAnswer Pass(PassingCall call) {
     Note(call);
@@ -142,7 +155,8 @@ class Proxy : public grpc::CallbackGenericService {
     if (deeds_.steal_invite && call->method == "/forekey.v1.Gate/BeginEnrollment") {
       v1::BeginEnrollmentRequest request;
       v1::EnrollmentOpening opening;
-      if (!request.ParseFromString(call->request) || !opening.ParseFromString(request.payload())) return;
+      if (!request.ParseFromString(call->request) || !opening.ParseFromString(request.payload()))
+        return;
       opening.set_channel_binding(gate_binding_);
       opening.mutable_fido2()->set_aaguid(std::string(16, 'm'));
       request.set_payload(opening.SerializeAsString());
@@ -151,7 +165,8 @@ class Proxy : public grpc::CallbackGenericService {
     if (deeds_.swap_child_share && call->method == kOpenChildSessionMethod) {
       v1::OpenChildSessionRequest request;
       v1::OpenChildSessionPayload payload;
-      if (!request.ParseFromString(call->request) || !payload.ParseFromString(request.payload())) return;
+      if (!request.ParseFromString(call->request) || !payload.ParseFromString(request.payload()))
+        return;
       payload.set_key_share(ephemeral_.public_key());
       request.set_payload(payload.SerializeAsString());
       call->request = request.SerializeAsString();
@@ -186,13 +201,14 @@ class Proxy : public grpc::CallbackGenericService {
   // All that can be done without the gate's identity key: the whole protocol, with another one.
   PassingAnswer PosedSession(const PassingCall& call) const {
     auto parsed = Prefix::Parse(call.prefix);
-    if (!parsed.ok() || parsed->device() == nullptr) return {grpc::Status(grpc::StatusCode::INTERNAL, ""), ""};
+    if (!parsed.ok() || parsed->device() == nullptr)
+      return {grpc::Status(grpc::StatusCode::INTERNAL, ""), ""};
     const DeviceProofView& proof = *parsed->device();
     std::vector<absl::string_view> ids;
     for (const AssertionView& assertion : proof.assertions) ids.push_back(assertion.credential_id);
-    const std::string statement =
-        BuildStatement(CallStatement{"gate.test", kOpenSessionMethod, proof.challenge, proof.channel_binding,
-                                     ids, proof.key_share, proof.request_digest});
+    const std::string statement = BuildStatement(
+        CallStatement{"gate.test", kOpenSessionMethod, proof.challenge, proof.channel_binding, ids,
+                      proof.key_share, proof.request_digest});
     v1::OpenSessionResponse response;
     response.set_session_id(RandomBytes(16));
     response.set_gate_share(ephemeral_.public_key());
@@ -202,9 +218,11 @@ class Proxy : public grpc::CallbackGenericService {
     response.set_subject("alice");
     const auto shared = ephemeral_.Agree(proof.key_share);
     const auto with_identity = identity_.Agree(proof.key_share);
-    if (!shared.ok() || !with_identity.ok()) return {grpc::Status(grpc::StatusCode::INTERNAL, ""), ""};
-    const Secret key = DeriveSessionKey(SessionKeyInput{&*shared, &*with_identity, "", proof.challenge, statement,
-                                                        response.gate_share(), response.session_id()});
+    if (!shared.ok() || !with_identity.ok())
+      return {grpc::Status(grpc::StatusCode::INTERNAL, ""), ""};
+    const Secret key =
+        DeriveSessionKey(SessionKeyInput{&*shared, &*with_identity, "", proof.challenge, statement,
+                                         response.gate_share(), response.session_id()});
     response.set_confirmation(ComputeConfirmation(
         key, ConfirmationInput{response.session_id(), response.gate_share(), response.idle_s(),
                                response.absolute_s(), response.window(), "", response.subject()}));
@@ -307,5 +325,6 @@ int Run(const std::string& directory, int ready_fd, const std::string& gate_addr
 
 int main(int argc, char** argv) {
   if (argc < 5) return 2;
-  return forekey::testing::Run(argv[1], std::atoi(argv[2]), argv[3], argv[4], {argv + 5, argv + argc});
+  return forekey::testing::Run(argv[1], std::atoi(argv[2]), argv[3], argv[4],
+                               {argv + 5, argv + argc});
 }

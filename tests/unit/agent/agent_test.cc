@@ -17,8 +17,8 @@ namespace forekey {
 namespace {
 
 using testing::AgentFixture;
-using testing::FakeGate;
 using ::testing::ElementsAre;
+using testing::FakeGate;
 using ::testing::HasSubstr;
 
 using AgentTest = AgentFixture;
@@ -75,10 +75,9 @@ TEST_F(AgentTest, RefusesAGateThatItWasNeverEnrolledAt) {
 TEST_F(AgentTest, RefusesForekeysOwnMethods) {
   StartEnrolled();
   for (bool device : {false, true}) {
-    for (const char* method :
-         {"/forekey.v1.Gate/OpenSession", "/forekey.v1.Gate/OpenChildSession",
-          "/forekey.v1.Gate/EndSession", "/forekey.v1.Gate/FinishEnrollment",
-          "/forekey.v1.Gate/WhoAmIToo", "/forekey.v1.Admin/CreateInvite"}) {
+    for (const char* method : {"/forekey.v1.Gate/OpenSession", "/forekey.v1.Gate/OpenChildSession",
+                               "/forekey.v1.Gate/EndSession", "/forekey.v1.Gate/FinishEnrollment",
+                               "/forekey.v1.Gate/WhoAmIToo", "/forekey.v1.Admin/CreateInvite"}) {
       auto prefix = GetPrefix(method, "", device);
       EXPECT_EQ(ReasonOf(prefix.status()), Reason::kMethodNotForAgent) << method;
     }
@@ -286,7 +285,8 @@ TEST_F(AgentTest, KeepsTheParentAliveWhileChildrenAreOut) {
   options.record = *GateRecord::Parse(*ReadFile(RecordPath()));
   auto state = StateDirectory::Open(root_ + "/other-state");
   ASSERT_TRUE(state.ok()) << state.status();
-  ASSERT_TRUE((*state)->SaveKey("gate.test", options.record.credentials[0].key_file, "fake key 0").ok());
+  ASSERT_TRUE(
+      (*state)->SaveKey("gate.test", options.record.credentials[0].key_file, "fake key 0").ok());
   std::vector<std::unique_ptr<Driver>> drivers;
   drivers.push_back(token_.MakeDriver());
   options.state = state->get();

@@ -1,4 +1,5 @@
-// What commands tell while they run: heard by who waits and by who comes later, and gone with the command.
+// What commands tell while they run: heard by who waits and by who comes later, and gone with the
+// command.
 #include "src/agent/notice_board.h"
 
 #include <gmock/gmock.h>
@@ -25,12 +26,14 @@ std::vector<std::string> TextsAfter(NoticeBoard& board, uint64_t* seen,
 TEST(NoticeBoardTest, EachLineIsHeardOnceByEachAlsoByWhoComesLaterUntilTheCommandEnds) {
   NoticeBoard board;
   uint64_t early = 0, late = 0, after = 0;
-  std::optional<NoticeBoard::Place> one(std::in_place, &board, "a.test"), two(std::in_place, &board, "b.test");
+  std::optional<NoticeBoard::Place> one(std::in_place, &board, "a.test"),
+      two(std::in_place, &board, "b.test");
   EXPECT_EQ(one->Post("open https://idp.test"), "open https://idp.test");
   EXPECT_THAT(TextsAfter(board, &early), ElementsAre("a.test: open https://idp.test"));
   EXPECT_THAT(TextsAfter(board, &early), IsEmpty());
   two->Post("code 1234");
-  EXPECT_THAT(TextsAfter(board, &late), ElementsAre("a.test: open https://idp.test", "b.test: code 1234"));
+  EXPECT_THAT(TextsAfter(board, &late),
+              ElementsAre("a.test: open https://idp.test", "b.test: code 1234"));
   one.reset();
   EXPECT_THAT(TextsAfter(board, &early), ElementsAre("b.test: code 1234"));
   two.reset();
@@ -41,7 +44,10 @@ TEST(NoticeBoardTest, LinesAreForTerminalsAndBounded) {
   NoticeBoard board;
   NoticeBoard::Place place(&board, "a.test");
   EXPECT_EQ(place.Post("a\x1b[2Jb\tc\x7f\r\n"), "a?[2Jb?c?");
-  EXPECT_EQ(place.Post("Gr\xc3\xbc\xc3\x9f" "e"), "Gr\xc3\xbc\xc3\x9f" "e");
+  EXPECT_EQ(place.Post("Gr\xc3\xbc\xc3\x9f"
+                       "e"),
+            "Gr\xc3\xbc\xc3\x9f"
+            "e");
   EXPECT_EQ(place.Post(" \n"), "");
   EXPECT_EQ(place.Post(std::string(5000, 'x')).size(), 1024u);
   size_t taken = 0;

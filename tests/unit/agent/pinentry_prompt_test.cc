@@ -32,14 +32,19 @@ class PinentryPromptTest : public ::testing::Test {
 
   // Greets, writes down what it is told, and answers `at_getpin` to GETPIN.
   std::unique_ptr<Prompt> Answering(const std::string& at_getpin) {
-    return Program(absl::StrCat("echo 'OK Pleased to meet you'\n"
-                                "while IFS= read -r line; do\n"
-                                "  printf '%s\\n' \"$line\" >>", folder_, "/heard\n"
-                                "  case $line in\n"
-                                "    GETPIN) ", at_getpin, " ;;\n"
-                                "    *) echo OK ;;\n"
-                                "  esac\n"
-                                "done\n"));
+    return Program(
+        absl::StrCat("echo 'OK Pleased to meet you'\n"
+                     "while IFS= read -r line; do\n"
+                     "  printf '%s\\n' \"$line\" >>",
+                     folder_,
+                     "/heard\n"
+                     "  case $line in\n"
+                     "    GETPIN) ",
+                     at_getpin,
+                     " ;;\n"
+                     "    *) echo OK ;;\n"
+                     "  esac\n"
+                     "done\n"));
   }
   std::unique_ptr<Prompt> Program(const std::string& script) {
     const std::string path = folder_ + "/pinentry";
@@ -60,7 +65,8 @@ TEST_F(PinentryPromptTest, ReturnsThePinUnescapedAndTellsTheTriesThatAreLeft) {
   EXPECT_EQ(TextOf(prompt->AskPin("a card\nSETPROMPT evil", 3)), "12%34\n");
   EXPECT_THAT(Heard(), HasSubstr("3 tries are left"));
   EXPECT_THAT(Heard(), HasSubstr("SETPROMPT PIN:"));
-  EXPECT_THAT(Heard(), HasSubstr("a card%0ASETPROMPT evil")) << "what a token calls itself is no command";
+  EXPECT_THAT(Heard(), HasSubstr("a card%0ASETPROMPT evil"))
+      << "what a token calls itself is no command";
 }
 
 TEST_F(PinentryPromptTest, AsksForOtherSecretsByTheirName) {
@@ -77,7 +83,8 @@ TEST_F(PinentryPromptTest, AnEmptyAnswerIsAnEmptySecret) {
 
 TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
   EXPECT_EQ(DeviceErrorOf(Answering("echo 'ERR 83886179 Operation cancelled <Pinentry>'")
-                              ->AskPin("a card", -1).status()),
+                              ->AskPin("a card", -1)
+                              .status()),
             DeviceError::kCancelled);
   const struct {
     std::string script;
@@ -99,7 +106,8 @@ TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
   EXPECT_EQ(NewPinentryPrompt(""), nullptr);
 }
 
-// The agent's threads block SIGTERM, which a pinentry must not inherit; nor what the agent has open.
+// The agent's threads block SIGTERM, which a pinentry must not inherit; nor what the agent has
+// open.
 TEST_F(PinentryPromptTest, WhatAnswersNoMoreIsEndedAndInheritsNothing) {
   sigset_t terminate, before;
   sigemptyset(&terminate);
@@ -107,12 +115,12 @@ TEST_F(PinentryPromptTest, WhatAnswersNoMoreIsEndedAndInheritsNothing) {
   ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &terminate, &before), 0);
   const int open_here = open("/dev/null", O_RDONLY);  // as libraries do, without O_CLOEXEC
   const std::string fds = folder_ + "/fds";
-  const absl::Status status =
-      Program(absl::StrCat("ls /proc/$$/fd > ", fds, "\n"
-                           "head -c 5000 /dev/zero | tr '\\0' x\n"
-                           "exec sleep 600\n"))
-          ->AskPin("a card", -1)
-          .status();
+  const absl::Status status = Program(absl::StrCat("ls /proc/$$/fd > ", fds,
+                                                   "\n"
+                                                   "head -c 5000 /dev/zero | tr '\\0' x\n"
+                                                   "exec sleep 600\n"))
+                                  ->AskPin("a card", -1)
+                                  .status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("talks too much"));
   EXPECT_THAT(ReadFile(fds).value_or(""), Not(HasSubstr(absl::StrCat("\n", open_here, "\n"))));
   close(open_here);
@@ -120,9 +128,10 @@ TEST_F(PinentryPromptTest, WhatAnswersNoMoreIsEndedAndInheritsNothing) {
 }
 
 TEST_F(PinentryPromptTest, OneThatDoesNotWantToEndIsKilled) {
-  const absl::Status status = Program("trap '' TERM\n"
-                                      "head -c 5000 /dev/zero | tr '\\0' x\n"
-                                      "exec sleep 600\n")  // it ignores what the shell ignored
+  const absl::Status status = Program(
+                                  "trap '' TERM\n"
+                                  "head -c 5000 /dev/zero | tr '\\0' x\n"
+                                  "exec sleep 600\n")  // it ignores what the shell ignored
                                   ->AskPin("a card", -1)
                                   .status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("talks too much"));
@@ -131,7 +140,8 @@ TEST_F(PinentryPromptTest, OneThatDoesNotWantToEndIsKilled) {
 TEST(AssuanTest, EscapesWhatMayNotStandInALineAndRefusesHalfAnEscape) {
   EXPECT_EQ(AssuanEscape("100%\r\n\x01"), "100%25%0D%0A%01");
   EXPECT_EQ(AssuanUnescape("100%25%0d%0A").value(), "100%\r\n");
-  for (const char* bad : {"%", "%2", "x%2", "%zz", "%2x"}) EXPECT_FALSE(AssuanUnescape(bad).ok()) << bad;
+  for (const char* bad : {"%", "%2", "x%2", "%zz", "%2x"})
+    EXPECT_FALSE(AssuanUnescape(bad).ok()) << bad;
 }
 
 }  // namespace

@@ -143,8 +143,7 @@ TEST_F(PrivateSocketTest, AFolderOpenToOthersIsRefused) {
   absl::Status started = Start();
   EXPECT_TRUE(absl::IsFailedPrecondition(started)) << started;
   EXPECT_TRUE(absl::IsInvalidArgument(PrivateSocket::Listen("relative.sock").status()));
-  EXPECT_TRUE(absl::IsInvalidArgument(
-      PrivateSocket::Listen("/" + std::string(200, 'x')).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(PrivateSocket::Listen("/" + std::string(200, 'x')).status()));
 }
 
 TEST_F(PrivateSocketTest, TheSocketGoesWithTheAgent) {

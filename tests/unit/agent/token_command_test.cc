@@ -82,13 +82,16 @@ TEST_F(TokenCommandTest, WhatItTellsThePersonIsHeardWhileItWaitsAndTheTokenNever
                        token);
   ASSERT_THAT(got, IsOk());
   EXPECT_EQ(got->view(), token);
-  EXPECT_THAT(said_, ::testing::ElementsAre("open https://idp.test/device", "waiting", "one", "two"));
+  EXPECT_THAT(said_,
+              ::testing::ElementsAre("open https://idp.test/device", "waiting", "one", "two"));
   for (const std::string& line : said_) EXPECT_THAT(line, ::testing::Not(HasSubstr("eyJ")));
 }
 
 TEST_F(TokenCommandTest, AFloodOfWordsIsHeardInPieces) {
-  ASSERT_THAT(Run(R"(i=0; while [ $i -lt 100 ]; do printf %0100d 0 >&2; i=$((i+1)); done; cat "$1")", Token()),
-              IsOk());
+  ASSERT_THAT(
+      Run(R"(i=0; while [ $i -lt 100 ]; do printf %0100d 0 >&2; i=$((i+1)); done; cat "$1")",
+          Token()),
+      IsOk());
   size_t heard = 0;
   for (const std::string& line : said_) {
     EXPECT_LT(line.size(), 4096u);
@@ -107,7 +110,8 @@ TEST_F(TokenCommandTest, GivesTheTokenWithoutTheWhiteSpaceAroundIt) {
 TEST_F(TokenCommandTest, TheCommandInheritsNothingThatTheAgentHasOpen) {
   const int open_here = open("/dev/null", O_RDONLY);  // as libraries do, without O_CLOEXEC
   ASSERT_THAT(Run("ls /proc/$$/fd > \"$1.fds\"; cat \"$1\"", Token()), IsOk());
-  EXPECT_THAT(Lines("token.fds"), ::testing::Not(HasSubstr("\n" + std::to_string(open_here) + "\n")));
+  EXPECT_THAT(Lines("token.fds"),
+              ::testing::Not(HasSubstr("\n" + std::to_string(open_here) + "\n")));
   close(open_here);
 }
 

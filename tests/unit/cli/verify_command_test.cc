@@ -1,5 +1,5 @@
-// Laws guarded: 0 means valid, 1 refused and 2 that nothing was judged; the three are never mixed up.
-// What is judged, and how, is in tests/attacks.
+// Laws guarded: 0 means valid, 1 refused and 2 that nothing was judged; the three are never mixed
+// up. What is judged, and how, is in tests/attacks.
 #include "src/cli/verify_command.h"
 
 #include <gmock/gmock.h>
@@ -48,9 +48,16 @@ class VerifyCommandTest : public ::testing::Test {
     return status;
   }
   std::vector<std::string> Endorsement(const std::string& attack) const {
-    return {"--kind", "tpm", "--ek-cert", Attack(attack + "/ek.cert"), "--trust",
-            Attack(attack + "/trust"), "--intermediates", Attack(attack + "/intermediate0.der"),
-            "--at", "2026-01-01T00:00:00Z"};
+    return {"--kind",
+            "tpm",
+            "--ek-cert",
+            Attack(attack + "/ek.cert"),
+            "--trust",
+            Attack(attack + "/trust"),
+            "--intermediates",
+            Attack(attack + "/intermediate0.der"),
+            "--at",
+            "2026-01-01T00:00:00Z"};
   }
   static std::vector<std::string> With(std::vector<std::string> words,
                                        const std::vector<std::string>& more) {
@@ -83,10 +90,10 @@ TEST_F(VerifyCommandTest, AnswersInTextAndJson) {
 
 TEST_F(VerifyCommandTest, ChecksBothPartsInOneRun) {
   const std::string key = Attack("tpm-valid-key-p256-by-p256");
-  const std::vector<std::string> words = With(
-      Endorsement("tpm-valid-ek-rsa"),
-      {"--ak-public", key + "/ak.pub", "--key-public", key + "/key.pub", "--certify-info",
-       key + "/info", "--signature", key + "/sig", "--json", "--qualifying-data"});
+  const std::vector<std::string> words =
+      With(Endorsement("tpm-valid-ek-rsa"),
+           {"--ak-public", key + "/ak.pub", "--key-public", key + "/key.pub", "--certify-info",
+            key + "/info", "--signature", key + "/sig", "--json", "--qualifying-data"});
   const std::string good = "00 01:02030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F";
   EXPECT_EQ(Run(With(words, {good})), kExitOk) << err_.str();
   const nlohmann::json proved = nlohmann::json::parse(out_.str()).at("proved");
@@ -103,9 +110,10 @@ TEST_F(VerifyCommandTest, ChecksBothPartsInOneRun) {
 
 TEST_F(VerifyCommandTest, WhatCannotBeRunIsNoVerdict) {
   const std::string key = Attack("tpm-valid-key-p256-by-p256");
-  const std::vector<std::string> key_part = {
-      "--kind", "tpm", "--ak-public", key + "/ak.pub", "--key-public", key + "/key.pub",
-      "--certify-info", key + "/info", "--signature", key + "/sig"};
+  const std::vector<std::string> key_part = {"--kind",         "tpm",          "--ak-public",
+                                             key + "/ak.pub",  "--key-public", key + "/key.pub",
+                                             "--certify-info", key + "/info",  "--signature",
+                                             key + "/sig"};
   const std::string certificate = Attack("tpm-valid-ek-rsa/ek.cert");
   const std::string trust = Attack("tpm-valid-ek-rsa/trust");
   const std::vector<std::vector<std::string>> cases = {
@@ -138,8 +146,7 @@ TEST_F(VerifyCommandTest, WhatCannotBeRunIsNoVerdict) {
 
 TEST_F(VerifyCommandTest, EvidenceThatDoesNotParseIsRefused) {
   const std::string trust = Attack("tpm-valid-ek-rsa/trust");
-  EXPECT_EQ(Run({"--kind", "tpm", "--ek-cert", folder_ + "/junk", "--trust", trust}),
-            kExitRefused);
+  EXPECT_EQ(Run({"--kind", "tpm", "--ek-cert", folder_ + "/junk", "--trust", trust}), kExitRefused);
   EXPECT_THAT(out_.str(), HasSubstr("certificate-malformed"));
   // An empty folder trusts nobody.
   EXPECT_EQ(Run({"--kind", "tpm", "--ek-cert", Attack("tpm-valid-ek-rsa/ek.cert"), "--trust",
@@ -164,9 +171,8 @@ TEST_F(VerifyCommandTest, TakesPemAndBundlesOfIntermediates) {
     return absl::StrCat(folder_, "/", name);
   };
   const std::string ek = pem("ek.pem", {Attack("tpm-valid-ek-rsa/ek.cert")});
-  const std::string bundle =
-      pem("bundle.pem", {Attack("tpm-valid-ek-rsa/trust/root.der"),
-                         Attack("tpm-valid-ek-rsa/intermediate0.der")});
+  const std::string bundle = pem("bundle.pem", {Attack("tpm-valid-ek-rsa/trust/root.der"),
+                                                Attack("tpm-valid-ek-rsa/intermediate0.der")});
   EXPECT_EQ(Run({"--kind", "tpm", "--ek-cert", ek, "--intermediates", bundle, "--intermediates",
                  folder_ + "/junk", "--trust", Attack("tpm-valid-ek-rsa/trust"), "--at",
                  "2026-01-01T00:00:00+01:00"}),

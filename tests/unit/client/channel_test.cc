@@ -1,5 +1,5 @@
-// forekey::Channel: sessions within the application's calls. LAW 2 for the library, and "a handler's own
-// UNAUTHENTICATED is not run twice".
+// forekey::Channel: sessions within the application's calls. LAW 2 for the library, and "a
+// handler's own UNAUTHENTICATED is not run twice".
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,8 +23,8 @@
 namespace forekey {
 namespace {
 
-using testing::FakeGate;
 using ::testing::ElementsAre;
+using testing::FakeGate;
 using ::testing::HasSubstr;
 
 // An agent that opens a session for each request, and can be held back.

@@ -84,9 +84,11 @@ TEST_F(EnrollmentTest, RefusesTheAcknowledgementOfAnotherCredential) {
   EXPECT_EQ(ReasonOf(status), Reason::kCredentialMismatch) << status;
 }
 
-// A key that signs for another origin would be of use there: to the gate, which keeps what it signed.
+// A key that signs for another origin would be of use there: to the gate, which keeps what it
+// signed.
 TEST_F(EnrollmentTest, AKeySignsForTheInvitesGateAlone) {
-  for (const char* origin : {"https://accounts.example.com", "forekey://other.test", "forekey://gate.test/"}) {
+  for (const char* origin :
+       {"https://accounts.example.com", "forekey://other.test", "forekey://gate.test/"}) {
     absl::Status status = RunWith([origin](auto& f) { f.fido2_origin = origin; });
     EXPECT_EQ(ReasonOf(status), Reason::kAudienceMismatch) << status;
   }
@@ -114,7 +116,9 @@ TEST_F(EnrollmentTest, AnUnknownInviteIsTheGatesRefusal) {
 TEST_F(EnrollmentTest, WhatAServerSaysIsNoCommandToTheTerminalAndNoLineOfALog) {
   absl::Status status = RunWith([](auto& f) {
     f.finish_status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
-                                   "no\x1b]0;title\x07\n[info] logged in \xc2\x9b" "2J" + std::string(5000, 'x'));
+                                   "no\x1b]0;title\x07\n[info] logged in \xc2\x9b"
+                                   "2J" +
+                                       std::string(5000, 'x'));
   });
   EXPECT_TRUE(absl::IsUnauthenticated(status));
   EXPECT_THAT(std::string(status.message()),

@@ -1,5 +1,5 @@
-// LAW 3 and the client's half of the session protocol: nothing of a gate's answer is believed before
-// its confirmation verified.
+// LAW 3 and the client's half of the session protocol: nothing of a gate's answer is believed
+// before its confirmation verified.
 #include "src/client/gate_client.h"
 
 #include "gmock/gmock.h"
@@ -15,11 +15,11 @@
 namespace forekey {
 namespace {
 
-using testing::FakeGate;
-using testing::TlsIdentity;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using testing::FakeGate;
 using ::testing::HasSubstr;
+using testing::TlsIdentity;
 
 class GateClientTest : public ::testing::Test {
  protected:
@@ -197,8 +197,7 @@ TEST_F(GateClientTest, ReturnsTheSignersErrorAsItIs) {
   options.signers.push_back({id_, [](absl::string_view) -> absl::StatusOr<SignedStatement> {
                                return absl::ResourceExhaustedError("locked out");
                              }});
-  EXPECT_EQ(connection_->OpenSession(options).status(),
-            absl::ResourceExhaustedError("locked out"));
+  EXPECT_EQ(connection_->OpenSession(options).status(), absl::ResourceExhaustedError("locked out"));
 }
 
 TEST_F(GateClientTest, SortsCredentialsAndRefusesOneTwice) {

@@ -65,8 +65,8 @@ std::string Resign(absl::string_view tbs, absl::string_view algorithm, EVP_PKEY*
   std::string signature(size, '\0');
   EVP_DigestSign(context.get(), U8(signature), &size, U8(tbs), tbs.size());
   signature.resize(size);
-  return Tlv(0x30, absl::StrCat(tbs, algorithm, Tlv(0x03, absl::StrCat(std::string(1, '\0'),
-                                                                       signature))));
+  return Tlv(
+      0x30, absl::StrCat(tbs, algorithm, Tlv(0x03, absl::StrCat(std::string(1, '\0'), signature))));
 }
 
 // The certificate with the first `from` in its TBSCertificate replaced, signed again.
@@ -115,8 +115,9 @@ TEST_F(CertificateTest, ParseRefusesTrailingTruncatedAndGarbage) {
 TEST_F(CertificateTest, ParseRefusesOuterEncodingsThatAreNotDer) {
   const std::string der = MakeDer(Leaf(root_));
   CertificateParts parts = *SplitCertificate(der);
-  const std::string body = absl::StrCat(parts.tbs, parts.signature_algorithm,
-                                        Tlv(0x03, absl::StrCat(std::string(1, '\0'), parts.signature)));
+  const std::string body =
+      absl::StrCat(parts.tbs, parts.signature_algorithm,
+                   Tlv(0x03, absl::StrCat(std::string(1, '\0'), parts.signature)));
   ASSERT_EQ(Tlv(0x30, body), der);
   const std::string long_length = absl::StrCat(
       "\x30\x83", std::string(1, '\0'), std::string(1, static_cast<char>(body.size() >> 8)),
@@ -139,8 +140,9 @@ TEST_F(CertificateTest, ParsesPemWithTextAroundAndBundles) {
   EXPECT_EQ(Certificate::Parse(bundle)->der(), der);
   EXPECT_THAT(*Certificate::ParseAll(bundle), SizeIs(2));
   EXPECT_THAT(*Certificate::ParseAll(der), SizeIs(1));
-  EXPECT_THAT(Certificate::ParseAll("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-              RefusedWith(Reason::kCertificateMalformed));
+  EXPECT_THAT(
+      Certificate::ParseAll("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+      RefusedWith(Reason::kCertificateMalformed));
   EXPECT_THAT(Certificate::ParseAll(Pem(der) + Pem("junk")),
               RefusedWith(Reason::kCertificateMalformed));
 }
@@ -375,8 +377,9 @@ TEST_F(CertificateTest, APolicyThatACaRequiresMustHoldAlongThePath) {
   const auto listing = [](std::initializer_list<int> policies) {
     std::string all;
     for (int policy : policies) {
-      all += policy == 0 ? std::string("\x30\x06\x06\x04\x55\x1d\x20\x00", 8)
-                         : absl::StrCat("\x30\x04\x06\x02\x2a", std::string(1, static_cast<char>(policy)));
+      all += policy == 0
+                 ? std::string("\x30\x06\x06\x04\x55\x1d\x20\x00", 8)
+                 : absl::StrCat("\x30\x04\x06\x02\x2a", std::string(1, static_cast<char>(policy)));
     }
     return ExtensionSpec{"2.5.29.32", false,
                          absl::StrCat("\x30", std::string(1, static_cast<char>(all.size())), all)};
@@ -493,13 +496,13 @@ TEST_F(CertificateTest, UnderstandsTheseCriticalExtensions) {
     bool of_ca, of_leaf;
   };
   const std::string empty("\x30\x00", 2);
-  for (const Case& c : {Case{"2.5.29.18", true, true},   // issuerAltName
-                        {"2.5.29.17", true, false},      // subjectAltName
-                        {"2.5.29.31", true, true},       // cRLDistributionPoints
-                        {"2.5.29.32", true, true},       // certificatePolicies
-                        {"2.5.29.37", true, false},      // extKeyUsage
-                        {"2.5.29.36", true, false},      // policyConstraints
-                        {"2.5.29.54", true, false}}) {   // inhibitAnyPolicy
+  for (const Case& c : {Case{"2.5.29.18", true, true},  // issuerAltName
+                        {"2.5.29.17", true, false},     // subjectAltName
+                        {"2.5.29.31", true, true},      // cRLDistributionPoints
+                        {"2.5.29.32", true, true},      // certificatePolicies
+                        {"2.5.29.37", true, false},     // extKeyUsage
+                        {"2.5.29.36", true, false},     // policyConstraints
+                        {"2.5.29.54", true, false}}) {  // inhibitAnyPolicy
     const auto due = [](bool taken) {
       return taken ? std::optional<Reason>() : Reason::kCertificateCriticalExtension;
     };
@@ -592,8 +595,7 @@ TEST_F(CertificateTest, ALeafAnchorsItselfOnlyWhereAsked) {
   const TestCa self{"leaf", leaf_key_};
   const Certificate leaf = Make(Leaf(self));
   anchors_.Add(leaf);
-  EXPECT_THAT(VerifyPath(leaf, {}, anchors_, options_),
-              RefusedWith(Reason::kCertificateUntrusted));
+  EXPECT_THAT(VerifyPath(leaf, {}, anchors_, options_), RefusedWith(Reason::kCertificateUntrusted));
   options_.leaf_may_be_anchor = true;
   auto path = VerifyPath(leaf, {}, anchors_, options_);
   ASSERT_THAT(path, IsOk());

@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <netinet/in.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -49,7 +49,8 @@ class TlsKeysTest : public ::testing::Test {
 TEST_F(TlsKeysTest, ErrorsNameTheFileAndWhatIsWrong) {
   EXPECT_EQ(Problem(), "");
   ASSERT_TRUE(WriteFileAtomically(key_, Make().key_pem, 0600).ok());
-  EXPECT_THAT(Problem(), AllOf(HasSubstr(key_), HasSubstr("is not the key of"), HasSubstr(certificate_)));
+  EXPECT_THAT(Problem(),
+              AllOf(HasSubstr(key_), HasSubstr("is not the key of"), HasSubstr(certificate_)));
   ASSERT_TRUE(WriteFileAtomically(key_, Make().key_pem, 0640).ok());
   EXPECT_THAT(Problem(), AllOf(HasSubstr(key_), HasSubstr("chmod 600")));
   ASSERT_TRUE(WriteFileAtomically(key_, "nonsense", 0600).ok());
@@ -61,11 +62,13 @@ TEST_F(TlsKeysTest, ErrorsNameTheFileAndWhatIsWrong) {
 }
 
 TEST_F(TlsKeysTest, AnEncryptedKeyIsAnErrorAndNotAQuestionOnTheTerminal) {
-  ASSERT_TRUE(WriteFileAtomically(key_,
-                                  "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
-                                  "MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgAAAAAAAAAAAICCAAw\n"
-                                  "-----END ENCRYPTED PRIVATE KEY-----\n",
-                                  0600).ok());
+  ASSERT_TRUE(
+      WriteFileAtomically(key_,
+                          "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+                          "MIGbMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAgAAAAAAAAAAAICCAAw\n"
+                          "-----END ENCRYPTED PRIVATE KEY-----\n",
+                          0600)
+          .ok());
   EXPECT_THAT(Problem(), HasSubstr("without a passphrase"));
 }
 
@@ -112,10 +115,11 @@ TEST(ListenAddressTest, IsNumericOneASocket) {
 }
 
 TEST(ListenAddressTest, ErrorsNameTheAddress) {
-  for (const char* bad : {"", "7443", "127.0.0.1", "127.0.0.1:", "127.0.0.1:-1", "127.0.0.1:65536",
-                          "127.0.0.1:x"}) {
+  for (const char* bad :
+       {"", "7443", "127.0.0.1", "127.0.0.1:", "127.0.0.1:-1", "127.0.0.1:65536", "127.0.0.1:x"}) {
     EXPECT_THAT(std::string(ResolveListenAddress(bad, false).status().message()),
-                HasSubstr("is not host:port")) << bad;
+                HasSubstr("is not host:port"))
+        << bad;
   }
 }
 

@@ -167,7 +167,8 @@ TEST_F(AuditFileTest, FindsALogThatWasWrittenAnewByHeadsNotedElsewhere) {
   for (size_t i = 2; i < lines.size(); ++i) lines[i] = ChainLine("{\"subject\":\"mallory\"}", head);
   Store(lines);
   WriteText(path_ + ".head", SerializeHead(head));
-  EXPECT_THAT(Verify().findings, IsEmpty()) << "who may write everything here can make it look whole";
+  EXPECT_THAT(Verify().findings, IsEmpty())
+      << "who may write everything here can make it look whole";
   EXPECT_THAT(Faults(Verify({.heads = *heads})),
               ElementsAre(AuditFault::kRewritten, AuditFault::kRewritten));
 }
@@ -222,7 +223,8 @@ TEST_F(AuditFileTest, ALineCutShortByACrashIsMarkedAndIsNoTampering) {
   sink_.reset();
   for (int crash = 0; crash < 2; ++crash) {
     std::ofstream(path_, std::ios::app) << "{\"seq\":5,\"prev\":\"12";
-    EXPECT_EQ(Verify().torn_lines, static_cast<uint64_t>(crash) + 1) << "also before the gate is back";
+    EXPECT_EQ(Verify().torn_lines, static_cast<uint64_t>(crash) + 1)
+        << "also before the gate is back";
     Open();
     Write(2);
     sink_.reset();
@@ -251,7 +253,8 @@ TEST_F(AuditFileTest, AMarkOfOddTypesMarksNothing) {
   EXPECT_THAT(Faults(Verify({})), ElementsAre(AuditFault::kNotALine));
 }
 
-// Who edits the last line, so that the gate takes it for one that was cut short, is found all the same.
+// Who edits the last line, so that the gate takes it for one that was cut short, is found all the
+// same.
 TEST_F(AuditFileTest, AnEditedLastLineDoesNotPassAsTorn) {
   Open();
   Write(3);
@@ -310,14 +313,16 @@ TEST_F(AuditFileTest, FindsBySubjectReferenceReasonAndTime) {
   ASSERT_TRUE(reader.ok());
   auto find = [&](const AuditQuery& query) {
     std::vector<std::string> found;
-    SearchAudit((*reader)->content(), query, [&](absl::string_view line) { found.emplace_back(line); });
+    SearchAudit((*reader)->content(), query,
+                [&](absl::string_view line) { found.emplace_back(line); });
     return found;
   };
   ASSERT_EQ(find({.subject = "bob"}).size(), 1u);
   const auto bob = nlohmann::json::parse(find({.subject = "bob"})[0]);
   EXPECT_EQ(find({.reference = bob["reference"]}).size(), 1u);
   EXPECT_EQ(find({.subject = "bo"}).size(), 0u);
-  EXPECT_EQ(find({.subject = "alice", .since = absl::FromUnixSeconds(1'800'000'000 + 90)}).size(), 11u);
+  EXPECT_EQ(find({.subject = "alice", .since = absl::FromUnixSeconds(1'800'000'000 + 90)}).size(),
+            11u);
   EXPECT_EQ(find({.subject = "alice"}).size(), 100u);
 }
 

@@ -24,13 +24,16 @@ class DeadRegistry final : public Registry {
   absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view) override {
     return Dead();
   }
-  absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view, size_t) override {
+  absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view,
+                                                                 size_t) override {
     return Dead();
   }
   absl::StatusOr<bool> RevokeCredential(absl::string_view, absl::string_view, absl::Time) override {
     return Dead();
   }
-  absl::Status SetRoles(absl::string_view, const std::vector<std::string>&) override { return Dead(); }
+  absl::Status SetRoles(absl::string_view, const std::vector<std::string>&) override {
+    return Dead();
+  }
   absl::Status SetDisabled(absl::string_view, bool) override { return Dead(); }
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view) override { return Dead(); }
   absl::Status SetPasswordHash(absl::string_view, absl::string_view, absl::Time) override {

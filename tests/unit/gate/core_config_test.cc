@@ -104,8 +104,9 @@ TEST(GateConfigTest, RefusesWhatWouldWeaken) {
               HasSubstr("needs insecure_simulators = true"));
   EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[attestation.tpm]\ninsecure_simulators = true\n"),
               HasSubstr("names no folder"));
-  EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[rules]\nexempt = [\"/forekey.v1.Gate/OpenSession\"]\n"),
-              HasSubstr("the gate's own"));
+  EXPECT_THAT(
+      ErrorsOf(std::string(kMinimal) + "[rules]\nexempt = [\"/forekey.v1.Gate/OpenSession\"]\n"),
+      HasSubstr("the gate's own"));
   EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[attestation.tpm]\nek_allow_list = [\"abc\"]\n"),
               HasSubstr("64 hex digits"));
   EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[[rule]]\nmethods=[\"/a.B/C\"]\nany_role=[]\n"),
@@ -124,7 +125,8 @@ user_verification = "required"
 clone_policy = "report"
 min_certification_level = 2
 aaguid_allow = ["41424344-4546-4748-494A-4B4C4D4E4F50"]
-)", "gate.toml", "/etc/forekey");
+)",
+                                  "gate.toml", "/etc/forekey");
   ASSERT_TRUE(config.ok()) << config.status();
   const Fido2Config& fido2 = config->fido2;
   EXPECT_EQ(fido2.rp_id, "login.example");
@@ -154,7 +156,8 @@ TEST(GateConfigTest, NamesWhatIsWrongAboutFido2) {
     return ErrorsOf(std::string(kMinimal) + "[attestation.fido2]\n" + lines);
   };
   EXPECT_THAT(errors("rp_id = \"a b\"\n"), HasSubstr("attestation.fido2.rp_id: must be"));
-  EXPECT_THAT(errors("user_verification = \"maybe\"\n"), HasSubstr("\"required\" or \"preferred\""));
+  EXPECT_THAT(errors("user_verification = \"maybe\"\n"),
+              HasSubstr("\"required\" or \"preferred\""));
   EXPECT_THAT(errors("clone_policy = \"ignore\"\n"), HasSubstr("\"refuse\" or \"report\""));
   EXPECT_THAT(errors("aaguid_deny = [\"xyz\"]\n"), HasSubstr("is not an AAGUID"));
   EXPECT_THAT(errors("aaguid_allow = []\n"), HasSubstr("aaguid_allow: is empty"));
@@ -189,7 +192,8 @@ refuse_weak = "all"
 hardware_policies = ["2.16.840.1.101.3.2.1.3.13"]
 hardware_only = true
 dedicated_usages = ["1.2.3.4.99"]
-)", "gate.toml", "/etc/forekey");
+)",
+                                  "gate.toml", "/etc/forekey");
   ASSERT_TRUE(config.ok()) << config.status();
   const PivConfig& piv = config->piv;
   EXPECT_EQ(piv.trust, "/etc/forekey/piv-roots");
@@ -309,8 +313,8 @@ TEST(GateConfigTest, Durations) {
   EXPECT_EQ(ParseConfigDuration("15m"), absl::Minutes(15));
   EXPECT_EQ(ParseConfigDuration("12h"), absl::Hours(12));
   EXPECT_EQ(ParseConfigDuration("30d"), absl::Hours(720));
-  for (const char* bad : {"", "s", "12", "-1s", "+1s", "1.5h", "1h30m", " 1s", "1 s", "1w",
-                          "99999999999s", "0x1s"}) {
+  for (const char* bad :
+       {"", "s", "12", "-1s", "+1s", "1.5h", "1h30m", " 1s", "1 s", "1w", "99999999999s", "0x1s"}) {
     EXPECT_EQ(ParseConfigDuration(bad), std::nullopt) << bad;
   }
 }
@@ -330,8 +334,8 @@ TEST(GateConfigTest, WhatBecomesOfEnrolledCredentialsIsOneOfThree) {
 }
 
 TEST(GateConfigTest, ANoticeNeedsSomebodyToHearIt) {
-  auto config = GateConfig::Parse(std::string(kMinimal) + "[health]\nservice = true\nnotice = \"5s\"\n",
-                                  "gate.toml");
+  auto config = GateConfig::Parse(
+      std::string(kMinimal) + "[health]\nservice = true\nnotice = \"5s\"\n", "gate.toml");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->health.notice, absl::Seconds(5));
   EXPECT_THAT(ErrorsOf(std::string(kMinimal) + "[health]\nnotice = \"5s\"\n"),
@@ -348,7 +352,8 @@ unlisted = "refuse"
 methods = ["/a.B/C", "/a.B/D"]
 any_role = ["admin"]
 fresh = "call"
-)", "gate.toml");
+)",
+                                  "gate.toml");
   ASSERT_TRUE(config.ok()) << config.status();
   ASSERT_EQ(config->rules.rules.size(), 1u);
   EXPECT_THAT(config->rules.rules[0].methods, ElementsAre("/a.B/C", "/a.B/D"));
@@ -363,7 +368,8 @@ factors = [["tpm", "password:15m"], ["fido2+uv"]]
 fresh = "12h"
 child_sessions = false
 reprove = true
-)", "gate.toml");
+)",
+                                  "gate.toml");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->rules.permit_unlisted, std::nullopt);
   const MethodRule& rule = config->rules.rules.at(0);
@@ -381,36 +387,52 @@ reprove = true
 }
 
 TEST(GateConfigTest, BoundsOfThePasswordFactorAndOfUnlisted) {
-  const auto errors_of = [](const std::string& text) { return ErrorsOf(std::string(kMinimal) + text); };
-  for (const char* bad : {"memory_mib=7", "memory_mib=4097", "passes=0", "passes=101", "concurrent=0",
-                          "concurrent=65", "tries=0", "tries=1001", "per=\"9s\"", "per=\"25h\""}) {
+  const auto errors_of = [](const std::string& text) {
+    return ErrorsOf(std::string(kMinimal) + text);
+  };
+  for (const char* bad :
+       {"memory_mib=7", "memory_mib=4097", "passes=0", "passes=101", "concurrent=0",
+        "concurrent=65", "tries=0", "tries=1001", "per=\"9s\"", "per=\"25h\""}) {
     const std::string key = std::string(bad).substr(0, std::string(bad).find('='));
     EXPECT_THAT(errors_of(std::string("[factors.password]\n") + bad + "\n"),
-                HasSubstr("factors.password." + key)) << bad;
+                HasSubstr("factors.password." + key))
+        << bad;
   }
-  auto least = GateConfig::Parse(std::string(kMinimal) + "[factors.password]\nmemory_mib=8\npasses=1\n"
-                                 "concurrent=1\ntries=1\nper=\"10s\"\n", "gate.toml");
+  auto least = GateConfig::Parse(std::string(kMinimal) +
+                                     "[factors.password]\nmemory_mib=8\npasses=1\n"
+                                     "concurrent=1\ntries=1\nper=\"10s\"\n",
+                                 "gate.toml");
   ASSERT_TRUE(least.ok()) << least.status();
   EXPECT_TRUE(least->passwords.enabled);
   EXPECT_EQ(least->passwords.tries, 1u);
   EXPECT_FALSE(GateConfig::Parse(kMinimal, "gate.toml")->passwords.enabled);
   EXPECT_THAT(errors_of("[rules]\nunlisted=\"maybe\"\n"), HasSubstr("rules.unlisted: must be"));
-  EXPECT_THAT(errors_of("[[rule]]\nmethods=[]\n"), HasSubstr("rule.methods: must name at least one"));
-  EXPECT_THAT(errors_of("[[rule]]\nmethods=[\"/a.B/C\"]\nany_role=[]\n"), HasSubstr("rule.any_role: is empty"));
+  EXPECT_THAT(errors_of("[[rule]]\nmethods=[]\n"),
+              HasSubstr("rule.methods: must name at least one"));
+  EXPECT_THAT(errors_of("[[rule]]\nmethods=[\"/a.B/C\"]\nany_role=[]\n"),
+              HasSubstr("rule.any_role: is empty"));
 }
 
 TEST(GateConfigTest, MistakesInRulesHaveTheirLines) {
-  const auto errors_of = [](const std::string& rules) { return ErrorsOf(std::string(kMinimal) + rules); };
+  const auto errors_of = [](const std::string& rules) {
+    return ErrorsOf(std::string(kMinimal) + rules);
+  };
   const std::string begin = "[[rule]]\nmethods=[\"/a.B/*\"]\n";
-  EXPECT_THAT(errors_of(begin + "factors=[\"tpm\"]\n"), HasSubstr("gate.toml:9: rule.factors: must be an array of"));
-  EXPECT_THAT(errors_of(begin + "factors=[[\"tpm\",1]]\n"), HasSubstr("gate.toml:9: rule.factors: must be an array of"));
+  EXPECT_THAT(errors_of(begin + "factors=[\"tpm\"]\n"),
+              HasSubstr("gate.toml:9: rule.factors: must be an array of"));
+  EXPECT_THAT(errors_of(begin + "factors=[[\"tpm\",1]]\n"),
+              HasSubstr("gate.toml:9: rule.factors: must be an array of"));
   EXPECT_THAT(errors_of(begin + "factors=[]\n"), HasSubstr("gate.toml:9: rule.factors: is empty"));
-  EXPECT_THAT(errors_of(begin + "factors=[[\"tpm:x\"]]\n"), HasSubstr("gate.toml:9: rule.factors: \"tpm:x\""));
+  EXPECT_THAT(errors_of(begin + "factors=[[\"tpm:x\"]]\n"),
+              HasSubstr("gate.toml:9: rule.factors: \"tpm:x\""));
   EXPECT_THAT(errors_of(begin + "factors=[[\"eye\"]]\n"), HasSubstr("\"eye\" is no factor"));
-  EXPECT_THAT(errors_of(begin + "fresh=\"soon\"\n"), HasSubstr("gate.toml:9: rule.fresh: must be \"call\" or"));
+  EXPECT_THAT(errors_of(begin + "fresh=\"soon\"\n"),
+              HasSubstr("gate.toml:9: rule.fresh: must be \"call\" or"));
   EXPECT_THAT(errors_of(begin + "fresh=\"0s\"\n"), HasSubstr("rule.fresh: must be \"call\" or"));
-  EXPECT_THAT(errors_of(begin + "fresh=\"call\"\nreprove=true\n"), HasSubstr("gate.toml:10: rule.reprove: is for calls that a session"));
-  EXPECT_THAT(errors_of(begin + begin), HasSubstr("gate.toml:10: rule.methods: /a.B/* stands in two rules"));
+  EXPECT_THAT(errors_of(begin + "fresh=\"call\"\nreprove=true\n"),
+              HasSubstr("gate.toml:10: rule.reprove: is for calls that a session"));
+  EXPECT_THAT(errors_of(begin + begin),
+              HasSubstr("gate.toml:10: rule.methods: /a.B/* stands in two rules"));
   EXPECT_THAT(errors_of(begin + "[[rule]]\nmethods=[\"/*/Get*\"]\n"),
               HasSubstr("gate.toml:10: rule.methods: /*/Get* and /a.B/* (line 8) cross"));
 }

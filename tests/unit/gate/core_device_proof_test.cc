@@ -230,7 +230,8 @@ TEST_F(DeviceProofTest, RefusesWebAuthnFieldsBesideAPlainSignature) {
     DeviceProofView view;
     view.challenge = draft.challenge;
     view.channel_binding = draft.channel_binding;
-    view.assertions.push_back(AssertionView{ada().id, signature, data ? "x" : "", data ? "" : "{}"});
+    view.assertions.push_back(
+        AssertionView{ada().id, signature, data ? "x" : "", data ? "" : "{}"});
     EXPECT_EQ(WhyRefused(SerializePrefix(view)), Reason::kPrefixMalformed);
   }
 }
@@ -365,13 +366,15 @@ class LimitTest : public DeviceProofTest {
 };
 
 TEST_F(LimitTest, AFloodOfBadProofsStopsNeitherHostsThatWorkNorTheCredential) {
-  ASSERT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:192.0.2.1:1000").status.ok());
+  ASSERT_TRUE(
+      Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:192.0.2.1:1000").status.ok());
   std::optional<Reason> last;
   for (int i = 0; i < 20; ++i) {
     last = WhyRefused(Judge(BadProof(), kMethod, absl::StrCat("ipv4:198.51.100.9:", 2000 + i)));
   }
   EXPECT_EQ(last, Reason::kRateLimited);
-  EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:192.0.2.1:1001").status.ok());
+  EXPECT_TRUE(
+      Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:192.0.2.1:1001").status.ok());
   EXPECT_EQ(WhyRefused(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1")),
             Reason::kRateLimited);
   clock_.Advance(absl::Seconds(2));
@@ -392,10 +395,12 @@ class AddressLimitTest : public LimitTest {
 TEST_F(AddressLimitTest, AStrangerUsesUpHisOwnBucketAndNoOtherAddresss) {
   std::optional<Reason> last;
   for (int i = 0; i < 50; ++i) {
-    last = WhyRefused(Judge(BadProof(), kMethod, absl::StrCat("ipv6:[2001:db8::", i, "]:", 2000 + i)));
+    last =
+        WhyRefused(Judge(BadProof(), kMethod, absl::StrCat("ipv6:[2001:db8::", i, "]:", 2000 + i)));
   }
   EXPECT_EQ(last, Reason::kRateLimited) << "a /64 is one address";
-  EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv6:[2001:db8:0:1::1]:9").status.ok());
+  EXPECT_TRUE(
+      Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv6:[2001:db8:0:1::1]:9").status.ok());
   EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1").status.ok());
 }
 

@@ -1,5 +1,5 @@
-// Enrolment from invite to credential, against the real TPM verifiers, with a TPM in software on the
-// allow-list: every reason for which a step is refused.
+// Enrolment from invite to credential, against the real TPM verifiers, with a TPM in software on
+// the allow-list: every reason for which a step is refused.
 #include <thread>
 
 #include "absl/strings/escaping.h"
@@ -17,7 +17,8 @@
 namespace forekey::testing {
 namespace {
 
-// The client's half of one enrolment. Tests spoil a field before Begin() or Finish() makes the bytes.
+// The client's half of one enrolment. Tests spoil a field before Begin() or Finish() makes the
+// bytes.
 struct Enroller {
   Invite invite;
   const SoftTpm* tpm;
@@ -457,10 +458,17 @@ TEST_F(EnrollmentTest, APinnedInviteTakesNoOtherDevice) {
 }
 
 TEST_F(EnrollmentTest, FinishRefusesBadLabels) {
-  for (const std::string& label : {std::string(65, 'x'), std::string("a\nb"), std::string("a\x1b[2J"),
-                                   // What terminals take for ESC [, and what turns a line around.
-                                   std::string("a\xc2\x9b" "2J"), std::string("a\xe2\x80\xae" "b"),
-                                   std::string("a\xe2\x80\xa8" "b"), std::string("a\xd8\x9c" "b")}) {
+  for (const std::string& label :
+       {std::string(65, 'x'), std::string("a\nb"), std::string("a\x1b[2J"),
+        // What terminals take for ESC [, and what turns a line around.
+        std::string("a\xc2\x9b"
+                    "2J"),
+        std::string("a\xe2\x80\xae"
+                    "b"),
+        std::string("a\xe2\x80\xa8"
+                    "b"),
+        std::string("a\xd8\x9c"
+                    "b")}) {
     Enroller enroller = Answered();
     enroller.proof.set_label(label);
     EXPECT_EQ(WhyNotFinished(enroller.Finish()), Reason::kRequestMalformed);
@@ -542,12 +550,14 @@ class WrongKeyKind final : public EnrollmentKind {
   WrongKeyKind(std::unique_ptr<EnrollmentKind> inner, const SoftTpm* tpm)
       : inner_(std::move(inner)), tpm_(tpm) {}
   TokenKind kind() const override { return TokenKind::kTpm; }
-  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening, const EnrollmentContext& context,
+  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
+                                const EnrollmentContext& context,
                                 v1::EnrollmentDemand* demand) const override {
     return inner_->Demand(opening, context, demand);
   }
   absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
-                                            const v1::EnrollmentProof& proof, absl::string_view state,
+                                            const v1::EnrollmentProof& proof,
+                                            absl::string_view state,
                                             const EnrollmentContext& context) const override {
     v1::EnrollmentProof other = proof;
     other.set_spki(tpm_->key()->public_key().spki());
@@ -587,8 +597,7 @@ TEST_F(EnrollmentTest, TheEnrollStatementIsNoCall) {
   ASSERT_EQ(WhyNotFinished(enroller.Finish()), std::nullopt);
   const Token token{tpm_.key(), "ada", CredentialId(kAudience, "ada", enroller.proof.spki())};
   const DeviceProofDraft draft = Draft({&token});
-  EXPECT_EQ(WhyRefused(draft.Serialize(
-                {{token.id, enroller.proof.possession().signature()}})),
+  EXPECT_EQ(WhyRefused(draft.Serialize({{token.id, enroller.proof.possession().signature()}})),
             Reason::kSignatureInvalid);
 }
 

@@ -272,8 +272,8 @@ TEST_F(TwoTokensTest, RefusesTokensOfTwoSubjects) {
             Reason::kSubjectMismatch);
 }
 
-// The largest that the protocol promises to carry: three ES256 keys at a gate whose audience has all
-// of its 255 bytes, and three RS256 keys at one of 64.
+// The largest that the protocol promises to carry: three ES256 keys at a gate whose audience has
+// all of its 255 bytes, and three RS256 keys at one of 64.
 TEST_F(TwoTokensTest, ThreeAssertionsFitIntoAPrefix) {
   for (const auto& [algorithm, size] :
        {std::pair(Algorithm::kEs256, size_t{255}), std::pair(Algorithm::kRs256, size_t{64})}) {
@@ -285,8 +285,7 @@ TEST_F(TwoTokensTest, ThreeAssertionsFitIntoAPrefix) {
       SoftAssertionDraft assertion = AssertionOver("statement");
       assertion.origin = absl::StrCat("forekey://", std::string(size, 'o'));
       assertion.more_json = ",\"crossOrigin\":false";
-      assertions[std::string(32, id)] =
-          assertion.SignWithKey(SoftwareKey::Generate(algorithm));
+      assertions[std::string(32, id)] = assertion.SignWithKey(SoftwareKey::Generate(algorithm));
     }
     EXPECT_LE(SerializeWith(draft, assertions).size(), kMaxPrefixSize) << AlgorithmName(algorithm);
   }

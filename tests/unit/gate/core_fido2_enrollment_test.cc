@@ -1,5 +1,5 @@
-// FIDO2 enrolments against the real registration verifier, with a key in software that has a vendor's
-// attestation: every reason for which a step is refused.
+// FIDO2 enrolments against the real registration verifier, with a key in software that has a
+// vendor's attestation: every reason for which a step is refused.
 #include <filesystem>
 
 #include "src/gate/core/fido2_enrollment.h"
@@ -77,10 +77,9 @@ class Fido2EnrollmentTest : public GateFixture {
     return std::nullopt;
   }
   static std::string Statement(const Enrolment& enrolment, absl::string_view spki) {
-    return BuildStatement(EnrollStatement{kAudience, enrolment.demand.enrollment_id(),
-                                          enrolment.demand.subject(), 2, spki,
-                                          enrolment.opening.channel_binding(),
-                                          enrolment.opening.challenge()});
+    return BuildStatement(
+        EnrollStatement{kAudience, enrolment.demand.enrollment_id(), enrolment.demand.subject(), 2,
+                        spki, enrolment.opening.channel_binding(), enrolment.opening.challenge()});
   }
   std::string AttStmt(const Enrolment& enrolment, const std::string& signed_bytes,
                       const TestCa& ca) {
@@ -92,14 +91,12 @@ class Fido2EnrollmentTest : public GateFixture {
     const CertificateSpec leaf = PackedLeafSpec(ca, attestation_key_);
     return CborMap(
         {{CborText("alg"), CborInt(-7)},
-         {CborText("sig"),
-          CborBytes(SignWith(attestation_key_.get(), EVP_sha256(), signed_bytes))},
+         {CborText("sig"), CborBytes(SignWith(attestation_key_.get(), EVP_sha256(), signed_bytes))},
          {CborText("x5c"), CborArray({CborBytes(MakeDer(leaf))})}});
   }
   void Answer(Enrolment& enrolment, const TestCa& ca) {
-    const std::string client =
-        ClientJson(enrolment.client_type, enrolment.registration_challenge,
-                   enrolment.demand.fido2().origin());
+    const std::string client = ClientJson(enrolment.client_type, enrolment.registration_challenge,
+                                          enrolment.demand.fido2().origin());
     const std::string auth_data = enrolment.token.AuthData();
     v1::Fido2Evidence* evidence = enrolment.proof.mutable_fido2();
     evidence->set_client_data_json(client);
@@ -110,8 +107,7 @@ class Fido2EnrollmentTest : public GateFixture {
     if (enrolment.proof.spki().empty()) {
       enrolment.proof.set_spki(enrolment.token.credential.public_key().spki());
     }
-    const SoftAssertion possession =
-        enrolment.possession.SignWithKey(enrolment.token.credential);
+    const SoftAssertion possession = enrolment.possession.SignWithKey(enrolment.token.credential);
     auto* sent = enrolment.proof.mutable_possession();
     sent->set_signature(possession.signature);
     sent->set_authenticator_data(possession.authenticator_data);
@@ -120,9 +116,9 @@ class Fido2EnrollmentTest : public GateFixture {
   std::optional<Reason> Send(const Enrolment& enrolment) {
     v1::FinishEnrollmentRequest request;
     request.set_payload(enrolment.proof.SerializeAsString());
-    request.set_invite_signature((*enrolment.invite->SigningKey())
-                                     .Sign(BuildInviteStatement(label::kInviteFinish, kAudience,
-                                                                request.payload())));
+    request.set_invite_signature(
+        (*enrolment.invite->SigningKey())
+            .Sign(BuildInviteStatement(label::kInviteFinish, kAudience, request.payload())));
     const auto response = gate().FinishEnrollment(request, kPeer);
     if (!response.ok()) return AuditedReason(response.status());
     credential_id_ = response->credential_id();
@@ -255,7 +251,10 @@ TEST_F(Fido2EnrollmentTest, RefusesWhatProvesNoHardwareUnlessTheConfigSaysOtherw
     e.format = "none";
     e.token.aaguid = std::string(16, '\0');
   };
-  const auto eligible = [](Enrolment& e) { e.token.flags |= 0x08; e.possession.flags |= 0x08; };
+  const auto eligible = [](Enrolment& e) {
+    e.token.flags |= 0x08;
+    e.possession.flags |= 0x08;
+  };
   EXPECT_EQ(Why(self), Reason::kAttestationFormatRefused);
   EXPECT_EQ(Why(none), Reason::kAttestationFormatRefused);
   EXPECT_EQ(Why(eligible), Reason::kBackupEligible);
@@ -330,10 +329,11 @@ class Fido2TrustTest : public Fido2EnrollmentTest {
     CertificateSpec leaf = vendor_.Spec("mds.fidoalliance.org", attestation_key_);
     leaf.basic_constraints = "critical,CA:FALSE";
     const auto encode = [](absl::string_view text) { return Base64UrlEncode(text); };
-    const std::string head = encode(absl::StrCat(
-        R"({"alg":"ES256","typ":"JWT","x5c":[")", absl::Base64Escape(MakeDer(leaf)), "\"]}"));
-    const std::string body = encode(absl::StrCat(
-        R"({"legalHeader":"x","no":)", number, R"(,"nextUpdate":"2026-12-01","entries":[)", entries, "]}"));
+    const std::string head = encode(absl::StrCat(R"({"alg":"ES256","typ":"JWT","x5c":[")",
+                                                 absl::Base64Escape(MakeDer(leaf)), "\"]}"));
+    const std::string body =
+        encode(absl::StrCat(R"({"legalHeader":"x","no":)", number,
+                            R"(,"nextUpdate":"2026-12-01","entries":[)", entries, "]}"));
     const std::string der =
         SignWith(attestation_key_.get(), EVP_sha256(), absl::StrCat(head, ".", body));
     const unsigned char* at = U8(der);
@@ -368,17 +368,19 @@ TEST_F(Fido2TrustTest, RefusesAMetadataBlobThatIsOlderThanTheLast) {
 
 TEST_F(Fido2TrustTest, AModelThatIsReportedAfterItsKeysWereEnrolledIsFoundAgain) {
   const auto entry = [&](const std::string& status) {
-    return absl::StrCat(R"({"aaguid":"41424344-4546-4748-494a-4b4c4d4e4f50","metadataStatement":{)"
-                        R"("description":"A key","attestationTypes":["basic_full"],"attestationRootCertificates":[")",
-                        absl::Base64Escape(MakeDer(vendor_.CaSpec(vendor_))), R"("]},"statusReports":[{"status":")",
-                        status, R"(","effectiveDate":"2026-01-01"}],"timeOfLastStatusChange":"2026-01-01"})");
+    return absl::StrCat(
+        R"({"aaguid":"41424344-4546-4748-494a-4b4c4d4e4f50","metadataStatement":{)"
+        R"("description":"A key","attestationTypes":["basic_full"],"attestationRootCertificates":[")",
+        absl::Base64Escape(MakeDer(vendor_.CaSpec(vendor_))), R"("]},"statusReports":[{"status":")",
+        status, R"(","effectiveDate":"2026-01-01"}],"timeOfLastStatusChange":"2026-01-01"})");
   };
   WriteBlob(7, entry("FIDO_CERTIFIED"));
   fido2_.mds = folder_.File("blob.jwt");
   fido2_.mds_root = folder_.File("roots") + "/root.der";
   StartGate();
   ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
-  EXPECT_EQ(gate().RecheckCredentials({}, "uid 0")->refused(), 0u) << "and its challenge is long used";
+  EXPECT_EQ(gate().RecheckCredentials({}, "uid 0")->refused(), 0u)
+      << "and its challenge is long used";
   WriteBlob(8, entry("REVOKED"));
   ASSERT_TRUE(gate().ReloadTrust().ok());
   gate().RecheckWhatChanged();

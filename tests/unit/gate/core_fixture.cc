@@ -46,7 +46,8 @@ TestCertificate MakeTlsCertificate(const std::string& common_name) {
   X509_gmtime_adj(X509_getm_notAfter(x509.get()), 86400);
   X509_NAME* name = X509_get_subject_name(x509.get());
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1, 0);
+                             reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1,
+                             0);
   X509_set_issuer_name(x509.get(), name);
   X509_set_pubkey(x509.get(), key.get());
   X509_sign(x509.get(), key.get(), EVP_sha256());
@@ -68,8 +69,8 @@ std::string DeviceProofDraft::Statement() const {
   for (const Token* token : signers) sorted[token->id] = token;
   std::vector<absl::string_view> ids;
   for (const auto& [id, token] : sorted) ids.push_back(id);
-  return BuildStatement(CallStatement{audience, method, challenge, channel_binding, ids, key_share,
-                                      request_digest});
+  return BuildStatement(
+      CallStatement{audience, method, challenge, channel_binding, ids, key_share, request_digest});
 }
 
 std::map<std::string, std::string> DeviceProofDraft::Sign(const std::string& statement) const {
@@ -78,7 +79,8 @@ std::map<std::string, std::string> DeviceProofDraft::Sign(const std::string& sta
   return signatures;
 }
 
-std::string DeviceProofDraft::Serialize(const std::map<std::string, std::string>& signatures) const {
+std::string DeviceProofDraft::Serialize(
+    const std::map<std::string, std::string>& signatures) const {
   DeviceProofView view;
   view.challenge = challenge;
   view.channel_binding = channel_binding;
@@ -205,9 +207,9 @@ std::optional<Reason> GateFixture::AuditedReason(const absl::Status& status) {
   std::string message(status.message());
   // A caller that is known may be told what it lacks; nothing else is said besides the reference.
   const StepUp step_up = StepUp::FromMessage(message);
-  const std::string opening =
-      step_up.empty() ? "forekey: refused, reference "
-                      : "forekey: step-up " + step_up.Serialize() + ", reference ";
+  const std::string opening = step_up.empty()
+                                  ? "forekey: refused, reference "
+                                  : "forekey: step-up " + step_up.Serialize() + ", reference ";
   EXPECT_EQ(message.substr(0, opening.size()), opening);
   if (message.size() != opening.size() + 16) {
     ADD_FAILURE() << "the peer is told more than a reference: " << message;
@@ -219,8 +221,8 @@ std::optional<Reason> GateFixture::AuditedReason(const absl::Status& status) {
     return std::nullopt;
   }
   EXPECT_FALSE(decision->admitted);
-  EXPECT_EQ(status.code(), step_up.empty() ? PublicCode(*decision->reason)
-                                           : absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(status.code(),
+            step_up.empty() ? PublicCode(*decision->reason) : absl::StatusCode::kUnauthenticated);
   return decision->reason;
 }
 
@@ -269,15 +271,15 @@ absl::StatusOr<ClientSession> GateFixture::Open(std::vector<const Token*> signer
   const auto used = gate_->identities().Find(payload.gate_identity());
   EXPECT_TRUE(used.ok());
   const auto identity_secret = ephemeral.Agree((*used)->public_key());
-  const Secret key = DeriveSessionKey(
-      SessionKeyInput{&*ephemeral_secret, &*identity_secret, "", draft.challenge,
-                      draft.Statement(), response->gate_share(), session.id});
+  const Secret key =
+      DeriveSessionKey(SessionKeyInput{&*ephemeral_secret, &*identity_secret, "", draft.challenge,
+                                       draft.Statement(), response->gate_share(), session.id});
   session.key = std::string(key.view());
-  EXPECT_EQ(response->confirmation(),
-            ComputeConfirmation(key, ConfirmationInput{session.id, response->gate_share(),
-                                                       session.idle_s, session.absolute_s,
-                                                       session.window, session.next_gate_identity,
-                                                       response->subject()}));
+  EXPECT_EQ(
+      response->confirmation(),
+      ComputeConfirmation(key, ConfirmationInput{session.id, response->gate_share(), session.idle_s,
+                                                 session.absolute_s, session.window,
+                                                 session.next_gate_identity, response->subject()}));
   return session;
 }
 
@@ -309,8 +311,8 @@ absl::StatusOr<ClientSession> GateFixture::OpenChild(ClientSession& parent, Open
   request.set_payload(payload.SerializeAsString());
   const std::string digest = Sha256(request.payload());
   const uint64_t sequence = parent.next_sequence++;
-  const Judgement judgement =
-      Judge(parent.Proof(kOpenChildSessionMethod, sequence, age_s, digest), kOpenChildSessionMethod);
+  const Judgement judgement = Judge(parent.Proof(kOpenChildSessionMethod, sequence, age_s, digest),
+                                    kOpenChildSessionMethod);
   if (!judgement.status.ok()) return judgement.status;
   auto response = gate_->OpenChildSession(*judgement.call, request, kPeer);
   if (!response.ok()) return response.status();

@@ -1,5 +1,5 @@
-// A gate without gRPC on a clock that moves only when told to, its registry in a temporary folder, and
-// the client's half of the protocol written out in the tests' own words.
+// A gate without gRPC on a clock that moves only when told to, its registry in a temporary folder,
+// and the client's half of the protocol written out in the tests' own words.
 #ifndef FOREKEY_TESTS_UNIT_GATE_CORE_FIXTURE_H_
 #define FOREKEY_TESTS_UNIT_GATE_CORE_FIXTURE_H_
 
@@ -105,14 +105,14 @@ class GateFixture : public ::testing::Test {
                TokenKind kind = TokenKind::kTpm, const std::vector<std::string>& roles = {});
   void Revoke(const Token& token);
 
-  std::string Challenge(v1::GetChallengeRequest::Purpose purpose =
-                            v1::GetChallengeRequest::PURPOSE_CALL);
+  std::string Challenge(
+      v1::GetChallengeRequest::Purpose purpose = v1::GetChallengeRequest::PURPOSE_CALL);
   DeviceProofDraft Draft(std::vector<const Token*> signers);
 
   Judgement Judge(const std::string& prefix, absl::string_view method = kMethod,
                   absl::string_view peer = kPeer);
-  // The reason why this is refused; nullopt when it is admitted. Checks that the peer learns nothing
-  // but the public code and a reference that the audit log has.
+  // The reason why this is refused; nullopt when it is admitted. Checks that the peer learns
+  // nothing but the public code and a reference that the audit log has.
   std::optional<Reason> WhyRefused(const std::string& prefix, absl::string_view method = kMethod);
   std::optional<Reason> WhyRefused(const Judgement& judgement);
   // Of a public status: what the audit log says under its reference.

@@ -49,8 +49,9 @@ TEST_F(HttpsGetTest, TakesTheBodyOfAnAnswer200) {
 }
 
 TEST_F(HttpsGetTest, TellsHowLongTheAnswerMayBeKept) {
-  HttpsServer server(Always(HttpAnswer("200 OK", "x", "Cache-Control: public, Max-Age=300\r\n"
-                                                      "cache-control: must-revalidate, max-age=120\r\n")));
+  HttpsServer server(Always(HttpAnswer("200 OK", "x",
+                                       "Cache-Control: public, Max-Age=300\r\n"
+                                       "cache-control: must-revalidate, max-age=120\r\n")));
   const auto got = Get(server);
   ASSERT_TRUE(got.ok()) << got.status();
   EXPECT_EQ(got->max_age, absl::Minutes(2)) << "the shorter, of all of them";
@@ -59,7 +60,8 @@ TEST_F(HttpsGetTest, TellsHowLongTheAnswerMayBeKept) {
   EXPECT_EQ(MaxAgeOf(" max-age=0 "), absl::ZeroDuration());
   EXPECT_EQ(MaxAgeOf("max-age=60, No-Store"), absl::ZeroDuration());
   EXPECT_EQ(MaxAgeOf("no-cache"), absl::ZeroDuration());
-  for (const char* bad : {"max-age=", "max-age=-1", "max-age=1e9", "max-age=99999999999", "max-age", "xmax-age=5"}) {
+  for (const char* bad :
+       {"max-age=", "max-age=-1", "max-age=1e9", "max-age=99999999999", "max-age", "xmax-age=5"}) {
     EXPECT_EQ(MaxAgeOf(bad), std::nullopt) << bad;
   }
 }

@@ -227,9 +227,9 @@ TEST_F(JwksCacheTest, TheProvidersMaxAgeCountsWithinLimits) {
     std::optional<absl::Duration> max_age;
     absl::Duration due;
   };
-  for (const Case& a_case : {Case{std::nullopt, options_.refresh}, Case{absl::Hours(6), options_.refresh},
-                             Case{absl::Minutes(2), absl::Minutes(2)},
-                             Case{absl::ZeroDuration(), kLeastJwksRefresh}}) {
+  for (const Case& a_case :
+       {Case{std::nullopt, options_.refresh}, Case{absl::Hours(6), options_.refresh},
+        Case{absl::Minutes(2), absl::Minutes(2)}, Case{absl::ZeroDuration(), kLeastJwksRefresh}}) {
     Answer(one_);
     max_age_ = a_case.max_age;
     Make();
@@ -259,7 +259,8 @@ TEST_F(JwksCacheTest, AnAdministratorsAskingIsOfNowAndSaysHowItWent) {
   Hold(false);
   EXPECT_THAT(cache_->Await(attempt, absl::Now() + absl::Minutes(1)), IsOk());
   EXPECT_EQ(asked(), 3);
-  EXPECT_EQ(cache_->state().keys, 1u) << "the key that was taken back is gone, no time having passed";
+  EXPECT_EQ(cache_->state().keys, 1u)
+      << "the key that was taken back is gone, no time having passed";
   EXPECT_EQ(cache_->state().age, absl::ZeroDuration());
   Answer(absl::UnavailableError("down"));
   const absl::Status failed = cache_->Await(cache_->RefreshSoon(), absl::Now() + absl::Minutes(1));

@@ -78,8 +78,10 @@ TEST(OidcConfigTest, RefusesWhatIsMissingOrWouldWeaken) {
   const std::string least(kLeast);
   EXPECT_THAT(OidcErrors(""), HasSubstr("factors.oidc.provider.issuer: must be"));
   EXPECT_THAT(OidcErrors(""), HasSubstr("factors.oidc.provider.client_id: must be"));
-  EXPECT_THAT(OidcErrors("issuer = \"idp\"\nclient_id = \"c\"\n"),
-              HasSubstr("gate.toml:8: factors.oidc.provider.issuer: must begin with https://: where its keys"));
+  EXPECT_THAT(
+      OidcErrors("issuer = \"idp\"\nclient_id = \"c\"\n"),
+      HasSubstr(
+          "gate.toml:8: factors.oidc.provider.issuer: must begin with https://: where its keys"));
   EXPECT_THAT(OidcErrors("issuer = \"https://idp.test?x\"\nclient_id = \"c\"\n"),
               HasSubstr("has a query or a fragment"));
   EXPECT_THAT(OidcErrors(least + "jwks_file = \"x\"\n"), HasSubstr("one of the two"));
@@ -102,25 +104,30 @@ TEST(OidcConfigTest, RefusesWhatIsMissingOrWouldWeaken) {
 }
 
 TEST(OidcConfigTest, SeveralProvidersEachOfAnotherIssuer) {
-  const std::string least(kLeast), found = "[[factors.oidc.provider]]\nissuer = \"https://b.test/x/\"\nclient_id = \"gate\"\n";
+  const std::string least(kLeast),
+      found = "[[factors.oidc.provider]]\nissuer = \"https://b.test/x/\"\nclient_id = \"gate\"\n";
   const auto config = ParseOidc(least + found);
   ASSERT_TRUE(config.ok()) << config.status();
   ASSERT_EQ(config->oidc.providers.size(), 2u);
   EXPECT_EQ(config->oidc.providers[0].KeySource(), "https://idp.test/jwks");
-  EXPECT_EQ(config->oidc.providers[1].KeySource(), "https://b.test/x/.well-known/openid-configuration");
+  EXPECT_EQ(config->oidc.providers[1].KeySource(),
+            "https://b.test/x/.well-known/openid-configuration");
   EXPECT_THAT(OidcErrors(least + found + found),
               HasSubstr("gate.toml:15: factors.oidc.provider.issuer: is that of another provider"));
   std::string many;
   for (int i = 0; i < 16; ++i) {
-    absl::StrAppend(&many, "[[factors.oidc.provider]]\nissuer = \"https://", i, ".test\"\nclient_id = \"gate\"\n");
+    absl::StrAppend(&many, "[[factors.oidc.provider]]\nissuer = \"https://", i,
+                    ".test\"\nclient_id = \"gate\"\n");
   }
   EXPECT_THAT(OidcErrors(least + many), HasSubstr("more than 16 times"));
 }
 
 TEST(OidcConfigTest, OneProviderWithoutItsTableIsToldWhereItBelongs) {
   const auto config = GateConfig::Parse(
-      absl::StrCat("audience = \"gate.test\"\n[tls]\ncertificate = \"c\"\nprivate_key = \"k\"\n[state]\n"
-                   "directory = \"s\"\n[factors.oidc]\n", kLeast),
+      absl::StrCat(
+          "audience = \"gate.test\"\n[tls]\ncertificate = \"c\"\nprivate_key = \"k\"\n[state]\n"
+          "directory = \"s\"\n[factors.oidc]\n",
+          kLeast),
       "gate.toml");
   EXPECT_THAT(std::string(config.status().message()),
               HasSubstr("gate.toml:8: factors.oidc.issuer: belongs in [[factors.oidc.provider]]"));

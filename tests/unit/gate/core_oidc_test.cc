@@ -346,7 +346,8 @@ TEST_F(OidcTest, AnotherIdentityOrNoneEndsTheSessionsThatProvedOne) {
   EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), std::nullopt);
   ClientSession without = Open(ada);
   ASSERT_TRUE(SetIdentity("ada", "").ok());
-  EXPECT_EQ(WhyRefused(without.NextProof(kOtherMethod), kOtherMethod), Reason::kMethodNotPermitted) << "goes on";
+  EXPECT_EQ(WhyRefused(without.NextProof(kOtherMethod), kOtherMethod), Reason::kMethodNotPermitted)
+      << "goes on";
   EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), Reason::kSessionEnded);
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, Honest())), Reason::kIdTokenSubject);
   EXPECT_TRUE(absl::IsNotFound(SetIdentity("nobody", "x")));
@@ -397,17 +398,20 @@ TEST_F(TwoProvidersTest, TheSameSubAtAnotherProviderIsSomebodyElse) {
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA())), std::nullopt);
   EXPECT_EQ(WhyNotOpened(OpenWith(bob, FromB())), std::nullopt);
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), Reason::kIdTokenSubject);
-  EXPECT_THAT(LastDecision().detail, HasSubstr("ID token of https://b.test, sub 4711, key first, and the "
-                                               "subject has no identity there"));
+  EXPECT_THAT(LastDecision().detail,
+              HasSubstr("ID token of https://b.test, sub 4711, key first, and the "
+                        "subject has no identity there"));
   EXPECT_EQ(WhyNotOpened(OpenWith(bob, FromA())), Reason::kIdTokenSubject);
   // Who has an identity at both may use either, and each is compared with its own.
   ASSERT_TRUE(SetIdentity("ada", "0815", kOtherIssuer).ok());
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), Reason::kIdTokenSubject);
-  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB([](Json& claims) { claims["sub"] = "0815"; }))), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB([](Json& claims) { claims["sub"] = "0815"; }))),
+            std::nullopt);
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA())), std::nullopt);
   ASSERT_TRUE(SetIdentity("ada", "", kIssuer).ok());
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA())), Reason::kIdTokenSubject);
-  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB([](Json& claims) { claims["sub"] = "0815"; }))), std::nullopt);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB([](Json& claims) { claims["sub"] = "0815"; }))),
+            std::nullopt);
 }
 
 TEST_F(TwoProvidersTest, NoKeyClientOrTokenOfOneCountsAtTheOther) {
@@ -416,18 +420,24 @@ TEST_F(TwoProvidersTest, NoKeyClientOrTokenOfOneCountsAtTheOther) {
   ASSERT_TRUE(SetIdentity("ada", "4711", kIssuer).ok());
   ASSERT_TRUE(SetIdentity("ada", "4711", kOtherIssuer).ok());
   // A's token, for the client that the gate is at B, and the other way round.
-  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kIssuer, kOtherClient, FirstKey()))), Reason::kIdTokenAudience);
-  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kClient, OtherKey()))), Reason::kIdTokenAudience);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kIssuer, kOtherClient, FirstKey()))),
+            Reason::kIdTokenAudience);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kClient, OtherKey()))),
+            Reason::kIdTokenAudience);
   // A signs what B is said to have issued: the key's id is the same, the key is not.
-  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kOtherClient, FirstKey()))), Reason::kIdTokenSignature);
-  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kIssuer, kClient, OtherKey()))), Reason::kIdTokenSignature);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kOtherClient, FirstKey()))),
+            Reason::kIdTokenSignature);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kIssuer, kClient, OtherKey()))),
+            Reason::kIdTokenSignature);
   // And where only A has a key of that id.
   const IdpKey renamed{"of-a-alone", FirstKey().alg, FirstKey().key};
   Publish({renamed});
   clock_.Advance(absl::Minutes(1));
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kIssuer, kClient, renamed))), std::nullopt);
-  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kOtherClient, renamed))), Reason::kIdTokenKeyUnknown);
-  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From("https://c.test", kClient, FirstKey()))), Reason::kIdTokenIssuer);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From(kOtherIssuer, kOtherClient, renamed))),
+            Reason::kIdTokenKeyUnknown);
+  EXPECT_EQ(WhyNotOpened(OpenWith(ada, From("https://c.test", kClient, FirstKey()))),
+            Reason::kIdTokenIssuer);
 }
 
 TEST_F(TwoProvidersTest, ATokensNumberIsUsedUpAtItsProviderAlone) {
@@ -457,7 +467,8 @@ TEST_F(TwoProvidersTest, AnOutageOfOneIsNoneOfTheOther) {
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromA())), std::nullopt);
   bool told = false;
   for (const Decision& decision : audit_->decisions()) {
-    told = told || (!decision.admitted && absl::StrContains(decision.detail, "https://b.test: the identity provider's"));
+    told = told || (!decision.admitted &&
+                    absl::StrContains(decision.detail, "https://b.test: the identity provider's"));
   }
   EXPECT_TRUE(told);
 }
@@ -482,7 +493,8 @@ TEST_F(TwoProvidersTest, AnAdministratorNamesTheProviderAndFetchesKeysThatWereTa
   EXPECT_EQ(providers->providers(1).error(), "");
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), Reason::kIdTokenKeyUnknown);
   std::filesystem::remove(folder_.File("other-jwks.json"));
-  EXPECT_THAT(gate().ListIdentityProviders(request, "uid 0")->providers(1).error(), HasSubstr("other-jwks.json"));
+  EXPECT_THAT(gate().ListIdentityProviders(request, "uid 0")->providers(1).error(),
+              HasSubstr("other-jwks.json"));
 }
 
 // A provider that is found by its own document.
@@ -492,7 +504,8 @@ class DiscoveryTest : public OidcTest {
       : server_([this](const std::string& request, const HttpsServer::Send& send) {
           absl::MutexLock lock(&mutex_);
           const bool document = absl::StartsWith(request, "GET /.well-known/openid-configuration ");
-          send(HttpAnswer(down_ ? "503 Busy" : "200 OK", document ? document_.dump() : JwksOf({FirstKey()})));
+          send(HttpAnswer(down_ ? "503 Busy" : "200 OK",
+                          document ? document_.dump() : JwksOf({FirstKey()})));
         }) {
     signal(SIGPIPE, SIG_IGN);
     WriteText(folder_.File("ca.pem"), server_.ca_pem());

@@ -51,8 +51,10 @@ TEST(ChallengeTest, BelongsToOneProcessOneAudienceOnePurpose) {
   const std::string challenge = issuer.Issue(ChallengePurpose::kCall);
   EXPECT_EQ(ReasonOf(issuer.Check(challenge, ChallengePurpose::kEnroll).status()),
             Reason::kChallengeWrongPurpose);
-  EXPECT_EQ(ReasonOf(ChallengeIssuer(kAudience, clock).Check(challenge, ChallengePurpose::kCall).status()),
-            Reason::kChallengeForged);
+  EXPECT_EQ(
+      ReasonOf(
+          ChallengeIssuer(kAudience, clock).Check(challenge, ChallengePurpose::kCall).status()),
+      Reason::kChallengeForged);
   for (size_t size : {size_t{0}, size_t{63}, size_t{65}}) {
     std::string other = challenge;
     other.resize(size);
@@ -270,7 +272,8 @@ TEST(AuditTest, TheFileIsPrivateAndHasALineADecision) {
   ASSERT_EQ(stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   const std::string content = ReadText(path);
-  EXPECT_EQ(std::count(content.begin(), content.end(), '\n'), 3) << "one for the new log, two decisions";
+  EXPECT_EQ(std::count(content.begin(), content.end(), '\n'), 3)
+      << "one for the new log, two decisions";
   for (const Decision& decision : {first, second}) {
     const std::string json = DecisionToJson(decision);
     EXPECT_THAT(content, HasSubstr(json.substr(1, json.size() - 2)));

@@ -161,10 +161,12 @@ TEST_F(PasswordTest, WhoProvedTheOldPasswordHasNoSessionAfterTheChange) {
   EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), std::nullopt);
   Enroll("bob");
   SetPassword("bob", "another horse");
-  EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), std::nullopt) << "another's change is no reason";
+  EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), std::nullopt)
+      << "another's change is no reason";
   SetPassword("ada", "better horse");
   EXPECT_EQ(WhyRefused(session->NextProof(kMethod)), Reason::kSessionEnded);
-  EXPECT_EQ(WhyRefused(without.NextProof(kMethod)), Reason::kFactorRequired) << "alive: it proved none";
+  EXPECT_EQ(WhyRefused(without.NextProof(kMethod)), Reason::kFactorRequired)
+      << "alive: it proved none";
   EXPECT_EQ(WhyNotOpened(OpenWith(token, "correct horse")), Reason::kPasswordWrong);
   EXPECT_EQ(WhyNotOpened(OpenWith(token, "better horse")), std::nullopt);
 }

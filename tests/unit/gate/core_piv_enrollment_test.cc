@@ -1,5 +1,6 @@
-// PIV enrolments against the real verifiers, with a card in software that has a vendor's attestation, and
-// one that has an issuing CA's certificate: every reason for which a step is refused.
+// PIV enrolments against the real verifiers, with a card in software that has a vendor's
+// attestation, and one that has an issuing CA's certificate: every reason for which a step is
+// refused.
 #include <filesystem>
 
 #include "src/gate/core/piv_enrollment.h"
@@ -50,9 +51,7 @@ class PivEnrollmentTest : public GateFixture {
     return config;
   }
   // The gate again, with what was changed in piv_.
-  void Restart() {
-    StartGate();
-  }
+  void Restart() { StartGate(); }
 
   // One enrolment, to be spoilt between Begin() and Finish().
   struct Enrolment {
@@ -66,7 +65,7 @@ class PivEnrollmentTest : public GateFixture {
     uint8_t pin_policy = 3, touch_policy = 2;
     uint8_t serial = 42;
     bool is_attestation = true;
-    std::string usage = "1.3.6.1.5.5.7.3.2";  // of the certificate
+    std::string usage = "1.3.6.1.5.5.7.3.2";      // of the certificate
     std::optional<SoftwareKey> attested, signer;  // in the place of `key`
     v1::EnrollmentProof proof;
   };
@@ -101,10 +100,9 @@ class PivEnrollmentTest : public GateFixture {
     return std::nullopt;
   }
   static std::string Statement(const Enrolment& enrolment, absl::string_view spki) {
-    return BuildStatement(EnrollStatement{kAudience, enrolment.demand.enrollment_id(),
-                                          enrolment.demand.subject(), 3, spki,
-                                          enrolment.opening.channel_binding(),
-                                          enrolment.opening.challenge()});
+    return BuildStatement(
+        EnrollStatement{kAudience, enrolment.demand.enrollment_id(), enrolment.demand.subject(), 3,
+                        spki, enrolment.opening.channel_binding(), enrolment.opening.challenge()});
   }
 
   static std::string Octets(std::initializer_list<uint8_t> octets) {
@@ -116,7 +114,8 @@ class PivEnrollmentTest : public GateFixture {
                  PivEvpOf(enrolment.attested ? *enrolment.attested : enrolment.key));
     const PivFirmware& firmware = enrolment.firmware;
     spec.extensions = {
-        {std::string(kYubico) + "3", false, Octets({firmware.major, firmware.minor, firmware.patch})},
+        {std::string(kYubico) + "3", false,
+         Octets({firmware.major, firmware.minor, firmware.patch})},
         {std::string(kYubico) + "7", false, Octets({2, 1, enrolment.serial})},
         {std::string(kYubico) + "8", false, Octets({enrolment.pin_policy, enrolment.touch_policy})},
         {std::string(kYubico) + "9", false, Octets({1})}};
@@ -146,9 +145,9 @@ class PivEnrollmentTest : public GateFixture {
   std::optional<Reason> Send(const Enrolment& enrolment) {
     v1::FinishEnrollmentRequest request;
     request.set_payload(enrolment.proof.SerializeAsString());
-    request.set_invite_signature((*enrolment.invite->SigningKey())
-                                     .Sign(BuildInviteStatement(label::kInviteFinish, kAudience,
-                                                                request.payload())));
+    request.set_invite_signature(
+        (*enrolment.invite->SigningKey())
+            .Sign(BuildInviteStatement(label::kInviteFinish, kAudience, request.payload())));
     const auto response = gate().FinishEnrollment(request, kPeer);
     if (!response.ok()) return AuditedReason(response.status());
     credential_id_ = response->credential_id();
@@ -247,10 +246,9 @@ TEST_F(PivEnrollmentTest, RefusesEvidenceThatIsNotTheVendors) {
             Reason::kRequestMalformed);
   // An issuing CA's word is no attestation, and the reverse.
   EXPECT_EQ(Why([](Enrolment& e) { e.is_attestation = false; }), Reason::kPivSharedKey);
-  EXPECT_EQ(Why([this](Enrolment& e) {
-              e.proof.mutable_piv()->set_certificate(MakeDer(CardSpec(e)));
-            }),
-            Reason::kCertificateUntrusted);
+  EXPECT_EQ(
+      Why([this](Enrolment& e) { e.proof.mutable_piv()->set_certificate(MakeDer(CardSpec(e))); }),
+      Reason::kCertificateUntrusted);
 }
 
 TEST_F(PivEnrollmentTest, RefusesWhatThePolicyDoesNotTake) {
@@ -364,7 +362,8 @@ TEST_F(PivEnrollmentTest, ListsOfTheFolderRevoke) {
 TEST_F(PivEnrollmentTest, NamesTheListThatIsNone) {
   piv_.crls = folder_.File("crls");
   EXPECT_THAT(std::string(LoadPivEnrollment(piv_).status().message()),
-              HasSubstr("attestation.piv.crls")) << "no such folder";
+              HasSubstr("attestation.piv.crls"))
+      << "no such folder";
   std::filesystem::create_directories(piv_.crls);
   EXPECT_EQ(LoadPivEnrollment(piv_).status().code(), absl::StatusCode::kFailedPrecondition);
   WriteText(piv_.crls + "/good.crl", RevokingDer(vendor_, 1));
@@ -499,7 +498,8 @@ TEST_F(PivReloadTest, ANewListCountsFromTheNextEnrolmentOn) {
 TEST_F(PivReloadTest, WhatIsEnrolledIsCheckedAgainAndReported) {
   EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
   gate().RecheckWhatChanged();
-  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("1 enrolled credentials checked again: 0 would"));
+  EXPECT_THAT(audit_->decisions().back().detail,
+              HasSubstr("1 enrolled credentials checked again: 0 would"));
   WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
   ASSERT_TRUE(gate().ReloadTrust().ok());
   const size_t lines = audit_->decisions().size();
@@ -559,7 +559,8 @@ TEST_F(PivReloadTest, WithdrawnTrustRevokesWhereTheConfigurationSaysSoAndWhatCan
   EXPECT_EQ(revoked(), 0);
   v1::RecheckCredentialsResponse looked = gate().RecheckCredentials({}, "uid 0").value();
   EXPECT_EQ(looked.checked(), 2u);
-  for (const auto& credential : looked.credentials()) EXPECT_FALSE(credential.withdrawn()) << credential.reason();
+  for (const auto& credential : looked.credentials())
+    EXPECT_FALSE(credential.withdrawn()) << credential.reason();
   clock_.StepWall(absl::FromTimeT(1'800'000'000) - clock_.WallNow());
   // The vendor's root is taken out: its cards are not trusted any more.
   WriteText(piv_.trust + "/root.der", MakeDer(simulator_.CaSpec(simulator_)));

@@ -31,7 +31,8 @@ class ReproveTest : public GateFixture {
     VerifiedCall caller;
     std::string method;
   };
-  VerifiedCall* Begin(ClientSession& session, absl::string_view method = kMethod, uint32_t age_s = 0) {
+  VerifiedCall* Begin(ClientSession& session, absl::string_view method = kMethod,
+                      uint32_t age_s = 0) {
     Judgement judgement = Judge(session.NextProof(method, age_s), method);
     EXPECT_TRUE(judgement.status.ok()) << judgement.status;
     live_.push_back({*judgement.call, std::string(method)});
@@ -175,15 +176,18 @@ TEST_F(ReproveTest, TheRequestIsTheOneThatWasProvedAndEachProofIsGoodOnce) {
             Reason::kRequestDigestMismatch);
   EXPECT_EQ(WhyNot(Reprove(session, "garbage")), Reason::kRequestMalformed);
   EXPECT_EQ(WhyNot(Reprove(session, PayloadFor(*live) + std::string("\x1a\x01x", 3))),
-            Reason::kRequestMalformed) << "a field that the gate does not know";
+            Reason::kRequestMalformed)
+      << "a field that the gate does not know";
   EXPECT_EQ(WhyRefused(Judge(session.NextProof(kReproveCallMethod), kReproveCallMethod)),
-            Reason::kPrefixMalformed) << "a proof that is bound to no request";
+            Reason::kPrefixMalformed)
+      << "a proof that is bound to no request";
   const std::string proof = session.NextProof(kReproveCallMethod, 0, Sha256(PayloadFor(*live)));
   EXPECT_EQ(WhyRefused(Judge(proof, kReproveCallMethod)), std::nullopt);
   EXPECT_EQ(WhyRefused(Judge(proof, kReproveCallMethod)), Reason::kSequenceReplayed);
   DeviceProofDraft draft = Draft({&token});
   draft.method = std::string(kReproveCallMethod);
-  EXPECT_EQ(WhyRefused(Judge(draft.SignAndSerialize(), kReproveCallMethod)), Reason::kPrefixWrongKind);
+  EXPECT_EQ(WhyRefused(Judge(draft.SignAndSerialize(), kReproveCallMethod)),
+            Reason::kPrefixWrongKind);
 }
 
 }  // namespace

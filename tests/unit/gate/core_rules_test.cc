@@ -105,7 +105,8 @@ TEST_F(GateRulesTest, AStaleFactorIsToldFromALackingOneAndTheClockThatCountsDoes
   EXPECT_EQ(StepUp::FromMessage(judgement.status.message()).Serialize(), "tpm");
   EXPECT_EQ(judgement.status.code(), absl::StatusCode::kUnauthenticated);
   EXPECT_EQ(Requirements(session, kMethod), "tpm");
-  EXPECT_EQ(Requirements(session, kOtherMethod), "") << "no factor would make up for a missing rule";
+  EXPECT_EQ(Requirements(session, kOtherMethod), "")
+      << "no factor would make up for a missing rule";
   // A child is no fresher.
   auto child = OpenChild(session, {}, AgeOf());
   ASSERT_TRUE(child.ok()) << child.status();
@@ -183,8 +184,9 @@ class ReloadTest : public GateFixture {
     }
     return last;
   }
-  std::string text_ = "audience = \"gate.test\"\n[tls]\ncertificate = \"tls.pem\"\nprivate_key = "
-                      "\"tls.key\"\n[state]\ndirectory = \"state\"\n";
+  std::string text_ =
+      "audience = \"gate.test\"\n[tls]\ncertificate = \"tls.pem\"\nprivate_key = "
+      "\"tls.key\"\n[state]\ndirectory = \"state\"\n";
   const std::string only_buy_ = "[[rule]]\nmethods = [\"/shop.Orders/Buy\"]\n";
   const std::string only_sell_ = "[[rule]]\nmethods = [\"/shop.Orders/Sell\"]\n";
 };
@@ -205,14 +207,16 @@ TEST_F(ReloadTest, ABrokenFileKeepsTheOldRulesAndSaysSo) {
   Write(only_buy_);
   StartGate();
   ClientSession session = Open(Enroll("ada"));
-  for (const std::string& broken : {std::string("[[rule]]\nmethods = [\"/shop.Orders/*x\"]\n"),
-                                    std::string("[[rule]\n"), std::string("[[rule]]\nmethod = []\n")}) {
+  for (const std::string& broken :
+       {std::string("[[rule]]\nmethods = [\"/shop.Orders/*x\"]\n"), std::string("[[rule]\n"),
+        std::string("[[rule]]\nmethod = []\n")}) {
     Write(broken);
     EXPECT_TRUE(absl::IsInvalidArgument(gate().ReloadRules()));
     EXPECT_THAT(LastGateLine(), HasSubstr("the old rules stay"));
     EXPECT_THAT(LastGateLine(), HasSubstr("gate.toml:"));
     EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), std::nullopt);
-    EXPECT_EQ(WhyRefused(session.NextProof(kOtherMethod), kOtherMethod), Reason::kMethodNotPermitted);
+    EXPECT_EQ(WhyRefused(session.NextProof(kOtherMethod), kOtherMethod),
+              Reason::kMethodNotPermitted);
   }
 }
 

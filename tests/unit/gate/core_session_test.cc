@@ -192,11 +192,13 @@ TEST_F(SessionTest, RefusesZeroSharesMalformedPayloadsAndForeignIdentities) {
 TEST_F(SessionTest, AnOrdinaryCallOpensNothing) {
   const Judgement device = Judge(Draft({&ada()}).SignAndSerialize());
   ASSERT_TRUE(device.status.ok());
-  EXPECT_EQ(AuditedReason(gate().OpenSession(*device.call, v1::OpenSessionRequest(), kPeer).status()),
-            Reason::kPrefixWrongKind);
-  EXPECT_EQ(AuditedReason(
-                gate().OpenChildSession(*device.call, v1::OpenChildSessionRequest(), kPeer).status()),
-            Reason::kPrefixWrongKind);
+  EXPECT_EQ(
+      AuditedReason(gate().OpenSession(*device.call, v1::OpenSessionRequest(), kPeer).status()),
+      Reason::kPrefixWrongKind);
+  EXPECT_EQ(
+      AuditedReason(
+          gate().OpenChildSession(*device.call, v1::OpenChildSessionRequest(), kPeer).status()),
+      Reason::kPrefixWrongKind);
   EXPECT_EQ(AuditedReason(gate().EndSession(*device.call, v1::EndSessionRequest(), kPeer).status()),
             Reason::kPrefixWrongKind);
   ClientSession session = Open(ada());
@@ -475,7 +477,8 @@ TEST_F(SessionTest, ACertificateThatIsReplacedLastsADayForItsSessions) {
   moved.channel_binding = next.binding;
   const Judgement judgement = Judge(moved.NextProof(kMethod));
   EXPECT_EQ(WhyRefused(judgement), Reason::kMacInvalid);
-  EXPECT_THAT(audit_->decisions().back().detail, ::testing::HasSubstr(absl::BytesToHexString(next.binding)));
+  EXPECT_THAT(audit_->decisions().back().detail,
+              ::testing::HasSubstr(absl::BytesToHexString(next.binding)));
   clock_.Advance(absl::Hours(24));
   EXPECT_EQ(WhyRefused(fresh.NextProof(kMethod, 24 * 3600)), Reason::kSessionExpired);
 }

@@ -1,5 +1,5 @@
-// A FIDO2 key in software, enrolled straight into the registry or by its registration: what the gate's
-// tests sign WebAuthn assertions with. Every field can be wrong on purpose.
+// A FIDO2 key in software, enrolled straight into the registry or by its registration: what the
+// gate's tests sign WebAuthn assertions with. Every field can be wrong on purpose.
 #ifndef FOREKEY_TESTS_UNIT_GATE_CORE_SOFT_FIDO2_H_
 #define FOREKEY_TESTS_UNIT_GATE_CORE_SOFT_FIDO2_H_
 
@@ -44,8 +44,7 @@ struct SoftAssertionDraft {
     made.authenticator_data = token.AuthData();
     made.authenticator_data[32] = static_cast<char>(flags);
     made.client_data_json = ClientJson(type, challenge, origin, more_json);
-    made.signature =
-        key.Sign(absl::StrCat(made.authenticator_data, Sha256(made.client_data_json)));
+    made.signature = key.Sign(absl::StrCat(made.authenticator_data, Sha256(made.client_data_json)));
     return made;
   }
 };

@@ -95,13 +95,8 @@ std::string SoftTpm::Activate(absl::string_view credential_blob,
   }
   seed.resize(seed_size);
   // KDFa (Part 1 §11.4.10.2), one round: 128 bits.
-  const std::string input = ByteWriter()
-                                .U32(1)
-                                .Raw("STORAGE")
-                                .U8(0)
-                                .Raw(NameOf(AkPublic()))
-                                .U32(128)
-                                .bytes();
+  const std::string input =
+      ByteWriter().U32(1).Raw("STORAGE").U8(0).Raw(NameOf(AkPublic())).U32(128).bytes();
   const auto key = HmacSha256(seed).Mac({input});
   ByteReader outer(credential_blob);
   ByteReader object(outer.Len2());

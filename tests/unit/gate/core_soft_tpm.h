@@ -1,6 +1,6 @@
-// A TPM's enrolment in software, out of plain OpenSSL and the specification's byte layouts: what the
-// gate sees of a real one, and every lie that a software key can tell. Shares no encoder with the
-// verifiers.
+// A TPM's enrolment in software, out of plain OpenSSL and the specification's byte layouts: what
+// the gate sees of a real one, and every lie that a software key can tell. Shares no encoder with
+// the verifiers.
 #ifndef FOREKEY_TESTS_UNIT_GATE_CORE_SOFT_TPM_H_
 #define FOREKEY_TESTS_UNIT_GATE_CORE_SOFT_TPM_H_
 

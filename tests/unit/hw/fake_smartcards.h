@@ -1,6 +1,6 @@
-// Cards at the level of APDUs, for the PIV driver's unit tests: a small PIV application with just what the
-// tests look at, readers that it can be taken out of, and faults at chosen commands. The real thing, behind
-// pcscd, is simulators/piv.
+// Cards at the level of APDUs, for the PIV driver's unit tests: a small PIV application with just
+// what the tests look at, readers that it can be taken out of, and faults at chosen commands. The
+// real thing, behind pcscd, is simulators/piv.
 #ifndef FOREKEY_TESTS_UNIT_HW_FAKE_SMARTCARDS_H_
 #define FOREKEY_TESTS_UNIT_HW_FAKE_SMARTCARDS_H_
 
@@ -24,12 +24,16 @@
 namespace forekey {
 
 inline absl::Status CardWasReset() {
-  return Interrupted(Interruption::kCardReset, DeviceFailure(DeviceError::kBusy, "another program reset it"));
+  return Interrupted(Interruption::kCardReset,
+                     DeviceFailure(DeviceError::kBusy, "another program reset it"));
 }
 inline absl::Status ServiceWasLost() {
-  return Interrupted(Interruption::kServiceLost, DeviceFailure(DeviceError::kNotSetUp, "pcscd ended"));
+  return Interrupted(Interruption::kServiceLost,
+                     DeviceFailure(DeviceError::kNotSetUp, "pcscd ended"));
 }
-inline absl::Status CardWasRemoved() { return DeviceFailure(DeviceError::kGone, "the card was removed"); }
+inline absl::Status CardWasRemoved() {
+  return DeviceFailure(DeviceError::kGone, "the card was removed");
+}
 
 class FakeCard {
  public:
@@ -40,14 +44,15 @@ class FakeCard {
   uint32_t serial = 1234567;
   std::string pin = "123456";
   int max_tries = 3;
-  bool has_lock = true;              // VERIFY with P1 = FF
-  bool ignores_p1 = false;           // takes it for a plain VERIFY
+  bool has_lock = true;     // VERIFY with P1 = FF
+  bool ignores_p1 = false;  // takes it for a plain VERIFY
   bool touched = true;
   std::string chuid;
   std::string global_pin_discovery;  // a discovery object, if any
   bool pin_protects_management_key = false;
   std::map<uint32_t, std::string> objects;  // content of 53
-  std::function<std::string(const PublicKey&)> attest;  // makes the certificate; empty: no such command
+  std::function<std::string(const PublicKey&)>
+      attest;  // makes the certificate; empty: no such command
   std::string atr = "\x3B\x80\x01";
   bool refuses_extended = false;
   uint16_t answer_to_empty_verify = 0;  // instead of the tries; 0: 63CX
@@ -103,8 +108,10 @@ class FakeCard {
   static std::string Tlv1(uint8_t tag, absl::string_view value) {
     ByteWriter writer;
     writer.U8(tag);
-    if (value.size() > 127) writer.U8(0x82).U16(static_cast<uint16_t>(value.size()));
-    else writer.U8(static_cast<uint8_t>(value.size()));
+    if (value.size() > 127)
+      writer.U8(0x82).U16(static_cast<uint16_t>(value.size()));
+    else
+      writer.U8(static_cast<uint8_t>(value.size()));
     return std::move(writer.Raw(value)).bytes();
   }
   std::string Long(std::string answer) {
@@ -138,17 +145,27 @@ class FakeCard {
     if (cla == 0x10) return Sw(0x9000);
     data = std::exchange(chain_, "");
     switch (ins) {
-      case 0xA4: return has_piv && absl::StartsWith(data, absl::string_view("\xA0\x00\x00\x03\x08", 5))
-                            ? Tlv1(0x61, "") + Sw(0x9000) : Sw(0x6A82);
-      case 0xFD: return is_yubikey ? version + Sw(0x9000) : Sw(0x6D00);
-      case 0xF8: return is_yubikey && version[0] >= 5 ? ByteWriter().U32(serial).bytes() + Sw(0x9000) : Sw(0x6D00);
-      case 0x20: return Verify(p1, data);
-      case 0xCB: return GetData(data);
+      case 0xA4:
+        return has_piv && absl::StartsWith(data, absl::string_view("\xA0\x00\x00\x03\x08", 5))
+                   ? Tlv1(0x61, "") + Sw(0x9000)
+                   : Sw(0x6A82);
+      case 0xFD:
+        return is_yubikey ? version + Sw(0x9000) : Sw(0x6D00);
+      case 0xF8:
+        return is_yubikey && version[0] >= 5 ? ByteWriter().U32(serial).bytes() + Sw(0x9000)
+                                             : Sw(0x6D00);
+      case 0x20:
+        return Verify(p1, data);
+      case 0xCB:
+        return GetData(data);
       case 0xDB:
         return PutData(data);
-      case 0x87: return p2 == 0x9B ? Manage(data) : Sign(p2, data);
-      case 0x47: return Generate(p2, data);
-      case 0xF7: return is_yubikey && (version[0] > 5 || version[1] >= 3) ? Metadata(p2) : Sw(0x6D00);
+      case 0x87:
+        return p2 == 0x9B ? Manage(data) : Sign(p2, data);
+      case 0x47:
+        return Generate(p2, data);
+      case 0xF7:
+        return is_yubikey && (version[0] > 5 || version[1] >= 3) ? Metadata(p2) : Sw(0x6D00);
       case 0xF9:
         if (!attest) return Sw(0x6D00);
         if (keys.count(p1) == 0 || !keys.at(p1).generated) return Sw(0x6A80);
@@ -156,7 +173,8 @@ class FakeCard {
       case 0xF6:
         if (!managed) return Sw(0x6982);
         return Sw(keys.erase(p2) == 1 ? 0x9000 : 0x6A88);
-      default: return Sw(0x6D00);
+      default:
+        return Sw(0x6D00);
     }
   }
 
@@ -183,7 +201,8 @@ class FakeCard {
   std::string GetData(const std::string& data) {
     uint32_t tag = 0;
     for (char c : data.substr(2)) tag = tag << 8 | static_cast<uint8_t>(c);
-    if (tag == 0x7E) return global_pin_discovery.empty() ? Sw(0x6A82) : global_pin_discovery + Sw(0x9000);
+    if (tag == 0x7E)
+      return global_pin_discovery.empty() ? Sw(0x6A82) : global_pin_discovery + Sw(0x9000);
     if (tag == 0x5FC109 && !verified) return Sw(0x6982);
     auto object = objects.find(tag);
     if (object == objects.end()) return Sw(unknown_object);
@@ -249,7 +268,9 @@ class FakeCard {
     return Tlv1(0x7C, Tlv1(0x82, signature)) + Sw(0x9000);
   }
 
-  static std::string Point(const PublicKey& key) { return key.spki().substr(key.spki().size() - 65); }
+  static std::string Point(const PublicKey& key) {
+    return key.spki().substr(key.spki().size() - 65);
+  }
 
   std::string Generate(uint8_t slot, const std::string& data) {
     if (!managed) return Sw(0x6982);
@@ -259,18 +280,22 @@ class FakeCard {
       touch_policy = static_cast<uint8_t>(data[10]);
     }
     keys.erase(slot);
-    auto made = keys.emplace(slot, Key{SoftwareKey::Generate(Algorithm::kEs256), pin_policy, touch_policy, true});
+    auto made = keys.emplace(
+        slot, Key{SoftwareKey::Generate(Algorithm::kEs256), pin_policy, touch_policy, true});
     const std::string point = Tlv1(0x86, Point(made.first->second.key.public_key()));
     return std::string("\x7F\x49", 2) + ByteWriter().Len1(point).bytes() + Sw(0x9000);
   }
 
   std::string Metadata(uint8_t slot) {
-    if (slot == 0x9B) return std::string("\x01\x01\x0A\x02\x02\x00\x01\x05\x01\x01", 10) + Sw(0x9000);
-    if (slot == 0x81) return std::string("\x01\x01\xFF\x05\x01\x01\x06\x02\x03\x03", 10) + Sw(0x9000);
+    if (slot == 0x9B)
+      return std::string("\x01\x01\x0A\x02\x02\x00\x01\x05\x01\x01", 10) + Sw(0x9000);
+    if (slot == 0x81)
+      return std::string("\x01\x01\xFF\x05\x01\x01\x06\x02\x03\x03", 10) + Sw(0x9000);
     auto key = keys.find(slot);
     if (key == keys.end()) return Sw(0x6A88);
     return std::string("\x01\x01\x11\x02\x02", 5) + static_cast<char>(key->second.pin_policy) +
-           static_cast<char>(key->second.touch_policy) + "\x03\x01" + (key->second.generated ? "\x01" : "\x02") +
+           static_cast<char>(key->second.touch_policy) + "\x03\x01" +
+           (key->second.generated ? "\x01" : "\x02") +
            Tlv1(0x04, Tlv1(0x86, Point(key->second.key.public_key()))) + Sw(0x9000);
   }
 
@@ -281,7 +306,7 @@ class FakeCard {
 class FakeSmartcards : public SmartcardService {
  public:
   std::map<std::string, std::shared_ptr<FakeCard>> readers;  // null: no card in it
-  std::vector<absl::Status> open_faults;                     // what the next openings give, in order
+  std::vector<absl::Status> open_faults;  // what the next openings give, in order
   absl::Status readers_fault;
   std::function<void()> on_wait;
   int opened = 0;
@@ -293,7 +318,8 @@ class FakeSmartcards : public SmartcardService {
     for (const auto& [name, card] : readers) result.push_back({name, card != nullptr, false});
     return result;
   }
-  absl::StatusOr<std::unique_ptr<CardChannel>> Open(const std::string& reader, const CardPatience&) override {
+  absl::StatusOr<std::unique_ptr<CardChannel>> Open(const std::string& reader,
+                                                    const CardPatience&) override {
     ++opened;
     if (!open_faults.empty()) {
       absl::Status fault = open_faults.front();
@@ -311,14 +337,17 @@ class FakeSmartcards : public SmartcardService {
  private:
   class Channel : public CardChannel {
    public:
-    Channel(FakeSmartcards* service, std::shared_ptr<FakeCard> card) : service_(service), card_(std::move(card)) {
+    Channel(FakeSmartcards* service, std::shared_ptr<FakeCard> card)
+        : service_(service), card_(std::move(card)) {
       ++service_->open_now;
     }
     ~Channel() override {
       if (reset_) card_->Reset();
       --service_->open_now;
     }
-    absl::StatusOr<std::string> Transmit(absl::string_view command) override { return card_->Transmit(command); }
+    absl::StatusOr<std::string> Transmit(absl::string_view command) override {
+      return card_->Transmit(command);
+    }
     void ResetWhenDone() override { reset_ = true; }
     const std::string& atr() const override { return card_->atr; }
     bool is_t0() const override { return false; }

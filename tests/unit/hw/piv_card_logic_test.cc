@@ -137,9 +137,10 @@ TEST_F(PivLogicTest, CardsWithoutSerialNumberAreToldApartByTheirChuid) {
   card_->objects[0x5FC102] = "chuid of this card";
   PutKey(0x9A, 2, 1);
   PivUri uri = *PivUri::Parse("piv:Reader 00 00#9a");
-  auto key = driver_->Load(SerializeKeyReference({uri, Sha256("chuid of this card"), PinPolicy::kOnce,
-                                                  TouchPolicy::kUnknown, card_->keys.at(0x9A).key.public_key()}),
-                           Secret::CopyOf("123456"));
+  auto key = driver_->Load(
+      SerializeKeyReference({uri, Sha256("chuid of this card"), PinPolicy::kOnce,
+                             TouchPolicy::kUnknown, card_->keys.at(0x9A).key.public_key()}),
+      Secret::CopyOf("123456"));
   ASSERT_THAT(key, IsOk());
   EXPECT_THAT((*key)->Sign("s", {}), IsOk());
   card_->objects[0x5FC102] = "chuid of another";
@@ -226,7 +227,8 @@ TEST_F(PivLogicTest, AResetThatNobodyAnnouncedIsBegunAgainOnce) {
   }
 }
 
-// A program that resets the card while pcscd gives it to us: SELECT is forgotten, and nobody says so yet.
+// A program that resets the card while pcscd gives it to us: SELECT is forgotten, and nobody says
+// so yet.
 TEST_F(PivLogicTest, AResetBetweenSelectAndTheFirstVerifyIsBegunAgain) {
   auto key = PinKey("123456");
   const int first_verify = CommandNumber(*key, 0x20, 4);

@@ -27,15 +27,22 @@ namespace forekey {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using testing::HasCode;
+using ::testing::HasSubstr;
 using testing::IsOk;
 
 std::string Bytes(absl::string_view hex) { return absl::HexStringToBytes(hex); }
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 
 TEST(PivTlvTest, ReadsElementsOneAfterTheOther) {
-  const std::string bytes = Bytes("8001" "AA" "5F2F02" "4010" "7F49" "8103" "010203");
+  const std::string bytes = Bytes(
+      "8001"
+      "AA"
+      "5F2F02"
+      "4010"
+      "7F49"
+      "8103"
+      "010203");
   auto elements = ParseTlvs(bytes);
   ASSERT_THAT(elements, IsOk());
   ASSERT_EQ(elements->size(), 3u);
@@ -47,8 +54,11 @@ TEST(PivTlvTest, ReadsElementsOneAfterTheOther) {
 }
 
 TEST(PivTlvTest, RefusesWhatIsNotExactlyElements) {
-  for (const char* hex : {"80", "8002AA", "8080", "80840000000100", "5F", "5F8080" "8001" "00", "5F0000",
-                          "8001AA00", "808201"}) {
+  for (const char* hex : {"80", "8002AA", "8080", "80840000000100", "5F",
+                          "5F8080"
+                          "8001"
+                          "00",
+                          "5F0000", "8001AA00", "808201"}) {
     EXPECT_THAT(ParseTlvs(Bytes(hex)), HasCode(kInvalid)) << hex;
   }
 }
@@ -96,7 +106,8 @@ TEST(PivApduTest, ChainsWhatIsTooLong) {
 }
 
 TEST(PivApduTest, ReadsExtendedLengthOutOfTheAtr) {
-  EXPECT_TRUE(AtrSaysExtended(Bytes("3BFD1300008131FE158073C021C057597562694B657940")));   // YubiKey 5
+  EXPECT_TRUE(
+      AtrSaysExtended(Bytes("3BFD1300008131FE158073C021C057597562694B657940")));  // YubiKey 5
   EXPECT_FALSE(AtrSaysExtended(Bytes("3BFD1300008131FE158073C0210057597562694B657940")));
   for (const char* hex : {"", "3B", "3BFD", "3BFD1300008131FE158073", "3B8001", "3BF0"}) {
     EXPECT_FALSE(AtrSaysExtended(Bytes(hex))) << hex;
@@ -127,9 +138,14 @@ class ScriptedChannel : public CardChannel {
 };
 
 TEST(PivApduTest, CollectsAnAnswerInPieces) {
-  ScriptedChannel channel({{Bytes("00CB3FFF0161" "00"), Bytes("0102" "6102")},
-                           {Bytes("00C0000002"), Bytes("0304" "6100")},
-                           {Bytes("00C0000000"), Bytes("05" "9000")}});
+  ScriptedChannel channel({{Bytes("00CB3FFF0161"
+                                  "00"),
+                            Bytes("0102"
+                                  "6102")},
+                           {Bytes("00C0000002"), Bytes("0304"
+                                                       "6100")},
+                           {Bytes("00C0000000"), Bytes("05"
+                                                       "9000")}});
   ApduExchange exchange(&channel);
   auto response = exchange.Send({0xCB, 0x3F, 0xFF, "a", true});
   ASSERT_THAT(response, IsOk());
@@ -138,7 +154,8 @@ TEST(PivApduTest, CollectsAnAnswerInPieces) {
 }
 
 TEST(PivApduTest, AsksAgainWithTheRightLength) {
-  ScriptedChannel channel({{Bytes("00FD000000"), Bytes("6C03")}, {Bytes("00FD000003"), Bytes("0504039000")}});
+  ScriptedChannel channel(
+      {{Bytes("00FD000000"), Bytes("6C03")}, {Bytes("00FD000003"), Bytes("0504039000")}});
   ApduExchange exchange(&channel);
   auto response = exchange.Send({0xFD, 0, 0, "", true});
   ASSERT_THAT(response, IsOk());
@@ -181,7 +198,8 @@ TEST(PivApduTest, AWrongLengthIsCorrectedOnce) {
 }
 
 TEST(PivApduTest, AnAnswerThatDoesNotEndIsAnError) {
-  ScriptedChannel channel({{Bytes("00FD000000"), Bytes("6100")}, {Bytes("00C0000000"), Bytes("6100")}});
+  ScriptedChannel channel(
+      {{Bytes("00FD000000"), Bytes("6100")}, {Bytes("00C0000000"), Bytes("6100")}});
   ApduExchange exchange(&channel);
   EXPECT_EQ(DeviceErrorOf(exchange.Send({0xFD, 0, 0, "", true}).status()), DeviceError::kOther);
 }
@@ -229,18 +247,25 @@ TEST(PivDataTest, KnowsTheSlots) {
 TEST(PivDataTest, ReadsMetadata) {
   SoftwareKey key = SoftwareKey::Generate(Algorithm::kEs256);
   const std::string point = key.public_key().spki().substr(key.public_key().spki().size() - 65);
-  auto metadata = ParseMetadata(Bytes("010111" "02020302" "030101") + EncodeTlv(4, EncodeTlv(0x86, point)));
+  auto metadata = ParseMetadata(Bytes("010111"
+                                      "02020302"
+                                      "030101") +
+                                EncodeTlv(4, EncodeTlv(0x86, point)));
   ASSERT_THAT(metadata, IsOk());
   EXPECT_EQ(metadata->pin, PinPolicy::kAlways);
   EXPECT_EQ(metadata->touch, TouchPolicy::kAlways);
   EXPECT_TRUE(metadata->generated);
   EXPECT_EQ(metadata->public_key->spki(), key.public_key().spki());
-  auto puk = ParseMetadata(Bytes("0101FF" "050101" "06020302"));
+  auto puk =
+      ParseMetadata(Bytes("0101FF"
+                          "050101"
+                          "06020302"));
   ASSERT_THAT(puk, IsOk());
   EXPECT_EQ(puk->tries_total, 3);
   EXPECT_EQ(puk->tries_left, 2);
   EXPECT_EQ(puk->is_default, true);
-  for (const char* hex : {"", "0100", "010111010111", "010111020103", "0101110601", "010111060103"}) {
+  for (const char* hex :
+       {"", "0100", "010111010111", "010111020103", "0101110601", "010111060103"}) {
     EXPECT_FALSE(ParseMetadata(Bytes(hex)).ok()) << hex;
   }
 }
@@ -270,7 +295,8 @@ TEST(PivDataTest, ReadsWhichPinCounts) {
 TEST(PivDataTest, ReadsCertificateObjects) {
   EXPECT_EQ(*ParseCertificateObject(EncodeCertificateObject("a certificate")), "a certificate");
   EXPECT_THAT(ParseCertificateObject(""), HasCode(absl::StatusCode::kNotFound));
-  EXPECT_THAT(ParseCertificateObject(Bytes("7000710100FE00")), HasCode(absl::StatusCode::kNotFound));
+  EXPECT_THAT(ParseCertificateObject(Bytes("7000710100FE00")),
+              HasCode(absl::StatusCode::kNotFound));
   EXPECT_THAT(ParseCertificateObject(Bytes("7001AA710107FE00")), HasCode(kInvalid));
   EXPECT_THAT(ParseCertificateObject(Bytes("7001AA7001BB")), HasCode(kInvalid));
 }
@@ -318,24 +344,27 @@ TEST(PivUriTest, ReadsAndWritesUris) {
     ASSERT_THAT(uri, IsOk()) << text;
     EXPECT_EQ(uri->Text(), text);
   }
-  EXPECT_EQ(PivUri::Parse("piv:Yubico YubiKey 00 00#9A")->Text(), "piv:Yubico%20YubiKey%2000%2000#9a");
+  EXPECT_EQ(PivUri::Parse("piv:Yubico YubiKey 00 00#9A")->Text(),
+            "piv:Yubico%20YubiKey%2000%2000#9a");
   EXPECT_EQ(PivUri::Parse("piv:serial=7#9A")->serial, 7u);
 }
 
 TEST(PivUriTest, RefusesOthers) {
-  for (const char* text : {"", "piv", "tpm:", "pivx:", "piv:serial=", "piv:serial=x", "piv:serial=01",
-                           "piv:serial=+1", "piv:serial=4294967296", "piv:serial= 1", "piv:x#", "piv:x#9b",
-                           "piv:%", "piv:%4", "piv:%zz", "piv:%00", "piv:%0A"}) {
+  for (const char* text :
+       {"", "piv", "tpm:", "pivx:", "piv:serial=", "piv:serial=x", "piv:serial=01", "piv:serial=+1",
+        "piv:serial=4294967296", "piv:serial= 1", "piv:x#", "piv:x#9b", "piv:%", "piv:%4",
+        "piv:%zz", "piv:%00", "piv:%0A"}) {
     EXPECT_THAT(PivUri::Parse(text), HasCode(kInvalid)) << text;
   }
   EXPECT_THAT(PivUri::Parse("piv:" + std::string(200, 'x')), HasCode(kInvalid));
 }
 
 TEST(PivKeyReferenceTest, ReadsWhatItWrote) {
-  for (Algorithm algorithm : {Algorithm::kEs256, Algorithm::kEs384, Algorithm::kEdDsa, Algorithm::kRs256}) {
+  for (Algorithm algorithm :
+       {Algorithm::kEs256, Algorithm::kEs384, Algorithm::kEdDsa, Algorithm::kRs256}) {
     SoftwareKey key = SoftwareKey::Generate(algorithm);
-    PivKeyReference reference{*PivUri::Parse("piv:serial=77#9c"), "", PinPolicy::kAlways, TouchPolicy::kCached,
-                              key.public_key()};
+    PivKeyReference reference{*PivUri::Parse("piv:serial=77#9c"), "", PinPolicy::kAlways,
+                              TouchPolicy::kCached, key.public_key()};
     const std::string text = SerializeKeyReference(reference);
     auto read = ParseKeyReference(text);
     ASSERT_THAT(read, IsOk());
@@ -370,16 +399,19 @@ TEST(PivSignatureInputTest, PadsRsaAsPkcs1Says) {
   std::string signature(size, '\0');
   ASSERT_EQ(EVP_PKEY_decrypt_init(context.get()), 1);
   ASSERT_EQ(EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_NO_PADDING), 1);
-  ASSERT_EQ(EVP_PKEY_decrypt(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
-                             reinterpret_cast<const unsigned char*>(input.data()), input.size()),
-            1);
+  ASSERT_EQ(
+      EVP_PKEY_decrypt(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
+                       reinterpret_cast<const unsigned char*>(input.data()), input.size()),
+      1);
   signature.resize(size);
   EXPECT_THAT(key.public_key().Verify("a statement", signature), IsOk());
 }
 
 TEST(PivManagementKeyTest, KnowsAllFourCiphers) {
-  for (auto [size, algorithm] : {std::pair<size_t, int>{24, 0x03}, {16, 0x08}, {24, 0x0A}, {32, 0x0C}}) {
-    auto cipher = ManagementCipher::New(Secret(std::string(size, 'k')), static_cast<uint8_t>(algorithm));
+  for (auto [size, algorithm] :
+       {std::pair<size_t, int>{24, 0x03}, {16, 0x08}, {24, 0x0A}, {32, 0x0C}}) {
+    auto cipher =
+        ManagementCipher::New(Secret(std::string(size, 'k')), static_cast<uint8_t>(algorithm));
     ASSERT_THAT(cipher, IsOk());
     const size_t block = algorithm == 0x03 ? 8 : 16;
     auto answers = cipher->Answer(std::string(block, 'w'));
@@ -391,13 +423,15 @@ TEST(PivManagementKeyTest, KnowsAllFourCiphers) {
   }
   EXPECT_EQ(ManagementCipher::New(Secret(), std::nullopt)->algorithm(), 0x03);
   EXPECT_EQ(ManagementCipher::New(Secret(std::string(32, 'k')), std::nullopt)->algorithm(), 0x0C);
-  EXPECT_THAT(ManagementCipher::New(Secret(std::string(16, 'k')), uint8_t{0x03}), HasCode(kInvalid));
+  EXPECT_THAT(ManagementCipher::New(Secret(std::string(16, 'k')), uint8_t{0x03}),
+              HasCode(kInvalid));
   EXPECT_THAT(ManagementCipher::New(Secret(), uint8_t{0x11}), HasCode(kInvalid));
 }
 
 TEST(PivManagementKeyTest, IsGivenInHex) {
   EXPECT_EQ(ParseManagementKey(std::string(48, '0'))->size(), 24u);
-  for (const std::string& hex : {std::string(), std::string("0g"), std::string(46, '0'), std::string(47, '0')}) {
+  for (const std::string& hex :
+       {std::string(), std::string("0g"), std::string(46, '0'), std::string(47, '0')}) {
     EXPECT_THAT(ParseManagementKey(hex), HasCode(kInvalid));
   }
 }
@@ -405,7 +439,8 @@ TEST(PivManagementKeyTest, IsGivenInHex) {
 TEST(PivErrorsTest, TellsStatusWordsApart) {
   EXPECT_THAT(FromStatusWord(0x9000, "VERIFY"), IsOk());
   EXPECT_EQ(DeviceErrorOf(FromStatusWord(0x63C2, "VERIFY")), DeviceError::kWrongPin);
-  EXPECT_THAT(FromStatusWord(0x63C2, "VERIFY").message(), HasSubstr("0x63C2 wrong PIN, tries left: 2"));
+  EXPECT_THAT(FromStatusWord(0x63C2, "VERIFY").message(),
+              HasSubstr("0x63C2 wrong PIN, tries left: 2"));
   EXPECT_THAT(FromStatusWord(0x6302, "VERIFY").message(),
               HasSubstr("0x6302 wrong PIN, tries left: 2"));
   EXPECT_EQ(DeviceErrorOf(FromStatusWord(0x6302, "VERIFY")), DeviceError::kWrongPin);
@@ -419,7 +454,8 @@ TEST(PivErrorsTest, TellsStatusWordsApart) {
 TEST(PivErrorsTest, TellsPcscCodesApart) {
   EXPECT_THAT(FromPcsc(SCARD_S_SUCCESS, "SCardConnect"), IsOk());
   EXPECT_EQ(DeviceErrorOf(FromPcsc(SCARD_W_REMOVED_CARD, "X")), DeviceError::kGone);
-  EXPECT_EQ(DeviceErrorOf(FromPcsc(SCARD_W_SECURITY_VIOLATION, "SCardConnect")), DeviceError::kNoAccess);
+  EXPECT_EQ(DeviceErrorOf(FromPcsc(SCARD_W_SECURITY_VIOLATION, "SCardConnect")),
+            DeviceError::kNoAccess);
   EXPECT_EQ(InterruptionOf(FromPcsc(SCARD_W_RESET_CARD, "X")), Interruption::kCardReset);
   EXPECT_EQ(InterruptionOf(FromPcsc(SCARD_E_SERVICE_STOPPED, "X")), Interruption::kServiceLost);
   absl::Status sharing = FromPcsc(SCARD_E_SHARING_VIOLATION, "SCardConnect");
@@ -516,7 +552,8 @@ TEST_F(PivFoldersTest, SeesUsbReaders) {
 
 TEST_F(PivFoldersTest, TellsAMissingServiceFromOneThatIsClosedToThisUser) {
   EXPECT_EQ(DeviceErrorOf(NoService(folder_ + "/none")), DeviceError::kNotSetUp);
-  EXPECT_THAT(NoService(folder_ + "/none").message(), HasSubstr("systemctl enable --now pcscd.socket"));
+  EXPECT_THAT(NoService(folder_ + "/none").message(),
+              HasSubstr("systemctl enable --now pcscd.socket"));
 }
 
 }  // namespace

@@ -28,11 +28,13 @@ std::string Text(const TpmKeyFile& key) {
 
 // A PEM block of our own around some DER.
 std::string Pem(absl::string_view der, absl::string_view type = "TSS2 PRIVATE KEY") {
-  return absl::StrCat("-----BEGIN ", type, "-----\n", absl::Base64Escape(der), "\n-----END ", type, "-----\n");
+  return absl::StrCat("-----BEGIN ", type, "-----\n", absl::Base64Escape(der), "\n-----END ", type,
+                      "-----\n");
 }
 std::string DerOf(const std::string& text) {
   const size_t begin = text.find("-----\n", text.find("-----BEGIN")) + 6;
-  std::string base64 = absl::StrReplaceAll(text.substr(begin, text.find("-----END") - begin), {{"\n", ""}});
+  std::string base64 =
+      absl::StrReplaceAll(text.substr(begin, text.find("-----END") - begin), {{"\n", ""}});
   std::string der;
   EXPECT_TRUE(absl::Base64Unescape(base64, &der));
   return der;
@@ -60,21 +62,39 @@ TEST(TpmKeyFileTest, ReadsWhatItWrites) {
   }
 }
 
-// draft-bottomley-tpm2-keys: SEQUENCE { OID 2.23.133.10.1.3, [0] { TRUE }, parent, pubkey, privkey }
+// draft-bottomley-tpm2-keys: SEQUENCE { OID 2.23.133.10.1.3, [0] { TRUE }, parent, pubkey, privkey
+// }
 TEST(TpmKeyFileTest, WritesTheEcosystemsAsn1) {
   TpmKeyFile key = Sample();
   key.public_area = "P";
   key.private_area = "Q";
   EXPECT_EQ(absl::BytesToHexString(DerOf(Text(key))),
-            "3019" "0606" "6781050a0103" "a0030101ff" "020440000001" "040150" "040151");
+            "3019"
+            "0606"
+            "6781050a0103"
+            "a0030101ff"
+            "020440000001"
+            "040150"
+            "040151");
   key.has_password = true;
   EXPECT_EQ(absl::BytesToHexString(DerOf(Text(key))),
-            "3019" "0606" "6781050a0103" "a003010100" "020440000001" "040150" "040151");
+            "3019"
+            "0606"
+            "6781050a0103"
+            "a003010100"
+            "020440000001"
+            "040150"
+            "040151");
 }
 
 TEST(TpmKeyFileTest, TakesAnAbsentEmptyAuthForAPassword) {
-  auto read = ParseKeyFile(Pem(absl::HexStringToBytes("3014" "0606" "6781050a0103" "020440000001"
-                                                      "040150" "040151")));
+  auto read =
+      ParseKeyFile(Pem(absl::HexStringToBytes("3014"
+                                              "0606"
+                                              "6781050a0103"
+                                              "020440000001"
+                                              "040150"
+                                              "040151")));
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_TRUE(read->has_password);
 }
@@ -93,7 +113,8 @@ TEST(TpmKeyFileTest, RefusesWhatItWouldNotWrite) {
   EXPECT_TRUE(IsRefused(Pem("garbage")));
   EXPECT_TRUE(IsRefused(Pem(der, "PRIVATE KEY")));
   EXPECT_TRUE(IsRefused(Pem(absl::StrCat(der, "x"))));
-  for (size_t size = 0; size < der.size(); ++size) EXPECT_TRUE(IsRefused(Pem(der.substr(0, size)))) << size;
+  for (size_t size = 0; size < der.size(); ++size)
+    EXPECT_TRUE(IsRefused(Pem(der.substr(0, size)))) << size;
   std::string sealed = der;  // 2.23.133.10.1.5: sealed data
   sealed[9] = 5;
   EXPECT_TRUE(IsRefused(Pem(sealed)));

@@ -25,23 +25,26 @@ using ::testing::HasSubstr;
 TEST(TctiTest, NamesTheTransportsOfAUri) {
   EXPECT_THAT(*TctiCandidates("tpm:"), ElementsAre("device:/dev/tpmrm0", "tabrmd:bus_type=system"));
   EXPECT_THAT(*TctiCandidates("tpm:device:/dev/tpm0"), ElementsAre("device:/dev/tpm0"));
-  EXPECT_THAT(*TctiCandidates("tpm:tabrmd:bus_type=session"), ElementsAre("tabrmd:bus_type=session"));
+  EXPECT_THAT(*TctiCandidates("tpm:tabrmd:bus_type=session"),
+              ElementsAre("tabrmd:bus_type=session"));
   EXPECT_THAT(*TctiCandidates("tpm:swtpm:path=/run/x"), ElementsAre("swtpm:path=/run/x"));
 }
 
-// Anything that would make libtss2 search, load a library of somebody's choice, run a command or connect
-// to a TCP port, where any program could pose as the TPM.
+// Anything that would make libtss2 search, load a library of somebody's choice, run a command or
+// connect to a TCP port, where any program could pose as the TPM.
 TEST(TctiTest, RefusesEverythingElse) {
-  for (const char* uri : {"", "tpm", "tpmrm0:", "tpm:default", "tpm:swtpm:", "tpm:swtpm:path=",
-                          "tpm:swtpm:host=localhost,port=2321", "tpm:swtpm:path=/x,host=localhost",
-                          "tpm:mssim:host=localhost", "tpm:cmd:nc localhost 2321", "tpm:/tmp/evil.so",
-                          "tpm:libtss2-tcti-mssim.so.0", "tpm:device:tpm0", "tpm:pcap:device:/dev/tpm0"}) {
+  for (const char* uri :
+       {"", "tpm", "tpmrm0:", "tpm:default", "tpm:swtpm:", "tpm:swtpm:path=",
+        "tpm:swtpm:host=localhost,port=2321", "tpm:swtpm:path=/x,host=localhost",
+        "tpm:mssim:host=localhost", "tpm:cmd:nc localhost 2321", "tpm:/tmp/evil.so",
+        "tpm:libtss2-tcti-mssim.so.0", "tpm:device:tpm0", "tpm:pcap:device:/dev/tpm0"}) {
     EXPECT_EQ(TctiCandidates(uri).status().code(), absl::StatusCode::kInvalidArgument) << uri;
   }
 }
 
 TEST(TctiTest, AMissingDeviceIsGone) {
-  EXPECT_EQ(DeviceErrorOf(OpenTcti("tpm:device:/dev/forekey-no-such").status()), DeviceError::kGone);
+  EXPECT_EQ(DeviceErrorOf(OpenTcti("tpm:device:/dev/forekey-no-such").status()),
+            DeviceError::kGone);
   EXPECT_EQ(DeviceErrorOf(OpenTcti("tpm:swtpm:path=/nowhere/x").status()), DeviceError::kGone);
 }
 
@@ -92,17 +95,21 @@ TEST(TemplatesTest, EkPolicyBIsThePolicyOrOfItsBranches) {
     for (uint32_t i = 0; i < branches.count; ++i) {
       input += std::string(View(branches.digests[i].buffer, branches.digests[i].size));
     }
-    EXPECT_EQ(View(area.authPolicy.buffer, area.authPolicy.size), sha384 ? Sha384(input) : Sha256(input));
+    EXPECT_EQ(View(area.authPolicy.buffer, area.authPolicy.size),
+              sha384 ? Sha384(input) : Sha256(input));
   }
 }
 
 // Part 3, 23.4: H(H(zero digest || TPM_CC_PolicySecret || Name of the endorsement hierarchy)).
 TEST(TemplatesTest, EkPolicyAIsPolicySecretOfTheEndorsementHierarchy) {
   for (bool sha384 : {false, true}) {
-    auto hash = [sha384](absl::string_view bytes) { return sha384 ? Sha384(bytes) : Sha256(bytes); };
-    const std::string first =
-        hash(std::string(sha384 ? 48 : 32, '\0') + std::string("\x00\x00\x01\x51\x40\x00\x00\x0b", 8));
-    const TPM2B_DIGEST policy = EkPolicyBranches(sha384 ? TPM2_ALG_SHA384 : TPM2_ALG_SHA256).digests[0];
+    auto hash = [sha384](absl::string_view bytes) {
+      return sha384 ? Sha384(bytes) : Sha256(bytes);
+    };
+    const std::string first = hash(std::string(sha384 ? 48 : 32, '\0') +
+                                   std::string("\x00\x00\x01\x51\x40\x00\x00\x0b", 8));
+    const TPM2B_DIGEST policy =
+        EkPolicyBranches(sha384 ? TPM2_ALG_SHA384 : TPM2_ALG_SHA256).digests[0];
     EXPECT_EQ(View(policy.buffer, policy.size), hash(first));
   }
   EXPECT_EQ(EkPolicyOf(EndorsementKeyTemplate(EkShape::kP256).publicArea), EkPolicy::kPolicyA);
@@ -124,7 +131,8 @@ TEST(TpmPublicTest, TakesWholeBuffersOnly) {
   EXPECT_TRUE(UnmarshalPublic(*bytes).ok());
   EXPECT_FALSE(UnmarshalPublic(*bytes + "x").ok());
   EXPECT_FALSE(UnmarshalPublic("").ok());
-  for (size_t size = 0; size < bytes->size(); ++size) EXPECT_FALSE(UnmarshalPublic(bytes->substr(0, size)).ok());
+  for (size_t size = 0; size < bytes->size(); ++size)
+    EXPECT_FALSE(UnmarshalPublic(bytes->substr(0, size)).ok());
   // The size says more than the structure has.
   std::string longer = *bytes + "xx";
   longer[1] = static_cast<char>(longer[1] + 2);
@@ -143,23 +151,50 @@ TEST(TpmPublicTest, RefusesKeysThatAreNoneOfOurs) {
 }
 
 TEST(CertificateBytesTest, CutsOffWhatIsNoCertificate) {
-  const std::string sequence("\x30\x82\x00\x03" "abc", 7);
+  const std::string sequence(
+      "\x30\x82\x00\x03"
+      "abc",
+      7);
   EXPECT_EQ(FirstCertificate(sequence), sequence);
   EXPECT_EQ(FirstCertificate(sequence + std::string(300, '\xff')), sequence);
   EXPECT_EQ(FirstCertificate(sequence + std::string(300, '\x11')), sequence);
   EXPECT_EQ(FirstCertificate(std::string("\x10\x01\x00\x00\x09\x10\x02", 7) + sequence), sequence);
-  EXPECT_EQ(FirstCertificate(std::string("\x30\x03" "abcd", 6)), std::string("\x30\x03" "abc", 5));
-  EXPECT_EQ(FirstCertificate(std::string("\x30\x81\x03" "abc", 6)), std::string("\x30\x81\x03" "abc", 6));
+  EXPECT_EQ(FirstCertificate(std::string("\x30\x03"
+                                         "abcd",
+                                         6)),
+            std::string("\x30\x03"
+                        "abc",
+                        5));
+  EXPECT_EQ(FirstCertificate(std::string("\x30\x81\x03"
+                                         "abc",
+                                         6)),
+            std::string("\x30\x81\x03"
+                        "abc",
+                        6));
   for (const std::string& none :
        {std::string(), std::string(100, '\xff'), std::string("\x30"), std::string("\x30\x82\x01"),
-        std::string("\x30\x05" "abc", 5), std::string("\x30\x80" "abc", 5), std::string("\x30\x00", 2),
-        std::string("\x30\x84\x00\x00\x00\x01" "a", 7)}) {
+        std::string("\x30\x05"
+                    "abc",
+                    5),
+        std::string("\x30\x80"
+                    "abc",
+                    5),
+        std::string("\x30\x00", 2),
+        std::string("\x30\x84\x00\x00\x00\x01"
+                    "a",
+                    7)}) {
     EXPECT_EQ(FirstCertificate(none), "");
   }
 }
 
 TEST(CertificateBytesTest, SplitsAChainUpToABound) {
-  const std::string a("\x30\x01" "a", 3), b("\x30\x01" "b", 3);
+  const std::string a(
+      "\x30\x01"
+      "a",
+      3),
+      b("\x30\x01"
+        "b",
+        3);
   EXPECT_THAT(SplitCertificates(a + b + std::string(9, '\0'), 8), ElementsAre(a, b));
   EXPECT_THAT(SplitCertificates(a + b, 1), ElementsAre(a));
   EXPECT_THAT(SplitCertificates("", 8), ElementsAre());

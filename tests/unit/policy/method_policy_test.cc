@@ -63,8 +63,9 @@ TEST(MethodPolicyTest, ExemptsTheGatesThreeAndExactNamesAlone) {
   }
   for (absl::string_view method :
        {"/forekey.v1.Gate/OpenSession", "/forekey.v1.Gate/WhoAmI", "/forekey.v1.Gate/EndSession",
-        "/forekey.v1.Gate/GetChallenge/", "/forekey.v1.Gate/getchallenge", "forekey.v1.Gate/GetChallenge",
-        "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/Check2", "/", ""}) {
+        "/forekey.v1.Gate/GetChallenge/", "/forekey.v1.Gate/getchallenge",
+        "forekey.v1.Gate/GetChallenge", "/grpc.health.v1.Health/Watch",
+        "/grpc.health.v1.Health/Check2", "/", ""}) {
     EXPECT_FALSE(policy->IsExempt(method)) << method;
   }
 }
@@ -96,27 +97,51 @@ TEST(MethodPolicyTest, ARuleAsksForOneOfItsRoles) {
 TEST(MethodPolicyTest, GlobsMatchWithinTheirPartAndNothingIsNormalised) {
   auto policy = One(RuleFor({"/a.B/Get*", "/shop.*/Buy", "/x.Y/*"}));
   FakeFacts facts;
-  for (absl::string_view method : {"/a.B/Get", "/a.B/GetAll", "/shop.Orders/Buy", "/shop.v1.eu.Orders/Buy",
-                                   "/x.Y/A", "/x.Y/a_1"}) {
+  for (absl::string_view method : {"/a.B/Get", "/a.B/GetAll", "/shop.Orders/Buy",
+                                   "/shop.v1.eu.Orders/Buy", "/x.Y/A", "/x.Y/a_1"}) {
     EXPECT_TRUE(policy->Authorize(method, facts).ok()) << method;
   }
-  for (absl::string_view method : std::vector<absl::string_view>{
-        "/a.B/get", "/A.B/GetAll", "/a.B/GetAll/", "/a.B//GetAll", "//a.B/GetAll", "/a.B/Get%41ll",
-        "/a.B/Get?x", "/a.B/Get/All", "/a.Bx/Get", "/shop/Buy", "/shop.Orders/Buyer", "/shop.Orders/x/Buy",
-        "/shop.Orders%2FBuy", "/x.Y/", "/x.Y", "/x.Y/A/", "/x.Y/A B", "/x.Y/A\n", "x.Y/A", "/x.Yz/A",
-        absl::string_view("/x.Y/A\0", 7), "/", "", "/x.Y/../a.B/Get"}) {
+  for (absl::string_view method : std::vector<absl::string_view>{"/a.B/get",
+                                                                 "/A.B/GetAll",
+                                                                 "/a.B/GetAll/",
+                                                                 "/a.B//GetAll",
+                                                                 "//a.B/GetAll",
+                                                                 "/a.B/Get%41ll",
+                                                                 "/a.B/Get?x",
+                                                                 "/a.B/Get/All",
+                                                                 "/a.Bx/Get",
+                                                                 "/shop/Buy",
+                                                                 "/shop.Orders/Buyer",
+                                                                 "/shop.Orders/x/Buy",
+                                                                 "/shop.Orders%2FBuy",
+                                                                 "/x.Y/",
+                                                                 "/x.Y",
+                                                                 "/x.Y/A/",
+                                                                 "/x.Y/A B",
+                                                                 "/x.Y/A\n",
+                                                                 "x.Y/A",
+                                                                 "/x.Yz/A",
+                                                                 absl::string_view("/x.Y/A\0", 7),
+                                                                 "/",
+                                                                 "",
+                                                                 "/x.Y/../a.B/Get"}) {
     EXPECT_EQ(ReasonOf(policy->Authorize(method, facts)), Reason::kMethodNotPermitted) << method;
   }
 }
 
 TEST(MethodPolicyTest, TheMostSpecificPatternWinsWhateverTheOrder) {
-  std::vector<MethodRule> rules = {
-      RuleFor({"/*/*"}, {"any"}),          RuleFor({"/shop.*/*"}, {"shop"}),
-      RuleFor({"/shop.v1.*/*"}, {"v1"}),   RuleFor({"/shop.v1.Orders/*"}, {"orders"}),
-      RuleFor({"/shop.v1.Orders/Get*"}, {"get"}), RuleFor({"/shop.v1.Orders/GetAll"}, {"all"})};
-  const std::map<std::string, std::string> wanted = {
-      {"/zoo.A/B", "any"},           {"/shop.v2.A/B", "shop"},          {"/shop.v1.A/B", "v1"},
-      {"/shop.v1.Orders/X", "orders"}, {"/shop.v1.Orders/GetX", "get"}, {"/shop.v1.Orders/GetAll", "all"}};
+  std::vector<MethodRule> rules = {RuleFor({"/*/*"}, {"any"}),
+                                   RuleFor({"/shop.*/*"}, {"shop"}),
+                                   RuleFor({"/shop.v1.*/*"}, {"v1"}),
+                                   RuleFor({"/shop.v1.Orders/*"}, {"orders"}),
+                                   RuleFor({"/shop.v1.Orders/Get*"}, {"get"}),
+                                   RuleFor({"/shop.v1.Orders/GetAll"}, {"all"})};
+  const std::map<std::string, std::string> wanted = {{"/zoo.A/B", "any"},
+                                                     {"/shop.v2.A/B", "shop"},
+                                                     {"/shop.v1.A/B", "v1"},
+                                                     {"/shop.v1.Orders/X", "orders"},
+                                                     {"/shop.v1.Orders/GetX", "get"},
+                                                     {"/shop.v1.Orders/GetAll", "all"}};
   for (int turn = 0; turn < 2; ++turn) {
     auto policy = Make({{}, rules, {}});
     for (const auto& [method, role] : wanted) {
@@ -220,8 +245,9 @@ TEST(MethodPolicyTest, RefusesWhatCouldOpenTheGateOrMeansNothing) {
   refuses({}, {RuleFor({"/a.B/*", "/a.B/*"})});
   refuses({}, {RuleFor({"/forekey.v1.Gate/WhoAmI"})});
   refuses({}, {RuleFor({"/forekey.v1.*/*"})});
-  for (const char* pattern : {"*", "/*", "/a.B", "/a.B/", "/*a/B", "/a*b/C", "/a.B/*C", "/a.B/C**", "a.B/C",
-                              "/a.B/C/", "//C", "/a.B/C D", "/a.B/%43", "/a.B/?", "/a-b/C"}) {
+  for (const char* pattern :
+       {"*", "/*", "/a.B", "/a.B/", "/*a/B", "/a*b/C", "/a.B/*C", "/a.B/C**", "a.B/C", "/a.B/C/",
+        "//C", "/a.B/C D", "/a.B/%43", "/a.B/?", "/a-b/C"}) {
     EXPECT_THAT(WhyNot({{}, {RuleFor({pattern})}, {}}), HasSubstr("neither a method")) << pattern;
   }
   const auto with_factors = [&](std::vector<FactorCombination> factors, bool fresh_call = false) {

@@ -1,5 +1,5 @@
-// A platform for tests of the simulated security key: CTAPHID over its socket and the platform's half of
-// the PIN/UV auth protocols.
+// A platform for tests of the simulated security key: CTAPHID over its socket and the platform's
+// half of the PIN/UV auth protocols.
 #ifndef FOREKEY_TESTS_UNIT_SIMULATORS_FIDO2_CLIENT_H_
 #define FOREKEY_TESTS_UNIT_SIMULATORS_FIDO2_CLIENT_H_
 
@@ -22,7 +22,8 @@ class TestClient {
  public:
   using Entries = std::vector<std::pair<std::string, std::string>>;
 
-  explicit TestClient(const std::string& path) : fd_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+  explicit TestClient(const std::string& path)
+      : fd_(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path.copy(address.sun_path, sizeof address.sun_path - 1);
@@ -30,7 +31,8 @@ class TestClient {
     if (!connected_) return;
     SendMessage({kBroadcastChannel, kHidInit, "12345678"});
     const HidMessage answer = ReadMessage();
-    if (answer.payload.size() == 17) channel_ = ByteReader(absl::string_view(answer.payload).substr(8)).U32();
+    if (answer.payload.size() == 17)
+      channel_ = ByteReader(absl::string_view(answer.payload).substr(8)).U32();
   }
   bool connected() const { return connected_; }
   uint32_t channel() const { return channel_; }
@@ -76,7 +78,8 @@ class TestClient {
 
   void Begin(uint8_t command, const Entries& entries, uint8_t hid_command = kHidCbor) {
     const std::string body = entries.empty() ? "" : CborMap(entries);
-    SendMessage({channel_, hid_command, absl::StrCat(std::string(1, static_cast<char>(command)), body)});
+    SendMessage(
+        {channel_, hid_command, absl::StrCat(std::string(1, static_cast<char>(command)), body)});
   }
   // The status byte; the body in `body`. 0xff: no CBOR answer.
   int End() {
@@ -93,18 +96,21 @@ class TestClient {
   static std::string Descriptor(absl::string_view id) {
     return CborMap({{CborText("id"), CborBytes(id)}, {CborText("type"), CborText("public-key")}});
   }
-  static Entries MakeRequest(int algorithm = kEs256, bool rk = false, absl::string_view user = "user-1") {
+  static Entries MakeRequest(int algorithm = kEs256, bool rk = false,
+                             absl::string_view user = "user-1") {
     Entries out = {
         {CborInt(1), CborBytes(std::string(32, 'h'))},
         {CborInt(2), CborMap({{CborText("id"), CborText("gate.example")}})},
-        {CborInt(3), CborMap({{CborText("id"), CborBytes(user)}, {CborText("name"), CborText(user)}})},
+        {CborInt(3),
+         CborMap({{CborText("id"), CborBytes(user)}, {CborText("name"), CborText(user)}})},
         {CborInt(4), CborArray({CborMap({{CborText("alg"), CborInt(algorithm)},
                                          {CborText("type"), CborText("public-key")}})})}};
     if (rk) out.emplace_back(CborInt(7), CborMap({{CborText("rk"), CborBool(true)}}));
     return out;
   }
   static Entries AssertRequest(const std::vector<std::string>& ids) {
-    Entries out = {{CborInt(1), CborText("gate.example")}, {CborInt(2), CborBytes(std::string(32, 'h'))}};
+    Entries out = {{CborInt(1), CborText("gate.example")},
+                   {CborInt(2), CborBytes(std::string(32, 'h'))}};
     std::vector<std::string> list;
     for (const std::string& id : ids) list.push_back(Descriptor(id));
     if (!list.empty()) out.emplace_back(CborInt(3), CborArray(list));
@@ -134,8 +140,11 @@ class TestClient {
     const Item* key = item->Find(1);
     const TokenKey own = *TokenKey::Generate(kEs256);
     const std::string point = own.Point();
-    return {CborMap({{CborInt(1), CborInt(2)}, {CborInt(3), CborInt(-25)}, {CborInt(-1), CborInt(1)},
-                     {CborInt(-2), CborBytes(point.substr(1, 32))}, {CborInt(-3), CborBytes(point.substr(33))}}),
+    return {CborMap({{CborInt(1), CborInt(2)},
+                     {CborInt(3), CborInt(-25)},
+                     {CborInt(-1), CborInt(1)},
+                     {CborInt(-2), CborBytes(point.substr(1, 32))},
+                     {CborInt(-3), CborBytes(point.substr(33))}}),
             PinSecret(protocol, own.Agree(key->Find(-2)->bytes, key->Find(-3)->bytes)->view())};
   }
   static std::string PinAuth(int protocol, absl::string_view key, absl::string_view message) {
@@ -146,10 +155,11 @@ class TestClient {
   // The status; the token in `token`. `permissions` 0: getPinToken of CTAP 2.0.
   int GetToken(int protocol, absl::string_view pin, int permissions) {
     const Agreement agreement = Agree(protocol);
-    Entries request = {{CborInt(1), CborInt(protocol)},
-                       {CborInt(2), CborInt(permissions == 0 ? 5 : 9)},
-                       {CborInt(3), agreement.cose},
-                       {CborInt(6), CborBytes(agreement.secret.Encrypt(Sha256Of(pin).substr(0, 16)))}};
+    Entries request = {
+        {CborInt(1), CborInt(protocol)},
+        {CborInt(2), CborInt(permissions == 0 ? 5 : 9)},
+        {CborInt(3), agreement.cose},
+        {CborInt(6), CborBytes(agreement.secret.Encrypt(Sha256Of(pin).substr(0, 16)))}};
     if (permissions != 0) {
       request.emplace_back(CborInt(9), CborInt(permissions));
       request.emplace_back(CborInt(10), CborText("gate.example"));
@@ -161,7 +171,8 @@ class TestClient {
     return kOk;
   }
   Entries WithToken(Entries request, int protocol, int param_key) {
-    request.emplace_back(CborInt(param_key), CborBytes(PinAuth(protocol, token, std::string(32, 'h'))));
+    request.emplace_back(CborInt(param_key),
+                         CborBytes(PinAuth(protocol, token, std::string(32, 'h'))));
     request.emplace_back(CborInt(param_key + 1), CborInt(protocol));
     return request;
   }

@@ -39,7 +39,8 @@ class Fido2SimulatorTest : public testing::Test {
     token_->control_path().copy(address.sun_path, sizeof address.sun_path - 1);
     EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     const std::string request = line + "\n";
-    EXPECT_EQ(write(fd.get(), request.data(), request.size()), static_cast<ssize_t>(request.size()));
+    EXPECT_EQ(write(fd.get(), request.data(), request.size()),
+              static_cast<ssize_t>(request.size()));
     std::string answer;
     for (char c; read(fd.get(), &c, 1) == 1 && c != '\n';) answer += c;
     return answer;
@@ -56,12 +57,14 @@ class Fido2SimulatorTest : public testing::Test {
       const Credential* credential = authenticator.state().Find(id);
       const TokenKey key = *TokenKey::FromDer(credential->algorithm, credential->key.view());
       EVP_MD_CTX* context = EVP_MD_CTX_new();
-      const EVP_MD* md = credential->algorithm == kEdDsa ? nullptr
-                         : credential->algorithm == kEs384 ? EVP_sha384() : EVP_sha256();
+      const EVP_MD* md = credential->algorithm == kEdDsa   ? nullptr
+                         : credential->algorithm == kEs384 ? EVP_sha384()
+                                                           : EVP_sha256();
       EVP_DigestVerifyInit(context, nullptr, md, nullptr, key.evp());
       const std::string message = client.AuthData() + std::string(32, 'h');
       const absl::string_view signature = item->Find(3)->bytes;
-      good = EVP_DigestVerify(context, U8(signature), signature.size(), U8(message), message.size()) == 1;
+      good = EVP_DigestVerify(context, U8(signature), signature.size(), U8(message),
+                              message.size()) == 1;
       EVP_MD_CTX_free(context);
     });
     return good;
@@ -160,12 +163,14 @@ TEST_F(Fido2SimulatorTest, RequestsThatAreNotCtapAreNamed) {
   EXPECT_EQ(client.Call(0x77), kInvalidCommand);
   client.SendMessage({client.channel(), kHidCbor, "\x01\xa1\x01"});
   EXPECT_EQ(client.End(), kInvalidCbor);
-  client.SendMessage({client.channel(), kHidCbor, std::string("\x02\xa2\x02\x00\x01\x00", 6)});  // keys not in order
+  client.SendMessage({client.channel(), kHidCbor,
+                      std::string("\x02\xa2\x02\x00\x01\x00", 6)});  // keys not in order
   EXPECT_EQ(client.End(), kInvalidCbor);
   client.SendMessage({client.channel(), kHidCbor, std::string("\x01\x80", 2)});
   EXPECT_EQ(client.End(), kCborUnexpectedType);
   EXPECT_EQ(client.Call(kGetAssertion, {{CborInt(1), CborText("x")}}), kMissingParameter);
-  EXPECT_EQ(client.Call(kGetAssertion, {{CborInt(1), CborInt(1)}, {CborInt(2), CborBytes("x")}}), kCborUnexpectedType);
+  EXPECT_EQ(client.Call(kGetAssertion, {{CborInt(1), CborInt(1)}, {CborInt(2), CborBytes("x")}}),
+            kCborUnexpectedType);
   EXPECT_EQ(client.Call(kGetNextAssertion), kNotAllowed);
   client.SendMessage({client.channel(), kHidCbor, std::string(2000, '\x01')});
   EXPECT_EQ(client.End(), kRequestTooLarge);
@@ -210,24 +215,32 @@ TEST_F(Fido2SimulatorTest, PinTokensOfBothProtocolsVerifyTheUser) {
   for (int protocol : {1, 2}) {
     for (int permissions : {0, 3}) {
       ASSERT_EQ(client.GetToken(protocol, "1234", permissions), kOk) << protocol;
-      ASSERT_EQ(client.Call(kMakeCredential, client.WithToken(TestClient::MakeRequest(kEs256, true), protocol, 8)), kOk);
+      ASSERT_EQ(client.Call(kMakeCredential,
+                            client.WithToken(TestClient::MakeRequest(kEs256, true), protocol, 8)),
+                kOk);
       EXPECT_EQ(client.Flags(), 0x45);
       const std::string id = client.CredentialId();
-      ASSERT_EQ(client.Call(kGetAssertion, client.WithToken(TestClient::AssertRequest({id}), protocol, 6)), kOk);
+      ASSERT_EQ(client.Call(kGetAssertion,
+                            client.WithToken(TestClient::AssertRequest({id}), protocol, 6)),
+                kOk);
       EXPECT_EQ(client.Flags(), 0x05);
       client.token[0] ^= 1;
-      EXPECT_EQ(client.Call(kGetAssertion, client.WithToken(TestClient::AssertRequest({id}), protocol, 6)), kPinAuthInvalid);
+      EXPECT_EQ(client.Call(kGetAssertion,
+                            client.WithToken(TestClient::AssertRequest({id}), protocol, 6)),
+                kPinAuthInvalid);
     }
     ASSERT_EQ(client.GetToken(protocol, "1234", 2), kOk);  // assertions only
-    EXPECT_EQ(client.Call(kMakeCredential, client.WithToken(TestClient::MakeRequest(), protocol, 8)), kPinAuthInvalid);
+    EXPECT_EQ(
+        client.Call(kMakeCredential, client.WithToken(TestClient::MakeRequest(), protocol, 8)),
+        kPinAuthInvalid);
   }
 }
 
 TEST_F(Fido2SimulatorTest, WrongPinsStopAtThreeUntilReplugged_AndAtEightForGood) {
   Start(Touched());
   ASSERT_TRUE(token_->SetPin("1234").ok());
-  const int expected[] = {kPinInvalid, kPinInvalid, kPinAuthBlocked, kPinInvalid, kPinInvalid,
-                          kPinAuthBlocked, kPinInvalid, kPinBlocked};
+  const int expected[] = {kPinInvalid, kPinInvalid,     kPinAuthBlocked, kPinInvalid,
+                          kPinInvalid, kPinAuthBlocked, kPinInvalid,     kPinBlocked};
   for (int i = 0; i < 8; ++i) {
     if (i % 3 == 0) {
       ASSERT_TRUE(token_->Replug().ok());
@@ -258,18 +271,23 @@ TEST_F(Fido2SimulatorTest, SetsAndChangesThePin) {
       const auto agreement = client.Agree(protocol);
       const std::string encrypted = agreement.secret.Encrypt(padded(pin));
       const std::string proof = agreement.secret.Authenticate(proved ? encrypted : "other");
-      return client.Call(kClientPin, {{CborInt(1), CborInt(protocol)}, {CborInt(2), CborInt(3)},
-                                      {CborInt(3), agreement.cose}, {CborInt(4), CborBytes(proof)},
+      return client.Call(kClientPin, {{CborInt(1), CborInt(protocol)},
+                                      {CborInt(2), CborInt(3)},
+                                      {CborInt(3), agreement.cose},
+                                      {CborInt(4), CborBytes(proof)},
                                       {CborInt(5), CborBytes(encrypted)}});
     };
     const auto change = [&](const std::string& from, const std::string& to) {
       const auto agreement = client.Agree(protocol);
       const std::string encrypted = agreement.secret.Encrypt(padded(to));
       const std::string old = agreement.secret.Encrypt(Sha256Of(from).substr(0, 16));
-      return client.Call(kClientPin, {{CborInt(1), CborInt(protocol)}, {CborInt(2), CborInt(4)},
-                                      {CborInt(3), agreement.cose},
-                                      {CborInt(4), CborBytes(agreement.secret.Authenticate(encrypted + old))},
-                                      {CborInt(5), CborBytes(encrypted)}, {CborInt(6), CborBytes(old)}});
+      return client.Call(kClientPin,
+                         {{CborInt(1), CborInt(protocol)},
+                          {CborInt(2), CborInt(4)},
+                          {CborInt(3), agreement.cose},
+                          {CborInt(4), CborBytes(agreement.secret.Authenticate(encrypted + old))},
+                          {CborInt(5), CborBytes(encrypted)},
+                          {CborInt(6), CborBytes(old)}});
     };
     EXPECT_EQ(change("1234", "12345"), kPinNotSet);
     EXPECT_EQ(set("1234", false), kPinAuthInvalid);
@@ -302,7 +320,8 @@ TEST_F(Fido2SimulatorTest, CredProtectHidesFromWhoIsNotVerified) {
   request.emplace_back(CborInt(6), CborMap({{CborText("credProtect"), CborInt(3)}}));
   ASSERT_EQ(client.Call(kMakeCredential, request), kOk);
   EXPECT_EQ(client.Flags(), 0xc1);
-  EXPECT_EQ(client.Call(kGetAssertion, TestClient::AssertRequest({client.CredentialId()})), kNoCredentials);
+  EXPECT_EQ(client.Call(kGetAssertion, TestClient::AssertRequest({client.CredentialId()})),
+            kNoCredentials);
 }
 
 TEST_F(Fido2SimulatorTest, KeepsItsStateOverARestart) {
@@ -319,7 +338,8 @@ TEST_F(Fido2SimulatorTest, KeepsItsStateOverARestart) {
     root = token_->root_pem();
     SimulatorOptions again;
     again.state_directory = folder;
-    EXPECT_EQ(Fido2Simulator::Start(std::move(again)).status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(Fido2Simulator::Start(std::move(again)).status().code(),
+              absl::StatusCode::kFailedPrecondition);
   }
   Start(Touched(), folder);
   TestClient client = Open();
@@ -383,7 +403,8 @@ TEST_F(Fido2SimulatorTest, MisbehavioursOfTheAuthenticator) {
     token_->Misbehave({misbehaviour});
     return client.Call(kGetAssertion, TestClient::AssertRequest({id}));
   };
-  for (int i = 0; i < 8; ++i) ASSERT_EQ(client.Call(kGetAssertion, TestClient::AssertRequest({id})), kOk);
+  for (int i = 0; i < 8; ++i)
+    ASSERT_EQ(client.Call(kGetAssertion, TestClient::AssertRequest({id})), kOk);
   const uint32_t counter = client.Counter();
   ASSERT_EQ(ask(Misbehaviour::kCounterRollback), kOk);
   EXPECT_LT(client.Counter(), counter);
@@ -431,7 +452,8 @@ TEST_F(Fido2SimulatorTest, MisbehavioursOfTheTransport) {
   TestClient client = Open();
   token_->Misbehave({Misbehaviour::kTruncatedFrames});
   client.Begin(kGetInfo, {});
-  while (client.ReadReport().size() != kReportSize / 2) {}
+  while (client.ReadReport().size() != kReportSize / 2) {
+  }
   Start(Touched());
   TestClient second = Open();
   token_->Misbehave({Misbehaviour::kWrongChannel});
@@ -466,15 +488,22 @@ TEST_F(Fido2SimulatorTest, U2fAsksAgainUntilItIsTouched) {
     return client.ReadMessage().payload;
   };
   EXPECT_EQ(message(absl::string_view("\0\3\0\0\0\0\0", 7)), absl::string_view("U2F_V2\x90\0", 8));
-  const std::string register_apdu = ByteWriter().U32(0x00010000).U8(0).U16(64).Raw(std::string(32, 'c'))
-                                        .Raw(std::string(32, 'a')).U16(0).bytes();
+  const std::string register_apdu = ByteWriter()
+                                        .U32(0x00010000)
+                                        .U8(0)
+                                        .U16(64)
+                                        .Raw(std::string(32, 'c'))
+                                        .Raw(std::string(32, 'a'))
+                                        .U16(0)
+                                        .bytes();
   EXPECT_EQ(message(register_apdu), "\x69\x85");
   ASSERT_TRUE(token_->Touch());
   const std::string registered = message(register_apdu);
   ASSERT_GT(registered.size(), 132u);
   const std::string handle = registered.substr(67, 64);
   const auto authenticate = [&](uint8_t control, absl::string_view key_handle) {
-    const std::string data = ByteWriter().Raw(std::string(32, 'c')).Raw(std::string(32, 'a')).Len1(key_handle).bytes();
+    const std::string data =
+        ByteWriter().Raw(std::string(32, 'c')).Raw(std::string(32, 'a')).Len1(key_handle).bytes();
     return message(ByteWriter().U16(2).U8(control).U8(0).U8(0).Len2(data).U16(0).bytes());
   };
   EXPECT_EQ(authenticate(7, handle), "\x69\x85");

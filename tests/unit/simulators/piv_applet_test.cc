@@ -1,4 +1,5 @@
-// The simulated card's applet, command by command, as SP 800-73-4 and Yubico's documentation say it.
+// The simulated card's applet, command by command, as SP 800-73-4 and Yubico's documentation say
+// it.
 #include "simulators/piv/piv_applet.h"
 
 #include <openssl/x509.h>
@@ -55,7 +56,8 @@ class PivAppletTest : public testing::Test {
   // Chains what is long, and collects what comes in parts.
   CardAnswer Send(uint8_t ins, uint8_t p1, uint8_t p2, std::string data) {
     while (data.size() > 255) {
-      CardAnswer part = Once(ByteWriter().U8(0x10).U8(ins).U8(p1).U8(p2).Len1(data.substr(0, 255)).bytes());
+      CardAnswer part =
+          Once(ByteWriter().U8(0x10).U8(ins).U8(p1).U8(p2).Len1(data.substr(0, 255)).bytes());
       if (part.sw != 0x9000) return part;
       data.erase(0, 255);
     }
@@ -80,27 +82,34 @@ class PivAppletTest : public testing::Test {
     const uint8_t algorithm = static_cast<uint8_t>(state.management_algorithm);
     CardAnswer challenge = Send(0x87, algorithm, 0x9b, FromHex("7c028100"));
     ASSERT_EQ(challenge.sw, 0x9000);
-    auto response = CipherBlocks(state.management_algorithm, state.management_key.view(), challenge.data.substr(4), true);
+    auto response = CipherBlocks(state.management_algorithm, state.management_key.view(),
+                                 challenge.data.substr(4), true);
     ASSERT_TRUE(response.ok());
     EXPECT_EQ(Send(0x87, algorithm, 0x9b, MakeTlv(0x7c, MakeTlv(0x82, *response))).sw, 0x9000);
   }
   CardAnswer Generate(uint8_t slot, uint8_t algorithm, absl::string_view policies_hex = "") {
-    return Send(0x47, 0, slot, MakeTlv(0xac, absl::StrCat(MakeTlv(0x80, std::string(1, static_cast<char>(algorithm))),
-                                                          FromHex(policies_hex))));
+    return Send(
+        0x47, 0, slot,
+        MakeTlv(0xac, absl::StrCat(MakeTlv(0x80, std::string(1, static_cast<char>(algorithm))),
+                                   FromHex(policies_hex))));
   }
   CardAnswer Sign(uint8_t slot, uint8_t algorithm, absl::string_view digest) {
     return Send(0x87, algorithm, slot, MakeTlv(0x7c, MakeTlv(0x82, "") + MakeTlv(0x81, digest)));
   }
-  CardAnswer GetObject(absl::string_view tag_hex) { return Send(0xcb, 0x3f, 0xff, MakeTlv(0x5c, FromHex(tag_hex))); }
+  CardAnswer GetObject(absl::string_view tag_hex) {
+    return Send(0xcb, 0x3f, 0xff, MakeTlv(0x5c, FromHex(tag_hex)));
+  }
   bool Valid(uint8_t slot, absl::string_view digest, absl::string_view answer) {
     auto key = LoadKey(applet_->state().keys.at(slot).private_der.view());
     auto outer = ParseTlvs(answer);
     if (!key.ok() || !outer.ok()) return false;
     auto inner = ParseTlvs(outer->front().value);
     const absl::string_view signature = inner->front().value;
-    std::unique_ptr<EVP_PKEY_CTX, Freed<EVP_PKEY_CTX_free>> context(EVP_PKEY_CTX_new(key->get(), nullptr));
+    std::unique_ptr<EVP_PKEY_CTX, Freed<EVP_PKEY_CTX_free>> context(
+        EVP_PKEY_CTX_new(key->get(), nullptr));
     EVP_PKEY_verify_init(context.get());
-    return EVP_PKEY_verify(context.get(), U8(signature), signature.size(), U8(digest), digest.size()) == 1;
+    return EVP_PKEY_verify(context.get(), U8(signature), signature.size(), U8(digest),
+                           digest.size()) == 1;
   }
 
   PivConfig config_;
@@ -113,7 +122,8 @@ class PivAppletTest : public testing::Test {
 
 TEST_F(PivAppletTest, SelectsByFullAndShortNameAndNothingElse) {
   Make();
-  EXPECT_EQ(ToHex(Hex("00a404000ba00000030800001000010000").data), "61114f0600001000010079074f05a000000308");
+  EXPECT_EQ(ToHex(Hex("00a404000ba00000030800001000010000").data),
+            "61114f0600001000010079074f05a000000308");
   EXPECT_EQ(Hex("00a4040009a00000030800001000").sw, 0x9000);
   EXPECT_EQ(Hex("00a4040006a00000030801").sw, 0x6a82);
   EXPECT_EQ(Hex("00a4040004a0000003").sw, 0x6a82);
@@ -198,11 +208,13 @@ TEST_F(PivAppletTest, ChangesAndUnblocks) {
   EXPECT_EQ(Send(0x2c, 0, 0x80, "12345678" + old_pin).sw, 0x63c2);
   EXPECT_EQ(Send(0x2c, 0, 0x80, "87654321" + old_pin).sw, 0x9000);
   EXPECT_EQ(Pin("123456").sw, 0x9000);
-  for (uint16_t sw : {0x63c2, 0x63c1, 0x6983, 0x6983}) EXPECT_EQ(Send(0x2c, 0, 0x80, "00000000" + old_pin).sw, sw);
+  for (uint16_t sw : {0x63c2, 0x63c1, 0x6983, 0x6983})
+    EXPECT_EQ(Send(0x2c, 0, 0x80, "00000000" + old_pin).sw, sw);
 }
 
 TEST_F(PivAppletTest, ManagementKeysOfEveryAlgorithmMutualAndSingle) {
-  for (Algorithm algorithm : {Algorithm::kTripleDes, Algorithm::kAes128, Algorithm::kAes192, Algorithm::kAes256}) {
+  for (Algorithm algorithm :
+       {Algorithm::kTripleDes, Algorithm::kAes128, Algorithm::kAes192, Algorithm::kAes256}) {
     config_.management_algorithm = algorithm;
     Make();
     const uint8_t p1 = static_cast<uint8_t>(algorithm);
@@ -212,12 +224,15 @@ TEST_F(PivAppletTest, ManagementKeysOfEveryAlgorithmMutualAndSingle) {
     const auto key = applet_->state().management_key.view();
     auto plain = CipherBlocks(algorithm, key, witness.data.substr(4), false);
     const std::string challenge(BlockSize(algorithm), 'c');
-    CardAnswer answer = Send(0x87, p1, 0x9b, MakeTlv(0x7c, MakeTlv(0x80, *plain) + MakeTlv(0x81, challenge)));
+    CardAnswer answer =
+        Send(0x87, p1, 0x9b, MakeTlv(0x7c, MakeTlv(0x80, *plain) + MakeTlv(0x81, challenge)));
     ASSERT_EQ(answer.sw, 0x9000);
     EXPECT_EQ(answer.data.substr(4), *CipherBlocks(algorithm, key, challenge, true));
     EXPECT_EQ(Generate(0x9a, 0x11).sw, 0x9000);
     // A witness works once.
-    EXPECT_EQ(Send(0x87, p1, 0x9b, MakeTlv(0x7c, MakeTlv(0x80, *plain) + MakeTlv(0x81, challenge))).sw, 0x6982);
+    EXPECT_EQ(
+        Send(0x87, p1, 0x9b, MakeTlv(0x7c, MakeTlv(0x80, *plain) + MakeTlv(0x81, challenge))).sw,
+        0x6982);
     EXPECT_EQ(Generate(0x9a, 0x11).sw, 0x6982);
     Manage();
     EXPECT_EQ(Send(0x87, 0x0c ^ p1, 0x9b, FromHex("7c028000")).sw, 0x6a86);
@@ -231,7 +246,8 @@ TEST_F(PivAppletTest, SignsWithEveryAlgorithmOfItsFirmware) {
   for (uint8_t algorithm : {0x06, 0x07, 0x11, 0x14}) {
     ASSERT_EQ(Generate(0x82, algorithm, "aa0101").sw, 0x9000) << int{algorithm};
     const bool rsa = algorithm < 0x10;
-    std::string input = rsa ? std::string(FieldSize(static_cast<Algorithm>(algorithm)), '\1') : digest_;
+    std::string input =
+        rsa ? std::string(FieldSize(static_cast<Algorithm>(algorithm)), '\1') : digest_;
     CardAnswer answer = Sign(0x82, algorithm, input);
     ASSERT_EQ(answer.sw, 0x9000) << int{algorithm};
     EXPECT_TRUE(rsa || Valid(0x82, input, answer.data));
@@ -247,7 +263,8 @@ TEST_F(PivAppletTest, SignsWithEveryAlgorithmOfItsFirmware) {
 TEST_F(PivAppletTest, OlderFirmwareHasNoEd25519NorRsa4096) {
   Make();
   Manage();
-  for (uint8_t algorithm : {0xe0, 0xe1, 0x05, 0x16, 0x03}) EXPECT_EQ(Generate(0x9a, algorithm).sw, 0x6a80);
+  for (uint8_t algorithm : {0xe0, 0xe1, 0x05, 0x16, 0x03})
+    EXPECT_EQ(Generate(0x9a, algorithm).sw, 0x6a80);
   EXPECT_EQ(Generate(0x9b, 0x11).sw, 0x6a86);
   EXPECT_EQ(Generate(0x9a, 0x11, "aa0104").sw, 0x6a80);
 }
@@ -261,10 +278,14 @@ TEST_F(PivAppletTest, AgreesOnASharedSecret) {
   auto point = PublicKeyObject(Algorithm::kP256, peer->get());
   auto own = LoadKey(applet_->state().keys.at(0x9d).private_der.view());
   auto own_point = PublicKeyObject(Algorithm::kP256, own->get());
-  CardAnswer answer = Send(0x87, 0x11, 0x9d, MakeTlv(0x7c, MakeTlv(0x82, "") + MakeTlv(0x85, point->substr(2))));
+  CardAnswer answer =
+      Send(0x87, 0x11, 0x9d, MakeTlv(0x7c, MakeTlv(0x82, "") + MakeTlv(0x85, point->substr(2))));
   ASSERT_EQ(answer.sw, 0x9000);
   EXPECT_EQ(answer.data.substr(4), *AgreeKey(Algorithm::kP256, peer->get(), own_point->substr(2)));
-  EXPECT_EQ(Send(0x87, 0x11, 0x9d, MakeTlv(0x7c, MakeTlv(0x82, "") + MakeTlv(0x85, std::string(65, '\4')))).sw, 0x6a80);
+  EXPECT_EQ(Send(0x87, 0x11, 0x9d,
+                 MakeTlv(0x7c, MakeTlv(0x82, "") + MakeTlv(0x85, std::string(65, '\4'))))
+                .sw,
+            0x6a80);
 }
 
 TEST_F(PivAppletTest, PinPolicies) {
@@ -323,10 +344,18 @@ TEST_F(PivAppletTest, DataObjectsAreWrittenInAChainAndReadInParts) {
   CardAnswer part = Hex("00cb3fff055c035fc10508");
   EXPECT_EQ(part.data.size(), 8u);
   EXPECT_EQ(part.sw, 0x6100);
-  EXPECT_EQ(Hex("00cb3fff000005" "5c035fc105" "0000").data, object);  // extended: in one
-  EXPECT_EQ(Send(0xdb, 0x3f, 0xff, MakeTlv(0x5c, FromHex("5fc105")) + MakeTlv(0x53, "")).sw, 0x9000);
+  EXPECT_EQ(Hex("00cb3fff000005"
+                "5c035fc105"
+                "0000")
+                .data,
+            object);  // extended: in one
+  EXPECT_EQ(Send(0xdb, 0x3f, 0xff, MakeTlv(0x5c, FromHex("5fc105")) + MakeTlv(0x53, "")).sw,
+            0x9000);
   EXPECT_EQ(GetObject("5fc105").sw, 0x6a82);
-  EXPECT_EQ(Send(0xdb, 0x3f, 0xff, MakeTlv(0x5c, FromHex("5fc105")) + MakeTlv(0x53, std::string(3073, 'o'))).sw, 0x6a84);
+  EXPECT_EQ(Send(0xdb, 0x3f, 0xff,
+                 MakeTlv(0x5c, FromHex("5fc105")) + MakeTlv(0x53, std::string(3073, 'o')))
+                .sw,
+            0x6a84);
   EXPECT_EQ(Send(0xdb, 0x3f, 0xff, std::string(4000, 'o')).sw, 0x6700);
   EXPECT_EQ(Send(0xdb, 0x3f, 0xff, "x").sw, 0x6a80);
 }
@@ -362,8 +391,13 @@ TEST_F(PivAppletTest, VersionSerialAndMetadata) {
   Make();
   EXPECT_EQ(ToHex(Hex("00fd000000").data), "050403");
   EXPECT_EQ(ToHex(Hex("00f8000000").data), "00bc614e");
-  EXPECT_EQ(ToHex(Hex("00f7008000").data), "0101ff0501010602" "0303");
-  EXPECT_EQ(ToHex(Hex("00f7009b00").data), "010103" "02020001" "050101");
+  EXPECT_EQ(ToHex(Hex("00f7008000").data),
+            "0101ff0501010602"
+            "0303");
+  EXPECT_EQ(ToHex(Hex("00f7009b00").data),
+            "010103"
+            "02020001"
+            "050101");
   EXPECT_EQ(Hex("00f7009a00").sw, 0x6a88);
   Manage();
   ASSERT_EQ(Generate(0x9a, 0x11, "aa0103ab0103").sw, 0x9000);
@@ -417,7 +451,8 @@ TEST_F(PivAppletTest, RetriesManagementKeyMoveAndReset) {
 std::map<int, std::string> YubicoExtensions(absl::string_view der) {
   std::map<int, std::string> found;
   const uint8_t* at = U8(der);
-  std::unique_ptr<X509, Freed<X509_free>> cert(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  std::unique_ptr<X509, Freed<X509_free>> cert(
+      d2i_X509(nullptr, &at, static_cast<long>(der.size())));
   for (int i = 0; cert != nullptr && i < X509_get_ext_count(cert.get()); ++i) {
     X509_EXTENSION* extension = X509_get_ext(cert.get(), i);
     char oid[80];
@@ -440,19 +475,22 @@ TEST_F(PivAppletTest, AttestationsCarryWhatEachFirmwareCarries) {
   Make();
   Manage();
   ASSERT_EQ(Generate(0x9a, 0x11, "aa0103ab0102").sw, 0x9000);
-  EXPECT_THAT(YubicoExtensions(Send(0xf9, 0x9a, 0, "").data),
-              ElementsAre(Pair(3, "050403"), Pair(7, "020400bc614e"), Pair(8, "0302"), Pair(9, "81")));
+  EXPECT_THAT(
+      YubicoExtensions(Send(0xf9, 0x9a, 0, "").data),
+      ElementsAre(Pair(3, "050403"), Pair(7, "020400bc614e"), Pair(8, "0302"), Pair(9, "81")));
   const std::string object = GetObject("5fff01").data;
   auto f9 = ParseTlvs(object);
   auto parts = ParseTlvs(f9->front().value);
-  EXPECT_THAT(YubicoExtensions(parts->front().value), ElementsAre(Pair(3, "050403"), Pair(10, "01")));
+  EXPECT_THAT(YubicoExtensions(parts->front().value),
+              ElementsAre(Pair(3, "050403"), Pair(10, "01")));
   config_.fips = false;
   config_.firmware = {4, 3, 7};
   config_.serial_in_attestation = false;
   Make();
   Manage();
   ASSERT_EQ(Generate(0x9a, 0x11).sw, 0x9000);
-  EXPECT_THAT(YubicoExtensions(Send(0xf9, 0x9a, 0, "").data), ElementsAre(Pair(3, "040307"), Pair(8, "0201")));
+  EXPECT_THAT(YubicoExtensions(Send(0xf9, 0x9a, 0, "").data),
+              ElementsAre(Pair(3, "040307"), Pair(8, "0201")));
 }
 
 TEST_F(PivAppletTest, MisbehavesAsTold) {
@@ -471,7 +509,9 @@ TEST_F(PivAppletTest, MisbehavesAsTold) {
   EXPECT_EQ(GetObject("7e").data.size(), 20u - 3);
   auto own = LoadKey(applet_->state().keys.at(0x82).private_der.view());
   auto point = PublicKeyObject(Algorithm::kP256, own->get());
-  auto names_own_key = [&] { return absl::StrContains(Send(0xf9, 0x82, 0, "").data, point->substr(2)); };
+  auto names_own_key = [&] {
+    return absl::StrContains(Send(0xf9, 0x82, 0, "").data, point->substr(2));
+  };
   with({});
   EXPECT_TRUE(names_own_key());
   with({.attest_other_key = true});
@@ -490,16 +530,20 @@ TEST_F(PivAppletTest, MisbehavioursHaveNames) {
   Make();
   PivMisbehaviour misbehaviour;
   PivState& state = applet_->state();
-  for (const char* name : {"removed-in-mid-apdu=3", "reset-by-other", "forgets-pin=1", "pin-blocked", "touch-never", "slow",
-                           "slow-commands=5", "wrong-status-words=6a80", "truncated-answers", "corrupt-signatures",
-                           "attestation-of-another-key", "attestation-by-another-issuer", "another-public-key"}) {
+  for (const char* name :
+       {"removed-in-mid-apdu=3", "reset-by-other", "forgets-pin=1", "pin-blocked", "touch-never",
+        "slow", "slow-commands=5", "wrong-status-words=6a80", "truncated-answers",
+        "corrupt-signatures", "attestation-of-another-key", "attestation-by-another-issuer",
+        "another-public-key"}) {
     EXPECT_TRUE(AddMisbehaviour(name, &misbehaviour, &state).ok()) << name;
   }
   EXPECT_EQ(misbehaviour.remove_after, 3);
   EXPECT_EQ(misbehaviour.wrong_status, 0x6a80);
   EXPECT_EQ(state.pin_tries_left, 0);
   for (const char* name : {"", "sloppy", "slow=x", "slow=-1", "wrong-status-words=zz"}) {
-    EXPECT_EQ(AddMisbehaviour(name, &misbehaviour, &state).code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_EQ(AddMisbehaviour(name, &misbehaviour, &state).code(),
+              absl::StatusCode::kInvalidArgument)
+        << name;
   }
 }
 

@@ -75,7 +75,8 @@ class HookedRegistry final : public Registry {
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view name) override {
     return real_->FindPasswordHash(name);
   }
-  absl::Status SetPasswordHash(absl::string_view name, absl::string_view hash, absl::Time now) override {
+  absl::Status SetPasswordHash(absl::string_view name, absl::string_view hash,
+                               absl::Time now) override {
     return real_->SetPasswordHash(name, hash, now);
   }
   absl::StatusOr<std::vector<OidcIdentity>> FindOidcIdentities(absl::string_view name) override {

@@ -34,9 +34,11 @@ class SqliteFactorTriesTest : public ::testing::Test {
     registry_ = *std::move(opened);
   }
   std::string Path() const { return folder_.File("registry.sqlite"); }
-  absl::StatusOr<bool> Take(std::vector<std::string> ids, absl::Duration after = absl::ZeroDuration(),
+  absl::StatusOr<bool> Take(std::vector<std::string> ids,
+                            absl::Duration after = absl::ZeroDuration(),
                             const std::string& factor = "password") {
-    return registry_->TakeFactorTry({std::move(ids), factor, 3, absl::Minutes(15), TestNow() + after});
+    return registry_->TakeFactorTry(
+        {std::move(ids), factor, 3, absl::Minutes(15), TestNow() + after});
   }
   const std::string& a() const { return ids_[0]; }
   const std::string& b() const { return ids_[1]; }
@@ -87,7 +89,8 @@ TEST_F(SqliteFactorTriesTest, AClockThatWasSetBackForgetsNoneAndLocksNobodyForLo
 TEST_F(SqliteFactorTriesTest, NothingIsKeptForWhoIsNotEnrolled) {
   EXPECT_THAT(Take({Bytes32("stranger")}), RefusedWith(Reason::kCredentialUnknown));
   EXPECT_THAT(Take({a(), Bytes32("stranger")}), RefusedWith(Reason::kCredentialUnknown));
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(Take({a()}).value(), true) << "and nothing counted beside it";
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(Take({a()}).value(), true) << "and nothing counted beside it";
 }
 
 TEST_F(SqliteFactorTriesTest, OfManyAtOnceAsManyGetOneAsThereAre) {
@@ -111,7 +114,9 @@ TEST_F(SqliteFactorTriesTest, AKillGivesNoneBack) {
     if (pid == 0) {
       auto registry = SqliteRegistry::Open(Path());
       while (registry.ok() &&
-             (*registry)->TakeFactorTry({ids_, "password", 1'000'000, absl::Hours(1), TestNow()}).ok()) {
+             (*registry)
+                 ->TakeFactorTry({ids_, "password", 1'000'000, absl::Hours(1), TestNow()})
+                 .ok()) {
         if (write(pipes[1], "t", 1) != 1) break;
       }
       _exit(1);
@@ -135,7 +140,8 @@ TEST_F(SqliteFactorTriesTest, AKillGivesNoneBack) {
   }
   Reopen();
   for (const std::string& id : ids_) {
-    EXPECT_EQ(registry_->TakeFactorTry({{id}, "password", acknowledged, absl::Hours(1), TestNow()}).value(),
+    EXPECT_EQ(registry_->TakeFactorTry({{id}, "password", acknowledged, absl::Hours(1), TestNow()})
+                  .value(),
               false);
   }
 }

@@ -313,16 +313,18 @@ TEST_F(SqliteFileTest, ARegistryOfEachOlderVersionIsBroughtUpWithWhatItHolds) {
                                        "INSERT INTO subject_roles VALUES (1, 'reader')"),
                   IsOk());
       auto insert = (*database)->Prepare(
-          "INSERT INTO credentials VALUES (?1, 1, ?2, 1, 1, 0, 1, NULL, '', ?3, '', NULL, '', '', '', '{}', ?3)");
+          "INSERT INTO credentials VALUES (?1, 1, ?2, 1, 1, 0, 1, NULL, '', ?3, '', NULL, '', '', "
+          "'', '{}', ?3)");
       ASSERT_THAT(insert, IsOk());
       ASSERT_THAT(insert->Blob(credential.id).Blob(Bytes32("spki")).Blob("spki").Run(), IsOk());
       if (version >= 2) {
         ASSERT_THAT((*database)->Execute("INSERT INTO passwords VALUES (1, 'hash', 1)"), IsOk());
       }
       if (version >= 3) {
-        ASSERT_THAT((*database)->Execute("INSERT INTO oidc_identities VALUES (1, 'https://idp.test', "
-                                         "'sub', '4711', 1)"),
-                    IsOk());
+        ASSERT_THAT(
+            (*database)->Execute("INSERT INTO oidc_identities VALUES (1, 'https://idp.test', "
+                                 "'sub', '4711', 1)"),
+            IsOk());
       }
     }
     auto registry = SqliteRegistry::Open(path);

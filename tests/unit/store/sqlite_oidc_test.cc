@@ -36,8 +36,8 @@ class SqliteOidcTest : public ::testing::Test {
 };
 
 TEST_F(SqliteOidcTest, KeepsOneIdentityAnIssuerOverAReopeningReplacesAndTakesThemAway) {
-  const OidcIdentity here{"https://idp.test", "sub", "4711"}, there{"https://new.test", "sub", "4711"},
-      renamed{"https://idp.test", "email", "a@b"};
+  const OidcIdentity here{"https://idp.test", "sub", "4711"},
+      there{"https://new.test", "sub", "4711"}, renamed{"https://idp.test", "email", "a@b"};
   using Identities = std::vector<OidcIdentity>;
   EXPECT_EQ(registry_->FindOidcIdentities("ada").value(), Identities());
   ASSERT_THAT(registry_->SetOidcIdentity("ada", there, TestNow()), IsOk());

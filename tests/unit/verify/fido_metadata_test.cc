@@ -19,11 +19,11 @@ namespace {
 
 using nlohmann::json;
 using testing::CertificateSpec;
+using ::testing::Contains;
+using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::RefusedWith;
 using testing::TestCa;
-using ::testing::Contains;
-using ::testing::HasSubstr;
 
 constexpr char kAaguid[] = "41424344-4546-4748-494a-4b4c4d4e4f50";
 
@@ -53,8 +53,8 @@ class FidoMetadataTest : public ::testing::Test {
           {"attestationTypes", {"basic_full"}},
           {"attestationRootCertificates", {Base64(testing::MakeDer(vendor_.CaSpec(vendor_)))}}}},
         {"statusReports", {{{"status", "FIDO_CERTIFIED_L1"}, {"effectiveDate", "2020-01-01"}}}}};
-    payload_ = {{"legalHeader", "read me"}, {"no", 5}, {"nextUpdate", "2027-02-01"},
-                {"entries", {model_}}};
+    payload_ = {
+        {"legalHeader", "read me"}, {"no", 5}, {"nextUpdate", "2027-02-01"}, {"entries", {model_}}};
   }
 
   std::string Blob() {
@@ -215,16 +215,16 @@ TEST_F(FidoMetadataTest, SkipsAndNamesWhatItCannotUse) {
   json u2f = model_;
   u2f.erase("aaguid");
   u2f["attestationCertificateKeyIdentifiers"] = {std::string(40, 'a'), "short"};
-  payload_["entries"] = {model_, model_, no_statement, malformed, u2f, {{"aaid", "4e4e#4005"}}, 7,
-                         json::object()};
+  payload_["entries"] = {
+      model_, model_, no_statement, malformed, u2f, {{"aaid", "4e4e#4005"}}, 7, json::object()};
   const auto metadata = Parse();
   ASSERT_THAT(metadata, IsOk());
   EXPECT_EQ(metadata->listed(), 8u);
   EXPECT_EQ(metadata->entries().size(), 2u);
   EXPECT_NE(metadata->FindByKeyId(std::string(20, '\xaa')), nullptr);
-  for (const char* why : {"second entry", "no metadata statement", "malformed AAGUID",
-                          "malformed key identifier", "4e4e#4005: a UAF model", "no object",
-                          "names no model"}) {
+  for (const char* why :
+       {"second entry", "no metadata statement", "malformed AAGUID", "malformed key identifier",
+        "4e4e#4005: a UAF model", "no object", "names no model"}) {
     EXPECT_THAT(metadata->skipped(), Contains(HasSubstr(why)));
   }
 }
@@ -261,9 +261,9 @@ TEST_F(FidoMetadataTest, StatusReportsInForceDecide) {
     return metadata->entries().front().CheckStatus(path, time_);
   };
   const auto bad = RefusedWith(Reason::kAuthenticatorStatus);
-  for (const char* status : {"REVOKED", "USER_VERIFICATION_BYPASS", "ATTESTATION_KEY_COMPROMISE",
-                             "USER_KEY_REMOTE_COMPROMISE", "USER_KEY_PHYSICAL_COMPROMISE",
-                             "SOME_FUTURE_COMPROMISE"}) {
+  for (const char* status :
+       {"REVOKED", "USER_VERIFICATION_BYPASS", "ATTESTATION_KEY_COMPROMISE",
+        "USER_KEY_REMOTE_COMPROMISE", "USER_KEY_PHYSICAL_COMPROMISE", "SOME_FUTURE_COMPROMISE"}) {
     EXPECT_THAT(check({{"status", status}}, {}), bad) << status;
     EXPECT_THAT(check({{"status", status}, {"effectiveDate", "2026-01-01"}}, {}), bad) << status;
     EXPECT_THAT(check({{"status", status}, {"effectiveDate", "2028-01-01"}}, {}), IsOk()) << status;
@@ -325,8 +325,8 @@ class MetadataTrustTest : public FidoMetadataTest {
                    {testing::CborText("sig"), testing::CborBytes(token_.credential.Sign(message))}};
       format = "packed";
     }
-    const std::string object = testing::AttestationObjectBytes(
-        format, testing::CborMap(statement), auth_data);
+    const std::string object =
+        testing::AttestationObjectBytes(format, testing::CborMap(statement), auth_data);
     const RelyingParty party = RelyingParty::Of(testing::kTestRpId, testing::kTestOrigin);
     RegistrationOptions options;
     options.attestation_object = object;

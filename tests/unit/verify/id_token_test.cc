@@ -79,8 +79,7 @@ TEST_F(IdTokenTest, AnHonestTokenSaysWhoAndWhen) {
 
 TEST_F(IdTokenTest, EveryAlgorithmOfTheListVerifiesUnderItsOwnKey) {
   for (const char* alg :
-       {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
-        "EdDSA"}) {
+       {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}) {
     policy_.algorithms = {alg};
     keys_ = Keys({KeyOf(alg)});
     EXPECT_THAT(Verify(MakeJwt(KeyOf(alg), Claims())), IsOk()) << alg;
@@ -147,7 +146,8 @@ TEST_F(IdTokenTest, EdDsaIsForEd25519KeysAloneAndTheyForNothingElse) {
   keys_ = Keys({KeyOf("ES256"), KeyOf("EdDSA"), KeyOf("RS256")});
   const IdpKey& key = KeyOf("EdDSA");
   const auto signed_by = [&](const char* alg, const char* kid, const std::string& signature_of) {
-    const std::string input = SigningInput(Json{{"alg", alg}, {"kid", kid}}.dump(), Claims().dump());
+    const std::string input =
+        SigningInput(Json{{"alg", alg}, {"kid", kid}}.dump(), Claims().dump());
     return Verify(WithSignature(input, KeyOf(signature_of).Sign(signature_of, input)));
   };
   EXPECT_THAT(signed_by("EdDSA", "key-EdDSA", "EdDSA"), IsOk());
@@ -159,9 +159,11 @@ TEST_F(IdTokenTest, EdDsaIsForEd25519KeysAloneAndTheyForNothingElse) {
   const std::string input =
       SigningInput(Json{{"alg", "EdDSA"}, {"kid", "key-EdDSA"}}.dump(), Claims().dump());
   const std::string signature = key.Sign("EdDSA", input);
-  for (const std::string& bad : {signature.substr(0, 63), signature + std::string(1, '\0'), std::string(),
-                                 std::string(64, '\0'), KeyOf("EdDSA").Sign("EdDSA", input + "x")}) {
-    EXPECT_THAT(Verify(WithSignature(input, bad)), RefusedWith(Reason::kIdTokenSignature)) << bad.size();
+  for (const std::string& bad :
+       {signature.substr(0, 63), signature + std::string(1, '\0'), std::string(),
+        std::string(64, '\0'), KeyOf("EdDSA").Sign("EdDSA", input + "x")}) {
+    EXPECT_THAT(Verify(WithSignature(input, bad)), RefusedWith(Reason::kIdTokenSignature))
+        << bad.size();
   }
   policy_.algorithms.erase("EdDSA");
   EXPECT_THAT(signed_by("EdDSA", "key-EdDSA", "EdDSA"), RefusedWith(Reason::kIdTokenAlgorithm));
@@ -413,7 +415,8 @@ TEST_F(IdTokenTest, ATokenWithAnotherSignatureIsTheSameUse) {
   policy_.issuer = "https://other.test";
   Json elsewhere = Claims();
   elsewhere.update({{"jti", "id-1"}, {"iss", "https://other.test"}});
-  EXPECT_NE(VerifyClaims(elsewhere)->one_use_id(), with_id->one_use_id()) << "a jti is its issuer's";
+  EXPECT_NE(VerifyClaims(elsewhere)->one_use_id(), with_id->one_use_id())
+      << "a jti is its issuer's";
 }
 
 }  // namespace

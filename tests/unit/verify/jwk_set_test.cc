@@ -59,8 +59,9 @@ TEST(JwkSetTest, KeepsWhatCanVerifyAndLeavesOutTheRest) {
   EXPECT_EQ((*mixed)->size(), 1u);
 }
 
-// Libraries that keep numbers, not bytes, write every 256th coordinate short; others put a zero before a
-// number whose highest bit is set. The key is the same, and an outage at each such rotation would not be.
+// Libraries that keep numbers, not bytes, write every 256th coordinate short; others put a zero
+// before a number whose highest bit is set. The key is the same, and an outage at each such
+// rotation would not be.
 TEST(JwkSetTest, AZeroLessOrMoreBeforeANumberIsTheSameKey) {
   const auto bytes_of = [](const Json& jwk, const char* name) {
     std::string bytes;
@@ -96,12 +97,13 @@ TEST(JwkSetTest, AZeroLessOrMoreBeforeANumberIsTheSameKey) {
     const IdpKey& key = JwkOfKind(*name == 'x' ? "ES256" : "RS256");
     const std::string bytes = bytes_of(key.Jwk(), name), zero(1, '\0');
     EXPECT_TRUE(verifies(key, with(key.Jwk(), name, zero + bytes))) << name;
-    EXPECT_FALSE(verifies(key, with(key.Jwk(), name, bytes.substr(1)))) << name << ": another number";
+    EXPECT_FALSE(verifies(key, with(key.Jwk(), name, bytes.substr(1))))
+        << name << ": another number";
     EXPECT_FALSE(verifies(key, with(key.Jwk(), name, bytes + zero))) << name << ": another number";
   }
   const std::string x = bytes_of(JwkOfKind("ES256").Jwk(), "x");
-  EXPECT_FALSE(verifies(JwkOfKind("ES256"),
-                        with(JwkOfKind("ES256").Jwk(), "x", std::string(2, '\0') + x)));
+  EXPECT_FALSE(
+      verifies(JwkOfKind("ES256"), with(JwkOfKind("ES256").Jwk(), "x", std::string(2, '\0') + x)));
 }
 
 // RFC 8037, appendix A.
@@ -115,13 +117,27 @@ TEST(JwkSetTest, VerifiesTheRfcsEd25519Signature) {
   ASSERT_TRUE(absl::WebSafeBase64Unescape(signature_text, &signature));
   const auto set = JwkSet::Parse(Json{{"keys", {rfc_key}}}.dump());
   ASSERT_THAT(set, IsOk());
-  EXPECT_THAT((*set)->Verify(absl::StrCat(input, ".", signature_text), "EdDSA", std::nullopt, signature), IsOk());
-  EXPECT_THAT((*set)->Verify(absl::StrCat(input, "A.", signature_text), "EdDSA", std::nullopt, signature),
-              RefusedWith(Reason::kIdTokenSignature));
-  const auto kept = [](Json key) { return JwkSet::Parse(Json{{"keys", {std::move(key)}}}.dump()).ok(); };
+  EXPECT_THAT(
+      (*set)->Verify(absl::StrCat(input, ".", signature_text), "EdDSA", std::nullopt, signature),
+      IsOk());
+  EXPECT_THAT(
+      (*set)->Verify(absl::StrCat(input, "A.", signature_text), "EdDSA", std::nullopt, signature),
+      RefusedWith(Reason::kIdTokenSignature));
+  const auto kept = [](Json key) {
+    return JwkSet::Parse(Json{{"keys", {std::move(key)}}}.dump()).ok();
+  };
   for (const auto& [name, value] : std::vector<std::pair<std::string, Json>>{
-           {"crv", "Ed448"}, {"crv", "X25519"}, {"crv", "P-256"}, {"crv", Json()}, {"kty", "EC"}, {"alg", "ES256K"},
-           {"d", "AA"}, {"use", "enc"}, {"x", "AA"}, {"x", Json()}, {"x", std::string(44, 'A')},
+           {"crv", "Ed448"},
+           {"crv", "X25519"},
+           {"crv", "P-256"},
+           {"crv", Json()},
+           {"kty", "EC"},
+           {"alg", "ES256K"},
+           {"d", "AA"},
+           {"use", "enc"},
+           {"x", "AA"},
+           {"x", Json()},
+           {"x", std::string(44, 'A')},
            {"x", absl::WebSafeBase64Escape(std::string(32, '\0'))},
            {"x", absl::WebSafeBase64Escape("\x01" + std::string(31, '\0'))}}) {
     Json key = rfc_key;

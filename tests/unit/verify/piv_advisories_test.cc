@@ -56,8 +56,8 @@ TEST(PivAdvisoriesTest, EucleakEndsWith570AndWith572OnTheBio) {
   EXPECT_EQ(Ids({5, 4, 3}, SoftwareKey::Generate(Algorithm::kRs256).public_key()), "");
 }
 
-// p = k * M + (65537^a mod M), as the library made its primes, M the product of the first 39 primes: the
-// shape of the modulus is what is asked, so p and q need not be prime.
+// p = k * M + (65537^a mod M), as the library made its primes, M the product of the first 39
+// primes: the shape of the modulus is what is asked, so p and q need not be prime.
 TEST(PivAdvisoriesTest, TellsARocaModulusByItsShape) {
   BN_CTX* context = BN_CTX_new();
   BignumPtr product(BN_new()), base(BN_new()), modulus(BN_new());

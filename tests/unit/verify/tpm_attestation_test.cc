@@ -34,8 +34,8 @@ absl::StatusOr<VerifiedAttestation> Verify(Case c) {
   TpmDevice device;
   device.device_id = "device";
   device.proved = {{"manufacturer", "Test"}};
-  return VerifyTpmKey(*ak, {key, attest, MakeSignature(c.signature, attest)},
-                      c.expected_extra_data, device);
+  return VerifyTpmKey(*ak, {key, attest, MakeSignature(c.signature, attest)}, c.expected_extra_data,
+                      device);
 }
 
 TEST(TpmAttestationTest, GivesTheKeyAndWhatWasProved) {

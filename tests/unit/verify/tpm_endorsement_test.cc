@@ -28,8 +28,8 @@ class TpmEndorsementTest : public ::testing::Test {
   CertificateSpec Certified(std::shared_ptr<EVP_PKEY> ek) const {
     CertificateSpec spec = ca_.Spec("", std::move(ek));
     spec.basic_constraints = "CA:FALSE";
-    spec.key_usage = EVP_PKEY_is_a(spec.key.get(), "RSA") ? "critical,keyEncipherment"
-                                                          : "critical,keyAgreement";
+    spec.key_usage =
+        EVP_PKEY_is_a(spec.key.get(), "RSA") ? "critical,keyEncipherment" : "critical,keyAgreement";
     spec.extended_key_usage = "2.23.133.8.1";
     return spec;
   }
@@ -103,12 +103,15 @@ TEST_F(TpmEndorsementTest, WithoutPurposeOnlyBelowACaOfThatPurposeAloneAndOnlyWh
     return Verify(MakeDer(spec), "");
   };
   EXPECT_THAT(verify("2.23.133.8.1", "critical,keyEncipherment"), IsOk());
-  for (const char* usages : {"", "2.23.133.8.3", "2.23.133.8.1,2.23.133.8.3", "anyExtendedKeyUsage"}) {
-    EXPECT_THAT(verify(usages, "critical,keyEncipherment"), RefusedWith(Reason::kCertificatePurpose))
+  for (const char* usages :
+       {"", "2.23.133.8.3", "2.23.133.8.1,2.23.133.8.3", "anyExtendedKeyUsage"}) {
+    EXPECT_THAT(verify(usages, "critical,keyEncipherment"),
+                RefusedWith(Reason::kCertificatePurpose))
         << usages;
   }
-  for (const char* usage : {"", "critical,digitalSignature", "critical,keyEncipherment,digitalSignature",
-                            "critical,keyEncipherment,nonRepudiation"}) {
+  for (const char* usage :
+       {"", "critical,digitalSignature", "critical,keyEncipherment,digitalSignature",
+        "critical,keyEncipherment,nonRepudiation"}) {
     EXPECT_THAT(verify("2.23.133.8.1", usage), RefusedWith(Reason::kCertificatePurpose)) << usage;
   }
   EXPECT_THAT(verify("2.23.133.8.1", "critical,keyEncipherment", /*ca_is_anchor=*/true), IsOk());
@@ -192,7 +195,10 @@ TEST_F(TpmEndorsementTest, RefusesUnsupportedEks) {
 TEST_F(TpmEndorsementTest, ACriticalSubjectAltNameMustBeUnderstood) {
   CertificateSpec spec = Certified(ek_);
   // dNSName "a".
-  spec.extensions = {{"2.5.29.17", true, std::string("\x30\x03\x82\x01" "a", 5)}};
+  spec.extensions = {{"2.5.29.17", true,
+                      std::string("\x30\x03\x82\x01"
+                                  "a",
+                                  5)}};
   EXPECT_THAT(Verify(MakeDer(spec), ""), RefusedWith(Reason::kCertificateProfile));
   spec.extensions[0].critical = false;
   EXPECT_THAT(Verify(MakeDer(spec), ""), IsOk());

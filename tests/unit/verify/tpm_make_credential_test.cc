@@ -1,6 +1,6 @@
-// Laws guarded: only the EK's private key opens a credential, and only for the Name it was made for.
-// The opening here is written from Part 1 §24 with HMAC and SHA alone, not with the library's KDFs.
-// (That a TPM opens it is tested in tests/interop.)
+// Laws guarded: only the EK's private key opens a credential, and only for the Name it was made
+// for. The opening here is written from Part 1 §24 with HMAC and SHA alone, not with the library's
+// KDFs. (That a TPM opens it is tested in tests/interop.)
 #include "src/verify/tpm_make_credential.h"
 
 #include <gmock/gmock.h>
@@ -59,8 +59,8 @@ std::string OpenEccSeed(EVP_PKEY* ek, const EVP_MD* md, absl::string_view encryp
   EvpPkeyPtr peer(EVP_PKEY_new());
   EVP_PKEY_copy_parameters(peer.get(), ek);
   const std::string point = Concat({"\x04", x, y});
-  EXPECT_EQ(EVP_PKEY_set1_encoded_public_key(peer.get(), U8(absl::string_view(point)), point.size()),
-            1);
+  EXPECT_EQ(
+      EVP_PKEY_set1_encoded_public_key(peer.get(), U8(absl::string_view(point)), point.size()), 1);
   EvpPkeyCtxPtr context(EVP_PKEY_CTX_new(ek, nullptr));
   EVP_PKEY_derive_init(context.get());
   EVP_PKEY_derive_set_peer(context.get(), peer.get());
@@ -72,7 +72,8 @@ std::string OpenEccSeed(EVP_PKEY* ek, const EVP_MD* md, absl::string_view encryp
 }
 
 // TPM2_ActivateCredential. Empty where a TPM would refuse.
-std::string Activate(const PublicSpec& ek, absl::string_view name, const TpmCredential& credential) {
+std::string Activate(const PublicSpec& ek, absl::string_view name,
+                     const TpmCredential& credential) {
   const EVP_MD* md = ek.name_algorithm == 0x0c ? EVP_sha384() : EVP_sha256();
   const unsigned digest_bits = 8 * EVP_MD_get_size(md);
   ByteReader outer(credential.encrypted_secret);
@@ -129,9 +130,9 @@ TEST(TpmMakeCredentialTest, RefusesSizesThatDoNotFit) {
               HasCode(absl::StatusCode::kInvalidArgument));
   PublicSpec spec = EkSpec(NewEcKey());
   spec.aes_bits = 0;
-  EXPECT_THAT(MakeCredential(*TpmPublic::Parse(MakePublic(spec)), "name",
-                             Secret(std::string(32, 's'))),
-              RefusedWith(Reason::kEkUnsupported));
+  EXPECT_THAT(
+      MakeCredential(*TpmPublic::Parse(MakePublic(spec)), "name", Secret(std::string(32, 's'))),
+      RefusedWith(Reason::kEkUnsupported));
 }
 
 }  // namespace

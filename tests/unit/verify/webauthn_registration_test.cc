@@ -359,9 +359,8 @@ TEST_F(WebAuthnRegistrationTest, RejectsU2fCertificatesThatAreNotOnP256) {
 
 TEST_F(WebAuthnRegistrationTest, RejectsU2fCredentialsThatAreNotOnP256) {
   token_.credential = SoftwareKey::Generate(Algorithm::kEdDsa);
-  CborEntries statement = {
-      {CborText("sig"), CborBytes("s")},
-      {CborText("x5c"), CborArray({CborBytes(testing::MakeDer(leaf_))})}};
+  CborEntries statement = {{CborText("sig"), CborBytes("s")},
+                           {CborText("x5c"), CborArray({CborBytes(testing::MakeDer(leaf_))})}};
   EXPECT_THAT(Verify("fido-u2f", statement), RefusedWith(Reason::kKeyAlgorithm));
 }
 

@@ -35,8 +35,8 @@ TEST(PivExtensionsTest, SerialIsOneMinimalNonNegativeDerInteger) {
 
 TEST(PivExtensionsTest, RefusesEveryOtherSerial) {
   for (absl::string_view hex :
-       {"", "02", "0200", "020180", "02020005", "00bc614e", "02040000",
-        "02010500", "02810105", "0280050000", "020900ffffffffffffffffff", "040105"}) {
+       {"", "02", "0200", "020180", "02020005", "00bc614e", "02040000", "02010500", "02810105",
+        "0280050000", "020900ffffffffffffffffff", "040105"}) {
     EXPECT_EQ(SerialReason(hex), Reason::kPivAttestationExtension) << hex;
   }
 }
@@ -54,7 +54,8 @@ TEST(PivExtensionsTest, UnknownValuesAreNamedAsSuch) {
 TEST(PivExtensionsTest, FirmwareTextIsTwoOrThreeNumbers) {
   EXPECT_EQ(*ParsePivFirmwareText("5.7"), (PivFirmware{5, 7, 0}));
   EXPECT_EQ(*ParsePivFirmwareText("5.7.4"), (PivFirmware{5, 7, 4}));
-  for (absl::string_view text : {"", "5", "5.", "5.7.4.1", "5.256", "-5.7", "5.7a", " 5.7", "+5.7"}) {
+  for (absl::string_view text :
+       {"", "5", "5.", "5.7.4.1", "5.256", "-5.7", "5.7a", " 5.7", "+5.7"}) {
     EXPECT_FALSE(ParsePivFirmwareText(text).has_value()) << text;
   }
 }

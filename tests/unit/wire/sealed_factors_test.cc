@@ -72,8 +72,8 @@ TEST_F(SealedFactorsTest, ThePlainLayoutHasOneFormAlone) {
   std::string filled = plain;
   filled.back() = 1;
   EXPECT_EQ(ReasonOf(ParseFactors(filled).status()), Reason::kFactorsMalformed);
-  for (const std::string& bad : {plain + std::string(256, 0), plain.substr(0, 255), std::string(256, 0),
-                                 std::string(), std::string(256, '\xff')}) {
+  for (const std::string& bad : {plain + std::string(256, 0), plain.substr(0, 255),
+                                 std::string(256, 0), std::string(), std::string(256, '\xff')}) {
     EXPECT_EQ(ReasonOf(ParseFactors(bad).status()), Reason::kFactorsMalformed);
   }
   factors_.password = Secret::CopyOf(std::string(kMaxPasswordSize + 1, 'p'));

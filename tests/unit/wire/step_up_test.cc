@@ -26,13 +26,15 @@ TEST(StepUpTest, FurtherFactorsAreFactorsButNoHardware) {
 }
 
 TEST(StepUpTest, RefusesAllElse) {
-  for (const char* text : {"", "|", "tpm|", "&", "tpm&", "tpm&tpm", "TPM", "tpm ", "retina", "tpm,call",
-                           "tpm&fido2&piv&cert&password&oidc&call", "tpm|tpm|tpm|tpm|tpm|tpm|tpm|tpm|tpm"}) {
+  for (const char* text :
+       {"", "|", "tpm|", "&", "tpm&", "tpm&tpm", "TPM", "tpm ", "retina", "tpm,call",
+        "tpm&fido2&piv&cert&password&oidc&call", "tpm|tpm|tpm|tpm|tpm|tpm|tpm|tpm|tpm"}) {
     EXPECT_FALSE(StepUp::Parse(text).ok()) << text;
   }
-  for (const char* message : {"", "forekey: refused, reference 0123456789abcdef", "forekey: step-up tpm",
-                              "step-up tpm, reference 1", "forekey: step-up x, reference 1",
-                              "a handler's: forekey: step-up tpm, reference 1"}) {
+  for (const char* message :
+       {"", "forekey: refused, reference 0123456789abcdef", "forekey: step-up tpm",
+        "step-up tpm, reference 1", "forekey: step-up x, reference 1",
+        "a handler's: forekey: step-up tpm, reference 1"}) {
     EXPECT_TRUE(StepUp::FromMessage(message).empty()) << message;
   }
 }

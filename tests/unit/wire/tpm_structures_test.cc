@@ -169,7 +169,8 @@ TEST(TpmNvCertificateTest, RefusesWhatIsNoFiller) {
        {std::string(), der + "x", der + std::string(9, '\xff') + "\x30", der.substr(0, 200),
         std::string(500, '\xff'), Concat({header, Big16(900), "\x10\x02", der}),
         Concat({header, Sized(der)}), Concat({header, Sized(Concat({"\x10\x02", der})), "x"}),
-        std::string("\x30\x80", 2) + der, std::string("\x30\x00", 2), std::string(70'000, '\xff')}) {
+        std::string("\x30\x80", 2) + der, std::string("\x30\x00", 2),
+        std::string(70'000, '\xff')}) {
     EXPECT_THAT(TrimNvCertificate(bad), RefusedWith(Reason::kCertificateMalformed));
   }
 }

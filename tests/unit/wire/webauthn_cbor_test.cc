@@ -12,8 +12,8 @@ namespace forekey {
 namespace {
 
 using testing::FromHex;
-using testing::RefusedWith;
 using ::testing::HasSubstr;
+using testing::RefusedWith;
 
 // Refused, and for this: a parser that refuses everything would pass otherwise.
 void ExpectMalformed(absl::string_view hex, absl::string_view why,
@@ -24,8 +24,20 @@ void ExpectMalformed(absl::string_view hex, absl::string_view why,
 }
 
 TEST(CborTest, ReadsEveryTypeThatCtap2Has) {
-  const std::string bytes = FromHex("a6" "00" "1864" "20" "3903e7" "6161" "43010203"
-                                    "6162" "626869" "6163" "83f5f4f6" "6164" "fb3ff0000000000000");
+  const std::string bytes = FromHex(
+      "a6"
+      "00"
+      "1864"
+      "20"
+      "3903e7"
+      "6161"
+      "43010203"
+      "6162"
+      "626869"
+      "6163"
+      "83f5f4f6"
+      "6164"
+      "fb3ff0000000000000");
   const auto value = CborValue::Parse(bytes);
   ASSERT_THAT(value, testing::IsOk());
   EXPECT_EQ(value->Find(int64_t{0})->integer(), 100);
@@ -95,7 +107,10 @@ TEST(CborTest, RejectsKeysOutOfOrderWhereOrderMatters) {
   CborOptions any_order;
   any_order.canonical_order = false;
   // A larger integer first; text before integer; a longer text before a shorter; negative first.
-  for (const char* hex : {"a201000000", "a2616100" "0000", "a262616100616200", "a220000000"}) {
+  for (const char* hex : {"a201000000",
+                          "a2616100"
+                          "0000",
+                          "a262616100616200", "a220000000"}) {
     ExpectMalformed(hex, "out of order");
     EXPECT_THAT(CborValue::Parse(FromHex(hex), any_order), testing::IsOk()) << hex;
   }

@@ -70,13 +70,14 @@ TEST(CoseKeyTest, RejectsOtherAlgorithms) {
   // ES512, PS256, ES256K, ES256 by its other name, and RS1, which is for TPM statements alone.
   for (int alg : {-36, -37, -47, -9, 7, 0}) {
     EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), 3, CborInt(alg)))),
-                RefusedWith(Reason::kKeyAlgorithm)) << alg;
+                RefusedWith(Reason::kKeyAlgorithm))
+        << alg;
   }
   EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Rs256()), 3, CborInt(-65535)))),
               RefusedWith(Reason::kKeyAlgorithm));
-  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), 3,
-                                             FromHex("1b00000001fffffff9")))),
-              RefusedWith(Reason::kKeyAlgorithm));
+  EXPECT_THAT(
+      CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), 3, FromHex("1b00000001fffffff9")))),
+      RefusedWith(Reason::kKeyAlgorithm));
 }
 
 TEST(CoseKeyTest, RejectsAnAlgorithmThatDoesNotFitTheKey) {
@@ -96,7 +97,8 @@ TEST(CoseKeyTest, RejectsAnotherShape) {
     EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), label, ""))), malformed)
         << label;
     EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), label, CborText("x")))),
-                malformed) << label;
+                malformed)
+        << label;
   }
   // A compressed point, a short and a long coordinate, a private key, an optional parameter.
   EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), -3, "\xf5"))), malformed);
@@ -323,7 +325,8 @@ TEST(AttestationObjectTest, ToleratesAFewDozenUnsignedBytesAndNoOtherTail) {
   }
   for (size_t size : {1u, 15u, 65u, 1000u}) {
     EXPECT_THAT(AttestationObject::Parse(good + std::string(size, '\xa0')),
-                RefusedWith(Reason::kEvidenceMalformed)) << size;
+                RefusedWith(Reason::kEvidenceMalformed))
+        << size;
   }
 }
 

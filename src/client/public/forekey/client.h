@@ -1,5 +1,5 @@
-// The client library: a gRPC channel to a gate that the agent is enrolled at. Every call on it carries
-// a prefix; nothing else changes for the application.
+// The client library: a gRPC channel to a gate that the agent is enrolled at. Every call on it
+// carries a prefix; nothing else changes for the application.
 //
 //   auto channel = forekey::Channel({.gate = "prod.example.com"});
 //   if (!channel.ok()) ...
@@ -24,36 +24,37 @@ struct ChannelOptions {
   // Empty: $FOREKEY_AGENT_SOCKET, else $XDG_RUNTIME_DIR/forekey/agent.sock, else agent.sock in the
   // agent's state directory.
   std::string agent_socket;
-  // "host:port" instead of the address that was enrolled at: another server behind the same gate. Its
-  // TLS certificate is verified as ever.
+  // "host:port" instead of the address that was enrolled at: another server behind the same gate.
+  // Its TLS certificate is verified as ever.
   std::string target;
   // The name that the certificate must have where it isn't the target's host name.
   std::string tls_server_name;
   // How long the opening of a session may take: somebody may have to touch a token.
   absl::Duration open_timeout = absl::Seconds(60);
-  // More arguments. A service config of your own replaces Forekey's, which is only this; merge it into
-  // your methods, or unary calls will fail once after each restart of the gate:
+  // More arguments. A service config of your own replaces Forekey's, which is only this; merge it
+  // into your methods, or unary calls will fail once after each restart of the gate:
   //   {"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 2, "initialBackoff": "0.01s",
-  //     "maxBackoff": "0.01s", "backoffMultiplier": 1, "retryableStatusCodes": ["UNAUTHENTICATED"]}}]}
+  //     "maxBackoff": "0.01s", "backoffMultiplier": 1, "retryableStatusCodes":
+  //     ["UNAUTHENTICATED"]}}]}
   // Retrying needs what was sent: by default up to 8 MiB of a call are kept until its first answer
   // (GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE); a call that has sent more is not retried.
   grpc::ChannelArguments arguments;
-  // Call credentials of the application's own, for every call. A ClientContext on this channel can't
-  // have any (its call fails and says so): gRPC takes one set a call, and Forekey sets it.
+  // Call credentials of the application's own, for every call. A ClientContext on this channel
+  // can't have any (its call fails and says so): gRPC takes one set a call, and Forekey sets it.
   std::shared_ptr<grpc::CallCredentials> call_credentials;
 };
 
-// Asks the agent where the gate is and what vouches for it; connects and opens a session on first use.
-// Later a session is renewed before it ends, and opened again within one call of the application when
-// the gate no longer knows it (UNAUTHENTICATED before the call was admitted; a handler's own
-// UNAUTHENTICATED is passed on as it is and never retried).
+// Asks the agent where the gate is and what vouches for it; connects and opens a session on first
+// use. Later a session is renewed before it ends, and opened again within one call of the
+// application when the gate no longer knows it (UNAUTHENTICATED before the call was admitted; a
+// handler's own UNAUTHENTICATED is passed on as it is and never retried).
 //
-// Errors: kUnavailable when the agent isn't running, kPermissionDenied when it isn't enrolled at the
-// gate, kInvalidArgument when it is enrolled at several and none was named. A call whose session can't
-// be opened fails with UNAVAILABLE and says why.
+// Errors: kUnavailable when the agent isn't running, kPermissionDenied when it isn't enrolled at
+// the gate, kInvalidArgument when it is enrolled at several and none was named. A call whose
+// session can't be opened fails with UNAVAILABLE and says why.
 //
-// The channel is safe from any thread, like every channel. Sessions are held in memory alone; forking
-// with a channel open shares them, and sequence numbers would repeat: fork first.
+// The channel is safe from any thread, like every channel. Sessions are held in memory alone;
+// forking with a channel open shares them, and sequence numbers would repeat: fork first.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& options = {});
 
 }  // namespace forekey

@@ -21,8 +21,9 @@ struct CallerCredential {
 };
 
 struct CallerFactor {
-  std::string name;      // "tpm", ...
-  absl::Time proved_at;  // when hardware proved it: at the session's opening, or with this very call
+  std::string name;  // "tpm", ...
+  absl::Time
+      proved_at;  // when hardware proved it: at the session's opening, or with this very call
 };
 
 struct CallerInfo {
@@ -37,13 +38,13 @@ struct CallerInfo {
   bool HasFactor(absl::string_view factor) const;
 };
 
-// The caller of this very call, as the gate verified it before the call was routed. Takes every kind
-// of server context: ServerContext, CallbackServerContext, GenericServerContext,
+// The caller of this very call, as the gate verified it before the call was routed. Takes every
+// kind of server context: ServerContext, CallbackServerContext, GenericServerContext,
 // GenericCallbackServerContext. May be asked from any thread, as long as the context lives (for an
 // asynchronous server: from when its tag came until it is destroyed).
 //
-// Unauthenticated where there is no caller: the method is exempt, the call came through a port that is
-// not the gate's, or the server has no gate. Never trust request metadata instead of this.
+// Unauthenticated where there is no caller: the method is exempt, the call came through a port that
+// is not the gate's, or the server has no gate. Never trust request metadata instead of this.
 absl::StatusOr<CallerInfo> Caller(const grpc::ServerContextBase* context);
 
 }  // namespace forekey

@@ -1,4 +1,5 @@
-// Forekey's gate, for a gRPC server: every call must carry a prefix that enrolled hardware made for it.
+// Forekey's gate, for a gRPC server: every call must carry a prefix that enrolled hardware made for
+// it.
 //
 //   auto gate = forekey::Gate::New({.config_file = "/etc/forekey/gate.toml"});
 //   if (!gate.ok()) { /* the status says what to do */ }
@@ -35,16 +36,18 @@ struct GateOptions {
   std::string config_file;  // TOML: docs/CONFIG.md
 };
 
-// The API that the gate's own service uses. Two kinds in one server cost gRPC much CPU at every call.
+// The API that the gate's own service uses. Two kinds in one server cost gRPC much CPU at every
+// call.
 enum class ServerApi {
-  kAuto,  // callback where a callback service is registered, else sync (also beside asynchronous ones)
+  kAuto,  // callback where a callback service is registered, else sync (also beside asynchronous
+          // ones)
   kSync,
   kCallback,  // must be named for a server that has nothing but a CallbackGenericService
 };
 
 struct InstallOptions {
-  // The application's own server interceptors: they run behind the gate's, for admitted calls alone.
-  // Given here because a ServerBuilder takes interceptors once.
+  // The application's own server interceptors: they run behind the gate's, for admitted calls
+  // alone. Given here because a ServerBuilder takes interceptors once.
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   // Serves administration on <state.directory>/admin.sock, for `forekey-gate`.
   bool admin_socket = true;
@@ -54,10 +57,10 @@ struct InstallOptions {
 // One gate serves one grpc::Server, and must outlive it. Safe from any thread but for Install().
 class Gate {
  public:
-  // Reads the config and opens everything that it names. Make it before there is gRPC traffic in the
-  // process ([tuning] stops threads of gRPC's). Errors say which file, what is wrong with it and what
-  // to do: a broken config (every line that is wrong), keys that can't be read or are open to others,
-  // a state folder that another gate holds, trust anchors that are not there, ...
+  // Reads the config and opens everything that it names. Make it before there is gRPC traffic in
+  // the process ([tuning] stops threads of gRPC's). Errors say which file, what is wrong with it
+  // and what to do: a broken config (every line that is wrong), keys that can't be read or are open
+  // to others, a state folder that another gate holds, trust anchors that are not there, ...
   static absl::StatusOr<std::unique_ptr<Gate>> New(const GateOptions& options);
   // Of a core made by other means: tests bring clocks and stores.
   static absl::StatusOr<std::unique_ptr<Gate>> New(std::unique_ptr<GateCore> core);
@@ -65,31 +68,31 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  // Adds to `builder`, before BuildAndStart(): the TLS port of the config, with the gate in front of
-  // it; forekey::Caller(); the service forekey.v1.Gate. Once. Ports that the application adds by
+  // Adds to `builder`, before BuildAndStart(): the TLS port of the config, with the gate in front
+  // of it; forekey::Caller(); the service forekey.v1.Gate. Once. Ports that the application adds by
   // itself are not gated: there Caller() is an error. Errors: the address can't be listened on, the
   // admin socket can't be made.
   absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options = {});
 
-  // The port that Install() bound (the config may say 0); 0 before, and where it failed. Connections
-  // are accepted when BuildAndStart() has started the server.
+  // The port that Install() bound (the config may say 0); 0 before, and where it failed.
+  // Connections are accepted when BuildAndStart() has started the server.
   int port() const;
   // Where [metrics] are served; 0 where they are not.
   int metrics_port() const;
-  // The two steps of an orderly end. First: health says NOT_SERVING, and all else goes on, for those who
-  // send callers here to see it; returns for how long ([health] notice).
+  // The two steps of an orderly end. First: health says NOT_SERVING, and all else goes on, for
+  // those who send callers here to see it; returns for how long ([health] notice).
   absl::Duration AnnounceEnd(grpc::Server& server);
-  // Then: no new connections, calls have [listen] drain to end, and the server is shut down. A server that
-  // is shut down without this lets clients wait until the gate is gone.
+  // Then: no new connections, calls have [listen] drain to end, and the server is shut down. A
+  // server that is shut down without this lets clients wait until the gate is gone.
   void Drain(grpc::Server& server);
   const std::string& audience() const;
   const std::string& state_directory() const;
 
   // Reads TLS and accepted certificates, the config's rules, and what enrolments are verified by
   // (trust folders, revocation lists, metadata) again, now: for SIGHUP. They are also watched, once
-  // a second. On an error the old ones of that kind go on. Identity providers are asked for their keys
-  // again, which this does not wait for. What else changed in the config takes a restart; the audit log
-  // and stderr name it.
+  // a second. On an error the old ones of that kind go on. Identity providers are asked for their
+  // keys again, which this does not wait for. What else changed in the config takes a restart; the
+  // audit log and stderr name it.
   absl::Status Reload();
 
   GateCore& core() { return *core_; }

@@ -60,7 +60,8 @@ absl::Status FakeGate::Check(absl::string_view path, absl::string_view prefix) {
   absl::MutexLock lock(&mutex_);
   auto parsed = Prefix::Parse(prefix);
   absl::Status status = prefix.empty() ? Refuse(Reason::kPrefixMissing) : parsed.status();
-  if (status.ok()) status = parsed->session() ? CheckSession(path, prefix) : CheckDevice(path, prefix);
+  if (status.ok())
+    status = parsed->session() ? CheckSession(path, prefix) : CheckDevice(path, prefix);
   if (!status.ok()) {
     ++counts_.refused;
     refused_paths_.emplace_back(path);
@@ -76,9 +77,10 @@ absl::Status FakeGate::CheckSession(absl::string_view path, absl::string_view pr
   auto found = sessions_.find(std::string(proof.session_id));
   if (found == sessions_.end() || refuse_sessions_) return Refuse(Reason::kSessionUnknown);
   Session& session = found->second;
-  CallMacInput input{proof.session_id, proof.sequence,  proof.age_s,
-                     path,             session.binding, proof.request_digest};
-  if (!CallMacMatches(HmacSha256(session.key), input, proof.mac)) return Refuse(Reason::kMacInvalid);
+  CallMacInput input{proof.session_id, proof.sequence,      proof.age_s, path,
+                     session.binding,  proof.request_digest};
+  if (!CallMacMatches(HmacSha256(session.key), input, proof.mac))
+    return Refuse(Reason::kMacInvalid);
   if (!session.sequences.insert(proof.sequence).second) return Refuse(Reason::kSequenceReplayed);
   if (!session.parent.empty() && path == kOpenChildSessionMethod) {
     return Refuse(Reason::kChildNotAllowed);
@@ -94,8 +96,9 @@ absl::Status FakeGate::CheckDevice(absl::string_view path, absl::string_view pre
   }
   std::vector<absl::string_view> ids;
   for (const AssertionView& assertion : proof.assertions) ids.push_back(assertion.credential_id);
-  CallStatement statement{audience_, path, proof.challenge, proof.channel_binding,
-                          ids, proof.key_share, proof.request_digest};
+  CallStatement statement{
+      audience_,           path, proof.challenge, proof.channel_binding, ids, proof.key_share,
+      proof.request_digest};
   std::string bytes = BuildStatement(statement);
   for (const AssertionView& assertion : proof.assertions) {
     auto credential = credentials_.find(std::string(assertion.credential_id));
@@ -124,12 +127,13 @@ grpc::Status FakeGate::Open(const std::string& client_share, const std::string& 
   response->set_next_gate_identity(faults_.announce_identity);
   response->set_subject(faults_.session_subject.empty() ? subject : faults_.session_subject);
   std::string parent_key = parent.empty() ? "" : sessions_[parent].key;
-  SessionKeyInput input{&ephemeral_secret, &identity_secret, parent_key, salt,
-                        transcript, response->gate_share(), response->session_id()};
+  SessionKeyInput input{&ephemeral_secret,      &identity_secret,      parent_key, salt, transcript,
+                        response->gate_share(), response->session_id()};
   Secret key = DeriveSessionKey(input);
-  ConfirmationInput confirmed{response->session_id(), response->gate_share(), response->idle_s(),
-                              response->absolute_s(), response->window(),
-                              response->next_gate_identity(), response->subject()};
+  ConfirmationInput confirmed{response->session_id(), response->gate_share(),
+                              response->idle_s(),     response->absolute_s(),
+                              response->window(),     response->next_gate_identity(),
+                              response->subject()};
   response->set_confirmation(ComputeConfirmation(key, confirmed));
   if (faults_.corrupt_confirmation) Flip(response->mutable_confirmation());
   if (faults_.swap_gate_share) response->set_gate_share(rogue.public_key());
@@ -177,8 +181,9 @@ struct FakeGate::Service : v1::Gate::Service {
     std::string id(proof.assertions[0].credential_id);
     std::vector<absl::string_view> ids;
     for (const AssertionView& assertion : proof.assertions) ids.push_back(assertion.credential_id);
-    CallStatement statement{gate->audience_, kOpenSessionMethod, proof.challenge,
-                            proof.channel_binding, ids, proof.key_share, proof.request_digest};
+    CallStatement statement{
+        gate->audience_, kOpenSessionMethod,  proof.challenge, proof.channel_binding, ids,
+        proof.key_share, proof.request_digest};
     return gate->Open(std::string(proof.key_share), "", std::string(proof.challenge),
                       BuildStatement(statement), gate->credentials_.at(id).subject,
                       std::string(proof.channel_binding), response);
@@ -199,12 +204,11 @@ struct FakeGate::Service : v1::Gate::Service {
     ++gate->counts_.children;
     std::string parent(proof.session_id);
     const Session& session = gate->sessions_.at(parent);
-    CallMacInput input{proof.session_id, proof.sequence, proof.age_s, kOpenChildSessionMethod,
-                       session.binding,  proof.request_digest};
-    return gate->Open(payload.key_share(), parent,
-                      ByteWriter().Raw(parent).U64(proof.sequence).bytes(),
-                      BuildCallMacBytes(input), session.subject, payload.channel_binding(),
-                      response);
+    CallMacInput input{proof.session_id,        proof.sequence,  proof.age_s,
+                       kOpenChildSessionMethod, session.binding, proof.request_digest};
+    return gate->Open(
+        payload.key_share(), parent, ByteWriter().Raw(parent).U64(proof.sequence).bytes(),
+        BuildCallMacBytes(input), session.subject, payload.channel_binding(), response);
   }
 
   grpc::Status EndSession(grpc::ServerContext* context, const v1::EndSessionRequest*,
@@ -276,8 +280,8 @@ struct FakeGate::Service : v1::Gate::Service {
     demand.SerializeToString(response->mutable_payload());
     Secret secret = *gate->identity_.Agree(opening.key_share());
     Secret confirmation = DeriveEnrollmentKey(secret, opening.challenge(), gate->audience_);
-    response->set_confirmation(ComputeEnrollmentConfirmation(confirmation, 1, request->payload(),
-                                                             response->payload()));
+    response->set_confirmation(
+        ComputeEnrollmentConfirmation(confirmation, 1, request->payload(), response->payload()));
     gate->pending_[demand.ticket()] = {invite->first, demand.enrollment_id(), request->payload()};
     if (gate->faults_.corrupt_begin_confirmation) Flip(response->mutable_confirmation());
     if (gate->faults_.change_demand) {
@@ -301,13 +305,14 @@ struct FakeGate::Service : v1::Gate::Service {
     std::string subject = gate->invites_[pending.invite_key];
     std::string signed_bytes =
         BuildInviteStatement(label::kInviteFinish, gate->audience_, request->payload());
-    EnrollStatement statement{gate->audience_, pending.enrollment_id, subject, opening.kind(), proof.spki(),
-                              opening.channel_binding(), opening.challenge()};
+    EnrollStatement statement{gate->audience_,    pending.enrollment_id, subject,
+                              opening.kind(),     proof.spki(),          opening.channel_binding(),
+                              opening.challenge()};
     auto key = PublicKey::FromSpki(proof.spki());
     if (!PublicKey::FromEd25519(pending.invite_key)
-             ->Verify(signed_bytes, request->invite_signature()).ok() ||
-        !key.ok() ||
-        !key->Verify(BuildStatement(statement), proof.possession().signature()).ok()) {
+             ->Verify(signed_bytes, request->invite_signature())
+             .ok() ||
+        !key.ok() || !key->Verify(BuildStatement(statement), proof.possession().signature()).ok()) {
       return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "refused (reference cdef)");
     }
     ++gate->counts_.enrolled;
@@ -316,7 +321,8 @@ struct FakeGate::Service : v1::Gate::Service {
     if (gate->faults_.lose_finish_answer) {
       return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the connection broke");
     }
-    response->set_credential_id(gate->faults_.other_credential ? RandomBytes(kCredentialIdSize) : id);
+    response->set_credential_id(gate->faults_.other_credential ? RandomBytes(kCredentialIdSize)
+                                                               : id);
     Secret secret = *gate->identity_.Agree(opening.key_share());
     Secret confirmation = DeriveEnrollmentKey(secret, opening.challenge(), gate->audience_);
     response->set_confirmation(ComputeEnrollmentConfirmation(confirmation, 2, request->payload(),

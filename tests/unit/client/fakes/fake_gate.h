@@ -1,6 +1,6 @@
-// A gate for tests: TLS, challenges, sessions and enrolment over real crypto, kept in maps. It checks
-// what the client promises (signatures, MACs, sequences, digests), knows nothing of attestation, and can
-// be told to misbehave.
+// A gate for tests: TLS, challenges, sessions and enrolment over real crypto, kept in maps. It
+// checks what the client promises (signatures, MACs, sequences, digests), knows nothing of
+// attestation, and can be told to misbehave.
 #ifndef FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_GATE_H_
 #define FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_GATE_H_
 
@@ -26,24 +26,24 @@ class FakeGate {
  public:
   // What the gate does wrong. Change it through Misbehave().
   struct Faults {
-    bool other_identity = false;       // holds another X25519 key than it says
-    bool swap_gate_share = false;      // an active proxy puts a share of its own into the answer
+    bool other_identity = false;   // holds another X25519 key than it says
+    bool swap_gate_share = false;  // an active proxy puts a share of its own into the answer
     bool zero_gate_share = false;
     bool corrupt_confirmation = false;
-    bool stretch_lifetime = false;     // lifetimes in the answer differ from those confirmed
+    bool stretch_lifetime = false;  // lifetimes in the answer differ from those confirmed
     bool swap_next_identity = false;
-    std::string session_subject;       // confirmed, but another subject than the credential's
-    std::string enroll_audience;       // calls itself so in the demand
-    std::string fido2_origin;          // of the demand
-    std::string announce_identity;     // next_gate_identity, confirmed
+    std::string session_subject;    // confirmed, but another subject than the credential's
+    std::string enroll_audience;    // calls itself so in the demand
+    std::string fido2_origin;       // of the demand
+    std::string announce_identity;  // next_gate_identity, confirmed
     bool corrupt_begin_confirmation = false;
-    bool change_demand = false;        // the demand's subject is changed after the confirmation
+    bool change_demand = false;  // the demand's subject is changed after the confirmation
     bool corrupt_finish_confirmation = false;
-    bool other_credential = false;     // acknowledges another credential, confirmed
-    grpc::Status finish_status;        // instead of enrolling
-    bool lose_finish_answer = false;   // enrols, and says UNAVAILABLE
+    bool other_credential = false;         // acknowledges another credential, confirmed
+    grpc::Status finish_status;            // instead of enrolling
+    bool lose_finish_answer = false;       // enrols, and says UNAVAILABLE
     bool handler_unauthenticated = false;  // the echo handler answers UNAUTHENTICATED
-    std::string step_up;               // what every method needs besides
+    std::string step_up;                   // what every method needs besides
     uint32_t idle_s = 600;
     uint32_t absolute_s = 3600;
   };
@@ -65,8 +65,8 @@ class FakeGate {
   void Misbehave(const Faults& faults);
   // As a restart does: no session is known any more.
   void DropSessions();
-  void RefuseSessions(bool refuse);  // whatever they prove
-  std::string authorization();       // that the last call of Echo carried besides
+  void RefuseSessions(bool refuse);             // whatever they prove
+  std::string authorization();                  // that the last call of Echo carried besides
   void SetIdentity(X25519PrivateKey identity);  // the one before is not accepted any more
   Counts counts();
   std::vector<std::string> reasons();  // of refusals, in order

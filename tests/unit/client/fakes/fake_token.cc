@@ -106,8 +106,8 @@ void FakeToken::AwaitSigners(int count) {
 }
 
 std::shared_ptr<FakeToken::Key> FakeToken::NewKey(std::string password, std::string* reference) {
-  auto key = std::make_shared<Key>(
-      Key{SoftwareKey::Generate(Algorithm::kEs256), std::move(password)});
+  auto key =
+      std::make_shared<Key>(Key{SoftwareKey::Generate(Algorithm::kEs256), std::move(password)});
   absl::MutexLock lock(&mutex_);
   *reference = absl::StrCat("fake key ", keys_.size());
   keys_[*reference] = key;
