@@ -1,4 +1,4 @@
-// deps: forekey_gate_core PkgConfig::FIDO2
+// deps: forekey_gate_service PkgConfig::FIDO2
 // A FIDO2 assertion as the gate verifies it on the path of a call, against the bare P-256
 // verification that nobody can do without, and against libfido2's fido_assert_verify over the same
 // bytes.
@@ -23,7 +23,7 @@
 #include "src/crypto/digest.h"
 #include "src/crypto/openssl.h"
 #include "src/crypto/public_key.h"
-#include "src/gate/core/fido2_assertions.h"
+#include "src/gate/token/fido2_assertions.h"
 #include "src/verify/webauthn_registration.h"
 #include "src/wire/client_data.h"
 

@@ -1,4 +1,4 @@
-// deps: forekey_gate_core
+// deps: forekey_gate_service
 // What the gate decides per call, against the bare cryptography that nobody can do without:
 //   a session's proof      at most 2 us and 6 times the bare HMAC
 //   a device proof         at most 1.10 times the bare P-256 verification
@@ -23,8 +23,8 @@
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/openssl.h"
 #include "src/crypto/random.h"
-#include "src/gate/core/audit_chain.h"
-#include "src/gate/core/gate_core.h"
+#include "src/gate/audit/audit_chain.h"
+#include "src/gate/service/gate_core.h"
 #include "src/store/sqlite_registry.h"
 #include "src/wire/prefix.h"
 #include "src/wire/session_keys.h"

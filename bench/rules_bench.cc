@@ -1,10 +1,10 @@
-// deps: forekey_gate_core
+// deps: forekey_gate_service
 // What rules cost a call: exact methods, patterns, and the lock of the rules in force, from one
 // thread and from several.
 #include <benchmark/benchmark.h>
 
 #include "absl/strings/str_cat.h"
-#include "src/gate/core/live_rules.h"
+#include "src/gate/call/live_rules.h"
 
 namespace forekey {
 namespace {

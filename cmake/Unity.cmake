@@ -21,10 +21,9 @@ set(FOREKEY_COMPILED_ALONE
     forekey_verify:webauthn_certificate.cc
     forekey_verify:tpm_quirks.cc
     forekey_verify:jws.cc
-    forekey_gate_core:enrollment_ticket.cc
     forekey_store:sqlite_registry.cc
     forekey_store:session_table.cc
-    forekey_gate_core:enrollment_ticket.cc
+    forekey_gate_enroll:enrollment_ticket.cc
 )
 
 function(forekey_unity_exceptions)

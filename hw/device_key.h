@@ -5,10 +5,13 @@
 // something different (absl code and the payload read by DeviceErrorOf):
 //   kNotFound            the token is not there (pulled out, no such device)
 //   kPermissionDenied    the operating system does not let this user reach it; or the person
-//   refused at the token kFailedPrecondition  the token is not set up for this kUnauthenticated
-//   wrong PIN or password; see DeviceError for what is left kResourceExhausted   locked out,
-//   blocked kUnavailable         busy: another program has it; try again kDeadlineExceeded    no
-//   touch in time kCancelled           the user or the caller gave up
+//                        refused at the token
+//   kFailedPrecondition  the token is not set up for this
+//   kUnauthenticated     wrong PIN or password; see DeviceError for what is left
+//   kResourceExhausted   locked out, blocked
+//   kUnavailable         busy: another program has it; try again
+//   kDeadlineExceeded    no touch in time
+//   kCancelled           the user or the caller gave up
 #ifndef FOREKEY_HW_DEVICE_KEY_H_
 #define FOREKEY_HW_DEVICE_KEY_H_
 

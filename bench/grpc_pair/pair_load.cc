@@ -9,8 +9,7 @@
 //   connection of
 //            its own, and one that ended is made again at once
 //   visits   each a connection of its own, where a session is opened, one call is admitted, one is
-//   refused,
-//            and the session is ended
+//            refused, and the session is ended
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>

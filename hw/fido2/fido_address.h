@@ -1,10 +1,12 @@
 // Where FIDO2 keys are, and their URIs. Private to hw/fido2.
 //
 //   fido2:                                        any key that is plugged in; of several, the one
-//   touched fido2:hid:1050:0407:serial=12345              a key with a serial number, wherever it
-//   is plugged in fido2:hid:1050:0407:port=usb-0000:00:14.0-3   one without: a key of that model in
-//   that port fido2:sim:path=/run/x                         a simulator's unix socket
-//   (SOCK_SEQPACKET, HID reports)
+//                                                 touched
+//   fido2:hid:1050:0407:serial=12345              a key with a serial number, wherever it is
+//                                                 plugged in
+//   fido2:hid:1050:0407:port=usb-0000:00:14.0-3   one without: a key of that model in that port
+//   fido2:sim:path=/run/x                         a simulator's unix socket (SOCK_SEQPACKET, HID
+//                                                 reports)
 #ifndef FOREKEY_HW_FIDO2_FIDO_ADDRESS_H_
 #define FOREKEY_HW_FIDO2_FIDO_ADDRESS_H_
 

@@ -2,7 +2,9 @@
 //
 //   Forekey-Device: piv:serial=12345678#82
 //   Forekey-Card: 3f5a...        (hex of SHA-256 of the CHUID; only for cards without serial
-//   number) Forekey-Pin: always Forekey-Touch: never
+//                                number)
+//   Forekey-Pin: always
+//   Forekey-Touch: never
 //   -----BEGIN PUBLIC KEY-----
 //
 // Private to hw/piv.

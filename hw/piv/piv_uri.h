@@ -2,7 +2,8 @@
 //
 //   piv:                            the only card there is
 //   piv:serial=12345678             by the serial number that the card gives: follows it from port
-//   to port piv:Yubico%20YubiKey%2000%2000  by the reader's name, as pcscd has it, percent-encoded
+//                                   to port
+//   piv:Yubico%20YubiKey%2000%2000  by the reader's name, as pcscd has it, percent-encoded
 //   ...#82                          one slot of it, in hexadecimal
 #ifndef FOREKEY_HW_PIV_PIV_URI_H_
 #define FOREKEY_HW_PIV_PIV_URI_H_

@@ -1,11 +1,10 @@
 // A security key in software, plugged in: the engine on a thread of its own, behind
 //   - a unix SOCK_SEQPACKET socket: exists while the token is plugged in; each connection is an
-//   open
-//     of the device, which writes 65-byte reports (report id 0 first) and reads 64-byte reports, as
-//     with hidraw. URI "fido2:sim:path=<socket>";
+//     open of the device, which writes 65-byte reports (report id 0 first) and reads 64-byte
+//     reports, as with hidraw. URI "fido2:sim:path=<socket>";
 //   - a PTY whose slave (raw mode) stands for /dev/hidrawN: for fido2-tools;
 //   - a stream that it is plugged into (a umockdev testbed's end of a device:
-//   simulators/fido2_testbed);
+//     simulators/fido2_testbed);
 //   - a control socket, <socket>.sim: requests of simulators/README.md, one a line.
 #ifndef FOREKEY_SIMULATORS_FIDO2_FIDO2_SIMULATOR_H_
 #define FOREKEY_SIMULATORS_FIDO2_FIDO2_SIMULATOR_H_

@@ -4,8 +4,10 @@
 // tests/unit/agent/agent_test.cc:
 //   a caller names a gate of its own, or another audience  -> only enrolled gates, by the record
 //   a caller wants a signature over bytes of its choice    -> statements are built here, of typed
-//   fields a caller wants a proof for Forekey's own methods       -> refused, except WhoAmI an
-//   invite re-pins a gate that is enrolled already      -> another identity or subject is refused
+//                                                          fields
+//   a caller wants a proof for Forekey's own methods       -> refused, except WhoAmI
+//   an invite re-pins a gate that is enrolled already      -> another identity or subject is
+//                                                          refused
 //   a rogue gate answers an enrolment                      -> src/client/enrollment.h
 #ifndef FOREKEY_SRC_AGENT_AGENT_H_
 #define FOREKEY_SRC_AGENT_AGENT_H_

@@ -126,6 +126,13 @@ absl::Status EnsurePrivateDirectory(const std::string& path) {
   return absl::OkStatus();
 }
 
+std::string FileSignature(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) return "";
+  return absl::StrCat(info.st_dev, ":", info.st_ino, ":", info.st_size, ":", info.st_mtim.tv_sec,
+                      ":", info.st_mtim.tv_nsec);
+}
+
 absl::StatusOr<std::vector<std::string>> ListFiles(const std::string& directory) {
   DIR* dir = opendir(directory.c_str());
   if (dir == nullptr) return Errno("open folder", directory);

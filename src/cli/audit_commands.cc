@@ -12,10 +12,10 @@
 #include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "src/base/status.h"
-#include "src/gate/core/audit_reader.h"
-#include "src/gate/core/audit_verify.h"
-#include "src/gate/core/config.h"
-#include "src/gate/core/config_reader.h"
+#include "src/gate/audit/audit_reader.h"
+#include "src/gate/audit/audit_verify.h"
+#include "src/gate/config/config.h"
+#include "src/gate/settings/config_reader.h"
 #include "src/store/sqlite_registry.h"
 
 namespace forekey {

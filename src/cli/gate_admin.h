@@ -8,9 +8,9 @@
 
 #include "absl/status/statusor.h"
 #include "forekey/v1/admin.grpc.pb.h"
-#include "src/gate/core/config.h"
-#include "src/gate/core/gate_core.h"
-#include "src/gate/grpc_status.h"
+#include "src/gate/config/config.h"
+#include "src/gate/grpc/grpc_status.h"
+#include "src/gate/service/gate_core.h"
 
 namespace forekey {
 

@@ -8,7 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
-#include "src/gate/core/config_reader.h"
+#include "src/gate/settings/config_reader.h"
 #include "src/wire/statement.h"
 #include "src/wire/step_up.h"
 

@@ -11,10 +11,10 @@
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/crypto/certificate.h"
-#include "src/gate/core/certificates.h"
-#include "src/gate/core/config.h"
-#include "src/gate/self_signed.h"
-#include "src/gate/tls_keys.h"
+#include "src/gate/call/certificates.h"
+#include "src/gate/config/config.h"
+#include "src/gate/grpc/self_signed.h"
+#include "src/gate/grpc/tls_keys.h"
 #include "src/verify/jwk_set.h"
 
 namespace forekey {

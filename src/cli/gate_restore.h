@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "src/gate/core/config.h"
+#include "src/gate/config/config.h"
 
 namespace forekey {
 

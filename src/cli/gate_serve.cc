@@ -19,7 +19,7 @@
 #include "spdlog/spdlog.h"
 #include "src/base/standard_error.h"
 #include "src/base/status.h"
-#include "src/gate/core/gate_core.h"
+#include "src/gate/service/gate_core.h"
 
 namespace forekey {
 namespace {

@@ -3,9 +3,8 @@
 //
 // Threats that are answered here, each with its test in tests/unit/client/enrollment_test.cc:
 //   a rogue gate answers instead of the invite's          -> its identity key must hash to the
-//                                                            invite's fingerprint, and it must
-//                                                            prove that it holds it, before the
-//                                                            token acts
+//                                                         invite's fingerprint, and it must prove
+//                                                         that it holds it, before the token acts
 //   an active proxy changes demand, subject or answer     -> the confirmations cover both payloads
 //   a gate poses under another gate's name                -> the audience is the invite's
 //   a proxy ends TLS with a certificate of its own        -> the payload, signed, has the binding

@@ -1,24 +1,24 @@
 // Paths: RFC 5280 §6.1, with these deviations.
 // - An anchor is a name, a key and a path length: its validity, extensions and own signature are
-// not
-//   looked at (§6.1.1 (d) leaves them to local policy). Vendors' roots expire before their EKs do.
+//   not looked at (§6.1.1 (d) leaves them to local policy). Vendors' roots expire before their EKs
+//   do.
 // - Critical certificatePolicies and extKeyUsage of CAs are understood and have no effect: no
 //   policy is asked for, and which purposes count is asked of the leaf alone, by the caller.
 // - Critical policyConstraints that require a policy require it of the whole path below the anchor,
-// at once
-//   (as if skipCerts were 0); policies are not mapped, and anyPolicy is none where a critical
-//   inhibitAnyPolicy is anywhere in the path. All of that is stricter.
+//   at once (as if skipCerts were 0); policies are not mapped, and anyPolicy is none where a
+//   critical inhibitAnyPolicy is anywhere in the path. All of that is stricter.
 // - nameConstraints are not understood: where they are critical, the path is refused.
 // - basicConstraints and keyUsage need not be critical (Yubico's roots, old intermediates).
 //
 // Threats, and what stands against each:
-//  T1 a chain under names copied from a vendor           every signature is checked, up to an
-//  anchor T2 a leaf (or anything that is no CA) that issues      cA, keyCertSign, pathLenConstraint
+//  T1 a chain under names copied from a vendor            every signature is checked, up to an
+//                                                         anchor
+//  T2 a leaf (or anything that is no CA) that issues      cA, keyCertSign, pathLenConstraint
 //  T3 collisions and weak keys                            SHA-256 at least, RSA 2048 at least
 //  T4 a key on attacker-chosen curve parameters           named curves only
 //  T5 intermediates crafted so that the search explodes   a budget of signature checks for all of
-//  it,
-//                                                         and no RSA exponent that makes one costly
+//                                                         it, and no RSA exponent that makes one
+//                                                         costly
 //  T6 an untrusted certificate passing as an anchor       anchors come from TrustAnchors alone
 //  T7 a certificate that means something not understood   unknown critical extensions refuse
 #include <openssl/core_names.h>

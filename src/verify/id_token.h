@@ -1,15 +1,18 @@
-// Verifies an ID token as a further factor of one opening (OpenID Connect Core 1.0,
-// section 3.1.3.7, stricter; docs/PROTOCOL.md, "Further factors").
+// Verifies an ID token as a further factor of one opening (OpenID Connect Core 1.0, section
+// 3.1.3.7, stricter; docs/PROTOCOL.md, "Further factors").
 //
 // Threats, and what meets each (tests/unit/verify/id_token_test.cc,
-// tests/unit/gate/core_oidc_test.cc):
+// tests/unit/gate/factor/oidc_test.cc):
 //   no signature, or HMAC under the         algorithms come from a list without either, and must be
-//   the provider's public key                   key's; keys come from the provider's set alone a
-//   key that the token brings along       jwk, jku, x5u and x5c are never looked at a token of
-//   another provider, or for     iss exactly; aud this gate's client alone another service an
-//   access token, or what a service      typ, and the nonce passed on a stolen token the nonce is
-//   of one opening by one hardware; besides, one use
-//                                           (the caller's, by one_use_id()) and a short age
+//                                           the
+//   provider's public key                   key's; keys come from the provider's set alone
+//   a key that the token brings along       jwk, jku, x5u and x5c are never looked at
+//   a token of another provider, or for     iss exactly; aud this gate's client alone
+//   another service
+//   an access token, or what a service      typ, and the nonce
+//   passed on
+//   a stolen token                          the nonce is of one opening by one hardware; besides,
+//                                           one use (the caller's, by one_use_id()) and a short age
 //   another person's token                  the caller compares identity()
 //   parsers that read one token in two ways strict base64url and JSON before the library
 #ifndef FOREKEY_SRC_VERIFY_ID_TOKEN_H_

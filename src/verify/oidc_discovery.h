@@ -2,8 +2,10 @@
 //
 // Threats, and what meets each (tests/unit/verify/oidc_discovery_test.cc):
 //   a provider, or who answers in its place,     the document's issuer is the configured one, byte
-//   by that claims another's name                   byte (section 4.3) keys over a connection that
-//   anybody can      jwks_uri is https change
+//                                                by
+//   that claims another's name                   byte (section 4.3)
+//   keys over a connection that anybody can      jwks_uri is https
+//   change
 #ifndef FOREKEY_SRC_VERIFY_OIDC_DISCOVERY_H_
 #define FOREKEY_SRC_VERIFY_OIDC_DISCOVERY_H_
 

@@ -6,7 +6,8 @@
 //                                                      anchor (RFC 5280 §6.1.3 (d), without
 //                                                      mappings)
 //  W4 a key that TLS, mail or logon signs with         extKeyUsage: shared unless reserved for
-//  Forekey W5 a card that was lost                             revocation lists
+//                                                      Forekey
+//  W5 a card that was lost                             revocation lists
 #include <algorithm>
 #include <optional>
 #include <string>

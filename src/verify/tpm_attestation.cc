@@ -3,8 +3,8 @@
 //  C2 a key that can leave the TPM, or came from outside
 //                                                      fixedTPM, fixedParent, sensitiveDataOrigin
 //  C3 an AK that signs what its owner likes            restricted: the TPM refuses to sign, with
-//  such
-//                                                      a key, bytes that begin like a TPMS_ATTEST
+//                                                      such a key, bytes that begin like a
+//                                                      TPMS_ATTEST
 //  C4 an AK that decrypts, so that MakeCredential could be answered by software that knows a parent
 //                                                      decrypt clear, fixedTPM
 //  C5 a true attestation of another time, enrolment or subject
@@ -18,7 +18,7 @@
 //                                                      everything is consumed whole, sizes are
 //                                                      exact
 //  C10 a signature by another scheme than the AK's     scheme and hash are compared with the AK's
-//  own
+//                                                      own
 #include "src/verify/tpm_attestation.h"
 
 #include <utility>

@@ -2,11 +2,11 @@
 // who ends TLS in between learns nothing of them (docs/PROTOCOL.md, "Further factors").
 //
 //   sealed   = version (1, = 1) || ephemeral share (32) || AEAD(key, plain, associated)
-//   key      = HKDF(ikm = DH(ephemeral, gate identity), salt = empty,
-//                   info = "forekey/1 factors" 00 || ephemeral share || gate identity, 32 bytes)
+//   key      = HKDF(ikm = DH(ephemeral, gate identity), salt = empty, info = "forekey/1 factors" 00
+//            || ephemeral share || gate identity, 32 bytes)
 //   associated = "forekey/1 factors" 00 || len2 audience || challenge (64) || n (1) || n *
-//   credential id plain    = blinder (32) || len2 password || len2 ID token || zeros to the next
-//   multiple of 256
+//   credential id
+//   plain    = blinder (32) || len2 password || len2 ID token || zeros to the next multiple of 256
 //
 // The associated data binds it to one opening by these very signers, and SHA-256 of the payload
 // that holds it is under their signatures: so it can be neither moved to another proof nor

@@ -12,7 +12,7 @@
 #include "examples/echo_services.h"
 #include "forekey/v1/admin.grpc.pb.h"
 #include "src/base/reason.h"
-#include "src/gate/admin_server.h"
+#include "src/gate/grpc/admin_server.h"
 #include "src/wire/invite.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"

@@ -7,7 +7,7 @@
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/file.h"
 #include "src/base/reason.h"
-#include "src/gate/live_calls.h"
+#include "src/gate/grpc/live_calls.h"
 #include "src/wire/statement.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"

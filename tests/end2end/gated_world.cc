@@ -10,8 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
 #include "src/crypto/random.h"
-#include "src/gate/self_signed.h"
-#include "src/gate/tls_keys.h"
+#include "src/gate/grpc/self_signed.h"
+#include "src/gate/grpc/tls_keys.h"
 #include "src/store/sqlite_registry.h"
 #include "src/wire/statement.h"
 

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "src/gate/core/audit.h"
-#include "src/gate/core/gate_core.h"
+#include "src/gate/audit/audit.h"
+#include "src/gate/service/gate_core.h"
 #include "src/store/registry.h"
 #include "tests/end2end/software_client.h"
 

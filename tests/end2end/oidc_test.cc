@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "examples/demo/process.h"
-#include "src/gate/core/audit.h"
+#include "src/gate/audit/audit.h"
 #include "tests/end2end/step_up_world.h"
 #include "tests/support/https_server.h"
 #include "tests/support/id_provider.h"

@@ -6,7 +6,7 @@
 #include "src/base/clock.h"
 #include "src/base/status.h"
 #include "src/crypto/key_agreement.h"
-#include "src/gate/grpc_status.h"
+#include "src/gate/grpc/grpc_status.h"
 #include "src/wire/prefix.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"

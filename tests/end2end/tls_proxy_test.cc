@@ -18,7 +18,7 @@
 #include "src/base/reason.h"
 #include "src/client/enrollment.h"
 #include "src/client/gate_client.h"
-#include "src/gate/self_signed.h"
+#include "src/gate/grpc/self_signed.h"
 #include "src/wire/invite.h"
 #include "src/wire/statement.h"
 #include "tests/end2end/gated_world.h"

@@ -1,13 +1,13 @@
-// deps: forekey_gate_core
+// deps: forekey_gate_service
 // Lines of audit logs, as `forekey-gate audit verify` meets them: changed by anybody.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 
 #include "absl/strings/str_cat.h"
-#include "src/gate/core/audit_chain.h"
-#include "src/gate/core/audit_reader.h"
-#include "src/gate/core/audit_verify.h"
+#include "src/gate/audit/audit_chain.h"
+#include "src/gate/audit/audit_reader.h"
+#include "src/gate/audit/audit_verify.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes(reinterpret_cast<const char*>(data), size);

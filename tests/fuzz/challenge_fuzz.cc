@@ -1,10 +1,10 @@
-// deps: forekey_gate_core
+// deps: forekey_gate_service
 // Challenges: nothing that this process did not issue is taken for one.
 #include <cstdint>
 #include <cstdlib>
 
 #include "src/base/bytes.h"
-#include "src/gate/core/challenge.h"
+#include "src/gate/call/challenge.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto& issuer = *new forekey::ChallengeIssuer("fuzz", forekey::Clock::System());

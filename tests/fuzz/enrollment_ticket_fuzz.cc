@@ -1,10 +1,10 @@
-// deps: forekey_gate_core
+// deps: forekey_gate_service
 // Enrolment tickets: what parses serializes to the same bytes, and no bytes open as sealed ones.
 #include <cstdint>
 #include <cstdlib>
 
 #include "src/base/bytes.h"
-#include "src/gate/core/enrollment_ticket.h"
+#include "src/gate/enroll/enrollment_ticket.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const auto& sealer = *new forekey::TicketSealer("fuzz");

@@ -1,11 +1,11 @@
-// deps: forekey_gate_core
+// deps: forekey_gate_service
 // Payloads of requests to the gate itself: what parses has no field that the gate does not know.
 #include <cstdint>
 #include <cstdlib>
 
 #include "forekey/v1/gate.pb.h"
 #include "src/base/bytes.h"
-#include "src/gate/core/payload.h"
+#include "src/gate/session/payload.h"
 
 namespace {
 

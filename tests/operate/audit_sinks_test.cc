@@ -21,7 +21,7 @@
 #include "absl/strings/str_split.h"
 #include "examples/demo/deployment.h"
 #include "examples/echo_services.h"
-#include "src/gate/core/audit_verify.h"
+#include "src/gate/audit/audit_verify.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"
 #include "tests/operate/gate_calm.h"

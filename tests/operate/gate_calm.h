@@ -11,8 +11,8 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "src/gate/core/gate_core.h"
-#include "src/gate/live_calls.h"
+#include "src/gate/grpc/live_calls.h"
+#include "src/gate/service/gate_core.h"
 
 namespace forekey::testing {
 

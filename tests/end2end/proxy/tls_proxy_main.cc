@@ -28,7 +28,7 @@
 #include "src/crypto/digest.h"
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/random.h"
-#include "src/gate/tls_keys.h"
+#include "src/gate/grpc/tls_keys.h"
 #include "src/wire/prefix.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"

@@ -1,0 +1,169 @@
+#include "src/gate/audit/audit.h"
+
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/standard_error.h"
+#include "src/base/status.h"
+#include "src/crypto/random.h"
+
+namespace forekey {
+namespace {
+
+constexpr int64_t kComplaintInterval = int64_t{60} * 1'000'000'000;
+constexpr size_t kReferenceBytes = 8;
+
+}  // namespace
+
+absl::string_view AuditEventName(AuditEvent event) {
+  switch (event) {
+    case AuditEvent::kCall:
+      return "call";
+    case AuditEvent::kSessionOpened:
+      return "session-opened";
+    case AuditEvent::kSessionEnded:
+      return "session-ended";
+    case AuditEvent::kEnrollment:
+      return "enrollment";
+    case AuditEvent::kAdmin:
+      return "admin";
+    case AuditEvent::kGate:
+      return "gate";
+    case AuditEvent::kLog:
+      return "log";
+  }
+  return "unknown";
+}
+
+std::string NewReference() {
+  // Drawn ahead: asking the generator for so little costs as much as all the rest of a refusal
+  // here.
+  struct Drawn {
+    std::string bytes;
+    size_t used = 0;
+  };
+  thread_local Drawn drawn;
+  if (drawn.used == drawn.bytes.size()) drawn = {RandomBytes(64 * kReferenceBytes)};
+  drawn.used += kReferenceBytes;
+  return absl::BytesToHexString(
+      absl::string_view(drawn.bytes).substr(drawn.used - kReferenceBytes, kReferenceBytes));
+}
+
+absl::Status MemoryAuditSink::Write(const Decision& decision) {
+  absl::MutexLock lock(&mutex_);
+  if (failure_.ok()) decisions_.push_back(decision);
+  return failure_;
+}
+
+std::vector<Decision> MemoryAuditSink::decisions() const {
+  absl::MutexLock lock(&mutex_);
+  return decisions_;
+}
+
+std::optional<Decision> MemoryAuditSink::Find(absl::string_view reference) const {
+  absl::MutexLock lock(&mutex_);
+  for (auto decision = decisions_.rbegin(); decision != decisions_.rend(); ++decision) {
+    if (decision->reference == reference) return *decision;
+  }
+  return std::nullopt;
+}
+
+void MemoryAuditSink::FailWith(absl::Status status) {
+  absl::MutexLock lock(&mutex_);
+  failure_ = std::move(status);
+}
+
+AuditLog::AuditLog(std::unique_ptr<AuditSink> sink, AuditOptions options, const Clock& clock)
+    : sink_(std::move(sink)), options_(options), clock_(clock) {
+  for (size_t i = 0; i <= kReasonCount; ++i) {
+    refusals_.push_back(
+        std::make_unique<Refusals>(options_.refusals_per_second, options_.refusal_burst));
+  }
+}
+
+AuditLog::Refusals& AuditLog::RefusalsOf(std::optional<Reason> reason) {
+  return *refusals_[reason ? static_cast<size_t>(*reason) : kReasonCount];
+}
+
+absl::Status AuditLog::Write(const Decision& decision) {
+  absl::Status status;
+  if (const uint64_t untold = untold_.exchange(0, std::memory_order_relaxed); untold > 0) {
+    // A hole in the log is itself a line of it.
+    Decision hole;
+    hole.reference = NewReference();
+    hole.time = clock_.WallNow();
+    hole.event = AuditEvent::kLog;
+    hole.detail = "lines could not be written";
+    hole.unwritten = untold;
+    status = sink_->Write(hole);
+    if (!status.ok()) untold_.fetch_add(untold, std::memory_order_relaxed);
+  }
+  if (status.ok()) status = sink_->Write(decision);
+  if (!status.ok()) {
+    untold_.fetch_add(1, std::memory_order_relaxed);
+    CountFailure(status);
+  }
+  return status;
+}
+
+absl::Status AuditLog::Admit(const Decision& decision) {
+  const absl::Status status = Write(decision);
+  if (status.ok() || !options_.fail_closed) return absl::OkStatus();
+  return Refuse(Reason::kAuditUnavailable, status.message());
+}
+
+bool AuditLog::TakeRefusal(std::optional<Reason> reason) {
+  Refusals& refusals = RefusalsOf(reason);
+  if (refusals.bucket.Take(clock_.BootNanos())) return true;
+  refusals.suppressed.fetch_add(1, std::memory_order_relaxed);
+  suppressed_total_.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+void AuditLog::WriteRefusal(Decision decision) {
+  decision.suppressed =
+      RefusalsOf(decision.reason).suppressed.exchange(0, std::memory_order_relaxed);
+  Write(decision).IgnoreError();
+}
+
+void AuditLog::Refused(Decision decision) {
+  if (TakeRefusal(decision.reason)) WriteRefusal(std::move(decision));
+}
+
+void AuditLog::Maintain() {
+  for (size_t i = 0; i < refusals_.size(); ++i) {
+    Refusals& refusals = *refusals_[i];
+    if (refusals.suppressed.load(std::memory_order_relaxed) == 0 ||
+        !refusals.bucket.Take(clock_.BootNanos())) {
+      continue;
+    }
+    Decision decision;
+    decision.reference = NewReference();
+    decision.time = clock_.WallNow();
+    if (i < kReasonCount) decision.reason = static_cast<Reason>(i);
+    decision.detail = "refusals that were not written one by one";
+    WriteRefusal(std::move(decision));
+  }
+  if (absl::Status status = sink_->Maintain(); !status.ok()) CountFailure(status);
+}
+
+void AuditLog::CountFailure(const absl::Status& status) {
+  const uint64_t failures = failed_writes_.fetch_add(1, std::memory_order_relaxed) + 1;
+  const int64_t now = clock_.BootNanos();
+  int64_t next = next_complaint_boot_nanos_.load(std::memory_order_relaxed);
+  if (now < next ||
+      !next_complaint_boot_nanos_.compare_exchange_strong(next, now + kComplaintInterval)) {
+    return;
+  }
+  // A complaint that nobody reads must not hold up the call that it is about.
+  WriteStandardError(
+      absl::StrCat(
+          "forekey: the audit log can't be written (", failures, " times so far; ",
+          options_.fail_closed ? "what needs a line is refused" : "going on, as configured",
+          "): ", status.message(), "\n"),
+      absl::ZeroDuration())
+      .IgnoreError();
+}
+
+}  // namespace forekey

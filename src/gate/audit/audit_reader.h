@@ -1,0 +1,44 @@
+// Reads an audit log's file without copying it, and finds lines in it.
+#ifndef FOREKEY_SRC_GATE_AUDIT_AUDIT_READER_H_
+#define FOREKEY_SRC_GATE_AUDIT_AUDIT_READER_H_
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace forekey {
+
+// A file mapped into memory, as it was when it was opened. A log is only ever appended to.
+class AuditReader {
+ public:
+  static absl::StatusOr<std::unique_ptr<AuditReader>> Open(const std::string& path);
+  ~AuditReader();
+  AuditReader(const AuditReader&) = delete;
+  AuditReader& operator=(const AuditReader&) = delete;
+  absl::string_view content() const { return absl::string_view(data_, size_); }
+
+ private:
+  AuditReader(const char* data, size_t size) : data_(data), size_(size) {}
+  const char* const data_;
+  const size_t size_;
+};
+
+struct AuditQuery {
+  std::string subject, reference, reason;  // exact; empty: any
+  std::optional<absl::Time> since;
+};
+
+// Calls `found` with each line that matches, oldest first. Lines are in the order of time, so those
+// before `since` are skipped by bisection; the rest is searched for the texts before anything is
+// parsed.
+void SearchAudit(absl::string_view content, const AuditQuery& query,
+                 const std::function<void(absl::string_view line)>& found);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_AUDIT_AUDIT_READER_H_

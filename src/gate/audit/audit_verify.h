@@ -1,0 +1,64 @@
+// Checks an audit log offline: the chain over its files, and every device proof in it again, by the
+// keys that the lines hold. A credential's id is a hash over subject and key, and the ids are under
+// each signature, so a key that was put in the place of another is found without the registry.
+#ifndef FOREKEY_SRC_GATE_AUDIT_AUDIT_VERIFY_H_
+#define FOREKEY_SRC_GATE_AUDIT_AUDIT_VERIFY_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/gate/audit/audit_chain.h"
+
+namespace forekey {
+
+enum class AuditFault {
+  kNotALine,      // a line that the log did not write
+  kEdited,        // its hash is not that of its bytes
+  kBrokenChain,   // lines are missing before it, or it stands in another's place
+  kTruncated,     // the log ends before a head that is known
+  kRewritten,     // a head that was noted elsewhere is not the log's
+  kProofInvalid,  // the device proof does not verify for the line's method, subject and credentials
+};
+absl::string_view AuditFaultName(AuditFault fault);  // "edited", ...
+
+struct AuditFinding {
+  AuditFault fault;
+  std::string file;
+  uint64_t line = 0;  // in the file, from 1; 0: of the file as a whole
+  std::string detail;
+};
+
+struct AuditVerification {
+  uint64_t lines = 0;
+  uint64_t proofs = 0;      // device proofs that were checked again, and verify
+  uint64_t torn_lines = 0;  // cut short by a crash or a full disk, and marked: no fault
+  uint64_t unwritten = 0;   // decisions that the log says it could not take
+  AuditHead first, last;
+  std::vector<AuditFinding> findings;
+};
+
+struct AuditVerifyOptions {
+  std::vector<AuditHead> heads;  // known from elsewhere
+  // Asked for each credential of a proof: whether it was ever enrolled. Empty: not asked.
+  std::function<bool(absl::string_view credential_id)> enrolled;
+};
+
+// `files`: oldest first. The first line of all is taken as it is (older files may have been
+// archived) but for what `heads` say. Errors: a file that can't be read.
+absl::StatusOr<AuditVerification> VerifyAudit(const std::vector<std::string>& files,
+                                              const AuditVerifyOptions& options);
+
+// One line's device proof; OK with `checked` false where it has none. `json`: an untrusted object.
+absl::Status VerifyAuditProof(absl::string_view json, const AuditVerifyOptions& options,
+                              bool* checked);
+
+// A heads file, or a log's own ".head": InvalidArgument where a line of it is none.
+absl::StatusOr<std::vector<AuditHead>> ReadHeads(const std::string& path);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_AUDIT_AUDIT_VERIFY_H_

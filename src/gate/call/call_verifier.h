@@ -1,0 +1,196 @@
+// Judges one call by its prefix: the heart of the gate (docs/PROTOCOL.md, "Order of checks").
+//
+// Threats, and the check that meets each:
+//   a prefix seen before                       challenge consumed, or sequence window, after the
+//                                              proof
+//   a prefix of another method                 the method is in the statement and under the MAC
+//   ... of another gate                        the audience is in the statement; sessions are the
+//                                              gate's own
+//   ... seen by a proxy with its own TLS key   the channel binding is in both, and must be accepted
+//                                              here
+//   an assertion taken away or added           the signers are in the statement; one subject for
+//                                              all
+//   a proof for another purpose                labels; key_share and request_digest exactly where
+//                                              they belong
+//   a proof that was held back                 challenge age; age_s within 30 s
+//   a revoked credential, a disabled subject   asked at every call
+//   two prefixes, of which one is good         refused before either is read
+//   floods                                     HMAC before look-up, look-up before signature,
+//                                              bucket before both
+#ifndef FOREKEY_SRC_GATE_CALL_CALL_VERIFIER_H_
+#define FOREKEY_SRC_GATE_CALL_CALL_VERIFIER_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "src/base/clock.h"
+#include "src/gate/call/admitted_calls.h"
+#include "src/gate/call/certificates.h"
+#include "src/gate/call/challenge.h"
+#include "src/gate/limits/stranger_limit.h"
+#include "src/gate/token/assertion_verifier.h"
+#include "src/policy/call_policy.h"
+#include "src/store/live_credentials.h"
+#include "src/store/replay.h"
+#include "src/store/session_table.h"
+#include "src/wire/prefix.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+
+class VerifiedCall;
+
+// What was proved about a call before it was refused, for the audit log alone.
+struct CallTrace;
+
+struct CallInput {
+  absl::Span<const absl::string_view> prefixes;  // every value of forekey-prefix-bin, decoded
+  absl::string_view path;                        // the raw :path
+  absl::string_view peer;                        // transport address, for the audit log and limits
+  CallTrace* trace = nullptr;                    // null: not wanted
+};
+
+inline constexpr int64_t kMaxAgeDriftSeconds = 30;
+
+using CredentialList = absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1>;
+
+// What a device proof proved. Immutable.
+struct DeviceCall {
+  std::string statement;        // what was signed: a session's transcript
+  std::string challenge;        // 64 bytes
+  std::string channel_binding;  // 32 bytes
+  std::string key_share;        // 32 bytes, of OpenSession alone
+  CredentialList credentials;   // 1..3, one subject
+  // proved_at is when the challenge was issued: all that the gate knows is that the proof is no
+  // older.
+  std::vector<ProvedFactor> factors;
+  // For the audit log: what would have been a reason to refuse, if the config did not say
+  // otherwise.
+  std::vector<std::string> remarks;
+};
+
+// A call that was verified. Only CallVerifier builds one; there is no empty one. Copies are cheap
+// and share what they point to.
+class VerifiedCall {
+ public:
+  const LiveSubject& subject() const {
+    return session_ ? session_->subject() : device_->credentials.front()->subject();
+  }
+  absl::Span<const std::shared_ptr<const LiveCredential>> credentials() const {
+    return session_ ? session_->credentials() : absl::MakeConstSpan(device_->credentials);
+  }
+  absl::Span<const ProvedFactor> factors() const {
+    return session_ ? absl::MakeConstSpan(session_->factors())
+                    : absl::MakeConstSpan(device_->factors);
+  }
+  // Null for a call that hardware signed.
+  const Session* session() const { return session_.get(); }
+  const std::shared_ptr<const Session>& shared_session() const { return session_; }
+  // Null for a session's proof.
+  const DeviceCall* device() const { return device_.get(); }
+
+  const std::string& channel_binding() const {
+    return session_ ? session_->channel_binding() : device_->channel_binding;
+  }
+
+  // For Forekey's own services. 32 bytes or empty.
+  absl::string_view request_digest() const {
+    return absl::string_view(request_digest_.data(), has_digest_ ? request_digest_.size() : 0);
+  }
+  // OK, or kRequestDigestMismatch: `payload` is not what the proof is bound to.
+  absl::Status CheckDigest(absl::string_view payload) const;
+  uint64_t sequence() const { return sequence_; }  // 0 for a device proof
+  uint32_t age_s() const { return age_s_; }
+
+ private:
+  friend class CallVerifier;
+  VerifiedCall() = default;
+  std::shared_ptr<const Session> session_;
+  std::shared_ptr<const DeviceCall> device_;
+  uint64_t sequence_ = 0;
+  uint32_t age_s_ = 0;
+  bool has_digest_ = false;
+  std::array<char, kRequestDigestSize> request_digest_{};
+};
+
+struct CallTrace {
+  std::optional<VerifiedCall> proved;
+};
+
+// Everything is borrowed and must outlive the verifier.
+struct CallVerifierParts {
+  std::string audience;
+  const Clock* clock = nullptr;
+  const ChallengeIssuer* challenges = nullptr;
+  const AcceptedCertificates* certificates = nullptr;
+  LiveCredentials* credentials = nullptr;
+  ReplayStore* replay = nullptr;
+  SessionTable* sessions = nullptr;
+  const CallPolicy* policy = nullptr;
+  const AssertionVerifiers* assertions = nullptr;
+  StrangerLimit* strangers = nullptr;
+};
+
+// Safe from any thread; takes no lock of its own on the session path.
+class CallVerifier {
+ public:
+  explicit CallVerifier(CallVerifierParts parts);
+
+  // Refuses with the exact reason. Not to be asked for exempt methods. A session's proof costs no
+  // allocation, whichever way it is decided up to its MAC.
+  absl::StatusOr<VerifiedCall> Verify(const CallInput& input);
+
+  // The caller of a call that Verify() of this very object admitted, for handlers: the same prefix
+  // and path give the same caller. Nothing is consumed, and age is not asked again. It does not
+  // take the adapter's word: a session's MAC is checked again and its sequence must have been
+  // accepted; a device proof must be known as admitted, or its signatures are checked again. Fails
+  // as soon as the session ended or expired or a credential was revoked (kSessionUnknown,
+  // kSessionEnded, kSessionExpired, kCredentialRevoked, kSubjectDisabled): a handler that asks late
+  // learns so; one that asked before keeps its VerifiedCall.
+  absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
+                                      absl::string_view path);
+
+  // Of a call that was verified before: none of its credentials is revoked, its subject is not
+  // disabled, its certificate is still accepted, and the rules allow it still. Its session is for
+  // the caller to ask.
+  absl::Status StillAllowed(const VerifiedCall& call, absl::string_view path) const;
+  // What the rules that are in force now would say to a call of `path` by that caller. `as_child`:
+  // as a child session of the caller's would be judged. Asks nothing but the rules.
+  absl::Status WouldPermit(absl::string_view path, const VerifiedCall& call, bool as_child) const;
+
+ private:
+  enum class Mode { kVerify, kRecall };
+  absl::StatusOr<VerifiedCall> Judge(const CallInput& input, Mode mode);
+  absl::StatusOr<VerifiedCall> JudgeSession(const SessionProofView& proof, const CallInput& input,
+                                            Mode mode);
+  absl::StatusOr<VerifiedCall> JudgeDevice(const DeviceProofView& proof, const CallInput& input,
+                                           Mode mode);
+  absl::StatusOr<CredentialList> FindSigners(const DeviceProofView& proof);
+  using SignatureFacts = absl::InlinedVector<AssertionFacts, 1>;
+  absl::StatusOr<SignatureFacts> VerifySignatures(const DeviceProofView& proof,
+                                                  const DeviceCall& call) const;
+  absl::Status Consume(const CheckedChallenge& challenge, const SignatureFacts& facts, int64_t now,
+                       DeviceCall& call);
+  absl::StatusOr<std::shared_ptr<const DeviceCall>> RecallDevice(const DeviceProofView& proof,
+                                                                 const CallInput& input,
+                                                                 std::shared_ptr<DeviceCall> call,
+                                                                 absl::Time proved_at,
+                                                                 int64_t proved_boot_nanos) const;
+  absl::Status Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const;
+  absl::Status MacMismatch(const Session& session, CallMacInput input, absl::string_view mac) const;
+
+  const CallVerifierParts parts_;
+  AdmittedCalls admitted_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_CALL_CALL_VERIFIER_H_

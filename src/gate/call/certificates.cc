@@ -1,0 +1,136 @@
+#include "src/gate/call/certificates.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/file.h"
+#include "src/base/status.h"
+#include "src/crypto/certificate.h"
+
+namespace forekey {
+namespace {
+
+constexpr int64_t kForever = INT64_MAX;
+
+absl::StatusOr<std::string> ReadLeafBinding(const std::string& path) {
+  FOREKEY_ASSIGN_OR_RETURN(std::string content, ReadFile(path));
+  absl::StatusOr<std::vector<Certificate>> chain = Certificate::ParseAll(content);
+  if (!chain.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", chain.status().message()));
+  }
+  if (chain->empty())
+    return absl::InvalidArgumentError(absl::StrCat(path, ": holds no certificate"));
+  return chain->front().Fingerprint();
+}
+
+}  // namespace
+
+struct AcceptedCertificates::Snapshot {
+  struct Entry {
+    std::string binding;
+    int64_t until_boot_nanos;
+    std::string path;  // of a replaced one: where it was
+  };
+  std::vector<Entry> entries;
+};
+
+AcceptedCertificates::AcceptedCertificates(AcceptedCertificatesOptions options, const Clock& clock)
+    : options_(std::move(options)), clock_(clock) {}
+
+AcceptedCertificates::~AcceptedCertificates() = default;
+
+absl::StatusOr<std::unique_ptr<AcceptedCertificates>> AcceptedCertificates::New(
+    AcceptedCertificatesOptions options, const Clock& clock) {
+  auto certificates =
+      std::unique_ptr<AcceptedCertificates>(new AcceptedCertificates(std::move(options), clock));
+  FOREKEY_RETURN_IF_ERROR(certificates->Reload());
+  if (certificates->Bindings(clock.BootNanos()).empty()) {
+    return absl::FailedPreconditionError(
+        "no TLS certificate is accepted: every call would be refused. Set [tls] certificate");
+  }
+  return certificates;
+}
+
+bool AcceptedCertificates::Accepts(absl::string_view binding, int64_t now_boot_nanos) const {
+  const Snapshot* snapshot = current_.load(std::memory_order_acquire);
+  for (const Snapshot::Entry& entry : snapshot->entries) {
+    if (entry.binding == binding && now_boot_nanos < entry.until_boot_nanos) return true;
+  }
+  return false;
+}
+
+std::vector<std::string> AcceptedCertificates::Bindings(int64_t now_boot_nanos) const {
+  std::vector<std::string> bindings;
+  for (const Snapshot::Entry& entry : current_.load(std::memory_order_acquire)->entries) {
+    if (now_boot_nanos < entry.until_boot_nanos) bindings.push_back(entry.binding);
+  }
+  return bindings;
+}
+
+absl::StatusOr<std::map<std::string, std::string>> AcceptedCertificates::ReadAll() const {
+  std::map<std::string, std::string> by_path;
+  for (const std::string& path : options_.own_files) {
+    FOREKEY_ASSIGN_OR_RETURN(by_path[path], ReadLeafBinding(path));
+  }
+  if (options_.folder.empty()) return by_path;
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> names, ListFiles(options_.folder));
+  for (const std::string& name : names) {
+    const std::string path = absl::StrCat(options_.folder, "/", name);
+    FOREKEY_ASSIGN_OR_RETURN(by_path[path], ReadLeafBinding(path));
+  }
+  return by_path;
+}
+
+absl::Status AcceptedCertificates::Reload() {
+  // Under the lock as a whole: two reloads that overlap must not put the older reading last.
+  absl::MutexLock lock(&mutex_);
+  FOREKEY_ASSIGN_OR_RETURN(auto by_path, ReadAll());
+  const Snapshot* old = current_.load(std::memory_order_relaxed);
+  if (old != nullptr && by_path == by_path_) return absl::OkStatus();
+
+  const int64_t now = clock_.BootNanos();
+  auto snapshot = std::make_unique<Snapshot>();
+  std::set<std::string> live;
+  auto add_live = [&](const std::string& path) {
+    auto found = by_path.find(path);
+    if (found != by_path.end() && live.insert(found->second).second) {
+      snapshot->entries.push_back({found->second, kForever, ""});
+    }
+  };
+  for (const std::string& path : options_.own_files) add_live(path);
+  for (const auto& [path, binding] : by_path) add_live(path);
+
+  std::set<std::string> removed;
+  if (old != nullptr) {
+    for (const auto& [path, binding] : by_path_) {
+      auto found = by_path.find(path);
+      if (found == by_path.end()) {
+        removed.insert(binding);
+      } else if (found->second != binding && !live.contains(binding)) {
+        snapshot->entries.push_back(
+            {binding, now + absl::ToInt64Nanoseconds(options_.replaced_lifetime), path});
+        live.insert(binding);
+      }
+    }
+    // Those replaced before go on until their own time.
+    for (const Snapshot::Entry& entry : old->entries) {
+      if (entry.until_boot_nanos != kForever && entry.until_boot_nanos > now &&
+          live.insert(entry.binding).second) {
+        snapshot->entries.push_back(entry);
+      }
+    }
+  }
+  std::erase_if(snapshot->entries, [&](const Snapshot::Entry& entry) {
+    return entry.until_boot_nanos != kForever &&
+           (removed.contains(entry.binding) || !by_path.contains(entry.path));
+  });
+
+  by_path_ = std::move(by_path);
+  current_.store(snapshot.get(), std::memory_order_release);
+  snapshots_.push_back(std::move(snapshot));
+  return absl::OkStatus();
+}
+
+}  // namespace forekey

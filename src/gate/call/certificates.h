@@ -1,0 +1,65 @@
+// The TLS leaf certificates through which callers may reach this gate, as channel bindings (SHA-256
+// of the DER): its own, and those in a folder (a balancer's, RSA and ECDSA twins). Read again while
+// the gate runs. There is no "off": a caller who saw another certificate is refused.
+//
+// A certificate that was replaced (its file has another leaf now) stays accepted for a day, so that
+// connections and sessions made under it go on. When a file is removed from the folder, its
+// certificate and those that it replaced are refused at once: removing is how an administrator says
+// no.
+#ifndef FOREKEY_SRC_GATE_CALL_CERTIFICATES_H_
+#define FOREKEY_SRC_GATE_CALL_CERTIFICATES_H_
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "src/base/clock.h"
+
+namespace forekey {
+
+struct AcceptedCertificatesOptions {
+  std::vector<std::string> own_files;  // PEM chains, leaf first: what the listener presents
+  std::string folder;                  // may be empty; each file's first certificate counts
+  absl::Duration replaced_lifetime = absl::Hours(24);
+};
+
+// Accepts() takes no lock. Safe from any thread.
+class AcceptedCertificates {
+ public:
+  // Errors: a file or the folder can't be read, or holds no certificate (named in the message).
+  static absl::StatusOr<std::unique_ptr<AcceptedCertificates>> New(
+      AcceptedCertificatesOptions options, const Clock& clock);
+  ~AcceptedCertificates();
+
+  // `binding`: 32 bytes.
+  bool Accepts(absl::string_view binding, int64_t now_boot_nanos) const;
+  // The accepted bindings, own first: for messages and for asking which one a caller saw.
+  std::vector<std::string> Bindings(int64_t now_boot_nanos) const;
+
+  // Reads everything again. On an error the last good set stays, and the error says which file.
+  absl::Status Reload();
+
+ private:
+  struct Snapshot;
+  AcceptedCertificates(AcceptedCertificatesOptions options, const Clock& clock);
+  absl::StatusOr<std::map<std::string, std::string>> ReadAll() const;  // path -> binding
+
+  const AcceptedCertificatesOptions options_;
+  const Clock& clock_;
+  absl::Mutex mutex_;
+  std::map<std::string, std::string> by_path_ ABSL_GUARDED_BY(mutex_);
+  // Readers hold no reference, so old snapshots are kept; there is one a certificate change.
+  std::vector<std::unique_ptr<const Snapshot>> snapshots_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<const Snapshot*> current_{nullptr};
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_CALL_CERTIFICATES_H_

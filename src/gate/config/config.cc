@@ -1,0 +1,254 @@
+#include "src/gate/config/config.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/file.h"
+#include "src/base/status.h"
+#include "src/crypto/digest.h"
+#include "src/gate/config/config_rules.h"
+#include "src/gate/settings/config_reader.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+namespace {
+
+constexpr absl::Duration kDay = absl::Hours(24);
+
+void Resolve(absl::string_view base, std::string* path) {
+  if (!path->empty() && (*path)[0] != '/' && !base.empty()) *path = absl::StrCat(base, "/", *path);
+}
+
+// "host:port", "[::]:port"; port 0 lets the system choose, which nobody can be told beforehand.
+bool IsAddress(absl::string_view text) {
+  const size_t colon = text.rfind(':');
+  uint32_t port = 0;
+  if (colon == absl::string_view::npos || colon == 0 || text.size() > 255) return false;
+  const absl::string_view host = text.substr(0, colon);
+  const absl::string_view digits = text.substr(colon + 1);
+  const bool bracketed = host.front() == '[' && host.back() == ']';
+  if (!bracketed && host.find(':') != absl::string_view::npos) return false;
+  for (char c : host) {
+    if (!absl::ascii_isgraph(static_cast<unsigned char>(c)) || c == '/') return false;
+  }
+  return !digits.empty() && digits.size() <= 5 && absl::ascii_isdigit(digits[0]) &&
+         absl::SimpleAtoi(digits, &port) && port <= 65535;
+}
+
+void Required(ConfigTable& table, absl::string_view key, std::string* out) {
+  table.String(key, out);
+  if (out->empty()) table.Error(key, "must be set");
+}
+
+void ReadBasics(ConfigTable& root, absl::string_view base, GateConfig& config) {
+  Required(root, "audience", &config.audience);
+  if (!config.audience.empty() && !IsWellFormedAudience(config.audience)) {
+    root.Error(
+        "audience",
+        "must be 1 to 255 printable ASCII characters without spaces, quotes, slashes and '#'");
+  }
+
+  ConfigTable listen = root.Table("listen");
+  listen.String("address", &config.listen.address);
+  listen.String("advertise", &config.listen.advertise);
+  listen.Duration("drain", absl::ZeroDuration(), absl::Hours(1), &config.listen.drain);
+  if (!IsAddress(config.listen.address)) listen.Error("address", "must be host:port or [v6]:port");
+  if (!config.listen.advertise.empty() && !IsAddress(config.listen.advertise)) {
+    listen.Error("advertise", "must be host:port or [v6]:port");
+  }
+
+  ConfigTable tls = root.Table("tls");
+  Required(tls, "certificate", &config.tls.certificate);
+  Required(tls, "private_key", &config.tls.private_key);
+  tls.String("accepted_certificates", &config.tls.accepted_certificates);
+  tls.String("ca", &config.tls.ca);
+  tls.Duration("replaced_lifetime", absl::ZeroDuration(), 7 * kDay, &config.tls.replaced_lifetime);
+  for (std::string* path : {&config.tls.certificate, &config.tls.private_key,
+                            &config.tls.accepted_certificates, &config.tls.ca}) {
+    Resolve(base, path);
+  }
+
+  ConfigTable state = root.Table("state");
+  Required(state, "directory", &config.state.directory);
+  Resolve(base, &config.state.directory);
+}
+
+void ReadTpm(ConfigTable& root, absl::string_view base, GateConfig::TpmAttestation& tpm) {
+  ConfigTable table = root.Table("attestation").Table("tpm");
+  table.String("trust", &tpm.trust);
+  table.Strings("ek_allow_list", &tpm.ek_allow_list);
+  ReadSimulatorTrust(table, base, &tpm.simulator_trust, &tpm.insecure_simulators);
+  table.Bool("one_subject_a_device", &tpm.one_subject_a_device);
+  Resolve(base, &tpm.trust);
+  for (std::string& hash : tpm.ek_allow_list) {
+    absl::AsciiStrToLower(&hash);
+    bool hex = hash.size() == 2 * kSha256Size;
+    for (char c : hash) hex = hex && absl::ascii_isxdigit(static_cast<unsigned char>(c));
+    if (!hex) {
+      table.Error("ek_allow_list", absl::StrCat("\"", absl::CHexEscape(hash),
+                                                "\" is not a SHA-256 in 64 hex digits"));
+    }
+  }
+}
+
+void ReadRecheck(ConfigTable attestation, GateConfig::Recheck* recheck) {
+  std::string text = "report";
+  attestation.String("recheck", &text);
+  if (text == "off")
+    *recheck = GateConfig::Recheck::kOff;
+  else if (text == "revoke")
+    *recheck = GateConfig::Recheck::kRevoke;
+  else if (text != "report")
+    attestation.Error("recheck", "must be \"off\", \"report\" or \"revoke\"");
+}
+
+void ReadSessions(ConfigTable& root, GateConfig& config) {
+  ConfigTable table = root.Table("sessions");
+  SessionPolicy& sessions = config.sessions;
+  table.Duration("idle", absl::Seconds(10), 30 * kDay, &sessions.idle);
+  table.Duration("absolute", absl::Seconds(10), 30 * kDay, &sessions.absolute);
+  table.Number("window", 64, 65536, &sessions.window);
+  table.Number("total", 1, 100'000'000, &sessions.limits.total);
+  table.Number("per_subject", 1, 1'000'000, &sessions.limits.per_subject);
+  table.Number("children_per_parent", 0, 1'000'000, &sessions.limits.children_per_parent);
+  table.Number("children_per_subject", 0, 1'000'000, &sessions.limits.children_per_subject);
+  if (sessions.window % 64 != 0) table.Error("window", "must be a multiple of 64");
+  if (sessions.idle > sessions.absolute) table.Error("idle", "is longer than sessions.absolute");
+
+  ConfigTable challenges = root.Table("challenges");
+  challenges.Duration("lifetime", absl::Seconds(5), absl::Minutes(10), &config.challenges.lifetime);
+  challenges.Number("remembered", 1000, 1'000'000'000, &config.challenges.remembered);
+
+  ConfigTable identity = root.Table("identity");
+  identity.Duration("overlap", absl::ZeroDuration(), 3650 * kDay, &config.identity.overlap);
+
+  ConfigTable streams = root.Table("streams");
+  streams.Duration("check_interval", absl::Seconds(1), absl::Hours(1),
+                   &config.streams.check_interval);
+}
+
+void ReadLimits(ConfigTable& root, GateConfig& config) {
+  ConfigTable limits = root.Table("limits");
+  StrangerLimitOptions& proofs = config.limits.proofs;
+  limits.Number("stranger_proofs_per_second", 1, 1'000'000, &proofs.per_second);
+  limits.Number("stranger_proof_burst", 1, 1'000'000, &proofs.burst);
+  limits.Number("address_proofs_per_second", 1, 1'000'000, &proofs.per_address_per_second);
+  limits.Number("address_proof_burst", 1, 1'000'000, &proofs.per_address_burst);
+  config.limits.enrollments = proofs;
+
+  ConfigTable table = root.Table("connections");
+  GateConfig::Connections& connections = config.connections;
+  table.Number("total", 1, 1'000'000, &connections.total);
+  table.Number("per_address", 1, 1'000'000, &connections.per_address);
+  table.Number("per_address_per_second", 1, 1'000'000, &connections.per_address_per_second);
+  table.Number("per_address_burst", 1, 1'000'000, &connections.per_address_burst);
+  table.Number("tracked", 0, 100'000, &connections.tracked);
+  table.Duration("handshake", absl::Seconds(1), absl::Minutes(10), &connections.handshake);
+  table.Duration("proof", absl::Seconds(1), kDay, &connections.proof);
+  table.Duration("idle", absl::Seconds(10), 30 * kDay, &connections.idle);
+  table.Duration("keepalive", absl::Seconds(10), kDay, &connections.keepalive);
+  table.Number("streams", 1, 1'000'000, &connections.streams);
+  table.Number("forged_refusals", 0, 1'000'000, &connections.forged_refusals);
+  table.Number("refusals", 0, 1'000'000, &connections.refusals);
+  table.Number("forged_cost", 0, 1'000'000, &connections.forged_cost);
+  table.Number("refused_cost", 0, 1'000'000, &connections.refused_cost);
+}
+
+// What monitors see: never more than this machine's users, and never in the way of calls.
+void ReadOperations(ConfigTable& root, GateConfig& config) {
+  ConfigTable metrics = root.Table("metrics");
+  std::string& listen = config.metrics.listen;
+  metrics.String("listen", &listen);
+  if (!listen.empty() && (!IsAddress(listen) || !(absl::StartsWith(listen, "127.") ||
+                                                  absl::StartsWith(listen, "[::1]:")))) {
+    metrics.Error("listen", "must be 127.x.y.z:port or [::1]:port: metrics are for this machine");
+  }
+  ConfigTable health = root.Table("health");
+  health.Bool("service", &config.health.service);
+  health.Duration("notice", absl::ZeroDuration(), absl::Hours(1), &config.health.notice);
+  if (!config.health.service) {
+    if (health.Has("notice")) health.Error("notice", "needs service = true: nobody would hear it");
+    return;
+  }
+  for (const char* method : {"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"}) {
+    std::vector<std::string>& exempt = config.rules.exempt;
+    if (std::find(exempt.begin(), exempt.end(), method) == exempt.end()) exempt.push_back(method);
+  }
+}
+
+void ReadAudit(ConfigTable& root, absl::string_view base, GateConfig::Audit& audit) {
+  ConfigTable table = root.Table("audit");
+  std::string admitted = "sessions";
+  table.String("file", &audit.file);
+  table.String("admitted", &admitted);
+  table.Bool("fail_closed", &audit.options.fail_closed);
+  table.Number("refusals_per_second", 1, 1'000'000, &audit.options.refusals_per_second);
+  table.Number("refusal_burst", 1, 1'000'000, &audit.options.refusal_burst);
+  table.Duration("slow", absl::Seconds(1), absl::Minutes(1), &audit.options.slow);
+  table.String("heads_file", &audit.options.heads_file);
+  table.Duration("heads_interval", absl::Seconds(1), kDay, &audit.options.heads_interval);
+  Resolve(base, &audit.options.heads_file);
+  if (admitted != "sessions" && admitted != "all") {
+    table.Error("admitted", "must be \"sessions\" or \"all\"");
+  }
+  audit.options.all_calls = admitted == "all";
+  if (audit.file != "stderr") Resolve(base, &audit.file);
+}
+
+}  // namespace
+
+std::string GateConfig::AuditPath() const {
+  return audit.file.empty() ? absl::StrCat(state.directory, "/audit.jsonl") : audit.file;
+}
+
+std::string GateConfig::AdvertisedAddress() const {
+  return listen.advertise.empty() ? listen.address : listen.advertise;
+}
+
+absl::StatusOr<GateConfig> GateConfig::Parse(absl::string_view toml, absl::string_view name,
+                                             absl::string_view base_directory) {
+  ConfigReader reader(toml, name);
+  // A syntax error leaves an empty document, in which everything would be missing.
+  if (!reader.parsed()) return reader.Finish();
+  ConfigTable root = reader.Root();
+  GateConfig config;
+  ReadBasics(root, base_directory, config);
+  ReadTpm(root, base_directory, config.tpm);
+  ReadFido2Config(root.Table("attestation"), base_directory, &config.fido2);
+  ReadPivConfig(root.Table("attestation"), base_directory, &config.piv);
+  ReadRecheck(root.Table("attestation"), &config.recheck);
+  ReadSessions(root, config);
+  ReadLimits(root, config);
+  ReadAudit(root, base_directory, config.audit);
+  ReadRules(root, config.rules);
+  ReadOperations(root, config);
+  ReadFactors(root, config.passwords);
+  ReadOidcConfig(root.Table("factors"), base_directory, &config.oidc);
+  ConfigTable tuning = root.Table("tuning");
+  tuning.Bool("executor_threads", &config.tuning.executor_threads);
+  tuning.Bool("mutex_deadlock_detection", &config.tuning.mutex_deadlock_detection);
+  FOREKEY_RETURN_IF_ERROR(reader.Finish());
+  config.settings = reader.Settings();
+  return config;
+}
+
+absl::StatusOr<GateConfig> GateConfig::Load(const std::string& path) {
+  const std::string signature = FileSignature(path);  // before: a later change is seen as one
+  FOREKEY_ASSIGN_OR_RETURN(const std::string toml, ReadFile(path, 1 << 20));
+  const size_t slash = path.rfind('/');
+  FOREKEY_ASSIGN_OR_RETURN(
+      GateConfig config,
+      Parse(toml, path, slash == std::string::npos ? "" : path.substr(0, slash + (slash == 0))));
+  config.file = path;
+  config.file_signature = signature;
+  return config;
+}
+
+}  // namespace forekey

@@ -1,0 +1,143 @@
+// The gate's configuration: one TOML file (docs/CONFIG.md lists every key). Everything is validated
+// before anything starts; every error is reported at once, each with its line. A key that is not
+// known is an error: a misspelt limit must not become a default.
+#ifndef FOREKEY_SRC_GATE_CONFIG_CONFIG_H_
+#define FOREKEY_SRC_GATE_CONFIG_CONFIG_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "src/gate/audit/audit.h"
+#include "src/gate/factor/oidc_config.h"
+#include "src/gate/factor/password_factor.h"
+#include "src/gate/limits/stranger_limit.h"
+#include "src/gate/session/session_opener.h"
+#include "src/gate/token/fido2_config.h"
+#include "src/gate/token/piv_config.h"
+#include "src/policy/call_policy.h"
+
+namespace forekey {
+
+struct GateConfig {
+  std::string file;  // that it was loaded from: its rules are read again while the gate runs
+  std::string file_signature;                   // of the state of the file that was read
+  std::map<std::string, std::string> settings;  // all but the rules, as written, by full name
+  std::string audience;
+
+  struct Listen {
+    std::string address = "[::]:7443";         // host:port, for gRPC
+    std::string advertise;                     // what invites name; empty: `address`
+    absl::Duration drain = absl::Seconds(10);  // how long calls have to end at SIGTERM
+  } listen;
+
+  struct Tls {
+    std::string certificate;            // PEM chain, leaf first
+    std::string private_key;            // PEM
+    std::string accepted_certificates;  // a folder, or empty
+    std::string ca;  // PEM that goes into invites; empty: clients use the system's
+    absl::Duration replaced_lifetime = absl::Hours(24);
+  } tls;
+
+  struct State {
+    std::string directory;  // registry, identity, admin socket, audit log lie in it
+    std::string RegistryPath() const { return directory + "/registry.sqlite"; }
+    std::string IdentityDirectory() const { return directory + "/identity"; }
+    std::string AdminSocketPath() const { return directory + "/admin.sock"; }
+  } state;
+
+  struct TpmAttestation {
+    std::string trust;                       // folder of vendor roots; empty: none
+    std::vector<std::string> ek_allow_list;  // SHA-256 of the EK's SPKI, hex
+    std::string simulator_trust;             // folder; loaded only with insecure_simulators
+    bool insecure_simulators = false;
+    bool one_subject_a_device = true;
+  } tpm;
+
+  // What becomes of enrolled credentials that trust which was read again would not take any more.
+  enum class Recheck { kOff, kReport, kRevoke };
+  Recheck recheck = Recheck::kReport;
+
+  Fido2Config fido2;
+
+  PivConfig piv;
+
+  SessionPolicy sessions;
+
+  struct Challenges {
+    absl::Duration lifetime = absl::Seconds(120);
+    size_t remembered = 1'000'000;  // used challenges
+  } challenges;
+
+  struct Audit {
+    std::string file;  // empty: <state.directory>/audit.jsonl; "stderr"
+    AuditOptions options;
+  } audit;
+
+  struct Identity {
+    absl::Duration overlap = absl::Hours(24 * 30);
+  } identity;
+
+  struct Limits {
+    StrangerLimitOptions proofs;       // signature checks for peers that showed nothing yet
+    StrangerLimitOptions enrollments;  // enrolment's, apart: one can't use up the other
+  } limits;
+
+  struct Connections {
+    size_t total = 10'000;
+    size_t per_address = 1'000;
+    double per_address_per_second = 100;
+    double per_address_burst = 1'000;
+    size_t tracked = 256;  // whose peer is known for every call
+    absl::Duration handshake = absl::Seconds(10);
+    absl::Duration proof = absl::Minutes(2);  // a tracked one that proved nothing is ended
+    absl::Duration idle = absl::Minutes(15);
+    absl::Duration keepalive = absl::Minutes(2);
+    uint32_t streams = 1'000;      // calls at once on one connection
+    uint32_t forged_refusals = 1;  // forged prefixes that end a connection; 0: never
+    uint32_t refusals = 100;       // others, one after the other with nothing admitted between
+    // What a connection that ended so costs its address, in new ones that it may not open.
+    double forged_cost = 100;
+    double refused_cost = 10;
+  } connections;
+
+  struct Metrics {
+    std::string listen;  // a loopback address; empty: none
+  } metrics;
+
+  struct Health {
+    bool service = false;   // grpc.health.v1.Health, whose methods are then exempt
+    absl::Duration notice;  // at an orderly end: how long NOT_SERVING is told before anything ends
+  } health;
+
+  struct Streams {
+    absl::Duration check_interval = absl::Seconds(1);
+  } streams;
+
+  MethodPolicyOptions rules;
+  PasswordPolicy passwords;
+  OidcConfig oidc;
+
+  struct Tuning {
+    bool executor_threads = false;          // gRPC's default executor; see docs/CONFIG.md
+    bool mutex_deadlock_detection = false;  // Abseil's
+  } tuning;
+
+  std::string AuditPath() const;
+  std::string AdvertisedAddress() const;
+
+  // `name`: for messages. Relative paths are taken from `base_directory` where it is not empty.
+  // InvalidArgument with a line an error: "gate.toml:12: [sessions] idle: ...". Never touches
+  // files.
+  static absl::StatusOr<GateConfig> Parse(absl::string_view toml, absl::string_view name,
+                                          absl::string_view base_directory = "");
+  // Reads the file; relative paths are taken from its folder.
+  static absl::StatusOr<GateConfig> Load(const std::string& path);
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_CONFIG_CONFIG_H_

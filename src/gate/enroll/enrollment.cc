@@ -1,0 +1,268 @@
+#include "src/gate/enroll/enrollment.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/bytes.h"
+#include "src/base/printable.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/crypto/digest.h"
+#include "src/crypto/key_agreement.h"
+#include "src/crypto/public_key.h"
+#include "src/crypto/random.h"
+#include "src/gate/session/payload.h"
+#include "src/wire/session_keys.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+namespace {
+
+constexpr uint8_t kEvidenceVersion = 1;
+constexpr size_t kInviteKeySize = 32;
+constexpr size_t kInviteSignatureSize = 64;
+constexpr size_t kMaxSpkiSize = 1024;
+constexpr uint8_t kBeginStep = 1;
+constexpr uint8_t kFinishStep = 2;
+// Signatures of invites: an enrolment is a rare thing.
+constexpr double kInviteSignaturesPerSecond = 100;
+constexpr double kInviteSignatureBurst = 200;
+
+absl::Status Malformed(absl::string_view what) { return Refuse(Reason::kRequestMalformed, what); }
+
+absl::Status CheckOpening(const v1::EnrollmentOpening& opening) {
+  if (opening.channel_binding().size() != kChannelBindingSize) return Malformed("channel_binding");
+  if (opening.key_share().size() != kKeyShareSize) return Malformed("key_share");
+  if (opening.gate_identity().size() != kSha256Size) return Malformed("gate_identity");
+  if (static_cast<int>(opening.kind()) == 0) return Malformed("kind");
+  return absl::OkStatus();
+}
+
+absl::Status CheckProof(const v1::EnrollmentProof& proof) {
+  if (proof.spki().empty() || proof.spki().size() > kMaxSpkiSize) return Malformed("spki");
+  if (proof.possession().signature().empty()) return Malformed("possession");
+  if (proof.label().size() > kMaxCredentialLabel) return Malformed("label is longer than 64 bytes");
+  // Administrators' terminals show it.
+  return IsPrintable(proof.label()) ? absl::OkStatus() : Malformed("label");
+}
+
+// What was seen and verified, for a later look: version || enrollment id || len4 opening || len4
+// proof without its ticket. With subject and audience it is all that the statement is built from.
+std::string Evidence(absl::string_view enrollment_id, absl::string_view opening,
+                     v1::EnrollmentProof proof) {
+  proof.clear_ticket();
+  const std::string bare = proof.SerializeAsString();
+  return ByteWriter()
+      .U8(kEvidenceVersion)
+      .Raw(enrollment_id)
+      .U32(static_cast<uint32_t>(opening.size()))
+      .Raw(opening)
+      .U32(static_cast<uint32_t>(bare.size()))
+      .Raw(bare)
+      .bytes();
+}
+
+}  // namespace
+
+absl::StatusOr<StoredEvidence> ParseEvidence(absl::string_view evidence) {
+  ByteReader reader(evidence);
+  StoredEvidence stored;
+  const uint8_t version = reader.U8();
+  stored.enrollment_id = std::string(reader.Raw(kEnrollmentIdSize));
+  const absl::string_view opening = reader.Raw(reader.U32());
+  const absl::string_view proof = reader.Raw(reader.U32());
+  if (version != kEvidenceVersion || !reader.Finished() ||
+      !stored.opening.ParseFromArray(opening.data(), static_cast<int>(opening.size())) ||
+      !stored.proof.ParseFromArray(proof.data(), static_cast<int>(proof.size()))) {
+    return Refuse(Reason::kEvidenceMalformed, "what was kept of the enrolment can't be read");
+  }
+  return stored;
+}
+
+EnrollmentAuthority::EnrollmentAuthority(EnrollmentParts parts)
+    : parts_(std::move(parts)),
+      tickets_(parts_.audience),
+      signatures_(kInviteSignaturesPerSecond, kInviteSignatureBurst) {}
+
+absl::StatusOr<InviteRecord> EnrollmentAuthority::AuthenticateInvite(absl::string_view label,
+                                                                     absl::string_view public_key,
+                                                                     absl::string_view payload,
+                                                                     absl::string_view signature) {
+  FOREKEY_ASSIGN_OR_RETURN(InviteRecord invite,
+                           parts_.credentials->registry().FindInvite(public_key));
+  if (invite.used_at) return Refuse(Reason::kInviteUsed);
+  if (invite.expires_at <= parts_.clock->WallNow()) return Refuse(Reason::kInviteExpired);
+  if (!signatures_.Take(parts_.clock->BootNanos())) {
+    return Refuse(Reason::kRateLimited, "enrolments");
+  }
+  absl::StatusOr<PublicKey> key = PublicKey::FromEd25519(public_key);
+  if (!key.ok() ||
+      !key->Verify(BuildInviteStatement(label, parts_.audience, payload), signature).ok()) {
+    return Refuse(Reason::kInviteSignatureInvalid);
+  }
+  return invite;
+}
+
+absl::StatusOr<const EnrollmentKind*> EnrollmentAuthority::FindKind(
+    int kind, const InviteRecord& invite) const {
+  if (!invite.kinds.empty() &&
+      std::find(invite.kinds.begin(), invite.kinds.end(), kind) == invite.kinds.end()) {
+    return Refuse(Reason::kTokenKindNotAllowed, "the invite is for another kind of token");
+  }
+  auto found = parts_.kinds->find(static_cast<TokenKind>(kind));
+  if (found == parts_.kinds->end()) {
+    return Refuse(Reason::kTokenKindNotAllowed, "this gate does not enrol that kind of token");
+  }
+  return found->second.get();
+}
+
+absl::Status EnrollmentAuthority::CheckSubject(const std::string& subject) const {
+  absl::StatusOr<SubjectRecord> record = parts_.credentials->registry().FindSubject(subject);
+  if (absl::IsNotFound(record.status())) return absl::OkStatus();  // the enrolment makes it
+  FOREKEY_RETURN_IF_ERROR(record.status());
+  return record->disabled ? Refuse(Reason::kSubjectDisabled) : absl::OkStatus();
+}
+
+absl::StatusOr<Secret> EnrollmentAuthority::ConfirmationKey(
+    const GateIdentity& identity, const v1::EnrollmentOpening& opening) const {
+  FOREKEY_ASSIGN_OR_RETURN(const Secret secret, identity.key().Agree(opening.key_share()));
+  return DeriveEnrollmentKey(secret, opening.challenge(), parts_.audience);
+}
+
+EnrollmentContext EnrollmentAuthority::ContextOf(absl::string_view enrollment_id,
+                                                 absl::string_view subject,
+                                                 const v1::EnrollmentOpening& opening) const {
+  return EnrollmentContext{parts_.audience,           enrollment_id,       subject,
+                           opening.channel_binding(), opening.challenge(), parts_.clock->WallNow()};
+}
+
+absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
+    const v1::BeginEnrollmentRequest& request) {
+  if (request.invite_public_key().size() != kInviteKeySize ||
+      request.invite_signature().size() != kInviteSignatureSize) {
+    return Malformed("invite_public_key or invite_signature");
+  }
+  v1::EnrollmentOpening opening;
+  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxOpeningSize, &opening));
+  FOREKEY_RETURN_IF_ERROR(CheckOpening(opening));
+  FOREKEY_RETURN_IF_ERROR(
+      parts_.challenges->Check(opening.challenge(), ChallengePurpose::kEnroll).status());
+  const int64_t now = parts_.clock->BootNanos();
+  if (!parts_.certificates->Accepts(opening.channel_binding(), now)) {
+    return Refuse(Reason::kChannelBindingUnknown);
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
+                           parts_.identities->Find(opening.gate_identity()));
+  FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite,
+                           AuthenticateInvite(label::kInviteBegin, request.invite_public_key(),
+                                              request.payload(), request.invite_signature()));
+  FOREKEY_ASSIGN_OR_RETURN(const EnrollmentKind* kind,
+                           FindKind(static_cast<int>(opening.kind()), invite));
+  FOREKEY_RETURN_IF_ERROR(CheckSubject(invite.subject));
+  FOREKEY_ASSIGN_OR_RETURN(const Secret confirmation_key, ConfirmationKey(*identity, opening));
+
+  EnrollmentTicket ticket;
+  ticket.expires_boot_nanos = now + absl::ToInt64Nanoseconds(kEnrollmentTicketLifetime);
+  ticket.enrollment_id = RandomBytes(kEnrollmentIdSize);
+  ticket.invite_public_key = request.invite_public_key();
+  ticket.opening = request.payload();
+  v1::EnrollmentDemand demand;
+  FOREKEY_ASSIGN_OR_RETURN(
+      ticket.state,
+      kind->Demand(opening, ContextOf(ticket.enrollment_id, invite.subject, opening), &demand));
+  demand.set_enrollment_id(ticket.enrollment_id);
+  demand.set_ticket(tickets_.Seal(ticket));
+  demand.set_audience(parts_.audience);
+  demand.set_subject(invite.subject);
+  demand.set_gate_identity(identity->public_key());
+
+  BegunEnrollment begun;
+  begun.subject = invite.subject;
+  begun.response.set_payload(demand.SerializeAsString());
+  begun.response.set_confirmation(ComputeEnrollmentConfirmation(
+      confirmation_key, kBeginStep, request.payload(), begun.response.payload()));
+  return begun;
+}
+
+absl::StatusOr<CredentialRecord> EnrollmentAuthority::MakeCredential(
+    const EnrollmentTicket& ticket, const InviteRecord& invite, const v1::EnrollmentProof& proof,
+    const VerifiedEnrollment& verified) const {
+  const VerifiedAttestation& attestation = verified.attestation;
+  // The kind promises this; a credential for another key than the attested one would undo
+  // everything.
+  if (attestation.key().spki() != proof.spki()) return Refuse(Reason::kCredentialMismatch);
+  if (!invite.pinned_device.empty() && attestation.device_id() != invite.pinned_device) {
+    return Refuse(Reason::kDeviceNotPinned);
+  }
+  CredentialRecord record;
+  record.id = CredentialId(parts_.audience, invite.subject, proof.spki());
+  record.subject = invite.subject;
+  record.kind = static_cast<int>(attestation.kind());
+  record.algorithm = static_cast<int>(attestation.key().algorithm());
+  record.spki = proof.spki();
+  record.label = proof.label();
+  record.device_id = attestation.device_id();
+  record.factors = attestation.factors();
+  record.proved_json = attestation.proved().dump(-1, ' ', /*ensure_ascii=*/true,
+                                                 nlohmann::json::error_handler_t::replace);
+  record.evidence = Evidence(ticket.enrollment_id, ticket.opening, proof);
+  record.rp_id = verified.rp_id;
+  record.origin = verified.origin;
+  record.sign_count = verified.sign_count;
+  record.enrolled_at = parts_.clock->WallNow();
+  return record;
+}
+
+absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
+    const v1::FinishEnrollmentRequest& request) {
+  if (request.invite_signature().size() != kInviteSignatureSize)
+    return Malformed("invite_signature");
+  v1::EnrollmentProof proof;
+  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxProofSize, &proof));
+  FOREKEY_RETURN_IF_ERROR(CheckProof(proof));
+  FOREKEY_ASSIGN_OR_RETURN(const EnrollmentTicket ticket,
+                           tickets_.Open(proof.ticket(), parts_.clock->BootNanos()));
+  FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite,
+                           AuthenticateInvite(label::kInviteFinish, ticket.invite_public_key,
+                                              request.payload(), request.invite_signature()));
+
+  v1::EnrollmentOpening opening;
+  FOREKEY_RETURN_IF_ERROR(ParsePayload(ticket.opening, kMaxOpeningSize, &opening));
+  const int64_t now = parts_.clock->BootNanos();
+  if (!parts_.certificates->Accepts(opening.channel_binding(), now)) {
+    return Refuse(Reason::kChannelBindingUnknown);
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
+                           parts_.identities->Find(opening.gate_identity()));
+  FOREKEY_ASSIGN_OR_RETURN(const EnrollmentKind* kind,
+                           FindKind(static_cast<int>(opening.kind()), invite));
+  FOREKEY_RETURN_IF_ERROR(CheckSubject(invite.subject));
+  FOREKEY_ASSIGN_OR_RETURN(const VerifiedEnrollment verified,
+                           kind->Verify(opening, proof, ticket.state.view(),
+                                        ContextOf(ticket.enrollment_id, invite.subject, opening)));
+  FOREKEY_ASSIGN_OR_RETURN(CredentialRecord record,
+                           MakeCredential(ticket, invite, proof, verified));
+  FOREKEY_ASSIGN_OR_RETURN(const Secret confirmation_key, ConfirmationKey(*identity, opening));
+
+  // Its age was asked at the beginning; from then on the ticket's lifetime counts, and so the
+  // challenge is remembered until no ticket over it can be alive.
+  FOREKEY_ASSIGN_OR_RETURN(
+      const CheckedChallenge challenge,
+      parts_.challenges->CheckAnyAge(opening.challenge(), ChallengePurpose::kEnroll));
+  FOREKEY_RETURN_IF_ERROR(parts_.replay->Consume(
+      challenge.nonce, now,
+      challenge.expires_boot_nanos + absl::ToInt64Nanoseconds(kEnrollmentTicketLifetime)));
+  FOREKEY_RETURN_IF_ERROR(parts_.credentials->Enroll(
+      Registry::Enrollment{invite.id, record, parts_.one_subject_a_device, record.enrolled_at}));
+
+  FinishedEnrollment finished;
+  finished.response.set_credential_id(record.id);
+  finished.response.set_confirmation(
+      ComputeEnrollmentConfirmation(confirmation_key, kFinishStep, request.payload(), record.id));
+  finished.credential = std::move(record);
+  finished.replaced_credential = invite.replaces_credential;
+  return finished;
+}
+
+}  // namespace forekey

@@ -1,0 +1,120 @@
+// Enrolment: an invite's holder brings a token, the gate verifies by the token's attestation that
+// the key lives in hardware, and the registry gets the credential (docs/PROTOCOL.md, "Enrolment").
+//
+// Threats, and the check that meets each:
+//   a stranger                       the invite's key signs the whole of both requests; HMAC of the
+//                                    challenge and look-up of the invite come before that signature
+//   an invite used twice, or late    asked at both steps, and once more in the registry's
+//                                    transaction
+//   a thief of the connection        the gate identity pinned in the invite confirms both answers
+//   a relaying rogue gate            audience and channel binding are in what the token certifies
+//   a proof of another enrolment     enrollment id and challenge are in it, too; the challenge is
+//                                    consumed
+//   a key that is not hardware       the kind's verifier (EnrollmentKind)
+//   a key that another one holds     possession signature over the same statement
+//   filling the gate's memory        nothing is kept between the steps: the state is a sealed
+//                                    ticket
+#ifndef FOREKEY_SRC_GATE_ENROLL_ENROLLMENT_H_
+#define FOREKEY_SRC_GATE_ENROLL_ENROLLMENT_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "forekey/v1/gate.pb.h"
+#include "src/base/clock.h"
+#include "src/base/secret.h"
+#include "src/gate/call/certificates.h"
+#include "src/gate/call/challenge.h"
+#include "src/gate/enroll/enrollment_ticket.h"
+#include "src/gate/limits/token_bucket.h"
+#include "src/gate/session/identity.h"
+#include "src/gate/token/enrollment_kind.h"
+#include "src/store/live_credentials.h"
+#include "src/store/registry.h"
+#include "src/store/replay.h"
+
+namespace forekey {
+
+inline constexpr absl::Duration kEnrollmentTicketLifetime = absl::Minutes(10);
+inline constexpr size_t kMaxOpeningSize = 48 * 1024;  // an EnrollmentOpening; a ticket holds one
+inline constexpr size_t kMaxProofSize = 128 * 1024;   // an EnrollmentProof with its ticket
+inline constexpr size_t kMaxCredentialLabel = 64;
+
+// Everything is borrowed and must outlive the authority.
+struct EnrollmentParts {
+  std::string audience;
+  const Clock* clock = nullptr;
+  const ChallengeIssuer* challenges = nullptr;
+  const AcceptedCertificates* certificates = nullptr;
+  const GateIdentities* identities = nullptr;
+  LiveCredentials* credentials = nullptr;
+  ReplayStore* replay = nullptr;
+  const EnrollmentKinds* kinds = nullptr;
+  bool one_subject_a_device = true;
+};
+
+struct BegunEnrollment {
+  v1::BeginEnrollmentResponse response;
+  std::string subject;  // for the audit log
+};
+
+struct FinishedEnrollment {
+  v1::FinishEnrollmentResponse response;
+  CredentialRecord credential;
+  std::string
+      replaced_credential;  // revoked by this enrolment, or empty: its sessions must be ended
+};
+
+// What the registry keeps of an enrolment as evidence, for a later look.
+struct StoredEvidence {
+  std::string enrollment_id;
+  v1::EnrollmentOpening opening;
+  v1::EnrollmentProof proof;  // without its ticket
+};
+// kEvidenceMalformed.
+absl::StatusOr<StoredEvidence> ParseEvidence(absl::string_view evidence);
+
+// Safe from any thread.
+class EnrollmentAuthority {
+ public:
+  explicit EnrollmentAuthority(EnrollmentParts parts);
+
+  // Refuses with kRequestMalformed, the challenge's reasons, kChannelBindingUnknown,
+  // kGateIdentityUnknown, kInviteUnknown, kInviteUsed, kInviteExpired, kInviteSignatureInvalid,
+  // kTokenKindNotAllowed, kSubjectDisabled, kKeyShareInvalid, kRateLimited and the kind's own.
+  absl::StatusOr<BegunEnrollment> Begin(const v1::BeginEnrollmentRequest& request);
+
+  // Durable when it returns OK. Besides the above: kEnrollmentTicketInvalid, kChallengeReplayed,
+  // kDeviceNotPinned, kCredentialExists, kDeviceExists, kCredentialMismatch, kPossessionInvalid.
+  absl::StatusOr<FinishedEnrollment> Finish(const v1::FinishEnrollmentRequest& request);
+
+ private:
+  // The invite of this key, usable now, whose key signed `payload` under `label`. At most one
+  // public-key operation, and none before the bucket was asked.
+  absl::StatusOr<InviteRecord> AuthenticateInvite(absl::string_view label,
+                                                  absl::string_view public_key,
+                                                  absl::string_view payload,
+                                                  absl::string_view signature);
+  // The kind's verifier, if gate and invite allow the kind.
+  absl::StatusOr<const EnrollmentKind*> FindKind(int kind, const InviteRecord& invite) const;
+  absl::Status CheckSubject(const std::string& subject) const;
+  absl::StatusOr<Secret> ConfirmationKey(const GateIdentity& identity,
+                                         const v1::EnrollmentOpening& opening) const;
+  EnrollmentContext ContextOf(absl::string_view enrollment_id, absl::string_view subject,
+                              const v1::EnrollmentOpening& opening) const;
+  absl::StatusOr<CredentialRecord> MakeCredential(const EnrollmentTicket& ticket,
+                                                  const InviteRecord& invite,
+                                                  const v1::EnrollmentProof& proof,
+                                                  const VerifiedEnrollment& verified) const;
+
+  const EnrollmentParts parts_;
+  const TicketSealer tickets_;
+  TokenBucket signatures_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_ENROLL_ENROLLMENT_H_

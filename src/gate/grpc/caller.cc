@@ -1,0 +1,53 @@
+#include "forekey/caller.h"
+
+#include <grpcpp/server_context.h>
+
+#include <algorithm>
+
+#include "absl/strings/escaping.h"
+#include "src/gate/grpc/live_calls.h"
+#include "src/verify/verified_attestation.h"
+
+namespace forekey {
+
+absl::StatusOr<CallerInfo> Caller(const grpc::ServerContextBase* context) {
+  if (context == nullptr) return absl::UnauthenticatedError("no caller: no context");
+  // c_call() only gives the pointer; it is not const for no reason.
+  grpc_call* call = const_cast<grpc::ServerContextBase*>(context)->c_call();
+  const auto verified = call == nullptr ? std::nullopt : LiveCalls::OfProcess().Find(call);
+  if (!verified.has_value()) {
+    return absl::UnauthenticatedError(
+        "no caller: the method is exempt, the call came through a port that is not the gate's, or "
+        "the "
+        "server has no gate");
+  }
+  CallerInfo info;
+  info.subject = verified->subject().name();
+  info.roles = *verified->subject().roles();
+  for (const auto& credential : verified->credentials()) {
+    const CredentialRecord& record = credential->record();
+    info.credentials.push_back(
+        {.id = absl::BytesToHexString(record.id),
+         .kind = std::string(TokenKindName(static_cast<TokenKind>(record.kind))),
+         .label = record.label});
+  }
+  for (const ProvedFactor& factor : verified->factors()) {
+    info.factors.push_back({.name = factor.name, .proved_at = factor.proved_at});
+  }
+  if (const Session* session = verified->session(); session != nullptr) {
+    info.session_id = absl::BytesToHexString(session->id());
+    info.child_session = session->parent() != nullptr;
+  }
+  return info;
+}
+
+bool CallerInfo::HasRole(absl::string_view role) const {
+  return std::find(roles.begin(), roles.end(), role) != roles.end();
+}
+
+bool CallerInfo::HasFactor(absl::string_view factor) const {
+  return std::any_of(factors.begin(), factors.end(),
+                     [factor](const CallerFactor& one) { return one.name == factor; });
+}
+
+}  // namespace forekey

@@ -1,0 +1,222 @@
+#include "forekey/gate.h"
+
+#include <grpc/grpc.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/status.h"
+#include "src/gate/grpc/admin_server.h"
+#include "src/gate/grpc/call_gate.h"
+#include "src/gate/grpc/connections.h"
+#include "src/gate/grpc/gate_service.h"
+#include "src/gate/grpc/live_calls.h"
+#include "src/gate/grpc/metrics.h"
+#include "src/gate/grpc/tls_keys.h"
+#include "src/gate/grpc/tuning.h"
+
+namespace forekey {
+namespace {
+
+constexpr absl::Duration kWatchInterval = absl::Seconds(1);
+
+}  // namespace
+
+class Gate::Impl {
+  // gRPC as a whole: kept initialised from before the tuning until the gate is gone.
+  class GrpcLibrary {
+   public:
+    GrpcLibrary() { grpc_init(); }
+    ~GrpcLibrary() { grpc_shutdown(); }
+  };
+
+ public:
+  explicit Impl(GateCore* core)
+      : core_(core), call_gate_(std::make_shared<CallGate>(core)), services_(core) {}
+
+  ~Impl() {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = true;
+    }
+    if (watcher_.joinable()) watcher_.join();
+    if (live_watcher_.joinable()) live_watcher_.join();
+  }
+
+  absl::Status Open() {
+    const GateConfig& config = core_->config();
+    ApplyTuning({.executor_threads_off = !config.tuning.executor_threads,
+                 .mutex_deadlock_detection_off = !config.tuning.mutex_deadlock_detection});
+    FOREKEY_ASSIGN_OR_RETURN(
+        keys_, TlsKeys::New(config.tls.certificate, config.tls.private_key,
+                            [this](absl::string_view binding) { return MakeAccepted(binding); }));
+    watcher_ = std::thread([this] { Watch(); });
+    live_watcher_ = std::thread([this] { WatchLiveCalls(); });
+    return absl::OkStatus();
+  }
+
+  absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options) {
+    if (installed_.exchange(true)) {
+      return absl::FailedPreconditionError(
+          "this gate is installed already: a gate serves one server");
+    }
+    const GateConfig& config = core_->config();
+    FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> addresses,
+                             ResolveListenAddress(config.listen.address, /*try_bind=*/true));
+    FOREKEY_ASSIGN_OR_RETURN(connections_, Connections::New(core_, addresses));
+    core_->SetBoundPort(connections_->port());
+    call_gate_->SetConnections(connections_.get());
+    connections_->Install(builder, [this](Connections::Slot* slot) {
+      return AcceptorCredentials(keys_,
+                                 [gate = call_gate_, slot](std::shared_ptr<void> keep_alive) {
+                                   return gate->Processor(std::move(keep_alive), slot);
+                                 });
+    });
+    if (!config.metrics.listen.empty()) {
+      FOREKEY_ASSIGN_OR_RETURN(metrics_,
+                               Metrics::New(core_, connections_.get(), config.metrics.listen));
+    }
+    if (config.health.service) grpc::EnableDefaultHealthCheckService(true);
+    builder.SetOption(
+        services_.Registration(options.server_api, [this] { connections_->Start(); }));
+    const bool application_interceptors = !options.interceptors.empty();
+    auto interceptors = std::move(options.interceptors);
+    interceptors.insert(
+        interceptors.begin(),
+        CallerInterceptors(call_gate_, /*with_pushback=*/!application_interceptors));
+    if (application_interceptors) interceptors.push_back(PushbackInterceptors());
+    builder.experimental().SetInterceptorCreators(std::move(interceptors));
+    if (options.admin_socket) {
+      FOREKEY_ASSIGN_OR_RETURN(
+          admin_, AdminServer::New(core_, {.socket_path = config.state.AdminSocketPath(),
+                                           .allowed_uid = geteuid()}));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Reload() {
+    absl::Status own = keys_->Reload().status();
+    // Accepted certificates that are not the gate's own may have changed alone.
+    absl::Status accepted = core_->ReloadCertificates();
+    absl::Status rules = core_->ReloadRules();
+    absl::Status trust = core_->ReloadTrust();
+    core_->RefreshIdentityProviders();
+    own.Update(accepted);
+    own.Update(rules);
+    own.Update(trust);
+    return own;
+  }
+
+  int port() const { return connections_ == nullptr ? 0 : connections_->port(); }
+
+  int metrics_port() const { return metrics_ == nullptr ? 0 : metrics_->port(); }
+
+  absl::Duration AnnounceEnd(grpc::Server& server) {
+    grpc::HealthCheckServiceInterface* health = server.GetHealthCheckService();
+    if (health == nullptr) return absl::ZeroDuration();
+    health->SetServingStatus(false);
+    return core_->config().health.notice;
+  }
+
+  void Drain(grpc::Server& server) {
+    AnnounceEnd(server);
+    if (connections_ != nullptr) connections_->StopAccepting();
+    server.Shutdown(std::chrono::system_clock::now() +
+                    absl::ToChronoNanoseconds(core_->config().listen.drain));
+  }
+
+ private:
+  // The gate accepts what its files hold, so it is asked to read them again first.
+  absl::Status MakeAccepted(absl::string_view binding) {
+    const int64_t now = core_->clock().BootNanos();
+    if (core_->certificates().Accepts(binding, now)) return absl::OkStatus();
+    FOREKEY_RETURN_IF_ERROR(core_->ReloadCertificates());
+    if (core_->certificates().Accepts(binding, now)) return absl::OkStatus();
+    return absl::UnavailableError("the TLS certificate was just replaced, and is not accepted yet");
+  }
+
+  void Watch() {
+    absl::Status last;
+    for (;;) {
+      {
+        absl::MutexLock lock(&mutex_);
+        mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kWatchInterval);
+        if (stopping_) return;
+      }
+      absl::Status status = keys_->Reload().status();
+      // Once a change, not once a second.
+      if (!status.ok() && status != last) {
+        std::fprintf(stderr, "forekey: the old TLS certificate stays: %s\n",
+                     std::string(status.message()).c_str());
+      }
+      last = status;
+    }
+  }
+
+  // A call that was admitted goes on only as long as it would be admitted again.
+  void WatchLiveCalls() {
+    const absl::Duration interval = core_->config().streams.check_interval;
+    for (;;) {
+      {
+        absl::MutexLock lock(&mutex_);
+        mutex_.AwaitWithTimeout(absl::Condition(&stopping_), interval);
+        if (stopping_) return;
+      }
+      LiveCalls::OfProcess().CancelIf([this](const LiveCalls::Entry& entry) {
+        if (entry.gate != core_) return false;
+        const absl::Status live = core_->CheckLive(*entry.caller, entry.method);
+        if (!live.ok()) core_->AuditEndedCall(*entry.caller, entry.method, live);
+        return !live.ok();
+      });
+    }
+  }
+
+  const GrpcLibrary grpc_library_;
+  GateCore* const core_;
+  const std::shared_ptr<CallGate> call_gate_;
+  std::shared_ptr<TlsKeys> keys_;
+  GateServices services_;
+  std::unique_ptr<Connections> connections_;
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<AdminServer> admin_;
+  std::atomic<bool> installed_{false};
+
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread watcher_;
+  std::thread live_watcher_;
+};
+
+Gate::Gate(std::unique_ptr<GateCore> core)
+    : core_(std::move(core)), impl_(std::make_unique<Impl>(core_.get())) {}
+Gate::~Gate() = default;
+
+absl::StatusOr<std::unique_ptr<Gate>> Gate::New(const GateOptions& options) {
+  FOREKEY_ASSIGN_OR_RETURN(GateConfig config, GateConfig::Load(options.config_file));
+  FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<GateCore> core, GateCore::New(std::move(config)));
+  return New(std::move(core));
+}
+
+absl::StatusOr<std::unique_ptr<Gate>> Gate::New(std::unique_ptr<GateCore> core) {
+  std::unique_ptr<Gate> gate(new Gate(std::move(core)));
+  FOREKEY_RETURN_IF_ERROR(gate->impl_->Open());
+  return gate;
+}
+
+absl::Status Gate::Install(grpc::ServerBuilder& builder, InstallOptions options) {
+  return impl_->Install(builder, std::move(options));
+}
+
+int Gate::port() const { return impl_->port(); }
+int Gate::metrics_port() const { return impl_->metrics_port(); }
+absl::Duration Gate::AnnounceEnd(grpc::Server& server) { return impl_->AnnounceEnd(server); }
+void Gate::Drain(grpc::Server& server) { impl_->Drain(server); }
+const std::string& Gate::audience() const { return core_->config().audience; }
+const std::string& Gate::state_directory() const { return core_->config().state.directory; }
+absl::Status Gate::Reload() { return impl_->Reload(); }
+
+}  // namespace forekey

@@ -1,0 +1,326 @@
+#include "src/gate/grpc/gate_service.h"
+
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "forekey/v1/gate.grpc.pb.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/gate/grpc/grpc_status.h"
+#include "src/gate/grpc/live_calls.h"
+#include "src/gate/grpc/worker.h"
+#include "src/policy/call_policy.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+namespace {
+
+constexpr size_t kWaitingEnrollments = 64;
+constexpr size_t kWaitingOpenings = 64;
+constexpr size_t kSpareOpenings = 2;  // beyond those that factors may hold
+// Sealed factors alone have more than 300 bytes.
+constexpr size_t kPlainOpening = 128;
+
+// The caller of one of the gate's own gated methods. There is none when a session ended between the
+// gate's verdict and here, or when the call came in by a port that is not the gate's.
+absl::StatusOr<VerifiedCall> CallerOf(GateCore& core, grpc::ServerContextBase& context,
+                                      absl::string_view method) {
+  auto caller = LiveCalls::OfProcess().Find(context.c_call());
+  if (caller.has_value()) return *std::move(caller);
+  return core.PublicRefusal(
+      Refuse(Reason::kPrefixMissing,
+             "no verified caller: another port, or the session ended just now"),
+      method, context.peer());
+}
+
+template <typename Response>
+grpc::Status Give(absl::StatusOr<Response> result, Response* response) {
+  if (result.ok()) *response = *std::move(result);
+  return ToGrpc(result.status());
+}
+
+// GateCore made every status that comes out here public already.
+grpc::Status GetChallenge(GateCore& core, grpc::ServerContextBase&,
+                          const v1::GetChallengeRequest& request,
+                          v1::GetChallengeResponse* response) {
+  return Give(core.GetChallenge(request), response);
+}
+grpc::Status BeginEnrollment(GateCore& core, grpc::ServerContextBase& context,
+                             const v1::BeginEnrollmentRequest& request,
+                             v1::BeginEnrollmentResponse* response) {
+  return Give(core.BeginEnrollment(request, context.peer()), response);
+}
+grpc::Status FinishEnrollment(GateCore& core, grpc::ServerContextBase& context,
+                              const v1::FinishEnrollmentRequest& request,
+                              v1::FinishEnrollmentResponse* response) {
+  return Give(core.FinishEnrollment(request, context.peer()), response);
+}
+grpc::Status OpenSession(GateCore& core, grpc::ServerContextBase& context,
+                         const v1::OpenSessionRequest& request, v1::OpenSessionResponse* response) {
+  auto caller = CallerOf(core, context, kOpenSessionMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.OpenSession(*caller, request, context.peer()), response);
+}
+grpc::Status OpenChildSession(GateCore& core, grpc::ServerContextBase& context,
+                              const v1::OpenChildSessionRequest& request,
+                              v1::OpenSessionResponse* response) {
+  auto caller = CallerOf(core, context, kOpenChildSessionMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.OpenChildSession(*caller, request, context.peer()), response);
+}
+grpc::Status EndSession(GateCore& core, grpc::ServerContextBase& context,
+                        const v1::EndSessionRequest& request, v1::EndSessionResponse* response) {
+  auto caller = CallerOf(core, context, kEndSessionMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.EndSession(*caller, request, context.peer()), response);
+}
+grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context,
+                    const v1::WhoAmIRequest& request, v1::WhoAmIResponse* response) {
+  auto caller = CallerOf(core, context, kWhoAmIMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.WhoAmI(*caller, request), response);
+}
+
+grpc::Status ReproveCall(GateCore& core, grpc::ServerContextBase& context,
+                         const v1::ReproveCallRequest& request, v1::ReproveCallResponse* response) {
+  auto caller = CallerOf(core, context, kReproveCallMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const auto replace = [&core](
+                           const VerifiedCall& by,
+                           absl::FunctionRef<bool(const VerifiedCall&, absl::string_view)> pick) {
+    LiveCalls::OfProcess().Reprove(by, [&](const LiveCalls::Entry& entry) {
+      return entry.gate == &core && pick(*entry.caller, entry.method);
+    });
+  };
+  return Give(core.ReproveCall(*caller, request, context.peer(), replace), response);
+}
+
+grpc::Status GetRequirements(GateCore& core, grpc::ServerContextBase& context,
+                             const v1::GetRequirementsRequest& request,
+                             v1::GetRequirementsResponse* response) {
+  auto caller = CallerOf(core, context, kGetRequirementsMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  return Give(core.GetRequirements(*caller, request, context.peer()), response);
+}
+
+}  // namespace
+
+class GateServices::Sync : public v1::Gate::Service {
+ public:
+  explicit Sync(GateCore* core) : core_(*core) {}
+  grpc::Status GetChallenge(grpc::ServerContext* context, const v1::GetChallengeRequest* request,
+                            v1::GetChallengeResponse* response) override {
+    return forekey::GetChallenge(core_, *context, *request, response);
+  }
+  grpc::Status BeginEnrollment(grpc::ServerContext* context,
+                               const v1::BeginEnrollmentRequest* request,
+                               v1::BeginEnrollmentResponse* response) override {
+    return forekey::BeginEnrollment(core_, *context, *request, response);
+  }
+  grpc::Status FinishEnrollment(grpc::ServerContext* context,
+                                const v1::FinishEnrollmentRequest* request,
+                                v1::FinishEnrollmentResponse* response) override {
+    return forekey::FinishEnrollment(core_, *context, *request, response);
+  }
+  grpc::Status OpenSession(grpc::ServerContext* context, const v1::OpenSessionRequest* request,
+                           v1::OpenSessionResponse* response) override {
+    return forekey::OpenSession(core_, *context, *request, response);
+  }
+  grpc::Status OpenChildSession(grpc::ServerContext* context,
+                                const v1::OpenChildSessionRequest* request,
+                                v1::OpenSessionResponse* response) override {
+    return forekey::OpenChildSession(core_, *context, *request, response);
+  }
+  grpc::Status EndSession(grpc::ServerContext* context, const v1::EndSessionRequest* request,
+                          v1::EndSessionResponse* response) override {
+    return forekey::EndSession(core_, *context, *request, response);
+  }
+  grpc::Status WhoAmI(grpc::ServerContext* context, const v1::WhoAmIRequest* request,
+                      v1::WhoAmIResponse* response) override {
+    return forekey::WhoAmI(core_, *context, *request, response);
+  }
+  grpc::Status ReproveCall(grpc::ServerContext* context, const v1::ReproveCallRequest* request,
+                           v1::ReproveCallResponse* response) override {
+    return forekey::ReproveCall(core_, *context, *request, response);
+  }
+  grpc::Status GetRequirements(grpc::ServerContext* context,
+                               const v1::GetRequirementsRequest* request,
+                               v1::GetRequirementsResponse* response) override {
+    return forekey::GetRequirements(core_, *context, *request, response);
+  }
+
+ private:
+  GateCore& core_;
+};
+
+// Enrolment waits for the disk and checks certificate paths: here it has a thread and a short queue
+// of its own, so that it never takes gRPC's few callback threads away from calls (DESIGN LAW 7). So
+// have openings with further factors: more threads than those factors can hold all together
+// (src/gate/factor/factor_lane.h), so that whatever hangs, there is one left for the next opening.
+class GateServices::Callback : public v1::Gate::CallbackService {
+ public:
+  explicit Callback(GateCore* core)
+      : core_(*core),
+        enrollments_(kWaitingEnrollments),
+        openings_(kWaitingOpenings, core->MostOpeningThreads() + kSpareOpenings) {}
+
+  grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
+                                         const v1::GetChallengeRequest* request,
+                                         v1::GetChallengeResponse* response) override {
+    return Finish(context, forekey::GetChallenge(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* BeginEnrollment(grpc::CallbackServerContext* context,
+                                            const v1::BeginEnrollmentRequest* request,
+                                            v1::BeginEnrollmentResponse* response) override {
+    return FinishLater(enrollments_, context, kBeginEnrollmentMethod,
+                       [this, context, request, response] {
+                         return forekey::BeginEnrollment(core_, *context, *request, response);
+                       });
+  }
+  grpc::ServerUnaryReactor* FinishEnrollment(grpc::CallbackServerContext* context,
+                                             const v1::FinishEnrollmentRequest* request,
+                                             v1::FinishEnrollmentResponse* response) override {
+    return FinishLater(enrollments_, context, kFinishEnrollmentMethod,
+                       [this, context, request, response] {
+                         return forekey::FinishEnrollment(core_, *context, *request, response);
+                       });
+  }
+  grpc::ServerUnaryReactor* OpenSession(grpc::CallbackServerContext* context,
+                                        const v1::OpenSessionRequest* request,
+                                        v1::OpenSessionResponse* response) override {
+    // What is longer than a plain opening holds further factors, and a password takes its time.
+    if (request->payload().size() <= kPlainOpening) {
+      return Finish(context, forekey::OpenSession(core_, *context, *request, response));
+    }
+    return FinishLater(openings_, context, kOpenSessionMethod, [this, context, request, response] {
+      return forekey::OpenSession(core_, *context, *request, response);
+    });
+  }
+  grpc::ServerUnaryReactor* OpenChildSession(grpc::CallbackServerContext* context,
+                                             const v1::OpenChildSessionRequest* request,
+                                             v1::OpenSessionResponse* response) override {
+    return Finish(context, forekey::OpenChildSession(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* EndSession(grpc::CallbackServerContext* context,
+                                       const v1::EndSessionRequest* request,
+                                       v1::EndSessionResponse* response) override {
+    return Finish(context, forekey::EndSession(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* WhoAmI(grpc::CallbackServerContext* context,
+                                   const v1::WhoAmIRequest* request,
+                                   v1::WhoAmIResponse* response) override {
+    return Finish(context, forekey::WhoAmI(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* ReproveCall(grpc::CallbackServerContext* context,
+                                        const v1::ReproveCallRequest* request,
+                                        v1::ReproveCallResponse* response) override {
+    return Finish(context, forekey::ReproveCall(core_, *context, *request, response));
+  }
+  grpc::ServerUnaryReactor* GetRequirements(grpc::CallbackServerContext* context,
+                                            const v1::GetRequirementsRequest* request,
+                                            v1::GetRequirementsResponse* response) override {
+    return Finish(context, forekey::GetRequirements(core_, *context, *request, response));
+  }
+
+ private:
+  static grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context,
+                                          const grpc::Status& status) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(status);
+    return reactor;
+  }
+
+  // Context, request and response live until the reactor has finished, cancelled or not. A full
+  // queue refuses at once.
+  grpc::ServerUnaryReactor* FinishLater(Worker& worker, grpc::CallbackServerContext* context,
+                                        absl::string_view method,
+                                        std::function<grpc::Status()> work) {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    if (!worker.Submit([reactor, work = std::move(work)] { reactor->Finish(work()); })) {
+      reactor->Finish(ToGrpc(core_.PublicRefusal(
+          Refuse(Reason::kRateLimited, "too many requests that take long wait already"), method,
+          context->peer())));
+    }
+    return reactor;
+  }
+
+  GateCore& core_;
+  Worker enrollments_;
+  Worker openings_;
+};
+
+// gRPC's own way to change a builder at BuildAndStart(), when everything is registered.
+class GateServices::Plugin : public grpc::ServerBuilderPlugin {
+ public:
+  Plugin(GateServices* services, ServerApi api, std::function<void()> started)
+      : services_(services), api_(api), started_(std::move(started)) {}
+  std::string name() override { return "forekey"; }
+  void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
+    services_->Register(*builder, api_);
+  }
+  void InitServer(grpc::ServerInitializer*) override {}
+  // gRPC calls it when the server has started.
+  void Finish(grpc::ServerInitializer*) override { started_(); }
+  void ChangeArguments(const std::string&, void*) override {}
+
+ private:
+  GateServices* const services_;
+  const ServerApi api_;
+  const std::function<void()> started_;
+};
+
+class GateServices::Option : public grpc::ServerBuilderOption {
+ public:
+  Option(GateServices* services, ServerApi api, std::function<void()> started)
+      : services_(services), api_(api), started_(std::move(started)) {}
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    plugins->push_back(std::make_unique<Plugin>(services_, api_, started_));
+  }
+
+ private:
+  GateServices* const services_;
+  const ServerApi api_;
+  const std::function<void()> started_;
+};
+
+GateServices::GateServices(GateCore* core) : core_(core) {}
+GateServices::~GateServices() = default;
+
+std::unique_ptr<grpc::ServerBuilderOption> GateServices::Registration(
+    ServerApi api, std::function<void()> started) {
+  return std::make_unique<Option>(this, api, std::move(started));
+}
+
+namespace {
+
+// What was registered is protected: for derived classes.
+bool HasCallbackService(grpc::ServerBuilder& builder) {
+  struct Registered : grpc::ServerBuilder {
+    static auto Get() { return &Registered::services; }
+  };
+  for (const auto* named : (builder.*Registered::Get())()) {
+    if (named->service->has_callback_methods()) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+void GateServices::Register(grpc::ServerBuilder& builder, ServerApi api) {
+  if (api == ServerApi::kAuto) {
+    api = HasCallbackService(builder) ? ServerApi::kCallback : ServerApi::kSync;
+  }
+  if (api == ServerApi::kCallback) {
+    callback_ = std::make_unique<Callback>(core_);
+    builder.RegisterService(callback_.get());
+  } else {
+    sync_ = std::make_unique<Sync>(core_);
+    builder.RegisterService(sync_.get());
+  }
+}
+
+}  // namespace forekey

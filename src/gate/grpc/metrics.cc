@@ -1,0 +1,160 @@
+#include "src/gate/grpc/metrics.h"
+
+#include <prometheus/client_metric.h>
+#include <prometheus/collectable.h>
+#include <prometheus/exposer.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/metric_type.h>
+
+#include <exception>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "src/gate/grpc/live_calls.h"
+
+namespace forekey {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+class Collector final : public prometheus::Collectable {
+ public:
+  Collector(const GateCore* core, const Connections* connections)
+      : core_(core), connections_(connections) {}
+
+  std::vector<MetricFamily> Collect() const override {
+    const GateCore::Counters& counters = core_->counters();
+    std::vector<MetricFamily> families;
+    families.push_back(One("forekey_admitted_total", "Calls that were admitted",
+                           MetricType::Counter, counters.admitted.load(std::memory_order_relaxed)));
+    families.push_back(One("forekey_exempt_total", "Calls of exempt methods", MetricType::Counter,
+                           counters.exempt.load(std::memory_order_relaxed)));
+    families.push_back(Refused(counters));
+    families.push_back(Latency(counters));
+    families.push_back(
+        One("forekey_sessions", "Live sessions", MetricType::Gauge, core_->sessions().size()));
+    families.push_back(One("forekey_sessions_limit", "Sessions at most", MetricType::Gauge,
+                           core_->config().sessions.limits.total));
+    families.push_back(One("forekey_live_calls",
+                           "Admitted calls that are being served, of this process",
+                           MetricType::Gauge, LiveCalls::OfProcess().size()));
+    families.push_back(
+        One("forekey_connections", "Open connections", MetricType::Gauge, connections_->open()));
+    families.push_back(One("forekey_connections_limit", "Open connections at most",
+                           MetricType::Gauge, core_->config().connections.total));
+    families.push_back(One("forekey_connections_tracked", "Connections whose peer is known",
+                           MetricType::Gauge, connections_->tracked()));
+    families.push_back(One("forekey_audit_failed_writes_total",
+                           "Audit lines that could not be written", MetricType::Counter,
+                           core_->audit().failed_writes()));
+    families.push_back(One("forekey_audit_suppressed_total",
+                           "Refusals that were counted without a line", MetricType::Counter,
+                           core_->audit().suppressed()));
+    return families;
+  }
+
+ private:
+  static MetricFamily Family(const char* name, const char* help, MetricType type) {
+    MetricFamily family;
+    family.name = name;
+    family.help = help;
+    family.type = type;
+    return family;
+  }
+
+  static MetricFamily One(const char* name, const char* help, MetricType type, uint64_t value) {
+    MetricFamily family = Family(name, help, type);
+    ClientMetric metric;
+    (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) =
+        static_cast<double>(value);
+    family.metric.push_back(std::move(metric));
+    return family;
+  }
+
+  static void Label(ClientMetric& metric, const char* name, absl::string_view value) {
+    ClientMetric::Label label;
+    label.name = name;
+    label.value = std::string(value);
+    metric.label.push_back(std::move(label));
+  }
+
+  static MetricFamily Refused(const GateCore::Counters& counters) {
+    MetricFamily family =
+        Family("forekey_refused_total", "Refusals, by the audit log's reason", MetricType::Counter);
+    for (size_t i = 0; i <= kReasonCount; ++i) {
+      const uint64_t count = counters.refused_for[i].load(std::memory_order_relaxed);
+      if (count == 0) continue;  // a hundred reasons, most of which never come
+      ClientMetric metric;
+      Label(metric, "reason", i < kReasonCount ? ReasonName(static_cast<Reason>(i)) : "failure");
+      metric.counter.value = static_cast<double>(count);
+      family.metric.push_back(std::move(metric));
+    }
+    return family;
+  }
+
+  static MetricFamily Latency(const GateCore::Counters& counters) {
+    MetricFamily family =
+        Family("forekey_decision_seconds", "How long decisions took", MetricType::Histogram);
+    const std::pair<const char*, const LatencyHistogram*> kinds[] = {
+        {"session", &counters.session_latency},
+        {"device", &counters.device_latency},
+        {"refused", &counters.refused_latency}};
+    for (const auto& [kind, histogram] : kinds) {
+      ClientMetric metric;
+      Label(metric, "proof", kind);
+      uint64_t cumulative = 0;
+      for (size_t i = 0; i <= LatencyHistogram::kBounds.size(); ++i) {
+        cumulative += histogram->count(i);
+        ClientMetric::Bucket bucket;
+        bucket.cumulative_count = cumulative;
+        bucket.upper_bound = i < LatencyHistogram::kBounds.size()
+                                 ? static_cast<double>(LatencyHistogram::kBounds[i]) / 1e9
+                                 : std::numeric_limits<double>::infinity();
+        metric.histogram.bucket.push_back(bucket);
+      }
+      metric.histogram.sample_count = cumulative;
+      metric.histogram.sample_sum = static_cast<double>(histogram->sum_nanos()) / 1e9;
+      family.metric.push_back(std::move(metric));
+    }
+    return family;
+  }
+
+  const GateCore* const core_;
+  const Connections* const connections_;
+};
+
+class ExposedMetrics final : public Metrics {
+ public:
+  ExposedMetrics(const GateCore* core, const Connections* connections, const std::string& address)
+      : collector_(std::make_shared<Collector>(core, connections)),
+        exposer_(address, /*num_threads=*/1) {
+    exposer_.RegisterCollectable(collector_);
+  }
+  int port() const override {
+    const std::vector<int> ports = exposer_.GetListeningPorts();
+    return ports.empty() ? 0 : ports.front();
+  }
+
+ private:
+  const std::shared_ptr<Collector> collector_;
+  prometheus::Exposer exposer_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Metrics>> Metrics::New(const GateCore* core,
+                                                      const Connections* connections,
+                                                      const std::string& address) {
+  // The library reports by exceptions.
+  try {
+    return std::make_unique<ExposedMetrics>(core, connections, address);
+  } catch (const std::exception& error) {
+    return absl::UnavailableError(absl::StrCat("[metrics] listen: ", address, ": ", error.what()));
+  }
+}
+
+}  // namespace forekey

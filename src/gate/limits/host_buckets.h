@@ -1,0 +1,60 @@
+// Token buckets, one for each address that does something, in fixed memory: what a stranger does
+// costs his own address, and nobody can make the gate remember more by coming from many (DESIGN
+// LAWs 5, 7).
+#ifndef FOREKEY_SRC_GATE_LIMITS_HOST_BUCKETS_H_
+#define FOREKEY_SRC_GATE_LIMITS_HOST_BUCKETS_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "src/crypto/digest.h"
+
+namespace forekey {
+
+// "ipv4:192.0.2.1:4711" -> "ipv4:192.0.2.1": a port says nothing about who it is.
+absl::string_view HostOfPeer(absl::string_view peer);
+
+// What counts as one address: 4 bytes of IPv4 (also where it is mapped into IPv6), the /64 of IPv6,
+// which one machine has all of; for anything else the peer without its port. Empty for an empty
+// peer.
+std::string HostKey(absl::string_view peer);
+
+// About 100 KiB. Where more addresses than there are slots are active at once, those that used
+// least of their tokens are forgotten first. Safe from any thread.
+class HostBuckets {
+ public:
+  HostBuckets(double per_second, double burst);
+  // A keyed hash of a HostKey(), never 0: nobody chooses whose slot he takes.
+  uint64_t HashOf(absl::string_view host_key) const;
+  bool Take(uint64_t hash, int64_t now_boot_nanos);
+  // Takes `tokens` whether they are there or not: at most `burst` are owed.
+  void Charge(uint64_t hash, double tokens, int64_t now_boot_nanos);
+
+ private:
+  static constexpr size_t kSets = 1024;
+  static constexpr size_t kWays = 4;
+  struct Bucket {
+    uint64_t hash = 0;
+    int64_t last = 0;
+    double tokens = 0;
+  };
+  struct Set {
+    absl::Mutex mutex;
+    std::array<Bucket, kWays> ways ABSL_GUARDED_BY(mutex);
+  };
+  Bucket& Refilled(Set& set, uint64_t hash, int64_t now_boot_nanos)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(set.mutex);
+
+  const HmacSha256 key_;
+  const double per_nano_;
+  const double burst_;
+  const std::unique_ptr<std::array<Set, kSets>> sets_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_LIMITS_HOST_BUCKETS_H_

@@ -1,0 +1,47 @@
+// How many public-key operations the gate spends on peers that have not shown anything yet. A host
+// that had a device proof admitted is not a stranger until a proof from it fails. Strangers have a
+// bucket for each address, and one together. So a flood of bad proofs from one address stops nobody
+// else, and one from many stops neither the hosts that work nor any credential (DESIGN LAWs 5, 7).
+#ifndef FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_
+#define FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "src/gate/limits/host_buckets.h"
+#include "src/gate/limits/token_bucket.h"
+
+namespace forekey {
+
+struct StrangerLimitOptions {
+  double per_second = 500;  // all strangers together
+  double burst = 1000;
+  double per_address_per_second = 50;
+  double per_address_burst = 200;
+};
+
+// Fixed memory. Safe from any thread. An empty peer (one whose address is not known) has no bucket
+// of its own, and stays a stranger.
+class StrangerLimit {
+ public:
+  explicit StrangerLimit(const StrangerLimitOptions& options);
+
+  // False when `peer` is a stranger and a bucket of his is empty.
+  bool Allow(absl::string_view peer, int64_t now_boot_nanos);
+  void Succeeded(absl::string_view peer);
+  void Failed(absl::string_view peer);
+
+ private:
+  static constexpr size_t kSlots = 4096;
+  uint64_t HashOf(absl::string_view peer) const;
+
+  HostBuckets hosts_;
+  TokenBucket bucket_;
+  std::array<std::atomic<uint64_t>, kSlots> known_{};
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_

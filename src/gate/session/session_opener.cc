@@ -1,0 +1,219 @@
+#include "src/gate/session/session_opener.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "src/base/bytes.h"
+#include "src/base/reason.h"
+#include "src/base/secret.h"
+#include "src/base/status.h"
+#include "src/crypto/digest.h"
+#include "src/crypto/key_agreement.h"
+#include "src/crypto/random.h"
+#include "src/gate/session/payload.h"
+#include "src/wire/id_token.h"
+#include "src/wire/session_keys.h"
+#include "src/wire/statement.h"
+#include "src/wire/step_up.h"
+
+namespace forekey {
+namespace {
+
+constexpr size_t kMaxPayload = 16 * 1024;
+constexpr int64_t kNanosPerSecond = 1'000'000'000;
+
+// The shorter of what the gate gives and what was asked for, in seconds; 0 asks for nothing.
+uint32_t Lifetime(absl::Duration most, uint32_t asked_s) {
+  const int64_t most_s = std::min<int64_t>(absl::ToInt64Seconds(most), UINT32_MAX);
+  return static_cast<uint32_t>(asked_s == 0 ? most_s : std::min<int64_t>(most_s, asked_s));
+}
+
+}  // namespace
+
+// What the key of a new session is made of, besides the gate's own ephemeral key.
+struct SessionOpener::Exchange {
+  absl::string_view gate_identity;
+  absl::string_view key_share;
+  absl::string_view salt;
+  absl::string_view transcript;
+  absl::string_view parent_key;
+  uint32_t idle_s = 0;
+  uint32_t absolute_s = 0;
+};
+
+SessionOpener::SessionOpener(const SessionPolicy& policy, const Clock& clock,
+                             const GateIdentities& identities,
+                             const AcceptedCertificates& certificates, SessionTable& sessions)
+    : policy_(policy),
+      clock_(clock),
+      identities_(identities),
+      certificates_(certificates),
+      sessions_(sessions) {}
+
+absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
+                                                       Session::Parts parts) {
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
+                           identities_.Find(exchange.gate_identity));
+  const X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
+  FOREKEY_ASSIGN_OR_RETURN(const Secret ephemeral_secret, ephemeral.Agree(exchange.key_share));
+  FOREKEY_ASSIGN_OR_RETURN(const Secret identity_secret, identity->key().Agree(exchange.key_share));
+
+  parts.id = RandomBytes(kSessionIdSize);
+  parts.opened_at = clock_.WallNow();
+  parts.idle_nanos = exchange.idle_s * kNanosPerSecond;
+  parts.absolute_nanos = exchange.absolute_s * kNanosPerSecond;
+  parts.window = policy_.window;
+  const Secret key = DeriveSessionKey(
+      SessionKeyInput{&ephemeral_secret, &identity_secret, exchange.parent_key, exchange.salt,
+                      exchange.transcript, ephemeral.public_key(), parts.id});
+  parts.key = key.view();
+
+  const int64_t now = parts.opened_boot_nanos;
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const Session> session,
+                           sessions_.Insert(std::move(parts), now));
+  v1::OpenSessionResponse response;
+  response.set_session_id(session->id());
+  response.set_gate_share(ephemeral.public_key());
+  response.set_idle_s(exchange.idle_s);
+  response.set_absolute_s(exchange.absolute_s);
+  response.set_window(policy_.window);
+  response.set_next_gate_identity(identities_.NextFor(*identity));
+  response.set_subject(session->subject().name());
+  response.set_confirmation(ComputeConfirmation(
+      key, ConfirmationInput{response.session_id(), response.gate_share(), response.idle_s(),
+                             response.absolute_s(), response.window(),
+                             response.next_gate_identity(), response.subject()}));
+  return OpenedSession{std::move(response), std::move(session), ""};
+}
+
+absl::StatusOr<std::string> SessionOpener::AddFurtherFactors(const DeviceCall& device,
+                                                             const v1::OpenSessionPayload& payload,
+                                                             Session::Parts& parts) {
+  if (!passwords_ && !oidc_) {
+    return Refuse(Reason::kRequestMalformed, "further factors, of which this gate takes none");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
+                           identities_.Find(payload.gate_identity()));
+  std::vector<std::string> ids;
+  for (const auto& credential : device.credentials) ids.push_back(credential->record().id);
+  const std::vector<absl::string_view> id_views(ids.begin(), ids.end());
+  FOREKEY_ASSIGN_OR_RETURN(
+      const FurtherFactors sealed,
+      OpenFactors(payload.sealed_factors(), FactorContext{audience_, device.challenge, id_views},
+                  identity->key()));
+  if (!sealed.password.empty() && !passwords_) {
+    return Refuse(Reason::kRequestMalformed, "a password, and this gate takes none");
+  }
+  if (!sealed.id_token.empty() && !oidc_) {
+    return Refuse(Reason::kRequestMalformed, "an ID token, and this gate has no identity provider");
+  }
+  return ProveFurther(device, ids, sealed, parts);
+}
+
+// The token, which is cheap to check, before the password, which is not; used up when both are
+// right.
+absl::StatusOr<std::string> SessionOpener::ProveFurther(const DeviceCall& device,
+                                                        absl::Span<const std::string> ids,
+                                                        const FurtherFactors& sealed,
+                                                        Session::Parts& parts) {
+  const LiveSubject& subject = device.credentials.front()->subject();
+  parts.factors_version =
+      subject.factors_version();  // before the check: it may be changed meanwhile
+  std::optional<VerifiedIdToken> token;
+  if (!sealed.id_token.empty()) {
+    const std::vector<absl::string_view> id_views(ids.begin(), ids.end());
+    FOREKEY_ASSIGN_OR_RETURN(
+        token, oidc_->Check(subject.name(), ids,
+                            IdTokenNonce(audience_, device.key_share, id_views), sealed.id_token));
+  }
+  if (!sealed.password.empty()) {
+    FOREKEY_RETURN_IF_ERROR(passwords_->Check(subject.name(), ids, sealed.password));
+    parts.factors.push_back({std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()});
+  }
+  if (!token) return std::string();
+  FOREKEY_RETURN_IF_ERROR(oidc_->Use(*token));
+  // As old as the provider says that it is, not as the opening is.
+  const absl::Duration age = std::max(absl::ZeroDuration(), clock_.WallNow() - token->issued_at());
+  parts.factors.push_back({std::string(kOidcFactor), token->issued_at(),
+                           clock_.BootNanos() - absl::ToInt64Nanoseconds(age)});
+  return oidc_->Describe(*token);
+}
+
+absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
+                                                  const v1::OpenSessionRequest& request) {
+  const DeviceCall* device = call.device();
+  // Only a proof for OpenSession bears a key share.
+  if (device == nullptr || device->key_share.empty()) return Refuse(Reason::kPrefixWrongKind);
+  FOREKEY_RETURN_IF_ERROR(call.CheckDigest(request.payload()));
+  v1::OpenSessionPayload payload;
+  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
+  Session::Parts parts;
+  parts.factors = device->factors;
+  std::string remark;
+  if (!payload.sealed_factors().empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(remark, AddFurtherFactors(*device, payload, parts));
+  }
+  Exchange exchange;
+  exchange.gate_identity = payload.gate_identity();
+  exchange.key_share = device->key_share;
+  exchange.salt = device->challenge;
+  exchange.transcript = device->statement;
+  exchange.idle_s = Lifetime(policy_.idle, payload.max_idle_s());
+  exchange.absolute_s = Lifetime(policy_.absolute, payload.max_absolute_s());
+  parts.channel_binding = device->channel_binding;
+  parts.credentials.assign(device->credentials.begin(), device->credentials.end());
+  parts.opened_boot_nanos = clock_.BootNanos();
+  FOREKEY_ASSIGN_OR_RETURN(OpenedSession opened, Establish(exchange, std::move(parts)));
+  opened.remark = std::move(remark);
+  return opened;
+}
+
+absl::StatusOr<OpenedSession> SessionOpener::OpenChild(const VerifiedCall& call,
+                                                       const v1::OpenChildSessionRequest& request) {
+  const std::shared_ptr<const Session>& parent = call.shared_session();
+  // Only a proof for OpenChildSession bears a digest.
+  if (parent == nullptr || call.request_digest().empty()) return Refuse(Reason::kPrefixWrongKind);
+  if (parent->parent() != nullptr) {
+    return Refuse(Reason::kChildNotAllowed, "a child session opens no child");
+  }
+  FOREKEY_RETURN_IF_ERROR(call.CheckDigest(request.payload()));
+  v1::OpenChildSessionPayload payload;
+  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
+  const int64_t now = clock_.BootNanos();
+  if (!certificates_.Accepts(payload.channel_binding(), now)) {
+    return Refuse(Reason::kChannelBindingUnknown,
+                  "the certificate that the child would be used under");
+  }
+  // Whole seconds, rounded down: a child never outlives its parent.
+  const int64_t left_s = (parent->expires_boot_nanos() - now) / kNanosPerSecond;
+  if (left_s <= 0) return Refuse(Reason::kSessionExpired, "the parent is about to expire");
+
+  const std::string transcript = BuildCallMacBytes(
+      CallMacInput{parent->id(), call.sequence(), call.age_s(), kOpenChildSessionMethod,
+                   parent->channel_binding(), call.request_digest()});
+  const std::string salt = ByteWriter().Raw(parent->id()).U64(call.sequence()).bytes();
+  Exchange exchange;
+  exchange.gate_identity = payload.gate_identity();
+  exchange.key_share = payload.key_share();
+  exchange.salt = salt;
+  exchange.transcript = transcript;
+  exchange.parent_key = parent->key();
+  exchange.idle_s = Lifetime(policy_.idle, payload.max_idle_s());
+  exchange.absolute_s = static_cast<uint32_t>(
+      std::min<int64_t>(Lifetime(policy_.absolute, payload.max_absolute_s()), left_s));
+  Session::Parts parts;
+  parts.channel_binding = payload.channel_binding();
+  parts.credentials.assign(parent->credentials().begin(), parent->credentials().end());
+  parts.factors = parent->factors();
+  parts.opened_boot_nanos = now;
+  parts.parent = parent;
+  return Establish(exchange, std::move(parts));
+}
+
+absl::Status SessionOpener::End(const VerifiedCall& call) {
+  if (call.session() == nullptr) return Refuse(Reason::kPrefixWrongKind);
+  return sessions_.End(call.session()->id()) ? absl::OkStatus() : Refuse(Reason::kSessionEnded);
+}
+
+}  // namespace forekey

@@ -1,0 +1,37 @@
+// [attestation.fido2] of the gate's configuration (docs/CONFIG.md).
+#ifndef FOREKEY_SRC_GATE_TOKEN_FIDO2_CONFIG_H_
+#define FOREKEY_SRC_GATE_TOKEN_FIDO2_CONFIG_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "src/gate/settings/config_reader.h"
+#include "src/verify/webauthn_policy.h"
+
+namespace forekey {
+
+struct Fido2Config {
+  std::string rp_id;            // empty: the audience
+  std::string trust;            // folder of vendors' roots; empty: none
+  std::string mds;              // file: a FIDO MDS3 BLOB; empty: none
+  std::string mds_root;         // PEM or DER of the root that its signer chains to
+  std::string simulator_trust;  // folder; loaded only with insecure_simulators
+  bool insecure_simulators = false;
+  // What a counter that did not grow means: refuse the call, or admit it and tell the audit log.
+  bool refuse_clones = true;
+  // require_user_verification is asked of enrolments and of every assertion.
+  WebAuthnPolicy policy;
+
+  // False: keys of this kind can't be enrolled. Those that are enrolled stay good.
+  bool Enrols() const {
+    return !trust.empty() || !mds.empty() || insecure_simulators || policy.allow_self ||
+           policy.allow_none;
+  }
+};
+
+// Relative paths are taken from `base`. Errors are reported to the table's reader.
+void ReadFido2Config(ConfigTable attestation, absl::string_view base, Fido2Config* config);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_TOKEN_FIDO2_CONFIG_H_

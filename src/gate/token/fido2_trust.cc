@@ -1,0 +1,109 @@
+// Loads what [attestation.fido2] names: folders of roots, and the metadata BLOB with its history.
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+#include "src/base/file.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/gate/token/fido2_enrollment.h"
+#include "src/gate/token/trust_folder.h"
+
+namespace forekey {
+namespace {
+
+constexpr char kMdsKey[] = "attestation.fido2.mds";
+constexpr char kMdsRootKey[] = "attestation.fido2.mds_root";
+constexpr size_t kMaxRootSize = 1 << 20;
+constexpr mode_t kPrivateMode = 0600;
+
+// What is there and can't be read is an error: it would be the way to forget a number.
+absl::StatusOr<std::optional<uint64_t>> LastBlobNumber(const std::string& path) {
+  absl::StatusOr<std::string> text = ReadPrivateFile(path);
+  if (absl::IsNotFound(text.status())) return std::optional<uint64_t>();
+  FOREKEY_RETURN_IF_ERROR(text.status());
+  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const auto number = json.is_object() ? json.find("no") : json.end();
+  if (!json.is_object() || number == json.end() || !number->is_number_unsigned()) {
+    return absl::DataLossError(absl::StrCat(path,
+                                            " is damaged: it holds the number of the last "
+                                            "metadata BLOB; remove it to begin anew"));
+  }
+  return std::optional<uint64_t>(number->get<uint64_t>());
+}
+
+absl::StatusOr<FidoMetadata> LoadMetadata(const Fido2Config& config,
+                                          const std::string& state_directory, const Clock& clock) {
+  const std::string history = state_directory + "/fido-mds.json";
+  absl::StatusOr<std::string> blob = ReadFile(config.mds, kMaxMetadataBlobSize);
+  if (!blob.ok()) return StatusNaming(kMdsKey, blob.status());
+  absl::StatusOr<std::string> root = ReadFile(config.mds_root, kMaxRootSize);
+  if (!root.ok()) return StatusNaming(kMdsRootKey, root.status());
+  const auto roots = Certificate::ParseAll(*root);
+  if (!roots.ok()) return StatusNaming(kMdsRootKey, roots.status());
+  MetadataOptions options;
+  for (const Certificate& certificate : *roots) options.roots.Add(certificate);
+  options.time = clock.WallNow();
+  FOREKEY_ASSIGN_OR_RETURN(options.previous_no, LastBlobNumber(history));
+  absl::StatusOr<FidoMetadata> metadata = FidoMetadata::Parse(*blob, options);
+  if (!metadata.ok()) return StatusNaming(kMdsKey, metadata.status());
+  FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(
+      history, nlohmann::json({{"no", metadata->no()}}).dump() + "\n", kPrivateMode));
+  return metadata;
+}
+
+}  // namespace
+
+absl::StatusOr<Fido2EnrollmentOptions> LoadFido2Enrollment(const Fido2Config& config,
+                                                           const std::string& audience,
+                                                           const std::string& state_directory,
+                                                           const Clock& clock) {
+  Fido2EnrollmentOptions options;
+  options.rp_id = config.rp_id.empty() ? audience : config.rp_id;
+  options.origin = Fido2Origin(audience);
+  options.policy = config.policy;
+  options.refuse_clones = config.refuse_clones;
+  if (!config.trust.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(
+        options.trust, LoadTrustFolder(config.trust, "attestation.fido2.trust", &options.left_out));
+  }
+  if (!config.mds.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(options.metadata, LoadMetadata(config, state_directory, clock));
+  }
+  if (config.insecure_simulators) {
+    FOREKEY_ASSIGN_OR_RETURN(
+        options.simulators,
+        LoadTrustFolder(config.simulator_trust, "attestation.fido2.simulator_trust",
+                        &options.left_out));
+  }
+  return options;
+}
+
+TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audience,
+                             const std::string& state_directory, const Clock& clock) {
+  return {"attestation.fido2",
+          {config.trust, config.mds, config.mds_root,
+           config.insecure_simulators ? config.simulator_trust : ""},
+          [config, audience, state_directory, &clock]() -> absl::StatusOr<TrustReading> {
+            FOREKEY_ASSIGN_OR_RETURN(Fido2EnrollmentOptions options,
+                                     LoadFido2Enrollment(config, audience, state_directory, clock));
+            TrustReading reading;
+            reading.left_out = options.left_out;
+            reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
+                                          options.simulators.anchors().size(), " of simulators");
+            if (options.metadata) {
+              const FidoMetadata& metadata = *options.metadata;
+              absl::StrAppend(&reading.detail, "; FIDO metadata number ", metadata.no(), ": ",
+                              metadata.entries().size(), " of ", metadata.listed(), " models, ",
+                              metadata.anchors(), " roots; the next is due on ",
+                              metadata.next_update(),
+                              metadata.Stale(clock.WallNow()) ? ", which is over: import it" : "");
+            }
+            reading.kind = NewFido2Enrollment(std::move(options));
+            return reading;
+          }};
+}
+
+}  // namespace forekey

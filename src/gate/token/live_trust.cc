@@ -1,0 +1,73 @@
+#include "src/gate/token/live_trust.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/file.h"
+#include "src/base/status.h"
+
+namespace forekey {
+namespace {
+
+// Tells one state of the files from another. A folder's own times count, too: what can't be listed
+// is not the same as nothing.
+std::string SignatureOf(const std::vector<std::string>& paths) {
+  std::string signature;
+  for (const std::string& path : paths) {
+    absl::StrAppend(&signature, path, "=", FileSignature(path), "\n");
+    const absl::StatusOr<std::vector<std::string>> names = ListFiles(path);
+    if (!names.ok()) continue;  // a file, a folder that is gone, or no path at all
+    for (const std::string& name : *names) {
+      absl::StrAppend(&signature, name, "=", FileSignature(absl::StrCat(path, "/", name)), "\n");
+    }
+  }
+  return signature;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LiveTrust>> LiveTrust::New(TrustSource source) {
+  std::unique_ptr<LiveTrust> trust(new LiveTrust(std::move(source)));
+  absl::MutexLock reading(&trust->reading_);
+  trust->read_signature_ =
+      SignatureOf(trust->source_.paths);  // before: a later change is seen as one
+  FOREKEY_ASSIGN_OR_RETURN(TrustReading read, trust->source_.read());
+  trust->detail_ = read.detail;
+  trust->left_out_ = read.left_out;
+  trust->Use(std::move(read));
+  return trust;
+}
+
+std::shared_ptr<const EnrollmentKind> LiveTrust::Now() const {
+  absl::MutexLock lock(&mutex_);
+  return current_;
+}
+
+absl::StatusOr<TrustReading> LiveTrust::Read() {
+  absl::MutexLock reading(&reading_);
+  read_signature_ = SignatureOf(source_.paths);
+  FOREKEY_ASSIGN_OR_RETURN(TrustReading read, source_.read());
+  absl::MutexLock lock(&mutex_);
+  for (const std::string& file : read.left_out) {
+    if (std::find(known_left_out_.begin(), known_left_out_.end(), file) == known_left_out_.end()) {
+      return absl::FailedPreconditionError(file);
+    }
+  }
+  return read;
+}
+
+void LiveTrust::Use(TrustReading reading) {
+  absl::MutexLock lock(&mutex_);
+  current_ = std::move(reading.kind);
+  known_left_out_ = std::move(reading.left_out);
+}
+
+bool LiveTrust::Changed() {
+  absl::MutexLock reading(&reading_);
+  std::string now = SignatureOf(source_.paths);
+  const bool settled = std::exchange(seen_signature_, now) == now;
+  return settled && now != read_signature_;
+}
+
+}  // namespace forekey

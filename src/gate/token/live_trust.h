@@ -1,0 +1,94 @@
+// What the enrolments of one kind of token are verified by (vendors' roots, issuing CAs, revocation
+// lists, metadata), read again while the gate runs. An enrolment is verified by the old reading or
+// by the new one, never by some of each; keys that are enrolled are the business of
+// GateCore::RecheckCredentials.
+//
+// A reading that fails, or that would forget something by accident, leaves the one in force as it
+// is.
+#ifndef FOREKEY_SRC_GATE_TOKEN_LIVE_TRUST_H_
+#define FOREKEY_SRC_GATE_TOKEN_LIVE_TRUST_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "src/gate/token/enrollment_kind.h"
+
+namespace forekey {
+
+struct TrustReading {
+  std::unique_ptr<EnrollmentKind> kind;
+  std::string detail;                 // what was read, for the audit log
+  std::vector<std::string> left_out;  // files of trust folders that hold no certificate, and why
+};
+
+struct TrustSource {
+  std::string name;                // "attestation.piv"
+  std::vector<std::string> paths;  // folders and files; empty ones are passed over
+  // Reads all of it. Called on one thread at a time. Errors name the configuration's key and the
+  // file.
+  std::function<absl::StatusOr<TrustReading>()> read;
+};
+
+// Safe from any thread.
+class LiveTrust final : public EnrollmentKind {
+ public:
+  // Reads for the first time; an error here is the gate's reason not to start.
+  static absl::StatusOr<std::unique_ptr<LiveTrust>> New(TrustSource source);
+
+  TokenKind kind() const override { return Now()->kind(); }
+  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
+                                const EnrollmentContext& context,
+                                v1::EnrollmentDemand* demand) const override {
+    return Now()->Demand(opening, context, demand);
+  }
+  absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
+                                            const v1::EnrollmentProof& proof,
+                                            absl::string_view state,
+                                            const EnrollmentContext& context) const override {
+    return Now()->Verify(opening, proof, state, context);
+  }
+  absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof& proof,
+                       const EnrollmentContext& context) const override {
+    return Now()->Recheck(opening, proof, context);
+  }
+
+  const std::string& name() const { return source_.name; }
+  // Of the first reading.
+  const std::string& detail() const { return detail_; }
+  const std::vector<std::string>& left_out() const { return left_out_; }
+
+  // Reads again; what is in force stays until Use(). FailedPrecondition, too, for a file that was
+  // good in the reading in force and is not any more: trust does not shrink by a file that was half
+  // copied.
+  absl::StatusOr<TrustReading> Read();
+  void Use(TrustReading reading);
+
+  // The files are others than those that were read last, and have stayed the same since the last
+  // call: a file that is being written looks like another one, too.
+  bool Changed();
+
+ private:
+  explicit LiveTrust(TrustSource source) : source_(std::move(source)) {}
+  std::shared_ptr<const EnrollmentKind> Now() const;
+
+  const TrustSource source_;
+  std::string detail_;
+  std::vector<std::string> left_out_;
+
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<const EnrollmentKind> current_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> known_left_out_ ABSL_GUARDED_BY(mutex_);
+
+  absl::Mutex reading_;                                   // one reading after the other
+  std::string read_signature_ ABSL_GUARDED_BY(reading_);  // of the files that were read last
+  std::string seen_signature_ ABSL_GUARDED_BY(reading_);  // at the last look
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_TOKEN_LIVE_TRUST_H_

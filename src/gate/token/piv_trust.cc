@@ -1,0 +1,106 @@
+// Loads what [attestation.piv] names: folders of roots and issuing CAs, and revocation lists.
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/file.h"
+#include "src/base/status.h"
+#include "src/gate/token/piv_enrollment.h"
+#include "src/gate/token/trust_folder.h"
+
+namespace forekey {
+namespace {
+
+constexpr char kCrlsKey[] = "attestation.piv.crls";
+constexpr size_t kMaxCrlFile = 64 << 20;
+
+absl::Status LoadLists(const std::string& folder, std::vector<RevocationList>* lists) {
+  absl::StatusOr<std::vector<std::string>> names = ListFiles(folder);
+  if (!names.ok()) return StatusNaming(kCrlsKey, names.status());
+  for (const std::string& name : *names) {
+    absl::StatusOr<std::string> bytes = ReadFile(absl::StrCat(folder, "/", name), kMaxCrlFile);
+    if (!bytes.ok()) return StatusNaming(kCrlsKey, bytes.status());
+    absl::StatusOr<RevocationList> list = RevocationList::Parse(*bytes);
+    if (!list.ok()) return StatusNaming(absl::StrCat(kCrlsKey, ": ", name), list.status());
+    lists->push_back(*std::move(list));
+  }
+  if (!lists->empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(kCrlsKey, ": ", folder, " holds no revocation list"));
+}
+
+// The CAs of the folders under which a list verifies are under which its successor must, too.
+bool VerifiesWhere(const RevocationList& now, const RevocationList& before,
+                   const TrustAnchors& anchors) {
+  return std::all_of(anchors.anchors().begin(), anchors.anchors().end(),
+                     [&](const Certificate& ca) {
+                       return !before.CheckIssuer(ca).ok() || now.CheckIssuer(ca).ok();
+                     });
+}
+
+std::string DescribeTrust(const PivEnrollmentOptions& options) {
+  return absl::StrCat(options.trust.anchors().size(), " certificates of vendors, ",
+                      options.issuers.anchors().size(), " of issuing CAs, ",
+                      options.simulators.anchors().size(), " of simulators, ",
+                      options.revocation.size(), " revocation lists");
+}
+
+}  // namespace
+
+absl::StatusOr<PivEnrollmentOptions> LoadPivEnrollment(const PivConfig& config) {
+  PivEnrollmentOptions options;
+  options.policy = config.policy;
+  if (!config.trust.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(
+        options.trust, LoadTrustFolder(config.trust, "attestation.piv.trust", &options.left_out));
+  }
+  if (!config.issuers.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(
+        options.issuers,
+        LoadTrustFolder(config.issuers, "attestation.piv.issuers", &options.left_out));
+  }
+  if (config.insecure_simulators) {
+    FOREKEY_ASSIGN_OR_RETURN(options.simulators,
+                             LoadTrustFolder(config.simulator_trust,
+                                             "attestation.piv.simulator_trust", &options.left_out));
+  }
+  if (!config.crls.empty()) FOREKEY_RETURN_IF_ERROR(LoadLists(config.crls, &options.revocation));
+  return options;
+}
+
+absl::Status CheckNewLists(const PivEnrollmentOptions& before, const PivEnrollmentOptions& now) {
+  for (const RevocationList& old : before.revocation) {
+    const bool followed =
+        std::any_of(now.revocation.begin(), now.revocation.end(), [&](const RevocationList& list) {
+          return list.IsOfSameName(old) && list.this_update() >= old.this_update() &&
+                 VerifiesWhere(list, old, now.trust) && VerifiesWhere(list, old, now.issuers) &&
+                 VerifiesWhere(list, old, now.simulators);
+        });
+    if (followed) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        kCrlsKey, ": no list of \"", old.IssuerText(),
+        "\" is there that verifies and is no older than the one that was read before: put "
+        "it there, or, where that is meant, start the gate anew"));
+  }
+  return absl::OkStatus();
+}
+
+TrustSource PivTrustSource(const PivConfig& config) {
+  auto before = std::make_shared<std::optional<PivEnrollmentOptions>>();
+  return {"attestation.piv",
+          {config.trust, config.issuers, config.crls,
+           config.insecure_simulators ? config.simulator_trust : ""},
+          [config, before]() -> absl::StatusOr<TrustReading> {
+            FOREKEY_ASSIGN_OR_RETURN(PivEnrollmentOptions options, LoadPivEnrollment(config));
+            if (before->has_value()) FOREKEY_RETURN_IF_ERROR(CheckNewLists(**before, options));
+            *before = options;
+            TrustReading reading;
+            reading.left_out = options.left_out;
+            reading.detail = DescribeTrust(options);
+            reading.kind = NewPivEnrollment(std::move(options));
+            return reading;
+          }};
+}
+
+}  // namespace forekey

@@ -1,0 +1,172 @@
+#include "src/gate/token/tpm_enrollment.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
+#include "src/base/bytes.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+#include "src/crypto/digest.h"
+#include "src/crypto/random.h"
+#include "src/gate/token/trust_folder.h"
+#include "src/verify/tpm_attestation.h"
+#include "src/verify/tpm_endorsement.h"
+#include "src/verify/tpm_make_credential.h"
+#include "src/wire/statement.h"
+
+namespace forekey {
+namespace {
+
+// gate.proto's own bound: asked before any of them is parsed.
+constexpr int kMaxIntermediates = 8;
+
+class TpmEnrollment final : public EnrollmentKind {
+ public:
+  explicit TpmEnrollment(TpmEnrollmentOptions options) : options_(std::move(options)) {}
+
+  TokenKind kind() const override { return TokenKind::kTpm; }
+
+  // The state: secret (32) || len1 device id || what was proved of the TPM, as JSON.
+  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
+                                const EnrollmentContext& context,
+                                v1::EnrollmentDemand* demand) const override {
+    if (!opening.has_tpm()) return Refuse(Reason::kRequestMalformed, "the TPM's part is missing");
+    const v1::TpmOpening& tpm = opening.tpm();
+    // The AK first: its check is cheap, the certificate path is not.
+    FOREKEY_ASSIGN_OR_RETURN(const AttestationKey ak, VerifyAkPublic(tpm.ak_public()));
+    bool simulator = false;
+    FOREKEY_ASSIGN_OR_RETURN(const VerifiedEndorsement endorsement,
+                             Endorse(tpm, context.now, &simulator));
+    if (!endorsement.ek_public()) return Refuse(Reason::kEvidenceMalformed, "no EK public area");
+
+    const Secret secret(RandomBytes(kActivationSecretSize));
+    FOREKEY_ASSIGN_OR_RETURN(TpmCredential credential,
+                             MakeCredential(*endorsement.ek_public(), ak.name(), secret));
+    demand->mutable_tpm()->set_credential_blob(std::move(credential.credential_blob));
+    demand->mutable_tpm()->set_encrypted_secret(std::move(credential.encrypted_secret));
+
+    nlohmann::json proved = endorsement.proved();
+    if (simulator) proved["insecure_simulator"] = true;
+    ByteWriter state;
+    state.Reserve(4096);
+    state.Raw(secret.view()).Len1(endorsement.device_id()).Raw(Text(proved));
+    return Secret(std::move(state).bytes());
+  }
+
+  absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
+                                            const v1::EnrollmentProof& proof,
+                                            absl::string_view state,
+                                            const EnrollmentContext& context) const override {
+    if (!opening.has_tpm() || !proof.has_tpm()) {
+      return Refuse(Reason::kRequestMalformed, "the TPM's part is missing");
+    }
+    ByteReader reader(state);
+    const absl::string_view secret = reader.Raw(kActivationSecretSize);
+    TpmDevice device;
+    device.device_id = std::string(reader.Len1());
+    const absl::string_view proved = reader.Rest();
+    if (!reader.Finished()) return absl::InternalError("the ticket's TPM state is malformed");
+    device.proved = nlohmann::json::parse(proved.begin(), proved.end(), nullptr,
+                                          /*allow_exceptions=*/false);
+    if (!ConstantTimeEqual(proof.tpm().activated_secret(), secret)) {
+      return Refuse(Reason::kActivationSecretWrong);
+    }
+
+    FOREKEY_ASSIGN_OR_RETURN(const AttestationKey ak, VerifyAkPublic(opening.tpm().ak_public()));
+    const std::string statement = BuildStatement(EnrollStatement{
+        context.audience, context.enrollment_id, context.subject, static_cast<int>(TokenKind::kTpm),
+        proof.spki(), context.channel_binding, context.challenge});
+    FOREKEY_ASSIGN_OR_RETURN(
+        VerifiedAttestation attestation,
+        VerifyTpmKey(ak,
+                     TpmKeyEvidence{proof.tpm().key_public(), proof.tpm().certify_info(),
+                                    proof.tpm().certify_signature()},
+                     Sha256(statement), device));
+    if (attestation.key().spki() != proof.spki()) return Refuse(Reason::kCredentialMismatch);
+
+    const v1::EnrollmentProof::Assertion& possession = proof.possession();
+    if (!possession.authenticator_data().empty() || !possession.client_data_json().empty()) {
+      return Refuse(Reason::kPossessionInvalid, "WebAuthn fields beside a TPM's signature");
+    }
+    if (absl::Status signature = attestation.key().Verify(statement, possession.signature());
+        !signature.ok()) {
+      return Refuse(Reason::kPossessionInvalid, signature.message());
+    }
+    return VerifiedEnrollment{std::move(attestation), "", "", 0};
+  }
+
+  absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof&,
+                       const EnrollmentContext& context) const override {
+    bool simulator = false;
+    return Endorse(opening.tpm(), context.now, &simulator).status();
+  }
+
+ private:
+  static std::string Text(const nlohmann::json& json) {
+    return json.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
+  }
+
+  absl::StatusOr<VerifiedEndorsement> Endorse(const v1::TpmOpening& tpm, absl::Time now,
+                                              bool* simulator) const {
+    if (tpm.ek_intermediates_size() > kMaxIntermediates) {
+      return Refuse(Reason::kRequestMalformed, "more than 8 intermediates");
+    }
+    EndorsementEvidence evidence;
+    evidence.ek_certificate = tpm.ek_certificate();
+    evidence.ek_public = tpm.ek_public();
+    for (const std::string& der : tpm.ek_intermediates()) {
+      // One that does not parse can't be in a path; the others may be.
+      absl::StatusOr<Certificate> certificate = Certificate::ParseDer(der);
+      if (certificate.ok()) evidence.intermediates.push_back(*std::move(certificate));
+    }
+    EndorsementPolicy policy;
+    policy.trust = &options_.trust;
+    policy.allowed_ek_hashes = options_.allowed_ek_hashes;
+    policy.time = now;
+    absl::StatusOr<VerifiedEndorsement> verified = VerifyEndorsement(evidence, policy);
+    if (verified.ok() || options_.simulators.empty()) return verified;
+    policy.trust = &options_.simulators;
+    absl::StatusOr<VerifiedEndorsement> simulated = VerifyEndorsement(evidence, policy);
+    *simulator = simulated.ok();
+    return simulated.ok() ? std::move(simulated) : std::move(verified);
+  }
+
+  const TpmEnrollmentOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<EnrollmentKind> NewTpmEnrollment(TpmEnrollmentOptions options) {
+  return std::make_unique<TpmEnrollment>(std::move(options));
+}
+
+TrustSource TpmTrustSource(const std::string& trust, const std::string& simulator_trust,
+                           std::vector<std::string> allowed_ek_hashes) {
+  return {"attestation.tpm",
+          {trust, simulator_trust},
+          [trust, simulator_trust,
+           allowed = std::move(allowed_ek_hashes)]() -> absl::StatusOr<TrustReading> {
+            TrustReading reading;
+            TpmEnrollmentOptions options;
+            options.allowed_ek_hashes = allowed;
+            if (!trust.empty()) {
+              FOREKEY_ASSIGN_OR_RETURN(
+                  options.trust,
+                  LoadTrustFolder(trust, "attestation.tpm.trust", &reading.left_out));
+            }
+            if (!simulator_trust.empty()) {
+              FOREKEY_ASSIGN_OR_RETURN(
+                  options.simulators,
+                  LoadTrustFolder(simulator_trust, "attestation.tpm.simulator_trust",
+                                  &reading.left_out));
+            }
+            reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
+                                          options.simulators.anchors().size(), " of simulators, ",
+                                          allowed.size(), " endorsement keys");
+            reading.kind = NewTpmEnrollment(std::move(options));
+            return reading;
+          }};
+}
+
+}  // namespace forekey

@@ -1,0 +1,69 @@
+// Trust of kinds of tokens, read again: what is taken, what is kept, what is said.
+#include "src/gate/token/live_trust.h"
+
+#include <filesystem>
+
+#include "src/gate/token/tpm_enrollment.h"
+#include "tests/support/certificate_maker.h"
+#include "tests/unit/gate/support/gate_fixture.h"
+
+namespace forekey::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class LiveTrustTest : public ::testing::Test {
+ protected:
+  LiveTrustTest() {
+    std::filesystem::create_directories(roots_);
+    WriteText(roots_ + "/a.der", MakeDer(vendor_.CaSpec(vendor_)));
+  }
+  TempFolder folder_;
+  const std::string roots_ = folder_.File("roots");
+  TestCa vendor_ = TestCa::New("Vendor Root");
+};
+
+TEST_F(LiveTrustTest, ATpmsTrustSaysWhatItIs) {
+  auto trust = LiveTrust::New(TpmTrustSource(roots_, "", {std::string(32, 'k')}));
+  ASSERT_TRUE(trust.ok()) << trust.status();
+  EXPECT_EQ((*trust)->kind(), TokenKind::kTpm);
+  EXPECT_EQ((*trust)->detail(), "1 certificates, 0 of simulators, 1 endorsement keys");
+  WriteText(roots_ + "/b.der", MakeDer(TestCa::New("Another").CaSpec(vendor_)));
+  auto again = (*trust)->Read();
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_THAT(again->detail, HasSubstr("2 certificates"));
+}
+
+TEST_F(LiveTrustTest, AFirstReadingThatFailsNamesTheKey) {
+  const std::string none = folder_.File("none");
+  EXPECT_THAT(std::string(LiveTrust::New(TpmTrustSource(none, "", {})).status().message()),
+              HasSubstr("attestation.tpm.trust"));
+  std::filesystem::create_directories(none);
+  EXPECT_THAT(std::string(LiveTrust::New(TpmTrustSource(roots_, none, {})).status().message()),
+              HasSubstr("attestation.tpm.simulator_trust"));
+}
+
+TEST_F(LiveTrustTest, ChangedOnceTheFilesHaveSettled) {
+  auto trust = LiveTrust::New(TpmTrustSource(roots_, "", {}));
+  ASSERT_TRUE(trust.ok()) << trust.status();
+  const auto says = [&] { return (*trust)->Changed(); };
+  EXPECT_FALSE(says());
+  EXPECT_FALSE(says());
+  const std::vector<std::function<void()>> changes = {
+      [&] { WriteText(roots_ + "/b.der", MakeDer(TestCa::New("B").CaSpec(vendor_))); },
+      [&] { WriteText(roots_ + "/b.der", MakeDer(TestCa::New("Longer").CaSpec(vendor_))); },
+      [&] { std::filesystem::rename(roots_ + "/b.der", roots_ + "/c.der"); },
+      [&] { std::filesystem::remove(roots_ + "/c.der"); },
+      [&] { std::filesystem::rename(roots_, folder_.File("away")); },
+  };
+  for (const auto& change : changes) {
+    change();
+    EXPECT_FALSE(says()) << "it may be half written";
+    EXPECT_TRUE(says());
+    (void)(*trust)->Read();
+    EXPECT_FALSE(says()) << "once a change, good or bad";
+  }
+}
+
+}  // namespace
+}  // namespace forekey::testing
