@@ -76,7 +76,7 @@ nlohmann::json RuleJson(const RuleMatch& match) {
                         ? ""
                         : absl::FormatDuration(match.rule->max_age)},
           {"child_sessions", match.rule->child_sessions},
-          {"reprove", match.rule->reprove}};
+          {"reauthenticate", match.rule->reauthenticate}};
 }
 
 }  // namespace

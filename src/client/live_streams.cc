@@ -116,7 +116,7 @@ void LiveStreams::Attempt(const std::shared_ptr<CallPrefixes>& stream,
       sessions_->GetLater(proved.leaf_pem, proved.session->expires_boot_nanos() + kLeastGain);
   if (!session.ok()) return Later(stream, pause);
   uint64_t sequence = 0;
-  const absl::Status status = Reprove(proved, *session, &sequence);
+  const absl::Status status = Reauthenticate(proved, *session, &sequence);
   if (status.ok()) {
     stream->SetProved(*session, sequence);
     {
@@ -132,25 +132,25 @@ void LiveStreams::Attempt(const std::shared_ptr<CallPrefixes>& stream,
   Later(stream, absl::IsPermissionDenied(status) ? absl::InfiniteDuration() : pause);
 }
 
-absl::Status LiveStreams::Reprove(const CallPrefixes::Proved& proved, const ClientSessionPtr& by,
-                                  uint64_t* sequence) {
-  forekey::v1::ReproveCallPayload payload;
+absl::Status LiveStreams::Reauthenticate(const CallPrefixes::Proved& proved,
+                                         const ClientSessionPtr& by, uint64_t* sequence) {
+  forekey::v1::ReauthenticateCallPayload payload;
   payload.set_session_id(proved.session->id());
   payload.set_sequence(proved.sequence);
-  forekey::v1::ReproveCallRequest request;
+  forekey::v1::ReauthenticateCallRequest request;
   request.set_payload(payload.SerializeAsString());
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + kCallTimeout));
   context.set_credentials(MakePrefixCredentials(std::make_shared<OnePrefix>(
-      by->MakePrefix(kReproveCallMethod, Sha256(request.payload()), sequence))));
+      by->MakePrefix(kReauthenticateCallMethod, Sha256(request.payload()), sequence))));
   {
     absl::MutexLock lock(&mutex_);
     if (shut_down_) return absl::CancelledError("the channel is gone");
     calling_ = &context;
   }
-  forekey::v1::ReproveCallResponse response;
+  forekey::v1::ReauthenticateCallResponse response;
   const grpc::Status status =
-      forekey::v1::Gate::NewStub(gate_)->ReproveCall(&context, request, &response);
+      forekey::v1::Gate::NewStub(gate_)->ReauthenticateCall(&context, request, &response);
   absl::MutexLock lock(&mutex_);
   calling_ = nullptr;
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());

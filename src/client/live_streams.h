@@ -52,8 +52,8 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
   // here.
   std::vector<Stream> Streams();
   void Attempt(const std::shared_ptr<CallPrefixes>& stream, const CallPrefixes::Proved& proved);
-  absl::Status Reprove(const CallPrefixes::Proved& proved, const ClientSessionPtr& by,
-                       uint64_t* sequence);
+  absl::Status Reauthenticate(const CallPrefixes::Proved& proved, const ClientSessionPtr& by,
+                              uint64_t* sequence);
   // Has the agent meet what the rule wants, by a touch or a PIN where that is needed.
   void AskForMore(const std::shared_ptr<CallPrefixes>& stream, const CallPrefixes::Proved& proved,
                   const ClientSessionPtr& refused);

@@ -47,8 +47,8 @@ struct MethodRule {
   // own.)
   absl::Duration max_age = absl::InfiniteDuration();
   bool child_sessions = true;
-  bool reprove = false;  // a live call may go on under a later session of its subject
-  int line = 0;          // of the config, for people
+  bool reauthenticate = false;  // a live call may go on under a later session of its subject
+  int line = 0;                 // of the config, for people
 };
 
 struct MethodPolicyOptions {

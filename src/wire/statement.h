@@ -49,7 +49,8 @@ inline constexpr absl::string_view kOpenSessionMethod = "/forekey.v1.Gate/OpenSe
 inline constexpr absl::string_view kOpenChildSessionMethod = "/forekey.v1.Gate/OpenChildSession";
 inline constexpr absl::string_view kEndSessionMethod = "/forekey.v1.Gate/EndSession";
 inline constexpr absl::string_view kWhoAmIMethod = "/forekey.v1.Gate/WhoAmI";
-inline constexpr absl::string_view kReproveCallMethod = "/forekey.v1.Gate/ReproveCall";
+inline constexpr absl::string_view kReauthenticateCallMethod =
+    "/forekey.v1.Gate/ReauthenticateCall";
 inline constexpr absl::string_view kGetRequirementsMethod = "/forekey.v1.Gate/GetRequirements";
 
 inline constexpr absl::string_view kPrefixMetadataKey = "forekey-prefix-bin";

@@ -192,21 +192,21 @@ std::function<void(GateConfig&)> ShortSessions(absl::Duration absolute) {
   };
 }
 
-int Reproved(StepUpWorld& world) {
-  int reproved = 0;
+int Reauthenticated(StepUpWorld& world) {
+  int reauthenticated = 0;
   for (const Decision& decision : world.world().audit().decisions()) {
-    reproved += decision.admitted && absl::StrContains(decision.detail, "a live call of");
+    reauthenticated += decision.admitted && absl::StrContains(decision.detail, "a live call of");
   }
-  return reproved;
+  return reauthenticated;
 }
 
 TEST(LiveStreamTest, GoesOnOverTheEndsOfItsSessionsWhereTheRuleLetsIt) {
   MethodRule rule = RuleOf({kChat});
-  rule.reprove = true;
+  rule.reauthenticate = true;
   StepUpWorld world({rule}, {}, nullptr, ShortSessions(absl::Seconds(4)));
   Chat chat(world.channel());
   // The second time shows that the gate knows the stream by what it was proved with the first time.
-  while (Reproved(world) < 2) ASSERT_TRUE(chat.Say()) << chat.Finish().error_message();
+  while (Reauthenticated(world) < 2) ASSERT_TRUE(chat.Say()) << chat.Finish().error_message();
   EXPECT_TRUE(chat.Say());
   EXPECT_TRUE(chat.Finish().ok());
   EXPECT_GE(world.signatures(), 2) << "hardware signed for each parent session";
@@ -218,8 +218,8 @@ TEST(LiveStreamTest, EndsWithItsSessionWhereTheRuleDoesNot) {
   while (chat.Say()) {
   }
   EXPECT_EQ(chat.Finish().error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_THAT(world.Refusals(), ::testing::Contains(Reason::kReproveNotAllowed));
-  EXPECT_EQ(Reproved(world), 0);
+  EXPECT_THAT(world.Refusals(), ::testing::Contains(Reason::kReauthenticateNotAllowed));
+  EXPECT_EQ(Reauthenticated(world), 0);
 }
 
 }  // namespace

@@ -56,7 +56,8 @@ absl::Status CheckDeviceShape(const DeviceProofView& proof, absl::string_view pa
     }
     return absl::OkStatus();
   }
-  if (path == kOpenChildSessionMethod || path == kEndSessionMethod || path == kReproveCallMethod) {
+  if (path == kOpenChildSessionMethod || path == kEndSessionMethod ||
+      path == kReauthenticateCallMethod) {
     return Refuse(Reason::kPrefixWrongKind, "the method takes a session's proof");
   }
   if (!proof.key_share.empty() || !proof.request_digest.empty()) {
@@ -69,11 +70,11 @@ absl::Status CheckSessionShape(const SessionProofView& proof, absl::string_view 
   if (path == kOpenSessionMethod) {
     return Refuse(Reason::kPrefixWrongKind, "OpenSession takes a device proof");
   }
-  const bool takes_digest = path == kOpenChildSessionMethod || path == kReproveCallMethod;
+  const bool takes_digest = path == kOpenChildSessionMethod || path == kReauthenticateCallMethod;
   if (proof.request_digest.empty() == takes_digest) {
     return Refuse(Reason::kPrefixMalformed,
                   proof.request_digest.empty()
-                      ? "OpenChildSession or ReproveCall without request_digest"
+                      ? "OpenChildSession or ReauthenticateCall without request_digest"
                       : "request_digest where there must be none");
   }
   return absl::OkStatus();

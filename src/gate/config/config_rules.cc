@@ -44,7 +44,7 @@ MethodRule ReadRule(ConfigTable& table) {
   table.Strings("methods", &rule.methods);
   table.Strings("any_role", &rule.any_role);
   table.Bool("child_sessions", &rule.child_sessions);
-  table.Bool("reprove", &rule.reprove);
+  table.Bool("reauthenticate", &rule.reauthenticate);
   ReadFreshness(table, rule);
   std::vector<std::vector<std::string>> factors;
   table.StringLists("factors", &factors);
@@ -55,8 +55,8 @@ MethodRule ReadRule(ConfigTable& table) {
     }
     rule.factors.push_back(std::move(combination));
   }
-  if (rule.reprove && rule.fresh_call) {
-    table.Error("reprove",
+  if (rule.reauthenticate && rule.fresh_call) {
+    table.Error("reauthenticate",
                 "is for calls that a session proves: with fresh = \"call\" hardware signs each");
   }
   if (rule.methods.empty()) table.Error("methods", "must name at least one method");

@@ -84,18 +84,19 @@ grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context,
   return Give(core.WhoAmI(*caller, request), response);
 }
 
-grpc::Status ReproveCall(GateCore& core, grpc::ServerContextBase& context,
-                         const v1::ReproveCallRequest& request, v1::ReproveCallResponse* response) {
-  auto caller = CallerOf(core, context, kReproveCallMethod);
+grpc::Status ReauthenticateCall(GateCore& core, grpc::ServerContextBase& context,
+                                const v1::ReauthenticateCallRequest& request,
+                                v1::ReauthenticateCallResponse* response) {
+  auto caller = CallerOf(core, context, kReauthenticateCallMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
   const auto replace = [&core](
                            const VerifiedCall& by,
                            absl::FunctionRef<bool(const VerifiedCall&, absl::string_view)> pick) {
-    LiveCalls::OfProcess().Reprove(by, [&](const LiveCalls::Entry& entry) {
+    LiveCalls::OfProcess().Reauthenticate(by, [&](const LiveCalls::Entry& entry) {
       return entry.gate == &core && pick(*entry.caller, entry.method);
     });
   };
-  return Give(core.ReproveCall(*caller, request, context.peer(), replace), response);
+  return Give(core.ReauthenticateCall(*caller, request, context.peer(), replace), response);
 }
 
 grpc::Status GetRequirements(GateCore& core, grpc::ServerContextBase& context,
@@ -142,9 +143,10 @@ class GateServices::Sync : public v1::Gate::Service {
                       v1::WhoAmIResponse* response) override {
     return forekey::WhoAmI(core_, *context, *request, response);
   }
-  grpc::Status ReproveCall(grpc::ServerContext* context, const v1::ReproveCallRequest* request,
-                           v1::ReproveCallResponse* response) override {
-    return forekey::ReproveCall(core_, *context, *request, response);
+  grpc::Status ReauthenticateCall(grpc::ServerContext* context,
+                                  const v1::ReauthenticateCallRequest* request,
+                                  v1::ReauthenticateCallResponse* response) override {
+    return forekey::ReauthenticateCall(core_, *context, *request, response);
   }
   grpc::Status GetRequirements(grpc::ServerContext* context,
                                const v1::GetRequirementsRequest* request,
@@ -214,10 +216,10 @@ class GateServices::Callback : public v1::Gate::CallbackService {
                                    v1::WhoAmIResponse* response) override {
     return Finish(context, forekey::WhoAmI(core_, *context, *request, response));
   }
-  grpc::ServerUnaryReactor* ReproveCall(grpc::CallbackServerContext* context,
-                                        const v1::ReproveCallRequest* request,
-                                        v1::ReproveCallResponse* response) override {
-    return Finish(context, forekey::ReproveCall(core_, *context, *request, response));
+  grpc::ServerUnaryReactor* ReauthenticateCall(grpc::CallbackServerContext* context,
+                                               const v1::ReauthenticateCallRequest* request,
+                                               v1::ReauthenticateCallResponse* response) override {
+    return Finish(context, forekey::ReauthenticateCall(core_, *context, *request, response));
   }
   grpc::ServerUnaryReactor* GetRequirements(grpc::CallbackServerContext* context,
                                             const v1::GetRequirementsRequest* request,

@@ -36,7 +36,8 @@ std::optional<VerifiedCall> LiveCalls::Find(const grpc_call* call) const {
   return *found->second.caller;
 }
 
-void LiveCalls::Reprove(const VerifiedCall& by, absl::FunctionRef<bool(const Entry&)> predicate) {
+void LiveCalls::Reauthenticate(const VerifiedCall& by,
+                               absl::FunctionRef<bool(const Entry&)> predicate) {
   for (Shard& shard : shards_) {
     absl::MutexLock lock(&shard.mutex);
     for (const auto& [call, entry] : shard.calls) {

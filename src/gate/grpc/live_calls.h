@@ -30,7 +30,7 @@ class LiveCalls {
   static LiveCalls& OfProcess();
 
   struct Entry {
-    VerifiedCall* caller = nullptr;  // replaced by Reprove()
+    VerifiedCall* caller = nullptr;  // replaced by Reauthenticate()
     const GateCore* gate = nullptr;  // whose call it is
     absl::string_view method;
   };
@@ -43,7 +43,7 @@ class LiveCalls {
   std::optional<VerifiedCall> Find(const grpc_call* call) const;
 
   // Makes `by` the caller of the one that `predicate` (which must not ask this table) picks.
-  void Reprove(const VerifiedCall& by, absl::FunctionRef<bool(const Entry&)> predicate);
+  void Reauthenticate(const VerifiedCall& by, absl::FunctionRef<bool(const Entry&)> predicate);
   // Cancels every live call that `predicate` (which must not ask this table) picks; the peers see
   // CANCELLED. Returns how many.
   size_t CancelIf(const std::function<bool(const Entry&)>& predicate);

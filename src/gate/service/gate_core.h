@@ -128,10 +128,9 @@ class GateCore {
                                                     absl::string_view peer);
   // A live call of the same subject goes on under `call`'s session, where the rule of its method
   // says so and would permit it to that session.
-  absl::StatusOr<v1::ReproveCallResponse> ReproveCall(const VerifiedCall& call,
-                                                      const v1::ReproveCallRequest& request,
-                                                      absl::string_view peer,
-                                                      ReplaceLiveCall replace);
+  absl::StatusOr<v1::ReauthenticateCallResponse> ReauthenticateCall(
+      const VerifiedCall& call, const v1::ReauthenticateCallRequest& request,
+      absl::string_view peer, ReplaceLiveCall replace);
   // What `call`'s caller lacks for a method, by the rules in force (src/wire/step_up.h).
   absl::StatusOr<v1::GetRequirementsResponse> GetRequirements(
       const VerifiedCall& call, const v1::GetRequirementsRequest& request, absl::string_view peer);
@@ -227,8 +226,8 @@ class GateCore {
   absl::Status Build(Parts parts);
   absl::Status BuildEnrollment(EnrollmentKinds kinds);
   static void Describe(const VerifiedCall& call, Decision& decision);
-  absl::Status MayReprove(const VerifiedCall& live, absl::string_view path,
-                          const VerifiedCall& by) const;
+  absl::Status MayReauthenticate(const VerifiedCall& live, absl::string_view path,
+                                 const VerifiedCall& by) const;
   absl::Status ReportTrust(const LiveTrust& trust);
   absl::Status ReloadTrust(LiveTrust& trust);
   absl::Status BuildFactors(bool fetch_keys);

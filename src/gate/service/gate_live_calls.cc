@@ -11,9 +11,9 @@
 namespace forekey {
 namespace {
 
-constexpr size_t kMaxReprovePayload = 64;
+constexpr size_t kMaxReauthenticatePayload = 64;
 
-bool IsProvedBy(const VerifiedCall& live, const v1::ReproveCallPayload& proof) {
+bool IsProvedBy(const VerifiedCall& live, const v1::ReauthenticateCallPayload& proof) {
   return live.session() != nullptr && live.sequence() == proof.sequence() &&
          live.session()->id() == proof.session_id();
 }
@@ -46,30 +46,29 @@ void GateCore::AuditEndedCall(const VerifiedCall& call, absl::string_view path,
   audit_->Refused(std::move(decision));
 }
 
-absl::Status GateCore::MayReprove(const VerifiedCall& live, absl::string_view path,
-                                  const VerifiedCall& by) const {
+absl::Status GateCore::MayReauthenticate(const VerifiedCall& live, absl::string_view path,
+                                         const VerifiedCall& by) const {
   // One subject, by its name: who knows another's proof must learn nothing of the call.
   if (live.subject().name() != by.subject().name()) return Refuse(Reason::kLiveCallUnknown);
   FOREKEY_RETURN_IF_ERROR(CheckLive(live, path));
   const RuleMatch match = policy_->Match(path);
-  if (!match.rule || !match.rule->reprove) return Refuse(Reason::kReproveNotAllowed);
+  if (!match.rule || !match.rule->reauthenticate) return Refuse(Reason::kReauthenticateNotAllowed);
   return verifier_->WouldPermit(path, by, /*as_child=*/false);
 }
 
-absl::StatusOr<v1::ReproveCallResponse> GateCore::ReproveCall(const VerifiedCall& call,
-                                                              const v1::ReproveCallRequest& request,
-                                                              absl::string_view peer,
-                                                              ReplaceLiveCall replace) {
+absl::StatusOr<v1::ReauthenticateCallResponse> GateCore::ReauthenticateCall(
+    const VerifiedCall& call, const v1::ReauthenticateCallRequest& request, absl::string_view peer,
+    ReplaceLiveCall replace) {
   Decision decision = NewDecision(AuditEvent::kCall);
-  decision.method = std::string(kReproveCallMethod);
+  decision.method = std::string(kReauthenticateCallMethod);
   decision.peer = std::string(peer);
   Describe(call, decision);
-  v1::ReproveCallPayload payload;
+  v1::ReauthenticateCallPayload payload;
   const auto once = [&](bool commit) {
     absl::Status why = Refuse(Reason::kLiveCallUnknown);
     replace(call, [&](const VerifiedCall& live, absl::string_view path) {
       if (!IsProvedBy(live, payload)) return false;
-      why = MayReprove(live, path, call);
+      why = MayReauthenticate(live, path, call);
       decision.detail = absl::StrCat("a live call of ", path, ", sequence ", payload.sequence(),
                                      " of session ", absl::BytesToHexString(payload.session_id()));
       return commit && why.ok();
@@ -77,7 +76,7 @@ absl::StatusOr<v1::ReproveCallResponse> GateCore::ReproveCall(const VerifiedCall
     return why;
   };
   absl::Status status = call.CheckDigest(request.payload());
-  if (status.ok()) status = ParsePayload(request.payload(), kMaxReprovePayload, &payload);
+  if (status.ok()) status = ParsePayload(request.payload(), kMaxReauthenticatePayload, &payload);
   if (status.ok()) status = once(/*commit=*/false);
   if (status.ok()) {
     // Written before it takes effect, and without a lock on the live calls.
@@ -85,7 +84,7 @@ absl::StatusOr<v1::ReproveCallResponse> GateCore::ReproveCall(const VerifiedCall
     status = audit_->Admit(decision);
   }
   if (status.ok()) status = once(/*commit=*/true);
-  if (status.ok()) return v1::ReproveCallResponse();
+  if (status.ok()) return v1::ReauthenticateCallResponse();
   decision.admitted = false;
   return RefusePublicly(std::move(decision), status);
 }

@@ -367,7 +367,7 @@ methods = ["/a.B/*"]
 factors = [["tpm", "password:15m"], ["fido2+uv"]]
 fresh = "12h"
 child_sessions = false
-reprove = true
+reauthenticate = true
 )",
                                   "gate.toml");
   ASSERT_TRUE(config.ok()) << config.status();
@@ -381,7 +381,7 @@ reprove = true
   EXPECT_EQ(rule.factors[0][1].max_age, absl::Minutes(15));
   EXPECT_EQ(rule.factors[1][0].max_age, absl::Hours(12));
   EXPECT_FALSE(rule.child_sessions);
-  EXPECT_TRUE(rule.reprove);
+  EXPECT_TRUE(rule.reauthenticate);
   EXPECT_FALSE(rule.fresh_call);
   EXPECT_EQ(rule.line, 8);
 }
@@ -429,8 +429,8 @@ TEST(GateConfigTest, MistakesInRulesHaveTheirLines) {
   EXPECT_THAT(errors_of(begin + "fresh=\"soon\"\n"),
               HasSubstr("gate.toml:9: rule.fresh: must be \"call\" or"));
   EXPECT_THAT(errors_of(begin + "fresh=\"0s\"\n"), HasSubstr("rule.fresh: must be \"call\" or"));
-  EXPECT_THAT(errors_of(begin + "fresh=\"call\"\nreprove=true\n"),
-              HasSubstr("gate.toml:10: rule.reprove: is for calls that a session"));
+  EXPECT_THAT(errors_of(begin + "fresh=\"call\"\nreauthenticate=true\n"),
+              HasSubstr("gate.toml:10: rule.reauthenticate: is for calls that a session"));
   EXPECT_THAT(errors_of(begin + begin),
               HasSubstr("gate.toml:10: rule.methods: /a.B/* stands in two rules"));
   EXPECT_THAT(errors_of(begin + "[[rule]]\nmethods=[\"/*/Get*\"]\n"),

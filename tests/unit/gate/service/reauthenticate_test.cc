@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class ReproveTest : public GateFixture {
+class ReauthenticateTest : public GateFixture {
  protected:
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
@@ -19,7 +19,7 @@ class ReproveTest : public GateFixture {
     config.tls.replaced_lifetime = replaced_lifetime_;
     MethodRule again;
     again.methods = {std::string(kMethod)};
-    again.reprove = true;
+    again.reauthenticate = true;
     again.factors = {{{"tpm", absl::Minutes(90)}}};
     MethodRule not_again;
     not_again.methods = {std::string(kOtherMethod)};
@@ -39,29 +39,30 @@ class ReproveTest : public GateFixture {
     return &live_.back().caller;
   }
   static std::string PayloadFor(const VerifiedCall& live) {
-    v1::ReproveCallPayload payload;
+    v1::ReauthenticateCallPayload payload;
     payload.set_session_id(live.session()->id());
     payload.set_sequence(live.sequence());
     return payload.SerializeAsString();
   }
-  absl::Status Reprove(ClientSession& by, const std::string& payload, uint32_t age_s = 0,
-                       const std::string& signed_payload = "") {
+  absl::Status Reauthenticate(ClientSession& by, const std::string& payload, uint32_t age_s = 0,
+                              const std::string& signed_payload = "") {
     const std::string digest = Sha256(signed_payload.empty() ? payload : signed_payload);
     const Judgement judgement =
-        Judge(by.NextProof(kReproveCallMethod, age_s, digest), kReproveCallMethod);
+        Judge(by.NextProof(kReauthenticateCallMethod, age_s, digest), kReauthenticateCallMethod);
     if (!judgement.status.ok()) return judgement.status;
-    v1::ReproveCallRequest request;
+    v1::ReauthenticateCallRequest request;
     request.set_payload(payload);
     return gate()
-        .ReproveCall(*judgement.call, request, kPeer,
-                     [this](const VerifiedCall& caller,
-                            absl::FunctionRef<bool(const VerifiedCall&, absl::string_view)> pick) {
-                       for (Live& live : live_) {
-                         if (!pick(live.caller, live.method)) continue;
-                         live.caller = caller;
-                         return;
-                       }
-                     })
+        .ReauthenticateCall(
+            *judgement.call, request, kPeer,
+            [this](const VerifiedCall& caller,
+                   absl::FunctionRef<bool(const VerifiedCall&, absl::string_view)> pick) {
+              for (Live& live : live_) {
+                if (!pick(live.caller, live.method)) continue;
+                live.caller = caller;
+                return;
+              }
+            })
         .status();
   }
   std::optional<Reason> WhyNot(const absl::Status& status) {
@@ -73,7 +74,7 @@ class ReproveTest : public GateFixture {
   absl::Duration replaced_lifetime_ = absl::Hours(24);
 };
 
-TEST_F(ReproveTest, ACallOutlivesItsSessionByTheNextOneAndIsKnownByItThen) {
+TEST_F(ReauthenticateTest, ACallOutlivesItsSessionByTheNextOneAndIsKnownByItThen) {
   StartGate();
   const Token token = Enroll("ada");
   ClientSession first = Open(token);
@@ -81,7 +82,7 @@ TEST_F(ReproveTest, ACallOutlivesItsSessionByTheNextOneAndIsKnownByItThen) {
   clock_.Advance(absl::Minutes(59));
   ClientSession second = Open(token);
   const std::string old_name = PayloadFor(*live);
-  EXPECT_EQ(WhyNot(Reprove(second, old_name)), std::nullopt);
+  EXPECT_EQ(WhyNot(Reauthenticate(second, old_name)), std::nullopt);
   EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("a live call of /"));
   EXPECT_EQ(live->session()->id(), second.id);
   EXPECT_EQ(live->subject().name(), "ada");
@@ -89,52 +90,52 @@ TEST_F(ReproveTest, ACallOutlivesItsSessionByTheNextOneAndIsKnownByItThen) {
   EXPECT_TRUE(gate().CheckLive(*live, kMethod).ok());
   EXPECT_EQ(WhyRefused(first.NextProof(kMethod, 61 * 60)), Reason::kSessionExpired);
   // By its old name nobody finds it any more.
-  EXPECT_EQ(WhyNot(Reprove(second, old_name, 120)), Reason::kLiveCallUnknown);
+  EXPECT_EQ(WhyNot(Reauthenticate(second, old_name, 120)), Reason::kLiveCallUnknown);
   clock_.Advance(absl::Minutes(59));
   EXPECT_EQ(ReasonOf(gate().CheckLive(*live, kMethod)), Reason::kSessionExpired);
 }
 
-TEST_F(ReproveTest, OnlyCallsOfTheSameSubjectAndWhatIsNotThereLooksTheSame) {
+TEST_F(ReauthenticateTest, OnlyCallsOfTheSameSubjectAndWhatIsNotThereLooksTheSame) {
   StartGate();
   ClientSession adas = Open(Enroll("ada")), eves = Open(Enroll("eve"));
   VerifiedCall* live = Begin(adas);
-  EXPECT_EQ(WhyNot(Reprove(eves, PayloadFor(*live))), Reason::kLiveCallUnknown);
+  EXPECT_EQ(WhyNot(Reauthenticate(eves, PayloadFor(*live))), Reason::kLiveCallUnknown);
   EXPECT_EQ(live->subject().name(), "ada");
-  v1::ReproveCallPayload other;
+  v1::ReauthenticateCallPayload other;
   other.set_session_id(adas.id);
   other.set_sequence(999);
-  EXPECT_EQ(WhyNot(Reprove(adas, other.SerializeAsString())), Reason::kLiveCallUnknown);
+  EXPECT_EQ(WhyNot(Reauthenticate(adas, other.SerializeAsString())), Reason::kLiveCallUnknown);
 }
 
-TEST_F(ReproveTest, TheRuleDecidesAndJudgesTheNewSession) {
+TEST_F(ReauthenticateTest, TheRuleDecidesAndJudgesTheNewSession) {
   StartGate();
   const Token token = Enroll("ada");
   ClientSession old = Open(token);
   VerifiedCall* other = Begin(old, kOtherMethod);
-  EXPECT_EQ(WhyNot(Reprove(old, PayloadFor(*other))), Reason::kReproveNotAllowed);
+  EXPECT_EQ(WhyNot(Reauthenticate(old, PayloadFor(*other))), Reason::kReauthenticateNotAllowed);
   // A child of a session whose factor has grown stale: no better than opening the call anew.
   VerifiedCall* live = Begin(old);
   clock_.Advance(absl::Minutes(30));
   auto child = OpenChild(old, {}, 30 * 60);
   ASSERT_TRUE(child.ok()) << child.status();
-  EXPECT_EQ(WhyNot(Reprove(*child, PayloadFor(*live))), std::nullopt);
+  EXPECT_EQ(WhyNot(Reauthenticate(*child, PayloadFor(*live))), std::nullopt);
   EXPECT_EQ(live->session()->parent()->id(), old.id);
 }
 
-TEST_F(ReproveTest, WhatHasLostItsRightIsNotProvedAgain) {
+TEST_F(ReauthenticateTest, WhatHasLostItsRightIsNotProvedAgain) {
   StartGate();
   const Token first = Enroll("ada"), second = Enroll("ada");
   ClientSession by_first = Open(first), by_second = Open(second);
   VerifiedCall* live = Begin(by_first);
   Revoke(first);
-  EXPECT_EQ(WhyNot(Reprove(by_second, PayloadFor(*live))), Reason::kCredentialRevoked);
+  EXPECT_EQ(WhyNot(Reauthenticate(by_second, PayloadFor(*live))), Reason::kCredentialRevoked);
   VerifiedCall* expired = Begin(by_second);
   clock_.Advance(absl::Hours(1));
   ClientSession late = Open(second);
-  EXPECT_EQ(WhyNot(Reprove(late, PayloadFor(*expired))), Reason::kSessionExpired);
+  EXPECT_EQ(WhyNot(Reauthenticate(late, PayloadFor(*expired))), Reason::kSessionExpired);
 }
 
-TEST_F(ReproveTest, ACallThatHardwareSignedLastsByAClockThatDoesNotStep) {
+TEST_F(ReauthenticateTest, ACallThatHardwareSignedLastsByAClockThatDoesNotStep) {
   StartGate();
   const Token token = Enroll("ada");
   DeviceProofDraft draft = Draft({&token});
@@ -148,7 +149,7 @@ TEST_F(ReproveTest, ACallThatHardwareSignedLastsByAClockThatDoesNotStep) {
   EXPECT_EQ(ReasonOf(gate().CheckLive(*judgement.call, kOtherMethod)), Reason::kSessionExpired);
 }
 
-TEST_F(ReproveTest, ALiveCallEndsWithTheCertificateThatItWasProvedFor) {
+TEST_F(ReauthenticateTest, ALiveCallEndsWithTheCertificateThatItWasProvedFor) {
   replaced_lifetime_ = absl::Minutes(5);
   StartGate();
   const Token token = Enroll("ada");
@@ -166,27 +167,29 @@ TEST_F(ReproveTest, ALiveCallEndsWithTheCertificateThatItWasProvedFor) {
   EXPECT_EQ(ReasonOf(gate().CheckLive(*signed_call.call, kMethod)), Reason::kChannelBindingUnknown);
 }
 
-TEST_F(ReproveTest, TheRequestIsTheOneThatWasProvedAndEachProofIsGoodOnce) {
+TEST_F(ReauthenticateTest, TheRequestIsTheOneThatWasProvedAndEachProofIsGoodOnce) {
   StartGate();
   const Token token = Enroll("ada");
   ClientSession session = Open(token);
   VerifiedCall* live = Begin(session);
   VerifiedCall* another = Begin(session);
-  EXPECT_EQ(WhyNot(Reprove(session, PayloadFor(*live), 0, PayloadFor(*another))),
+  EXPECT_EQ(WhyNot(Reauthenticate(session, PayloadFor(*live), 0, PayloadFor(*another))),
             Reason::kRequestDigestMismatch);
-  EXPECT_EQ(WhyNot(Reprove(session, "garbage")), Reason::kRequestMalformed);
-  EXPECT_EQ(WhyNot(Reprove(session, PayloadFor(*live) + std::string("\x1a\x01x", 3))),
+  EXPECT_EQ(WhyNot(Reauthenticate(session, "garbage")), Reason::kRequestMalformed);
+  EXPECT_EQ(WhyNot(Reauthenticate(session, PayloadFor(*live) + std::string("\x1a\x01x", 3))),
             Reason::kRequestMalformed)
       << "a field that the gate does not know";
-  EXPECT_EQ(WhyRefused(Judge(session.NextProof(kReproveCallMethod), kReproveCallMethod)),
-            Reason::kPrefixMalformed)
+  EXPECT_EQ(
+      WhyRefused(Judge(session.NextProof(kReauthenticateCallMethod), kReauthenticateCallMethod)),
+      Reason::kPrefixMalformed)
       << "a proof that is bound to no request";
-  const std::string proof = session.NextProof(kReproveCallMethod, 0, Sha256(PayloadFor(*live)));
-  EXPECT_EQ(WhyRefused(Judge(proof, kReproveCallMethod)), std::nullopt);
-  EXPECT_EQ(WhyRefused(Judge(proof, kReproveCallMethod)), Reason::kSequenceReplayed);
+  const std::string proof =
+      session.NextProof(kReauthenticateCallMethod, 0, Sha256(PayloadFor(*live)));
+  EXPECT_EQ(WhyRefused(Judge(proof, kReauthenticateCallMethod)), std::nullopt);
+  EXPECT_EQ(WhyRefused(Judge(proof, kReauthenticateCallMethod)), Reason::kSequenceReplayed);
   DeviceProofDraft draft = Draft({&token});
-  draft.method = std::string(kReproveCallMethod);
-  EXPECT_EQ(WhyRefused(Judge(draft.SignAndSerialize(), kReproveCallMethod)),
+  draft.method = std::string(kReauthenticateCallMethod);
+  EXPECT_EQ(WhyRefused(Judge(draft.SignAndSerialize(), kReauthenticateCallMethod)),
             Reason::kPrefixWrongKind);
 }
 
