@@ -1,162 +1,17 @@
-// Sessions: what turns one hardware signature into many calls. In memory alone; a restart ends
-// them.
+// The gate's sessions, in memory alone; a restart ends them.
 #ifndef FOREKEY_SRC_STORE_SESSION_TABLE_H_
 #define FOREKEY_SRC_STORE_SESSION_TABLE_H_
 
-#include <array>
-#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
-#include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
-#include "absl/types/span.h"
-#include "src/crypto/digest.h"
-#include "src/store/live_credentials.h"
+#include "src/store/session.h"
 
 namespace forekey {
-
-struct ProvedFactor {
-  std::string name;      // "tpm", ...
-  absl::Time proved_at;  // never moved by a child
-  int64_t proved_boot_nanos =
-      0;  // the same instant: ages are taken from a clock that does not step
-};
-
-// Sequence numbers that may come out of order within a window (RFC 6479): a ring of 64-bit words,
-// one more than the window has, so that a whole word is cleared as the window moves into it.
-// Sequences start at 1. Not thread-safe by itself.
-class ReplayWindow {
- public:
-  explicit ReplayWindow(uint32_t size);  // rounded up to a multiple of 64, 64..65536
-  // kSequenceReplayed, kSequenceTooOld (also for 0), or OK without remembering.
-  absl::Status Check(uint64_t sequence) const;
-  // Checks, and remembers it when OK. Call it only after the MAC verified.
-  absl::Status Accept(uint64_t sequence);
-  // Whether Check() would say OK.
-  bool IsFresh(uint64_t sequence) const { return StateOf(sequence) == State::kFresh; }
-  uint32_t size() const { return static_cast<uint32_t>(words_.size() - 1) * 64; }
-
- private:
-  enum class State { kFresh, kReplayed, kTooOld };
-  State StateOf(uint64_t sequence) const;
-  uint64_t highest_ = 0;
-  std::vector<uint64_t> words_;
-};
-
-// A session is safe from any thread. Who holds the shared_ptr may use it after it left the table;
-// it is ended then.
-class Session {
- private:
-  // Only SessionTable makes one; the tag lets it use make_shared.
-  struct Tag {
-    explicit Tag() = default;
-  };
-
- public:
-  // What a session is made of; immutable once it is in the table.
-  struct Parts {
-    std::string id;               // 16 bytes
-    absl::string_view key;        // 32 bytes; borrowed, copied into memory that is wiped
-    std::string channel_binding;  // 32 bytes
-    absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials;  // 1..3, one subject
-    std::vector<ProvedFactor> factors;
-    // Of the subject, read before the password was checked; where `factors` has one.
-    std::optional<uint64_t> factors_version;
-    absl::Time opened_at;  // wall, for people
-    int64_t opened_boot_nanos = 0;
-    int64_t idle_nanos = 0;
-    int64_t absolute_nanos = 0;
-    uint32_t window = 1024;
-    std::shared_ptr<const Session> parent;  // depth 1
-  };
-
-  Session(Tag, Parts parts, std::shared_ptr<const std::string> channel_binding);
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-
-  const std::string& id() const { return id_; }
-  const HmacSha256& mac_key() const { return mac_key_; }
-  absl::string_view key() const { return key_.view(); }  // a child's key schedule needs it
-  const std::string& channel_binding() const { return *channel_binding_; }
-  const LiveSubject& subject() const { return credentials_.front()->subject(); }
-  absl::Span<const std::shared_ptr<const LiveCredential>> credentials() const {
-    return credentials_;
-  }
-  const std::vector<ProvedFactor>& factors() const { return factors_; }
-  absl::Time opened_at() const { return opened_at_; }
-  int64_t opened_boot_nanos() const { return opened_boot_nanos_; }
-  // Absolute; a child's is at most its parent's.
-  int64_t expires_boot_nanos() const { return expires_boot_nanos_; }
-  const Session* parent() const { return parent_.get(); }
-  // When it was last used by a call of its own; a child's calls do not count for its parent.
-  int64_t last_used_boot_nanos() const {
-    return last_used_boot_nanos_.load(std::memory_order_relaxed);
-  }
-
-  // OK, or why it can't be used at `now`: kSessionEnded (also where the password that it proved was
-  // changed), kSessionExpired (idle or absolute, its own or its parent's), kCredentialRevoked,
-  // kSubjectDisabled.
-  absl::Status CheckAlive(int64_t now_boot_nanos) const;
-  // After the MAC verified: asks CheckAlive() again (a revocation may have come while the MAC was
-  // computed), takes the sequence and, when OK, moves the idle deadline; that of this session
-  // alone, so a child never keeps its parent alive. Of many threads with one sequence exactly one
-  // gets OK.
-  absl::Status AcceptSequence(uint64_t sequence, int64_t now_boot_nanos) const;
-  // True when this sequence can't be accepted (any more): it was, or it lies before the window.
-  // Asked for a call that was admitted before.
-  bool SequenceUsed(uint64_t sequence) const;
-  // A live call is a use of its session: it does not idle meanwhile. Nothing that expired comes
-  // back.
-  void KeepUsed(int64_t now_boot_nanos) const {
-    int64_t last = last_used_boot_nanos();
-    while (last < now_boot_nanos && !last_used_boot_nanos_.compare_exchange_weak(
-                                        last, now_boot_nanos, std::memory_order_relaxed)) {
-    }
-  }
-  void End() const { ended_.store(true, std::memory_order_release); }
-
- private:
-  friend class SessionTable;
-
-  class WipedKey {
-   public:
-    explicit WipedKey(absl::string_view key);  // 32 bytes
-    ~WipedKey();
-    WipedKey(const WipedKey&) = delete;
-    WipedKey& operator=(const WipedKey&) = delete;
-    absl::string_view view() const { return absl::string_view(bytes_.data(), bytes_.size()); }
-
-   private:
-    std::array<char, 32> bytes_;
-  };
-  bool Expired(int64_t now_boot_nanos) const;
-
-  // What every call reads comes first, in as few cache lines as may be (bench prints the size).
-  mutable std::atomic<int64_t> last_used_boot_nanos_;
-  mutable std::atomic<bool> ended_{false};
-  const int64_t idle_nanos_;
-  int64_t expires_boot_nanos_;
-  const std::shared_ptr<const Session> parent_;
-  const std::optional<uint64_t> factors_version_;
-  const absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials_;
-  mutable absl::Mutex mutex_;
-  mutable ReplayWindow window_ ABSL_GUARDED_BY(mutex_);
-  const HmacSha256 mac_key_;
-  const std::shared_ptr<const std::string> channel_binding_;  // one string for all sessions of it
-  const std::string id_;
-  const WipedKey key_;
-  const std::vector<ProvedFactor> factors_;
-  const int64_t opened_boot_nanos_;
-  const absl::Time opened_at_;
-};
 
 struct SessionLimits {
   size_t total = 200000;

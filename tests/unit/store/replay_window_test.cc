@@ -4,7 +4,7 @@
 #include <random>
 #include <set>
 
-#include "src/store/session_table.h"
+#include "src/store/replay_window.h"
 #include "tests/support/status_matchers.h"
 
 namespace forekey {
