@@ -88,7 +88,7 @@ BENCHMARK(BM_GateAssertion);
 // A registration, packed with a certificate: what it costs beside its two signatures (the
 // statement's, and the certificate's by its root).
 void BM_GateRegistration(benchmark::State& state) {
-  const std::string folder = FOREKEY_SOURCE "/tests/attacks/webauthn-valid-packed-es256/";
+  const std::string folder = FOREKEY_SOURCE "/tests/attacks/webauthn/valid-packed-es256/";
   const auto object = ReadFile(folder + "object.cbor"), client = ReadFile(folder + "client.json");
   const auto anchors = TrustAnchors::FromDirectory(folder + "trust", nullptr);
   if (!object.ok() || !client.ok() || !anchors.ok()) return state.SkipWithError("no evidence");

@@ -1,6 +1,6 @@
-// Runs `forekey` over every directory here that has an attack.json with "flags",
-// and compares verdict, reason and exit status with what stands there. The law: forged, malformed
-// and misused evidence is refused for the reason that is its own, and honest evidence is not.
+// Runs `forekey` over every directory in piv, tpm and webauthn here, and compares verdict, reason
+// and exit status with its attack.json. The law: forged, malformed and misused evidence is refused
+// for the reason that is its own, and honest evidence is not.
 //
 // attack.json: "attack" (what is tried), "command" ("verify attestation" where it is not there),
 // "flags" (relative to the directory), "verdict", "reason", "exit_status", "proves": members that
@@ -28,12 +28,12 @@ struct Attack {
 
 std::vector<Attack> Attacks() {
   std::vector<Attack> attacks;
-  for (const auto& entry :
-       std::filesystem::directory_iterator(std::string(FOREKEY_SOURCE) + "/tests/attacks")) {
-    std::ifstream file(entry.path() / "attack.json");
-    if (!file) continue;
-    nlohmann::json expected = nlohmann::json::parse(file);
-    if (expected.contains("flags")) attacks.push_back({entry.path(), std::move(expected)});
+  for (const char* kind : {"piv", "tpm", "webauthn"}) {
+    const std::string folder = std::string(FOREKEY_SOURCE) + "/tests/attacks/" + kind;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      std::ifstream file(entry.path() / "attack.json");
+      attacks.push_back({entry.path(), nlohmann::json::parse(file)});
+    }
   }
   std::sort(attacks.begin(), attacks.end(),
             [](const Attack& a, const Attack& b) { return a.directory < b.directory; });
@@ -90,7 +90,9 @@ TEST_P(OfflineAttackTest, IsAnsweredForItsOwnReason) {
 
 INSTANTIATE_TEST_SUITE_P(Attacks, OfflineAttackTest, ::testing::ValuesIn(Attacks()),
                          [](const ::testing::TestParamInfo<Attack>& info) {
-                           std::string name = info.param.directory.filename().string();
+                           const std::filesystem::path& path = info.param.directory;
+                           std::string name = path.parent_path().filename().string() + "_" +
+                                              path.filename().string();
                            std::replace_if(
                                name.begin(), name.end(), [](char c) { return !isalnum(c); }, '_');
                            return name;

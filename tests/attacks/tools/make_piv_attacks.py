@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tests/attacks/piv-*: forged, malformed and misused PIV evidence, honest evidence with each
+"""Writes tests/attacks/piv: forged, malformed and misused PIV evidence, honest evidence with each
 quirk of real cards, and what must be said of it.
 
 Needs python3-cryptography. The files are committed; run this again only to add or change some, whose names
-(without "piv-") are then the arguments; without any it writes all anew. Keys are made anew each time and are
+are then the arguments; without any it writes all anew. Keys are made anew each time and are
 thrown away.
 """
 import base64
@@ -18,7 +18,7 @@ from tpm_evidence import (CERT_SIGN, DIGITAL_SIGNATURE, basic_constraints, bits,
                           extension, integer, key_usage, name, oid, seq, sign, signature_algorithm, spki,
                           tlv)
 
-ATTACKS = pathlib.Path(__file__).resolve().parents[1]
+ATTACKS = pathlib.Path(__file__).resolve().parents[1] / "piv"
 AT = ["--at", "2026-01-01T00:00:00Z"]
 YUBICO = "1.3.6.1.4.1.41482.3"
 BEFORE, AFTER, NEVER = "20160314000000Z", "20520417000000Z", "99991231235959Z"
@@ -116,7 +116,7 @@ def write(name, what, reason="", certificate=None, intermediates=None, trust=Non
     """intermediates, trust: file contents, or None for the good ones."""
     if sys.argv[1:] and name not in sys.argv[1:]:
         return
-    folder = ATTACKS / f"piv-{name}"
+    folder = ATTACKS / name
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "trust").mkdir(parents=True)
     (folder / "slot.crt").write_bytes(slot() if certificate is None else certificate)
@@ -542,7 +542,7 @@ def cards():
 
 if __name__ == "__main__":
     if not sys.argv[1:]:
-        for old in ATTACKS.glob("piv-*"):
+        for old in ATTACKS.iterdir():
             shutil.rmtree(old)
     honest()
     forged()

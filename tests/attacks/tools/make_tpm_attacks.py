@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes tests/attacks/tpm-*: forged, malformed and misused TPM evidence, and what must be said of it.
+"""Writes tests/attacks/tpm: forged, malformed and misused TPM evidence, and what must be said of it.
 
 Needs python3-cryptography. The files are committed; run this again only to add or change some, whose names
-(without "tpm-") are then the arguments; without any it writes all anew. Keys are made anew each time and are
+are then the arguments; without any it writes all anew. Keys are made anew each time and are
 thrown away.
 """
 import json
@@ -13,7 +13,7 @@ import sys
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tpm_evidence import *  # noqa: F403
 
-ATTACKS = pathlib.Path(__file__).resolve().parents[1]
+ATTACKS = pathlib.Path(__file__).resolve().parents[1] / "tpm"
 AT = ["--at", "2026-01-01T00:00:00Z"]
 EK_USAGE, AK_USAGE = "2.23.133.8.1", "2.23.133.8.3"
 EXTRA = bytes(range(32))
@@ -31,7 +31,7 @@ KEY = {"p256": P256(), "p384": P384(), "rsa": RSA()}
 def write(name, what, flags, files, reason="", proves=None):
     if sys.argv[1:] and name not in sys.argv[1:]:
         return
-    folder = ATTACKS / f"tpm-{name}"
+    folder = ATTACKS / name
     shutil.rmtree(folder, ignore_errors=True)
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -414,7 +414,7 @@ def keys():
 
 if __name__ == "__main__":
     if not sys.argv[1:]:
-        for old in ATTACKS.glob("tpm-*"):
+        for old in ATTACKS.iterdir():
             shutil.rmtree(old)
     endorsements()
     keys()

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tests/attacks/webauthn-*: registrations, assertions and metadata that are forged, malformed or
+"""Writes tests/attacks/webauthn: registrations, assertions and metadata that are forged, malformed or
 misused, beside honest ones as real tokens make them, and what must be said of each.
 
 Needs python3-cryptography. The files are committed; run this again only to add or change some, whose names
-(without "webauthn-") are then the arguments; without any it writes all anew. Keys are made anew each time and
+are then the arguments; without any it writes all anew. Keys are made anew each time and
 are thrown away.
 """
 import json
@@ -14,8 +14,8 @@ import sys
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from webauthn_evidence import *  # noqa: F403
 
-ATTACKS = pathlib.Path(__file__).resolve().parents[1]
-DATA = ATTACKS.parent / "data" / "webauthn"
+ATTACKS = pathlib.Path(__file__).resolve().parents[1] / "webauthn"
+DATA = ATTACKS.parents[1] / "data" / "webauthn"
 AT_TIME = "2026-01-01T00:00:00Z"
 RP, SITE = "gate.example", "https://gate.example"
 CHALLENGE = bytes(range(32))
@@ -34,7 +34,7 @@ ROOT_CERT = certificate("Tokens Root", "Tokens Root", ROOT, ROOT,
 def write(name, what, command, flags, files, reason="", proves=None, before=None, status=None):
     if sys.argv[1:] and name not in sys.argv[1:]:
         return
-    folder = ATTACKS / f"webauthn-{name}"
+    folder = ATTACKS / name
     shutil.rmtree(folder, ignore_errors=True)
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

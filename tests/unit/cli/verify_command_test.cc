@@ -70,18 +70,18 @@ class VerifyCommandTest : public ::testing::Test {
 };
 
 TEST_F(VerifyCommandTest, AnswersInTextAndJson) {
-  EXPECT_EQ(Run(Endorsement("tpm-valid-ek-rsa")), kExitOk) << err_.str();
+  EXPECT_EQ(Run(Endorsement("tpm/valid-ek-rsa")), kExitOk) << err_.str();
   EXPECT_THAT(out_.str(), HasSubstr("valid\n"));
   EXPECT_THAT(out_.str(), HasSubstr("manufacturer: Intel"));
-  EXPECT_EQ(Run(Endorsement("tpm-no-eku")), kExitRefused);
+  EXPECT_EQ(Run(Endorsement("tpm/no-eku")), kExitRefused);
   EXPECT_THAT(out_.str(), HasSubstr("refused: certificate-purpose"));
 
-  EXPECT_EQ(Run(With(Endorsement("tpm-valid-ek-rsa"), {"--json"})), kExitOk);
+  EXPECT_EQ(Run(With(Endorsement("tpm/valid-ek-rsa"), {"--json"})), kExitOk);
   nlohmann::json answer = nlohmann::json::parse(out_.str());
   EXPECT_EQ(answer.at("verdict"), "valid");
   EXPECT_EQ(answer.at("reason"), "");
   EXPECT_TRUE(answer.at("proved").is_object());
-  EXPECT_EQ(Run(With(Endorsement("tpm-no-eku"), {"--json"})), kExitRefused);
+  EXPECT_EQ(Run(With(Endorsement("tpm/no-eku"), {"--json"})), kExitRefused);
   answer = nlohmann::json::parse(out_.str());
   EXPECT_EQ(answer.at("verdict"), "refused");
   EXPECT_EQ(answer.at("reason"), "certificate-purpose");
@@ -89,9 +89,9 @@ TEST_F(VerifyCommandTest, AnswersInTextAndJson) {
 }
 
 TEST_F(VerifyCommandTest, ChecksBothPartsInOneRun) {
-  const std::string key = Attack("tpm-valid-key-p256-by-p256");
+  const std::string key = Attack("tpm/valid-key-p256-by-p256");
   const std::vector<std::string> words =
-      With(Endorsement("tpm-valid-ek-rsa"),
+      With(Endorsement("tpm/valid-ek-rsa"),
            {"--ak-public", key + "/ak.pub", "--key-public", key + "/key.pub", "--certify-info",
             key + "/info", "--signature", key + "/sig", "--json", "--qualifying-data"});
   const std::string good = "00 01:02030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F";
@@ -109,13 +109,13 @@ TEST_F(VerifyCommandTest, ChecksBothPartsInOneRun) {
 }
 
 TEST_F(VerifyCommandTest, WhatCannotBeRunIsNoVerdict) {
-  const std::string key = Attack("tpm-valid-key-p256-by-p256");
+  const std::string key = Attack("tpm/valid-key-p256-by-p256");
   const std::vector<std::string> key_part = {"--kind",         "tpm",          "--ak-public",
                                              key + "/ak.pub",  "--key-public", key + "/key.pub",
                                              "--certify-info", key + "/info",  "--signature",
                                              key + "/sig"};
-  const std::string certificate = Attack("tpm-valid-ek-rsa/ek.cert");
-  const std::string trust = Attack("tpm-valid-ek-rsa/trust");
+  const std::string certificate = Attack("tpm/valid-ek-rsa/ek.cert");
+  const std::string trust = Attack("tpm/valid-ek-rsa/trust");
   const std::vector<std::vector<std::string>> cases = {
       {},
       {"--kind", "toaster"},
@@ -128,7 +128,7 @@ TEST_F(VerifyCommandTest, WhatCannotBeRunIsNoVerdict) {
       {"--kind", "tpm", "--ek-cert", certificate, "--trust", folder_ + "/junk"},
       {"--kind", "tpm", "--ek-cert", certificate, "--trust", trust, "--intermediates",
        folder_ + "/missing"},
-      With(Endorsement("tpm-valid-ek-rsa"), {"--ek-public", folder_ + "/missing"}),
+      With(Endorsement("tpm/valid-ek-rsa"), {"--ek-public", folder_ + "/missing"}),
       {"--kind", "tpm", "--ek-cert", certificate, "--trust", trust, "--at", "yesterday"},
       {"--kind", "tpm", "--ek-cert", certificate, "--trust", trust, "--at", "2026-01-01"},
       key_part,
@@ -145,11 +145,11 @@ TEST_F(VerifyCommandTest, WhatCannotBeRunIsNoVerdict) {
 }
 
 TEST_F(VerifyCommandTest, EvidenceThatDoesNotParseIsRefused) {
-  const std::string trust = Attack("tpm-valid-ek-rsa/trust");
+  const std::string trust = Attack("tpm/valid-ek-rsa/trust");
   EXPECT_EQ(Run({"--kind", "tpm", "--ek-cert", folder_ + "/junk", "--trust", trust}), kExitRefused);
   EXPECT_THAT(out_.str(), HasSubstr("certificate-malformed"));
   // An empty folder trusts nobody.
-  EXPECT_EQ(Run({"--kind", "tpm", "--ek-cert", Attack("tpm-valid-ek-rsa/ek.cert"), "--trust",
+  EXPECT_EQ(Run({"--kind", "tpm", "--ek-cert", Attack("tpm/valid-ek-rsa/ek.cert"), "--trust",
                  folder_ + "/empty", "--at", "2026-01-01T00:00:00Z"}),
             kExitRefused);
   EXPECT_THAT(out_.str(), HasSubstr("certificate-untrusted"));
@@ -170,11 +170,11 @@ TEST_F(VerifyCommandTest, TakesPemAndBundlesOfIntermediates) {
     std::ofstream(absl::StrCat(folder_, "/", name)) << text;
     return absl::StrCat(folder_, "/", name);
   };
-  const std::string ek = pem("ek.pem", {Attack("tpm-valid-ek-rsa/ek.cert")});
-  const std::string bundle = pem("bundle.pem", {Attack("tpm-valid-ek-rsa/trust/root.der"),
-                                                Attack("tpm-valid-ek-rsa/intermediate0.der")});
+  const std::string ek = pem("ek.pem", {Attack("tpm/valid-ek-rsa/ek.cert")});
+  const std::string bundle = pem("bundle.pem", {Attack("tpm/valid-ek-rsa/trust/root.der"),
+                                                Attack("tpm/valid-ek-rsa/intermediate0.der")});
   EXPECT_EQ(Run({"--kind", "tpm", "--ek-cert", ek, "--intermediates", bundle, "--intermediates",
-                 folder_ + "/junk", "--trust", Attack("tpm-valid-ek-rsa/trust"), "--at",
+                 folder_ + "/junk", "--trust", Attack("tpm/valid-ek-rsa/trust"), "--at",
                  "2026-01-01T00:00:00+01:00"}),
             kExitOk)
       << out_.str() << err_.str();

@@ -1,5 +1,5 @@
 // Laws guarded: a key is a TPM's only if an AK that signs nothing else says so, freshly, of exactly
-// this public area. (tests/attacks/tpm-* has the same through files and the program.)
+// this public area. (tests/attacks/tpm has the same through files and the program.)
 #include "src/verify/tpm_attestation.h"
 
 #include <gmock/gmock.h>
