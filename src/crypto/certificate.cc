@@ -232,6 +232,12 @@ std::optional<bool> Certificate::HasExtendedKeyUsage(absl::string_view oid) cons
   return false;
 }
 
+bool Certificate::MayBeFor(absl::string_view purpose) const {
+  constexpr absl::string_view kAnyPurpose = "2.5.29.37.0";
+  const std::optional<bool> listed = HasExtendedKeyUsage(purpose);
+  return !listed || *listed || HasExtendedKeyUsage(kAnyPurpose) == true;
+}
+
 bool Certificate::IsCa() const {
   BasicConstraintsPtr constraints(static_cast<BASIC_CONSTRAINTS*>(
       X509_get_ext_d2i(x509_.get(), NID_basic_constraints, nullptr, nullptr)));

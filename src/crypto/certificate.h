@@ -65,6 +65,9 @@ class Certificate {
   bool IsIssuedByNameOf(const Certificate& issuer) const;
   // Extended key usage holds this OID; nullopt when there is no EKU extension.
   std::optional<bool> HasExtendedKeyUsage(absl::string_view oid) const;
+  // There is no extended key usage, or it holds `purpose` or anyExtendedKeyUsage. One that does not
+  // parse holds nothing.
+  bool MayBeFor(absl::string_view purpose) const;
   // All of extended key usage, dotted; empty when it is absent or does not parse.
   std::vector<std::string> ExtendedKeyUsages() const;
   X509* x509() const { return x509_.get(); }  // borrowed
@@ -108,6 +111,10 @@ struct PathOptions {
   // and subjectAltName are not understood otherwise; keyUsage, basicConstraints and
   // certificatePolicies are, but it is the caller who reads them).
   std::vector<std::string> understood_critical;
+  // What the path is for, a dotted OID of extKeyUsage; empty: that is not asked. Every CA below the
+  // anchor that has an extKeyUsage must list it, or anyExtendedKeyUsage (kCertificatePurpose). A CA
+  // without one may issue for everything. The leaf's own extKeyUsage is the caller's to look at.
+  std::string purpose;
   // The leaf may itself be a trust anchor (FIDO MDS lists such leaves).
   bool leaf_may_be_anchor = false;
   // Two allowances, each for the caller to keep narrow; absent: none. `below`: the path so far,
@@ -126,6 +133,8 @@ class VerifiedPath {
   const std::vector<Certificate>& certificates() const { return certificates_; }
   const Certificate& leaf() const { return certificates_.front(); }
   const Certificate& anchor() const { return certificates_.back(); }
+  // As PathOptions::purpose, asked afterwards: all CAs below the anchor may issue for `purpose`.
+  bool MayBeFor(absl::string_view purpose) const;
 
  private:
   friend absl::StatusOr<VerifiedPath> VerifyPath(const Certificate&,
@@ -139,11 +148,11 @@ class VerifiedPath {
 // Builds and checks a path from `leaf` through `intermediates` (untrusted, any order, extras are
 // ignored) to an anchor: names chain, signatures, validity of each but the anchor at `time` (an
 // anchor that has expired still anchors: Nuvoton EKs outlive their root), issuers are CAs with
-// keyCertSign where they say so, path lengths (the anchor's, too), critical extensions understood,
-// a policy that holds throughout where a critical policyConstraints requires one. Issuers' keys:
+// keyCertSign where they say so, and may issue for the purpose where one is asked for, path lengths
+// (the anchor's, too), critical extensions understood, a policy that holds throughout where a critical policyConstraints requires one. Issuers' keys:
 // RSA of 2048 to 8192 bits, named curves of 256 bits and more, Ed25519. Signatures with hashes
 // weaker than SHA-256 are refused on every certificate but the anchor. Does not check revocation,
-// EKU, which policies, names or the leaf's key: the caller does. Refuses with the most telling
+// the leaf's EKU, which policies, names or the leaf's key: the caller does. Refuses with the most telling
 // Certificate reason; tries every candidate before it refuses. Hostile input costs at most
 // `max_signature_checks` public-key operations.
 absl::StatusOr<VerifiedPath> VerifyPath(const Certificate& leaf,

@@ -2,8 +2,13 @@
 // - An anchor is a name, a key and a path length: its validity, extensions and own signature are
 //   not looked at (§6.1.1 (d) leaves them to local policy). Vendors' roots expire before their EKs
 //   do.
-// - Critical certificatePolicies and extKeyUsage of CAs are understood and have no effect: no
-//   policy is asked for, and which purposes count is asked of the leaf alone, by the caller.
+// - Critical certificatePolicies are understood and have no effect: no policy is asked for.
+// - extKeyUsage of CAs limits what they may issue for, as all implementations have it though RFC
+//   5280 does not say so: where the caller names a purpose, every CA below the anchor that has the
+//   extension must list it. Specifications name one for EKs (2.23.133.8.1), for the AIKs of tpm
+//   statements (2.23.133.8.3) and for web servers. For packed and U2F statements and for
+//   attestations of PIV slots they name none: there extKeyUsage of CAs, critical or not, is
+//   understood and has no effect. The anchor is never asked.
 // - Critical policyConstraints that require a policy require it of the whole path below the anchor,
 //   at once (as if skipCerts were 0); policies are not mapped, and anyPolicy is none where a
 //   critical inhibitAnyPolicy is anywhere in the path. All of that is stricter.
@@ -21,6 +26,8 @@
 //                                                         costly
 //  T6 an untrusted certificate passing as an anchor       anchors come from TrustAnchors alone
 //  T7 a certificate that means something not understood   unknown critical extensions refuse
+//  T8 a CA for something else (web servers, AKs) below the same anchor
+//                                                         the purpose, of every CA that limits it
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 
@@ -33,6 +40,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "src/base/reason.h"
@@ -185,6 +193,12 @@ absl::Status CheckIntermediate(const Certificate& certificate, const PathOptions
                   absl::StrCat("the keyUsage of ", Describe(certificate), " lacks keyCertSign"));
   }
   FOREKEY_RETURN_IF_ERROR(CheckValidity(certificate, options.time));
+  if (!options.purpose.empty() && !certificate.MayBeFor(options.purpose)) {  // T8
+    return Refuse(Reason::kCertificatePurpose,
+                  absl::StrCat("the extKeyUsage of ", Describe(certificate), ", a CA, lacks ",
+                               options.purpose, ": it is for ",
+                               absl::StrJoin(certificate.ExtendedKeyUsages(), ", ")));
+  }
   return CheckCriticalExtensions(certificate, [](absl::string_view oid) {
     return oid == kBasicConstraints || oid == kKeyUsage || oid == kCertificatePolicies ||
            oid == kExtKeyUsage || oid == kSubjectAltName || oid == kIssuerAltName ||
@@ -346,6 +360,12 @@ class PathSearch {
 };
 
 }  // namespace
+
+bool VerifiedPath::MayBeFor(absl::string_view purpose) const {
+  if (certificates_.size() < 2) return true;
+  return std::all_of(certificates_.begin() + 1, certificates_.end() - 1,
+                     [purpose](const Certificate& ca) { return ca.MayBeFor(purpose); });
+}
 
 absl::StatusOr<VerifiedPath> VerifyPath(const Certificate& leaf,
                                         const std::vector<Certificate>& intermediates,

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "src/base/reason.h"
@@ -27,7 +28,8 @@ using Json = nlohmann::json;
 constexpr size_t kMaxEntries = 20000;
 constexpr size_t kMaxRootsPerEntry = 200;
 constexpr size_t kKeyIdSize = 20;
-constexpr absl::string_view kServerAuth = "1.3.6.1.5.5.7.3.1";
+constexpr absl::string_view kExtendedKeyUsage = "2.5.29.37";
+constexpr char kServerAuth[] = "1.3.6.1.5.5.7.3.1";
 
 // Section 3.1.4: what makes a model unfit. "and so on": a future *_COMPROMISE is one too.
 bool IsBadStatus(absl::string_view status) {
@@ -91,9 +93,22 @@ std::vector<MetadataStatus> ParseStatuses(const Json& entry) {
   return statuses;
 }
 
-// M2. The roots of the service are those of a public web CA, which signs for whoever owns a host.
-absl::Status CheckSigner(const Certificate& signer, const std::string& server_name) {
-  if (signer.HasExtendedKeyUsage(kServerAuth) != true) return absl::OkStatus();
+// M2. The roots of the service are those of a public CA, which sells certificates to whoever owns a
+// host or a mailbox, and says in each, or in a CA above it, what it is for. What is for anything
+// must be for FIDO's own host; a hierarchy that says nothing of purposes is one for metadata alone.
+absl::Status CheckSigner(const VerifiedPath& path, const std::string& server_name) {
+  const Certificate& signer = path.leaf();
+  const bool says_nothing =
+      absl::c_all_of(path.certificates(), [&path](const Certificate& certificate) {
+        return (path.certificates().size() > 1 && &certificate == &path.anchor()) ||
+               !certificate.Extension(kExtendedKeyUsage);
+      });
+  if (says_nothing) return absl::OkStatus();
+  if (!signer.MayBeFor(kServerAuth)) {
+    return Invalid(absl::StrCat("signed by a certificate that is for ",
+                                absl::StrJoin(signer.ExtendedKeyUsages(), ", "),
+                                ", not for a server: ", signer.SubjectText()));
+  }
   if (X509_check_host(signer.x509(), server_name.data(), server_name.size(),
                       X509_CHECK_FLAG_NO_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
                       nullptr) == 1) {
@@ -141,13 +156,14 @@ absl::StatusOr<FidoMetadata> FidoMetadata::Parse(absl::string_view blob,
   FOREKEY_RETURN_IF_ERROR(jws.VerifySignature());
   PathOptions path;
   path.time = options.time;
-  path.understood_critical = {"2.5.29.17", "2.5.29.37"};
+  path.understood_critical = {"2.5.29.17", std::string(kExtendedKeyUsage)};
+  path.purpose = kServerAuth;
   // The signer may be pinned itself.
   path.leaf_may_be_anchor = true;
   const std::vector<Certificate> intermediates(jws.x5c.begin() + 1, jws.x5c.end());
   FOREKEY_ASSIGN_OR_RETURN(const VerifiedPath signer,
                            VerifyPath(jws.x5c.front(), intermediates, options.roots, path));
-  FOREKEY_RETURN_IF_ERROR(CheckSigner(jws.x5c.front(), options.server_name));
+  FOREKEY_RETURN_IF_ERROR(CheckSigner(signer, options.server_name));
 
   const auto payload = Base64UrlDecode(jws.payload_text);
   if (!payload) return Invalid("the payload is not base64url");

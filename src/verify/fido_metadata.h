@@ -4,7 +4,9 @@
 //
 // Threats, and what stands against each:
 //  M1 a BLOB of somebody's own                   signature, the signer's path to the given root
-//  M2 a signer that the CA sold for a web site   a TLS server certificate must be FIDO's own
+//  M2 a signer that the CA sold for a web site, or for mail
+//                                                what is for anything must be for FIDO's own host,
+//                                                and every CA above it for web servers
 //  M3 an old BLOB that knows of no compromise    `no` never goes back; nextUpdate is reported
 //  M4 "alg": "none", a key named by a URL        RS256 and ES256 with x5c only; x5u is ignored
 //  M5 a BLOB too large to hold                   bounds on size, entries and certificates

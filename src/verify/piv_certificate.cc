@@ -8,6 +8,9 @@
 //  W4 a key that TLS, mail or logon signs with         extKeyUsage: shared unless reserved for
 //                                                      Forekey
 //  W5 a card that was lost                             revocation lists
+//  W6 a sub-CA for web servers, or for mail, that issues cards' certificates
+//                                                      a purpose counts where every CA may issue
+//                                                      for it
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -25,6 +28,7 @@ namespace {
 
 constexpr absl::string_view kAnyPolicy = "2.5.29.32.0";
 constexpr absl::string_view kExtendedKeyUsageOid = "2.5.29.37";
+constexpr absl::string_view kAnyExtendedKeyUsage = "2.5.29.37.0";
 constexpr absl::string_view kSubjectAltNameOid = "2.5.29.17";
 
 bool Holds(const std::vector<std::string>& all, absl::string_view one) {
@@ -54,19 +58,31 @@ bool IsDedicatedCertificate(const Certificate& leaf, const PivPolicy& policy) {
   });
 }
 
-absl::Status CheckPurpose(const Certificate& leaf, const PivPolicy& policy) {
+// W6. Forekey has no purpose of its own to ask of agencies' CAs: one of those that the certificate
+// names must be its issuers' to give, and one of those that the configuration names, if it does.
+absl::Status CheckPurpose(const VerifiedPath& path, const PivPolicy& policy) {
+  const Certificate& leaf = path.leaf();
   const std::optional<uint32_t> usage = leaf.KeyUsage();
   if (usage && (*usage & KU_DIGITAL_SIGNATURE) == 0) {
     return Refuse(Reason::kCertificatePurpose, "keyUsage lacks digitalSignature");
   }
-  if (policy.required_usages.empty()) return absl::OkStatus();
   const std::vector<std::string> usages = leaf.ExtendedKeyUsages();
+  const bool given = usages.empty() || std::any_of(usages.begin(), usages.end(), [&](auto& usage) {
+                       return usage == kAnyExtendedKeyUsage || path.MayBeFor(usage);
+                     });
+  if (!given) {
+    return Refuse(Reason::kCertificatePurpose,
+                  absl::StrCat("the CAs above it may issue for none of its extKeyUsage ",
+                               absl::StrJoin(usages, ", ")));
+  }
+  if (policy.required_usages.empty()) return absl::OkStatus();
   for (const std::string& wanted : policy.required_usages) {
-    if (Holds(usages, wanted)) return absl::OkStatus();
+    if (Holds(usages, wanted) && path.MayBeFor(wanted)) return absl::OkStatus();
   }
   return Refuse(
       Reason::kCertificatePurpose,
-      absl::StrCat("extKeyUsage holds none of ", absl::StrJoin(policy.required_usages, ", ")));
+      absl::StrCat("extKeyUsage holds none of ", absl::StrJoin(policy.required_usages, ", "),
+                   ", or a CA above it may not issue for that"));
 }
 
 }  // namespace
@@ -84,7 +100,7 @@ absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
   FOREKEY_ASSIGN_OR_RETURN(
       const bool revocation_checked,
       CheckRevocation(path, policy.revocation, RevocationScope::kLeafToo, policy.time));
-  FOREKEY_RETURN_IF_ERROR(CheckPurpose(certificate, policy));
+  FOREKEY_RETURN_IF_ERROR(CheckPurpose(path, policy));
   FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PivKeyOf(certificate));
   const std::optional<std::string> hardware = HardwarePolicy(path, policy);
   if (!hardware && policy.hardware_only) {

@@ -2,6 +2,8 @@
 //  E1 a certificate made by anyone                     VerifyPath to the administrator's anchors
 //  E2 another certificate of the same vendor (an AK's, a platform's, a CA's) shown as an EK's
 //                                                      EKU, keyUsage, cA
+//  E8 a CA for AKs, or for anything else, that issues EK certificates
+//                                                      EKU of every CA below the anchor
 //  E3 a true certificate of another TPM                the public area must have the certificate's
 //                                                      key; who holds it is MakeCredential's
 //                                                      question
@@ -124,6 +126,7 @@ absl::StatusOr<nlohmann::json> CheckCertificate(const Certificate& certificate, 
   options.time = policy.time;
   options.max_length = kMaxPath;
   options.understood_critical = {std::string(kSubjectAltName), std::string(kExtKeyUsage)};
+  options.purpose = std::string(kEkCertificateUsage);
   FOREKEY_ASSIGN_OR_RETURN(VerifiedPath path,
                            VerifyPath(certificate, evidence.intermediates, *policy.trust, options));
   FOREKEY_RETURN_IF_ERROR(CheckEkProfile(path, ek));

@@ -18,7 +18,6 @@ constexpr absl::string_view kSubjectAltName = "2.5.29.17";
 constexpr absl::string_view kBasicConstraints = "2.5.29.19";
 constexpr absl::string_view kCertificatePolicies = "2.5.29.32";
 constexpr absl::string_view kExtendedKeyUsage = "2.5.29.37";
-constexpr absl::string_view kAikPurpose = "2.23.133.8.3";  // tcg-kp-AIKCertificate
 constexpr absl::string_view kManufacturer =
     "2.23.133.2.1";  // TPM attributes (TCG EK profile 3.2.9)
 constexpr absl::string_view kModel = "2.23.133.2.2";

@@ -19,6 +19,7 @@
 namespace forekey {
 
 inline constexpr absl::string_view kAaguidExtension = "1.3.6.1.4.1.45724.1.1.4";
+inline constexpr absl::string_view kAikPurpose = "2.23.133.8.3";  // tcg-kp-AIKCertificate
 
 // Section 8.2.1. Refuses with kCertificateProfile or kAaguidMismatch. `aaguid`: 16 bytes, of the
 // authenticator data.

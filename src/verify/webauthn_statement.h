@@ -40,6 +40,8 @@ struct StatementResult {
   AttestationType type = AttestationType::kNone;
   std::vector<Certificate> x5c;  // the attestation certificate first; empty for self and none
   std::vector<std::string> understood_critical;  // extensions of x5c[0] that were checked
+  // What the CAs above x5c[0] must be for (PathOptions::purpose); empty where section 8 names none.
+  std::string purpose;
   // The statement's signature covers flags, counter and AAGUID (fido-u2f's does not).
   bool covers_authenticator_data = true;
   // What composed the authenticator data is not what the statement is about: a TPM signs for the

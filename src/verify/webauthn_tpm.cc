@@ -3,7 +3,7 @@
 // Threats: a structure that the TPM did not make (magic), another of its attestations (type), one
 // for another registration (extraData), one for another key (name), a key that the TPM got from
 // software or may give away (attributes), any certificate of the maker in place of an AIK's
-// (section 8.3.1).
+// (section 8.3.1), a CA that is not for AIKs above it (StatementResult::purpose).
 //
 // The statement's algorithm may be RS1, and in the field nearly always is: Windows Hello signs with
 // SHA-1 whatever the credential's algorithm is. Here alone; collisions would have to be found in
@@ -113,6 +113,7 @@ absl::StatusOr<StatementResult> VerifyTpmStatement(const StatementInput& input) 
   FOREKEY_RETURN_IF_ERROR(
       CheckAikCertificate(result.x5c.front(), input.data.attested->aaguid, result.facts));
   result.understood_critical = AikCriticalExtensions();
+  result.purpose = std::string(kAikPurpose);
   result.facts["statement_algorithm"] = algorithm;
   result.facts["tpm_key_attributes"] = tpm::AttributesText(area.attributes());
   return result;

@@ -44,6 +44,7 @@ absl::StatusOr<VerifiedPath> FindPathTo(const TrustAnchors& anchors,
   PathOptions path;
   path.time = options.time;
   path.understood_critical = statement.understood_critical;
+  path.purpose = statement.purpose;
   // FIDO metadata lists leaves as their own roots.
   path.leaf_may_be_anchor = true;
   const std::vector<Certificate> intermediates(statement.x5c.begin() + 1, statement.x5c.end());

@@ -512,6 +512,17 @@ def cards():
          flags=["--refuse-shared", "--dedicated-eku", usage])
     show("eku", "another extKeyUsage than asked for", "certificate-purpose",
          flags=["--eku", "1.3.6.1.4.1.311.20.2.2"])
+    web, client = "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"
+    show("ca-for-web-servers", "a CA for web servers below the agency's issues a card's certificate",
+         "certificate-purpose", intermediates=[ca(hardware, and_also=[ext_key_usage(web, critical=True)])])
+    show("ca-not-dedicated", "a CA that may not give the extKeyUsage of Forekey's own", "certificate-purpose",
+         certificate=card(hardware, ekus=(usage,)), flags=mean + ["--dedicated-eku", usage],
+         intermediates=[ca(hardware, and_also=[ext_key_usage(client)])])
+    show("eku-ca-lacks-it", "the extKeyUsage that is asked for, from a CA that may give others alone",
+         "certificate-purpose", certificate=card(hardware, ekus=(client, usage)), flags=["--eku", usage],
+         intermediates=[ca(hardware, and_also=[ext_key_usage(client)])])
+    show("valid-ca-purposes", "none: a CA of several purposes", flags=["--eku", client],
+         intermediates=[ca(hardware, and_also=[ext_key_usage(web, client)])])
     show("no-signing", "a certificate for decryption", "certificate-purpose",
          certificate=issue("Jane Doe", "Agency Issuing CA", card_key, ca_key, [key_usage(0x20)]))
     show("ca", "the issuing CA's certificate shown as a card's", "certificate-profile",

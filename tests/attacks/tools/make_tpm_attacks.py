@@ -137,6 +137,25 @@ def endorsements():
                 "certificate-purpose", ca=[ca_certificate(extensions=for_eks)],
                 ek=ek_certificate(**{**google, "extensions": [key_usage(DIGITAL_SIGNATURE)]}))
 
+    web, any_purpose = "1.3.6.1.5.5.7.3.1", "2.5.29.37.0"
+    sub = lambda *usages, critical=None: ca_certificate(
+        extensions=for_eks[:2] + [ext_key_usage(*usages, critical=critical)])
+    endorsement("ca-for-web-servers", "a CA for web servers below the vendor's root issues an EK certificate",
+                "certificate-purpose", ca=[sub(web, critical=True)])
+    endorsement("ca-for-aks", "a CA for AKs issues an EK certificate", "certificate-purpose",
+                ca=[sub(AK_USAGE)])
+    endorsement("ca-for-aks-above", "a CA for AKs has a CA for EKs below it", "certificate-purpose",
+                ca=[certificate("Issuing CA", "AK CA", CA, OTHER, for_eks),
+                    certificate("AK CA", "Root", OTHER, ROOT,
+                                [basic_constraints(True, 1), key_usage(CERT_SIGN),
+                                 ext_key_usage(AK_USAGE)])])
+    endorsement("valid-ek-ca-of-many-purposes", "none: a CA for EKs, AKs and platforms",
+                ca=[sub("2.23.133.8.2", AK_USAGE, EK_USAGE, critical=True)])
+    endorsement("valid-ek-ca-of-any-purpose", "none: a CA for any purpose", ca=[sub(AK_USAGE, any_purpose)])
+    endorsement("valid-ek-anchor-purpose", "none: an anchor is trusted whatever it says it is for",
+                root=root_certificate(extensions=[basic_constraints(True), key_usage(CERT_SIGN),
+                                                  ext_key_usage(web, critical=True)]))
+
     # ecdsa-with-SHA384 with parameters, which it must not have.
     odd = dict(digest="sha384", algorithm=seq(oid("1.2.840.10045.4.3.3"), b"\x05\x00"))
     indirect = extension("2.5.29.31", seq(seq(

@@ -85,7 +85,7 @@ class Registration:
 
     def tpm(self, alg=RS1, attributes=HELLO, area_key=None, extra=None, aik=None, certified=None,
             attest_changes=None, signer=None, ver="2.0", extensions=None, subject=None, policy=b"\x9d" * 32,
-            key_info=None, area=lambda area: area, **area_changes):
+            key_info=None, area=lambda area: area, ca_usages=(), **area_changes):
         area = area(public(area_key or self.key, attributes, policy=policy, **area_changes))
         digest = "sha1" if alg == RS1 else "sha256"
         extra = hashlib.new(digest, self.signed).digest() if extra is None else extra
@@ -96,7 +96,8 @@ class Registration:
                                key_usage(DIGITAL_SIGNATURE), certificate_policies()]
                               if extensions is None else extensions, key_info=key_info)
         ca = certificate("AIK CA", "Tokens Root", OTHER, ROOT,
-                         [basic_constraints(True, 0), key_usage(CERT_SIGN)])
+                         [basic_constraints(True, 0), key_usage(CERT_SIGN)] +
+                         ([ext_key_usage(*ca_usages, critical=True)] if ca_usages else []))
         return {"alg": alg, "sig": sign_cose(signer or AIK, info, alg), "ver": ver, "x5c": [aik, ca],
                 "pubArea": area, "certInfo": info}
 
@@ -146,6 +147,9 @@ def valid_registrations():
         made = Registration(key=RSA_KEY)
         registration(f"valid-tpm-{text}", "as Windows Hello makes it", made, "tpm", made.tpm(alg),
                      proves={"format": "tpm", "attestation_type": "attca", "tpm_manufacturer": "id:494E5443"})
+    made = Registration(key=RSA_KEY)
+    registration("valid-tpm-ca-purposes", "an AIK CA of several purposes, as Windows Hello's", made, "tpm",
+                 made.tpm(ca_usages=("2.23.133.8.1", "1.3.6.1.4.1.311.21.36", "2.23.133.8.3")))
     made = Registration()
     registration("valid-tpm-es256", "an EC key in the TPM", made, "tpm",
                  made.tpm(attributes=0x40072, exponent=0))
@@ -411,6 +415,8 @@ def refused_tpm():
     one("aik-no-eku", "an AIK certificate without its purpose", "certificate-purpose", extensions=[san, none_ca])
     one("aik-ek-eku", "an EK's certificate", "certificate-purpose",
         extensions=[san, ext_key_usage("2.23.133.8.1"), none_ca])
+    one("aik-ca-for-eks", "a CA for EKs issues an AIK's certificate", "certificate-purpose",
+        ca_usages=("2.23.133.8.1",))
     one("aik-subject", "a subject that is not empty", "certificate-profile", subject=subject_name())
     one("aik-ca", "a CA", "certificate-profile", extensions=[san, eku, basic_constraints(True)])
     one("aik-san-not-critical", "the alternative name not critical", "certificate-profile",
@@ -553,6 +559,19 @@ def metadata():
                jws(payload(), MDS_SIGNER, [mds_signer([web, subject_alt_dns("shop.example")])]))
     import_mds("valid-web-server", "signed by FIDO's own host",
                blob=jws(payload(), MDS_SIGNER, [mds_signer([web, subject_alt_dns("mds.fidoalliance.org")])]))
+    mail = ext_key_usage("1.3.6.1.5.5.7.3.4")
+    import_mds("mail-signer", "signed by somebody's mail certificate, under the same CA", "metadata-invalid",
+               jws(payload(), MDS_SIGNER, [mds_signer([mail])]))
+    own_host = subject_alt_dns("mds.fidoalliance.org")
+    below = lambda usage: certificate("Issuing CA", "Metadata Root", OTHER, MDS_ROOT,
+                                      [basic_constraints(True, 0), key_usage(CERT_SIGN), usage])
+    by_issuing = dict(issuer="Issuing CA", signer=OTHER)
+    import_mds("mail-ca", "a CA for mail issues a certificate for FIDO's host", "certificate-purpose",
+               jws(payload(), MDS_SIGNER, [mds_signer([web, own_host], **by_issuing), below(mail)]))
+    import_mds("web-ca", "a CA for web servers issues a certificate that says of no purpose and no host",
+               "metadata-invalid", jws(payload(), MDS_SIGNER, [mds_signer(**by_issuing), below(web)]))
+    import_mds("valid-web-ca", "FIDO's own host, below a CA for web servers",
+               blob=jws(payload(), MDS_SIGNER, [mds_signer([web, own_host], **by_issuing), below(web)]))
     import_mds("alg-none", "alg none", "metadata-invalid",
                jws(payload(), MDS_SIGNER, [mds_signer()], alg="none").rsplit(b".", 1)[0] + b".")
     import_mds("alg-hs256", "alg HS256", "metadata-invalid", jws(payload(), MDS_SIGNER, [mds_signer()], alg="HS256"))

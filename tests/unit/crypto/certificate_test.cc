@@ -354,6 +354,55 @@ TEST_F(CertificateTest, RefusesCriticalExtensionsThatNobodyUnderstands) {
   }
 }
 
+TEST_F(CertificateTest, EveryCaBelowTheAnchorMayIssueForThePurpose) {
+  constexpr char kEk[] = "2.23.133.8.1", kAk[] = "2.23.133.8.3", kWeb[] = "1.3.6.1.5.5.7.3.1";
+  const auto why = [&](const std::string& of_root, const std::string& of_one,
+                       const std::string& of_two) {
+    anchors_ = {};
+    CertificateSpec root = root_.CaSpec(root_), one = one_.CaSpec(root_), two = two_.CaSpec(one_);
+    root.extended_key_usage = of_root;
+    one.extended_key_usage = of_one;
+    two.extended_key_usage = of_two;
+    Trust(root);
+    return Verify(Leaf(two_), {one, two}).status();
+  };
+  const std::string several = absl::StrCat("critical,", kAk, ",", kEk);
+  // Nobody asks.
+  EXPECT_THAT(why("", absl::StrCat("critical,", kWeb), kAk), IsOk());
+  options_.purpose = kEk;
+  EXPECT_THAT(why("", "", ""), IsOk());
+  EXPECT_THAT(why("", kEk, several), IsOk());
+  EXPECT_THAT(why("", "anyExtendedKeyUsage", several), IsOk());
+  EXPECT_THAT(why(kWeb, kEk, ""), IsOk()) << "the anchor is not asked";
+  for (const std::string& other : {std::string(kAk), absl::StrCat("critical,", kWeb)}) {
+    EXPECT_THAT(why("", other, ""), RefusedWith(Reason::kCertificatePurpose));
+    EXPECT_THAT(why("", kEk, other), RefusedWith(Reason::kCertificatePurpose));
+    EXPECT_THAT(why("", other, kEk), RefusedWith(Reason::kCertificatePurpose));
+  }
+  const absl::Status refused = why("", kAk, kEk);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("\"CN=one\""));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("lacks 2.23.133.8.1: it is for 2.23.133"));
+}
+
+TEST_F(CertificateTest, AnExtKeyUsageThatDoesNotParseIsForNothing) {
+  Trust(root_.CaSpec(root_));
+  options_.purpose = "2.23.133.8.1";
+  CertificateSpec one = one_.CaSpec(root_);
+  for (const std::string& value : {std::string("\x30\x00", 2), std::string("nonsense")}) {
+    one.extensions = {{"2.5.29.37", false, value}};
+    EXPECT_THAT(Verify(Leaf(one_), {one}), RefusedWith(Reason::kCertificatePurpose));
+  }
+}
+
+TEST_F(CertificateTest, OfTwoCertificatesOfACaTheOneForThePurposeIsTaken) {
+  Trust(root_.CaSpec(root_));
+  options_.purpose = "2.23.133.8.1";
+  CertificateSpec other = one_.CaSpec(root_), fit = one_.CaSpec(root_);
+  other.extended_key_usage = "2.23.133.8.3";
+  fit.extended_key_usage = "2.23.133.8.1";
+  EXPECT_THAT(Verify(Leaf(one_), {other, fit}), IsOk());
+}
+
 TEST_F(CertificateTest, RefusesNameConstraintsItCannotProcess) {
   Trust(root_.CaSpec(root_));
   CertificateSpec one = one_.CaSpec(root_);

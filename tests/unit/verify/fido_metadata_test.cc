@@ -155,6 +155,29 @@ TEST_F(FidoMetadataTest, ACertificateForWebSitesMustBeFidosOwn) {
   EXPECT_THAT(Parse(), RefusedWith(Reason::kMetadataInvalid));
   signer_spec_.extensions = {san("mds.fidoalliance.org")};
   EXPECT_THAT(Parse(), IsOk());
+  // Of its name, and not for servers.
+  for (const char* other : {"emailProtection", "codeSigning,clientAuth"}) {
+    signer_spec_.extended_key_usage = other;
+    const auto refused = Parse();
+    EXPECT_THAT(refused, RefusedWith(Reason::kMetadataInvalid)) << other;
+    EXPECT_THAT(std::string(refused.status().message()), HasSubstr("not for a server")) << other;
+  }
+  signer_spec_.extended_key_usage = "anyExtendedKeyUsage";
+  EXPECT_THAT(Parse(), IsOk());
+}
+
+TEST_F(FidoMetadataTest, ACaWithAPurposeMakesTheSignerOneOfThatPurpose) {
+  const TestCa issuing = TestCa::New("Issuing CA");
+  const auto below = [&](const std::string& usage) {
+    CertificateSpec ca = issuing.CaSpec(root_);
+    ca.extended_key_usage = usage;
+    signer_spec_ = issuing.Spec("Metadata Signer", signer_key_);
+    x5c_ = {testing::MakeDer(ca)};
+    return Parse();
+  };
+  EXPECT_THAT(below(""), IsOk());
+  EXPECT_THAT(below("serverAuth"), RefusedWith(Reason::kMetadataInvalid)) << "of no host";
+  EXPECT_THAT(below("emailProtection"), RefusedWith(Reason::kCertificatePurpose));
 }
 
 TEST_F(FidoMetadataTest, RejectsOtherAlgorithmsKeysAndHeaders) {

@@ -135,6 +135,24 @@ TEST_F(PivCertificateTest, MustBeMadeForSigningAndForWhatIsRequired) {
   EXPECT_EQ(WhyNot(), Reason::kCertificatePurpose);
 }
 
+TEST_F(PivCertificateTest, APurposeCountsOnlyWhereItsIssuerMayGiveIt) {
+  const std::string server = "1.3.6.1.5.5.7.3.1";
+  ca_spec_.extended_key_usage = "critical," + server;
+  EXPECT_EQ(WhyNot(), Reason::kCertificatePurpose);
+  card_.extended_key_usage = "anyExtendedKeyUsage";
+  EXPECT_EQ(WhyNot(), std::nullopt);
+  card_.extended_key_usage = "";
+  EXPECT_EQ(WhyNot(), std::nullopt);
+  // One of several is enough, but it must be the one that is asked for.
+  card_.extended_key_usage = absl::StrCat(kClientAuth, ",", kForekey);
+  ca_spec_.extended_key_usage = kClientAuth;
+  EXPECT_EQ(WhyNot(), std::nullopt);
+  policy_.required_usages = {kForekey};
+  EXPECT_EQ(WhyNot(), Reason::kCertificatePurpose);
+  policy_.required_usages = {kForekey, kClientAuth};
+  EXPECT_EQ(WhyNot(), std::nullopt);
+}
+
 TEST_F(PivCertificateTest, WhatAgenciesMakeCriticalIsUnderstood) {
   // A person's name as subjectAltName, and the usages.
   card_.extended_key_usage = absl::StrCat("critical,", kClientAuth);
