@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "spdlog/spdlog.h"
 #include "src/client/grpc_errors.h"
+#include "src/rpc/status.h"
 
 namespace forekey {
 

@@ -112,7 +112,7 @@ int main(int argc, char** argv) {
   Settings settings;
   CLI::App app("Forekey's agent: looks after this user's tokens and makes prefixes with them.");
   app.footer(kFooter);
-  app.set_version_flag("--version", forekey::kForekeyVersion);
+  app.set_version_flag("--version", std::string("forekey-agent ") + forekey::kForekeyVersion);
   app.add_option("--state", settings.state,
                  "State directory, mode 0700 (default: $FOREKEY_STATE_DIR, else "
                  "$XDG_STATE_HOME/forekey, else ~/.local/state/forekey)");

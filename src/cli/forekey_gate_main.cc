@@ -3,7 +3,8 @@
 #include <iostream>
 
 #include "CLI/CLI.hpp"
-#include "src/cli/gate_commands.h"
+#include "src/base/version.h"
+#include "src/cli/gate/gate_commands.h"
 
 int main(int argc, char** argv) {
   int exit_status = 0;
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
       "Exit status: 0 done, 1 refused or failed, 2 could not be run.",
       "forekey-gate");
   app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("forekey-gate ") + forekey::kForekeyVersion);
   forekey::AddGateCommands(app, std::cout, std::cerr, &exit_status);
   try {
     app.parse(argc, argv);

@@ -5,15 +5,17 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "src/cli/client_commands.h"
-#include "src/cli/trust_command.h"
-#include "src/cli/verify_command.h"
+#include "src/base/version.h"
+#include "src/cli/client/client_commands.h"
+#include "src/cli/verify/trust_command.h"
+#include "src/cli/verify/verify_command.h"
 
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
   int exit_status = forekey::kExitOk;
   CLI::App app("Forekey: hardware keys in front of gRPC services.", "forekey");
   app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("forekey ") + forekey::kForekeyVersion);
   forekey::AddClientCommands(app, std::cout, std::cerr, &exit_status);
   forekey::AddVerifyCommand(app, words, std::cout, std::cerr, &exit_status);
   forekey::AddTrustCommand(app, std::cout, std::cerr, &exit_status);

@@ -8,6 +8,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/client/grpc_errors.h"
+#include "src/rpc/status.h"
 
 namespace forekey {
 namespace {

@@ -57,12 +57,4 @@ absl::Status GateError(const grpc::Status& status, absl::string_view tried,
                                    advice.empty() ? "" : absl::StrCat(" (", advice, ")")));
 }
 
-absl::Status ToAbsl(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-}
-
-grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
-}
-
 }  // namespace forekey

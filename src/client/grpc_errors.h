@@ -15,10 +15,6 @@ namespace forekey {
 absl::Status GateError(const grpc::Status& status, absl::string_view tried,
                        absl::string_view address);
 
-// Code and message, unchanged; OK for OK. And back.
-absl::Status ToAbsl(const grpc::Status& status);
-grpc::Status ToGrpc(const absl::Status& status);
-
 }  // namespace forekey
 
 #endif  // FOREKEY_SRC_CLIENT_GRPC_ERRORS_H_

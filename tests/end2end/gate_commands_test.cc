@@ -9,7 +9,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/file.h"
 #include "src/base/reason.h"
-#include "src/cli/gate_commands.h"
+#include "src/cli/gate/gate_commands.h"
 #include "src/crypto/digest.h"
 #include "src/store/sqlite_registry.h"
 #include "src/wire/invite.h"

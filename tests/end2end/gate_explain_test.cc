@@ -1,5 +1,5 @@
 // What `forekey-gate explain` answers.
-#include "src/cli/gate_explain.h"
+#include "src/cli/gate/gate_explain.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -28,7 +28,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/file.h"
 #include "src/base/reason.h"
-#include "src/cli/gate_commands.h"
+#include "src/cli/gate/gate_commands.h"
 #include "src/store/sqlite_registry.h"
 #include "src/wire/invite.h"
 #include "tests/end2end/echo_calls.h"

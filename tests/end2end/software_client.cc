@@ -6,7 +6,7 @@
 #include "src/base/clock.h"
 #include "src/base/status.h"
 #include "src/crypto/key_agreement.h"
-#include "src/gate/grpc/grpc_status.h"
+#include "src/rpc/status.h"
 #include "src/wire/prefix.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
@@ -57,7 +57,7 @@ absl::StatusOr<std::string> SoftwareClient::Challenge() {
   v1::GetChallengeResponse response;
   request.set_purpose(v1::GetChallengeRequest::PURPOSE_CALL);
   FOREKEY_RETURN_IF_ERROR(
-      FromGrpc(v1::Gate::NewStub(channel_)->GetChallenge(&context, request, &response)));
+      ToAbsl(v1::Gate::NewStub(channel_)->GetChallenge(&context, request, &response)));
   return response.challenge();
 }
 
@@ -103,7 +103,7 @@ absl::StatusOr<std::unique_ptr<SoftwareSession>> SoftwareClient::OpenSession() {
                             Sha256(request.payload()), &statement));
   v1::OpenSessionResponse response;
   FOREKEY_RETURN_IF_ERROR(
-      FromGrpc(v1::Gate::NewStub(channel_)->OpenSession(&context, request, &response)));
+      ToAbsl(v1::Gate::NewStub(channel_)->OpenSession(&context, request, &response)));
 
   FOREKEY_ASSIGN_OR_RETURN(Secret ephemeral_secret, ephemeral.Agree(response.gate_share()));
   FOREKEY_ASSIGN_OR_RETURN(Secret identity_secret, ephemeral.Agree(gate_.identity_public));

@@ -25,8 +25,10 @@ GATE_SESSION = GATE_CALL | GATE_FACTOR | {"src/gate/session"}
 GATE_ENROLL = GATE_SESSION | {"src/gate/enroll"}
 GATE_CONFIG = GATE_SESSION | GATE_AUDIT | {"src/gate/config"}
 GATE_SERVICE = GATE_CONFIG | GATE_ENROLL | {"src/gate/service"}
+CLI = {"src/cli", "src/cli/terminal", "src/cli/verify", "src/cli/gate", "src/cli/client"}
 ALLOWED = {
     "src/base": BASE,
+    "src/rpc": {"src/rpc"},
     "src/crypto": CRYPTO,
     "src/wire": WIRE,
     "src/verify": VERIFY,
@@ -43,12 +45,17 @@ ALLOWED = {
     "src/gate/enroll": GATE_ENROLL,
     "src/gate/config": GATE_CONFIG,
     "src/gate/service": GATE_SERVICE,
-    "src/gate/grpc": GATE_SERVICE | {"src/gate/grpc", "src/gate/public"},
+    "src/gate/grpc": GATE_SERVICE | {"src/rpc", "src/gate/grpc", "src/gate/public"},
     "src/gate/public": set(),
     "hw": WIRE | {"hw"},
-    "src/client": WIRE | {"src/client"},
-    "src/agent": WIRE | {"hw", "src/client", "src/agent"},
-    "src/cli": GATE_SERVICE | {"src/gate/grpc", "src/gate/public", "hw", "src/client", "src/agent", "src/cli"},
+    "src/client": WIRE | {"src/rpc", "src/client"},
+    "src/agent": WIRE | {"hw", "src/rpc", "src/client", "src/agent"},
+    # Programs are the only places that wire everything; their commands see one side alone.
+    "src/cli": GATE_SERVICE | {"src/gate/grpc", "src/gate/public", "hw", "src/client", "src/agent"} | CLI,
+    "src/cli/terminal": BASE | {"src/cli/terminal"},
+    "src/cli/verify": VERIFY | {"src/cli/verify"},
+    "src/cli/gate": GATE_SERVICE | {"src/rpc", "src/gate/grpc", "src/gate/public", "src/cli/gate", "src/cli/terminal"},
+    "src/cli/client": WIRE | {"src/rpc", "src/client", "src/cli/client", "src/cli/terminal"},
     # Software tokens share no encoder with the verifiers: one bug would cancel itself.
     "simulators": BASE | {"simulators"},
     "examples": {"src/client", "src/gate/public", "examples", "src/base"},
@@ -62,7 +69,7 @@ VENDOR = {
     re.compile(r"<(PCSC/|winscard|pcsclite|wintypes|ifdhandler)"): ("hw/piv", "tests", "simulators/piv"),
     re.compile(r"<cjose/"): ("src/verify", "tests"),
     re.compile(r"<curl/"): ("src/gate/factor", "tests"),
-    re.compile(r"<grpc"): ("src/gate/grpc", "src/gate/public", "src/client", "src/agent", "src/cli", "tests", "bench", "examples"),
+    re.compile(r"<grpc"): ("src/rpc", "src/gate/grpc", "src/gate/public", "src/client", "src/agent", "src/cli", "tests", "bench", "examples"),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])')
 SECRET_WORD = re.compile(r"\b(secret|password|pin|mac|seed|private_key|session_key|confirmation)\w*(\(\))?(\.view\(\))?$", re.I)
@@ -75,13 +82,14 @@ def room_of(path: str) -> str:
         return "examples/demo"
     if parts[0] != "src":
         return parts[0]
-    return "/".join(parts[:3] if parts[1] == "gate" else parts[:2])
+    nested = parts[1] in ("gate", "cli") and len(parts) > 3
+    return "/".join(parts[:3] if nested else parts[:2])
 
 
 def included_room(name: str):
     if name.startswith('"forekey/v1/'):
         return "proto"
-    match = re.match(r'"(src/gate/[a-z0-9_]+|src/[a-z0-9_]+|hw|simulators|tests|examples)/', name)
+    match = re.match(r'"(src/(?:gate|cli)/[a-z0-9_]+(?=/)|src/[a-z0-9_]+|hw|simulators|tests|examples)/', name)
     return match.group(1) if match else None
 
 

@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "forekey/v1/admin.grpc.pb.h"
 #include "src/base/status.h"
-#include "src/gate/grpc/grpc_status.h"
+#include "src/rpc/status.h"
 
 namespace forekey {
 namespace {

@@ -9,10 +9,10 @@
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
-#include "src/gate/grpc/grpc_status.h"
 #include "src/gate/grpc/live_calls.h"
 #include "src/gate/grpc/worker.h"
 #include "src/policy/call_policy.h"
+#include "src/rpc/status.h"
 #include "src/wire/statement.h"
 
 namespace forekey {

@@ -1,0 +1,94 @@
+#include "src/cli/client/agent_client.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "src/base/file.h"
+#include "src/base/status.h"
+#include "src/client/agent_socket.h"
+
+namespace forekey {
+namespace {
+
+constexpr size_t kMaxPasswordFile = 1025;  // the longest password, and a newline
+
+}  // namespace
+
+absl::StatusOr<AgentClient> AgentClient::New(std::string socket) {
+  if (socket.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(socket, DefaultAgentSocket());
+  }
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, AgentChannel(socket));
+  AgentClient client(std::move(socket));
+  client.stub_ = v1::Agent::NewStub(channel);
+  return client;
+}
+
+std::chrono::system_clock::time_point AgentClient::DeadlineAfter(absl::Duration timeout) {
+  return absl::ToChronoTime(absl::Now() + timeout);
+}
+
+absl::Status AgentClient::Explain(const grpc::Status& status) const {
+  return AgentError(status, socket_);
+}
+
+AgentClient::Notices::Notices(AgentClient& agent, std::ostream& err)
+    : reader_(agent.stub_->WatchNotices(&context_, v1::WatchNoticesRequest())),
+      thread_([this, &err] {
+        for (v1::Notice notice; reader_->Read(&notice);) {
+          err << notice.gate() << ": " << notice.text() << std::endl;
+        }
+        (void)reader_->Finish();
+      }) {}
+
+AgentClient::Notices::~Notices() {
+  context_.TryCancel();
+  thread_.join();
+}
+
+int ExitStatusOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return 0;
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kFailedPrecondition:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+int Report(const absl::Status& status, bool json, std::ostream& out, std::ostream& err) {
+  if (status.ok()) return 0;
+  if (json) {
+    out << Dump({{"error",
+                  {{"code", absl::StatusCodeToString(status.code())},
+                   {"message", std::string(status.message())}}}})
+        << std::endl;
+  } else {
+    err << "forekey: " << status.message() << std::endl;
+  }
+  return ExitStatusOf(status);
+}
+
+std::string Dump(const nlohmann::json& value) {
+  // In ASCII: what a gate or a token says must not reach a terminal.
+  return value.dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
+}
+
+absl::StatusOr<Secret> ReadPasswordFile(const std::string& path) {
+  FOREKEY_ASSIGN_OR_RETURN(std::string content, ReadPrivateFile(path, kMaxPasswordFile));
+  absl::Cleanup wipe = [&content] { Wipe(content); };
+  if (!content.empty() && content.back() == '\n') content.pop_back();
+  if (content.empty()) return absl::InvalidArgumentError(absl::StrCat(path, " is empty"));
+  return Secret::CopyOf(content);
+}
+
+}  // namespace forekey

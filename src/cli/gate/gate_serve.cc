@@ -1,0 +1,164 @@
+#include "src/cli/gate/gate_serve.h"
+
+#include <forekey/gate.h>
+#include <grpc/support/log.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "nlohmann/json.hpp"
+#include "spdlog/pattern_formatter.h"
+#include "spdlog/sinks/base_sink.h"
+#include "spdlog/spdlog.h"
+#include "src/base/standard_error.h"
+#include "src/base/status.h"
+#include "src/gate/service/gate_core.h"
+
+namespace forekey {
+namespace {
+
+// A message may hold what a peer sent: quoted, it can't become another line or another key.
+class JsonMessage final : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& out) override {
+    const std::string text(message.payload.data(), message.payload.size());
+    const std::string quoted = nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/true,
+                                                         nlohmann::json::error_handler_t::replace);
+    out.append(quoted.data(), quoted.data() + quoted.size());
+  }
+  std::unique_ptr<spdlog::custom_flag_formatter> clone() const override {
+    return std::make_unique<JsonMessage>();
+  }
+};
+
+void LogOfGrpc(gpr_log_func_args* args) {
+  const auto level = args->severity == GPR_LOG_SEVERITY_ERROR  ? spdlog::level::warn
+                     : args->severity == GPR_LOG_SEVERITY_INFO ? spdlog::level::info
+                                                               : spdlog::level::debug;
+  spdlog::log(level, "gRPC: {}", args->message);
+}
+
+// Where nobody reads stderr, messages are dropped, and counted in the next one that is taken: gRPC
+// logs from threads that serve calls.
+class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t text;
+    formatter_->format(message, text);
+    if (dropped_ != 0) {
+      spdlog::details::log_msg lost(message);
+      const std::string told = absl::StrCat(dropped_, " messages were lost: nobody read them");
+      lost.payload = told;
+      spdlog::memory_buf_t line;
+      formatter_->format(lost, line);
+      if (!Put(line)) return;
+      dropped_ = 0;
+    }
+    Put(text);
+  }
+  void flush_() override {}
+
+ private:
+  bool Put(const spdlog::memory_buf_t& text) {
+    size_t written = 0;
+    const std::string line =
+        absl::StrCat(torn_ ? "\n" : "", absl::string_view(text.data(), text.size()));
+    if (WriteStandardError(line, absl::ZeroDuration(), &written).ok()) {
+      torn_ = false;
+      return true;
+    }
+    torn_ = torn_ || written > 0;
+    ++dropped_;
+    return false;
+  }
+  uint64_t dropped_ = 0;
+  bool torn_ = false;
+};
+
+// One JSON object a line on stderr: where a service manager collects it.
+void StartLog() {
+  auto logger = std::make_shared<spdlog::logger>("forekey-gate", std::make_shared<StderrSink>());
+  auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+  formatter->add_flag<JsonMessage>('*').set_pattern(
+      R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","program":"%n","message":%*})");
+  logger->set_formatter(std::move(formatter));
+  spdlog::set_default_logger(std::move(logger));
+  gpr_set_log_function(LogOfGrpc);
+}
+
+// Waits for a signal, and meanwhile tells the service manager's watchdog that the gate can still
+// answer: half the interval that it was given, so that one late wake-up is no death.
+int WaitForSignal(const sigset_t& signals, GateCore& core) {
+  uint64_t watchdog_micros = 0;
+  const bool watched = sd_watchdog_enabled(/*unset_environment=*/0, &watchdog_micros) > 0;
+  for (;;) {
+    const uint64_t micros = watched ? std::max<uint64_t>(watchdog_micros / 2, 1000) : 3'600'000'000;
+    const timespec patience = {static_cast<time_t>(micros / 1'000'000),
+                               static_cast<long>(micros % 1'000'000 * 1000)};
+    const int signal = sigtimedwait(&signals, nullptr, &patience);
+    if (signal > 0) return signal;
+    if (!watched) continue;
+    if (absl::Status healthy = core.CheckHealth(); healthy.ok()) {
+      sd_notify(0, "WATCHDOG=1");
+    } else {
+      spdlog::error("not healthy: {}", std::string(healthy.message()));
+    }
+  }
+}
+
+}  // namespace
+
+absl::Status ServeGate(const std::string& config_file, std::ostream& out, std::ostream& err) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGHUP, SIGINT, SIGTERM}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // Who reads the log may go away: that is an error of the log's, and not the end of the gate.
+  signal(SIGPIPE, SIG_IGN);
+  StartLog();
+
+  FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Gate> gate, Gate::New({.config_file = config_file}));
+  grpc::ServerBuilder builder;
+  FOREKEY_RETURN_IF_ERROR(gate->Install(builder));
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) {
+    return absl::UnavailableError("gRPC could not start the server: its log has the reason");
+  }
+  out << "gate " << gate->audience() << " listening on port " << gate->port() << std::endl;
+  spdlog::info("gate {} listening on port {}", gate->audience(), gate->port());
+  sd_notify(0, absl::StrCat("READY=1\nSTATUS=listening on port ", gate->port()).c_str());
+
+  int signal;
+  while ((signal = WaitForSignal(signals, gate->core())) == SIGHUP) {
+    sd_notify(0, "RELOADING=1");
+    if (absl::Status reloaded = gate->Reload(); !reloaded.ok()) {
+      spdlog::error("reload: {}", std::string(reloaded.message()));
+    } else {
+      spdlog::info("reloaded");
+    }
+    sd_notify(0, "READY=1");
+  }
+  sd_notify(0, "STOPPING=1");
+  const absl::Duration notice = gate->AnnounceEnd(*server);
+  if (notice > absl::ZeroDuration()) {
+    spdlog::info("{}: not serving, which is told for {}, or until the next signal",
+                 strsignal(signal), absl::FormatDuration(notice));
+    const timespec patience = absl::ToTimespec(notice);
+    sigtimedwait(&signals, nullptr, &patience);
+  }
+  spdlog::info("{}: no new connections; calls have {} to end", strsignal(signal),
+               absl::FormatDuration(gate->core().config().listen.drain));
+  gate->Drain(*server);
+  spdlog::info("ended");
+  return absl::OkStatus();
+}
+
+}  // namespace forekey

@@ -1,0 +1,19 @@
+// `forekey-gate serve`: a gate of its own, with no application behind it: what front ends
+// (auth_request and the like) and enrolment need.
+#ifndef FOREKEY_SRC_CLI_GATE_GATE_SERVE_H_
+#define FOREKEY_SRC_CLI_GATE_GATE_SERVE_H_
+
+#include <ostream>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace forekey {
+
+// Serves until SIGINT or SIGTERM; SIGHUP reads the certificates again. Prints one line to `out`
+// once calls are taken. Must be called before any other thread exists: it blocks those signals.
+absl::Status ServeGate(const std::string& config_file, std::ostream& out, std::ostream& err);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CLI_GATE_GATE_SERVE_H_

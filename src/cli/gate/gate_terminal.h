@@ -1,0 +1,54 @@
+// What the commands of `forekey-gate` share: where they print, and how those that talk to a gate,
+// running or not, are wired. Private to this folder.
+#ifndef FOREKEY_SRC_CLI_GATE_GATE_TERMINAL_H_
+#define FOREKEY_SRC_CLI_GATE_GATE_TERMINAL_H_
+
+#include <functional>
+#include <ostream>
+#include <string>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
+#include "src/cli/gate/gate_admin.h"
+#include "src/cli/terminal/time_text.h"
+
+namespace forekey {
+
+// Exit status (src/cli/gate_commands.h).
+inline constexpr int kGateDone = 0;
+inline constexpr int kGateFailed = 1;
+inline constexpr int kGateNotRun = 2;
+
+// Borrowed; copies are cheap.
+struct GateTerminal {
+  std::ostream& out;
+  std::ostream& err;
+  int* exit_status;
+
+  void Fail(const absl::Status& status, int exit) const;
+};
+
+inline constexpr std::pair<const char*, v1::TokenKind> kTokenKindNames[] = {
+    {"tpm", v1::TOKEN_KIND_TPM}, {"fido2", v1::TOKEN_KIND_FIDO2}, {"piv", v1::TOKEN_KIND_PIV}};
+std::string KindName(v1::TokenKind kind);
+
+// A command that talks to the gate. `body` gives what to print as JSON; `text` prints it for
+// people.
+struct AdminCommand {
+  CLI::App* app = nullptr;
+  std::function<void(GateConfig&)> prepare;  // may be empty
+  std::function<absl::StatusOr<nlohmann::json>(GateAdmin&, const GateConfig&)> body;
+  std::function<void(const nlohmann::json&, bool gate_runs, std::ostream&)> text;
+};
+// Adds --config and --json, and runs it when it is the command that was given.
+void WireAdminCommand(AdminCommand command, const GateTerminal& terminal);
+
+// Invites, subjects and their passwords, credentials, revocation (gate_people_commands.cc).
+void AddPeopleCommands(CLI::App& app, const GateTerminal& terminal);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_CLI_GATE_GATE_TERMINAL_H_
