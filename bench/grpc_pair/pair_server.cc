@@ -39,7 +39,7 @@ template <typename T>
 T Must(absl::StatusOr<T> value) {
   if (value.ok()) return *std::move(value);
   std::cerr << value.status() << "\n";
-  std::exit(2);
+  std::_Exit(2);
 }
 void Must(const absl::Status& status) { Must(status.ok() ? absl::StatusOr<int>(0) : status); }
 
