@@ -25,7 +25,7 @@ packages=(
   fido2-tools libumockdev-dev
 )
 # What scripts/test runs besides: programs of others, to compare with.
-test_packages=(python3-fido2 chromium glewlwyd umockdev udev)
+test_packages=(clang-format-14 python3-fido2 chromium glewlwyd umockdev udev)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 
 install_missing() {

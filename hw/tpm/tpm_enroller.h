@@ -1,4 +1,4 @@
-// One enrolment of a new TPM key (DESIGN: enrolment, TPM). Private to hw/tpm.
+// One enrolment of a new TPM key (docs/PROTOCOL.md, section 15). Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_TPM_ENROLLER_H_
 #define FOREKEY_HW_TPM_TPM_ENROLLER_H_
 

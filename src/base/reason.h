@@ -1,6 +1,6 @@
 // Refusals. A verifier that refuses returns an absl::Status made by Refuse(): it carries the exact
 // Reason (for the audit log, tests and administrators) and a detail for people. What a peer may
-// learn of it is only PublicCode(): see DESIGN LAW 6 in docs/PROTOCOL.md.
+// learn of it is only PublicCode(): see LAW 6 in docs/PROTOCOL.md.
 #ifndef FOREKEY_SRC_BASE_REASON_H_
 #define FOREKEY_SRC_BASE_REASON_H_
 

@@ -3,13 +3,13 @@
 //
 // The processor sees every call that arrives on the gate's port, with its raw :path and before
 // anything else of the server does: what it refuses reaches no interceptor and no handler, and an
-// unknown method is refused like a known one (DESIGN LAW 1). It is given to gRPC's core directly
+// unknown method is refused like a known one (LAW 1). It is given to gRPC's core directly
 // (grpc_auth_metadata_processor in grpc/grpc_security.h), because gRPC's C++ wrapper builds two
 // multimaps a call first.
 //
 // Between the two there is no object of gRPC's that lasts as long as one call and no longer, and
 // that the peer can't reach: the AuthContext belongs to the connection. So nothing about a caller
-// is handed over (DESIGN LAW 4). Instead the verified prefix itself stays in the metadata, and the
+// is handed over (LAW 4). Instead the verified prefix itself stays in the metadata, and the
 // interceptor asks the verifier for its caller again (GateCore::Recall, which believes nobody).
 // What the interceptor must know besides is that the call did pass this gate, and not another port
 // of the same server; so the processor writes the gate's random instance id into the AuthContext,

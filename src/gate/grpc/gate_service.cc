@@ -159,7 +159,7 @@ class GateServices::Sync : public v1::Gate::Service {
 };
 
 // Enrolment waits for the disk and checks certificate paths: here it has a thread and a short queue
-// of its own, so that it never takes gRPC's few callback threads away from calls (DESIGN LAW 7). So
+// of its own, so that it never takes gRPC's few callback threads away from calls (LAW 7). So
 // have openings with further factors: more threads than those factors can hold all together
 // (src/gate/factor/factor_lane.h), so that whatever hangs, there is one left for the next opening.
 class GateServices::Callback : public v1::Gate::CallbackService {

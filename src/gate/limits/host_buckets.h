@@ -1,6 +1,6 @@
 // Token buckets, one for each address that does something, in fixed memory: what a stranger does
-// costs his own address, and nobody can make the gate remember more by coming from many (DESIGN
-// LAWs 5, 7).
+// costs his own address, and nobody can make the gate remember more by coming from many (LAWs
+// 5 and 7).
 #ifndef FOREKEY_SRC_GATE_LIMITS_HOST_BUCKETS_H_
 #define FOREKEY_SRC_GATE_LIMITS_HOST_BUCKETS_H_
 

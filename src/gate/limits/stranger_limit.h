@@ -1,7 +1,7 @@
 // How many public-key operations the gate spends on peers that have not shown anything yet. A host
 // that had a device proof admitted is not a stranger until a proof from it fails. Strangers have a
 // bucket for each address, and one together. So a flood of bad proofs from one address stops nobody
-// else, and one from many stops neither the hosts that work nor any credential (DESIGN LAWs 5, 7).
+// else, and one from many stops neither the hosts that work nor any credential (LAWs 5 and 7).
 #ifndef FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_
 #define FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_
 

@@ -1,4 +1,4 @@
-// The enrolment of FIDO2 keys: DESIGN's steps over src/verify's registration verifier
+// The enrolment of FIDO2 keys: the steps of its section over src/verify's registration verifier
 // (docs/PROTOCOL.md, "Enrolment: FIDO2").
 //
 //   a registration of another enrolment, or relayed   its challenge is SHA-256 of this enrolment's

@@ -1,4 +1,4 @@
-// The enrolment of PIV keys: DESIGN's steps over src/verify's PIV verifiers (docs/PROTOCOL.md,
+// The enrolment of PIV keys: the steps of its section over src/verify's PIV verifiers (docs/PROTOCOL.md,
 // "Enrolment: PIV").
 //
 //   a key in software, or imported          the slot's attestation, or the issuing CA's word

@@ -1,4 +1,4 @@
-// The enrolment of TPM keys: DESIGN's steps over src/verify's TPM verifiers (docs/PROTOCOL.md,
+// The enrolment of TPM keys: the steps of its section over src/verify's TPM verifiers (docs/PROTOCOL.md,
 // "Enrolment: TPM").
 #ifndef FOREKEY_SRC_GATE_TOKEN_TPM_ENROLLMENT_H_
 #define FOREKEY_SRC_GATE_TOKEN_TPM_ENROLLMENT_H_

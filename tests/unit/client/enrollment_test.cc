@@ -1,4 +1,4 @@
-// LAW 2 and DESIGN §4 on the client's side: the invite decides which gate may enrol.
+// LAW 2 on the client's side: the invite decides which gate may enrol.
 #include "src/client/enrollment.h"
 
 #include "gmock/gmock.h"
