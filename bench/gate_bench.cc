@@ -3,7 +3,7 @@
 //   a session's proof      at most 2 us and 6 times the bare HMAC
 //   a device proof         at most 1.10 times the bare P-256 verification
 //   refusals               of a call without prefix and with a forged one
-// GateCore::Judge is measured whole: exempt list, clock, look-ups, counters and audit included.
+// CallJudge::Judge is measured whole: exempt list, clock, look-ups, counters and audit included.
 #include <stdlib.h>
 
 #include <algorithm>
@@ -121,7 +121,7 @@ class World {
                           absl::string_view digest = "", std::string* statement_out = nullptr) {
     v1::GetChallengeRequest request;
     request.set_purpose(v1::GetChallengeRequest::PURPOSE_CALL);
-    challenge_ = gate_->GetChallenge(request)->challenge();
+    challenge_ = gate_->peers().GetChallenge(request)->challenge();
     const absl::string_view id = credential_id_;
     const std::string statement = BuildStatement(CallStatement{
         kAudience, method, challenge_, binding_, absl::MakeConstSpan(&id, 1), key_share, digest});
@@ -136,7 +136,9 @@ class World {
     return SerializePrefix(view);
   }
   bool Admits(absl::string_view prefix, absl::string_view method = kMethod) {
-    return gate_->Judge(CallInput{absl::MakeConstSpan(&prefix, 1), method, kPeer}).status.ok();
+    return gate_->calls()
+        .Judge(CallInput{absl::MakeConstSpan(&prefix, 1), method, kPeer})
+        .status.ok();
   }
 
  private:
@@ -177,8 +179,8 @@ class World {
                                            Sha256(request.payload()), &statement);
     const absl::string_view value = prefix;
     const Judgement judgement =
-        gate_->Judge(CallInput{absl::MakeConstSpan(&value, 1), kOpenSessionMethod, kPeer});
-    const auto response = gate_->OpenSession(*judgement.call, request, kPeer);
+        gate_->calls().Judge(CallInput{absl::MakeConstSpan(&value, 1), kOpenSessionMethod, kPeer});
+    const auto response = gate_->peers().OpenSession(*judgement.call, request, kPeer);
     opened_ = Clock::System().BootNanos();
     session_id_ = response->session_id();
     const auto shared = ephemeral.Agree(response->gate_share());
@@ -311,7 +313,7 @@ BENCHMARK(BM_AuditLineToFile);
 void BM_RefuseWithoutPrefix(benchmark::State& state) {
   World& world = TheWorld();
   for (auto _ : state) {
-    benchmark::DoNotOptimize(world.gate().Judge(CallInput{{}, kMethod, kPeer}).status.ok());
+    benchmark::DoNotOptimize(world.gate().calls().Judge(CallInput{{}, kMethod, kPeer}).status.ok());
   }
 }
 BENCHMARK(BM_RefuseWithoutPrefix);
@@ -343,7 +345,8 @@ void BM_RecallSession(benchmark::State& state) {
   if (!world.Admits(proof)) state.SkipWithError("refused");
   const absl::string_view value = proof;
   for (auto _ : state) {
-    benchmark::DoNotOptimize(world.gate().Recall(absl::MakeConstSpan(&value, 1), kMethod).ok());
+    benchmark::DoNotOptimize(
+        world.gate().calls().Recall(absl::MakeConstSpan(&value, 1), kMethod).ok());
   }
 }
 BENCHMARK(BM_RecallSession);

@@ -7,8 +7,8 @@ set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/forekey)
 install(TARGETS forekey_proto forekey_proto_grpc forekey_base forekey_rpc forekey_crypto forekey_wire forekey_verify
                 forekey_policy forekey_store
                 forekey_gate_settings forekey_gate_limits forekey_gate_token forekey_gate_factor forekey_gate_audit
-                forekey_gate_call forekey_gate_session forekey_gate_enroll forekey_gate_config forekey_gate_service
-                forekey_gate forekey_client
+                forekey_gate_call forekey_gate_session forekey_gate_enroll forekey_gate_config forekey_gate_admin
+                forekey_gate_service forekey_gate forekey_client
         EXPORT forekeyTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/forekey COMPONENT development
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

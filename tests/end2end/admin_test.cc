@@ -41,7 +41,7 @@ TEST(AdminTest, AnotherUidIsClosed) {
   const uid_t owner = 54321;
   const uid_t other = 12345;
   auto server =
-      Must(AdminServer::New(&world.gate().core(),
+      Must(AdminServer::New(&world.gate().core().admin(), &world.gate().core().refusals(),
                             {.socket_path = world.directory() + "/t", .allowed_uid = owner}),
            "server");
   ASSERT_EQ(chmod((world.directory() + "/t").c_str(), 0777), 0);
@@ -121,7 +121,7 @@ TEST(AdminTest, FailuresAreExactForAdministrators) {
 
 TEST(AdminTest, APathThatIsTooLongForASocketSaysSo) {
   GatedWorld world;
-  auto server = AdminServer::New(&world.gate().core(),
+  auto server = AdminServer::New(&world.gate().core().admin(), &world.gate().core().refusals(),
                                  {.socket_path = world.directory() + "/" + std::string(120, 'x')});
   EXPECT_THAT(std::string(server.status().message()),
               ::testing::HasSubstr("shorter state directory"));

@@ -353,7 +353,7 @@ TEST_P(LiveCallsTest, EndWhenACredentialIsRevokedAndOthersGoOn) {
   v1::RevokeCredentialRequest request;
   request.set_subject("alice");
   const absl::Time since = absl::Now();
-  Must(world_.gate().core().RevokeCredential(request, "test").status(), "revoke");
+  Must(world_.gate().core().admin().RevokeCredential(request, "test").status(), "revoke");
   ExpectEnded(hers, since, Reason::kCredentialRevoked);
   EXPECT_TRUE(his.Say());
   EXPECT_TRUE(his.Finish().ok());
@@ -368,7 +368,7 @@ TEST(LiveCallsRaceTest, AStreamWhoseRightEndsAsItBeginsIsEnded) {
     if (!decision.admitted || decision.method != kChatMethod) return;
     v1::RevokeCredentialRequest request;
     request.set_subject("alice");
-    Must(world->gate().core().RevokeCredential(request, "test").status(), "revoke");
+    Must(world->gate().core().admin().RevokeCredential(request, "test").status(), "revoke");
   };
   GatedWorld made(std::move(options));
   world = &made;
@@ -405,7 +405,7 @@ TEST_P(LiveCallsTest, EndWhenTheRulesNoLongerAllowThem) {
   request.set_subject("alice");
   request.set_set_roles(true);
   const absl::Time since = absl::Now();
-  Must(world_.gate().core().SetSubject(request, "test").status(), "roles");
+  Must(world_.gate().core().admin().SetSubject(request, "test").status(), "roles");
   ExpectEnded(chat, since, Reason::kMethodNotPermitted);
 }
 

@@ -230,11 +230,11 @@ TEST(OperationsTest, NoSecretIsInAnythingThatTheGateWrote) {
     Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix("/a.B/C"), "prefix")}});
     v1::CreateInviteRequest request;
     request.set_subject("bob");
-    const auto invite = Must(world.gate().core().CreateInvite(request, "test"), "invite");
-    Must(world.gate().core().RotateIdentity({}, "test").status(), "rotate");
+    const auto invite = Must(world.gate().core().admin().CreateInvite(request, "test"), "invite");
+    Must(world.gate().core().admin().RotateIdentity({}, "test").status(), "rotate");
     v1::BackUpRequest backup;
     backup.set_path(world.directory() + "/state/backup.sqlite");
-    Must(world.gate().core().BackUp(backup, "test").status(), "backup");
+    Must(world.gate().core().admin().BackUp(backup, "test").status(), "backup");
 
     secrets.emplace_back("session key",
                          std::string(world.gate().core().sessions().Find(session->id())->key()));

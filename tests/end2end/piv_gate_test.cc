@@ -49,7 +49,7 @@ class PivGateTest : public ::testing::Test {
     world_->Start([](grpc::ServerBuilder&) {});
     GateConnection::Options connection;
     connection.target.audience = world_->config().audience;
-    connection.target.address = core().AdvertisedAddress();
+    connection.target.address = core().admin().AdvertisedAddress();
     connection.target.ca_pem = Must(ReadFile(world_->config().tls.certificate), "certificate");
     connection_ = Must(GateConnection::New(std::move(connection)), "connection");
   }
@@ -58,7 +58,7 @@ class PivGateTest : public ::testing::Test {
   absl::Status Enrol(const std::string& slot) {
     v1::CreateInviteRequest request;
     request.set_subject("ada");
-    const auto created = Must(core().CreateInvite(request, "uid 0"), "invite");
+    const auto created = Must(core().admin().CreateInvite(request, "uid 0"), "invite");
     const Invite invite = Must(Invite::Parse(created.invite()), "invite");
     EnrollOptions options;
     options.existing_key = true;

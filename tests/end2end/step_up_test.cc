@@ -89,7 +89,7 @@ void SetPassword(StepUpWorld& world, const std::string& password) {
   v1::SetPasswordRequest request;
   request.set_subject("ada");
   request.set_password(password);
-  auto done = world.world().gate().core().SetPassword(request, "test");
+  auto done = world.world().gate().core().admin().SetPassword(request, "test");
   ASSERT_TRUE(done.ok()) << done.status();
 }
 
@@ -151,9 +151,9 @@ TEST(StepUpTest, AfterARestartOfTheSessionsACallStillSucceeds) {
   request.set_subject("ada");
   request.set_set_disabled(true);
   request.set_disabled(true);
-  ASSERT_TRUE(world.world().gate().core().SetSubject(request, "test").ok());
+  ASSERT_TRUE(world.world().gate().core().admin().SetSubject(request, "test").ok());
   request.set_disabled(false);
-  ASSERT_TRUE(world.world().gate().core().SetSubject(request, "test").ok());
+  ASSERT_TRUE(world.world().gate().core().admin().SetSubject(request, "test").ok());
   EchoResult result = world.Call(Kind::kUnary);
   EXPECT_TRUE(result.status.ok()) << result.status.error_message();
   EXPECT_EQ(world.signatures(), 2);

@@ -87,7 +87,8 @@ class TlsProxyTest : public ::testing::Test {
     v1::CreateInviteRequest request;
     request.set_subject("bob");
     request.set_lifetime_s(3600);
-    const auto created = Must(world_->gate().core().CreateInvite(request, "test"), "invite");
+    const auto created =
+        Must(world_->gate().core().admin().CreateInvite(request, "test"), "invite");
     const Invite invite = Must(Invite::Parse(created.invite()), "invite");
     v1::EnrollmentOpening opening;
     opening.set_kind(v1::TOKEN_KIND_FIDO2);

@@ -199,12 +199,12 @@ TEST(GlewlwydTest, ItsTokensAreTakenOnceForTheirOwnerAlsoAfterItsKeyWasRotated) 
   identity.set_subject("ada");
   identity.set_identity(parsed->subject);
   GateCore& core = world.world().gate().core();
-  Must(core.SetOidcIdentity(identity, "test").status(), "identity");
+  Must(core.admin().SetOidcIdentity(identity, "test").status(), "identity");
   EchoResult result = world.Call(Kind::kUnary);
   EXPECT_TRUE(result.status.ok()) << result.status.error_message();
 
   idp.Rotate();
-  Must(core.SetOidcIdentity(identity, "test").status(),
+  Must(core.admin().SetOidcIdentity(identity, "test").status(),
        "identity");  // ends the session: a new token is due
   result = world.Call(Kind::kUnary);
   EXPECT_TRUE(result.status.ok()) << result.status.error_message();

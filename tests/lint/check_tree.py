@@ -20,11 +20,12 @@ GATE_LIMITS = CRYPTO | {"src/gate/limits"}
 GATE_TOKEN = GATE_GROUND | GATE_SETTINGS | {"src/gate/token"}
 GATE_FACTOR = GATE_GROUND | GATE_SETTINGS | {"src/gate/factor"}
 GATE_AUDIT = GATE_TOKEN | GATE_LIMITS | {"src/gate/audit"}
-GATE_CALL = GATE_TOKEN | GATE_LIMITS | {"src/gate/call"}
+GATE_CALL = GATE_AUDIT | {"src/gate/call"}
 GATE_SESSION = GATE_CALL | GATE_FACTOR | {"src/gate/session"}
 GATE_ENROLL = GATE_SESSION | {"src/gate/enroll"}
 GATE_CONFIG = GATE_SESSION | GATE_AUDIT | {"src/gate/config"}
-GATE_SERVICE = GATE_CONFIG | GATE_ENROLL | {"src/gate/service"}
+GATE_ADMIN = GATE_CONFIG | GATE_ENROLL | {"src/gate/admin"}
+GATE_SERVICE = GATE_ADMIN | {"src/gate/service"}
 CLI = {"src/cli", "src/cli/terminal", "src/cli/verify", "src/cli/gate", "src/cli/client"}
 ALLOWED = {
     "src/base": BASE,
@@ -44,6 +45,7 @@ ALLOWED = {
     "src/gate/session": GATE_SESSION,
     "src/gate/enroll": GATE_ENROLL,
     "src/gate/config": GATE_CONFIG,
+    "src/gate/admin": GATE_ADMIN,
     "src/gate/service": GATE_SERVICE,
     "src/gate/grpc": GATE_SERVICE | {"src/rpc", "src/gate/grpc", "src/gate/public"},
     "src/gate/public": set(),

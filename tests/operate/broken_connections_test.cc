@@ -234,7 +234,7 @@ TEST_F(BrokenConnectionsTest, AStreamThatIsHeldEndsWithItsSessionAtTheGate) {
       // until what permits it is gone.
       v1::RevokeCredentialRequest request;
       request.set_credential_id(alice.credential_id());
-      Must(world_.gate().core().RevokeCredential(request, "test").status(), "revoke");
+      Must(world_.gate().core().admin().RevokeCredential(request, "test").status(), "revoke");
       EXPECT_TRUE(Eventually([&] { return Now().live_calls == before.live_calls; }));
       proxy_->Release();
       EXPECT_EQ(chat.Ended().error_code(), grpc::StatusCode::CANCELLED);

@@ -47,10 +47,7 @@ absl::StatusOr<std::unique_ptr<GateAdmin>> GateAdmin::Open(const GateConfig& con
     return admin;
   }
   admin->actor_ = absl::StrCat("uid ", getuid(), ", no gate running");
-  GateCore::Parts parts;
-  parts.maintenance_thread = false;
-  parts.fetch_keys = false;
-  FOREKEY_ASSIGN_OR_RETURN(admin->core_, GateCore::New(config, std::move(parts)));
+  FOREKEY_ASSIGN_OR_RETURN(admin->at_rest_, GateAtRest::Open(config));
   return admin;
 }
 

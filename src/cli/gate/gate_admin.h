@@ -1,5 +1,5 @@
 // An administrator's way to a gate: over its admin socket when it runs, or straight into its state
-// when it does not. Either way the same code answers (GateCore), so that both say the same.
+// when it does not. Either way the same code answers (Administration), so that both say the same.
 #ifndef FOREKEY_SRC_CLI_GATE_GATE_ADMIN_H_
 #define FOREKEY_SRC_CLI_GATE_GATE_ADMIN_H_
 
@@ -8,8 +8,8 @@
 
 #include "absl/status/statusor.h"
 #include "forekey/v1/admin.grpc.pb.h"
+#include "src/gate/admin/gate_at_rest.h"
 #include "src/gate/config/config.h"
-#include "src/gate/service/gate_core.h"
 #include "src/rpc/status.h"
 
 namespace forekey {
@@ -23,22 +23,22 @@ class GateAdmin {
   // An answer comes from the running gate, and holds there: not only in the registry.
   bool gate_runs() const { return stub_ != nullptr; }
 
-  // Admin.<Method>: Ask(&v1::Admin::Stub::ListInvites, &GateCore::ListInvites, request).
+  // Admin.<Method>: Ask(&v1::Admin::Stub::ListInvites, &Administration::ListInvites, request).
   template <typename Request, typename Response>
   absl::StatusOr<Response> Ask(grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*,
                                                                        const Request&, Response*),
-                               absl::StatusOr<Response> (GateCore::*direct)(const Request&),
+                               absl::StatusOr<Response> (Administration::*direct)(const Request&),
                                const Request& request) {
-    if (core_ != nullptr) return (core_.get()->*direct)(request);
+    if (at_rest_ != nullptr) return (at_rest_->admin().*direct)(request);
     return AskGate(method, request);
   }
   // The same for what changes something: the audit log gets who did it.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Ask(
       grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-      absl::StatusOr<Response> (GateCore::*direct)(const Request&, absl::string_view),
+      absl::StatusOr<Response> (Administration::*direct)(const Request&, absl::string_view),
       const Request& request, absl::Duration patience = absl::Seconds(30)) {
-    if (core_ != nullptr) return (core_.get()->*direct)(request, actor_);
+    if (at_rest_ != nullptr) return (at_rest_->admin().*direct)(request, actor_);
     return AskGate(method, request, patience);
   }
 
@@ -58,7 +58,7 @@ class GateAdmin {
   }
 
   std::unique_ptr<v1::Admin::Stub> stub_;
-  std::unique_ptr<GateCore> core_;
+  std::unique_ptr<GateAtRest> at_rest_;
   std::string actor_;
 };
 

@@ -26,9 +26,9 @@ void AddStatus(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app = app.add_subcommand("status", "What the gate is and does");
   command.body = [](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto status,
-                             admin.Ask(&v1::Admin::Stub::GetGateStatus, &GateCore::GetGateStatus,
-                                       v1::GetGateStatusRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto status, admin.Ask(&v1::Admin::Stub::GetGateStatus, &Administration::GetGateStatus,
+                               v1::GetGateStatusRequest()));
     return Json{{"running", admin.gate_runs()},
                 {"version", status.version()},
                 {"audience", status.audience()},
@@ -55,9 +55,9 @@ void AddRotateIdentity(CLI::App& app, const GateTerminal& terminal) {
       "Make a new gate identity; agents learn it at their next session, while the old "
       "one lasts ([identity] overlap)");
   command.body = [](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto response,
-                             admin.Ask(&v1::Admin::Stub::RotateIdentity, &GateCore::RotateIdentity,
-                                       v1::RotateIdentityRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto response, admin.Ask(&v1::Admin::Stub::RotateIdentity, &Administration::RotateIdentity,
+                                 v1::RotateIdentityRequest()));
     return Json{{"identity_fingerprint", response.identity_fingerprint()}};
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
@@ -77,7 +77,7 @@ void AddBackup(CLI::App& app, const GateTerminal& terminal) {
     std::error_code ignored;
     request.set_path(std::filesystem::absolute(*to, ignored).string());
     FOREKEY_ASSIGN_OR_RETURN(auto response,
-                             admin.Ask(&v1::Admin::Stub::BackUp, &GateCore::BackUp, request));
+                             admin.Ask(&v1::Admin::Stub::BackUp, &Administration::BackUp, request));
     return Json{{"backup", request.path()},
                 {"subjects", response.subjects()},
                 {"credentials", response.credentials()}};
@@ -172,9 +172,9 @@ void AddExplain(CLI::App& app, const GateTerminal& terminal) {
   command.app->add_flag("--device", question->device, "Hardware signs the call");
   command.app->add_flag("--child", question->child, "A child session's proof, as applications use");
   command.body = [question](GateAdmin& admin, const GateConfig& config) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto all,
-                             admin.Ask(&v1::Admin::Stub::ListSubjects, &GateCore::ListSubjects,
-                                       v1::ListSubjectsRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto all, admin.Ask(&v1::Admin::Stub::ListSubjects, &Administration::ListSubjects,
+                            v1::ListSubjectsRequest()));
     bool known = false;
     for (const auto& subject : all.subjects()) {
       if (subject.subject() != question->subject) continue;

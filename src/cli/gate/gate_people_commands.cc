@@ -46,9 +46,9 @@ absl::StatusOr<std::string> CredentialIdFrom(GateAdmin& admin, const std::string
     return absl::InvalidArgumentError(
         absl::StrCat("\"", text, "\" is no credential id: 8 to 64 hex digits of it are needed"));
   }
-  FOREKEY_ASSIGN_OR_RETURN(auto all,
-                           admin.Ask(&v1::Admin::Stub::ListCredentials, &GateCore::ListCredentials,
-                                     v1::ListCredentialsRequest()));
+  FOREKEY_ASSIGN_OR_RETURN(
+      auto all, admin.Ask(&v1::Admin::Stub::ListCredentials, &Administration::ListCredentials,
+                          v1::ListCredentialsRequest()));
   std::string found;
   for (const auto& credential : all.credentials()) {
     if (!absl::StartsWith(absl::BytesToHexString(credential.credential_id()), wanted)) continue;
@@ -108,8 +108,8 @@ void AddInvite(CLI::App& app, const GateTerminal& terminal) {
       }
       request.set_pinned_device(absl::HexStringToBytes(args->device));
     }
-    FOREKEY_ASSIGN_OR_RETURN(
-        auto response, admin.Ask(&v1::Admin::Stub::CreateInvite, &GateCore::CreateInvite, request));
+    FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::CreateInvite,
+                                                      &Administration::CreateInvite, request));
     std::string text = response.invite();
     if (!args->address.empty()) {
       FOREKEY_ASSIGN_OR_RETURN(Invite invite, Invite::Parse(text));
@@ -137,8 +137,9 @@ void AddInvites(CLI::App& app, const GateTerminal& terminal) {
   command.app->add_option("--cancel", *cancel,
                           "The invite's id, as listed: it can't be used any more");
   command.body = [cancel](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto all, admin.Ask(&v1::Admin::Stub::ListInvites,
-                                                 &GateCore::ListInvites, v1::ListInvitesRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(auto all,
+                             admin.Ask(&v1::Admin::Stub::ListInvites, &Administration::ListInvites,
+                                       v1::ListInvitesRequest()));
     Json list = Json::array();
     for (const auto& invite : all.invites()) {
       const std::string id = absl::BytesToHexString(invite.invite_id());
@@ -147,7 +148,8 @@ void AddInvites(CLI::App& app, const GateTerminal& terminal) {
         v1::CancelInviteRequest request;
         request.set_invite_id(invite.invite_id());
         FOREKEY_RETURN_IF_ERROR(
-            admin.Ask(&v1::Admin::Stub::CancelInvite, &GateCore::CancelInvite, request).status());
+            admin.Ask(&v1::Admin::Stub::CancelInvite, &Administration::CancelInvite, request)
+                .status());
       }
       list.push_back(
           {{"id", id},
@@ -180,9 +182,9 @@ void AddSubjects(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app = app.add_subcommand("subjects", "List subjects");
   command.body = [](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(auto all,
-                             admin.Ask(&v1::Admin::Stub::ListSubjects, &GateCore::ListSubjects,
-                                       v1::ListSubjectsRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto all, admin.Ask(&v1::Admin::Stub::ListSubjects, &Administration::ListSubjects,
+                            v1::ListSubjectsRequest()));
     Json list = Json::array();
     for (const auto& subject : all.subjects()) {
       list.push_back(
@@ -228,7 +230,7 @@ void AddSubjectPassword(CLI::App& subject, const GateTerminal& terminal) {
         if (password.empty()) return absl::InvalidArgumentError("no password was given");
         request.set_password(std::string(password.view()));
       }
-      auto done = admin.Ask(&v1::Admin::Stub::SetPassword, &GateCore::SetPassword, request);
+      auto done = admin.Ask(&v1::Admin::Stub::SetPassword, &Administration::SetPassword, request);
       Wipe(*request.mutable_password());
       FOREKEY_RETURN_IF_ERROR(done.status());
       return Json{{"subject", *name}, {"has_password", set}};
@@ -259,8 +261,9 @@ void AddSubjectOidc(CLI::App& subject, const GateTerminal& terminal) {
     command.body = [request, set](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
       if (set && request->identity().empty())
         return absl::InvalidArgumentError("the identity is empty");
-      FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::SetOidcIdentity,
-                                                        &GateCore::SetOidcIdentity, *request));
+      FOREKEY_ASSIGN_OR_RETURN(
+          auto response,
+          admin.Ask(&v1::Admin::Stub::SetOidcIdentity, &Administration::SetOidcIdentity, *request));
       return Json{{"subject", request->subject()},
                   {"identity", request->identity()},
                   {"claim", response.claim()},
@@ -291,8 +294,9 @@ void AddProviders(CLI::App& app, const GateTerminal& terminal) {
   command.body = [refresh](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     v1::ListIdentityProvidersRequest request;
     request.set_refresh(*refresh);
-    FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::ListIdentityProviders,
-                                                      &GateCore::ListIdentityProviders, request));
+    FOREKEY_ASSIGN_OR_RETURN(auto response,
+                             admin.Ask(&v1::Admin::Stub::ListIdentityProviders,
+                                       &Administration::ListIdentityProviders, request));
     Json list = Json::array();
     std::string errors;
     for (const auto& provider : response.providers()) {
@@ -358,7 +362,7 @@ void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
           "nothing to set: --role, --no-roles, --disable or --enable");
     }
     FOREKEY_RETURN_IF_ERROR(
-        admin.Ask(&v1::Admin::Stub::SetSubject, &GateCore::SetSubject, request).status());
+        admin.Ask(&v1::Admin::Stub::SetSubject, &Administration::SetSubject, request).status());
     return Json{{"subject", args->subject}, {"in_force", admin.gate_runs()}};
   };
   command.text = [](const Json& json, bool gate_runs, std::ostream& out) {
@@ -379,7 +383,7 @@ void AddCredentials(CLI::App& app, const GateTerminal& terminal) {
     v1::ListCredentialsRequest request;
     request.set_subject(*subject);
     FOREKEY_ASSIGN_OR_RETURN(auto all, admin.Ask(&v1::Admin::Stub::ListCredentials,
-                                                 &GateCore::ListCredentials, request));
+                                                 &Administration::ListCredentials, request));
     Json list = Json::array();
     for (const auto& credential : all.credentials()) {
       Json proved = Json::parse(credential.proved_json(), nullptr, /*allow_exceptions=*/false);
@@ -425,9 +429,9 @@ void AddRecheck(CLI::App& app, const GateTerminal& terminal) {
   command.body = [revoke](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     v1::RecheckCredentialsRequest request;
     request.set_revoke(*revoke);
-    FOREKEY_ASSIGN_OR_RETURN(auto response,
-                             admin.Ask(&v1::Admin::Stub::RecheckCredentials,
-                                       &GateCore::RecheckCredentials, request, absl::Hours(1)));
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto response, admin.Ask(&v1::Admin::Stub::RecheckCredentials,
+                                 &Administration::RecheckCredentials, request, absl::Hours(1)));
     Json list = Json::array();
     for (const auto& credential : response.credentials()) {
       list.push_back({{"id", absl::BytesToHexString(credential.credential_id())},
@@ -486,7 +490,7 @@ void AddRevoke(CLI::App& app, const GateTerminal& terminal) {
                                CredentialIdFrom(admin, args->credential));
     }
     FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::RevokeCredential,
-                                                      &GateCore::RevokeCredential, request));
+                                                      &Administration::RevokeCredential, request));
     return Json{{"revoked", response.revoked()},
                 {"sessions_ended", response.sessions_ended()},
                 {"in_force", admin.gate_runs()}};

@@ -107,6 +107,14 @@ absl::Status AuditLog::Write(const Decision& decision) {
   return status;
 }
 
+Decision AuditLog::NewDecision(AuditEvent event) const {
+  Decision decision;
+  decision.reference = NewReference();
+  decision.time = clock_.WallNow();
+  decision.event = event;
+  return decision;
+}
+
 absl::Status AuditLog::Admit(const Decision& decision) {
   const absl::Status status = Write(decision);
   if (status.ok() || !options_.fail_closed) return absl::OkStatus();

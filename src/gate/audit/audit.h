@@ -130,6 +130,8 @@ class AuditLog {
   AuditLog(std::unique_ptr<AuditSink> sink, AuditOptions options, const Clock& clock);
 
   bool all_calls() const { return options_.all_calls; }
+  // A decision of now, with a reference of its own.
+  Decision NewDecision(AuditEvent event) const;
   // Writes an admission (or a change). An error means: do not go on (fail_closed and the sink
   // failed).
   absl::Status Admit(const Decision& decision);

@@ -35,77 +35,78 @@ grpc::Status Answer(absl::StatusOr<Response> result, Response* response) {
 
 class AdminService : public v1::Admin::Service {
  public:
-  AdminService(GateCore* core, std::string actor) : core_(core), actor_(std::move(actor)) {}
+  AdminService(Administration* admin, std::string actor)
+      : admin_(admin), actor_(std::move(actor)) {}
 
   grpc::Status GetGateStatus(grpc::ServerContext*, const v1::GetGateStatusRequest* request,
                              v1::GetGateStatusResponse* response) override {
-    return Answer(core_->GetGateStatus(*request), response);
+    return Answer(admin_->GetGateStatus(*request), response);
   }
   grpc::Status CreateInvite(grpc::ServerContext*, const v1::CreateInviteRequest* request,
                             v1::CreateInviteResponse* response) override {
-    return Answer(core_->CreateInvite(*request, actor_), response);
+    return Answer(admin_->CreateInvite(*request, actor_), response);
   }
   grpc::Status ListInvites(grpc::ServerContext*, const v1::ListInvitesRequest* request,
                            v1::ListInvitesResponse* response) override {
-    return Answer(core_->ListInvites(*request), response);
+    return Answer(admin_->ListInvites(*request), response);
   }
   grpc::Status CancelInvite(grpc::ServerContext*, const v1::CancelInviteRequest* request,
                             v1::CancelInviteResponse* response) override {
-    return Answer(core_->CancelInvite(*request, actor_), response);
+    return Answer(admin_->CancelInvite(*request, actor_), response);
   }
   grpc::Status ListSubjects(grpc::ServerContext*, const v1::ListSubjectsRequest* request,
                             v1::ListSubjectsResponse* response) override {
-    return Answer(core_->ListSubjects(*request), response);
+    return Answer(admin_->ListSubjects(*request), response);
   }
   grpc::Status SetSubject(grpc::ServerContext*, const v1::SetSubjectRequest* request,
                           v1::SetSubjectResponse* response) override {
-    return Answer(core_->SetSubject(*request, actor_), response);
+    return Answer(admin_->SetSubject(*request, actor_), response);
   }
   grpc::Status SetPassword(grpc::ServerContext*, const v1::SetPasswordRequest* request,
                            v1::SetPasswordResponse* response) override {
-    return Answer(core_->SetPassword(*request, actor_), response);
+    return Answer(admin_->SetPassword(*request, actor_), response);
   }
   grpc::Status SetOidcIdentity(grpc::ServerContext*, const v1::SetOidcIdentityRequest* request,
                                v1::SetOidcIdentityResponse* response) override {
-    return Answer(core_->SetOidcIdentity(*request, actor_), response);
+    return Answer(admin_->SetOidcIdentity(*request, actor_), response);
   }
   grpc::Status ListIdentityProviders(grpc::ServerContext*,
                                      const v1::ListIdentityProvidersRequest* request,
                                      v1::ListIdentityProvidersResponse* response) override {
-    return Answer(core_->ListIdentityProviders(*request, actor_), response);
+    return Answer(admin_->ListIdentityProviders(*request, actor_), response);
   }
   grpc::Status ListCredentials(grpc::ServerContext*, const v1::ListCredentialsRequest* request,
                                v1::ListCredentialsResponse* response) override {
-    return Answer(core_->ListCredentials(*request), response);
+    return Answer(admin_->ListCredentials(*request), response);
   }
   grpc::Status RevokeCredential(grpc::ServerContext*, const v1::RevokeCredentialRequest* request,
                                 v1::RevokeCredentialResponse* response) override {
-    return Answer(core_->RevokeCredential(*request, actor_), response);
+    return Answer(admin_->RevokeCredential(*request, actor_), response);
   }
   grpc::Status RecheckCredentials(grpc::ServerContext*,
                                   const v1::RecheckCredentialsRequest* request,
                                   v1::RecheckCredentialsResponse* response) override {
-    return Answer(core_->RecheckCredentials(*request, actor_), response);
+    return Answer(admin_->RecheckCredentials(*request, actor_), response);
   }
   grpc::Status RotateIdentity(grpc::ServerContext*, const v1::RotateIdentityRequest* request,
                               v1::RotateIdentityResponse* response) override {
-    return Answer(core_->RotateIdentity(*request, actor_), response);
+    return Answer(admin_->RotateIdentity(*request, actor_), response);
   }
   grpc::Status BackUp(grpc::ServerContext*, const v1::BackUpRequest* request,
                       v1::BackUpResponse* response) override {
-    return Answer(core_->BackUp(*request, actor_), response);
+    return Answer(admin_->BackUp(*request, actor_), response);
   }
 
  private:
-  GateCore* const core_;
+  Administration* const admin_;
   const std::string actor_;
 };
 
 }  // namespace
 
 struct AdminServer::ServerOfUid {
-  ServerOfUid(GateCore* core, uid_t uid)
-      : service(std::make_unique<AdminService>(core, absl::StrCat("uid ", uid))) {
+  ServerOfUid(Administration* admin, uid_t uid)
+      : service(std::make_unique<AdminService>(admin, absl::StrCat("uid ", uid))) {
     grpc::ServerBuilder builder;
     builder.RegisterService(service.get());
     builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
@@ -123,12 +124,13 @@ struct AdminServer::ServerOfUid {
   std::unique_ptr<grpc::Server> server;
 };
 
-AdminServer::AdminServer(GateCore* core, AdminServerOptions options)
-    : core_(core), options_(std::move(options)) {}
+AdminServer::AdminServer(Administration* admin, Refusals* refusals, AdminServerOptions options)
+    : admin_(admin), refusals_(refusals), options_(std::move(options)) {}
 
-absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::New(GateCore* core,
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::New(Administration* admin,
+                                                              Refusals* refusals,
                                                               const AdminServerOptions& options) {
-  std::unique_ptr<AdminServer> server(new AdminServer(core, options));
+  std::unique_ptr<AdminServer> server(new AdminServer(admin, refusals, options));
   FOREKEY_RETURN_IF_ERROR(server->Listen());
   server->thread_ = std::thread([raw = server.get()] { raw->Accept(); });
   return server;
@@ -197,11 +199,11 @@ void AdminServer::Admit(int fd) {
     server = ServerOf(peer.uid);
   } else {
     // The answer to the peer is a closed connection; the audit log has who it was.
-    core_
-        ->PublicRefusal(absl::PermissionDeniedError(
-                            absl::StrCat("uid ", peer.uid, " may not administrate this gate (uid ",
-                                         options_.allowed_uid, " may)")),
-                        "admin", absl::StrCat("admin socket, uid ", peer.uid))
+    refusals_
+        ->Tell(absl::PermissionDeniedError(absl::StrCat("uid ", peer.uid,
+                                                        " may not administrate this gate (uid ",
+                                                        options_.allowed_uid, " may)")),
+               "admin", absl::StrCat("admin socket, uid ", peer.uid))
         .IgnoreError();
   }
   if (server == nullptr || server->server == nullptr) {
@@ -216,7 +218,7 @@ void AdminServer::Admit(int fd) {
 
 AdminServer::ServerOfUid* AdminServer::ServerOf(uid_t uid) {
   auto& server = servers_[uid];
-  if (server == nullptr) server = std::make_unique<ServerOfUid>(core_, uid);
+  if (server == nullptr) server = std::make_unique<ServerOfUid>(admin_, uid);
   return server.get();
 }
 

@@ -12,7 +12,8 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
-#include "src/gate/service/gate_core.h"
+#include "src/gate/admin/administration.h"
+#include "src/gate/call/refusals.h"
 
 namespace forekey {
 
@@ -23,9 +24,9 @@ struct AdminServerOptions {
 
 class AdminServer {
  public:
-  // `core` must outlive this. A socket file that was left behind is replaced. Errors: a path too
+  // Both must outlive this. A socket file that was left behind is replaced. Errors: a path too
   // long for a socket (107 bytes), a folder that can't be written.
-  static absl::StatusOr<std::unique_ptr<AdminServer>> New(GateCore* core,
+  static absl::StatusOr<std::unique_ptr<AdminServer>> New(Administration* admin, Refusals* refusals,
                                                           const AdminServerOptions& options);
   ~AdminServer();
 
@@ -33,13 +34,14 @@ class AdminServer {
   // A gRPC server a uid, so that a service knows who asks without believing anything that was sent.
   struct ServerOfUid;
 
-  AdminServer(GateCore* core, AdminServerOptions options);
+  AdminServer(Administration* admin, Refusals* refusals, AdminServerOptions options);
   absl::Status Listen();
   void Accept();
   void Admit(int fd);
   ServerOfUid* ServerOf(uid_t uid);
 
-  GateCore* const core_;
+  Administration* const admin_;
+  Refusals* const refusals_;
   const AdminServerOptions options_;
   int listener_ = -1;
   int stop_event_ = -1;

@@ -70,7 +70,8 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
       if (ReasonOf(caller.status()) &&
           info_->type() != grpc::experimental::ServerRpcInfo::Type::UNARY) {
         gate_->core()
-            ->PublicRefusal(caller.status(), info_->method(), info_->server_context()->peer())
+            ->refusals()
+            .Tell(caller.status(), info_->method(), info_->server_context()->peer())
             .IgnoreError();
         info_->server_context()->TryCancel();
       }
@@ -151,7 +152,7 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
   input.prefixes = prefixes;
   if (from != nullptr) input.peer = from->peer();
 
-  const Judgement judgement = gate.core_->Judge(input);
+  const Judgement judgement = gate.core_->calls().Judge(input);
   if (!judgement.status.ok()) {
     const std::string message(judgement.status.message());
     done(done_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(judgement.status.code()),
@@ -202,7 +203,7 @@ absl::StatusOr<VerifiedCall> CallGate::CallerOf(grpc::ServerContextBase* context
   }
   if (prefixes.empty()) return absl::UnauthenticatedError("the method is exempt: it has no caller");
   // From here on, an error has a Reason.
-  return core_->Recall(prefixes, method);
+  return core_->calls().Recall(prefixes, method);
 }
 
 std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> CallerInterceptors(

@@ -10,7 +10,7 @@
 // Between the two there is no object of gRPC's that lasts as long as one call and no longer, and
 // that the peer can't reach: the AuthContext belongs to the connection. So nothing about a caller
 // is handed over (LAW 4). Instead the verified prefix itself stays in the metadata, and the
-// interceptor asks the verifier for its caller again (GateCore::Recall, which believes nobody).
+// interceptor asks the verifier for its caller again (CallJudge::Recall, which believes nobody).
 // What the interceptor must know besides is that the call did pass this gate, and not another port
 // of the same server; so the processor writes the gate's random instance id into the AuthContext,
 // once a connection. It says nothing about callers, and no peer can put a property of that name

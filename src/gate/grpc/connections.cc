@@ -294,7 +294,7 @@ void Connections::Admit(int fd, int listener) {
   std::string host = HostKey(peer);
   if (absl::Status allowed = Allow(host, peer); !allowed.ok()) {
     // The answer is a closed connection: no TLS, and not a byte of ours.
-    core_->PublicRefusal(allowed, "", peer).IgnoreError();
+    core_->refusals().Tell(allowed, "", peer).IgnoreError();
     close(fd);
     return;
   }
@@ -381,7 +381,7 @@ void Connections::EndDue(int64_t now) {
     endings_.erase(later, endings_.end());
   }
   for (const Ending& ending : due) {
-    core_->PublicRefusal(Refuse(ending.reason), "", ending.connection->peer()).IgnoreError();
+    core_->refusals().Tell(Refuse(ending.reason), "", ending.connection->peer()).IgnoreError();
     // Both ends see it; gRPC closes its descriptor, and the poll here reports the end.
     shutdown(ending.connection->fd_, SHUT_RDWR);
   }

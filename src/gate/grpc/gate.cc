@@ -68,7 +68,7 @@ class Gate::Impl {
     FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> addresses,
                              ResolveListenAddress(config.listen.address, /*try_bind=*/true));
     FOREKEY_ASSIGN_OR_RETURN(connections_, Connections::New(core_, addresses));
-    core_->SetBoundPort(connections_->port());
+    core_->admin().SetBoundPort(connections_->port());
     call_gate_->SetConnections(connections_.get());
     connections_->Install(builder, [this](Connections::Slot* slot) {
       return AcceptorCredentials(keys_,
@@ -92,8 +92,9 @@ class Gate::Impl {
     builder.experimental().SetInterceptorCreators(std::move(interceptors));
     if (options.admin_socket) {
       FOREKEY_ASSIGN_OR_RETURN(
-          admin_, AdminServer::New(core_, {.socket_path = config.state.AdminSocketPath(),
-                                           .allowed_uid = geteuid()}));
+          admin_, AdminServer::New(
+                      &core_->admin(), &core_->refusals(),
+                      {.socket_path = config.state.AdminSocketPath(), .allowed_uid = geteuid()}));
     }
     return absl::OkStatus();
   }
@@ -168,8 +169,8 @@ class Gate::Impl {
       }
       LiveCalls::OfProcess().CancelIf([this](const LiveCalls::Entry& entry) {
         if (entry.gate != core_) return false;
-        const absl::Status live = core_->CheckLive(*entry.caller, entry.method);
-        if (!live.ok()) core_->AuditEndedCall(*entry.caller, entry.method, live);
+        const absl::Status live = core_->calls().CheckLive(*entry.caller, entry.method);
+        if (!live.ok()) core_->calls().AuditEndedCall(*entry.caller, entry.method, live);
         return !live.ok();
       });
     }

@@ -30,7 +30,7 @@ absl::StatusOr<VerifiedCall> CallerOf(GateCore& core, grpc::ServerContextBase& c
                                       absl::string_view method) {
   auto caller = LiveCalls::OfProcess().Find(context.c_call());
   if (caller.has_value()) return *std::move(caller);
-  return core.PublicRefusal(
+  return core.refusals().Tell(
       Refuse(Reason::kPrefixMissing,
              "no verified caller: another port, or the session ended just now"),
       method, context.peer());
@@ -42,46 +42,46 @@ grpc::Status Give(absl::StatusOr<Response> result, Response* response) {
   return ToGrpc(result.status());
 }
 
-// GateCore made every status that comes out here public already.
+// PeerService made every status that comes out here public already.
 grpc::Status GetChallenge(GateCore& core, grpc::ServerContextBase&,
                           const v1::GetChallengeRequest& request,
                           v1::GetChallengeResponse* response) {
-  return Give(core.GetChallenge(request), response);
+  return Give(core.peers().GetChallenge(request), response);
 }
 grpc::Status BeginEnrollment(GateCore& core, grpc::ServerContextBase& context,
                              const v1::BeginEnrollmentRequest& request,
                              v1::BeginEnrollmentResponse* response) {
-  return Give(core.BeginEnrollment(request, context.peer()), response);
+  return Give(core.peers().BeginEnrollment(request, context.peer()), response);
 }
 grpc::Status FinishEnrollment(GateCore& core, grpc::ServerContextBase& context,
                               const v1::FinishEnrollmentRequest& request,
                               v1::FinishEnrollmentResponse* response) {
-  return Give(core.FinishEnrollment(request, context.peer()), response);
+  return Give(core.peers().FinishEnrollment(request, context.peer()), response);
 }
 grpc::Status OpenSession(GateCore& core, grpc::ServerContextBase& context,
                          const v1::OpenSessionRequest& request, v1::OpenSessionResponse* response) {
   auto caller = CallerOf(core, context, kOpenSessionMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
-  return Give(core.OpenSession(*caller, request, context.peer()), response);
+  return Give(core.peers().OpenSession(*caller, request, context.peer()), response);
 }
 grpc::Status OpenChildSession(GateCore& core, grpc::ServerContextBase& context,
                               const v1::OpenChildSessionRequest& request,
                               v1::OpenSessionResponse* response) {
   auto caller = CallerOf(core, context, kOpenChildSessionMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
-  return Give(core.OpenChildSession(*caller, request, context.peer()), response);
+  return Give(core.peers().OpenChildSession(*caller, request, context.peer()), response);
 }
 grpc::Status EndSession(GateCore& core, grpc::ServerContextBase& context,
                         const v1::EndSessionRequest& request, v1::EndSessionResponse* response) {
   auto caller = CallerOf(core, context, kEndSessionMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
-  return Give(core.EndSession(*caller, request, context.peer()), response);
+  return Give(core.peers().EndSession(*caller, request, context.peer()), response);
 }
 grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context,
                     const v1::WhoAmIRequest& request, v1::WhoAmIResponse* response) {
   auto caller = CallerOf(core, context, kWhoAmIMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
-  return Give(core.WhoAmI(*caller, request), response);
+  return Give(core.peers().WhoAmI(*caller, request), response);
 }
 
 grpc::Status ReauthenticateCall(GateCore& core, grpc::ServerContextBase& context,
@@ -96,7 +96,7 @@ grpc::Status ReauthenticateCall(GateCore& core, grpc::ServerContextBase& context
       return entry.gate == &core && pick(*entry.caller, entry.method);
     });
   };
-  return Give(core.ReauthenticateCall(*caller, request, context.peer(), replace), response);
+  return Give(core.peers().ReauthenticateCall(*caller, request, context.peer(), replace), response);
 }
 
 grpc::Status GetRequirements(GateCore& core, grpc::ServerContextBase& context,
@@ -104,7 +104,7 @@ grpc::Status GetRequirements(GateCore& core, grpc::ServerContextBase& context,
                              v1::GetRequirementsResponse* response) {
   auto caller = CallerOf(core, context, kGetRequirementsMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
-  return Give(core.GetRequirements(*caller, request, context.peer()), response);
+  return Give(core.peers().GetRequirements(*caller, request, context.peer()), response);
 }
 
 }  // namespace
@@ -242,7 +242,7 @@ class GateServices::Callback : public v1::Gate::CallbackService {
                                         std::function<grpc::Status()> work) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     if (!worker.Submit([reactor, work = std::move(work)] { reactor->Finish(work()); })) {
-      reactor->Finish(ToGrpc(core_.PublicRefusal(
+      reactor->Finish(ToGrpc(core_.refusals().Tell(
           Refuse(Reason::kRateLimited, "too many requests that take long wait already"), method,
           context->peer())));
     }

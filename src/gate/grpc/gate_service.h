@@ -1,4 +1,4 @@
-// forekey.v1.Gate: what the gate itself answers. All decisions are GateCore's; here are threads
+// forekey.v1.Gate: what the gate itself answers. All decisions are PeerService's; here are threads
 // alone.
 //
 // The service comes for two of gRPC's server APIs, and the gate registers the one that its server

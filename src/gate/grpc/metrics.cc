@@ -27,7 +27,7 @@ class Collector final : public prometheus::Collectable {
       : core_(core), connections_(connections) {}
 
   std::vector<MetricFamily> Collect() const override {
-    const GateCore::Counters& counters = core_->counters();
+    const GateCounters& counters = core_->counters();
     std::vector<MetricFamily> families;
     families.push_back(One("forekey_admitted_total", "Calls that were admitted",
                            MetricType::Counter, counters.admitted.load(std::memory_order_relaxed)));
@@ -82,7 +82,7 @@ class Collector final : public prometheus::Collectable {
     metric.label.push_back(std::move(label));
   }
 
-  static MetricFamily Refused(const GateCore::Counters& counters) {
+  static MetricFamily Refused(const GateCounters& counters) {
     MetricFamily family =
         Family("forekey_refused_total", "Refusals, by the audit log's reason", MetricType::Counter);
     for (size_t i = 0; i <= kReasonCount; ++i) {
@@ -96,7 +96,7 @@ class Collector final : public prometheus::Collectable {
     return family;
   }
 
-  static MetricFamily Latency(const GateCore::Counters& counters) {
+  static MetricFamily Latency(const GateCounters& counters) {
     MetricFamily family =
         Family("forekey_decision_seconds", "How long decisions took", MetricType::Histogram);
     const std::pair<const char*, const LatencyHistogram*> kinds[] = {

@@ -1,7 +1,7 @@
 // What the enrolments of one kind of token are verified by (vendors' roots, issuing CAs, revocation
 // lists, metadata), read again while the gate runs. An enrolment is verified by the old reading or
 // by the new one, never by some of each; keys that are enrolled are the business of
-// GateCore::RecheckCredentials.
+// CredentialRecheck.
 //
 // A reading that fails, or that would forget something by accident, leaves the one in force as it
 // is.

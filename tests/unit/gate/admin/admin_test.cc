@@ -28,14 +28,14 @@ TEST_F(AdminTest, AnInviteIsKeptWithoutItsSecret) {
   request.add_roles("b");
   request.add_roles("a");
   request.add_roles("a");
-  const auto created = gate().CreateInvite(request, "uid 1000");
+  const auto created = gate().admin().CreateInvite(request, "uid 1000");
   ASSERT_TRUE(created.ok()) << created.status();
   const auto invite = Invite::Parse(created->invite());
   ASSERT_TRUE(invite.ok());
   EXPECT_EQ(invite->audience, kAudience);
   EXPECT_EQ(invite->identity_fingerprint, gate().identities().current()->fingerprint());
   EXPECT_EQ(created->expires_unix_s(), absl::ToUnixSeconds(clock_.WallNow() + absl::Hours(24)));
-  const auto invites = gate().ListInvites(v1::ListInvitesRequest());
+  const auto invites = gate().admin().ListInvites(v1::ListInvitesRequest());
   ASSERT_TRUE(invites.ok());
   ASSERT_EQ(invites->invites_size(), 1);
   EXPECT_EQ(invites->invites(0).subject(), "ada");
@@ -50,7 +50,7 @@ TEST_F(AdminTest, AnInviteIsKeptWithoutItsSecret) {
 
 TEST_F(AdminTest, RefusesMalformedInvites) {
   auto refuses = [&](const v1::CreateInviteRequest& request) {
-    return absl::IsInvalidArgument(gate().CreateInvite(request, "uid 0").status());
+    return absl::IsInvalidArgument(gate().admin().CreateInvite(request, "uid 0").status());
   };
   EXPECT_TRUE(refuses(InviteFor("")));
   EXPECT_TRUE(refuses(InviteFor("a b")));
@@ -73,14 +73,14 @@ TEST_F(AdminTest, ListsSubjectsAndCredentials) {
   Enroll("ada", Algorithm::kEs256, TokenKind::kTpm, {"buyer"});
   const Token second = Enroll("ada");
   Revoke(second);
-  const auto subjects = gate().ListSubjects(v1::ListSubjectsRequest());
+  const auto subjects = gate().admin().ListSubjects(v1::ListSubjectsRequest());
   ASSERT_TRUE(subjects.ok());
   ASSERT_EQ(subjects->subjects_size(), 1);
   EXPECT_EQ(subjects->subjects(0).live_credentials(), 1u);
   EXPECT_EQ(subjects->subjects(0).roles(0), "buyer");
   v1::ListCredentialsRequest request;
   request.set_subject("ada");
-  const auto credentials = gate().ListCredentials(request);
+  const auto credentials = gate().admin().ListCredentials(request);
   ASSERT_TRUE(credentials.ok());
   ASSERT_EQ(credentials->credentials_size(), 2);
   EXPECT_EQ(credentials->credentials(0).algorithm(), "ES256");
@@ -90,21 +90,21 @@ TEST_F(AdminTest, RevokesASubjectsCredentialsAndNamesOneOrTheOther) {
   const Token first = Enroll("ada"), second = Enroll("ada"), foreign = Enroll("eve");
   ClientSession session = Open(first);
   v1::RevokeCredentialRequest request;
-  EXPECT_TRUE(absl::IsInvalidArgument(gate().RevokeCredential(request, "uid 0").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(gate().admin().RevokeCredential(request, "uid 0").status()));
   request.set_subject("nobody");
-  EXPECT_TRUE(absl::IsNotFound(gate().RevokeCredential(request, "uid 0").status()));
+  EXPECT_TRUE(absl::IsNotFound(gate().admin().RevokeCredential(request, "uid 0").status()));
   request.set_subject("ada");
   request.set_note("stolen");
-  const auto revoked = gate().RevokeCredential(request, "uid 0");
+  const auto revoked = gate().admin().RevokeCredential(request, "uid 0");
   ASSERT_TRUE(revoked.ok());
   EXPECT_EQ(revoked->revoked(), 2u);
   EXPECT_EQ(revoked->sessions_ended(), 1u);
-  EXPECT_EQ(gate().RevokeCredential(request, "uid 0")->revoked(), 0u);
+  EXPECT_EQ(gate().admin().RevokeCredential(request, "uid 0")->revoked(), 0u);
   EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kCredentialRevoked);
   EXPECT_EQ(WhyRefused(Draft({&second}).SignAndSerialize()), Reason::kCredentialRevoked);
   EXPECT_EQ(WhyRefused(Draft({&foreign}).SignAndSerialize()), std::nullopt);
   request.set_credential_id(first.id);
-  EXPECT_TRUE(absl::IsInvalidArgument(gate().RevokeCredential(request, "uid 0").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(gate().admin().RevokeCredential(request, "uid 0").status()));
 }
 
 TEST_F(AdminTest, RolesChangeAtTheNextCallOfALiveSession) {
@@ -114,12 +114,12 @@ TEST_F(AdminTest, RolesChangeAtTheNextCallOfALiveSession) {
   request.set_subject("ada");
   request.set_set_roles(true);
   request.add_roles("seller");
-  ASSERT_TRUE(gate().SetSubject(request, "uid 0").ok());
+  ASSERT_TRUE(gate().admin().SetSubject(request, "uid 0").ok());
   const Judgement judgement = Judge(session.NextProof(kMethod));
   ASSERT_TRUE(judgement.status.ok());
   EXPECT_THAT(*judgement.call->subject().roles(), ::testing::ElementsAre("seller"));
   request.set_subject("nobody");
-  EXPECT_TRUE(absl::IsNotFound(gate().SetSubject(request, "uid 0").status()));
+  EXPECT_TRUE(absl::IsNotFound(gate().admin().SetSubject(request, "uid 0").status()));
 }
 
 TEST_F(AdminTest, CountsAndTellsItsStatus) {
@@ -127,7 +127,7 @@ TEST_F(AdminTest, CountsAndTellsItsStatus) {
   ClientSession session = Open(token);
   ASSERT_EQ(WhyRefused(session.NextProof(kMethod)), std::nullopt);
   EXPECT_EQ(WhyRefused("rubbish"), Reason::kPrefixMalformed);
-  const auto status = gate().GetGateStatus(v1::GetGateStatusRequest());
+  const auto status = gate().admin().GetGateStatus(v1::GetGateStatusRequest());
   ASSERT_TRUE(status.ok());
   EXPECT_EQ(status->admitted(), 2u);
   EXPECT_EQ(status->refused(), 1u);
@@ -161,12 +161,12 @@ TEST_F(AdminTest, AFailingAuditLogClosesTheGateButNotRevocation) {
   const Judgement judgement = Judge(proof);
   EXPECT_EQ(judgement.status.code(), absl::StatusCode::kUnavailable);
   EXPECT_FALSE(judgement.call.has_value());
-  EXPECT_FALSE(gate().CreateInvite(InviteFor("bob"), "uid 0").ok());
-  EXPECT_TRUE(gate().ListInvites(v1::ListInvitesRequest())->invites().empty() ||
-              gate().ListInvites(v1::ListInvitesRequest())->invites_size() == 1);
+  EXPECT_FALSE(gate().admin().CreateInvite(InviteFor("bob"), "uid 0").ok());
+  EXPECT_TRUE(gate().admin().ListInvites(v1::ListInvitesRequest())->invites().empty() ||
+              gate().admin().ListInvites(v1::ListInvitesRequest())->invites_size() == 1);
   v1::RevokeCredentialRequest request;
   request.set_credential_id(token.id);
-  EXPECT_EQ(gate().RevokeCredential(request, "uid 0")->revoked(), 1u);
+  EXPECT_EQ(gate().admin().RevokeCredential(request, "uid 0")->revoked(), 1u);
   EXPECT_FALSE(Judge(session.NextProof(kMethod)).status.ok());
   EXPECT_GT(gate().audit().failed_writes(), 0u);
 }
@@ -220,8 +220,8 @@ TEST_F(RulesTest, RulesAreAskedAfterTheProof) {
   DeviceProofDraft fresh = Draft({&buyer});
   fresh.method = "/shop.Orders/Refund";
   EXPECT_EQ(WhyRefused(fresh.SignAndSerialize(), "/shop.Orders/Refund"), std::nullopt);
-  EXPECT_TRUE(gate().Judge(CallInput{{}, "/grpc.health.v1.Health/Check", kPeer}).exempt);
-  EXPECT_EQ(WhyRefused(gate().Judge(CallInput{{}, "/grpc.health.v1.Health/Watch", kPeer})),
+  EXPECT_TRUE(gate().calls().Judge(CallInput{{}, "/grpc.health.v1.Health/Check", kPeer}).exempt);
+  EXPECT_EQ(WhyRefused(gate().calls().Judge(CallInput{{}, "/grpc.health.v1.Health/Watch", kPeer})),
             Reason::kPrefixMissing);
 }
 

@@ -62,10 +62,12 @@ TEST_F(DeviceProofTest, AFactorIsNoFresherThanItsChallenge) {
 }
 
 TEST_F(DeviceProofTest, RefusesNoPrefixTwoPrefixesAndRubbish) {
-  EXPECT_EQ(WhyRefused(gate().Judge(CallInput{{}, kMethod, kPeer})), Reason::kPrefixMissing);
+  EXPECT_EQ(WhyRefused(gate().calls().Judge(CallInput{{}, kMethod, kPeer})),
+            Reason::kPrefixMissing);
   const std::string good = Draft({&ada()}).SignAndSerialize();
   const std::vector<absl::string_view> twice = {good, good};
-  EXPECT_EQ(WhyRefused(gate().Judge(CallInput{twice, kMethod, kPeer})), Reason::kPrefixRepeated);
+  EXPECT_EQ(WhyRefused(gate().calls().Judge(CallInput{twice, kMethod, kPeer})),
+            Reason::kPrefixRepeated);
   EXPECT_EQ(WhyRefused(""), Reason::kPrefixMalformed);
   EXPECT_EQ(WhyRefused("rubbish"), Reason::kPrefixMalformed);
   EXPECT_EQ(WhyRefused(good + std::string("\0", 1)), Reason::kPrefixMalformed);
@@ -184,7 +186,7 @@ TEST_F(DeviceProofTest, RefusesUnknownRevokedAndDisabled) {
   request.set_subject("ada");
   request.set_set_disabled(true);
   request.set_disabled(true);
-  ASSERT_TRUE(gate().SetSubject(request, "uid 0").ok());
+  ASSERT_TRUE(gate().admin().SetSubject(request, "uid 0").ok());
   EXPECT_EQ(WhyRefused(Draft({&ada_second()}).SignAndSerialize()), Reason::kSubjectDisabled);
 }
 
@@ -290,8 +292,9 @@ TEST_F(DeviceProofTest, ExemptMethodsHaveNoCallerWhateverTheyCarry) {
   EXPECT_TRUE(judgement.status.ok());
   EXPECT_TRUE(judgement.exempt);
   EXPECT_FALSE(judgement.call.has_value());
-  EXPECT_EQ(ReasonOf(gate().Recall(absl::MakeConstSpan(&value, 1), kGetChallengeMethod).status()),
-            Reason::kPrefixMissing);
+  EXPECT_EQ(
+      ReasonOf(gate().calls().Recall(absl::MakeConstSpan(&value, 1), kGetChallengeMethod).status()),
+      Reason::kPrefixMissing);
 }
 
 // ---- Recall: the accessor's half (LAW 4) ----
@@ -300,7 +303,7 @@ class RecallTest : public DeviceProofTest {
  protected:
   std::optional<Reason> WhyNot(const std::string& prefix, absl::string_view method = kMethod) {
     const absl::string_view value = prefix;
-    return ReasonOf(gate().Recall(absl::MakeConstSpan(&value, 1), method).status());
+    return ReasonOf(gate().calls().Recall(absl::MakeConstSpan(&value, 1), method).status());
   }
 };
 
@@ -310,7 +313,7 @@ TEST_F(RecallTest, GivesTheCallerThatWasAdmitted) {
   ASSERT_TRUE(judgement.status.ok());
   clock_.Advance(absl::Hours(1));
   const absl::string_view value = prefix;
-  const auto again = gate().Recall(absl::MakeConstSpan(&value, 1), kMethod);
+  const auto again = gate().calls().Recall(absl::MakeConstSpan(&value, 1), kMethod);
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->subject().name(), "ada");
   EXPECT_EQ(again->factors()[0].proved_at, judgement.call->factors()[0].proved_at);
@@ -325,7 +328,7 @@ TEST_F(RecallTest, KnowsACallThatThousandsCameAfter) {
   }
   clock_.Advance(absl::Minutes(10));
   const absl::string_view value = prefix;
-  const auto again = gate().Recall(absl::MakeConstSpan(&value, 1), kMethod);
+  const auto again = gate().calls().Recall(absl::MakeConstSpan(&value, 1), kMethod);
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->factors()[0].name, "piv");
   EXPECT_EQ(again->factors()[0].proved_at, proved_at);

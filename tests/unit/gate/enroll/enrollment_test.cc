@@ -88,7 +88,7 @@ class EnrollmentTest : public GateFixture {
     return request;
   }
   Enroller Start(const v1::CreateInviteRequest& request, const SoftTpm& tpm) {
-    const auto created = gate().CreateInvite(request, "uid 0");
+    const auto created = gate().admin().CreateInvite(request, "uid 0");
     EXPECT_TRUE(created.ok()) << created.status();
     return StartWith(created->invite(), tpm);
   }
@@ -106,17 +106,17 @@ class EnrollmentTest : public GateFixture {
   Enroller Start(const std::string& subject = "ada") { return Start(InviteFor(subject), tpm_); }
 
   std::optional<Reason> WhyNotBegun(const v1::BeginEnrollmentRequest& request) {
-    const auto response = gate().BeginEnrollment(request, kPeer);
+    const auto response = gate().peers().BeginEnrollment(request, kPeer);
     return response.ok() ? std::nullopt : AuditedReason(response.status());
   }
   std::optional<Reason> WhyNotFinished(const v1::FinishEnrollmentRequest& request) {
-    const auto response = gate().FinishEnrollment(request, kPeer);
+    const auto response = gate().peers().FinishEnrollment(request, kPeer);
     return response.ok() ? std::nullopt : AuditedReason(response.status());
   }
   // Begins, takes the demand and checks that the gate of the invite made it.
   void Begin(Enroller& enroller) {
     const v1::BeginEnrollmentRequest request = enroller.Begin();
-    const auto response = gate().BeginEnrollment(request, kPeer);
+    const auto response = gate().peers().BeginEnrollment(request, kPeer);
     ASSERT_TRUE(response.ok()) << response.status() << " " << audit_->decisions().back().detail;
     ASSERT_TRUE(enroller.demand.ParseFromString(response->payload()));
     EXPECT_EQ(response->confirmation(),
@@ -153,7 +153,7 @@ TEST_F(EnrollmentTest, EnrolsAKeyThatThenCalls) {
             enroller.invite.identity_fingerprint);
   enroller.Answer();
   const v1::FinishEnrollmentRequest request = enroller.Finish();
-  const auto response = gate().FinishEnrollment(request, kPeer);
+  const auto response = gate().peers().FinishEnrollment(request, kPeer);
   ASSERT_TRUE(response.ok()) << response.status() << " " << audit_->decisions().back().detail;
   EXPECT_EQ(response->credential_id(), CredentialId(kAudience, "ada", enroller.proof.spki()));
   EXPECT_EQ(response->confirmation(),
@@ -178,12 +178,12 @@ TEST_F(EnrollmentTest, EnrolsAKeyThatThenCalls) {
 TEST_F(EnrollmentTest, ATpmThatWasTakenOffTheAllowListIsFoundAgain) {
   const Enroller enroller = Answered();
   ASSERT_EQ(WhyNotFinished(enroller.Finish()), std::nullopt);
-  v1::RecheckCredentialsResponse looked = gate().RecheckCredentials({}, "uid 0").value();
+  v1::RecheckCredentialsResponse looked = gate().admin().RecheckCredentials({}, "uid 0").value();
   EXPECT_EQ(looked.checked(), 1u);
   EXPECT_EQ(looked.refused(), 0u);
   allowed_ = {&stranger_};
   StartGate();
-  looked = gate().RecheckCredentials({}, "uid 0").value();
+  looked = gate().admin().RecheckCredentials({}, "uid 0").value();
   ASSERT_EQ(looked.credentials_size(), 1);
   EXPECT_EQ(looked.credentials(0).reason(), "ek-certificate-missing");
   EXPECT_EQ(looked.credentials(0).label(), "laptop");
@@ -283,11 +283,11 @@ TEST_F(EnrollmentTest, BeginRefusesExpiredUsedAndCancelledInvites) {
   EXPECT_EQ(WhyNotBegun(StartWith(used.invite.Serialize(), second_tpm_).Begin()),
             Reason::kInviteUsed);
 
-  const auto created = gate().CreateInvite(InviteFor("bob"), "uid 0");
+  const auto created = gate().admin().CreateInvite(InviteFor("bob"), "uid 0");
   ASSERT_TRUE(created.ok());
   v1::CancelInviteRequest cancel;
   cancel.set_invite_id(created->invite_id());
-  ASSERT_TRUE(gate().CancelInvite(cancel, "uid 0").ok());
+  ASSERT_TRUE(gate().admin().CancelInvite(cancel, "uid 0").ok());
   EXPECT_EQ(WhyNotBegun(StartWith(created->invite(), tpm_).Begin()), Reason::kInviteUnknown);
 }
 
@@ -432,7 +432,7 @@ TEST_F(EnrollmentTest, OfManyThreadsWithOneInviteExactlyOneEnrols) {
   std::vector<std::thread> threads;
   for (Enroller* enroller : {&first, &second, &first, &second}) {
     threads.emplace_back([&, request = enroller->Finish()] {
-      enrolled += gate().FinishEnrollment(request, kPeer).ok() ? 1 : 0;
+      enrolled += gate().peers().FinishEnrollment(request, kPeer).ok() ? 1 : 0;
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -488,7 +488,7 @@ TEST_F(EnrollmentTest, ADisabledSubjectEnrolsNothing) {
   request.set_subject("ada");
   request.set_set_disabled(true);
   request.set_disabled(true);
-  ASSERT_TRUE(gate().SetSubject(request, "uid 0").ok());
+  ASSERT_TRUE(gate().admin().SetSubject(request, "uid 0").ok());
   EXPECT_EQ(WhyNotBegun(enroller.Begin()), Reason::kSubjectDisabled);
 }
 
@@ -499,7 +499,7 @@ TEST_F(EnrollmentTest, ARecoveryRevokesTheLostCredentialAndGivesNoRole) {
   ClientSession session = Open(token);
   v1::CreateInviteRequest recovery = InviteFor("ada");
   recovery.add_roles("admin");
-  EXPECT_TRUE(absl::IsInvalidArgument(gate().CreateInvite(recovery, "uid 0").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(gate().admin().CreateInvite(recovery, "uid 0").status()));
   recovery.clear_roles();
   recovery.set_replaces_credential(token.id);
   Enroller enroller = Start(recovery, second_tpm_);
@@ -527,7 +527,7 @@ TEST_F(EnrollmentTest, FinishAsksTheInviteAndTheSubjectAgain) {
   request.set_subject("bob");
   request.set_set_disabled(true);
   request.set_disabled(true);
-  ASSERT_TRUE(gate().SetSubject(request, "uid 0").ok());
+  ASSERT_TRUE(gate().admin().SetSubject(request, "uid 0").ok());
   EXPECT_EQ(WhyNotFinished(enroller.Finish()), Reason::kSubjectDisabled);
 }
 

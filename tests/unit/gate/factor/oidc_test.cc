@@ -60,7 +60,7 @@ class OidcTest : public GateFixture {
     request.set_subject(subject);
     request.set_identity(identity);
     request.set_issuer(issuer);
-    return gate().SetOidcIdentity(request, "uid 0").status();
+    return gate().admin().SetOidcIdentity(request, "uid 0").status();
   }
   // Starts the gate with ada enrolled, who is "ada-at-idp".
   Token StartWithAda() {
@@ -314,7 +314,7 @@ TEST_F(OidcTest, AWrongPasswordDoesNotUseTheTokenUp) {
   v1::SetPasswordRequest request;
   request.set_subject("ada");
   request.set_password("correct horse");
-  ASSERT_TRUE(gate().SetPassword(request, "uid 0").ok());
+  ASSERT_TRUE(gate().admin().SetPassword(request, "uid 0").ok());
   const std::string token = Honest("ada-at-idp", [](Json& claims) { claims.erase("nonce"); })("");
   const auto same = [&](const std::string&) { return token; };
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, same, "wrong horse")), Reason::kPasswordWrong);
@@ -483,7 +483,7 @@ TEST_F(TwoProvidersTest, AnAdministratorNamesTheProviderAndFetchesKeysThatWereTa
   PublishOther({IdpKey::New("second", "ES256")});
   v1::ListIdentityProvidersRequest request;
   request.set_refresh(true);
-  const auto providers = gate().ListIdentityProviders(request, "uid 0");
+  const auto providers = gate().admin().ListIdentityProviders(request, "uid 0");
   ASSERT_TRUE(providers.ok()) << providers.status();
   ASSERT_EQ(providers->providers_size(), 2);
   EXPECT_EQ(providers->providers(1).issuer(), kOtherIssuer);
@@ -493,7 +493,7 @@ TEST_F(TwoProvidersTest, AnAdministratorNamesTheProviderAndFetchesKeysThatWereTa
   EXPECT_EQ(providers->providers(1).error(), "");
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, FromB())), Reason::kIdTokenKeyUnknown);
   std::filesystem::remove(folder_.File("other-jwks.json"));
-  EXPECT_THAT(gate().ListIdentityProviders(request, "uid 0")->providers(1).error(),
+  EXPECT_THAT(gate().admin().ListIdentityProviders(request, "uid 0")->providers(1).error(),
               HasSubstr("other-jwks.json"));
 }
 
@@ -527,7 +527,7 @@ class DiscoveryTest : public OidcTest {
   std::string ErrorNow() {
     v1::ListIdentityProvidersRequest request;
     request.set_refresh(true);
-    return gate().ListIdentityProviders(request, "uid 0")->providers(0).error();
+    return gate().admin().ListIdentityProviders(request, "uid 0")->providers(0).error();
   }
   absl::Mutex mutex_;
   Json document_;
@@ -623,7 +623,7 @@ TEST_F(HangingProviderTest, HoldsAFewOpeningsOfItsOwnAndNobodyElses) {
 
 TEST_F(OidcTest, SubjectsAreListedWithTheirIdentity) {
   StartWithAda();
-  const auto subjects = gate().ListSubjects(v1::ListSubjectsRequest());
+  const auto subjects = gate().admin().ListSubjects(v1::ListSubjectsRequest());
   ASSERT_TRUE(subjects.ok());
   EXPECT_EQ(subjects->subjects(0).oidc_identities(0), "sub=ada-at-idp at https://idp.test");
   bool audited = false;

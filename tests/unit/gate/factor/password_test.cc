@@ -27,7 +27,7 @@ class PasswordTest : public GateFixture {
     v1::SetPasswordRequest request;
     request.set_subject(subject);
     request.set_password(password);
-    auto done = gate().SetPassword(request, "uid 0");
+    auto done = gate().admin().SetPassword(request, "uid 0");
     ASSERT_TRUE(done.ok()) << done.status();
   }
   // Opens a session as an honest client does, unless a test changes what is sealed.
@@ -183,9 +183,9 @@ TEST_F(PasswordTest, APasswordCanBeTakenAwayAndShortOnesAreRefused) {
   v1::SetPasswordRequest request;
   request.set_subject("ada");
   request.set_password("short");
-  EXPECT_TRUE(absl::IsInvalidArgument(gate().SetPassword(request, "uid 0").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(gate().admin().SetPassword(request, "uid 0").status()));
   request.set_subject("nobody");
-  EXPECT_TRUE(absl::IsNotFound(gate().SetPassword(request, "uid 0").status()));
+  EXPECT_TRUE(absl::IsNotFound(gate().admin().SetPassword(request, "uid 0").status()));
 }
 
 TEST_F(PasswordTest, AGateWithoutPasswordsRefusesWhatIsSealed) {

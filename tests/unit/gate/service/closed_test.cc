@@ -81,7 +81,8 @@ TEST_F(ClosedTest, ARegistryThatCantAnswerAdmitsNobody) {
   EXPECT_EQ(WhyRefused(judgement), Reason::kStoreUnavailable);
   v1::RevokeCredentialRequest request;
   request.set_credential_id(token.id);
-  EXPECT_EQ(ReasonOf(gate().RevokeCredential(request, "uid 0").status()), Reason::kStoreUnavailable)
+  EXPECT_EQ(ReasonOf(gate().admin().RevokeCredential(request, "uid 0").status()),
+            Reason::kStoreUnavailable)
       << "a revocation is acknowledged only when the registry has it";
 }
 
@@ -128,7 +129,7 @@ TEST_F(ClosedTest, RemovingACertificateRefusesItsSessionsAtOnce) {
   const std::string device = Draft({&token}).SignAndSerialize();
   EXPECT_EQ(WhyRefused(behind.NextProof(kMethod)), std::nullopt);
   std::filesystem::remove(accepted_ + "/balancer.pem");
-  gate().Maintain();
+  gate().maintenance().Once();
   EXPECT_EQ(WhyRefused(behind.NextProof(kMethod)), Reason::kChannelBindingUnknown);
   EXPECT_EQ(WhyRefused(device), Reason::kChannelBindingUnknown);
   EXPECT_EQ(WhyRefused(own.NextProof(kMethod)), std::nullopt);
@@ -138,8 +139,8 @@ TEST_F(ClosedTest, ACertificateThatCantBeReadIsToldOnceAndTheOldOneStays) {
   StartGate();
   const Token token = Enroll("ada");
   WriteText(folder_.File("tls.pem"), "rubbish");
-  gate().Maintain();
-  gate().Maintain();
+  gate().maintenance().Once();
+  gate().maintenance().Once();
   ASSERT_EQ(audit_->decisions().size(), 1u);
   EXPECT_EQ(audit_->decisions()[0].event, AuditEvent::kGate);
   EXPECT_EQ(WhyRefused(Draft({&token}).SignAndSerialize()), std::nullopt);
@@ -159,7 +160,7 @@ TEST_F(ClosedTest, ASessionThatCouldNotBeWrittenIsNotOpened) {
   const Judgement judgement = Judge(draft.SignAndSerialize(), kOpenSessionMethod);
   ASSERT_TRUE(judgement.status.ok());
   audit_->FailWith(absl::UnavailableError("disk full"));
-  EXPECT_EQ(gate().OpenSession(*judgement.call, request, kPeer).status().code(),
+  EXPECT_EQ(gate().peers().OpenSession(*judgement.call, request, kPeer).status().code(),
             absl::StatusCode::kUnavailable);
   EXPECT_EQ(gate().sessions().size(), 0u);
 }

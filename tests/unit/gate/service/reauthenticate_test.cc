@@ -53,6 +53,7 @@ class ReauthenticateTest : public GateFixture {
     v1::ReauthenticateCallRequest request;
     request.set_payload(payload);
     return gate()
+        .peers()
         .ReauthenticateCall(
             *judgement.call, request, kPeer,
             [this](const VerifiedCall& caller,
@@ -87,12 +88,12 @@ TEST_F(ReauthenticateTest, ACallOutlivesItsSessionByTheNextOneAndIsKnownByItThen
   EXPECT_EQ(live->session()->id(), second.id);
   EXPECT_EQ(live->subject().name(), "ada");
   clock_.Advance(absl::Minutes(2));
-  EXPECT_TRUE(gate().CheckLive(*live, kMethod).ok());
+  EXPECT_TRUE(gate().calls().CheckLive(*live, kMethod).ok());
   EXPECT_EQ(WhyRefused(first.NextProof(kMethod, 61 * 60)), Reason::kSessionExpired);
   // By its old name nobody finds it any more.
   EXPECT_EQ(WhyNot(Reauthenticate(second, old_name, 120)), Reason::kLiveCallUnknown);
   clock_.Advance(absl::Minutes(59));
-  EXPECT_EQ(ReasonOf(gate().CheckLive(*live, kMethod)), Reason::kSessionExpired);
+  EXPECT_EQ(ReasonOf(gate().calls().CheckLive(*live, kMethod)), Reason::kSessionExpired);
 }
 
 TEST_F(ReauthenticateTest, OnlyCallsOfTheSameSubjectAndWhatIsNotThereLooksTheSame) {
@@ -143,10 +144,11 @@ TEST_F(ReauthenticateTest, ACallThatHardwareSignedLastsByAClockThatDoesNotStep) 
   const Judgement judgement = Judge(draft.SignAndSerialize(), kOtherMethod);
   ASSERT_TRUE(judgement.status.ok()) << judgement.status;
   clock_.StepWall(absl::Hours(2));
-  EXPECT_TRUE(gate().CheckLive(*judgement.call, kOtherMethod).ok());
+  EXPECT_TRUE(gate().calls().CheckLive(*judgement.call, kOtherMethod).ok());
   clock_.StepWall(-absl::Hours(24));
   clock_.Advance(absl::Minutes(61));
-  EXPECT_EQ(ReasonOf(gate().CheckLive(*judgement.call, kOtherMethod)), Reason::kSessionExpired);
+  EXPECT_EQ(ReasonOf(gate().calls().CheckLive(*judgement.call, kOtherMethod)),
+            Reason::kSessionExpired);
 }
 
 TEST_F(ReauthenticateTest, ALiveCallEndsWithTheCertificateThatItWasProvedFor) {
@@ -157,14 +159,15 @@ TEST_F(ReauthenticateTest, ALiveCallEndsWithTheCertificateThatItWasProvedFor) {
   VerifiedCall* live = Begin(session);
   const Judgement signed_call = Judge(Draft({&token}).SignAndSerialize());
   ASSERT_TRUE(signed_call.status.ok()) << signed_call.status;
-  EXPECT_TRUE(gate().CheckLive(*live, kMethod).ok());
-  EXPECT_TRUE(gate().CheckLive(*signed_call.call, kMethod).ok());
+  EXPECT_TRUE(gate().calls().CheckLive(*live, kMethod).ok());
+  EXPECT_TRUE(gate().calls().CheckLive(*signed_call.call, kMethod).ok());
   WriteText(folder_.File("tls.pem"), MakeTlsCertificate("gate").pem);
-  gate().Maintain();
-  EXPECT_TRUE(gate().CheckLive(*live, kMethod).ok()) << "replaced: it lasts on";
+  gate().maintenance().Once();
+  EXPECT_TRUE(gate().calls().CheckLive(*live, kMethod).ok()) << "replaced: it lasts on";
   clock_.Advance(absl::Minutes(10));
-  EXPECT_EQ(ReasonOf(gate().CheckLive(*live, kMethod)), Reason::kChannelBindingUnknown);
-  EXPECT_EQ(ReasonOf(gate().CheckLive(*signed_call.call, kMethod)), Reason::kChannelBindingUnknown);
+  EXPECT_EQ(ReasonOf(gate().calls().CheckLive(*live, kMethod)), Reason::kChannelBindingUnknown);
+  EXPECT_EQ(ReasonOf(gate().calls().CheckLive(*signed_call.call, kMethod)),
+            Reason::kChannelBindingUnknown);
 }
 
 TEST_F(ReauthenticateTest, TheRequestIsTheOneThatWasProvedAndEachProofIsGoodOnce) {

@@ -33,7 +33,7 @@ class GateRulesTest : public GateFixture {
     v1::GetRequirementsRequest request;
     request.set_method(std::string(method));
     request.set_child(child);
-    auto response = gate().GetRequirements(*judgement.call, request, kPeer);
+    auto response = gate().peers().GetRequirements(*judgement.call, request, kPeer);
     return response.ok() ? response->step_up() : std::string(response.status().message());
   }
   uint32_t AgeOf() const { return age_s_; }
@@ -57,7 +57,7 @@ TEST_F(GateRulesTest, AFactorIsAsOldAsTheChallengeThatItSigned) {
   const std::string in_time = fresh.SignAndSerialize();
   EXPECT_EQ(WhyRefused(in_time), std::nullopt);
   const absl::string_view admitted = in_time;
-  auto recalled = gate().Recall(absl::MakeConstSpan(&admitted, 1), kMethod);
+  auto recalled = gate().calls().Recall(absl::MakeConstSpan(&admitted, 1), kMethod);
   ASSERT_TRUE(recalled.ok()) << recalled.status();
   EXPECT_EQ(recalled->factors()[0].proved_boot_nanos,
             clock_.BootNanos() - absl::ToInt64Nanoseconds(absl::Seconds(59)));
@@ -73,20 +73,20 @@ TEST_F(GateRulesTest, ALiveCallThatHardwareSignedLastsAsLongAsItWouldBeAdmitted)
     return *Judge(Draft({&token}).SignAndSerialize()).call;
   };
   const VerifiedCall adas = begin(ada), eves = begin(eve);
-  EXPECT_TRUE(gate().CheckLive(adas, kMethod).ok());
+  EXPECT_TRUE(gate().calls().CheckLive(adas, kMethod).ok());
   v1::SetSubjectRequest disable;
   disable.set_subject("eve");
   disable.set_set_disabled(true);
   disable.set_disabled(true);
-  ASSERT_TRUE(gate().SetSubject(disable, "uid 0").ok());
-  EXPECT_EQ(ReasonOf(gate().CheckLive(eves, kMethod)), Reason::kSubjectDisabled);
+  ASSERT_TRUE(gate().admin().SetSubject(disable, "uid 0").ok());
+  EXPECT_EQ(ReasonOf(gate().calls().CheckLive(eves, kMethod)), Reason::kSubjectDisabled);
   clock_.Advance(gate().config().sessions.absolute - absl::Seconds(1));
-  EXPECT_TRUE(gate().CheckLive(adas, kMethod).ok());
+  EXPECT_TRUE(gate().calls().CheckLive(adas, kMethod).ok());
   clock_.Advance(absl::Seconds(2));
-  EXPECT_EQ(ReasonOf(gate().CheckLive(adas, kMethod)), Reason::kSessionExpired);
+  EXPECT_EQ(ReasonOf(gate().calls().CheckLive(adas, kMethod)), Reason::kSessionExpired);
   const VerifiedCall again = begin(ada);
   Revoke(ada);
-  EXPECT_EQ(ReasonOf(gate().CheckLive(again, kMethod)), Reason::kCredentialRevoked);
+  EXPECT_EQ(ReasonOf(gate().calls().CheckLive(again, kMethod)), Reason::kCredentialRevoked);
 }
 
 TEST_F(GateRulesTest, AStaleFactorIsToldFromALackingOneAndTheClockThatCountsDoesNotStep) {
@@ -232,18 +232,18 @@ TEST_F(ReloadTest, AChangedFileIsReadOnceItHasSettled) {
   Write(only_buy_);
   StartGate();
   ClientSession session = Open(Enroll("ada"));
-  gate().Maintain();
+  gate().maintenance().Once();
   EXPECT_EQ(LastGateLine(), "");
   Write(only_sell_);
-  gate().Maintain();
+  gate().maintenance().Once();
   EXPECT_EQ(LastGateLine(), "") << "it may be half written";
-  gate().Maintain();
+  gate().maintenance().Once();
   EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kMethodNotPermitted);
   const std::string line = LastGateLine();
   EXPECT_NE(line, "");
   const size_t lines = audit_->decisions().size();
-  gate().Maintain();
-  gate().Maintain();
+  gate().maintenance().Once();
+  gate().maintenance().Once();
   EXPECT_EQ(audit_->decisions().size(), lines) << "once a change";
 }
 

@@ -45,7 +45,7 @@ class SessionTest : public GateFixture {
   std::optional<Reason> WhyNotOpened(const Opening& opening) {
     const Judgement judgement = Judge(opening.draft.SignAndSerialize(), kOpenSessionMethod);
     if (!judgement.status.ok()) return AuditedReason(judgement.status);
-    const auto response = gate().OpenSession(*judgement.call, opening.request, kPeer);
+    const auto response = gate().peers().OpenSession(*judgement.call, opening.request, kPeer);
     return response.ok() ? std::nullopt : AuditedReason(response.status());
   }
   std::vector<Token> tokens_;
@@ -69,7 +69,7 @@ TEST_F(SessionTest, WhoAmITellsWhatTheGateKnows) {
   ClientSession session = Open(ada());
   const Judgement judgement = Judge(session.NextProof(kWhoAmIMethod), kWhoAmIMethod);
   ASSERT_TRUE(judgement.status.ok());
-  const auto response = gate().WhoAmI(*judgement.call, v1::WhoAmIRequest());
+  const auto response = gate().peers().WhoAmI(*judgement.call, v1::WhoAmIRequest());
   ASSERT_TRUE(response.ok());
   EXPECT_EQ(response->subject(), "ada");
   ASSERT_EQ(response->roles_size(), 1);
@@ -192,22 +192,27 @@ TEST_F(SessionTest, RefusesZeroSharesMalformedPayloadsAndForeignIdentities) {
 TEST_F(SessionTest, AnOrdinaryCallOpensNothing) {
   const Judgement device = Judge(Draft({&ada()}).SignAndSerialize());
   ASSERT_TRUE(device.status.ok());
-  EXPECT_EQ(
-      AuditedReason(gate().OpenSession(*device.call, v1::OpenSessionRequest(), kPeer).status()),
-      Reason::kPrefixWrongKind);
-  EXPECT_EQ(
-      AuditedReason(
-          gate().OpenChildSession(*device.call, v1::OpenChildSessionRequest(), kPeer).status()),
-      Reason::kPrefixWrongKind);
-  EXPECT_EQ(AuditedReason(gate().EndSession(*device.call, v1::EndSessionRequest(), kPeer).status()),
+  EXPECT_EQ(AuditedReason(
+                gate().peers().OpenSession(*device.call, v1::OpenSessionRequest(), kPeer).status()),
+            Reason::kPrefixWrongKind);
+  EXPECT_EQ(AuditedReason(gate()
+                              .peers()
+                              .OpenChildSession(*device.call, v1::OpenChildSessionRequest(), kPeer)
+                              .status()),
+            Reason::kPrefixWrongKind);
+  EXPECT_EQ(AuditedReason(
+                gate().peers().EndSession(*device.call, v1::EndSessionRequest(), kPeer).status()),
             Reason::kPrefixWrongKind);
   ClientSession session = Open(ada());
   const Judgement call = Judge(session.NextProof(kMethod));
   ASSERT_TRUE(call.status.ok());
-  EXPECT_EQ(AuditedReason(gate().OpenSession(*call.call, v1::OpenSessionRequest(), kPeer).status()),
-            Reason::kPrefixWrongKind);
   EXPECT_EQ(AuditedReason(
-                gate().OpenChildSession(*call.call, v1::OpenChildSessionRequest(), kPeer).status()),
+                gate().peers().OpenSession(*call.call, v1::OpenSessionRequest(), kPeer).status()),
+            Reason::kPrefixWrongKind);
+  EXPECT_EQ(AuditedReason(gate()
+                              .peers()
+                              .OpenChildSession(*call.call, v1::OpenChildSessionRequest(), kPeer)
+                              .status()),
             Reason::kPrefixWrongKind);
 }
 
@@ -240,7 +245,7 @@ TEST_F(SessionTest, ExpiresIdleAndAbsolutely) {
   EXPECT_EQ(WhyRefused(busy->NextProof(kMethod, 65)), std::nullopt);
   clock_.Advance(absl::Seconds(36));
   EXPECT_EQ(WhyRefused(busy->NextProof(kMethod, 101)), Reason::kSessionExpired);
-  gate().Maintain();
+  gate().maintenance().Once();
   EXPECT_EQ(gate().sessions().size(), 0u);
   EXPECT_EQ(WhyRefused(busy->NextProof(kMethod, 101)), Reason::kSessionUnknown);
 }
@@ -257,7 +262,7 @@ TEST_F(SessionTest, EndingEndsTheSessionAndItsChildren) {
   ASSERT_TRUE(child.ok()) << child.status();
   const Judgement judgement = Judge(session.NextProof(kEndSessionMethod), kEndSessionMethod);
   ASSERT_TRUE(judgement.status.ok());
-  ASSERT_TRUE(gate().EndSession(*judgement.call, v1::EndSessionRequest(), kPeer).ok());
+  ASSERT_TRUE(gate().peers().EndSession(*judgement.call, v1::EndSessionRequest(), kPeer).ok());
   EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSessionEnded);
   EXPECT_EQ(WhyRefused(child->NextProof(kMethod)), Reason::kSessionEnded);
 }
@@ -270,7 +275,7 @@ TEST_F(SessionTest, RevocationTakesEffectAtTheNextCall) {
   ASSERT_TRUE(child.ok());
   v1::RevokeCredentialRequest request;
   request.set_credential_id(ada().id);
-  const auto response = gate().RevokeCredential(request, "uid 0");
+  const auto response = gate().admin().RevokeCredential(request, "uid 0");
   ASSERT_TRUE(response.ok());
   EXPECT_EQ(response->revoked(), 1u);
   EXPECT_EQ(response->sessions_ended(), 2u);
@@ -287,7 +292,7 @@ TEST_F(SessionTest, DisablingASubjectEndsItsSessions) {
   request.set_subject("ada");
   request.set_set_disabled(true);
   request.set_disabled(true);
-  ASSERT_TRUE(gate().SetSubject(request, "uid 0").ok());
+  ASSERT_TRUE(gate().admin().SetSubject(request, "uid 0").ok());
   EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kSubjectDisabled);
   EXPECT_EQ(WhyRefused(foreign.NextProof(kMethod)), std::nullopt);
 }
@@ -297,8 +302,9 @@ TEST_F(SessionTest, ARevocationBetweenJudgingAndOpeningWins) {
   const Judgement judgement = Judge(opening.draft.SignAndSerialize(), kOpenSessionMethod);
   ASSERT_TRUE(judgement.status.ok());
   Revoke(ada());
-  EXPECT_EQ(AuditedReason(gate().OpenSession(*judgement.call, opening.request, kPeer).status()),
-            Reason::kCredentialRevoked);
+  EXPECT_EQ(
+      AuditedReason(gate().peers().OpenSession(*judgement.call, opening.request, kPeer).status()),
+      Reason::kCredentialRevoked);
   EXPECT_EQ(gate().sessions().size(), 0u);
 }
 
@@ -317,7 +323,8 @@ TEST_F(SessionTest, RevokingWhileManyOpenLeavesNoSessionAlive) {
       threads.emplace_back([&, prefix = opening.draft.SignAndSerialize()] {
         while (!go) std::this_thread::yield();
         const Judgement judgement = Judge(prefix, kOpenSessionMethod);
-        if (judgement.call) (void)gate().OpenSession(*judgement.call, opening.request, kPeer);
+        if (judgement.call)
+          (void)gate().peers().OpenSession(*judgement.call, opening.request, kPeer);
       });
     }
     threads.emplace_back([&] {
@@ -400,8 +407,9 @@ TEST_F(SessionTest, AChildsRequestIsTheOneThatWasProved) {
   ASSERT_TRUE(judgement.status.ok());
   payload.set_key_share(X25519PrivateKey::Generate().public_key());
   request.set_payload(payload.SerializeAsString());
-  EXPECT_EQ(AuditedReason(gate().OpenChildSession(*judgement.call, request, kPeer).status()),
-            Reason::kRequestDigestMismatch);
+  EXPECT_EQ(
+      AuditedReason(gate().peers().OpenChildSession(*judgement.call, request, kPeer).status()),
+      Reason::kRequestDigestMismatch);
 }
 
 // ---- Recall ----
@@ -413,7 +421,7 @@ TEST_F(SessionTest, RecallGivesTheCallerOfAnAdmittedCallAlone) {
   ASSERT_EQ(WhyRefused(admitted), std::nullopt);
   auto recall = [&](const std::string& prefix, absl::string_view method) {
     const absl::string_view value = prefix;
-    return gate().Recall(absl::MakeConstSpan(&value, 1), method);
+    return gate().calls().Recall(absl::MakeConstSpan(&value, 1), method);
   };
   ASSERT_TRUE(recall(admitted, kMethod).ok());
   EXPECT_EQ(recall(admitted, kMethod)->subject().name(), "ada");
@@ -433,7 +441,7 @@ TEST_F(SessionTest, SubjectsInterleavedOnOnePeerAreNotConfused) {
       const std::string prefix = session->NextProof(kMethod);
       const absl::string_view value = prefix;
       const Judgement judgement = Judge(prefix);
-      const auto again = gate().Recall(absl::MakeConstSpan(&value, 1), kMethod);
+      const auto again = gate().calls().Recall(absl::MakeConstSpan(&value, 1), kMethod);
       if (!judgement.call || judgement.call->subject().name() != subject || !again.ok() ||
           again->subject().name() != subject) {
         ++wrong;
@@ -451,7 +459,7 @@ TEST_F(SessionTest, SubjectsInterleavedOnOnePeerAreNotConfused) {
 
 TEST_F(SessionTest, RotationAnnouncesTheNewIdentityUnderTheOldOne) {
   const std::string old = gate().identities().current()->fingerprint();
-  ASSERT_TRUE(gate().RotateIdentity(v1::RotateIdentityRequest(), "uid 0").ok());
+  ASSERT_TRUE(gate().admin().RotateIdentity(v1::RotateIdentityRequest(), "uid 0").ok());
   OpenOptions options;
   options.gate_identity = old;
   auto session = Open({&ada()}, options);
@@ -459,7 +467,7 @@ TEST_F(SessionTest, RotationAnnouncesTheNewIdentityUnderTheOldOne) {
   EXPECT_EQ(IdentityFingerprint(session->next_gate_identity),
             gate().identities().current()->fingerprint());
   EXPECT_EQ(Open(ada()).next_gate_identity, "");
-  ASSERT_TRUE(gate().RotateIdentity(v1::RotateIdentityRequest(), "uid 0").ok());
+  ASSERT_TRUE(gate().admin().RotateIdentity(v1::RotateIdentityRequest(), "uid 0").ok());
   EXPECT_EQ(WhyNotOpened(Open({&ada()}, options)), Reason::kGateIdentityUnknown);
 }
 
@@ -468,7 +476,7 @@ TEST_F(SessionTest, ACertificateThatIsReplacedLastsADayForItsSessions) {
   ClientSession session = Open(ada());
   const TestCertificate next = MakeTlsCertificate("gate");
   WriteText(folder_.File("tls.pem"), next.pem);
-  gate().Maintain();
+  gate().maintenance().Once();
   EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), std::nullopt);
   certificate_ = next;
   ClientSession fresh = Open(ada());

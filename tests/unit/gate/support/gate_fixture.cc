@@ -177,14 +177,14 @@ Token GateFixture::Enroll(const std::string& subject, Algorithm algorithm, Token
 void GateFixture::Revoke(const Token& token) {
   v1::RevokeCredentialRequest request;
   request.set_credential_id(token.id);
-  const auto response = gate_->RevokeCredential(request, "uid 0");
+  const auto response = gate_->admin().RevokeCredential(request, "uid 0");
   ASSERT_TRUE(response.ok()) << response.status();
 }
 
 std::string GateFixture::Challenge(v1::GetChallengeRequest::Purpose purpose) {
   v1::GetChallengeRequest request;
   request.set_purpose(purpose);
-  auto response = gate_->GetChallenge(request);
+  auto response = gate_->peers().GetChallenge(request);
   EXPECT_TRUE(response.ok()) << response.status();
   return response.ok() ? response->challenge() : "";
 }
@@ -200,7 +200,7 @@ DeviceProofDraft GateFixture::Draft(std::vector<const Token*> signers) {
 Judgement GateFixture::Judge(const std::string& prefix, absl::string_view method,
                              absl::string_view peer) {
   const absl::string_view value = prefix;
-  return gate_->Judge(CallInput{absl::MakeConstSpan(&value, 1), method, peer});
+  return gate_->calls().Judge(CallInput{absl::MakeConstSpan(&value, 1), method, peer});
 }
 
 std::optional<Reason> GateFixture::AuditedReason(const absl::Status& status) {
@@ -257,7 +257,7 @@ absl::StatusOr<ClientSession> GateFixture::Open(std::vector<const Token*> signer
   draft.request_digest = Sha256(request.payload());
   const Judgement judgement = Judge(draft.SignAndSerialize(), kOpenSessionMethod);
   if (!judgement.status.ok()) return judgement.status;
-  auto response = gate_->OpenSession(*judgement.call, request, kPeer);
+  auto response = gate_->peers().OpenSession(*judgement.call, request, kPeer);
   if (!response.ok()) return response.status();
 
   ClientSession session;
@@ -314,7 +314,7 @@ absl::StatusOr<ClientSession> GateFixture::OpenChild(ClientSession& parent, Open
   const Judgement judgement = Judge(parent.Proof(kOpenChildSessionMethod, sequence, age_s, digest),
                                     kOpenChildSessionMethod);
   if (!judgement.status.ok()) return judgement.status;
-  auto response = gate_->OpenChildSession(*judgement.call, request, kPeer);
+  auto response = gate_->peers().OpenChildSession(*judgement.call, request, kPeer);
   if (!response.ok()) return response.status();
 
   ClientSession session;

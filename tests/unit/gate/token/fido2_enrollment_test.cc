@@ -45,7 +45,7 @@ class Fido2EnrollmentTest : public GateFixture {
   std::unique_ptr<Enrolment> Start(const std::string& aaguid_hint = "") {
     v1::CreateInviteRequest request;
     request.set_subject("ada");
-    const auto created = gate().CreateInvite(request, "uid 0");
+    const auto created = gate().admin().CreateInvite(request, "uid 0");
     EXPECT_TRUE(created.ok()) << created.status();
     auto enrolment = std::make_unique<Enrolment>();
     enrolment->invite = *Invite::Parse(created->invite());
@@ -66,7 +66,7 @@ class Fido2EnrollmentTest : public GateFixture {
     request.set_invite_public_key(spki.substr(spki.size() - 32));
     request.set_invite_signature(
         key.Sign(BuildInviteStatement(label::kInviteBegin, kAudience, request.payload())));
-    const auto response = gate().BeginEnrollment(request, kPeer);
+    const auto response = gate().peers().BeginEnrollment(request, kPeer);
     if (!response.ok()) return AuditedReason(response.status());
     EXPECT_TRUE(enrolment.demand.ParseFromString(response->payload()));
     enrolment.token.rp_id = enrolment.demand.fido2().rp_id();
@@ -119,7 +119,7 @@ class Fido2EnrollmentTest : public GateFixture {
     request.set_invite_signature(
         (*enrolment.invite->SigningKey())
             .Sign(BuildInviteStatement(label::kInviteFinish, kAudience, request.payload())));
-    const auto response = gate().FinishEnrollment(request, kPeer);
+    const auto response = gate().peers().FinishEnrollment(request, kPeer);
     if (!response.ok()) return AuditedReason(response.status());
     credential_id_ = response->credential_id();
     return std::nullopt;
@@ -379,13 +379,14 @@ TEST_F(Fido2TrustTest, AModelThatIsReportedAfterItsKeysWereEnrolledIsFoundAgain)
   fido2_.mds_root = folder_.File("roots") + "/root.der";
   StartGate();
   ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
-  EXPECT_EQ(gate().RecheckCredentials({}, "uid 0")->refused(), 0u)
+  EXPECT_EQ(gate().admin().RecheckCredentials({}, "uid 0")->refused(), 0u)
       << "and its challenge is long used";
   WriteBlob(8, entry("REVOKED"));
   ASSERT_TRUE(gate().ReloadTrust().ok());
-  gate().RecheckWhatChanged();
+  gate().recheck().RecheckWanted();
   EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("1 would be refused now"));
-  const v1::RecheckCredentialsResponse looked = gate().RecheckCredentials({}, "uid 0").value();
+  const v1::RecheckCredentialsResponse looked =
+      gate().admin().RecheckCredentials({}, "uid 0").value();
   ASSERT_EQ(looked.credentials_size(), 1);
   EXPECT_EQ(looked.credentials(0).reason(), "authenticator-status");
   EXPECT_TRUE(looked.credentials(0).withdrawn());

@@ -73,7 +73,7 @@ class PivEnrollmentTest : public GateFixture {
   std::unique_ptr<Enrolment> Start(uint32_t hint = 0) {
     v1::CreateInviteRequest request;
     request.set_subject("ada");
-    const auto created = gate().CreateInvite(request, "uid 0");
+    const auto created = gate().admin().CreateInvite(request, "uid 0");
     EXPECT_TRUE(created.ok()) << created.status();
     auto enrolment = std::make_unique<Enrolment>();
     enrolment->invite = *Invite::Parse(created->invite());
@@ -94,7 +94,7 @@ class PivEnrollmentTest : public GateFixture {
     request.set_invite_public_key(spki.substr(spki.size() - 32));
     request.set_invite_signature(
         key.Sign(BuildInviteStatement(label::kInviteBegin, kAudience, request.payload())));
-    const auto response = gate().BeginEnrollment(request, kPeer);
+    const auto response = gate().peers().BeginEnrollment(request, kPeer);
     if (!response.ok()) return AuditedReason(response.status());
     EXPECT_TRUE(enrolment.demand.ParseFromString(response->payload()));
     return std::nullopt;
@@ -148,7 +148,7 @@ class PivEnrollmentTest : public GateFixture {
     request.set_invite_signature(
         (*enrolment.invite->SigningKey())
             .Sign(BuildInviteStatement(label::kInviteFinish, kAudience, request.payload())));
-    const auto response = gate().FinishEnrollment(request, kPeer);
+    const auto response = gate().peers().FinishEnrollment(request, kPeer);
     if (!response.ok()) return AuditedReason(response.status());
     credential_id_ = response->credential_id();
     return std::nullopt;
@@ -497,13 +497,13 @@ TEST_F(PivReloadTest, ANewListCountsFromTheNextEnrolmentOn) {
 
 TEST_F(PivReloadTest, WhatIsEnrolledIsCheckedAgainAndReported) {
   EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
-  gate().RecheckWhatChanged();
+  gate().recheck().RecheckWanted();
   EXPECT_THAT(audit_->decisions().back().detail,
               HasSubstr("1 enrolled credentials checked again: 0 would"));
   WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
   ASSERT_TRUE(gate().ReloadTrust().ok());
   const size_t lines = audit_->decisions().size();
-  gate().RecheckWhatChanged();
+  gate().recheck().RecheckWanted();
   ASSERT_EQ(audit_->decisions().size(), lines + 2);
   const Decision told = audit_->decisions()[lines];
   EXPECT_EQ(told.method, "RecheckCredentials");
@@ -514,25 +514,25 @@ TEST_F(PivReloadTest, WhatIsEnrolledIsCheckedAgainAndReported) {
   const auto kept = registry_->ListCredentials("ada").value();
   ASSERT_EQ(kept.size(), 1u);
   EXPECT_FALSE(kept[0].revoked_at.has_value());
-  gate().RecheckWhatChanged();
+  gate().recheck().RecheckWanted();
   EXPECT_EQ(audit_->decisions().size(), lines + 2) << "nothing changed";
   ASSERT_TRUE(gate().ReloadTrust().ok());
-  gate().RecheckWhatChanged();
+  gate().recheck().RecheckWanted();
   EXPECT_EQ(audit_->decisions().size(), lines + 4) << "told once: the reload and the sum alone";
   // An administrator hears it as often as they ask, and decides.
   v1::RecheckCredentialsRequest request;
-  auto looked = gate().RecheckCredentials(request, "uid 0");
+  auto looked = gate().admin().RecheckCredentials(request, "uid 0");
   ASSERT_TRUE(looked.ok()) << looked.status();
   ASSERT_EQ(looked->credentials_size(), 1);
   EXPECT_EQ(looked->credentials(0).reason(), "certificate-revoked");
   EXPECT_TRUE(looked->credentials(0).withdrawn());
   EXPECT_FALSE(looked->credentials(0).revoked());
   request.set_revoke(true);
-  looked = gate().RecheckCredentials(request, "uid 0");
+  looked = gate().admin().RecheckCredentials(request, "uid 0");
   ASSERT_TRUE(looked.ok()) << looked.status();
   EXPECT_TRUE(looked->credentials(0).revoked());
   EXPECT_TRUE(registry_->FindCredential(kept[0].id)->revoked_at.has_value());
-  EXPECT_EQ(gate().RecheckCredentials(request, "uid 0")->checked(), 0u);
+  EXPECT_EQ(gate().admin().RecheckCredentials(request, "uid 0")->checked(), 0u);
 }
 
 TEST_F(PivReloadTest, WithdrawnTrustRevokesWhereTheConfigurationSaysSoAndWhatCantBeToldNever) {
@@ -555,9 +555,9 @@ TEST_F(PivReloadTest, WithdrawnTrustRevokesWhereTheConfigurationSaysSoAndWhatCan
   // The issuer's list has run out: nobody can tell.
   clock_.StepWall(absl::FromTimeT(1'900'000'001) - clock_.WallNow());
   ASSERT_TRUE(gate().ReloadTrust().ok());
-  gate().RecheckWhatChanged();
+  gate().recheck().RecheckWanted();
   EXPECT_EQ(revoked(), 0);
-  v1::RecheckCredentialsResponse looked = gate().RecheckCredentials({}, "uid 0").value();
+  v1::RecheckCredentialsResponse looked = gate().admin().RecheckCredentials({}, "uid 0").value();
   EXPECT_EQ(looked.checked(), 2u);
   for (const auto& credential : looked.credentials())
     EXPECT_FALSE(credential.withdrawn()) << credential.reason();
@@ -565,24 +565,24 @@ TEST_F(PivReloadTest, WithdrawnTrustRevokesWhereTheConfigurationSaysSoAndWhatCan
   // The vendor's root is taken out: its cards are not trusted any more.
   WriteText(piv_.trust + "/root.der", MakeDer(simulator_.CaSpec(simulator_)));
   ASSERT_TRUE(gate().ReloadTrust().ok());
-  gate().RecheckWhatChanged();
+  gate().recheck().RecheckWanted();
   EXPECT_EQ(revoked(), 1);
-  EXPECT_EQ(gate().RecheckCredentials({}, "uid 0")->checked(), 1u) << "the agency's card";
+  EXPECT_EQ(gate().admin().RecheckCredentials({}, "uid 0")->checked(), 1u) << "the agency's card";
 }
 
 TEST_F(PivReloadTest, AChangedListIsReadOnceItHasSettled) {
-  gate().Maintain();
-  gate().Maintain();
+  gate().maintenance().Once();
+  gate().maintenance().Once();
   const size_t lines = audit_->decisions().size();
   WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
-  gate().Maintain();
+  gate().maintenance().Once();
   EXPECT_EQ(audit_->decisions().size(), lines) << "it may be half written";
-  gate().Maintain();
+  gate().maintenance().Once();
   EXPECT_EQ(audit_->decisions().back().method, "ReloadTrust");
   EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
   const size_t after = audit_->decisions().size();
-  gate().Maintain();
-  gate().Maintain();
+  gate().maintenance().Once();
+  gate().maintenance().Once();
   EXPECT_EQ(audit_->decisions().size(), after) << "once a change";
 }
 

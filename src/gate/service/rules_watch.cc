@@ -1,15 +1,14 @@
-// What GateCore does with rules besides judging calls by them: reading them again, and saying what
-// a caller lacks.
+#include "src/gate/service/rules_watch.h"
+
 #include <cstdio>
+#include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "src/base/reason.h"
-#include "src/base/status.h"
-#include "src/gate/service/gate_core.h"
-#include "src/wire/statement.h"
+#include "src/base/file.h"
 
 namespace forekey {
 namespace {
@@ -29,11 +28,14 @@ std::vector<std::string> ChangedSettings(const std::map<std::string, std::string
 
 }  // namespace
 
-absl::Status GateCore::ReloadRules() {
+RulesWatch::RulesWatch(const GateConfig& config, LiveRules& rules, AuditLog& audit)
+    : config_(config), rules_(rules), audit_(audit), read_signature_(config.file_signature) {}
+
+absl::Status RulesWatch::Reload() {
   if (config_.file.empty()) return absl::OkStatus();
-  absl::MutexLock reloading(&reload_mutex_);
-  rules_signature_ = FileSignature(config_.file);
-  Decision decision = NewDecision(AuditEvent::kGate);
+  absl::MutexLock reloading(&mutex_);
+  read_signature_ = FileSignature(config_.file);
+  Decision decision = audit_.NewDecision(AuditEvent::kGate);
   decision.method = "ReloadRules";
   absl::StatusOr<GateConfig> read = GateConfig::Load(config_.file);
   absl::Status failed = read.status();
@@ -52,43 +54,30 @@ absl::Status GateCore::ReloadRules() {
                       absl::StrJoin(changed, ", "));
       std::fprintf(stderr, "forekey: %s\n", decision.detail.c_str());
     }
-    failed = audit_->Admit(decision);  // what can't be written is not done
+    failed = audit_.Admit(decision);  // what can't be written is not done
   }
   if (!failed.ok()) {
     decision.admitted = false;
     decision.detail = absl::StrCat("the old rules stay: ", failed.message());
     std::fprintf(stderr, "forekey: %s\n", decision.detail.c_str());
-    audit_->Refused(std::move(decision));
+    audit_.Refused(std::move(decision));
     return failed;
   }
-  policy_->Replace(std::move(rules));
+  rules_.Replace(std::move(rules));
   return absl::OkStatus();
 }
 
 // A file that is being written looks like another one, too: what it says counts once it has stayed
 // the same from one look to the next.
-void GateCore::WatchRules() {
+void RulesWatch::Look() {
   if (config_.file.empty()) return;
   const std::string now = FileSignature(config_.file);
   {
-    absl::MutexLock reloading(&reload_mutex_);
-    const bool settled = std::exchange(rules_seen_, now) == now;
-    if (!settled || now.empty() || now == rules_signature_) return;
+    absl::MutexLock reloading(&mutex_);
+    const bool settled = std::exchange(seen_signature_, now) == now;
+    if (!settled || now.empty() || now == read_signature_) return;
   }
-  (void)ReloadRules();  // it says by itself what is wrong
-}
-
-absl::StatusOr<v1::GetRequirementsResponse> GateCore::GetRequirements(
-    const VerifiedCall& call, const v1::GetRequirementsRequest& request, absl::string_view peer) {
-  if (!IsWellFormedMethod(request.method())) {
-    return PublicRefusal(
-        Refuse(Reason::kRequestMalformed, "the method is not /package.Service/Method"),
-        kGetRequirementsMethod, peer);
-  }
-  v1::GetRequirementsResponse response;
-  if (policy_->IsExempt(request.method())) return response;
-  response.set_step_up(StepUpOf(verifier_->WouldPermit(request.method(), call, request.child())));
-  return response;
+  (void)Reload();  // it says by itself what is wrong
 }
 
 }  // namespace forekey

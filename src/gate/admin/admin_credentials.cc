@@ -1,0 +1,72 @@
+// Enrolled credentials: listed, revoked, rechecked.
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/status.h"
+#include "src/crypto/public_key.h"
+#include "src/gate/admin/administration.h"
+
+namespace forekey {
+
+absl::StatusOr<v1::ListCredentialsResponse> Administration::ListCredentials(
+    const v1::ListCredentialsRequest& request) {
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<CredentialRecord> credentials,
+                           state_.registry().ListCredentials(request.subject()));
+  v1::ListCredentialsResponse response;
+  for (const CredentialRecord& credential : credentials) {
+    v1::EnrolledCredential* info = response.add_credentials();
+    info->set_credential_id(credential.id);
+    info->set_subject(credential.subject);
+    info->set_kind(static_cast<v1::TokenKind>(credential.kind));
+    info->set_label(credential.label);
+    if (auto algorithm = AlgorithmFromCose(credential.algorithm)) {
+      info->set_algorithm(std::string(AlgorithmName(*algorithm)));
+    }
+    info->set_enrolled_unix_s(absl::ToUnixSeconds(credential.enrolled_at));
+    if (credential.revoked_at)
+      info->set_revoked_unix_s(absl::ToUnixSeconds(*credential.revoked_at));
+    info->set_revocation_note(credential.revocation_note);
+    info->set_proved_json(credential.proved_json);
+  }
+  return response;
+}
+
+absl::StatusOr<v1::RevokeCredentialResponse> Administration::RevokeCredential(
+    const v1::RevokeCredentialRequest& request, absl::string_view actor) {
+  if (request.credential_id().empty() == request.subject().empty()) {
+    return absl::InvalidArgumentError("name either a credential or a subject");
+  }
+  std::vector<std::string> ids = {request.credential_id()};
+  if (!request.subject().empty()) {
+    FOREKEY_RETURN_IF_ERROR(state_.registry().FindSubject(request.subject()).status());
+    FOREKEY_ASSIGN_OR_RETURN(const std::vector<CredentialRecord> credentials,
+                             state_.registry().ListCredentials(request.subject()));
+    ids.clear();
+    for (const CredentialRecord& credential : credentials) ids.push_back(credential.id);
+  }
+  v1::RevokeCredentialResponse response;
+  for (const std::string& id : ids) {
+    FOREKEY_ASSIGN_OR_RETURN(const bool revoked, state_.credentials().Revoke(
+                                                     id, request.note(), state_.clock().WallNow()));
+    // Also where it was revoked before: a gate that stopped between the two steps is put right.
+    const size_t ended = EndSessionsOfCredential(id);
+    response.set_revoked(response.revoked() + (revoked ? 1 : 0));
+    response.set_sessions_ended(response.sessions_ended() + static_cast<uint32_t>(ended));
+    (void)AuditChange(actor, "RevokeCredential", request.subject(),
+                      absl::StrCat(absl::BytesToHexString(id), revoked ? "" : " (revoked before)",
+                                   ", sessions ended: ", ended, ", note: ", request.note()));
+  }
+  return response;
+}
+
+absl::StatusOr<v1::RecheckCredentialsResponse> Administration::RecheckCredentials(
+    const v1::RecheckCredentialsRequest& request, absl::string_view actor) {
+  FOREKEY_ASSIGN_OR_RETURN(CredentialRecheck* const recheck, needs_.recheck());
+  FOREKEY_RETURN_IF_ERROR(
+      AuditChange(actor, "RecheckCredentials", "",
+                  request.revoke() ? "and revokes what is withdrawn" : "only looks"));
+  return recheck->Recheck(request, actor);
+}
+
+}  // namespace forekey

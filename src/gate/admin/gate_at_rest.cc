@@ -1,0 +1,45 @@
+#include "src/gate/admin/gate_at_rest.h"
+
+#include <string>
+#include <utility>
+
+#include "src/base/status.h"
+
+namespace forekey {
+
+absl::StatusOr<std::unique_ptr<GateAtRest>> GateAtRest::Open(GateConfig config,
+                                                             GateState::StandIns stand_ins) {
+  std::unique_ptr<GateAtRest> gate(new GateAtRest(std::move(config)));
+  const GateConfig& settings = gate->config_;
+  FOREKEY_ASSIGN_OR_RETURN(gate->state_, GateState::Open(settings, std::move(stand_ins)));
+  GateState& state = *gate->state_;
+  if (settings.passwords.enabled) {
+    gate->passwords_ =
+        std::make_unique<PasswordFactor>(settings.passwords, state.registry(), state.clock());
+  }
+  if (!settings.oidc.providers.empty()) {
+    // Not started: it fetches keys when it is told to, and takes no tokens.
+    gate->oidc_ = std::make_unique<OidcFactor>(settings.oidc, state.registry(), state.clock(),
+                                               [](bool, const std::string&) {});
+  }
+  AdministrationNeeds needs;
+  needs.config = &settings;
+  needs.state = &state;
+  needs.passwords = gate->passwords_.get();
+  needs.oidc = gate->oidc_.get();
+  needs.recheck = [raw = gate.get()] { return raw->Recheck(); };
+  gate->admin_ = std::make_unique<Administration>(std::move(needs));
+  return gate;
+}
+
+absl::StatusOr<CredentialRecheck*> GateAtRest::Recheck() {
+  absl::MutexLock lock(&mutex_);
+  if (recheck_ == nullptr) {
+    FOREKEY_ASSIGN_OR_RETURN(trust_, ReadTokenTrust(config_, state_->clock()));
+    recheck_ = std::make_unique<CredentialRecheck>(config_.audience, config_.recheck, *state_,
+                                                   trust_.kinds, /*sessions=*/nullptr);
+  }
+  return recheck_.get();
+}
+
+}  // namespace forekey

@@ -1,0 +1,50 @@
+// What a gate keeps on its disk: the registry, its identity and the audit log. A gate that runs
+// holds it; administration opens it by itself where none runs. It needs nothing else of the
+// configuration: no TLS certificate, no trust folder, no rules.
+#ifndef FOREKEY_SRC_GATE_ADMIN_GATE_STATE_H_
+#define FOREKEY_SRC_GATE_ADMIN_GATE_STATE_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "src/base/clock.h"
+#include "src/gate/audit/audit.h"
+#include "src/gate/config/config.h"
+#include "src/gate/session/identity.h"
+#include "src/store/live_credentials.h"
+#include "src/store/registry.h"
+
+namespace forekey {
+
+class GateState {
+ public:
+  // What tests bring instead of the real thing. Null: what the config says.
+  struct StandIns {
+    const Clock* clock = &Clock::System();
+    std::shared_ptr<Registry> registry;
+    std::unique_ptr<AuditSink> audit;
+  };
+
+  // Makes what is not there yet. Errors name the file and what to do about it; one is that a gate
+  // holds the state folder already.
+  static absl::StatusOr<std::unique_ptr<GateState>> Open(const GateConfig& config,
+                                                         StandIns stand_ins);
+
+  const Clock& clock() const { return clock_; }
+  AuditLog& audit() const { return *audit_; }
+  GateIdentities& identities() const { return *identities_; }
+  LiveCredentials& credentials() const { return *credentials_; }
+  Registry& registry() const { return credentials_->registry(); }
+
+ private:
+  explicit GateState(const Clock& clock) : clock_(clock) {}
+
+  const Clock& clock_;
+  std::unique_ptr<AuditLog> audit_;
+  std::unique_ptr<GateIdentities> identities_;
+  std::unique_ptr<LiveCredentials> credentials_;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_ADMIN_GATE_STATE_H_

@@ -1,0 +1,129 @@
+#include "src/gate/call/call_judge.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/status.h"
+#include "src/wire/prefix.h"
+
+namespace forekey {
+namespace {
+
+// Whose a prefix says that it is. Nothing of it is proved.
+void DescribeClaim(const CallInput& input, Decision& decision) {
+  if (input.prefixes.size() != 1) return;
+  const absl::StatusOr<Prefix> prefix = Prefix::Parse(input.prefixes[0]);
+  if (!prefix.ok()) return;
+  if (prefix->session() != nullptr) {
+    decision.claimed_session = std::string(prefix->session()->session_id);
+    return;
+  }
+  for (const AssertionView& assertion : prefix->device()->assertions) {
+    decision.claimed_credential_ids.emplace_back(assertion.credential_id);
+  }
+}
+
+}  // namespace
+
+CallJudge::CallJudge(CallJudgeNeeds needs) : needs_(std::move(needs)) {}
+
+Judgement CallJudge::Judge(const CallInput& call_input) {
+  Judgement judgement;
+  if (needs_.policy->IsExempt(call_input.path)) {
+    needs_.counters->exempt.fetch_add(1, std::memory_order_relaxed);
+    judgement.exempt = true;
+    return judgement;
+  }
+  const int64_t begun = needs_.clock->BootNanos();
+  CallTrace trace;
+  CallInput input = call_input;
+  input.trace = &trace;
+  absl::StatusOr<VerifiedCall> call = needs_.verifier->Verify(input);
+  absl::Status why = call.status();
+  if (why.ok() && (call->session() == nullptr || needs_.audit->all_calls())) {
+    Decision decision = needs_.audit->NewDecision(AuditEvent::kCall);
+    decision.admitted = true;
+    decision.method = std::string(input.path);
+    decision.peer = std::string(input.peer);
+    decision.latency_nanos = needs_.clock->BootNanos() - begun;
+    DescribeCaller(*call, decision);
+    if (call->device() != nullptr) {
+      decision.proof = DecisionProof{needs_.audience, std::string(input.prefixes[0])};
+    }
+    why = needs_.audit->Admit(decision);
+  }
+  if (why.ok()) {
+    needs_.counters->admitted.fetch_add(1, std::memory_order_relaxed);
+    (call->session() != nullptr ? needs_.counters->session_latency
+                                : needs_.counters->device_latency)
+        .Add(needs_.clock->BootNanos() - begun);
+    judgement.call = *std::move(call);
+    return judgement;
+  }
+  judgement.reason = ReasonOf(why);
+  judgement.status = AnswerRefused(input, trace, begun, why, judgement.reason);
+  return judgement;
+}
+
+// A refusal in a flood of its kind is counted and answered, and costs nothing beyond that.
+absl::Status CallJudge::AnswerRefused(const CallInput& input, const CallTrace& trace, int64_t begun,
+                                      const absl::Status& why, std::optional<Reason> reason) {
+  needs_.refusals->Count(reason);
+  needs_.counters->refused_latency.Add(needs_.clock->BootNanos() - begun);
+  const std::string reference = NewReference();
+  if (needs_.audit->TakeRefusal(reason)) {
+    Decision decision = needs_.audit->NewDecision(AuditEvent::kCall);
+    decision.reference = reference;
+    decision.method = std::string(input.path);
+    decision.peer = std::string(input.peer);
+    decision.reason = reason;
+    decision.latency_nanos = needs_.clock->BootNanos() - begun;
+    if (trace.proved) {
+      DescribeCaller(*trace.proved, decision);
+      if (trace.proved->device() != nullptr) {
+        decision.proof = DecisionProof{needs_.audience, std::string(input.prefixes[0])};
+      }
+    } else {
+      DescribeClaim(input, decision);
+    }
+    decision.detail = std::string(why.message());
+    needs_.audit->WriteRefusal(std::move(decision));
+  }
+  return Refusals::PublicStatus(why, reason, reference);
+}
+
+absl::StatusOr<VerifiedCall> CallJudge::Recall(absl::Span<const absl::string_view> prefixes,
+                                               absl::string_view path) {
+  if (needs_.policy->IsExempt(path)) {
+    return Refuse(Reason::kPrefixMissing, "the method is exempt: it has no caller");
+  }
+  return needs_.verifier->Recall(prefixes, path);
+}
+
+absl::Status CallJudge::CheckLive(const VerifiedCall& call, absl::string_view path) const {
+  const int64_t now = needs_.clock->BootNanos();
+  if (call.session() != nullptr) {
+    FOREKEY_RETURN_IF_ERROR(call.session()->CheckAlive(now));
+    call.session()->KeepUsed(now);
+  } else {
+    // Hardware signed this very call: it lasts no longer than a session of that signature would.
+    for (const ProvedFactor& factor : call.factors()) {
+      if (absl::Nanoseconds(now - factor.proved_boot_nanos) > needs_.longest_device_call) {
+        return Refuse(Reason::kSessionExpired, "the call outlived [sessions] absolute");
+      }
+    }
+  }
+  return needs_.verifier->StillAllowed(call, path);
+}
+
+void CallJudge::AuditEndedCall(const VerifiedCall& call, absl::string_view path,
+                               const absl::Status& why) {
+  Decision decision = needs_.audit->NewDecision(AuditEvent::kCall);
+  decision.method = std::string(path);
+  DescribeCaller(call, decision);
+  decision.reason = ReasonOf(why);
+  decision.detail = absl::StrCat("a live call was ended: ", why.message());
+  needs_.audit->Refused(std::move(decision));
+}
+
+}  // namespace forekey

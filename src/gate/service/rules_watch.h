@@ -1,0 +1,40 @@
+// Reads the rules again while the gate runs, from the file that the config came from.
+#ifndef FOREKEY_SRC_GATE_SERVICE_RULES_WATCH_H_
+#define FOREKEY_SRC_GATE_SERVICE_RULES_WATCH_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "src/gate/audit/audit.h"
+#include "src/gate/call/live_rules.h"
+#include "src/gate/config/config.h"
+
+namespace forekey {
+
+// Safe from any thread.
+class RulesWatch {
+ public:
+  // All are borrowed.
+  RulesWatch(const GateConfig& config, LiveRules& rules, AuditLog& audit);
+
+  // Reads them now (nothing, where the config came from no file). On an error the old rules stay;
+  // either way the audit log and stderr have it, and name what else was changed in the file and
+  // takes a restart.
+  absl::Status Reload();
+
+  // Reloads when the file has changed. Called once a second or so.
+  void Look();
+
+ private:
+  const GateConfig& config_;
+  LiveRules& rules_;
+  AuditLog& audit_;
+  absl::Mutex mutex_;
+  std::string read_signature_ ABSL_GUARDED_BY(mutex_);  // of the file that was read last
+  std::string seen_signature_ ABSL_GUARDED_BY(mutex_);  // at the last look
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_SERVICE_RULES_WATCH_H_
