@@ -19,6 +19,8 @@ namespace forekey {
 namespace {
 
 using CrlPtr = std::unique_ptr<X509_CRL, OpenSslFree<X509_CRL_free>>;
+using IssuingDistPointPtr =
+    std::unique_ptr<ISSUING_DIST_POINT, OpenSslFree<ISSUING_DIST_POINT_free>>;
 
 // Agencies' lists have grown to tens of megabytes.
 constexpr size_t kMaxCrlSize = 64 << 20;
@@ -44,6 +46,62 @@ bool HasStrongHash(const X509_CRL* crl) {
   static constexpr std::array<int, 3> kHashes = {NID_sha256, NID_sha384, NID_sha512};
   return key_nid == NID_ED25519 || key_nid == NID_ED448 ||
          std::find(kHashes.begin(), kHashes.end(), md_nid) != kHashes.end();
+}
+
+std::string ObjectOid(const ASN1_OBJECT* object) {
+  char text[128];
+  return OBJ_obj2txt(text, sizeof(text), object, 1) > 0 ? text : "(unknown)";
+}
+
+// What an issuingDistributionPoint (RFC 5280 §5.2.5) leaves out, for people.
+std::string PartText(X509_CRL* crl) {
+  const IssuingDistPointPtr part(static_cast<ISSUING_DIST_POINT*>(
+      X509_CRL_get_ext_d2i(crl, NID_issuing_distribution_point, nullptr, nullptr)));
+  ERR_clear_error();
+  if (part == nullptr) return "an issuingDistributionPoint that does not parse";
+  if (part->indirectCRL > 0) return "an indirect list, of other issuers' certificates";
+  if (part->onlysomereasons != nullptr) return "for some reasons of revocation alone";
+  if (part->onlyuser > 0) return "for certificates of users alone";
+  if (part->onlyCA > 0) return "for certificates of CAs alone";
+  if (part->onlyattr > 0) return "for attribute certificates alone";
+  return "for the certificates of one distribution point alone";
+}
+
+// Refuses whatever is not the whole word of its issuer on its certificates (§5.2, §5.3). The
+// extensions count whether they are critical, as they must be, or not.
+absl::Status CheckIsWhole(X509_CRL* crl) {
+  constexpr absl::string_view kAdvice =
+      ": put the complete list of the CA there, and remove this one";
+  for (int i = 0; i < X509_CRL_get_ext_count(crl); ++i) {
+    X509_EXTENSION* extension = X509_CRL_get_ext(crl, i);
+    const ASN1_OBJECT* object = X509_EXTENSION_get_object(extension);
+    const int nid = OBJ_obj2nid(object);
+    if (nid == NID_delta_crl) {
+      return BadCrl(absl::StrCat(
+          "a delta list, which names only what has changed since another one (AD CS calls its "
+          "file NAME+.crl)",
+          kAdvice));
+    }
+    if (nid == NID_issuing_distribution_point) return BadCrl(PartText(crl) + std::string(kAdvice));
+    if (X509_EXTENSION_get_critical(extension) == 0) continue;
+    return BadCrl(absl::StrCat("a critical extension that is not understood: ", ObjectOid(object)));
+  }
+  const STACK_OF(X509_REVOKED)* entries = X509_CRL_get_REVOKED(crl);
+  for (int i = 0; i < sk_X509_REVOKED_num(entries); ++i) {
+    const X509_REVOKED* entry = sk_X509_REVOKED_value(entries, i);
+    for (int j = 0; j < X509_REVOKED_get_ext_count(entry); ++j) {
+      X509_EXTENSION* extension = X509_REVOKED_get_ext(entry, j);
+      const ASN1_OBJECT* object = X509_EXTENSION_get_object(extension);
+      if (OBJ_obj2nid(object) == NID_certificate_issuer) {
+        return BadCrl(absl::StrCat(
+            "an indirect list, with entries of another issuer's certificates", kAdvice));
+      }
+      if (X509_EXTENSION_get_critical(extension) == 0) continue;
+      return BadCrl(absl::StrCat("an entry with a critical extension that is not understood: ",
+                                 ObjectOid(object)));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -75,6 +133,7 @@ absl::StatusOr<RevocationList> RevocationList::Parse(absl::string_view bytes) {
     return BadCrl("not one revocation list in DER");
   }
   ERR_clear_error();
+  FOREKEY_RETURN_IF_ERROR(CheckIsWhole(crl.get()));
   return RevocationList(std::shared_ptr<X509_CRL>(std::move(crl)));
 }
 
@@ -102,24 +161,32 @@ std::optional<absl::Time> RevocationList::next_update() const {
   return CrlTime(X509_CRL_get0_nextUpdate(crl_.get()));
 }
 
+bool RevocationList::IsSignedBy(const Certificate& issuer) const {
+  EVP_PKEY* key = X509_get0_pubkey(issuer.x509());
+  const bool good = key != nullptr && X509_CRL_verify(crl_.get(), key) == 1;
+  ERR_clear_error();
+  return good;
+}
+
+bool RevocationList::Names(const Certificate& certificate) const {
+  X509_REVOKED* entry = nullptr;
+  const int found =
+      X509_CRL_get0_by_serial(crl_.get(), &entry, X509_get0_serialNumber(certificate.x509()));
+  ERR_clear_error();
+  return found != 0;
+}
+
 absl::Status RevocationList::CheckIssuer(const Certificate& issuer) const {
   const std::string who = absl::StrCat("the list of \"", IssuerText(), "\"");
   if (!IsOfNameOf(issuer)) {
     return BadCrl(absl::StrCat(who, " is not of \"", issuer.SubjectText(), "\""));
   }
-  for (int i = 0; i < X509_CRL_get_ext_count(crl_.get()); ++i) {
-    if (X509_EXTENSION_get_critical(X509_CRL_get_ext(crl_.get(), i)) != 0) {
-      return BadCrl(
-          absl::StrCat(who, " has a critical extension: it is partial, a delta or indirect"));
-    }
-  }
   const std::optional<uint32_t> usage = issuer.KeyUsage();
   if (usage && (*usage & KU_CRL_SIGN) == 0) {
     return BadCrl(absl::StrCat("the keyUsage of \"", issuer.SubjectText(), "\" lacks cRLSign"));
   }
-  EVP_PKEY* key = X509_get0_pubkey(issuer.x509());
   if (!HasStrongHash(crl_.get())) return BadCrl(absl::StrCat(who, " is signed with a weak hash"));
-  if (key == nullptr || X509_CRL_verify(crl_.get(), key) != 1) {
+  if (!IsSignedBy(issuer)) {
     return BadCrl(absl::StrCat("the signature of ", who, " does not verify"));
   }
   if (!this_update() || !next_update()) {
@@ -130,6 +197,14 @@ absl::Status RevocationList::CheckIssuer(const Certificate& issuer) const {
 
 absl::Status RevocationList::Check(const Certificate& certificate, const Certificate& issuer,
                                    absl::Time time) const {
+  if (IsOfNameOf(issuer) && Names(certificate) && IsSignedBy(issuer)) {
+    return Refuse(
+        Reason::kCertificateRevoked,
+        absl::StrCat("\"", certificate.SubjectText(), "\" serial ", certificate.SerialHex(),
+                     " is on the list of \"", issuer.SubjectText(), "\" of ",
+                     this_update() ? absl::FormatTime(*this_update(), absl::UTCTimeZone())
+                                   : "an unknown time"));
+  }
   FOREKEY_RETURN_IF_ERROR(CheckIssuer(issuer));
   if (time < *this_update() || time > *next_update()) {
     return Refuse(Reason::kCrlExpired,
@@ -137,14 +212,7 @@ absl::Status RevocationList::Check(const Certificate& certificate, const Certifi
                                absl::FormatTime(*this_update(), absl::UTCTimeZone()), " to ",
                                absl::FormatTime(*next_update(), absl::UTCTimeZone())));
   }
-  X509_REVOKED* entry = nullptr;
-  const int found =
-      X509_CRL_get0_by_serial(crl_.get(), &entry, X509_get0_serialNumber(certificate.x509()));
-  ERR_clear_error();
-  if (found == 0) return absl::OkStatus();
-  return Refuse(Reason::kCertificateRevoked,
-                absl::StrCat("\"", certificate.SubjectText(), "\" serial ", certificate.SerialHex(),
-                             " is on the list of \"", issuer.SubjectText(), "\""));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,

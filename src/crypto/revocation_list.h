@@ -1,6 +1,7 @@
 // Certificate revocation lists (RFC 5280 §5), complete ones only: what a CA publishes as one file.
-// Lists that cover a part of its certificates (a critical issuingDistributionPoint), deltas and
-// indirect lists are refused: a certificate that such a list does not name is not known to be good.
+// Lists that cover a part of its certificates or of the reasons (issuingDistributionPoint), deltas
+// and indirect lists are refused when they are read: a certificate that such a list does not name
+// is not known to be good, and passing over one that names a certificate would let that one in.
 #ifndef FOREKEY_SRC_CRYPTO_REVOCATION_LIST_H_
 #define FOREKEY_SRC_CRYPTO_REVOCATION_LIST_H_
 
@@ -21,7 +22,7 @@ namespace forekey {
 // Immutable; copies share it. Nothing is verified by parsing.
 class RevocationList {
  public:
-  // DER, or one PEM block; nothing left over. Refuses with kCrlInvalid.
+  // DER, or one PEM block; nothing left over. Refuses with kCrlInvalid, also what is not complete.
   static absl::StatusOr<RevocationList> Parse(absl::string_view bytes);
 
   std::string IssuerText() const;
@@ -33,13 +34,18 @@ class RevocationList {
 
   // OK when this list is `issuer`'s own and can be used, at some time. Refuses as Check() does.
   absl::Status CheckIssuer(const Certificate& issuer) const;
-  // OK when this list, which must be `issuer`'s own and of that time, does not name `certificate`.
-  // kCrlInvalid: another issuer's, a signature that does not verify, a critical extension, no
-  // nextUpdate. kCrlExpired: not of that time. kCertificateRevoked.
+  // kCertificateRevoked: `issuer` signed this list and it names `certificate`, whatever else is
+  // wrong with it: a list that is too old to say who is good still says who is not. OK when it does
+  // not name the certificate, is `issuer`'s own and of that time. kCrlInvalid: another issuer's, a
+  // signature that does not verify, a weak hash, no cRLSign, no nextUpdate. kCrlExpired: not of
+  // that time.
   absl::Status Check(const Certificate& certificate, const Certificate& issuer,
                      absl::Time time) const;
 
  private:
+  bool IsSignedBy(const Certificate& issuer) const;
+  bool Names(const Certificate& certificate) const;
+
   explicit RevocationList(std::shared_ptr<X509_CRL> crl) : crl_(std::move(crl)) {}
   std::shared_ptr<X509_CRL> crl_;
 };
@@ -49,9 +55,10 @@ enum class RevocationScope {
   kLeafToo,      // where there are lists at all, the leaf's issuer must have one
 };
 
-// Every certificate of the path but the anchor, against the lists of its issuer. Of several lists
-// of one issuer those that can't be used are passed over, as long as one can be. Returns whether
-// any list was asked; OK without lists.
+// Every certificate of the path but the anchor, against the lists of its issuer. One list that
+// names a certificate is enough to refuse it. Of several lists of one issuer those that can't be
+// used are passed over, as long as one can be. Returns whether any list was asked; OK without
+// lists.
 absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
                                      const std::vector<RevocationList>& lists,
                                      RevocationScope scope, absl::Time time);

@@ -31,6 +31,19 @@ struct ExtensionSpec {
   std::string der;  // what is inside the OCTET STRING
 };
 
+using X509ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpenSslFree<X509_EXTENSION_free>>;
+
+inline X509ExtensionPtr MakeExtension(const ExtensionSpec& spec) {
+  ASN1_OBJECT* object = OBJ_txt2obj(spec.oid.c_str(), 1);
+  ASN1_OCTET_STRING* value = ASN1_OCTET_STRING_new();
+  ASN1_OCTET_STRING_set(value, U8(absl::string_view(spec.der)), static_cast<int>(spec.der.size()));
+  X509ExtensionPtr extension(
+      X509_EXTENSION_create_by_OBJ(nullptr, object, spec.critical ? 1 : 0, value));
+  ASN1_OCTET_STRING_free(value);
+  ASN1_OBJECT_free(object);
+  return extension;
+}
+
 // How a certificate is to be; what is empty is left out.
 struct CertificateSpec {
   std::string subject;  // the common name; empty: an empty name
@@ -91,16 +104,8 @@ inline std::string MakeDer(const CertificateSpec& spec) {
   AddNamedExtension(x509.get(), NID_key_usage, spec.key_usage);
   AddNamedExtension(x509.get(), NID_ext_key_usage, spec.extended_key_usage);
   for (const ExtensionSpec& extra : spec.extensions) {
-    ASN1_OBJECT* object = OBJ_txt2obj(extra.oid.c_str(), 1);
-    ASN1_OCTET_STRING* value = ASN1_OCTET_STRING_new();
-    ASN1_OCTET_STRING_set(value, U8(absl::string_view(extra.der)),
-                          static_cast<int>(extra.der.size()));
-    X509_EXTENSION* extension =
-        X509_EXTENSION_create_by_OBJ(nullptr, object, extra.critical ? 1 : 0, value);
-    X509_add_ext(x509.get(), extension, -1);
-    X509_EXTENSION_free(extension);
-    ASN1_OCTET_STRING_free(value);
-    ASN1_OBJECT_free(object);
+    const X509ExtensionPtr extension = MakeExtension(extra);
+    X509_add_ext(x509.get(), extension.get(), -1);
   }
   if (!spec.key_algorithm.empty()) {
     X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(x509.get()),

@@ -22,8 +22,9 @@ struct CrlSpec {
   time_t from = 1'700'000'000;
   time_t to = 1'900'000'000;  // 0: no nextUpdate
   const EVP_MD* md = EVP_sha256();
-  bool critical_extension = false;
-  bool numbered = false;  // cRLNumber, as every CA writes it: not critical
+  std::vector<ExtensionSpec> extensions;        // of the list
+  std::vector<ExtensionSpec> entry_extensions;  // of each entry
+  bool numbered = false;                        // cRLNumber, as every CA writes it: not critical
 };
 
 inline std::shared_ptr<X509_CRL> MakeCrl(const CrlSpec& spec) {
@@ -41,16 +42,19 @@ inline std::shared_ptr<X509_CRL> MakeCrl(const CrlSpec& spec) {
     ASN1_INTEGER_set(number.get(), serial);
     X509_REVOKED_set_serialNumber(entry, number.get());
     X509_REVOKED_set_revocationDate(entry, time.get());
+    for (const ExtensionSpec& extra : spec.entry_extensions) {
+      const X509ExtensionPtr extension = MakeExtension(extra);
+      X509_REVOKED_add_ext(entry, extension.get(), -1);
+    }
     X509_CRL_add0_revoked(crl.get(), entry);
   }
   if (spec.to != 0) {
     ASN1_TIME_set(time.get(), spec.to);
     X509_CRL_set1_nextUpdate(crl.get(), time.get());
   }
-  if (spec.critical_extension) {
-    std::unique_ptr<ASN1_INTEGER, OpenSslFree<ASN1_INTEGER_free>> base(ASN1_INTEGER_new());
-    ASN1_INTEGER_set(base.get(), 1);
-    X509_CRL_add1_ext_i2d(crl.get(), NID_delta_crl, base.get(), /*crit=*/1, 0);
+  for (const ExtensionSpec& extra : spec.extensions) {
+    const X509ExtensionPtr extension = MakeExtension(extra);
+    X509_CRL_add_ext(crl.get(), extension.get(), -1);
   }
   if (spec.numbered) {
     std::unique_ptr<ASN1_INTEGER, OpenSslFree<ASN1_INTEGER_free>> number(ASN1_INTEGER_new());

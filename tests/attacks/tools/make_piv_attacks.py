@@ -97,9 +97,10 @@ def slot(number="9a", key=None, signer=None, issuer=F9_NAME, extensions=None, su
 
 
 def crl(issuer, signer, revoked=(), update="20251201000000Z", until="20260201000000Z", digest="sha256",
-        more=()):
+        more=(), entry=()):
     algorithm = signature_algorithm(signer, digest)
-    entries = [seq(tlv(0x02, number), tlv(0x18, update.encode())) for number in revoked]
+    entries = [seq(tlv(0x02, number), tlv(0x18, update.encode()), *([seq(*entry)] if entry else []))
+               for number in revoked]
     parts = [integer(1), algorithm, name(issuer), tlv(0x18, update.encode())]
     if until:
         parts.append(tlv(0x18, until.encode()))
@@ -541,6 +542,27 @@ def cards():
     show("crl-partial", "a list of a part of the certificates", "crl-invalid", flags=["--crl", "ca.crl"],
          files={"ca.crl": crl("Agency Issuing CA", ca_key, more=[
              extension("2.5.29.28", seq(tlv(0x82, b"\xff")), True)])})
+    delta = crl("Agency Issuing CA", ca_key, [b"\x51"], more=[extension("2.5.29.27", integer(1), True)])
+    both = ["--crl", "ca.crl", "--crl", "ca+.crl"]
+    show("crl-delta", "the card's revocation stands in a delta beside the complete list", "crl-invalid",
+         flags=both, files={"ca.crl": good, "ca+.crl": delta})
+    show("crl-some-reasons", "the card's revocation stands in a list for some reasons alone", "crl-invalid",
+         flags=both, files={"ca.crl": good, "ca+.crl": crl("Agency Issuing CA", ca_key, [b"\x51"], more=[
+             extension("2.5.29.28", seq(tlv(0x83, b"\x05\x60")), True)])})
+    show("crl-distribution-point", "a list for one distribution point, which does not call that critical",
+         "crl-invalid", flags=both,
+         files={"ca.crl": good, "ca+.crl": crl("Agency Issuing CA", ca_key, [b"\x51"], more=[
+             extension("2.5.29.28", seq(tlv(0xA0, tlv(0xA0, tlv(0x86, b"http://agency.example/2.crl")))))])})
+    show("crl-indirect-entry", "an entry, and those behind it, made another issuer's", "crl-invalid",
+         flags=["--crl", "ca.crl"], files={"ca.crl": crl("Agency Issuing CA", ca_key, [b"\x51"], entry=[
+             extension("2.5.29.29", seq(tlv(0xA4, name("Another CA"))))])})
+    show("revoked-by-an-old-list", "the list that names the card has expired, a newer one has forgotten it",
+         "certificate-revoked", flags=both,
+         files={"ca.crl": good, "ca+.crl": crl("Agency Issuing CA", ca_key, [b"\x51"],
+                                               until="20251215000000Z")})
+    show("revoked-by-sha1", "the list that names the card is signed with SHA-1", "certificate-revoked",
+         flags=both, files={"ca.crl": good,
+                            "ca+.crl": crl("Agency Issuing CA", ca_key, [b"\x51"], digest="sha1")})
     show("crl-no-end", "a list that does not say how long it holds", "crl-invalid",
          flags=["--crl", "ca.crl"], files={"ca.crl": crl("Agency Issuing CA", ca_key, until=None)})
     show("crl-sha1", "a list signed with SHA-1", "crl-invalid", flags=["--crl", "ca.crl"],

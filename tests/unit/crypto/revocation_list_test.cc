@@ -132,11 +132,78 @@ TEST_F(RevocationTest, IsOfItsIssuerByNameKeyAndRight) {
   EXPECT_TRUE(list.CheckIssuer(issuer_).ok());
 }
 
-TEST_F(RevocationTest, PartialListsAndDeltasAreNotTaken) {
-  CrlSpec delta{ca_, {}};
-  delta.critical_extension = true;
-  ExpectRefused(List(delta).Check(leaf_, issuer_, kWithin), Reason::kCrlInvalid,
-                "critical extension");
+// A list that was passed over in silence would let in whom it names.
+TEST_F(RevocationTest, RefusesAtOnceListsThatAreNotTheWholeWordOfTheirIssuer) {
+  const std::string base("\x02\x01\x01", 3);
+  const auto idp = [](const std::string& field) {
+    return std::string("\x30") + static_cast<char>(field.size()) + field;
+  };
+  struct Case {
+    const char* oid;
+    std::string der;
+    const char* why;
+  };
+  const Case cases[] = {
+      {"2.5.29.27", base, "a delta list"},
+      {"2.5.29.28", idp("\x83\x02\x01\x60"), "for some reasons of revocation alone"},
+      {"2.5.29.28", idp("\x81\x01\xff"), "for certificates of users alone"},
+      {"2.5.29.28", idp("\x82\x01\xff"), "for certificates of CAs alone"},
+      {"2.5.29.28", idp("\x85\x01\xff"), "for attribute certificates alone"},
+      {"2.5.29.28", idp("\x84\x01\xff"), "an indirect list"},
+      {"2.5.29.28", idp("\xa0\x07\xa0\x05\x86\x03urn"), "of one distribution point alone"},
+      {"2.5.29.28", "nonsense", "does not parse"}};
+  for (const Case& c : cases) {
+    for (const bool critical : {true, false}) {
+      CrlSpec spec{ca_, {42}};
+      spec.extensions = {{c.oid, critical, c.der}};
+      ExpectRefused(RevocationList::Parse(MakeCrlDer(spec)).status(), Reason::kCrlInvalid, c.why);
+    }
+  }
+  CrlSpec unknown{ca_, {42}};
+  unknown.extensions = {{"1.2.3.4", false, base}};
+  EXPECT_TRUE(RevocationList::Parse(MakeCrlDer(unknown)).ok());
+  unknown.extensions[0].critical = true;
+  ExpectRefused(RevocationList::Parse(MakeCrlDer(unknown)).status(), Reason::kCrlInvalid,
+                "not understood: 1.2.3.4");
+}
+
+TEST_F(RevocationTest, RefusesAtOnceEntriesThatMeanSomethingElse) {
+  CrlSpec spec{ca_, {42}};
+  // reasonCode keyCompromise, as most lists have it.
+  spec.entry_extensions = {{"2.5.29.21", false, std::string("\x0a\x01\x01", 3)}};
+  ExpectRefused(List(spec).Check(leaf_, issuer_, kWithin), Reason::kCertificateRevoked,
+                "serial 2a");
+  // certificateIssuer: OpenSSL takes the entry, and those behind it, for another issuer's.
+  const std::string other("\x30\x05\x86\x03urn", 7);
+  for (const bool critical : {true, false}) {
+    spec.entry_extensions = {{"2.5.29.29", critical, other}};
+    ExpectRefused(RevocationList::Parse(MakeCrlDer(spec)).status(), Reason::kCrlInvalid,
+                  "an indirect list, with entries");
+  }
+  spec.entry_extensions = {{"1.2.3.4", true, other}};
+  ExpectRefused(RevocationList::Parse(MakeCrlDer(spec)).status(), Reason::kCrlInvalid,
+                "an entry with a critical extension that is not understood: 1.2.3.4");
+}
+
+TEST_F(RevocationTest, WhomItsIssuerNamedIsRevokedWhateverElseIsWrongWithTheList) {
+  const auto revoked = [this](const CrlSpec& spec) {
+    return ReasonOf(List(spec).Check(leaf_, issuer_, kWithin));
+  };
+  CrlSpec old{ca_, {42}, kFrom, kFrom + 1}, endless{ca_, {42}, kFrom, 0}, weak{ca_, {42}};
+  weak.md = EVP_sha1();
+  for (const CrlSpec& spec : {old, endless, weak}) {
+    EXPECT_EQ(revoked(spec), Reason::kCertificateRevoked);
+  }
+  EXPECT_EQ(ReasonOf(List({ca_, {42}}).Check(leaf_, Ca("critical,keyCertSign"), kWithin)),
+            Reason::kCertificateRevoked);
+  // Beside a good one that does not name it, too: the message says which list to look at.
+  for (const auto& lists :
+       {std::vector{List({ca_, {}}), List(old)}, std::vector{List(old), List({ca_, {}})}}) {
+    ExpectRefused(Check(lists, RevocationScope::kLeafToo).status(), Reason::kCertificateRevoked,
+                  "of 2023-11-14T22:13:20");
+  }
+  // Not its issuer's word.
+  EXPECT_EQ(revoked({TestCa::New(ca_.name), {42}}), Reason::kCrlInvalid);
 }
 
 TEST_F(RevocationTest, ANumberedListIsWhole) {

@@ -380,6 +380,19 @@ TEST_F(PivEnrollmentTest, NamesTheListThatIsNone) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("bad.crl"));
 }
 
+TEST_F(PivEnrollmentTest, ADeltaBesideTheCompleteListStopsTheLoad) {
+  piv_.crls = folder_.File("crls");
+  std::filesystem::create_directories(piv_.crls);
+  WriteText(piv_.crls + "/CA.crl", RevokingDer(vendor_, 4711));
+  CrlSpec delta{vendor_, {4712}};
+  delta.extensions = {{"2.5.29.27", true, std::string("\x02\x01\x01", 3)}};
+  WriteText(piv_.crls + "/CA+.crl", MakeCrlDer(delta));
+  const absl::Status status = LoadPivEnrollment(piv_).status();
+  EXPECT_EQ(ReasonOf(status), Reason::kCrlInvalid);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("attestation.piv.crls: CA+.crl: "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("a delta list"));
+}
+
 // Root, two intermediates that cards don't hold, F9, slot: as Yubico has it from firmware 5.7.4 on.
 class PivIntermediatesTest : public PivEnrollmentTest {
  protected:
