@@ -20,6 +20,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "src/crypto/certificate_policies.h"
 #include "src/crypto/openssl.h"
 
 namespace forekey {
@@ -135,21 +136,24 @@ class VerifiedPath {
   const Certificate& anchor() const { return certificates_.back(); }
   // As PathOptions::purpose, asked afterwards: all CAs below the anchor may issue for `purpose`.
   bool MayBeFor(absl::string_view purpose) const;
+  // None for a leaf that is its own anchor.
+  const PathPolicies& policies() const { return policies_; }
 
  private:
   friend absl::StatusOr<VerifiedPath> VerifyPath(const Certificate&,
                                                  const std::vector<Certificate>&,
                                                  const TrustAnchors&, const PathOptions&);
-  explicit VerifiedPath(std::vector<Certificate> certificates)
-      : certificates_(std::move(certificates)) {}
+  VerifiedPath(std::vector<Certificate> certificates, PathPolicies policies)
+      : certificates_(std::move(certificates)), policies_(std::move(policies)) {}
   std::vector<Certificate> certificates_;
+  PathPolicies policies_;
 };
 
 // Builds and checks a path from `leaf` through `intermediates` (untrusted, any order, extras are
 // ignored) to an anchor: names chain, signatures, validity of each but the anchor at `time` (an
 // anchor that has expired still anchors: Nuvoton EKs outlive their root), issuers are CAs with
 // keyCertSign where they say so, and may issue for the purpose where one is asked for, path lengths
-// (the anchor's, too), critical extensions understood, a policy that holds throughout where a critical policyConstraints requires one. Issuers' keys:
+// (the anchor's, too), critical extensions understood, a policy that holds throughout where a policyConstraints requires one. Issuers' keys:
 // RSA of 2048 to 8192 bits, named curves of 256 bits and more, Ed25519. Signatures with hashes
 // weaker than SHA-256 are refused on every certificate but the anchor. Does not check revocation,
 // the leaf's EKU, which policies, names or the leaf's key: the caller does. Refuses with the most telling

@@ -2,16 +2,15 @@
 // - An anchor is a name, a key and a path length: its validity, extensions and own signature are
 //   not looked at (§6.1.1 (d) leaves them to local policy). Vendors' roots expire before their EKs
 //   do.
-// - Critical certificatePolicies are understood and have no effect: no policy is asked for.
+// - No policy is asked for: critical certificatePolicies are understood, and have an effect where a
+//   CA requires that some policy holds, or where the caller looks at VerifiedPath::policies(). What
+//   does not parse of policyConstraints, inhibitAnyPolicy and policyMappings refuses the path.
 // - extKeyUsage of CAs limits what they may issue for, as all implementations have it though RFC
 //   5280 does not say so: where the caller names a purpose, every CA below the anchor that has the
 //   extension must list it. Specifications name one for EKs (2.23.133.8.1), for the AIKs of tpm
 //   statements (2.23.133.8.3) and for web servers. For packed and U2F statements and for
 //   attestations of PIV slots they name none: there extKeyUsage of CAs, critical or not, is
 //   understood and has no effect. The anchor is never asked.
-// - Critical policyConstraints that require a policy require it of the whole path below the anchor,
-//   at once (as if skipCerts were 0); policies are not mapped, and anyPolicy is none where a
-//   critical inhibitAnyPolicy is anywhere in the path. All of that is stricter.
 // - nameConstraints are not understood: where they are critical, the path is refused.
 // - basicConstraints and keyUsage need not be critical (Yubico's roots, old intermediates).
 //
@@ -34,7 +33,6 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +44,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/certificate.h"
+#include "src/crypto/certificate_policies.h"
 #include "src/crypto/certificate_quirks.h"
 #include "src/crypto/public_key.h"
 
@@ -54,19 +53,16 @@ namespace {
 
 using BasicConstraintsPtr = std::unique_ptr<BASIC_CONSTRAINTS, OpenSslFree<BASIC_CONSTRAINTS_free>>;
 
-using PolicyConstraintsPtr =
-    std::unique_ptr<POLICY_CONSTRAINTS, OpenSslFree<POLICY_CONSTRAINTS_free>>;
-
 constexpr absl::string_view kIssuerAltName = "2.5.29.18";
 constexpr absl::string_view kKeyUsage = "2.5.29.15";
 constexpr absl::string_view kSubjectAltName = "2.5.29.17";
 constexpr absl::string_view kBasicConstraints = "2.5.29.19";
 constexpr absl::string_view kCrlDistributionPoints = "2.5.29.31";
 constexpr absl::string_view kCertificatePolicies = "2.5.29.32";
+constexpr absl::string_view kPolicyMappings = "2.5.29.33";
 constexpr absl::string_view kPolicyConstraints = "2.5.29.36";
 constexpr absl::string_view kExtKeyUsage = "2.5.29.37";
 constexpr absl::string_view kInhibitAnyPolicy = "2.5.29.54";
-constexpr const char* kAnyPolicy = "2.5.29.32.0";
 
 std::string Describe(const Certificate& certificate) {
   return absl::StrCat("certificate \"", certificate.SubjectText(), "\" serial ",
@@ -202,40 +198,9 @@ absl::Status CheckIntermediate(const Certificate& certificate, const PathOptions
   return CheckCriticalExtensions(certificate, [](absl::string_view oid) {
     return oid == kBasicConstraints || oid == kKeyUsage || oid == kCertificatePolicies ||
            oid == kExtKeyUsage || oid == kSubjectAltName || oid == kIssuerAltName ||
-           oid == kCrlDistributionPoints || oid == kPolicyConstraints || oid == kInhibitAnyPolicy;
+           oid == kCrlDistributionPoints || oid == kPolicyMappings || oid == kPolicyConstraints ||
+           oid == kInhibitAnyPolicy;
   });
-}
-
-// The policies of the whole path, where one of its CAs requires that there be one. `path`: the leaf
-// first, without the anchor.
-absl::Status CheckPolicyConstraints(absl::Span<const Certificate* const> path) {
-  bool required = false;
-  bool any_counts = true;
-  for (const Certificate* ca : path.subspan(1)) {
-    if (ca->ExtensionIsCritical(kInhibitAnyPolicy)) any_counts = false;
-    if (!ca->ExtensionIsCritical(kPolicyConstraints)) continue;
-    const PolicyConstraintsPtr constraints(static_cast<POLICY_CONSTRAINTS*>(
-        X509_get_ext_d2i(ca->x509(), NID_policy_constraints, nullptr, nullptr)));
-    ERR_clear_error();
-    if (constraints == nullptr) {
-      return Refuse(Reason::kCertificateCriticalExtension,
-                    absl::StrCat("malformed ", kPolicyConstraints, " in ", Describe(*ca)));
-    }
-    required = required || constraints->requireExplicitPolicy != nullptr;
-  }
-  if (!required) return absl::OkStatus();
-  std::optional<std::set<std::string>> common;  // not set: all policies
-  for (auto certificate = path.rbegin(); certificate != path.rend(); ++certificate) {
-    const std::vector<std::string> listed = (*certificate)->Policies();
-    std::set<std::string> own(listed.begin(), listed.end());
-    if (own.erase(kAnyPolicy) != 0 && any_counts) continue;
-    if (common) std::erase_if(own, [&common](const auto& one) { return common->count(one) == 0; });
-    common = std::move(own);
-  }
-  if (!common || !common->empty()) return absl::OkStatus();
-  return Refuse(
-      Reason::kCertificatePolicy,
-      absl::StrCat("a CA requires a policy, and none holds from it to ", Describe(*path.front())));
 }
 
 absl::Status CheckLeaf(const Certificate& leaf, const PathOptions& options) {
@@ -262,13 +227,18 @@ class PathSearch {
     }
   }
 
-  absl::StatusOr<std::vector<Certificate>> Run(const Certificate& leaf) {
+  absl::Status Run(const Certificate& leaf) {
     path_.push_back(&leaf);
-    if (!Extend()) return failure_;
+    return Extend() ? absl::OkStatus() : failure_;
+  }
+
+  // After Run() was OK.
+  std::vector<Certificate> Found() const {
     std::vector<Certificate> result;
     for (const Certificate* certificate : path_) result.push_back(*certificate);
     return result;
   }
+  PathPolicies TakePolicies() { return std::move(policies_); }
 
  private:
   // How much a failure tells: a fault of a certificate that really is the issuer says more than a
@@ -280,7 +250,9 @@ class PathSearch {
     for (const Certificate& anchor : anchors_.anchors()) {
       if (!IsCandidate(current, anchor) || !Spend(current, anchor)) continue;
       if (!Note(kIssuerFault, CheckLength(anchor, path_.size() + 1, /*is_anchor=*/true))) continue;
-      if (!Note(kIssuerFault, CheckPolicyConstraints(path_))) continue;
+      absl::StatusOr<PathPolicies> policies = FindPathPolicies(path_);
+      if (!Note(kIssuerFault, policies.status())) continue;
+      policies_ = *std::move(policies);
       path_.push_back(&anchor);
       return true;
     }
@@ -354,6 +326,7 @@ class PathSearch {
   const PathOptions& options_;
   std::vector<const Certificate*> intermediates_;
   std::vector<const Certificate*> path_;
+  PathPolicies policies_;
   size_t checks_left_;
   Rank rank_ = kNone;
   absl::Status failure_;
@@ -372,14 +345,14 @@ absl::StatusOr<VerifiedPath> VerifyPath(const Certificate& leaf,
                                         const TrustAnchors& anchors, const PathOptions& options) {
   if (options.leaf_may_be_anchor) {
     for (const Certificate& anchor : anchors.anchors()) {
-      if (anchor.der() == leaf.der()) return VerifiedPath({leaf});
+      if (anchor.der() == leaf.der()) return VerifiedPath({leaf}, PathPolicies());
     }
   }
-  FOREKEY_ASSIGN_OR_RETURN(std::vector<Certificate> path,
-                           PathSearch(intermediates, anchors, options).Run(leaf));
+  PathSearch search(intermediates, anchors, options);
+  FOREKEY_RETURN_IF_ERROR(search.Run(leaf));
   // Only now: what an unsigned certificate says of itself is no reason.
   FOREKEY_RETURN_IF_ERROR(CheckLeaf(leaf, options));
-  return VerifiedPath(std::move(path));
+  return VerifiedPath(search.Found(), search.TakePolicies());
 }
 
 }  // namespace forekey

@@ -39,9 +39,9 @@ absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(
     const PivPolicy& policy);
 
 // Verifies the certificate of a card's key to an issuing CA. Nothing but a policy OID of
-// `hardware_policies`, in the certificate and in every CA certificate below the anchor (or
-// anyPolicy there), says that the key is in hardware: then it is `piv` (dedicated) or `piv-shared`;
-// else `cert`. Which slot, PIN or touch: nothing is known. Refuses with kCertificate*, kCrl*,
+// `hardware_policies`, named in the certificate and holding from the anchor to it (RFC 5280 §6.1;
+// none below a CA with policyMappings), says that the key is in hardware: then it is `piv`
+// (dedicated) or `piv-shared`; else `cert`. Which slot, PIN or touch: nothing is known. Refuses with kCertificate*, kCrl*,
 // kKeyAlgorithm, kPivSharedKey and kEvidenceMalformed; with lists in policy.revocation, the
 // issuer's must be there.
 absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(

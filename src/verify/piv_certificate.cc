@@ -1,10 +1,9 @@
 // Threats to a card's certificate, and what stands against each:
 //  W1 a certificate of a CA that was not configured    VerifyPath to the issuing CAs alone
 //  W2 the CA also certifies keys in software           `cert`, unless a policy OID says hardware
-//  W3 a sub-CA that asserts a policy it was not given  the policy must be in every certificate
-//  below the
-//                                                      anchor (RFC 5280 §6.1.3 (d), without
-//                                                      mappings)
+//  W3 a sub-CA that asserts a policy it was not given  the policy must hold from the anchor to the
+//                                                      certificate (RFC 5280 §6.1), which names it
+//  W7 a CA that gives a policy another's name          none counts below a CA with policyMappings
 //  W4 a key that TLS, mail or logon signs with         extKeyUsage: shared unless reserved for
 //                                                      Forekey
 //  W5 a card that was lost                             revocation lists
@@ -26,7 +25,6 @@
 namespace forekey {
 namespace {
 
-constexpr absl::string_view kAnyPolicy = "2.5.29.32.0";
 constexpr absl::string_view kExtendedKeyUsageOid = "2.5.29.37";
 constexpr absl::string_view kAnyExtendedKeyUsage = "2.5.29.37.0";
 constexpr absl::string_view kSubjectAltNameOid = "2.5.29.17";
@@ -35,17 +33,14 @@ bool Holds(const std::vector<std::string>& all, absl::string_view one) {
   return std::find(all.begin(), all.end(), one) != all.end();
 }
 
-// W2, W3: the first configured policy that holds along the whole path.
+// W2, W3, W7: the first configured policy that holds along the whole path.
 std::optional<std::string> HardwarePolicy(const VerifiedPath& path, const PivPolicy& policy) {
+  if (path.policies().mapped) return std::nullopt;
   for (const std::string& wanted : policy.hardware_policies) {
-    if (!Holds(path.leaf().Policies(), wanted)) continue;
-    const bool throughout =
-        std::all_of(path.certificates().begin() + 1, path.certificates().end() - 1,
-                    [&wanted](const Certificate& ca) {
-                      const std::vector<std::string> policies = ca.Policies();
-                      return Holds(policies, wanted) || Holds(policies, kAnyPolicy);
-                    });
-    if (throughout) return wanted;
+    // By anyPolicy alone the certificate would be of every kind at once.
+    if (Holds(path.leaf().Policies(), wanted) && path.policies().named.count(wanted) != 0) {
+      return wanted;
+    }
   }
   return std::nullopt;
 }
@@ -106,7 +101,8 @@ absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
   if (!hardware && policy.hardware_only) {
     return Refuse(Reason::kCertificatePolicy,
                   absl::StrCat("none of ", absl::StrJoin(policy.hardware_policies, ", "),
-                               " holds along the path"));
+                               " holds along the path",
+                               path.policies().mapped ? ", in which a CA maps policies" : ""));
   }
   const bool dedicated = IsDedicatedCertificate(certificate, policy);
   if (!dedicated && !policy.allow_shared) {

@@ -505,6 +505,36 @@ def cards():
          intermediates=[ca(software)], flags=mean)
     show("policy-ca-has-none", "a CA without any policy", "certificate-policy",
          intermediates=[ca()], flags=mean)
+    # The issuing CA, and another below it that is given more than it has.
+    below_key = P256()
+    below = lambda *more: issue("Agency Sub CA", "Agency Issuing CA", below_key, ca_key,
+                                [basic_constraints(True, 0), key_usage(CERT_SIGN), *more])
+    open_ca = lambda *more: issue("Agency Issuing CA", "Agency Root", ca_key, OTHER,
+                                  [basic_constraints(True, 1), key_usage(CERT_SIGN), *more])
+    of_below = issue("Jane Doe", "Agency Sub CA", card_key, below_key,
+                     [key_usage(DIGITAL_SIGNATURE), ext_key_usage("1.3.6.1.5.5.7.3.2"), policy_extension(hardware)])
+    any_policy, no_any = "2.5.29.32.0", lambda n, critical=True: extension("2.5.29.54", integer(n), critical)
+    maps = lambda theirs, ours, critical=True: extension("2.5.29.33", seq(seq(oid(theirs), oid(ours))), critical)
+    show("policy-inhibited-any", "anyPolicy of a CA below one that has switched it off", "certificate-policy",
+         certificate=of_below, flags=mean, intermediates=[
+             open_ca(policy_extension(hardware), no_any(0)), below(policy_extension(software, any_policy))])
+    show("policy-inhibited-any-not-critical", "the same, where the CA does not call that critical",
+         "certificate-policy", certificate=of_below, flags=mean, intermediates=[
+             open_ca(policy_extension(hardware), no_any(0, None)), below(policy_extension(any_policy))])
+    show("policy-mapped", "a CA makes another policy into the one that means hardware", "certificate-policy",
+         flags=mean, intermediates=[ca(any_policy, and_also=[maps(software, hardware)])])
+    show("policy-mapped-away", "a CA gives the policy that means hardware another name", "certificate-policy",
+         certificate=card(hardware), flags=mean, intermediates=[
+             ca(hardware, any_policy, and_also=[maps(hardware, software, None)])])
+    show("valid-inhibited-any-later", "none: anyPolicy is switched off for those further below",
+         certificate=of_below, flags=mean, proves={"hardware": True}, intermediates=[
+             open_ca(policy_extension(hardware), no_any(1)), below(policy_extension(any_policy))])
+    show("valid-explicit-policy-later", "none: a policy is required of certificates further below", flags=[],
+         certificate=card(), proves={"factors": ["cert"]},
+         intermediates=[ca(and_also=[extension("2.5.29.36", seq(tlv(0x80, b"\2")), True)])])
+    show("explicit-policy-not-critical", "a policy is required, and nothing calls that critical",
+         "certificate-policy", certificate=card(),
+         intermediates=[ca(hardware, and_also=[extension("2.5.29.36", seq(tlv(0x80, b"\0")))])])
     show("shared", "a certificate for TLS clients", "piv-shared-key", flags=["--refuse-shared"])
     show("any-purpose", "a certificate without extKeyUsage is for anything", "piv-shared-key",
          certificate=card(hardware, ekus=()), flags=["--refuse-shared", "--dedicated-eku", usage])

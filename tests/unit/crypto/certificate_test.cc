@@ -11,6 +11,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -461,13 +462,114 @@ TEST_F(CertificateTest, APolicyThatACaRequiresMustHoldAlongThePath) {
   EXPECT_EQ(why({required, no_any, listing({1})}, {listing({0})}, {listing({1})}), refused);
   EXPECT_EQ(why({required, listing({1})}, {no_any, listing({1})}, {listing({1, 0})}), taken);
   EXPECT_EQ(why({no_mapping, no_any}, {}, {}), taken);
-  EXPECT_EQ(why({{"2.5.29.36", true, "nonsense"}}, {}, {}), Reason::kCertificateCriticalExtension);
+  for (const char* oid : {"2.5.29.33", "2.5.29.36", "2.5.29.54"}) {
+    EXPECT_EQ(why({{oid, true, "nonsense"}}, {}, {}), Reason::kCertificateCriticalExtension);
+    EXPECT_EQ(why({{oid, false, "nonsense"}}, {}, {}), refused) << oid;
+  }
+  // Whether they are critical does not matter.
+  ExtensionSpec soft = required, soft_any = no_any;
+  soft.critical = soft_any.critical = false;
+  EXPECT_EQ(why({soft, listing({1})}, {listing({1})}, {}), refused);
+  EXPECT_EQ(why({soft, soft_any, listing({1})}, {listing({0})}, {listing({1})}), refused);
+  EXPECT_EQ(why({soft, soft_any, listing({1})}, {listing({1})}, {listing({1})}), taken);
+  // The leaf may require one, too.
+  EXPECT_EQ(why({}, {}, {soft}), refused);
+  EXPECT_EQ(why({listing({1})}, {listing({1})}, {soft, listing({1})}), taken);
+  // Counts: so many certificates below may do without.
+  const auto after = [](uint8_t tag, char skip) {
+    return ExtensionSpec{"2.5.29.36", true,
+                         absl::StrCat("\x30\x03", std::string(1, static_cast<char>(tag)), "\x01",
+                                      std::string(1, skip))};
+  };
+  EXPECT_EQ(why({after(0x80, 1)}, {}, {}), refused);
+  EXPECT_EQ(why({after(0x80, 2)}, {}, {}), refused) << "RFC 5280 6.1.5 (a): the leaf counts down";
+  EXPECT_EQ(why({after(0x80, 3)}, {}, {}), taken);
+  EXPECT_EQ(why({after(0x80, 3)}, {after(0x80, 0)}, {}), refused);
+  EXPECT_EQ(why({{"2.5.29.36", true, std::string("\x30\x03\x80\x01\xff", 5)}}, {}, {}),
+            Reason::kCertificateCriticalExtension)
+      << "a negative count";
+  const auto no_any_after = [](char skip) {
+    return ExtensionSpec{"2.5.29.54", true, absl::StrCat("\x02\x01", std::string(1, skip))};
+  };
+  const std::vector<ExtensionSpec> one = {required, listing({1}), no_any_after(1)};
+  EXPECT_EQ(why(one, {listing({0})}, {listing({1})}), taken);
+  EXPECT_EQ(why(one, {listing({0})}, {listing({0})}), refused);
   // Pinned itself, the CA asks for nothing: an anchor is a name, a key and a path length.
-  CertificateSpec one = one_.CaSpec(root_);
-  one.extensions = {required};
+  CertificateSpec pinned = one_.CaSpec(root_);
+  pinned.extensions = {required};
   anchors_ = {};
-  Trust(one);
+  Trust(pinned);
   EXPECT_THAT(Verify(Leaf(one_)), IsOk());
+}
+
+// RFC 5280 §6.1.4 (a) and (b). Which policies hold is VerifiedPath's to tell.
+TEST_F(CertificateTest, MappedPoliciesHoldUnderTheirNewNameAndAreMarked) {
+  Trust(root_.CaSpec(root_));
+  const auto oid = [](int policy) {
+    return policy == 0 ? std::string("\x06\x04\x55\x1d\x20\x00", 6)
+                       : absl::StrCat("\x06\x02\x2a", std::string(1, static_cast<char>(policy)));
+  };
+  const auto listing = [&](std::initializer_list<int> policies) {
+    std::string all;
+    for (int policy : policies) all += Tlv(0x30, oid(policy));
+    return ExtensionSpec{"2.5.29.32", false, Tlv(0x30, all)};
+  };
+  const auto map = [&](int from, int to) {
+    return ExtensionSpec{"2.5.29.33", true, Tlv(0x30, Tlv(0x30, oid(from) + oid(to)))};
+  };
+  const ExtensionSpec required = {"2.5.29.36", true, std::string("\x30\x03\x80\x01\x00", 5)};
+  const ExtensionSpec no_mapping = {"2.5.29.36", true,
+                                    std::string("\x30\x06\x80\x01\x00\x81\x01\x00", 8)};
+  const auto verify = [&](std::vector<ExtensionSpec> of_one, std::vector<ExtensionSpec> of_two,
+                          std::vector<ExtensionSpec> of_leaf) {
+    CertificateSpec one = one_.CaSpec(root_), two = two_.CaSpec(one_), leaf = Leaf(two_);
+    one.extensions = std::move(of_one);
+    two.extensions = std::move(of_two);
+    leaf.extensions = std::move(of_leaf);
+    return Verify(leaf, {one, two});
+  };
+  using Names = std::set<std::string>;
+  const auto plain = verify({required, listing({1, 2})}, {listing({2, 3})}, {listing({2, 4})});
+  ASSERT_THAT(plain, IsOk());
+  EXPECT_EQ(plain->policies().named, Names{"1.2.2"});
+  EXPECT_FALSE(plain->policies().mapped);
+  const auto mapped = verify({required, listing({1})}, {listing({1}), map(1, 2)}, {listing({2})});
+  ASSERT_THAT(mapped, IsOk());
+  EXPECT_EQ(mapped->policies().named, Names{"1.2.2"});
+  EXPECT_TRUE(mapped->policies().mapped);
+  const auto refused = RefusedWith(Reason::kCertificatePolicy);
+  EXPECT_THAT(verify({required, listing({1})}, {listing({1}), map(1, 2)}, {listing({1})}), refused);
+  EXPECT_THAT(verify({required, listing({1})}, {listing({1}), map(3, 2)}, {listing({2})}), refused);
+  EXPECT_THAT(verify({no_mapping, listing({1})}, {listing({1}), map(1, 2)}, {listing({2})}),
+              refused);
+  // By anyPolicy every policy can be mapped, but anyPolicy itself can't.
+  EXPECT_THAT(verify({required, listing({0})}, {listing({0}), map(1, 2)}, {listing({2})}), IsOk());
+  EXPECT_THAT(verify({}, {listing({0}), map(0, 2)}, {}), refused);
+  EXPECT_THAT(verify({}, {listing({0}), map(2, 0)}, {}), refused);
+  // A critical mapping of the leaf's own is nothing that anybody understands.
+  EXPECT_THAT(verify({}, {}, {map(1, 2)}), RefusedWith(Reason::kCertificateCriticalExtension));
+}
+
+TEST_F(CertificateTest, ASelfIssuedCaNeitherCountsDownNorLosesAnyPolicy) {
+  Trust(root_.CaSpec(root_));
+  const ExtensionSpec any = {"2.5.29.32", false,
+                             std::string("\x30\x08\x30\x06\x06\x04\x55\x1d\x20\x00", 10)};
+  const ExtensionSpec policy = {"2.5.29.32", false,
+                                std::string("\x30\x06\x30\x04\x06\x02\x2a\x01", 8)};
+  const ExtensionSpec required = {"2.5.29.36", true, std::string("\x30\x03\x80\x01\x00", 5)};
+  const ExtensionSpec no_any = {"2.5.29.54", true, std::string("\x02\x01\x00", 3)};
+  const TestCa renewed = TestCa::New("one");  // the same CA with a new key
+  CertificateSpec one = one_.CaSpec(root_), again = renewed.CaSpec(one_), leaf = Leaf(renewed);
+  one.extensions = {required, no_any, policy};
+  again.extensions = {any};
+  leaf.extensions = {policy};
+  EXPECT_THAT(Verify(leaf, {one, again}), IsOk());
+  leaf.extensions = {any};
+  EXPECT_THAT(Verify(leaf, {one, again}), RefusedWith(Reason::kCertificatePolicy));
+  // requireExplicitPolicy 2: the renewed CA does not use one up.
+  leaf.extensions = again.extensions = {};
+  one.extensions = {{"2.5.29.36", true, std::string("\x30\x03\x80\x01\x02", 5)}};
+  EXPECT_THAT(Verify(leaf, {one, again}), IsOk());
 }
 
 TEST_F(CertificateTest, RefusesWeakHashesAndKeys) {
@@ -551,15 +653,21 @@ TEST_F(CertificateTest, UnderstandsTheseCriticalExtensions) {
                         {"2.5.29.32", true, true},      // certificatePolicies
                         {"2.5.29.37", true, false},     // extKeyUsage
                         {"2.5.29.36", true, false},     // policyConstraints
+                        {"2.5.29.33", true, false},     // policyMappings
                         {"2.5.29.54", true, false}}) {  // inhibitAnyPolicy
+    const std::string value =
+        absl::string_view(c.oid) == "2.5.29.54" ? std::string("\x02\x01\x00", 3)
+        : absl::string_view(c.oid) == "2.5.29.33"
+            ? std::string("\x30\x0a\x30\x08\x06\x02\x2a\x01\x06\x02\x2a\x02", 12)
+            : empty;
     const auto due = [](bool taken) {
       return taken ? std::optional<Reason>() : Reason::kCertificateCriticalExtension;
     };
     CertificateSpec one = one_.CaSpec(root_);
-    one.extensions = {{c.oid, true, empty}};
+    one.extensions = {{c.oid, true, value}};
     EXPECT_EQ(ReasonOf(Verify(Leaf(one_), {one}).status()), due(c.of_ca)) << c.oid;
     CertificateSpec leaf = Leaf(root_);
-    leaf.extensions = {{c.oid, true, empty}};
+    leaf.extensions = {{c.oid, true, value}};
     EXPECT_EQ(ReasonOf(Verify(leaf).status()), due(c.of_leaf)) << c.oid;
   }
   CertificateSpec leaf = Leaf(root_);

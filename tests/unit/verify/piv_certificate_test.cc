@@ -71,6 +71,58 @@ TEST_F(PivCertificateTest, APolicySaysHardwareAllAlongThePathOrNotAtAll) {
   EXPECT_THAT(Factors(), ElementsAre("cert")) << "nobody said that it means hardware";
 }
 
+// RFC 5280 takes it away: OpenSSL's policy tree says so, too.
+TEST_F(PivCertificateTest, APolicyCountsOnlyWhereItsIssuersMayGiveIt) {
+  policy_.hardware_policies = {kHardware};
+  card_.extensions = {PoliciesExtension({7})};
+  const TestCa sub = TestCa::New("Agency Sub CA");
+  CertificateSpec sub_spec = sub.CaSpec(ca_);
+  card_.issuer = sub.name;
+  card_.signer = sub.key;
+  const auto factors = [&] {
+    const auto verified = VerifyPivCertificate(
+        PivCertificate(card_), {PivCertificate(ca_spec_), PivCertificate(sub_spec)}, policy_);
+    return verified.ok() ? verified->factors() : std::vector<std::string>{"refused"};
+  };
+  const auto no_any = [](uint8_t skip) {
+    return ExtensionSpec{"2.5.29.54", true, PivOctets({2, 1, skip})};
+  };
+  ca_spec_.extensions = {PoliciesExtension({7})};
+  sub_spec.extensions = {PoliciesExtension({8, 0})};
+  EXPECT_THAT(factors(), ElementsAre("piv-shared"));
+  ca_spec_.extensions.push_back(no_any(0));
+  EXPECT_THAT(factors(), ElementsAre("cert")) << "anyPolicy of the sub-CA counts for nothing";
+  sub_spec.extensions = {PoliciesExtension({8, 7})};
+  EXPECT_THAT(factors(), ElementsAre("piv-shared"));
+  // The counter: one CA below may still use it.
+  ca_spec_.extensions.back() = no_any(1);
+  sub_spec.extensions = {PoliciesExtension({0})};
+  EXPECT_THAT(factors(), ElementsAre("piv-shared"));
+  // Not critical: that is nobody's leave to ignore it.
+  ca_spec_.extensions.back() = no_any(0);
+  ca_spec_.extensions.back().critical = false;
+  EXPECT_THAT(factors(), ElementsAre("cert"));
+}
+
+TEST_F(PivCertificateTest, BelowACaThatMapsPoliciesNoneSaysHardware) {
+  policy_.hardware_policies = {kHardware};
+  card_.extensions = {PoliciesExtension({7})};
+  // 1.2.3.8 of the issuer is 1.2.3.7 of the subject.
+  const ExtensionSpec mapping = {
+      "2.5.29.33", true, PivOctets({0x30, 12, 0x30, 10, 6, 3, 0x2a, 3, 8, 6, 3, 0x2a, 3, 7})};
+  for (const auto policies : {0, 7, 8}) {
+    for (const bool critical : {true, false}) {
+      ca_spec_.extensions = {PoliciesExtension({static_cast<uint8_t>(policies)}), mapping};
+      ca_spec_.extensions.back().critical = critical;
+      EXPECT_THAT(Factors(), ElementsAre("cert")) << policies;
+    }
+  }
+  policy_.hardware_only = true;
+  const absl::Status refused = Verify().status();
+  EXPECT_EQ(ReasonOf(refused), Reason::kCertificatePolicy);
+  EXPECT_NE(refused.message().find("in which a CA maps policies"), absl::string_view::npos);
+}
+
 TEST_F(PivCertificateTest, OfSeveralPoliciesTheFirstThatHoldsIsNamed) {
   policy_.hardware_policies = {kOther, kHardware};
   card_.extensions = {PoliciesExtension({7, 8})};
