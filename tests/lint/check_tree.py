@@ -2,68 +2,18 @@
 """Checks that hold for the whole tree: who may include whom, vendor headers, secrets, tests.
 
 Exits 1 and names file, line and rule when one is broken. Run from anywhere.
+
+  tests/lint/check_tree.py           checks, ARCHITECTURE.md's table of rooms included
+  tests/lint/check_tree.py --rooms   prints that table
 """
 import pathlib
 import re
 import sys
 
+from rooms import ROOMS, table
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Downward only. A room may include itself and what is listed here.
-BASE = {"src/base"}
-CRYPTO = BASE | {"src/crypto"}
-WIRE = CRYPTO | {"src/wire", "proto"}
-VERIFY = WIRE | {"src/verify"}
-GATE_GROUND = VERIFY | {"src/policy", "src/store"}
-GATE_SETTINGS = BASE | {"src/gate/settings"}
-GATE_LIMITS = CRYPTO | {"src/gate/limits"}
-GATE_TOKEN = GATE_GROUND | GATE_SETTINGS | {"src/gate/token"}
-GATE_FACTOR = GATE_GROUND | GATE_SETTINGS | {"src/gate/factor"}
-GATE_AUDIT = GATE_TOKEN | GATE_LIMITS | {"src/gate/audit"}
-GATE_CALL = GATE_AUDIT | {"src/gate/call"}
-GATE_SESSION = GATE_CALL | GATE_FACTOR | {"src/gate/session"}
-GATE_ENROLL = GATE_SESSION | {"src/gate/enroll"}
-GATE_CONFIG = GATE_SESSION | GATE_AUDIT | {"src/gate/config"}
-GATE_ADMIN = GATE_CONFIG | GATE_ENROLL | {"src/gate/admin"}
-GATE_SERVICE = GATE_ADMIN | {"src/gate/service"}
-CLI = {"src/cli", "src/cli/terminal", "src/cli/verify", "src/cli/gate", "src/cli/client"}
-ALLOWED = {
-    "src/base": BASE,
-    "src/rpc": {"src/rpc"},
-    "src/crypto": CRYPTO,
-    "src/wire": WIRE,
-    "src/verify": VERIFY,
-    "src/policy": VERIFY,
-    "src/store": WIRE | {"src/store", "src/policy"},
-    # The gate's rooms, from the ground up.
-    "src/gate/settings": GATE_SETTINGS,
-    "src/gate/limits": GATE_LIMITS,
-    "src/gate/token": GATE_TOKEN,
-    "src/gate/factor": GATE_FACTOR,
-    "src/gate/audit": GATE_AUDIT,
-    "src/gate/call": GATE_CALL,
-    "src/gate/session": GATE_SESSION,
-    "src/gate/enroll": GATE_ENROLL,
-    "src/gate/config": GATE_CONFIG,
-    "src/gate/admin": GATE_ADMIN,
-    "src/gate/service": GATE_SERVICE,
-    "src/gate/grpc": GATE_SERVICE | {"src/rpc", "src/gate/grpc", "src/gate/public"},
-    "src/gate/public": set(),
-    "hw": WIRE | {"hw"},
-    "src/client": WIRE | {"src/rpc", "src/client"},
-    "src/agent": WIRE | {"hw", "src/rpc", "src/client", "src/agent"},
-    # Programs are the only places that wire everything; their commands see one side alone.
-    "src/cli": GATE_SERVICE | {"src/gate/grpc", "src/gate/public", "hw", "src/client", "src/agent"} | CLI,
-    "src/cli/terminal": BASE | {"src/cli/terminal"},
-    "src/cli/verify": VERIFY | {"src/cli/verify"},
-    "src/cli/gate": GATE_SERVICE | {"src/rpc", "src/gate/grpc", "src/gate/public", "src/cli/gate", "src/cli/terminal"},
-    "src/cli/client": WIRE | {"src/rpc", "src/client", "src/cli/client", "src/cli/terminal"},
-    # Software tokens share no encoder with the verifiers: one bug would cancel itself.
-    "simulators": BASE | {"simulators"},
-    "examples": {"src/client", "src/gate/public", "examples", "src/base"},
-    # The demo also attacks: it makes what the product's own parts would never make.
-    "examples/demo": WIRE | {"src/client", "examples", "hw"},
-}
 # Where the vendors' own headers may be named.
 VENDOR = {
     re.compile(r"<tss2/"): ("hw/tpm", "tests", "simulators/tpm"),
@@ -101,7 +51,7 @@ def check_includes(path, number, line, problems):
         return
     name, room = match.group(1), room_of(path)
     target = included_room(name)
-    if room in ALLOWED and target and target != room and target not in ALLOWED[room]:
+    if room in ROOMS and target and target != room and target not in ROOMS[room].includes:
         problems.append(f"{path}:{number}: {room} may not include {target} ({name})")
     if room not in ("tests", "bench") and target == "tests":
         problems.append(f"{path}:{number}: only tests include tests")
@@ -134,8 +84,23 @@ def check_tests(path, number, line, problems):
             problems.append(f"{path}:{number}: {rule}")
 
 
+def check_architecture(problems):
+    """Its table of rooms, and its links: [`Name`](path) is a name that stands in the file."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    if table() not in text:
+        problems.append("ARCHITECTURE.md: its table of rooms is not what `check_tree.py --rooms` prints")
+    for name, path in re.findall(r"\[`([\w:]+)`\]\(([\w./]+)\)", text):
+        file = ROOT / path
+        if not file.is_file() or not re.search(rf"\b{name.split('::')[-1]}\b", file.read_text()):
+            problems.append(f"ARCHITECTURE.md: {path} has no {name}")
+
+
 def main():
+    if sys.argv[1:] == ["--rooms"]:
+        print(table())
+        return 0
     problems = []
+    check_architecture(problems)
     for path in sorted(ROOT.rglob("*")):
         name = path.relative_to(ROOT).as_posix()
         if path.suffix not in (".h", ".cc") or name.startswith(("build", ".", "node_modules")):
