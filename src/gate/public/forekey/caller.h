@@ -22,8 +22,8 @@ struct CallerCredential {
 
 struct CallerFactor {
   std::string name;  // "tpm", ...
-  absl::Time
-      proved_at;  // when hardware proved it: at the session's opening, or with this very call
+  // When it was proved: at the session's opening, or with this very call.
+  absl::Time proved_at;
 };
 
 struct CallerInfo {

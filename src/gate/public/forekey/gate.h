@@ -36,8 +36,8 @@ struct GateOptions {
   std::string config_file;  // TOML: docs/CONFIG.md
 };
 
-// The API that the gate's own service uses. Two kinds in one server cost gRPC much CPU at every
-// call.
+// Which API of gRPC's the gate's own service uses. A server that has services of two kinds pays for
+// it with much CPU at every call, so it should be the kind that the application uses.
 enum class ServerApi {
   kAuto,  // callback where a callback service is registered, else sync (also beside asynchronous
           // ones)
@@ -62,16 +62,16 @@ class Gate {
   // and what to do: a broken config (every line that is wrong), keys that can't be read or are open
   // to others, a state folder that another gate holds, trust anchors that are not there, ...
   static absl::StatusOr<std::unique_ptr<Gate>> New(const GateOptions& options);
-  // Of a core made by other means: tests bring clocks and stores.
+  // For tests, which make a core with clocks and stores of their own.
   static absl::StatusOr<std::unique_ptr<Gate>> New(std::unique_ptr<GateCore> core);
   ~Gate();
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  // Adds to `builder`, before BuildAndStart(): the TLS port of the config, with the gate in front
-  // of it; forekey::Caller(); the service forekey.v1.Gate. Once. Ports that the application adds by
-  // itself are not gated: there Caller() is an error. Errors: the address can't be listened on, the
-  // admin socket can't be made.
+  // Call it once, before BuildAndStart(). It adds to `builder` the TLS port of the config with the
+  // gate in front of it, what forekey::Caller() needs, and the service forekey.v1.Gate. Ports that
+  // the application adds by itself are not gated: there Caller() is an error. Errors: the address
+  // can't be listened on, the admin socket can't be made.
   absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options = {});
 
   // The port that Install() bound (the config may say 0); 0 before, and where it failed.
@@ -79,11 +79,13 @@ class Gate {
   int port() const;
   // Where [metrics] are served; 0 where they are not.
   int metrics_port() const;
-  // The two steps of an orderly end. First: health says NOT_SERVING, and all else goes on, for
-  // those who send callers here to see it; returns for how long ([health] notice).
+  // An orderly end has two steps. This is the first: health says NOT_SERVING while everything else
+  // goes on, so that balancers stop sending callers here. Returns how long to wait for them to see
+  // it ([health] notice).
   absl::Duration AnnounceEnd(grpc::Server& server);
-  // Then: no new connections, calls have [listen] drain to end, and the server is shut down. A
-  // server that is shut down without this lets clients wait until the gate is gone.
+  // The second step: no new connections are taken, calls have [listen] drain to end, and then the
+  // server is shut down. Without it, a server that shuts down lets clients wait until the gate is
+  // gone.
   void Drain(grpc::Server& server);
   const std::string& audience() const;
   const std::string& state_directory() const;
