@@ -143,6 +143,21 @@ absl::StatusOr<bool> LiveCredentials::Revoke(absl::string_view id, absl::string_
   return revoked;
 }
 
+absl::StatusOr<Registry::RevokedSubject> LiveCredentials::RevokeSubject(absl::string_view subject,
+                                                                        absl::string_view note,
+                                                                        absl::Time now) {
+  absl::MutexLock order(&changes_);
+  absl::StatusOr<Registry::RevokedSubject> revoked = registry_->RevokeSubject(subject, note, now);
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  if (!revoked.ok()) return revoked;
+  for (const auto& credential : revoked->credentials) {
+    auto found = credentials_.find(credential.id);
+    if (found != credentials_.end()) found->second->revoked_.store(true, std::memory_order_release);
+  }
+  return revoked;
+}
+
 absl::Status LiveCredentials::SetRoles(absl::string_view subject,
                                        const std::vector<std::string>& roles) {
   absl::MutexLock order(&changes_);

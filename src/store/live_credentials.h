@@ -74,6 +74,9 @@ class LiveCredentials {
   // Registry first, then the flag: when they return, no later call sees the old state. The registry
   // must be changed through these while a gate runs.
   absl::StatusOr<bool> Revoke(absl::string_view id, absl::string_view note, absl::Time now);
+  // See Registry::RevokeSubject.
+  absl::StatusOr<Registry::RevokedSubject> RevokeSubject(absl::string_view subject,
+                                                         absl::string_view note, absl::Time now);
   absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles);
   absl::Status SetDisabled(absl::string_view subject, bool disabled);
   // Sessions that proved the password before are refused from then on. An empty hash takes it away.

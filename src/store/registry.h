@@ -123,6 +123,18 @@ class Registry {
   // False when it was revoked already. kCredentialUnknown where there is none.
   virtual absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                                 absl::Time now) = 0;
+  // Revokes every credential of a subject and forgets its unused invites, in one transaction: no
+  // enrolment slips in between. NotFound where there is neither such a subject nor an invite of it.
+  struct RevokedSubject {
+    struct Credential {
+      std::string id;
+      bool revoked = false;  // false: it was revoked before
+    };
+    std::vector<Credential> credentials;
+    std::vector<InviteRecord> cancelled_invites;
+  };
+  virtual absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject,
+                                                       absl::string_view note, absl::Time now) = 0;
   // NotFound where there is no such subject; InvalidArgument for malformed role names.
   virtual absl::Status SetRoles(absl::string_view subject,
                                 const std::vector<std::string>& roles) = 0;

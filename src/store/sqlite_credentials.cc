@@ -192,6 +192,44 @@ absl::StatusOr<bool> SqliteRegistry::RevokeCredential(absl::string_view id, absl
   return false;
 }
 
+absl::StatusOr<Registry::RevokedSubject> SqliteRegistry::RevokeSubject(absl::string_view subject,
+                                                                       absl::string_view note,
+                                                                       absl::Time now) {
+  FOREKEY_RETURN_IF_ERROR(Writable());
+  absl::MutexLock lock(&mutex_);
+  FOREKEY_ASSIGN_OR_RETURN(auto transaction, SqliteDatabase::Transaction::Begin(database_.get()));
+  RevokedSubject done;
+  FOREKEY_ASSIGN_OR_RETURN(done.cancelled_invites, CancelInvitesOf(subject));
+  const absl::StatusOr<int64_t> subject_id = SubjectId(subject);
+  if (!subject_id.ok()) {
+    if (!absl::IsNotFound(subject_id.status()) || done.cancelled_invites.empty()) {
+      return subject_id.status();
+    }
+    FOREKEY_RETURN_IF_ERROR(transaction.Commit());
+    return done;
+  }
+  {
+    FOREKEY_ASSIGN_OR_RETURN(auto list,
+                             database_->Prepare("SELECT id, revoked_at IS NULL FROM credentials "
+                                                "WHERE subject_id = ?1 ORDER BY enrolled_at, id"));
+    list.Int(*subject_id);
+    for (;;) {
+      FOREKEY_ASSIGN_OR_RETURN(bool row, list.Step());
+      if (!row) break;
+      done.credentials.push_back({list.Bytes(0), list.Integer(1) != 0});
+    }
+  }
+  {
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto revoke,
+        database_->Prepare("UPDATE credentials SET revoked_at = ?1, revocation_note = ?2 "
+                           "WHERE subject_id = ?3 AND revoked_at IS NULL"));
+    FOREKEY_RETURN_IF_ERROR(revoke.Int(absl::ToUnixNanos(now)).Text(note).Int(*subject_id).Run());
+  }
+  FOREKEY_RETURN_IF_ERROR(transaction.Commit());
+  return done;
+}
+
 absl::Status SqliteRegistry::AdvanceSignCount(absl::string_view id, uint32_t count) {
   FOREKEY_RETURN_IF_ERROR(Writable());
   absl::MutexLock lock(&mutex_);

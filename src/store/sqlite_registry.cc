@@ -241,6 +241,28 @@ absl::Status SqliteRegistry::CancelInvite(absl::string_view invite_id) {
   return transaction.Commit();
 }
 
+absl::StatusOr<std::vector<InviteRecord>> SqliteRegistry::CancelInvitesOf(
+    absl::string_view subject) {
+  std::vector<InviteRecord> invites;
+  {
+    FOREKEY_ASSIGN_OR_RETURN(
+        auto list,
+        database_->Prepare(absl::StrCat(
+            kSelectInvite, " WHERE subject = ?1 AND used_at IS NULL ORDER BY created_at, id")));
+    list.Text(subject);
+    for (;;) {
+      FOREKEY_ASSIGN_OR_RETURN(bool row, list.Step());
+      if (!row) break;
+      invites.push_back(InviteFromRow(list));
+    }
+  }
+  FOREKEY_ASSIGN_OR_RETURN(
+      auto remove,
+      database_->Prepare("DELETE FROM invites WHERE subject = ?1 AND used_at IS NULL"));
+  FOREKEY_RETURN_IF_ERROR(remove.Text(subject).Run());
+  return invites;
+}
+
 absl::StatusOr<std::vector<InviteRecord>> SqliteRegistry::ListInvites() {
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(

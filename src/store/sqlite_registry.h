@@ -59,6 +59,8 @@ class SqliteRegistry final : public Registry {
                                                                  size_t most) override;
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                         absl::Time now) override;
+  absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject, absl::string_view note,
+                                               absl::Time now) override;
   absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override;
   absl::Status SetDisabled(absl::string_view subject, bool disabled) override;
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) override;
@@ -87,6 +89,9 @@ class SqliteRegistry final : public Registry {
   absl::Status InsertCredential(const CredentialRecord& credential, int64_t subject_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status InsertRoles(int64_t subject_id, const std::vector<std::string>& roles)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Deletes a subject's unused invites, within the caller's transaction; gives what they were.
+  absl::StatusOr<std::vector<InviteRecord>> CancelInvitesOf(absl::string_view subject)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<InviteRecord> FindInviteById(absl::string_view id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -3,48 +3,20 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <sstream>
-
 #include "examples/echo_services.h"
-#include "nlohmann/json.hpp"
 #include "src/base/file.h"
 #include "src/base/reason.h"
-#include "src/cli/gate/gate_commands.h"
 #include "src/crypto/digest.h"
 #include "src/store/sqlite_registry.h"
 #include "src/wire/invite.h"
 #include "tests/end2end/echo_calls.h"
+#include "tests/end2end/gate_command.h"
 #include "tests/end2end/gated_world.h"
 
 namespace forekey::testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct CommandResult {
-  int exit_status = -1;
-  std::string out, err;
-  nlohmann::json json() const { return nlohmann::json::parse(out, nullptr, false); }
-};
-
-// As forekey_gate_main.cc does it.
-CommandResult RunGate(std::vector<std::string> words) {
-  CommandResult result;
-  std::ostringstream out, err;
-  CLI::App app("", "forekey-gate");
-  app.require_subcommand(1);
-  AddGateCommands(app, out, err, &result.exit_status);
-  std::vector<std::string> reversed(words.rbegin(), words.rend());
-  try {
-    app.parse(reversed);
-  } catch (const CLI::ParseError& error) {
-    result.exit_status = error.get_exit_code() == 0 ? 0 : 2;
-    err << error.what();
-  }
-  result.out = out.str();
-  result.err = err.str();
-  return result;
-}
 
 class GateCommandsTest : public ::testing::Test {
  protected:

@@ -25,6 +25,7 @@ using Json = nlohmann::json;
 void AddStatus(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app = app.add_subcommand("status", "What the gate is and does");
+  command.uses = {"listen"};
   command.body = [](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     FOREKEY_ASSIGN_OR_RETURN(
         auto status, admin.Ask(&v1::Admin::Stub::GetGateStatus, &Administration::GetGateStatus,
@@ -103,7 +104,7 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
   command->add_option("--from", args->from, "What `forekey-gate backup` made")->required();
   command->add_flag("--json", args->json, "Print one JSON value");
   command->callback([args, terminal] {
-    absl::StatusOr<GateConfig> config = GateConfig::Load(args->config_file);
+    absl::StatusOr<GateConfig> config = terminal.LoadConfig(args->config_file, {});
     if (!config.ok()) return terminal.Fail(config.status(), kGateNotRun);
     absl::StatusOr<std::string> kept = RestoreRegistry(*config, args->from);
     if (!kept.ok()) return terminal.Fail(kept.status(), kGateFailed);
@@ -162,6 +163,7 @@ void AddExplain(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app =
       app.add_subcommand("explain", "Say what the config's rules would do with a call, and why");
+  command.uses = {"rules", "rule", "health"};  // [health] exempts methods
   command.app
       ->add_option("--subject,-s", question->subject, "Who calls; its roles are the registry's")
       ->required();

@@ -71,6 +71,7 @@ void AddInvite(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app = app.add_subcommand(
       "invite", "Make an invite: who holds it may enrol one token as the subject");
+  command.uses = {"listen", "tls"};
   command.app->add_option("--subject,-s", args->subject, "Who will be enrolled")->required();
   command.app->add_option("--role,-r", args->roles, "A role of a new subject; may be repeated");
   command.app
@@ -221,6 +222,7 @@ void AddSubjectPassword(CLI::App& subject, const GateTerminal& terminal) {
         set ? "set" : "clear",
         set ? "Asks for the password on the terminal, or reads a line of standard input"
             : "Takes the password away: what asks for one refuses the subject");
+    if (set) command.uses = {"factors"};
     command.app->add_option("subject", *name)->required();
     command.body = [name, set](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
       v1::SetPasswordRequest request;
@@ -253,6 +255,7 @@ void AddSubjectOidc(CLI::App& subject, const GateTerminal& terminal) {
         set ? "set" : "clear",
         set ? "What the provider's ID tokens say in the claim that its configuration names"
             : "Takes it away: the provider's ID tokens are refused of the subject");
+    if (set) command.uses = {"factors"};
     command.app->add_option("subject", *request->mutable_subject())->required();
     if (set) command.app->add_option("identity", *request->mutable_identity())->required();
     command.app->add_option(
@@ -288,6 +291,7 @@ void AddProviders(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
   command.app = app.add_subcommand("providers",
                                    "List the identity providers and what is known of their keys");
+  command.uses = {"factors"};
   command.app->add_flag("--refresh", *refresh,
                         "Fetch their keys first, after one was taken back; fails where one "
                         "can't be had");
@@ -423,6 +427,7 @@ void AddRecheck(CLI::App& app, const GateTerminal& terminal) {
                                    "Verify what is enrolled by the roots, revocation lists and "
                                    "metadata of now, and list what would "
                                    "be refused");
+  command.uses = {"attestation"};
   command.app->add_flag("--revoke", *revoke,
                         "Revoke those whose trust was withdrawn: revoked, reported, or no "
                         "longer trusted; not what expired or can't be told");
@@ -474,7 +479,9 @@ void AddRevoke(CLI::App& app, const GateTerminal& terminal) {
       app.add_subcommand("revoke", "Revoke a credential, or all of a subject's, for ever");
   auto* credential = command.app->add_option("credential", args->credential,
                                              "Its id, or the first 8 or more digits");
-  command.app->add_option("--subject,-s", args->subject, "All credentials of this subject")
+  command.app
+      ->add_option("--subject,-s", args->subject,
+                   "All credentials of this subject, and its unused invites")
       ->excludes(credential);
   command.app->add_option("--note,-n", args->note, "Why; kept with the credential");
   command.body = [args](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
@@ -491,8 +498,13 @@ void AddRevoke(CLI::App& app, const GateTerminal& terminal) {
     }
     FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::RevokeCredential,
                                                       &Administration::RevokeCredential, request));
+    Json cancelled = Json::array();
+    for (const auto& invite : response.cancelled_invites()) {
+      cancelled.push_back(absl::BytesToHexString(invite.invite_id()));
+    }
     return Json{{"revoked", response.revoked()},
                 {"sessions_ended", response.sessions_ended()},
+                {"cancelled_invites", cancelled},
                 {"in_force", admin.gate_runs()}};
   };
   command.text = [](const Json& json, bool gate_runs, std::ostream& out) {
@@ -501,6 +513,9 @@ void AddRevoke(CLI::App& app, const GateTerminal& terminal) {
       out << ", " << json["sessions_ended"] << " sessions ended: the running gate has it\n";
     } else {
       out << " in the registry; no gate is running\n";
+    }
+    for (const Json& invite : json["cancelled_invites"]) {
+      out << "invite cancelled: " << invite.get<std::string>() << "\n";
     }
   };
   WireAdminCommand(std::move(command), terminal);

@@ -11,6 +11,19 @@ void GateTerminal::Fail(const absl::Status& status, int exit) const {
   *exit_status = exit;
 }
 
+absl::StatusOr<GateConfig> GateTerminal::LoadConfig(
+    const std::string& path, absl::Span<const absl::string_view> besides) const {
+  std::vector<absl::string_view> used = {"audience", "state", "identity", "audit"};
+  used.insert(used.end(), besides.begin(), besides.end());
+  absl::Status elsewhere;
+  absl::StatusOr<GateConfig> config = GateConfig::LoadOnly(path, used, &elsewhere);
+  if (config.ok() && !elsewhere.ok()) {
+    err << "forekey-gate: no gate can start with this configuration:\n"
+        << elsewhere.message() << "\n";
+  }
+  return config;
+}
+
 std::string KindName(v1::TokenKind kind) {
   for (const auto& [name, value] : kTokenKindNames) {
     if (value == kind) return name;
@@ -25,7 +38,7 @@ void WireAdminCommand(AdminCommand command, const GateTerminal& terminal) {
       ->capture_default_str();
   command.app->add_flag("--json", *json, "Print one JSON value");
   command.app->callback([command, config_file, json, terminal] {
-    absl::StatusOr<GateConfig> config = GateConfig::Load(*config_file);
+    absl::StatusOr<GateConfig> config = terminal.LoadConfig(*config_file, command.uses);
     if (!config.ok()) return terminal.Fail(config.status(), kGateNotRun);
     if (command.prepare) command.prepare(*config);
     absl::StatusOr<std::unique_ptr<GateAdmin>> admin = GateAdmin::Open(*config);

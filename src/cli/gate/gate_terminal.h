@@ -7,10 +7,13 @@
 #include <ostream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "nlohmann/json.hpp"
 #include "src/cli/gate/gate_admin.h"
 #include "src/cli/terminal/time_text.h"
@@ -29,6 +32,12 @@ struct GateTerminal {
   int* exit_status;
 
   void Fail(const absl::Status& status, int exit) const;
+
+  // The gate's configuration, for a command that uses the state folder, the audit log and the
+  // tables named besides. Errors elsewhere in the file are told on `err`, and stop nothing: a gate
+  // that can't start for one must still be administrated.
+  absl::StatusOr<GateConfig> LoadConfig(const std::string& path,
+                                        absl::Span<const absl::string_view> besides) const;
 };
 
 inline constexpr std::pair<const char*, v1::TokenKind> kTokenKindNames[] = {
@@ -39,6 +48,7 @@ std::string KindName(v1::TokenKind kind);
 // people.
 struct AdminCommand {
   CLI::App* app = nullptr;
+  std::vector<absl::string_view> uses;       // tables of the configuration; see LoadConfig
   std::function<void(GateConfig&)> prepare;  // may be empty
   std::function<absl::StatusOr<nlohmann::json>(GateAdmin&, const GateConfig&)> body;
   std::function<void(const nlohmann::json&, bool gate_runs, std::ostream&)> text;

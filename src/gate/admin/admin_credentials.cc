@@ -32,30 +32,42 @@ absl::StatusOr<v1::ListCredentialsResponse> Administration::ListCredentials(
   return response;
 }
 
+void Administration::EndRevoked(const std::string& id, bool revoked,
+                                const v1::RevokeCredentialRequest& request, absl::string_view actor,
+                                v1::RevokeCredentialResponse& response) {
+  // Also where it was revoked before: a gate that stopped between the two steps is put right.
+  const size_t ended = EndSessionsOfCredential(id);
+  response.set_revoked(response.revoked() + (revoked ? 1 : 0));
+  response.set_sessions_ended(response.sessions_ended() + static_cast<uint32_t>(ended));
+  (void)AuditChange(actor, "RevokeCredential", request.subject(),
+                    absl::StrCat(absl::BytesToHexString(id), revoked ? "" : " (revoked before)",
+                                 ", sessions ended: ", ended, ", note: ", request.note()));
+}
+
 absl::StatusOr<v1::RevokeCredentialResponse> Administration::RevokeCredential(
     const v1::RevokeCredentialRequest& request, absl::string_view actor) {
   if (request.credential_id().empty() == request.subject().empty()) {
     return absl::InvalidArgumentError("name either a credential or a subject");
   }
-  std::vector<std::string> ids = {request.credential_id()};
-  if (!request.subject().empty()) {
-    FOREKEY_RETURN_IF_ERROR(state_.registry().FindSubject(request.subject()).status());
-    FOREKEY_ASSIGN_OR_RETURN(const std::vector<CredentialRecord> credentials,
-                             state_.registry().ListCredentials(request.subject()));
-    ids.clear();
-    for (const CredentialRecord& credential : credentials) ids.push_back(credential.id);
-  }
   v1::RevokeCredentialResponse response;
-  for (const std::string& id : ids) {
-    FOREKEY_ASSIGN_OR_RETURN(const bool revoked, state_.credentials().Revoke(
-                                                     id, request.note(), state_.clock().WallNow()));
-    // Also where it was revoked before: a gate that stopped between the two steps is put right.
-    const size_t ended = EndSessionsOfCredential(id);
-    response.set_revoked(response.revoked() + (revoked ? 1 : 0));
-    response.set_sessions_ended(response.sessions_ended() + static_cast<uint32_t>(ended));
-    (void)AuditChange(actor, "RevokeCredential", request.subject(),
-                      absl::StrCat(absl::BytesToHexString(id), revoked ? "" : " (revoked before)",
-                                   ", sessions ended: ", ended, ", note: ", request.note()));
+  if (request.subject().empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(const bool revoked,
+                             state_.credentials().Revoke(request.credential_id(), request.note(),
+                                                         state_.clock().WallNow()));
+    EndRevoked(request.credential_id(), revoked, request, actor, response);
+    return response;
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const Registry::RevokedSubject done,
+                           state_.credentials().RevokeSubject(request.subject(), request.note(),
+                                                              state_.clock().WallNow()));
+  for (const auto& credential : done.credentials) {
+    EndRevoked(credential.id, credential.revoked, request, actor, response);
+  }
+  for (const InviteRecord& invite : done.cancelled_invites) {
+    *response.add_cancelled_invites() = InfoOf(invite);
+    (void)AuditChange(actor, "CancelInvite", request.subject(),
+                      absl::StrCat(absl::BytesToHexString(invite.id),
+                                   ", with its subject's credentials, note: ", request.note()));
   }
   return response;
 }

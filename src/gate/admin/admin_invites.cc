@@ -116,19 +116,24 @@ absl::StatusOr<v1::CreateInviteResponse> Administration::CreateInvite(
   return response;
 }
 
+v1::InviteInfo Administration::InfoOf(const InviteRecord& invite) {
+  v1::InviteInfo info;
+  info.set_invite_id(invite.id);
+  info.set_subject(invite.subject);
+  for (const std::string& role : invite.roles) info.add_roles(role);
+  info.set_expires_unix_s(absl::ToUnixSeconds(invite.expires_at));
+  if (invite.used_at) info.set_used_unix_s(absl::ToUnixSeconds(*invite.used_at));
+  info.set_recovery(!invite.replaces_credential.empty());
+  return info;
+}
+
 absl::StatusOr<v1::ListInvitesResponse> Administration::ListInvites(
     const v1::ListInvitesRequest& request) {
   FOREKEY_ASSIGN_OR_RETURN(const std::vector<InviteRecord> invites,
                            state_.registry().ListInvites());
   v1::ListInvitesResponse response;
   for (const InviteRecord& invite : invites) {
-    v1::InviteInfo* info = response.add_invites();
-    info->set_invite_id(invite.id);
-    info->set_subject(invite.subject);
-    for (const std::string& role : invite.roles) info->add_roles(role);
-    info->set_expires_unix_s(absl::ToUnixSeconds(invite.expires_at));
-    if (invite.used_at) info->set_used_unix_s(absl::ToUnixSeconds(*invite.used_at));
-    info->set_recovery(!invite.replaces_credential.empty());
+    *response.add_invites() = InfoOf(invite);
   }
   return response;
 }

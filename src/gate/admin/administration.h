@@ -78,7 +78,9 @@ class Administration {
 
   absl::StatusOr<v1::ListCredentialsResponse> ListCredentials(
       const v1::ListCredentialsRequest& request);
-  // When it returns OK the running gate refuses the credential, and its sessions are ended.
+  // When it returns OK the running gate refuses the credential, and its sessions are ended. Of a
+  // subject also its unused invites are cancelled, in the same step. NotFound where there is neither
+  // such a subject nor an invite of it.
   absl::StatusOr<v1::RevokeCredentialResponse> RevokeCredential(
       const v1::RevokeCredentialRequest& request, absl::string_view actor);
   // See CredentialRecheck::Recheck.
@@ -97,6 +99,10 @@ class Administration {
   absl::Status AuditChange(absl::string_view actor, absl::string_view method,
                            absl::string_view subject, absl::string_view detail);
   size_t EndSessionsOfCredential(absl::string_view id);
+  // Of a credential that the registry has as revoked: ends its sessions, audits and counts it.
+  void EndRevoked(const std::string& id, bool revoked, const v1::RevokeCredentialRequest& request,
+                  absl::string_view actor, v1::RevokeCredentialResponse& response);
+  static v1::InviteInfo InfoOf(const InviteRecord& invite);
 
   const AdministrationNeeds needs_;
   const GateConfig& config_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -212,8 +213,12 @@ std::string GateConfig::AdvertisedAddress() const {
   return listen.advertise.empty() ? listen.address : listen.advertise;
 }
 
-absl::StatusOr<GateConfig> GateConfig::Parse(absl::string_view toml, absl::string_view name,
-                                             absl::string_view base_directory) {
+namespace {
+
+// `finish` says which of the reader's errors count.
+absl::StatusOr<GateConfig> ParseConfig(absl::string_view toml, absl::string_view name,
+                                       absl::string_view base_directory,
+                                       absl::FunctionRef<absl::Status(ConfigReader&)> finish) {
   ConfigReader reader(toml, name);
   // A syntax error leaves an empty document, in which everything would be missing.
   if (!reader.parsed()) return reader.Finish();
@@ -234,21 +239,42 @@ absl::StatusOr<GateConfig> GateConfig::Parse(absl::string_view toml, absl::strin
   ConfigTable tuning = root.Table("tuning");
   tuning.Bool("executor_threads", &config.tuning.executor_threads);
   tuning.Bool("mutex_deadlock_detection", &config.tuning.mutex_deadlock_detection);
-  FOREKEY_RETURN_IF_ERROR(reader.Finish());
+  FOREKEY_RETURN_IF_ERROR(finish(reader));
   config.settings = reader.Settings();
   return config;
 }
 
-absl::StatusOr<GateConfig> GateConfig::Load(const std::string& path) {
+absl::StatusOr<GateConfig> LoadConfig(const std::string& path,
+                                      absl::FunctionRef<absl::Status(ConfigReader&)> finish) {
   const std::string signature = FileSignature(path);  // before: a later change is seen as one
   FOREKEY_ASSIGN_OR_RETURN(const std::string toml, ReadFile(path, 1 << 20));
   const size_t slash = path.rfind('/');
   FOREKEY_ASSIGN_OR_RETURN(
       GateConfig config,
-      Parse(toml, path, slash == std::string::npos ? "" : path.substr(0, slash + (slash == 0))));
+      ParseConfig(toml, path,
+                  slash == std::string::npos ? "" : path.substr(0, slash + (slash == 0)), finish));
   config.file = path;
   config.file_signature = signature;
   return config;
+}
+
+absl::Status FinishAll(ConfigReader& reader) { return reader.Finish(); }
+
+}  // namespace
+
+absl::StatusOr<GateConfig> GateConfig::Parse(absl::string_view toml, absl::string_view name,
+                                             absl::string_view base_directory) {
+  return ParseConfig(toml, name, base_directory, FinishAll);
+}
+
+absl::StatusOr<GateConfig> GateConfig::Load(const std::string& path) {
+  return LoadConfig(path, FinishAll);
+}
+
+absl::StatusOr<GateConfig> GateConfig::LoadOnly(const std::string& path,
+                                                absl::Span<const absl::string_view> used,
+                                                absl::Status* elsewhere) {
+  return LoadConfig(path, [&](ConfigReader& reader) { return reader.FinishOnly(used, elsewhere); });
 }
 
 }  // namespace forekey

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "src/gate/audit/audit.h"
 #include "src/gate/factor/oidc_config.h"
 #include "src/gate/factor/password_factor.h"
@@ -136,6 +137,12 @@ struct GateConfig {
                                           absl::string_view base_directory = "");
   // Reads the file; relative paths are taken from its folder.
   static absl::StatusOr<GateConfig> Load(const std::string& path);
+  // The same for a reader that will use these top-level tables and keys alone: errors elsewhere in
+  // the file go into `elsewhere`, and what stands there must not be used. A gate that can't start
+  // for an error in its rules must still be administrated.
+  static absl::StatusOr<GateConfig> LoadOnly(const std::string& path,
+                                             absl::Span<const absl::string_view> used,
+                                             absl::Status* elsewhere);
 };
 
 }  // namespace forekey

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -55,10 +56,29 @@ struct ConfigReader::Impl {
   std::string name;
   toml::table root;
   bool parsed = false;
-  std::multimap<int, std::string> errors;
+  struct Mistake {
+    std::string place;  // the top-level table or key that it is in; empty: the file as a whole
+    std::string what;
+  };
+  std::multimap<int, Mistake> errors;
   std::map<const void*, std::set<std::string>> read;  // keys asked for, by table
 
-  void Error(int line, absl::string_view what) { errors.emplace(line, std::string(what)); }
+  // `name`: the full name of the table or key.
+  void Error(int line, absl::string_view name, absl::string_view what) {
+    errors.emplace(line, Mistake{std::string(name.substr(0, name.find('.'))), std::string(what)});
+  }
+
+  // InvalidArgument with those that `wanted` picks, by line; OK where there are none.
+  absl::Status Tell(absl::FunctionRef<bool(const std::string& place)> wanted) const {
+    std::vector<std::string> lines;
+    for (const auto& [line, mistake] : errors) {
+      if (!wanted(mistake.place)) continue;
+      lines.push_back(line > 0 ? absl::StrCat(name, ":", line, ": ", mistake.what)
+                               : absl::StrCat(name, ": ", mistake.what));
+    }
+    return lines.empty() ? absl::OkStatus()
+                         : absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
+  }
 
   void FindUnread(const toml::table& table, const std::string& prefix) {
     const std::set<std::string>& known = read[&table];
@@ -66,7 +86,7 @@ struct ConfigReader::Impl {
       const std::string full =
           prefix.empty() ? std::string(key.str()) : absl::StrCat(prefix, ".", Absl(key.str()));
       if (!known.contains(std::string(key.str()))) {
-        Error(static_cast<int>(key.source().begin.line), absl::StrCat("unknown key ", full));
+        Error(static_cast<int>(key.source().begin.line), full, absl::StrCat("unknown key ", full));
       } else if (const toml::table* inner = node.as_table()) {
         FindUnread(*inner, full);
       } else if (const toml::array* array = node.as_array()) {
@@ -87,7 +107,7 @@ ConfigReader::ConfigReader(absl::string_view toml, absl::string_view name)
     impl_->parsed = true;
   } else {
     const toml::parse_error& error = result.error();
-    impl_->Error(static_cast<int>(error.source().begin.line), Absl(error.description()));
+    impl_->Error(static_cast<int>(error.source().begin.line), "", Absl(error.description()));
   }
 }
 
@@ -99,13 +119,17 @@ bool ConfigReader::parsed() const { return impl_->parsed; }
 
 absl::Status ConfigReader::Finish() {
   if (impl_->parsed) impl_->FindUnread(impl_->root, "");
-  if (impl_->errors.empty()) return absl::OkStatus();
-  std::vector<std::string> lines;
-  for (const auto& [line, what] : impl_->errors) {
-    lines.push_back(line > 0 ? absl::StrCat(impl_->name, ":", line, ": ", what)
-                             : absl::StrCat(impl_->name, ": ", what));
-  }
-  return absl::InvalidArgumentError(absl::StrJoin(lines, "\n"));
+  return impl_->Tell([](const std::string&) { return true; });
+}
+
+absl::Status ConfigReader::FinishOnly(absl::Span<const absl::string_view> used,
+                                      absl::Status* elsewhere) {
+  if (impl_->parsed) impl_->FindUnread(impl_->root, "");
+  const auto is_used = [used](const std::string& place) {
+    return place.empty() || std::find(used.begin(), used.end(), place) != used.end();
+  };
+  *elsewhere = impl_->Tell([&](const std::string& place) { return !is_used(place); });
+  return impl_->Tell(is_used);
 }
 
 namespace {
@@ -165,7 +189,7 @@ int ConfigTable::LineOf(absl::string_view key) const {
 }
 
 void ConfigTable::Error(absl::string_view key, absl::string_view what) {
-  reader_->Error(LineOf(key), absl::StrCat(NameOf(key), ": ", what));
+  reader_->Error(LineOf(key), NameOf(key), absl::StrCat(NameOf(key), ": ", what));
 }
 
 namespace {

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 namespace forekey {
 
@@ -32,6 +33,9 @@ class ConfigReader {
   ConfigTable Root();
   // OK, or InvalidArgument with all errors, by line. Asks every table for keys that were not read.
   absl::Status Finish();
+  // The same for a reader that will use these top-level tables and keys alone: errors elsewhere go
+  // into `elsewhere`.
+  absl::Status FinishOnly(absl::Span<const absl::string_view> used, absl::Status* elsewhere);
   // Every value of the document as text, by its full name; [rules] and [[rule]] left out.
   std::map<std::string, std::string> Settings() const;
 

@@ -48,6 +48,12 @@ class HookedRegistry final : public Registry {
     if (failing) return Refuse(Reason::kStoreUnavailable);
     return real_->RevokeCredential(id, note, now);
   }
+  absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject, absl::string_view note,
+                                               absl::Time now) override {
+    Change change(this);
+    if (failing) return Refuse(Reason::kStoreUnavailable);
+    return real_->RevokeSubject(subject, note, now);
+  }
   absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override {
     Change change(this);
     if (failing) return Refuse(Reason::kStoreUnavailable);

@@ -337,6 +337,62 @@ TEST_F(SqliteRegistryTest, RevokesOnceAndKeepsTheFirstReason) {
   EXPECT_EQ(found->revocation_note, "stolen");
 }
 
+TEST_F(SqliteRegistryTest, RevokingASubjectTakesItsUnusedInvitesWithIt) {
+  InviteRecord open = MakeInvite("open", "alice"), foreign = MakeInvite("foreign", "bob");
+  ASSERT_THAT(EnrollNew(*registry_, MakeCredential("first", "alice")), IsOk());
+  ASSERT_THAT(EnrollNew(*registry_, MakeCredential("second", "alice")), IsOk());
+  ASSERT_THAT(EnrollNew(*registry_, MakeCredential("his", "bob")), IsOk());
+  ASSERT_THAT(registry_->RevokeCredential(Bytes32("credential first"), "lost", TestNow()), IsOk());
+  ASSERT_THAT(registry_->AddInvite(open), IsOk());
+  ASSERT_THAT(registry_->AddInvite(foreign), IsOk());
+
+  auto done = registry_->RevokeSubject("alice", "left", TestNow() + absl::Minutes(1));
+  ASSERT_THAT(done, IsOk());
+  ASSERT_THAT(done->credentials, SizeIs(2));
+  for (const auto& credential : done->credentials) {
+    EXPECT_EQ(credential.revoked, credential.id == Bytes32("credential second"));
+  }
+  ASSERT_THAT(done->cancelled_invites, SizeIs(1)) << "used ones stay, as a record";
+  EXPECT_EQ(done->cancelled_invites[0].id, open.id);
+  Reopen();
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(open, MakeCredential("new", "alice"))),
+              RefusedWith(Reason::kInviteUnknown));
+  EXPECT_EQ(registry_->FindCredential(Bytes32("credential first"))->revocation_note, "lost");
+  EXPECT_EQ(registry_->FindCredential(Bytes32("credential second"))->revocation_note, "left");
+  EXPECT_EQ(registry_->FindCredential(Bytes32("credential his"))->revoked_at, std::nullopt);
+  EXPECT_THAT(registry_->Enroll(MakeEnrollment(foreign, MakeCredential("his second", "bob"))),
+              IsOk());
+}
+
+TEST_F(SqliteRegistryTest, WhoIsOnlyInvitedCanBeRevoked) {
+  const InviteRecord invite = MakeInvite("a", "alice");
+  EXPECT_TRUE(absl::IsNotFound(registry_->RevokeSubject("alice", "", TestNow()).status()));
+  ASSERT_THAT(registry_->AddInvite(invite), IsOk());
+  auto done = registry_->RevokeSubject("alice", "", TestNow());
+  ASSERT_THAT(done, IsOk());
+  EXPECT_THAT(done->cancelled_invites, SizeIs(1));
+  EXPECT_THAT(registry_->FindInvite(invite.public_key), RefusedWith(Reason::kInviteUnknown));
+}
+
+TEST_F(SqliteRegistryTest, NoEnrolmentSlipsBetweenASubjectsCredentialsAndItsInvites) {
+  std::vector<InviteRecord> invites;
+  for (int i = 0; i < 8; ++i) {
+    invites.push_back(MakeInvite(absl::StrCat(i), "alice"));
+    ASSERT_THAT(registry_->AddInvite(invites.back()), IsOk());
+  }
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      (void)registry_->Enroll(MakeEnrollment(invites[i], MakeCredential(absl::StrCat(i), "alice")));
+    });
+  }
+  absl::StatusOr<Registry::RevokedSubject> done = registry_->RevokeSubject("alice", "", TestNow());
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_THAT(done, IsOk());
+  EXPECT_EQ(done->credentials.size() + done->cancelled_invites.size(), 8u);
+  EXPECT_THAT(*registry_->ListLiveCredentialIds("", 100), SizeIs(0));
+}
+
 TEST_F(SqliteRegistryTest, ReplacesRolesAsAWhole) {
   EXPECT_THAT(registry_->SetRoles("alice", {"a"}), HasCode(absl::StatusCode::kNotFound));
   EXPECT_THAT(registry_->SetDisabled("alice", true), HasCode(absl::StatusCode::kNotFound));

@@ -190,6 +190,32 @@ TEST_F(EnrollmentTest, ATpmThatWasTakenOffTheAllowListIsFoundAgain) {
   EXPECT_TRUE(looked.credentials(0).withdrawn());
 }
 
+TEST_F(EnrollmentTest, AnInviteOfARevokedSubjectEnrolsNothing) {
+  const Token token = Enroll("ada");
+  const Enroller unused = Start();
+  const Enroller begun = Answered();
+  v1::RevokeCredentialRequest request;
+  request.set_subject("ada");
+  request.set_note("left");
+  const auto revoked = gate().admin().RevokeCredential(request, "uid 0");
+  ASSERT_TRUE(revoked.ok()) << revoked.status();
+  EXPECT_EQ(revoked->revoked(), 1u);
+  ASSERT_EQ(revoked->cancelled_invites_size(), 2);
+  EXPECT_EQ(revoked->cancelled_invites(0).subject(), "ada");
+  const Decision line = audit_->decisions().back();
+  EXPECT_EQ(line.method, "CancelInvite");
+  EXPECT_EQ(line.subject, "ada");
+  EXPECT_EQ(line.detail,
+            absl::StrCat(absl::BytesToHexString(revoked->cancelled_invites(1).invite_id()),
+                         ", with its subject's credentials, note: left"));
+  EXPECT_EQ(WhyNotBegun(unused.Begin()), Reason::kInviteUnknown);
+  EXPECT_EQ(WhyNotFinished(begun.Finish()), Reason::kInviteUnknown);
+  EXPECT_EQ(WhyRefused(Draft({&token}).SignAndSerialize()), Reason::kCredentialRevoked);
+  // A new invite is an administrator's word, and counts.
+  const Enroller again = Answered();
+  EXPECT_EQ(WhyNotFinished(again.Finish()), std::nullopt);
+}
+
 TEST_F(EnrollmentTest, BeginRefusesStrangersAndGuesses) {
   Enroller enroller = Start();
   Enroller guess = StartWith(enroller.invite.Serialize(), tpm_);

@@ -42,6 +42,10 @@ class DeadRegistry final : public Registry {
   absl::StatusOr<std::vector<OidcIdentity>> FindOidcIdentities(absl::string_view) override {
     return Dead();
   }
+  absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view, absl::string_view,
+                                               absl::Time) override {
+    return Dead();
+  }
   absl::Status SetOidcIdentity(absl::string_view, const OidcIdentity&, absl::Time) override {
     return Dead();
   }
