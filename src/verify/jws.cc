@@ -7,13 +7,13 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "nlohmann/json.hpp"
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/openssl.h"
 #include "src/crypto/public_key.h"
 #include "src/wire/base64url.h"
+#include "src/wire/json_object.h"
 
 namespace forekey {
 namespace {
@@ -21,6 +21,7 @@ namespace {
 constexpr size_t kMaxHeaderSize = 1 << 18;
 constexpr size_t kMaxCertificates = 10;
 constexpr int kMinRsaBits = 2048;
+constexpr int kMaxRsaBits = 8192;
 constexpr size_t kP256Size = 32;
 
 absl::Status Invalid(absl::string_view why) {
@@ -63,16 +64,17 @@ absl::StatusOr<Jws> Jws::Parse(absl::string_view text) {
   const auto header_text = Base64UrlDecode(parts[0]);
   auto signature = Base64UrlDecode(parts[2]);
   if (!header_text || !signature) return Invalid("a part is not base64url");
-  const auto header = nlohmann::json::parse(*header_text, nullptr, /*allow_exceptions=*/false);
-  if (!header.is_object()) return Invalid("the header is no JSON object");
+  const auto header = ParseJsonObject(*header_text);
+  if (!header.ok()) return Invalid(absl::StrCat("the header: ", header.status().message()));
   // RFC 7515 section 4.1.11: what is critical must be understood.
-  if (header.contains("crit")) return Invalid("a critical header parameter");
-  const auto alg = header.find("alg");
-  if (alg == header.end() || (*alg != "RS256" && *alg != "ES256")) {
-    return Invalid(absl::StrCat("algorithm ", alg == header.end() ? "missing" : alg->dump()));
+  if (header->contains("crit")) return Invalid("a critical header parameter");
+  // What it says instead is unsigned, and nobody needs to read it.
+  const auto alg = header->find("alg");
+  if (alg == header->end() || (*alg != "RS256" && *alg != "ES256")) {
+    return Invalid("the algorithm is neither RS256 nor ES256");
   }
-  const auto x5c = header.find("x5c");
-  if (x5c == header.end() || !x5c->is_array() || x5c->empty() || x5c->size() > kMaxCertificates) {
+  const auto x5c = header->find("x5c");
+  if (x5c == header->end() || !x5c->is_array() || x5c->empty() || x5c->size() > kMaxCertificates) {
     return Invalid("no x5c, or too long a one");
   }
   Jws jws;
@@ -101,8 +103,9 @@ absl::Status Jws::VerifySignature() const {
   if (algorithm == "ES256") {
     if (!IsP256(key)) return Invalid("ES256 with a key that is not P-256");
     FOREKEY_ASSIGN_OR_RETURN(der, DerSignature(signature));
-  } else if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) < kMinRsaBits) {
-    return Invalid("RS256 with a key that is not RSA of 2048 bits at least");
+  } else if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_get_bits(key) < kMinRsaBits ||
+             EVP_PKEY_get_bits(key) > kMaxRsaBits || !HasSoundRsaExponent(key)) {
+    return Invalid("RS256 with a key that is not RSA of 2048 to 8192 bits with a short exponent");
   }
   if (!VerifyWithHash(key, EVP_sha256(), /*rsa_pss=*/false, signing_input, der).ok()) {
     return Invalid("the signature does not verify");

@@ -6,10 +6,31 @@
 
 namespace forekey {
 
+bool IsJsonDeeperThan(int depth, absl::string_view text) {
+  int open = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;  // whatever is escaped ends no string
+      if (c == '"') in_string = false;
+      continue;
+    }
+    if (c == '"') in_string = true;
+    if (c == '[' || c == '{') ++open;
+    if (c == ']' || c == '}') --open;
+    if (open > depth) return true;
+  }
+  return false;
+}
+
 absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view text) {
   using Json = nlohmann::json;
   // The JSON library takes a NUL byte for the end and would not look at what follows.
   if (text.find('\0') != absl::string_view::npos) return absl::InvalidArgumentError("a NUL byte");
+  if (IsJsonDeeperThan(kMaxJsonDepth, text)) {
+    return absl::InvalidArgumentError("arrays or objects too deep inside one another");
+  }
   // The library keeps the last of two members of one name; another reader may keep the first.
   std::vector<std::unordered_set<std::string>> names;
   bool duplicate = false;

@@ -8,9 +8,17 @@
 
 namespace forekey {
 
+// Arrays and objects that others' JSON may have inside one another. The JSON library reads any
+// depth, and then copies, compares and prints by recursion.
+inline constexpr int kMaxJsonDepth = 64;
+
+// True where more than `depth` arrays and objects are open at once: counted on the text, before
+// anything is built of it. Of text that is no JSON it may say either.
+bool IsJsonDeeperThan(int depth, absl::string_view text);
+
 // RFC 8259, UTF-8. InvalidArgument, with what is wrong: no object, something left over, a NUL byte,
-// a member that is there twice at any depth (readers disagree on which one counts). The caller
-// bounds the size.
+// a depth beyond kMaxJsonDepth, a member that is there twice at any depth (readers disagree on
+// which one counts). The caller bounds the size.
 absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view text);
 
 }  // namespace forekey
