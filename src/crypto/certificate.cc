@@ -36,12 +36,17 @@ absl::Status Malformed(absl::string_view detail) {
   return Refuse(Reason::kCertificateMalformed, detail);
 }
 
+// A name of whatever length comes before its signature is looked at, and stands in refusals.
+constexpr size_t kMaxNameText = 512;
+
 std::string NameText(const X509_NAME* name) {
   BioPtr bio(BIO_new(BIO_s_mem()));
   if (X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253) < 0) return "(unprintable)";
   char* data = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &data);
-  return std::string(data, size);
+  const absl::string_view text(data, size);
+  if (text.size() <= kMaxNameText) return std::string(text);
+  return absl::StrCat(text.substr(0, kMaxNameText), "...");
 }
 
 absl::StatusOr<absl::Time> ToTime(const ASN1_TIME* asn1) {

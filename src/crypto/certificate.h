@@ -42,7 +42,7 @@ class Certificate {
   const std::string& der() const { return der_; }
   std::string Fingerprint() const;  // SHA-256 of der, 32 bytes
   std::string Spki() const;         // DER SubjectPublicKeyInfo as it stands in the certificate
-  std::string SubjectText() const;  // RFC 2253, for people
+  std::string SubjectText() const;  // RFC 2253, for people: cut after 512 bytes
   std::string IssuerText() const;
   std::string SerialHex() const;
   absl::Time not_before() const;
@@ -154,7 +154,7 @@ class VerifiedPath {
 // anchor that has expired still anchors: Nuvoton EKs outlive their root), issuers are CAs with
 // keyCertSign where they say so, and may issue for the purpose where one is asked for, path lengths
 // (the anchor's, too), critical extensions understood, a policy that holds throughout where a policyConstraints requires one. Issuers' keys:
-// RSA of 2048 to 8192 bits, named curves of 256 bits and more, Ed25519. Signatures with hashes
+// RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519, Ed448. Signatures with hashes
 // weaker than SHA-256 are refused on every certificate but the anchor. Does not check revocation,
 // the leaf's EKU, which policies, names or the leaf's key: the caller does. Refuses with the most telling
 // Certificate reason; tries every candidate before it refuses. Hostile input costs at most

@@ -19,10 +19,11 @@
 //                                                         anchor
 //  T2 a leaf (or anything that is no CA) that issues      cA, keyCertSign, pathLenConstraint
 //  T3 collisions and weak keys                            SHA-256 at least, RSA 2048 at least
-//  T4 a key on attacker-chosen curve parameters           named curves only
+//  T4 a key on attacker-chosen curve parameters           three named curves only
 //  T5 intermediates crafted so that the search explodes   a budget of signature checks for all of
-//                                                         it, and no RSA exponent that makes one
-//                                                         costly
+//                                                         it, lengths looked at before them, no
+//                                                         name and key twice in a path, no RSA
+//                                                         exponent or curve that makes one costly
 //  T6 an untrusted certificate passing as an anchor       anchors come from TrustAnchors alone
 //  T7 a certificate that means something not understood   unknown critical extensions refuse
 //  T8 a CA for something else (web servers, AKs) below the same anchor
@@ -94,9 +95,9 @@ absl::Status CheckIssuerKey(EVP_PKEY* key, const Certificate& issuer) {
                              &explicit_parameters);
       char group[64] = {};
       EVP_PKEY_get_group_name(key, group, sizeof(group), nullptr);
-      static constexpr std::array<int, 6> kCurves = {NID_X9_62_prime256v1, NID_secp384r1,
-                                                     NID_secp521r1,        NID_brainpoolP256r1,
-                                                     NID_brainpoolP384r1,  NID_brainpoolP512r1};
+      // No vendor uses others, and OpenSSL is slow on them (brainpool: some milliseconds).
+      static constexpr std::array<int, 3> kCurves = {NID_X9_62_prime256v1, NID_secp384r1,
+                                                     NID_secp521r1};
       if (explicit_parameters != 0 ||
           std::find(kCurves.begin(), kCurves.end(), OBJ_sn2nid(group)) == kCurves.end()) {
         return refuse(absl::StrCat("an elliptic curve that is not accepted (", group, ")"));
@@ -213,7 +214,26 @@ absl::Status CheckLeaf(const Certificate& leaf, const PathOptions& options) {
   });
 }
 
-// Depth first, anchors before intermediates, so that a path ends at the first anchor it meets.
+// Whether `issuer` has the key identifier that `certificate` names as its issuer's (RFC 5280
+// §4.2.1.1). A hint alone: there are CAs whose certificates have different ones for one key.
+enum class KeyIdentifiers { kMatch, kUnknown, kDiffer };
+
+KeyIdentifiers CompareKeyIdentifiers(const Certificate& certificate, const Certificate& issuer) {
+  const ASN1_OCTET_STRING* wanted = X509_get0_authority_key_id(certificate.x509());
+  const ASN1_OCTET_STRING* has = X509_get0_subject_key_id(issuer.x509());
+  ERR_clear_error();
+  if (wanted == nullptr || has == nullptr) return KeyIdentifiers::kUnknown;
+  return ASN1_OCTET_STRING_cmp(wanted, has) == 0 ? KeyIdentifiers::kMatch : KeyIdentifiers::kDiffer;
+}
+
+bool IsSameNameAndKey(const Certificate& one, const Certificate& other) {
+  return X509_NAME_cmp(X509_get_subject_name(one.x509()), X509_get_subject_name(other.x509())) ==
+             0 &&
+         one.Spki() == other.Spki();
+}
+
+// Depth first. Anchors come before intermediates, so that a path ends at the first anchor it meets,
+// but for those whose key identifier is another one.
 class PathSearch {
  public:
   PathSearch(const std::vector<Certificate>& intermediates, const TrustAnchors& anchors,
@@ -229,7 +249,13 @@ class PathSearch {
 
   absl::Status Run(const Certificate& leaf) {
     path_.push_back(&leaf);
-    return Extend() ? absl::OkStatus() : failure_;
+    if (Extend()) return absl::OkStatus();
+    // An issuer that was passed over for its path length is the reason, if it is the issuer.
+    for (const TooShort& one : too_short_) {
+      if (rank_ == kIssuerFault) break;
+      if (Spend(*one.certificate, *one.issuer)) Note(kIssuerFault, one.why);
+    }
+    return failure_;
   }
 
   // After Run() was OK.
@@ -242,28 +268,29 @@ class PathSearch {
 
  private:
   // How much a failure tells: a fault of a certificate that really is the issuer says more than a
-  // signature that does not match, and that more than a missing issuer.
-  enum Rank { kNone, kNoIssuer, kSignature, kIssuerFault };
+  // search that was given up, that more than a signature that does not match, that more than a
+  // length that ended the search in one direction, and that more than a missing issuer.
+  enum Rank { kNone, kNoIssuer, kTooLong, kSignature, kGaveUp, kIssuerFault };
+
+  struct Candidate {
+    const Certificate* issuer;
+    bool is_anchor;
+    int order;  // the smallest first
+  };
+
+  // An issuer by its name whose pathLenConstraint ends the path; its signature was not looked at.
+  struct TooShort {
+    const Certificate* certificate;
+    const Certificate* issuer;
+    absl::Status why;
+  };
 
   bool Extend() {
     const Certificate& current = *path_.back();
-    for (const Certificate& anchor : anchors_.anchors()) {
-      if (!IsCandidate(current, anchor) || !Spend(current, anchor)) continue;
-      if (!Note(kIssuerFault, CheckLength(anchor, path_.size() + 1, /*is_anchor=*/true))) continue;
-      absl::StatusOr<PathPolicies> policies = FindPathPolicies(path_);
-      if (!Note(kIssuerFault, policies.status())) continue;
-      policies_ = *std::move(policies);
-      path_.push_back(&anchor);
-      return true;
-    }
-    for (const Certificate* intermediate : intermediates_) {
-      if (!IsCandidate(current, *intermediate) || !Spend(current, *intermediate)) continue;
-      // There must be room for an anchor behind it.
-      if (!Note(kIssuerFault, CheckLength(*intermediate, path_.size() + 2, /*is_anchor=*/false)))
-        continue;
-      if (!Note(kIssuerFault, CheckIntermediate(*intermediate, options_, path_))) continue;
-      path_.push_back(intermediate);
-      if (Extend()) return true;
+    for (const Candidate& candidate : CandidatesFor(current)) {
+      if (!IsIssuer(current, candidate)) continue;
+      path_.push_back(candidate.issuer);
+      if (candidate.is_anchor || Extend()) return true;
       path_.pop_back();
     }
     Note(kNoIssuer,
@@ -273,29 +300,69 @@ class PathSearch {
     return false;
   }
 
-  bool IsCandidate(const Certificate& current, const Certificate& issuer) const {
-    return current.IsIssuedByNameOf(issuer) &&
-           std::none_of(path_.begin(), path_.end(),
-                        [&issuer](const Certificate* used) { return used->der() == issuer.der(); });
+  std::vector<Candidate> CandidatesFor(const Certificate& current) const {
+    std::vector<Candidate> candidates;
+    const auto add = [&](const Certificate& issuer, bool is_anchor) {
+      if (!current.IsIssuedByNameOf(issuer) || IsInPath(issuer)) return;
+      const KeyIdentifiers ids = CompareKeyIdentifiers(current, issuer);
+      const int order = (ids == KeyIdentifiers::kDiffer ? 4 : 0) + (is_anchor ? 0 : 2) +
+                        (ids == KeyIdentifiers::kMatch ? 0 : 1);
+      candidates.push_back({&issuer, is_anchor, order});
+    };
+    for (const Certificate& anchor : anchors_.anchors()) add(anchor, true);
+    for (const Certificate* intermediate : intermediates_) add(*intermediate, false);
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.order < b.order; });
+    return candidates;
+  }
+
+  // A CA's name and key once more, in whatever certificate, lead nowhere that the first did not.
+  bool IsInPath(const Certificate& issuer) const {
+    return path_.front()->der() == issuer.der() ||
+           std::any_of(path_.begin() + 1, path_.end(),
+                       [&issuer](const Certificate* ca) { return IsSameNameAndKey(*ca, issuer); });
+  }
+
+  // What costs nothing comes before the signature.
+  bool IsIssuer(const Certificate& current, const Candidate& candidate) {
+    const Certificate& issuer = *candidate.issuer;
+    // Behind an intermediate there must be room for an anchor.
+    const size_t length = path_.size() + (candidate.is_anchor ? 1 : 2);
+    if (length > options_.max_length) {
+      return Note(kTooLong, Refuse(Reason::kCertificateNotCa,
+                                   absl::StrCat("the path is longer than ", options_.max_length,
+                                                " certificates")));
+    }
+    if (absl::Status status = CheckPathLength(issuer, candidate.is_anchor); !status.ok()) {
+      if (too_short_.size() < options_.max_signature_checks) {
+        too_short_.push_back({&current, &issuer, std::move(status)});
+      }
+      return false;
+    }
+    if (!Spend(current, issuer)) return false;
+    if (!candidate.is_anchor) {
+      return Note(kIssuerFault, CheckIntermediate(issuer, options_, path_));
+    }
+    absl::StatusOr<PathPolicies> policies = FindPathPolicies(path_);
+    if (!Note(kIssuerFault, policies.status())) return false;
+    policies_ = *std::move(policies);
+    return true;
   }
 
   // T1, T5: checks one signature, if there is budget left.
   bool Spend(const Certificate& current, const Certificate& issuer) {
     if (checks_left_ == 0) {
-      return Note(kNoIssuer, Refuse(Reason::kCertificateUntrusted,
-                                    "gave up: too many certificates that may be issuers"));
+      return Note(kGaveUp, Refuse(Reason::kCertificateUntrusted,
+                                  absl::StrCat("gave up after ", options_.max_signature_checks,
+                                               " signatures: too many certificates that may be "
+                                               "issuers")));
     }
     --checks_left_;
     return Note(kSignature, CheckSignature(current, issuer));
   }
 
-  // T2: `length` certificates, and the issuer's pathLenConstraint. Self-issued intermediates don't
-  // count (RFC 5280 §6.1.4 (l)).
-  absl::Status CheckLength(const Certificate& issuer, size_t length, bool is_anchor) const {
-    if (length > options_.max_length) {
-      return Refuse(Reason::kCertificateNotCa,
-                    absl::StrCat("the path is longer than ", options_.max_length, " certificates"));
-    }
+  // T2. Self-issued intermediates don't count (RFC 5280 §6.1.4 (l)).
+  absl::Status CheckPathLength(const Certificate& issuer, bool is_anchor) const {
     BasicConstraintsPtr constraints(static_cast<BASIC_CONSTRAINTS*>(
         X509_get_ext_d2i(issuer.x509(), NID_basic_constraints, nullptr, nullptr)));
     ERR_clear_error();
@@ -326,6 +393,7 @@ class PathSearch {
   const PathOptions& options_;
   std::vector<const Certificate*> intermediates_;
   std::vector<const Certificate*> path_;
+  std::vector<TooShort> too_short_;
   PathPolicies policies_;
   size_t checks_left_;
   Rank rank_ = kNone;

@@ -5,20 +5,24 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/crypto/digest.h"
 
 namespace forekey {
 namespace {
 
 using CrlPtr = std::unique_ptr<X509_CRL, OpenSslFree<X509_CRL_free>>;
+using AuthorityKeyIdPtr = std::unique_ptr<AUTHORITY_KEYID, OpenSslFree<AUTHORITY_KEYID_free>>;
 using IssuingDistPointPtr =
     std::unique_ptr<ISSUING_DIST_POINT, OpenSslFree<ISSUING_DIST_POINT_free>>;
 
@@ -106,6 +110,19 @@ absl::Status CheckIsWhole(X509_CRL* crl) {
 
 }  // namespace
 
+struct RevocationList::Verdicts {
+  struct Verdict {
+    std::string key;  // SHA-256 of the SubjectPublicKeyInfo
+    bool good;
+  };
+  absl::Mutex mutex;
+  std::deque<Verdict> last ABSL_GUARDED_BY(mutex);
+  int checked ABSL_GUARDED_BY(mutex) = 0;
+};
+
+RevocationList::RevocationList(std::shared_ptr<X509_CRL> crl)
+    : crl_(std::move(crl)), verdicts_(std::make_shared<Verdicts>()) {}
+
 absl::StatusOr<RevocationList> RevocationList::Parse(absl::string_view bytes) {
   if (bytes.size() > kMaxCrlSize) return BadCrl("larger than 64 MiB");
   std::string der(bytes);
@@ -162,10 +179,44 @@ std::optional<absl::Time> RevocationList::next_update() const {
 }
 
 bool RevocationList::IsSignedBy(const Certificate& issuer) const {
+  // A name has few keys: its own, renewed ones, and whoever calls himself so.
+  constexpr size_t kRemembered = 16;
+  std::string key_hash = Sha256(issuer.Spki());
+  {
+    absl::MutexLock lock(&verdicts_->mutex);
+    for (const Verdicts::Verdict& verdict : verdicts_->last) {
+      if (verdict.key == key_hash) return verdict.good;
+    }
+  }
   EVP_PKEY* key = X509_get0_pubkey(issuer.x509());
   const bool good = key != nullptr && X509_CRL_verify(crl_.get(), key) == 1;
   ERR_clear_error();
+  absl::MutexLock lock(&verdicts_->mutex);
+  ++verdicts_->checked;
+  verdicts_->last.push_back({std::move(key_hash), good});
+  if (verdicts_->last.size() > kRemembered) verdicts_->last.pop_front();
   return good;
+}
+
+int RevocationList::signatures_checked() const {
+  absl::MutexLock lock(&verdicts_->mutex);
+  return verdicts_->checked;
+}
+
+bool RevocationList::IsByAnotherKeyThan(const Certificate& issuer) const {
+  const AuthorityKeyIdPtr named(static_cast<AUTHORITY_KEYID*>(
+      X509_CRL_get_ext_d2i(crl_.get(), NID_authority_key_identifier, nullptr, nullptr)));
+  const ASN1_OCTET_STRING* own = X509_get0_subject_key_id(issuer.x509());
+  uint8_t digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  const bool hashed = X509_pubkey_digest(issuer.x509(), EVP_sha1(), digest, &size) == 1;
+  ERR_clear_error();
+  if (!IsOfNameOf(issuer) || named == nullptr || named->keyid == nullptr || !hashed) return false;
+  if (own != nullptr && ASN1_OCTET_STRING_cmp(named->keyid, own) == 0) return false;
+  // RFC 5280 §4.2.1.2, method 1: what the key's identifier mostly is, also where it is not written.
+  const absl::string_view id =
+      View(ASN1_STRING_get0_data(named->keyid), ASN1_STRING_length(named->keyid));
+  return id != View(digest, size) && !IsSignedBy(issuer);
 }
 
 bool RevocationList::Names(const Certificate& certificate) const {
@@ -224,17 +275,25 @@ absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
   for (size_t i = 0; i + 1 < certificates.size(); ++i) {
     std::optional<absl::Status> unusable;
     bool usable = false;
+    bool of_another_key = false;
     for (const RevocationList& list : lists) {
       if (!list.IsOfNameOf(certificates[i + 1])) continue;
       const absl::Status status = list.Check(certificates[i], certificates[i + 1], time);
       if (ReasonOf(status) == Reason::kCertificateRevoked) return status;
+      if (!status.ok() && list.IsByAnotherKeyThan(certificates[i + 1])) {
+        of_another_key = true;
+        continue;
+      }
       usable = usable || status.ok();
       if (!status.ok() && !unusable) unusable = status;
     }
     if (!usable && unusable) return *unusable;
     any_applied = any_applied || usable;
     if (i == 0 && !usable && scope == RevocationScope::kLeafToo) {
-      return BadCrl(absl::StrCat("no list of \"", certificates[1].SubjectText(), "\""));
+      return BadCrl(absl::StrCat("no list of \"", certificates[1].SubjectText(), "\"",
+                                 of_another_key ? ": what is there is by another key of that name, "
+                                                  "get the one by the key that signed this"
+                                                : ""));
     }
   }
   return any_applied;

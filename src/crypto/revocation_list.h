@@ -19,7 +19,7 @@
 
 namespace forekey {
 
-// Immutable; copies share it. Nothing is verified by parsing.
+// Immutable; copies share it. Nothing is verified by parsing. Safe from any thread.
 class RevocationList {
  public:
   // DER, or one PEM block; nothing left over. Refuses with kCrlInvalid, also what is not complete.
@@ -42,12 +42,24 @@ class RevocationList {
   absl::Status Check(const Certificate& certificate, const Certificate& issuer,
                      absl::Time time) const;
 
+  // Of a CA of `issuer`'s name, and by another key than `issuer`'s, as its authorityKeyIdentifier
+  // says: what a CA publishes that has renewed its key. It knows nothing of what hangs under the
+  // other one.
+  bool IsByAnotherKeyThan(const Certificate& issuer) const;
+
+  // How many signatures were checked so far, by this object and its copies: one for each issuer's
+  // key, of which the last few are remembered. A list of 40 MB costs 130 ms.
+  int signatures_checked() const;
+
  private:
+  struct Verdicts;  // of signatures, by the issuer's key
+
   bool IsSignedBy(const Certificate& issuer) const;
   bool Names(const Certificate& certificate) const;
 
-  explicit RevocationList(std::shared_ptr<X509_CRL> crl) : crl_(std::move(crl)) {}
+  explicit RevocationList(std::shared_ptr<X509_CRL> crl);
   std::shared_ptr<X509_CRL> crl_;
+  std::shared_ptr<Verdicts> verdicts_;
 };
 
 enum class RevocationScope {
@@ -57,8 +69,8 @@ enum class RevocationScope {
 
 // Every certificate of the path but the anchor, against the lists of its issuer. One list that
 // names a certificate is enough to refuse it. Of several lists of one issuer those that can't be
-// used are passed over, as long as one can be. Returns whether any list was asked; OK without
-// lists.
+// used are passed over, as long as one can be; those by another key of the same CA are nobody's
+// here. Returns whether any list was asked; OK without lists.
 absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
                                      const std::vector<RevocationList>& lists,
                                      RevocationScope scope, absl::Time time);

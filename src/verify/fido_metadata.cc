@@ -19,6 +19,7 @@
 #include "src/verify/jws.h"
 #include "src/wire/authenticator_data.h"
 #include "src/wire/base64url.h"
+#include "src/wire/json_object.h"
 
 namespace forekey {
 namespace {
@@ -164,9 +165,13 @@ absl::StatusOr<FidoMetadata> FidoMetadata::Parse(absl::string_view blob,
   FOREKEY_ASSIGN_OR_RETURN(const VerifiedPath signer,
                            VerifyPath(jws.x5c.front(), intermediates, options.roots, path));
   FOREKEY_RETURN_IF_ERROR(CheckSigner(signer, options.server_name));
+  FOREKEY_ASSIGN_OR_RETURN(
+      const bool revocation_checked,
+      CheckRevocation(signer, options.revocation, RevocationScope::kLeafToo, options.time));
 
   const auto payload = Base64UrlDecode(jws.payload_text);
   if (!payload) return Invalid("the payload is not base64url");
+  if (IsJsonDeeperThan(kMaxJsonDepth, *payload)) return Invalid("nested too deep");
   const Json json = Json::parse(*payload, KeepMember, /*allow_exceptions=*/false);
   if (!json.is_object()) return Invalid("the payload is no JSON object");
   const auto no = json.find("no");
@@ -186,6 +191,7 @@ absl::StatusOr<FidoMetadata> FidoMetadata::Parse(absl::string_view blob,
   if (entries == json.end() || !entries->is_array()) return Invalid("no entries");
   if (entries->size() > kMaxEntries) return Invalid("too many entries");
   metadata.signer_ = jws.x5c.front().SubjectText();
+  metadata.revocation_checked_ = revocation_checked;
   metadata.listed_ = entries->size();
   for (const Json& entry : *entries) metadata.AddEntry(entry);
   return metadata;

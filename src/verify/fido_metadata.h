@@ -11,6 +11,7 @@
 //  M4 "alg": "none", a key named by a URL        RS256 and ES256 with x5c only; x5u is ignored
 //  M5 a BLOB too large to hold                   bounds on size, entries and certificates
 //  M6 one malformed entry that stops the load    it is skipped, and named
+//  M7 a signer whose key was lost                revocation lists, where there are any
 #ifndef FOREKEY_SRC_VERIFY_FIDO_METADATA_H_
 #define FOREKEY_SRC_VERIFY_FIDO_METADATA_H_
 
@@ -27,6 +28,7 @@
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "src/crypto/certificate.h"
+#include "src/crypto/revocation_list.h"
 
 namespace forekey {
 
@@ -62,6 +64,9 @@ struct MetadataOptions {
   absl::Time time;     // when that path must be valid
   // `no` of the BLOB that was in use before: a smaller one is refused.
   std::optional<uint64_t> previous_no;
+  // Lists of the signer's CAs; with any here the signer's issuer must have one. Empty: whether the
+  // signer was revoked is not asked.
+  std::vector<RevocationList> revocation;
   // The only host whose TLS certificate may sign.
   std::string server_name = "mds.fidoalliance.org";
 };
@@ -71,7 +76,8 @@ class FidoMetadata {
  public:
   // `blob`: at most kMaxMetadataBlobSize bytes, white space around it ignored. Refuses:
   // kMetadataInvalid (does not parse, is not signed as it must be, is not FIDO's),
-  // kMetadataRollback, and the Certificate reasons when the signer has no path to the roots.
+  // kMetadataRollback, and the Certificate and Crl reasons when the signer has no path to the roots
+  // or was revoked.
   static absl::StatusOr<FidoMetadata> Parse(absl::string_view blob, const MetadataOptions& options);
 
   uint64_t no() const { return no_; }
@@ -83,6 +89,7 @@ class FidoMetadata {
   size_t anchors() const { return anchors_; }  // certificates kept
   // "<model>: <why>", for each entry and each root that was left out.
   const std::vector<std::string>& skipped() const { return skipped_; }
+  bool revocation_checked() const { return revocation_checked_; }  // of the signer
   const std::string& signer() const { return signer_; }  // subject of the signing certificate
   const Certificate& anchor() const { return anchor_; }  // that the signer's path ended at
 
@@ -98,6 +105,7 @@ class FidoMetadata {
   uint64_t no_ = 0;
   std::string next_update_;
   std::string signer_;
+  bool revocation_checked_ = false;
   Certificate anchor_;
   size_t listed_ = 0;
   size_t anchors_ = 0;

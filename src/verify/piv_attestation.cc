@@ -192,6 +192,8 @@ bool IsDedicatedPivSlot(uint8_t slot) { return slot == 0x9c || (slot >= 0x82 && 
 absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(
     const Certificate& slot, const std::vector<Certificate>& intermediates,
     const PivPolicy& policy) {
+  // A key that nobody takes costs no signature.
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PivKeyOf(slot));
   PathOptions options;
   options.takes_for_ca = IsF9WithoutConstraints;
   options.excuses_path_length = IsU2fRootOverF9;
@@ -201,7 +203,6 @@ absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(
   FOREKEY_ASSIGN_OR_RETURN(
       const bool revocation_checked,
       CheckRevocation(path, policy.revocation, RevocationScope::kWhereListed, policy.time));
-  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PivKeyOf(slot));
   facts.fips = facts.extensions.fips;
   facts.cspn = facts.extensions.cspn;
   // The certification marks may stand in the F9 alone.

@@ -85,6 +85,7 @@ absl::Status CheckPurpose(const VerifiedPath& path, const PivPolicy& policy) {
 absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
     const Certificate& certificate, const std::vector<Certificate>& intermediates,
     const PivPolicy& policy) {
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PivKeyOf(certificate));
   PathOptions options;
   // Agencies' certificates name the person in the subjectAltName, Forekey does not use it.
   options.understood_critical = {std::string(kExtendedKeyUsageOid),
@@ -96,7 +97,6 @@ absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
       const bool revocation_checked,
       CheckRevocation(path, policy.revocation, RevocationScope::kLeafToo, policy.time));
   FOREKEY_RETURN_IF_ERROR(CheckPurpose(path, policy));
-  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PivKeyOf(certificate));
   const std::optional<std::string> hardware = HardwarePolicy(path, policy);
   if (!hardware && policy.hardware_only) {
     return Refuse(Reason::kCertificatePolicy,

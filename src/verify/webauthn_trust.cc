@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -65,6 +67,23 @@ absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,
                                                      : "the metadata has no root for this model");
   }
   return FindPathTo(anchors, options, statement);
+}
+
+// A TPM's attestation key signs for its owner what U2F tokens sign, too (webauthn_u2f.cc). Where its
+// certificate does not say what it is, one above it may: no CA for TPM keys vouches for a U2F token.
+absl::Status RefuseCaForTpmKeys(const VerifiedPath& path) {
+  for (size_t i = 1; i < path.certificates().size(); ++i) {
+    const std::vector<std::string> purposes = path.certificates()[i].ExtendedKeyUsages();
+    const bool for_tpm_keys =
+        !purposes.empty() && absl::c_all_of(purposes, [](absl::string_view purpose) {
+          return absl::StartsWith(purpose, "2.23.133.8.");  // tcg-kp
+        });
+    if (!for_tpm_keys) continue;
+    return Refuse(Reason::kCertificatePurpose,
+                  absl::StrCat("\"", path.certificates()[i].SubjectText(),
+                               "\" is a CA for TPM keys, with a U2F token's statement"));
+  }
+  return absl::OkStatus();
 }
 
 // Whoever has a TPM may write any model's AAGUID into what it signs. Where the metadata knows that
@@ -137,6 +156,7 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
   }
   const MetadataEntry* entry = FindEntry(options.metadata, data, statement);
   FOREKEY_ASSIGN_OR_RETURN(const VerifiedPath path, FindPath(options, statement, entry));
+  if (!statement.covers_authenticator_data) FOREKEY_RETURN_IF_ERROR(RefuseCaForTpmKeys(path));
   auto& names = proved["trust_path"] = nlohmann::json::array();
   for (const Certificate& certificate : path.certificates()) {
     const std::string subject = certificate.SubjectText();

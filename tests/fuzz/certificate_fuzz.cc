@@ -23,7 +23,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     anchors.Add(*certificate);
     PathOptions options;
     options.time = absl::FromUnixSeconds(1'800'000'000);
+    options.purpose = "2.23.133.8.1";
     (void)VerifyPath(*certificate, {*certificate}, anchors, options);
+    // Its policies as a CA's and as a leaf's, whether it could be one or not.
+    const Certificate* const path[] = {&*certificate, &*certificate};
+    (void)FindPathPolicies(path);
   }
   return 0;
 }

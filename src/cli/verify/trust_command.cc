@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
@@ -25,6 +26,7 @@ constexpr char kImportHelp[] =
 
 struct ImportCommand {
   std::string blob, root, at;
+  std::vector<std::string> crls;
   bool json = false;
 };
 
@@ -32,8 +34,8 @@ struct ImportCommand {
 std::string ImportText(const VerifyReport& report) {
   if (!report.valid) return report.ToText();
   std::string text = "imported\n";
-  for (const char* name : {"no", "next_update", "stale", "signer", "entries", "entries_kept",
-                           "anchors_kept", "remembered"}) {
+  for (const char* name : {"no", "next_update", "stale", "signer", "revocation_checked", "entries",
+                           "entries_kept", "anchors_kept", "remembered"}) {
     const nlohmann::json& value = report.proved[name];
     absl::StrAppend(&text, "  ", name, ": ",
                     value.is_string() ? value.get<std::string>() : value.dump(), "\n");
@@ -73,6 +75,10 @@ absl::StatusOr<VerifyReport> Import(const ImportCommand& command) {
   MetadataOptions options;
   FOREKEY_ASSIGN_OR_RETURN(options.time, ParseAt(command.at));
   for (const Certificate& certificate : *roots) options.roots.Add(certificate);
+  absl::StatusOr<std::vector<RevocationList>> revocation =
+      ReadRevocationLists("--crl", command.crls);
+  if (!revocation.ok()) return RefusedOr(revocation.status());
+  options.revocation = *std::move(revocation);
   const absl::StatusOr<FidoMetadata> metadata = FidoMetadata::Parse(blob, options);
   if (!metadata.ok()) return RefusedOr(metadata.status());
   const absl::Status rollback = CheckRollback(*metadata);
@@ -82,6 +88,7 @@ absl::StatusOr<VerifyReport> Import(const ImportCommand& command) {
                               {"next_update", metadata->next_update()},
                               {"stale", metadata->Stale(options.time)},
                               {"signer", metadata->signer()},
+                              {"revocation_checked", metadata->revocation_checked()},
                               {"entries", metadata->listed()},
                               {"entries_kept", metadata->entries().size()},
                               {"anchors_kept", metadata->anchors()},
@@ -116,6 +123,13 @@ void AddTrustCommand(CLI::App& app, std::ostream& out, std::ostream& err, int* e
   import->add_option("--root", command->root, "Certificates that its signer may chain to")
       ->type_name("FILE")
       ->required();
+  import
+      ->add_option("--crl", command->crls,
+                   "Revocation list of a CA of the signer's, DER or PEM; may be repeated. With one "
+                   "the signer's issuer must have one")
+      ->type_name("FILE")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   import->add_option("--at", command->at, "Check as of this time (RFC 3339) instead of now");
   import->add_flag("--json", command->json,
                    "Print an object: verdict (\"valid\" or \"refused\"), reason, detail, proved");

@@ -237,6 +237,21 @@ absl::StatusOr<std::vector<Certificate>> LoadIntermediates(const std::vector<std
   return result;
 }
 
+absl::StatusOr<std::vector<RevocationList>> ReadRevocationLists(
+    absl::string_view option, const std::vector<std::string>& paths) {
+  // Everything is read before anything is judged, so that a missing file is never a verdict.
+  std::vector<std::string> contents;
+  for (const std::string& path : paths) {
+    FOREKEY_ASSIGN_OR_RETURN(contents.emplace_back(), ReadEvidenceFile(option, path));
+  }
+  std::vector<RevocationList> lists;
+  for (const std::string& content : contents) {
+    FOREKEY_ASSIGN_OR_RETURN(RevocationList list, RevocationList::Parse(content));
+    lists.push_back(std::move(list));
+  }
+  return lists;
+}
+
 absl::StatusOr<std::string> ParseHex(absl::string_view option, absl::string_view hex) {
   absl::string_view digits = hex;
   if (!absl::ConsumePrefix(&digits, "0x")) absl::ConsumePrefix(&digits, "0X");

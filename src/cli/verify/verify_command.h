@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
 #include "src/crypto/certificate.h"
+#include "src/crypto/revocation_list.h"
 
 namespace forekey {
 
@@ -95,6 +96,10 @@ absl::StatusOr<TrustAnchors> LoadTrust(const std::string& directory,
 // leaves out intermediates that don't help; a file that can't be read is an error.
 absl::StatusOr<std::vector<Certificate>> LoadIntermediates(const std::vector<std::string>& paths,
                                                            std::vector<std::string>* skipped);
+// All files of a repeatable option, one revocation list each. A file that can't be read is an
+// error; a list that can't be used is refused (kCrlInvalid).
+absl::StatusOr<std::vector<RevocationList>> ReadRevocationLists(
+    absl::string_view option, const std::vector<std::string>& paths);
 // Hex with or without "0x", ':' or spaces. InvalidArgument names the option.
 absl::StatusOr<std::string> ParseHex(absl::string_view option, absl::string_view hex);
 

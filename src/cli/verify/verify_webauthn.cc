@@ -86,6 +86,13 @@ class VerifyWebAuthn : public VerifyKind {
     command.add_option("--mds-root", mds_root_, "Root that the BLOB's signer chains to")
         ->type_name("FILE")
         ->needs("--mds");
+    command
+        .add_option("--mds-crl", mds_crls_,
+                    "Revocation list of a CA of the BLOB's signer; may be repeated")
+        ->type_name("FILE")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->needs("--mds-root");
     command.add_flag("--allow-self", allow_self_, "Accept self attestation: it proves no hardware");
     command.add_flag("--allow-none", allow_none_, "Accept no attestation at all: likewise");
     command.add_flag("--require-uv", require_uv_, "Refuse where the user was not verified");
@@ -177,6 +184,7 @@ class VerifyWebAuthn : public VerifyKind {
             absl::StrCat("--mds-root: ", certificates.status().message()));
       }
       for (const Certificate& certificate : *certificates) options.roots.Add(certificate);
+      FOREKEY_ASSIGN_OR_RETURN(options.revocation, ReadRevocationLists("--mds-crl", mds_crls_));
       return FidoMetadata::Parse(blob, options);
     }
     FOREKEY_ASSIGN_OR_RETURN(const MdsImports imports, MdsImports::Open());
@@ -195,7 +203,7 @@ class VerifyWebAuthn : public VerifyKind {
   Ceremony ceremony_;
   std::string attestation_object_, mds_, mds_root_;
   bool allow_self_ = false, allow_none_ = false, require_uv_ = false, gate_policy_ = false;
-  std::vector<std::string> allow_aaguid_, deny_aaguid_;
+  std::vector<std::string> allow_aaguid_, deny_aaguid_, mds_crls_;
   int min_level_ = 0;
 };
 

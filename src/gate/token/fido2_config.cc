@@ -68,6 +68,9 @@ void CheckTogether(ConfigTable& table, const Fido2Config& config) {
     table.Error(config.mds.empty() ? "mds_root" : "mds",
                 "mds and mds_root go together: a BLOB is believed by its signer's root alone");
   }
+  if (!config.mds_crls.empty() && config.mds.empty()) {
+    table.Error("mds_crls", "needs mds, whose signer the lists are for");
+  }
   if (config.policy.min_certification_level > 0 && config.mds.empty()) {
     table.Error("min_certification_level", "needs mds, which is what tells the levels");
   }
@@ -97,6 +100,7 @@ void ReadFido2Config(ConfigTable attestation, absl::string_view base, Fido2Confi
   table.Path("trust", base, &config->trust);
   table.Path("mds", base, &config->mds);
   table.Path("mds_root", base, &config->mds_root);
+  table.Path("mds_crls", base, &config->mds_crls);
   ReadSimulatorTrust(table, base, &config->simulator_trust, &config->insecure_simulators);
   ReadChoices(table, config);
   CheckTogether(table, *config);

@@ -15,6 +15,7 @@ struct Fido2Config {
   std::string trust;            // folder of vendors' roots; empty: none
   std::string mds;              // file: a FIDO MDS3 BLOB; empty: none
   std::string mds_root;         // PEM or DER of the root that its signer chains to
+  std::string mds_crls;         // folder of revocation lists of the signer's CAs; empty: none
   std::string simulator_trust;  // folder; loaded only with insecure_simulators
   bool insecure_simulators = false;
   // What a counter that did not grow means: refuse the call, or admit it and tell the audit log.

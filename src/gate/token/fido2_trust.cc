@@ -16,6 +16,7 @@ namespace {
 
 constexpr char kMdsKey[] = "attestation.fido2.mds";
 constexpr char kMdsRootKey[] = "attestation.fido2.mds_root";
+constexpr char kMdsCrlsKey[] = "attestation.fido2.mds_crls";
 constexpr size_t kMaxRootSize = 1 << 20;
 constexpr mode_t kPrivateMode = 0600;
 
@@ -46,6 +47,9 @@ absl::StatusOr<FidoMetadata> LoadMetadata(const Fido2Config& config,
   MetadataOptions options;
   for (const Certificate& certificate : *roots) options.roots.Add(certificate);
   options.time = clock.WallNow();
+  if (!config.mds_crls.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(options.revocation, LoadRevocationLists(config.mds_crls, kMdsCrlsKey));
+  }
   FOREKEY_ASSIGN_OR_RETURN(options.previous_no, LastBlobNumber(history));
   absl::StatusOr<FidoMetadata> metadata = FidoMetadata::Parse(*blob, options);
   if (!metadata.ok()) return StatusNaming(kMdsKey, metadata.status());
@@ -84,7 +88,7 @@ absl::StatusOr<Fido2EnrollmentOptions> LoadFido2Enrollment(const Fido2Config& co
 TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audience,
                              const std::string& state_directory, const Clock& clock) {
   return {"attestation.fido2",
-          {config.trust, config.mds, config.mds_root,
+          {config.trust, config.mds, config.mds_root, config.mds_crls,
            config.insecure_simulators ? config.simulator_trust : ""},
           [config, audience, state_directory, &clock]() -> absl::StatusOr<TrustReading> {
             FOREKEY_ASSIGN_OR_RETURN(Fido2EnrollmentOptions options,

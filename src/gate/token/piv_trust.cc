@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/gate/token/piv_enrollment.h"
 #include "src/gate/token/trust_folder.h"
@@ -13,22 +12,6 @@ namespace forekey {
 namespace {
 
 constexpr char kCrlsKey[] = "attestation.piv.crls";
-constexpr size_t kMaxCrlFile = 64 << 20;
-
-absl::Status LoadLists(const std::string& folder, std::vector<RevocationList>* lists) {
-  absl::StatusOr<std::vector<std::string>> names = ListFiles(folder);
-  if (!names.ok()) return StatusNaming(kCrlsKey, names.status());
-  for (const std::string& name : *names) {
-    absl::StatusOr<std::string> bytes = ReadFile(absl::StrCat(folder, "/", name), kMaxCrlFile);
-    if (!bytes.ok()) return StatusNaming(kCrlsKey, bytes.status());
-    absl::StatusOr<RevocationList> list = RevocationList::Parse(*bytes);
-    if (!list.ok()) return StatusNaming(absl::StrCat(kCrlsKey, ": ", name), list.status());
-    lists->push_back(*std::move(list));
-  }
-  if (!lists->empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat(kCrlsKey, ": ", folder, " holds no revocation list"));
-}
 
 // The CAs of the folders under which a list verifies are under which its successor must, too.
 bool VerifiesWhere(const RevocationList& now, const RevocationList& before,
@@ -65,7 +48,9 @@ absl::StatusOr<PivEnrollmentOptions> LoadPivEnrollment(const PivConfig& config) 
                              LoadTrustFolder(config.simulator_trust,
                                              "attestation.piv.simulator_trust", &options.left_out));
   }
-  if (!config.crls.empty()) FOREKEY_RETURN_IF_ERROR(LoadLists(config.crls, &options.revocation));
+  if (!config.crls.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(options.revocation, LoadRevocationLists(config.crls, kCrlsKey));
+  }
   return options;
 }
 

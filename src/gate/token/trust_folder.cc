@@ -2,8 +2,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "src/base/file.h"
+#include "src/base/status.h"
 
 namespace forekey {
+namespace {
+
+constexpr size_t kMaxCrlFile = 64 << 20;
+
+}  // namespace
 
 absl::Status StatusNaming(absl::string_view what, const absl::Status& status) {
   absl::Status named(status.code(), absl::StrCat(what, ": ", status.message()));
@@ -25,6 +32,23 @@ absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::st
   }
   for (const std::string& file : skipped) left_out->push_back(absl::StrCat(key, ": ", file));
   return anchors;
+}
+
+absl::StatusOr<std::vector<RevocationList>> LoadRevocationLists(const std::string& folder,
+                                                                absl::string_view key) {
+  absl::StatusOr<std::vector<std::string>> names = ListFiles(folder);
+  if (!names.ok()) return StatusNaming(key, names.status());
+  std::vector<RevocationList> lists;
+  for (const std::string& name : *names) {
+    absl::StatusOr<std::string> bytes = ReadFile(absl::StrCat(folder, "/", name), kMaxCrlFile);
+    if (!bytes.ok()) return StatusNaming(key, bytes.status());
+    absl::StatusOr<RevocationList> list = RevocationList::Parse(*bytes);
+    if (!list.ok()) return StatusNaming(absl::StrCat(key, ": ", name), list.status());
+    lists.push_back(*std::move(list));
+  }
+  if (!lists.empty()) return lists;
+  return absl::FailedPreconditionError(
+      absl::StrCat(key, ": ", folder, " holds no revocation list"));
 }
 
 }  // namespace forekey

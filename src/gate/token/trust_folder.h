@@ -1,4 +1,4 @@
-// Trust anchors out of a folder that the configuration names.
+// Trust anchors and revocation lists out of folders that the configuration names.
 #ifndef FOREKEY_SRC_GATE_TOKEN_TRUST_FOLDER_H_
 #define FOREKEY_SRC_GATE_TOKEN_TRUST_FOLDER_H_
 
@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/crypto/certificate.h"
+#include "src/crypto/revocation_list.h"
 
 namespace forekey {
 
@@ -17,6 +18,11 @@ namespace forekey {
 // added to `left_out`, after the key.
 absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::string_view key,
                                              std::vector<std::string>* left_out);
+
+// Every file of the folder, each one revocation list. FailedPrecondition when there is none; one
+// that can't be used (kCrlInvalid) is an error, too: whom it names would be let in.
+absl::StatusOr<std::vector<RevocationList>> LoadRevocationLists(const std::string& folder,
+                                                                absl::string_view key);
 
 // The same status, its message with `what` before it.
 absl::Status StatusNaming(absl::string_view what, const absl::Status& status);

@@ -7,14 +7,16 @@ are then the arguments; without any it writes all anew. Keys are made anew each 
 thrown away.
 """
 import base64
+import hashlib
 import json
 import pathlib
 import shutil
 import sys
 import textwrap
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
-from tpm_evidence import (CERT_SIGN, DIGITAL_SIGNATURE, basic_constraints, bits, certificate, ext_key_usage,
+from tpm_evidence import (CERT_SIGN, DIGITAL_SIGNATURE, basic_constraints, bits, certificate, crl, ext_key_usage,
                           extension, integer, key_usage, name, oid, seq, sign, signature_algorithm, spki,
                           tlv)
 
@@ -94,22 +96,6 @@ def slot(number="9a", key=None, signer=None, issuer=F9_NAME, extensions=None, su
     return issue(subject or f"YubiKey PIV Attestation {number}", issuer, key or SLOT, signer or F9,
                  slot_extensions(**options) if extensions is None else extensions,
                  **{"serial": b"\x01\xa4" + b"\x5c" * 14, **fields})
-
-
-def crl(issuer, signer, revoked=(), update="20251201000000Z", until="20260201000000Z", digest="sha256",
-        more=(), entry=()):
-    algorithm = signature_algorithm(signer, digest)
-    entries = [seq(tlv(0x02, number), tlv(0x18, update.encode()), *([seq(*entry)] if entry else []))
-               for number in revoked]
-    parts = [integer(1), algorithm, name(issuer), tlv(0x18, update.encode())]
-    if until:
-        parts.append(tlv(0x18, until.encode()))
-    if entries:
-        parts.append(seq(*entries))
-    if more:
-        parts.append(tlv(0xA0, seq(*more)))
-    tbs = seq(*parts)
-    return seq(tbs, algorithm, bits(sign(signer, tbs, digest)))
 
 
 def write(name, what, reason="", certificate=None, intermediates=None, trust=None, flags=(),
@@ -346,6 +332,19 @@ def forged():
           files={"root.crl": crl(ROOT_NAME, ROOT, [b"\x77\x01"])})
     write("crl-expired", "the revocation list is too old", "crl-expired", flags=["--crl", "root.crl"],
           files={"root.crl": crl(ROOT_NAME, ROOT, until="20251215000000Z")})
+    renewed = RSA()
+    key_id = lambda key: extension("2.5.29.35", seq(tlv(0x80, hashlib.sha1(
+        key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)).digest())))
+    write("valid-crl-renewed-key", "none: the list of the vendor's renewed key says nothing of the old one's",
+          flags=["--crl", "root.crl"], files={"root.crl": crl(ROOT_NAME, renewed, more=[key_id(renewed)])},
+          proves={"revocation_checked": False})
+    write("crl-forged-key-id", "a list that somebody else signed, with the vendor's key identifier", "crl-invalid",
+          flags=["--crl", "root.crl"], files={"root.crl": crl(ROOT_NAME, renewed, more=[key_id(ROOT)])})
+    brainpool = ec.generate_private_key(ec.BrainpoolP256R1())
+    write("brainpool-f9", "an F9 on a brainpool curve", "certificate-algorithm",
+          certificate=slot(signer=brainpool), intermediates=[f9(key=brainpool)])
+    write("brainpool-slot", "a slot's key on a brainpool curve, in a chain that leads nowhere", "key-algorithm",
+          certificate=slot(key=brainpool), intermediates=[])
     write("crl-forged", "a revocation list that somebody else signed", "crl-invalid",
           flags=["--crl", "root.crl"], files={"root.crl": crl(ROOT_NAME, OTHER)})
 
@@ -567,6 +566,9 @@ def cards():
     show("issuer-revoked", "the issuing CA was revoked", "certificate-revoked",
          intermediates=[ca(hardware, serial=b"\x61")], flags=["--crl", "ca.crl", "--crl", "root.crl"],
          files={"ca.crl": good, "root.crl": crl("Agency Root", OTHER, [b"\x61"])})
+    show("crl-renewed-key", "only the list of the issuing CA's renewed key", "crl-invalid",
+         flags=["--crl", "ca.crl"], files={"ca.crl": crl("Agency Issuing CA", below_key, more=[
+             extension("2.5.29.35", seq(tlv(0x80, b"renewed")))])})
     show("crl-missing", "a list, but none of the card's issuer", "crl-invalid",
          flags=["--crl", "root.crl"], files={"root.crl": crl("Agency Root", OTHER)})
     show("crl-partial", "a list of a part of the certificates", "crl-invalid", flags=["--crl", "ca.crl"],

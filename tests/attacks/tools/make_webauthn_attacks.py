@@ -309,6 +309,10 @@ def refused_statements():
     bare = Registration(flags=UP | AT, aaguid=bytes(16))
     one("u2f-denied-model", "a model on the deny-list, by its U2F interface", "aaguid-refused",
         bare.u2f([named]), "fido-u2f", of=bare, flags=["--deny-aaguid", AAGUID_TEXT])
+    aik_ca = certificate("Tokens Root", "Tokens Root", ROOT, ROOT,
+                         [basic_constraints(True), key_usage(CERT_SIGN), ext_key_usage("2.23.133.8.3")])
+    registration("u2f-aik-ca", "a U2F statement signed by a TPM's attestation key, whose CA alone says what it is",
+                 point, "fido-u2f", point.u2f(), "certificate-purpose", trust=aik_ca)
     one("u2f-aik", "a U2F statement signed by a TPM's attestation key", "certificate-purpose",
         point.u2f([certificate(b"\x30\x00", "Tokens Root", ATTESTATION, ROOT, [
             tpm_san(), ext_key_usage("2.23.133.8.3"), basic_constraints(False)])]), "fido-u2f", of=point)
@@ -511,10 +515,12 @@ def payload(*entries, **changes):
             "entries": list(entries) or [entry()], **changes}
 
 
-def import_mds(name, what, reason="", blob=None, root=MDS_ROOT_CERT, proves=None):
+def import_mds(name, what, reason="", blob=None, root=MDS_ROOT_CERT, proves=None, crls=()):
     blob = jws(payload(), MDS_SIGNER, [mds_signer()]) if blob is None else blob
-    write(f"mds-{name}", what, "trust import-mds", ["blob.jwt", "--root", "root.der", "--at", AT_TIME],
-          {"blob.jwt": blob, "root.der": root}, reason, proves)
+    files = {"blob.jwt": blob, "root.der": root, **{f"{i}.crl": der for i, der in enumerate(crls)}}
+    write(f"mds-{name}", what, "trust import-mds",
+          ["blob.jwt", "--root", "root.der", "--at", AT_TIME] +
+          [word for i in range(len(crls)) for word in ("--crl", f"{i}.crl")], files, reason, proves)
 
 
 def mds_registration(name, what, made, reason="", statement=None, fmt="packed", entries=(), flags=(), proves=None,
@@ -572,6 +578,19 @@ def metadata():
                "metadata-invalid", jws(payload(), MDS_SIGNER, [mds_signer(**by_issuing), below(web)]))
     import_mds("valid-web-ca", "FIDO's own host, below a CA for web servers",
                blob=jws(payload(), MDS_SIGNER, [mds_signer([web, own_host], **by_issuing), below(web)]))
+    header = lambda text: b64url(text).encode() + b".e30.eA"
+    deep = b"[" * 90000 + b"]" * 90000
+    import_mds("deep-header", "an unsigned header of 90,000 arrays inside one another", "metadata-invalid",
+               header(b'{"alg":' + deep + b"}"))
+    import_mds("two-algorithms", "a header that names its algorithm twice", "metadata-invalid",
+               header(b'{"alg":"RS256","alg":"ES256"}'))
+    lists = lambda *serials: crl("Metadata Root", MDS_ROOT, serials)
+    import_mds("revoked-signer", "a signer whose key was lost", "certificate-revoked",
+               jws(payload(), MDS_SIGNER, [mds_signer(serial=b"\x51")]), crls=[lists(b"\x51")])
+    import_mds("crl-of-another", "lists, and none of the signer's issuer", "crl-invalid",
+               crls=[crl("Another Root", OTHER)])
+    import_mds("valid-crl", "a signer that is on no list", crls=[lists(b"\x52")],
+               proves={"revocation_checked": True})
     import_mds("alg-none", "alg none", "metadata-invalid",
                jws(payload(), MDS_SIGNER, [mds_signer()], alg="none").rsplit(b".", 1)[0] + b".")
     import_mds("alg-hs256", "alg HS256", "metadata-invalid", jws(payload(), MDS_SIGNER, [mds_signer()], alg="HS256"))
@@ -634,6 +653,9 @@ def metadata():
                      flags=["--min-level", "1"], **by_others)
     mds_registration("tpm-anothers-model", "a TPM's owner claims the only model that may be", reason="aaguid-refused",
                      flags=["--allow-aaguid", AAGUID_TEXT], **by_others)
+    mds_registration("tpm-anothers-status", "a TPM's owner claims a model that is known to be bad",
+                     **{**by_others, "entries": [entry((MDS_ROOT_CERT,), statuses=("REVOKED",))]},
+                     reason="authenticator-status")
     mds_registration("valid-tpm-no-model", "a TPM whose model nobody vouches for, where none is asked for",
                      proves={"aaguid_proved": False}, **by_others)
     mds_registration("u2f-by-aaguid", "a U2F token that names a model", made, "certificate-untrusted",

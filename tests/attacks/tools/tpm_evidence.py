@@ -136,6 +136,22 @@ def certificate(subject, issuer, key, signer, extensions, serial=b"\x11\x22", di
     return seq(tbs, algorithm, bits(sign(signer, tbs, digest) + signature_suffix))
 
 
+def crl(issuer, signer, revoked=(), update="20251201000000Z", until="20260201000000Z", digest="sha256",
+        more=(), entry=()):
+    algorithm = signature_algorithm(signer, digest)
+    entries = [seq(tlv(0x02, number), tlv(0x18, update.encode()), *([seq(*entry)] if entry else []))
+               for number in revoked]
+    parts = [integer(1), algorithm, name(issuer), tlv(0x18, update.encode())]
+    if until:
+        parts.append(tlv(0x18, until.encode()))
+    if entries:
+        parts.append(seq(*entries))
+    if more:
+        parts.append(tlv(0xA0, seq(*more)))
+    tbs = seq(*parts)
+    return seq(tbs, algorithm, bits(sign(signer, tbs, digest)))
+
+
 # ---- TPM 2.0 Library, Part 2 ----
 
 def u16(value):

@@ -769,6 +769,130 @@ TEST_F(CertificateTest, StopsAtTheFirstAnchorOfACrossSignedChain) {
   EXPECT_THAT(path->certificates(), SizeIs(2));
 }
 
+// ---- The search ----
+
+TEST_F(CertificateTest, TheSearchDoesNotGoInCircles) {
+  // Two CAs that have certified each other, again and again; nobody above them is trusted.
+  Trust(root_.CaSpec(root_));
+  std::vector<CertificateSpec> mesh;
+  for (int i = 0; i < 5; ++i) {
+    mesh.push_back(one_.CaSpec(two_));
+    mesh.push_back(two_.CaSpec(one_));
+    mesh[2 * i].serial = mesh[2 * i + 1].serial = 100 + i;
+  }
+  const auto path = Verify(Leaf(one_), mesh);
+  EXPECT_THAT(path, RefusedWith(Reason::kCertificateUntrusted));
+  EXPECT_THAT(std::string(path.status().message()), HasSubstr("no trust anchor"));
+  // Each of the five certificates of one, and of two above each: and no more.
+  options_.max_signature_checks = 5 + 5 * 5;
+  EXPECT_THAT(std::string(Verify(Leaf(one_), mesh).status().message()), HasSubstr("no trust anch"));
+  mesh.push_back(two_.CaSpec(root_));
+  options_.max_signature_checks = 32;
+  EXPECT_THAT(Verify(Leaf(one_), mesh), IsOk());
+}
+
+TEST_F(CertificateTest, LooksAtLengthsBeforeItPaysForSignatures) {
+  CertificateSpec root = root_.CaSpec(root_);
+  root.basic_constraints = "critical,CA:TRUE,pathlen:0";
+  Trust(root);
+  // One signature is good, that of the leaf by `one`; the root is then passed over unpaid.
+  options_.max_signature_checks = 1;
+  const auto unpaid = Verify(Leaf(one_), {one_.CaSpec(root_)});
+  EXPECT_THAT(unpaid, RefusedWith(Reason::kCertificateUntrusted));
+  EXPECT_THAT(std::string(unpaid.status().message()), HasSubstr("gave up after 1"));
+  // With budget left it is the reason, if it is the issuer ...
+  options_.max_signature_checks = 32;
+  const auto why = Verify(Leaf(one_), {one_.CaSpec(root_)});
+  EXPECT_THAT(why, RefusedWith(Reason::kCertificateNotCa));
+  EXPECT_THAT(std::string(why.status().message()), HasSubstr("allows 0 CAs below it, there are 1"));
+  // ... and none where it only has the name.
+  const TestCa namesake = TestCa::New("root");
+  EXPECT_THAT(Verify(Leaf(one_), {one_.CaSpec(namesake)}),
+              RefusedWith(Reason::kCertificateSignatureInvalid));
+  // No signature at all is paid for what would be too long.
+  options_.max_length = 2;
+  options_.max_signature_checks = 0;
+  EXPECT_THAT(std::string(Verify(Leaf(one_), {one_.CaSpec(root_)}).status().message()),
+              HasSubstr("the path is longer than 2"));
+}
+
+TEST_F(CertificateTest, SaysWhatWasWrongAndNotThatThePathIsLong) {
+  Trust(root_.CaSpec(root_));
+  options_.max_length = 4;
+  // A good path that has expired, beside a way that only leads on and on.
+  std::vector<CertificateSpec> chain;
+  TestCa below = one_;
+  for (int i = 0; i < 4; ++i) {
+    const TestCa above = TestCa::New(absl::StrCat("above ", i));
+    chain.push_back(below.CaSpec(above));
+    below = above;
+  }
+  CertificateSpec expired = one_.CaSpec(root_);
+  expired.not_after = kNow - absl::Seconds(1);
+  chain.push_back(expired);
+  EXPECT_THAT(Verify(Leaf(one_), chain), RefusedWith(Reason::kCertificateExpired));
+  chain.pop_back();
+  EXPECT_THAT(Verify(Leaf(one_), chain), RefusedWith(Reason::kCertificateNotCa));
+}
+
+TEST_F(CertificateTest, TriesMatchingKeyIdentifiersFirst) {
+  const auto ski = [](char id) {
+    return ExtensionSpec{"2.5.29.14", false, std::string("\x04\x01") + id};
+  };
+  const auto aki = [](char id) {
+    return ExtensionSpec{"2.5.29.35", false, std::string("\x30\x03\x80\x01") + id};
+  };
+  // Twelve anchors of one name, and the last one is it.
+  for (char i = 0; i < 12; ++i) {
+    const TestCa ca = i < 11 ? TestCa::New("root") : root_;
+    CertificateSpec spec = ca.CaSpec(ca);
+    spec.extensions = {ski(i)};
+    Trust(spec);
+  }
+  CertificateSpec leaf = Leaf(root_);
+  leaf.extensions = {aki(11)};
+  options_.max_signature_checks = 1;
+  EXPECT_THAT(Verify(leaf), IsOk());
+  // An identifier is a hint: a wrong one costs, and refuses nobody.
+  leaf.extensions = {aki(3)};
+  EXPECT_FALSE(Verify(leaf).ok());
+  options_.max_signature_checks = 12;
+  EXPECT_THAT(Verify(leaf), IsOk());
+  // The same among intermediates, in front of an anchor that is another one.
+  options_.max_signature_checks = 2;
+  std::vector<CertificateSpec> intermediates;
+  for (char i = 0; i < 5; ++i) {
+    const TestCa ca = i < 4 ? TestCa::New("one") : one_;
+    intermediates.push_back(ca.CaSpec(root_));
+    intermediates.back().extensions = {ski(i), aki(11)};
+  }
+  leaf = Leaf(one_);
+  leaf.extensions = {aki(4)};
+  EXPECT_THAT(Verify(leaf, intermediates), IsOk());
+}
+
+TEST_F(CertificateTest, CurvesThatNoVendorUsesCostNoSignature) {
+  for (const char* curve :
+       {"brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1", "secp256k1", "P-224"}) {
+    const TestCa odd{"odd", NewEcKey(curve)};
+    anchors_ = {};
+    Trust(odd.CaSpec(odd));
+    CertificateSpec leaf = Leaf(odd);
+    EXPECT_THAT(Verify(leaf), RefusedWith(Reason::kCertificateAlgorithm)) << curve;
+    // For the curve, before anybody looks whether the signature is good.
+    leaf.signer = NewEcKey();
+    EXPECT_THAT(Verify(leaf), RefusedWith(Reason::kCertificateAlgorithm)) << curve;
+  }
+}
+
+TEST_F(CertificateTest, ANameOfAnyLengthIsCutInWhatPeopleRead) {
+  CertificateSpec leaf = Leaf(root_);
+  for (int i = 0; i < 600; ++i) leaf.subject_fields.emplace_back("OU", std::string(60, 'x'));
+  const auto path = Verify(leaf);
+  EXPECT_THAT(path, RefusedWith(Reason::kCertificateUntrusted));
+  EXPECT_LT(path.status().message().size(), 2000u);
+}
+
 TEST_F(CertificateTest, GivesUpOnIntermediatesMadeToExplode) {
   Trust(root_.CaSpec(root_));
   // Twelve certificates of one name and key that all issue each other.

@@ -291,6 +291,66 @@ TEST_F(RevocationTest, OfSeveralListsTheUnusableOnesArePassedOver) {
                 "does not verify");
 }
 
+TEST_F(RevocationTest, AListOfARenewedKeyDoesNotBlockWhatHangsUnderTheOldOne) {
+  const TestCa renewed = TestCa::New(ca_.name);
+  const auto aki = [](const TestCa& ca) {
+    CertificateSpec spec = ca.CaSpec(ca);
+    uint8_t id[20];
+    unsigned int size = 0;
+    X509_pubkey_digest(Parsed(spec).x509(), EVP_sha1(), id, &size);
+    return ExtensionSpec{"2.5.29.35", false, "\x30\x16\x80\x14" + std::string(View(id, size))};
+  };
+  CrlSpec of_renewed{renewed, {}}, of_old{ca_, {}};
+  of_renewed.extensions = {aki(renewed)};
+  of_old.extensions = {aki(ca_)};
+  const RevocationList other = List(of_renewed), own = List(of_old);
+  EXPECT_TRUE(other.IsByAnotherKeyThan(issuer_));
+  EXPECT_FALSE(own.IsByAnotherKeyThan(issuer_));
+  EXPECT_EQ(*Check({other}, RevocationScope::kWhereListed), false) << "nobody was asked";
+  EXPECT_EQ(*Check({other, own}, RevocationScope::kLeafToo), true);
+  // It does not know who is good there, either.
+  ExpectRefused(Check({other}, RevocationScope::kLeafToo).status(), Reason::kCrlInvalid,
+                "by another key of that name");
+  // It says that it is by this key, and is not: a damaged or forged list is never passed over.
+  of_renewed.extensions = {aki(ca_)};
+  ExpectRefused(Check({List(of_renewed)}, RevocationScope::kWhereListed).status(),
+                Reason::kCrlInvalid, "does not verify");
+  // Whatever a list says of its key, by its signature it is its issuer's.
+  CrlSpec revokes{ca_, {42}};
+  revokes.extensions = {aki(renewed)};
+  EXPECT_EQ(ReasonOf(Check({List(revokes)}, RevocationScope::kWhereListed).status()),
+            Reason::kCertificateRevoked);
+}
+
+TEST_F(RevocationTest, AListIsVerifiedOnceForEachKey) {
+  const RevocationList list = List({ca_, {41}});
+  const RevocationList copy = list;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(list.Check(leaf_, issuer_, kWithin).ok());
+    EXPECT_TRUE(copy.Check(leaf_, Ca(""), kWithin).ok()) << "another certificate of the key";
+  }
+  EXPECT_EQ(list.signatures_checked(), 1);
+  const TestCa forger = TestCa::New(ca_.name);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_FALSE(copy.Check(leaf_, Parsed(forger.CaSpec(root_)), kWithin).ok());
+    EXPECT_TRUE(list.Check(leaf_, issuer_, kWithin).ok());
+  }
+  EXPECT_EQ(list.signatures_checked(), 2);
+}
+
+TEST_F(RevocationTest, WhatIsRememberedOfSignaturesIsBounded) {
+  const RevocationList list = List({ca_, {}});
+  std::vector<Certificate> strangers;
+  for (int i = 0; i < 16; ++i) strangers.push_back(Parsed(TestCa::New(ca_.name).CaSpec(root_)));
+  EXPECT_TRUE(list.Check(leaf_, issuer_, kWithin).ok());
+  for (const Certificate& stranger : strangers) EXPECT_FALSE(list.CheckIssuer(stranger).ok());
+  EXPECT_EQ(list.signatures_checked(), 17);
+  EXPECT_FALSE(list.CheckIssuer(strangers.back()).ok());
+  EXPECT_EQ(list.signatures_checked(), 17);
+  EXPECT_TRUE(list.Check(leaf_, issuer_, kWithin).ok()) << "forgotten, and checked again";
+  EXPECT_EQ(list.signatures_checked(), 18);
+}
+
 TEST_F(RevocationTest, OneNameIsOneName) {
   EXPECT_TRUE(List({ca_, {}}).IsOfSameName(List({TestCa::New(ca_.name), {}})));
   EXPECT_FALSE(List({ca_, {}}).IsOfSameName(List({root_, {}})));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/verify/webauthn_certificate.h"
 #include "src/verify/webauthn_registration.h"
+#include "tests/support/crl_maker.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/webauthn_maker.h"
 
@@ -75,6 +76,7 @@ class FidoMetadataTest : public ::testing::Test {
     options.roots.Add(testing::Make(root_.CaSpec(root_)));
     options.time = time_;
     options.previous_no = previous_no_;
+    options.revocation = revocation_;
     return FidoMetadata::Parse(blob, options);
   }
   void SetEntry(const json& entry) { payload_["entries"] = json::array({entry}); }
@@ -89,6 +91,7 @@ class FidoMetadataTest : public ::testing::Test {
   json model_;
   json payload_;
   std::optional<uint64_t> previous_no_;
+  std::vector<RevocationList> revocation_;
   absl::Time time_ = absl::FromUnixSeconds(1'800'000'000);  // 2027-01-15
 };
 
@@ -180,6 +183,48 @@ TEST_F(FidoMetadataTest, ACaWithAPurposeMakesTheSignerOneOfThatPurpose) {
   EXPECT_THAT(below("emailProtection"), RefusedWith(Reason::kCertificatePurpose));
 }
 
+TEST_F(FidoMetadataTest, ARevokedSignerIsRefusedWhereThereAreLists) {
+  EXPECT_FALSE(Parse()->revocation_checked());
+  const auto list = [](const TestCa& ca, std::vector<long> serials) {
+    return *RevocationList::Parse(testing::MakeCrlDer({ca, std::move(serials)}));
+  };
+  revocation_ = {list(root_, {signer_spec_.serial + 1})};
+  ASSERT_THAT(Parse(), IsOk());
+  EXPECT_TRUE(Parse()->revocation_checked());
+  revocation_ = {list(root_, {signer_spec_.serial})};
+  EXPECT_THAT(Parse(), RefusedWith(Reason::kCertificateRevoked));
+  // With lists, one of the signer's issuer must be there.
+  revocation_ = {list(vendor_, {})};
+  EXPECT_THAT(Parse(), RefusedWith(Reason::kCrlInvalid));
+}
+
+TEST_F(FidoMetadataTest, WhatIsUnsignedIsNeitherFollowedDeepNorPrinted) {
+  const auto with_header = [](const std::string& header) {
+    return absl::StrCat(Base64Url(header), ".e30.", Base64Url("x"));
+  };
+  const std::string deep = std::string(90000, '[') + std::string(90000, ']');
+  for (const std::string& header : {absl::StrCat("{\"alg\":", deep, "}"),
+                                    absl::StrCat("{\"alg\":\"RS256\",\"x5c\":", deep, "}"), deep,
+                                    absl::StrCat("{\"typ\":\"\\\"\",\"alg\":", deep, "}")}) {
+    const auto refused = Parse(with_header(header));
+    EXPECT_THAT(refused, RefusedWith(Reason::kMetadataInvalid));
+    EXPECT_THAT(std::string(refused.status().message()), HasSubstr("too deep"));
+  }
+  const auto refused = Parse(with_header("{\"alg\":\"" + std::string(190000, 'A') + "\"}"));
+  EXPECT_THAT(refused, RefusedWith(Reason::kMetadataInvalid));
+  EXPECT_LT(refused.status().message().size(), 200u);
+  // A member that is there twice has two readings.
+  EXPECT_THAT(Parse(with_header("{\"alg\":\"RS256\",\"alg\":\"RS256\"}")),
+              RefusedWith(Reason::kMetadataInvalid));
+  // Signed and deep: no better.
+  json nested = 1;
+  for (int i = 0; i < 80; ++i) nested = json::array({nested});
+  payload_["legalHeader"] = nested;
+  const auto signed_deep = Parse();
+  EXPECT_THAT(signed_deep, RefusedWith(Reason::kMetadataInvalid));
+  EXPECT_THAT(std::string(signed_deep.status().message()), HasSubstr("nested too deep"));
+}
+
 TEST_F(FidoMetadataTest, RejectsOtherAlgorithmsKeysAndHeaders) {
   const auto invalid = RefusedWith(Reason::kMetadataInvalid);
   for (const char* alg : {"none", "HS256", "PS256", "RS1"}) {
@@ -201,6 +246,27 @@ TEST_F(FidoMetadataTest, RejectsOtherAlgorithmsKeysAndHeaders) {
   signer_key_ = testing::NewEcKey("P-384");
   signer_spec_.key = signer_key_;
   EXPECT_THAT(Parse(), invalid);
+  alg_ = "RS256";
+  signer_key_ = testing::NewRsaKey(1024);
+  signer_spec_.key = signer_key_;
+  EXPECT_THAT(std::string(Parse().status().message()), HasSubstr("not RSA of 2048 to 8192 bits"));
+  signer_spec_.key_algorithm = "1.2.3.4.5";
+  EXPECT_THAT(std::string(Parse().status().message()), HasSubstr("key is not understood"));
+}
+
+TEST_F(FidoMetadataTest, BoundsWhatItReads) {
+  const auto why = [](const absl::StatusOr<FidoMetadata>& metadata) {
+    return std::string(metadata.status().message());
+  };
+  EXPECT_THAT(why(Parse(std::string(kMaxMetadataBlobSize + 1, 'x'))), HasSubstr("too long"));
+  EXPECT_THAT(why(Parse(std::string(kMaxMetadataBlobSize, 'x'))), HasSubstr("not three parts"));
+  const auto header = [](size_t size) { return std::string(size, 'e') + ".e30.eA"; };
+  EXPECT_THAT(why(Parse(header((1 << 18) + 4))), HasSubstr("the header is too long"));
+  EXPECT_THAT(why(Parse(header(1 << 18))), HasSubstr("the header: "));
+  payload_["entries"] = json(20001, json::object());
+  EXPECT_THAT(why(Parse()), HasSubstr("too many entries"));
+  payload_["entries"] = json(20000, json::object());
+  EXPECT_THAT(Parse(), IsOk());
 }
 
 TEST_F(FidoMetadataTest, RejectsWhatIsNoBlob) {

@@ -161,6 +161,11 @@ TEST_F(TpmEndorsementTest, RefusesPublicAreasThatAreNoEks) {
   spec.attributes |= tpm::kUserWithAuth;  // templates H-1 to H-7
   EXPECT_THAT(Verify(certificate, MakePublic(spec)), IsOk());
   spec = EkSpec(ek_);
+  spec.attributes &= ~(tpm::kAdminWithPolicy | tpm::kUserWithAuth);
+  const absl::Status unusable = Verify(certificate, MakePublic(spec)).status();
+  EXPECT_THAT(unusable, RefusedWith(Reason::kEkTemplate));
+  EXPECT_NE(unusable.message().find("nobody may use it"), absl::string_view::npos);
+  spec = EkSpec(ek_);
   spec.aes_bits = 0;
   EXPECT_THAT(Verify(certificate, MakePublic(spec)), RefusedWith(Reason::kEkTemplate));
   spec = EkSpec(ek_);

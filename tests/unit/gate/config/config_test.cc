@@ -121,6 +121,7 @@ rp_id = "login.example"
 trust = "roots"
 mds = "/blob.jwt"
 mds_root = "mds.pem"
+mds_crls = "mds-crls"
 user_verification = "required"
 clone_policy = "report"
 min_certification_level = 2
@@ -133,6 +134,7 @@ aaguid_allow = ["41424344-4546-4748-494A-4B4C4D4E4F50"]
   EXPECT_EQ(fido2.trust, "/etc/forekey/roots");
   EXPECT_EQ(fido2.mds, "/blob.jwt");
   EXPECT_EQ(fido2.mds_root, "/etc/forekey/mds.pem");
+  EXPECT_EQ(fido2.mds_crls, "/etc/forekey/mds-crls");
   EXPECT_TRUE(fido2.policy.require_user_verification);
   EXPECT_FALSE(fido2.refuse_clones);
   EXPECT_EQ(fido2.policy.min_certification_level, 2);
@@ -163,6 +165,7 @@ TEST(GateConfigTest, NamesWhatIsWrongAboutFido2) {
   EXPECT_THAT(errors("aaguid_allow = []\n"), HasSubstr("aaguid_allow: is empty"));
   EXPECT_THAT(errors("mds = \"x\"\n"), HasSubstr("go together"));
   EXPECT_THAT(errors("mds_root = \"x\"\n"), HasSubstr("go together"));
+  EXPECT_THAT(errors("mds_crls = \"x\"\n"), HasSubstr("mds_crls: needs mds"));
   EXPECT_THAT(errors("min_certification_level = 1\n"), HasSubstr("needs mds"));
   EXPECT_THAT(errors("min_certification_level = 4\n"), HasSubstr("from 0 to 3"));
   EXPECT_THAT(errors("simulator_trust = \"x\"\n"), HasSubstr("needs insecure_simulators"));

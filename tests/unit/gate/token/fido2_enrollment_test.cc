@@ -5,6 +5,7 @@
 #include "src/gate/token/fido2_enrollment.h"
 #include "src/wire/base64url.h"
 #include "src/wire/invite.h"
+#include "tests/support/crl_maker.h"
 #include "tests/unit/gate/support/soft_fido2.h"
 
 namespace forekey::testing {
@@ -364,6 +365,21 @@ TEST_F(Fido2TrustTest, RefusesAMetadataBlobThatIsOlderThanTheLast) {
   EXPECT_TRUE(Load().ok());
   WriteText(folder_.File("state") + "/fido-mds.json", "{");
   EXPECT_EQ(Load().code(), absl::StatusCode::kDataLoss) << "a damaged history is no empty one";
+}
+
+TEST_F(Fido2TrustTest, ABlobOfARevokedSignerIsNotTaken) {
+  WriteBlob(7);
+  const std::string folder = folder_.File("mds-crls");
+  fido2_.mds_crls = folder;
+  EXPECT_THAT(std::string(Load().message()), HasSubstr("attestation.fido2.mds_crls"));
+  std::filesystem::create_directories(folder);
+  EXPECT_EQ(Load().code(), absl::StatusCode::kFailedPrecondition) << "an empty folder";
+  const long serial = vendor_.Spec("", attestation_key_).serial;
+  WriteText(folder + "/ca.crl", MakeCrlDer({vendor_, {serial + 1}}));
+  EXPECT_TRUE(Load().ok()) << Load();
+  WriteText(folder + "/ca.crl", MakeCrlDer({vendor_, {serial}}));
+  EXPECT_EQ(ReasonOf(Load()), Reason::kCertificateRevoked);
+  EXPECT_THAT(std::string(Load().message()), HasSubstr("attestation.fido2.mds: "));
 }
 
 TEST_F(Fido2TrustTest, AModelThatIsReportedAfterItsKeysWereEnrolledIsFoundAgain) {
