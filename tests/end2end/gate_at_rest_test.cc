@@ -23,7 +23,7 @@ namespace {
 using ::testing::HasSubstr;
 
 // What is wrong with the gate.
-struct Fault {
+struct Breakage {
   std::string name;
   std::string config;                // added to the configuration
   std::vector<std::string> removed;  // files of the gate's folder
@@ -32,7 +32,7 @@ struct Fault {
   std::map<std::string, std::string> need_it;
 };
 
-std::vector<Fault> Faults() {
+std::vector<Breakage> Breakages() {
   return {
       {"MissingCertificate",
        "",
@@ -71,7 +71,7 @@ std::vector<Fault> Faults() {
   };
 }
 
-class GateAtRestTest : public ::testing::TestWithParam<Fault> {
+class GateAtRestTest : public ::testing::TestWithParam<Breakage> {
  protected:
   GateAtRestTest() : folder_(directory_.path() + "/gate"), config_(folder_ + "/gate.toml") {
     const CommandResult made = RunGate({"init", "--directory", folder_, "--audience", "rest.test",
@@ -105,10 +105,10 @@ class GateAtRestTest : public ::testing::TestWithParam<Fault> {
     invite.id = Sha256(invite.public_key);
     Must(registry->AddInvite(invite), "invite");
   }
-  void Break(const Fault& fault) {
+  void Break(const Breakage& breakage) {
     std::string config = Must(ReadFile(config_), "config");
-    Must(WriteFileAtomically(config_, Merge(config, fault.config)), "config");
-    for (const std::string& file : fault.removed) unlink((folder_ + "/" + file).c_str());
+    Must(WriteFileAtomically(config_, Merge(config, breakage.config)), "config");
+    for (const std::string& file : breakage.removed) unlink((folder_ + "/" + file).c_str());
   }
   // A [tls] takes the place of the one that is there.
   static std::string Merge(std::string config, const std::string& added) {
@@ -189,9 +189,9 @@ TEST_P(GateAtRestTest, WhatIsKeptIsChangedAndCopied) {
   Run({"restore", "--from", copy});
 }
 
-INSTANTIATE_TEST_SUITE_P(Faults, GateAtRestTest, ::testing::ValuesIn(Faults()),
-                         [](const ::testing::TestParamInfo<Fault>& fault) {
-                           return fault.param.name;
+INSTANTIATE_TEST_SUITE_P(Breakages, GateAtRestTest, ::testing::ValuesIn(Breakages()),
+                         [](const ::testing::TestParamInfo<Breakage>& breakage) {
+                           return breakage.param.name;
                          });
 
 }  // namespace
