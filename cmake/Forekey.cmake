@@ -63,6 +63,10 @@ function(forekey_program name)
   forekey_tell_tsan(${name})
 endfunction()
 
+# In a header, not on the command line, where it would keep ccache from serving one checkout out of another.
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/gen/forekey_test_paths.h CONTENT
+     "#define FOREKEY_BIN \"@CMAKE_BINARY_DIR@/bin\"\n#define FOREKEY_SOURCE \"@CMAKE_CURRENT_SOURCE_DIR@\"\n" @ONLY)
+
 # forekey_tests(NAME DEPS ... [SOURCES ...] [LABEL label] [TIMEOUT s] [SERIAL]): one gtest program
 # of all *_test.cc here. FOREKEY_BIN and FOREKEY_SOURCE tell tests where programs and data are.
 function(forekey_tests name)
@@ -83,8 +87,8 @@ function(forekey_tests name)
   target_include_directories(${name} PRIVATE ${forekey_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_options(${name} PRIVATE ${FOREKEY_WARNINGS})
-  target_compile_definitions(${name} PRIVATE FOREKEY_BIN="${CMAKE_BINARY_DIR}/bin"
-                                             FOREKEY_SOURCE="${forekey_SOURCE_DIR}")
+  target_compile_options(${name} PRIVATE -include ${CMAKE_BINARY_DIR}/gen/forekey_test_paths.h
+                                         -ffile-prefix-map=${forekey_SOURCE_DIR}/=)
   forekey_tell_tsan(${name})
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
