@@ -17,6 +17,7 @@ set(FOREKEY_COMPILED_ALONE
     forekey_wire:cose_key.cc
     forekey_wire:client_data.cc
     forekey_wire:authenticator_data.cc
+    forekey_crypto_test:certificate_path_openssl_test.cc
     forekey_verify:webauthn_u2f.cc
     forekey_verify:webauthn_certificate.cc
     forekey_verify:tpm_quirks.cc

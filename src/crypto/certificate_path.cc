@@ -253,7 +253,7 @@ class PathSearch {
     // An issuer that was passed over for its path length is the reason, if it is the issuer.
     for (const TooShort& one : too_short_) {
       if (rank_ == kIssuerFault) break;
-      if (Spend(*one.certificate, *one.issuer)) Note(kIssuerFault, one.why);
+      if (Spend(*one.certificate, *one.issuer, kOtherKey)) Note(kIssuerFault, one.why);
     }
     return failure_;
   }
@@ -269,13 +269,19 @@ class PathSearch {
  private:
   // How much a failure tells: a fault of a certificate that really is the issuer says more than a
   // search that was given up, that more than a signature that does not match, that more than a
-  // length that ended the search in one direction, and that more than a missing issuer.
-  enum Rank { kNone, kNoIssuer, kTooLong, kSignature, kGaveUp, kIssuerFault };
+  // length that ended the search in one direction, that more than a signature that was not expected
+  // to match (another key identifier), and that more than a missing issuer.
+  enum Rank { kNone, kNoIssuer, kOtherKey, kTooLong, kSignature, kGaveUp, kIssuerFault };
 
   struct Candidate {
     const Certificate* issuer;
     bool is_anchor;
-    int order;  // the smallest first
+    KeyIdentifiers identifiers;
+    // The smallest first.
+    int order() const {
+      return (identifiers == KeyIdentifiers::kDiffer ? 4 : 0) + (is_anchor ? 0 : 2) +
+             (identifiers == KeyIdentifiers::kMatch ? 0 : 1);
+    }
   };
 
   // An issuer by its name whose pathLenConstraint ends the path; its signature was not looked at.
@@ -304,15 +310,12 @@ class PathSearch {
     std::vector<Candidate> candidates;
     const auto add = [&](const Certificate& issuer, bool is_anchor) {
       if (!current.IsIssuedByNameOf(issuer) || IsInPath(issuer)) return;
-      const KeyIdentifiers ids = CompareKeyIdentifiers(current, issuer);
-      const int order = (ids == KeyIdentifiers::kDiffer ? 4 : 0) + (is_anchor ? 0 : 2) +
-                        (ids == KeyIdentifiers::kMatch ? 0 : 1);
-      candidates.push_back({&issuer, is_anchor, order});
+      candidates.push_back({&issuer, is_anchor, CompareKeyIdentifiers(current, issuer)});
     };
     for (const Certificate& anchor : anchors_.anchors()) add(anchor, true);
     for (const Certificate* intermediate : intermediates_) add(*intermediate, false);
     std::stable_sort(candidates.begin(), candidates.end(),
-                     [](const Candidate& a, const Candidate& b) { return a.order < b.order; });
+                     [](const Candidate& a, const Candidate& b) { return a.order() < b.order(); });
     return candidates;
   }
 
@@ -339,7 +342,8 @@ class PathSearch {
       }
       return false;
     }
-    if (!Spend(current, issuer)) return false;
+    const bool expected = candidate.identifiers != KeyIdentifiers::kDiffer;
+    if (!Spend(current, issuer, expected ? kSignature : kOtherKey)) return false;
     if (!candidate.is_anchor) {
       return Note(kIssuerFault, CheckIntermediate(issuer, options_, path_));
     }
@@ -350,7 +354,7 @@ class PathSearch {
   }
 
   // T1, T5: checks one signature, if there is budget left.
-  bool Spend(const Certificate& current, const Certificate& issuer) {
+  bool Spend(const Certificate& current, const Certificate& issuer, Rank rank) {
     if (checks_left_ == 0) {
       return Note(kGaveUp, Refuse(Reason::kCertificateUntrusted,
                                   absl::StrCat("gave up after ", options_.max_signature_checks,
@@ -358,7 +362,7 @@ class PathSearch {
                                                "issuers")));
     }
     --checks_left_;
-    return Note(kSignature, CheckSignature(current, issuer));
+    return Note(rank, CheckSignature(current, issuer));
   }
 
   // T2. Self-issued intermediates don't count (RFC 5280 §6.1.4 (l)).
