@@ -43,6 +43,11 @@ absl::Status Refuse(Reason reason, absl::string_view detail) {
   return status;
 }
 
+absl::Status WithReason(absl::Status status, Reason reason) {
+  status.SetPayload(kPayloadUrl, absl::Cord(EntryOf(reason).name));
+  return status;
+}
+
 std::optional<Reason> ReasonOf(const absl::Status& status) {
   auto payload = status.GetPayload(kPayloadUrl);
   if (!payload) return std::nullopt;

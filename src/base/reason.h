@@ -36,6 +36,10 @@ std::optional<Reason> ReasonFromName(absl::string_view name);
 // `detail` goes to logs, never to peers, and must hold no secret.
 absl::Status Refuse(Reason reason, absl::string_view detail = "");
 
+// `status` with the reason as a payload, for who answers with it; its code and message, which are
+// all that gRPC sends, stay what they are.
+absl::Status WithReason(absl::Status status, Reason reason);
+
 // The reason that a status carries; nullopt for OK and for failures that are not refusals.
 std::optional<Reason> ReasonOf(const absl::Status& status);
 

@@ -263,25 +263,12 @@ TEST(ConnectionsTest, APeerThatSaysNothingIsEnded) {
   EXPECT_THAT(WaitForLine(world, Reason::kConnectionTimeout).peer, StartsWith("ipv4:127.0.0.1:"));
 }
 
-TEST(ConnectionsTest, AHandshakeThatDoesNotEndIsEndedAlsoWhereNothingIsTracked) {
-  GatedWorld world(With([](GateConfig& config) {
-    config.connections.tracked = 0;
-    config.connections.handshake = absl::Seconds(1);
-  }));
+TEST(ConnectionsTest, AHandshakeThatDoesNotEndIsEnded) {
+  GatedWorld world(
+      With([](GateConfig& config) { config.connections.handshake = absl::Seconds(1); }));
   world.Start([](grpc::ServerBuilder&) {});
   RawPeer silent(world.gate().port());
   EXPECT_TRUE(silent.Ended());
-}
-
-TEST(ConnectionsTest, WhatIsNotTrackedIsServedAllTheSame) {
-  example::SyncEcho echo;
-  GatedWorld world(With([](GateConfig& config) { config.connections.tracked = 1; }));
-  world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
-  RawPeer takes_the_slot(world.gate().port());
-  SoftwareClient alice = world.Enrol("alice", world.NewChannel());
-  EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSayMethod), "prefix")}})
-                  .status.ok());
-  EXPECT_EQ(world.audit().decisions().back().peer, "");
 }
 
 size_t OpenDescriptors() {

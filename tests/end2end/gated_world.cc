@@ -65,7 +65,7 @@ GatedWorld::GatedWorld(Options options) {
   config.audit.options.refusal_burst = 1e6;
   // Few, as each costs time at the start; and what is refused here doesn't end a test's connection,
   // unless that is what it is about.
-  config.connections.tracked = 8;
+  config.connections.arriving = 8;
   config.connections.forged_refusals = 0;
   config.connections.refusals = 0;
   if (options.change) options.change(config);

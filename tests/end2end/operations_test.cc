@@ -104,6 +104,29 @@ TEST(OperationsTest, MetricsCountDecisionsByReasonAndNameNobody) {
   EXPECT_THAT(page, Not(HasSubstr("Echo")));
 }
 
+// Whatever others sent by halves, and however many they are.
+TEST(OperationsTest, MetricsAreServedBesideRequestsThatNeverEnd) {
+  GatedWorld::Options options;
+  options.change = [](GateConfig& config) { config.metrics.listen = "127.0.0.1:0"; };
+  GatedWorld world(options);
+  world.Start([](grpc::ServerBuilder&) {});
+  std::vector<int> held;
+  for (int i = 0; i < 200; ++i) {
+    held.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(world.gate().metrics_port()));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ASSERT_EQ(connect(held.back(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    send(held.back(), "GET /metr", 9, MSG_NOSIGNAL);
+    if (i % 40 == 0) {
+      EXPECT_THAT(Scrape(world.gate().metrics_port()), HasSubstr("forekey_sessions 0")) << i;
+    }
+  }
+  EXPECT_THAT(Scrape(world.gate().metrics_port()), HasSubstr("forekey_sessions 0"));
+  for (int fd : held) close(fd);
+}
+
 TEST(OperationsTest, MetricsAreForThisMachineAlone) {
   auto config = GateConfig::Parse(
       "audience = \"a\"\n[tls]\ncertificate = \"c\"\nprivate_key = \"k\"\n[state]\ndirectory = "

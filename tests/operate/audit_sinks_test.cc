@@ -141,7 +141,7 @@ class UnreadPipe {
                        .extra_config = absl::StrCat(
                            "\n[audit]\nfile = \"stderr\"\nadmitted = \"all\"\n"
                            "slow = \"1s\"\nfail_closed = ",
-                           fail_closed ? "true" : "false", "\n[connections]\ntracked = 8\n")}),
+                           fail_closed ? "true" : "false", "\n[connections]\narriving = 8\n")}),
                   "deployment");
     const std::string pipe = world_->directory() + "/gate.log";
     if (mkfifo(pipe.c_str(), 0600) != 0) std::perror("mkfifo"), std::abort();

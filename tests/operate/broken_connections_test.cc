@@ -47,7 +47,7 @@ class BrokenConnectionsTest : public ::testing::Test {
     options.clock = &clock_;
     options.change = [](GateConfig& config) {
       config.connections.handshake = absl::Seconds(1);
-      config.connections.tracked = 32;  // a slot rests for a second: each connection gets one
+      config.connections.arriving = 32;
       config.streams.check_interval = absl::Milliseconds(50);
       config.sessions.idle = absl::Minutes(10);
     };

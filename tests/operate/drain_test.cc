@@ -97,7 +97,7 @@ TEST(DrainTest, HealthSaysSoFirstLiveCallsFinishAndNewConnectionsAreRefused) {
       Must(Deployment::Create({.binaries = FOREKEY_BIN,
                                .server = "forekey-test-counting-server",
                                .extra_config = "\n[health]\nservice = true\nnotice = \"1h\"\n"
-                                               "[connections]\ntracked = 32\n"}),
+                                               "[connections]\narriving = 32\n"}),
            "deployment");
   Must(world->StartTpm(), "TPM");
   Must(world->StartGate(), "gate");

@@ -122,7 +122,7 @@ class RestartTest : public ::testing::Test {
     world_ = Must(Deployment::Create({.binaries = FOREKEY_BIN,
                                       .server = "forekey-test-counting-server",
                                       .extra_config = "\n[audit]\nadmitted = \"all\"\n"
-                                                      "[connections]\ntracked = 32\n"}),
+                                                      "[connections]\narriving = 32\n"}),
                   "deployment");
     Must(world_->StartTpm(), "TPM");
     Must(world_->StartGate(), "gate");

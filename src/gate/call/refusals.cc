@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "src/base/reason.h"
 #include "src/gate/call/call_verifier.h"
 #include "src/wire/step_up.h"
 
@@ -43,6 +44,7 @@ absl::Status Refusals::Tell(Decision decision, const absl::Status& why) {
   Count(decision.reason);
   decision.detail = std::string(why.message());
   absl::Status status = PublicStatus(why, decision.reason, decision.reference);
+  if (decision.reason) status = WithReason(std::move(status), *decision.reason);
   audit_.Refused(std::move(decision));
   return status;
 }

@@ -25,7 +25,7 @@ class Refusals {
   Refusals(AuditLog& audit, GateCounters& counters) : audit_(audit), counters_(counters) {}
 
   // Counts and audits `why`, and gives the public status. `decision` holds what is known of the
-  // call besides.
+  // call besides. The public status has the reason as a payload, which no peer gets.
   absl::Status Tell(Decision decision, const absl::Status& why);
   // The same where nothing is known but the method and the peer.
   absl::Status Tell(const absl::Status& why, absl::string_view method, absl::string_view peer);

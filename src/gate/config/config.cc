@@ -22,6 +22,7 @@ namespace forekey {
 namespace {
 
 constexpr absl::Duration kDay = absl::Hours(24);
+constexpr int64_t kKibi = 1024, kMebi = 1024 * kKibi;
 
 void Resolve(absl::string_view base, std::string* path) {
   if (!path->empty() && (*path)[0] != '/' && !base.empty()) *path = absl::StrCat(base, "/", *path);
@@ -150,7 +151,19 @@ void ReadLimits(ConfigTable& root, GateConfig& config) {
   table.Number("per_address", 1, 1'000'000, &connections.per_address);
   table.Number("per_address_per_second", 1, 1'000'000, &connections.per_address_per_second);
   table.Number("per_address_burst", 1, 1'000'000, &connections.per_address_burst);
-  table.Number("tracked", 0, 100'000, &connections.tracked);
+  table.Number("arriving", 1, 100'000, &connections.arriving);
+  table.Number("strangers", 1, 1'000'000, &connections.strangers);
+  table.Number("watches", 0, 1'000'000, &connections.watches);
+  table.Duration("watch_age", absl::Seconds(1), 30 * kDay, &connections.watch_age);
+  table.Number("address_share", 1, 100, &connections.address_share);
+  // What one enrolment sends fits into the least.
+  table.Bytes("stranger_bytes", 256 * kKibi, 1024 * kMebi, &connections.stranger_bytes);
+  table.Number("stranger_calls", 1, 1'000'000, &connections.stranger_calls);
+  table.Number("exempt_per_second", 1, 1'000'000, &connections.exempt_per_second);
+  table.Number("exempt_burst", 1, 1'000'000, &connections.exempt_burst);
+  table.Number("address_exempt_per_second", 1, 1'000'000, &connections.address_exempt_per_second);
+  table.Number("address_exempt_burst", 1, 1'000'000, &connections.address_exempt_burst);
+  table.Bytes("memory", 64 * kMebi, 1024 * 1024 * kMebi, &connections.memory);
   table.Duration("handshake", absl::Seconds(1), absl::Minutes(10), &connections.handshake);
   table.Duration("proof", absl::Seconds(1), kDay, &connections.proof);
   table.Duration("idle", absl::Seconds(10), 30 * kDay, &connections.idle);

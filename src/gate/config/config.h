@@ -92,9 +92,21 @@ struct GateConfig {
     size_t per_address = 1'000;
     double per_address_per_second = 100;
     double per_address_burst = 1'000;
-    size_t tracked = 256;  // whose peer is known for every call
+    // Strangers: connections on which nothing was admitted yet.
+    size_t arriving = 256;   // between being accepted and their first call
+    size_t strangers = 512;  // after it
+    size_t watches = 64;     // of those, older than `proof`, with calls the operator exempts
+    absl::Duration watch_age = absl::Hours(24);
+    uint32_t address_share = 25;         // percent of these three that one address may have
+    size_t stranger_bytes = 256 * 1024;  // that one may send
+    uint32_t stranger_calls = 16;        // exempt ones at once, on one
+    double exempt_per_second = 20;       // calls of exempt methods, on one connection of anybody's
+    double exempt_burst = 100;
+    double address_exempt_per_second = 200;
+    double address_exempt_burst = 2'000;
+    size_t memory = size_t{1} << 30;  // gRPC's, for all connections; then it gives up streams
     absl::Duration handshake = absl::Seconds(10);
-    absl::Duration proof = absl::Minutes(2);  // a tracked one that proved nothing is ended
+    absl::Duration proof = absl::Minutes(2);  // a stranger's life
     absl::Duration idle = absl::Minutes(15);
     absl::Duration keepalive = absl::Minutes(2);
     uint32_t streams = 1'000;      // calls at once on one connection

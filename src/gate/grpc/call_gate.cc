@@ -3,10 +3,12 @@
 #include <grpc/grpc.h>
 #include <grpcpp/server_context.h>
 
+#include <cstring>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "src/base/reason.h"
 #include "src/crypto/random.h"
 #include "src/gate/grpc/live_calls.h"
@@ -16,6 +18,8 @@ namespace forekey {
 namespace {
 
 constexpr char kMark[] = "forekey-gate";
+// Of the methods that are the gate's own.
+constexpr absl::string_view kGateServicePrefix = "/forekey.v1.Gate/";
 
 absl::string_view View(const grpc_slice& slice) {
   return absl::string_view(reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(slice)),
@@ -49,6 +53,7 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
   // grpc_call: the entry never outlives what names it.
   ~CallerInterceptor() override {
     if (call_ != nullptr) LiveCalls::OfProcess().Remove(call_);
+    if (exempt_on_ != 0) gate_->connections()->ExemptDone(exempt_on_);
   }
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
@@ -64,6 +69,10 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
  private:
   void RememberCaller() {
     if (call_ != nullptr) return;
+    if (gate_->core()->calls().IsExempt(info_->method())) {
+      exempt_on_ = CallGate::ConnectionIdOf(info_->server_context()->c_call(), *gate_);
+      return;
+    }
     absl::StatusOr<VerifiedCall> caller = gate_->CallerOf(info_->server_context(), info_->method());
     if (!caller.ok()) {
       // A stream that was admitted, and lost its right just now: nobody would end it later.
@@ -87,6 +96,7 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
   const bool with_pushback_;
   std::optional<VerifiedCall> caller_;
   grpc_call* call_ = nullptr;
+  uint64_t exempt_on_ = 0;  // the connection of an exempt call
 };
 
 class CallerInterceptorFactory : public grpc::experimental::ServerInterceptorFactoryInterface {
@@ -135,8 +145,7 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
                        size_t count, grpc_process_auth_metadata_done_cb done, void* done_data) {
   const ProcessorState& processor = *static_cast<ProcessorState*>(state);
   CallGate& gate = *processor.gate;
-  const std::shared_ptr<Connection> from =
-      processor.slot == nullptr ? nullptr : processor.slot->current();
+  const std::shared_ptr<Connection> from = gate.ConnectionOf(connection, *processor.slot);
   CallInput input;
   Prefixes prefixes;
   absl::InlinedVector<grpc_metadata, 1> prefix_entries;
@@ -152,46 +161,89 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
   input.prefixes = prefixes;
   if (from != nullptr) input.peer = from->peer();
 
+  const auto refuse = [&](const absl::Status& status) {
+    const std::string message(status.message());
+    done(done_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(status.code()),
+         message.c_str());
+  };
   const Judgement judgement = gate.core_->calls().Judge(input);
   if (!judgement.status.ok()) {
-    const std::string message(judgement.status.message());
-    done(done_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(judgement.status.code()),
-         message.c_str());
+    refuse(judgement.status);
     if (from != nullptr) gate.connections_->Refused(from, judgement.reason);
     return;
   }
-  if (from != nullptr && !judgement.exempt) gate.connections_->Admitted(*from);
-  if (!judgement.exempt && !judgement.call.has_value()) {
+  if (judgement.exempt) {
+    const bool own = absl::StartsWith(input.path, kGateServicePrefix);
+    if (absl::Status admitted = gate.connections_->AdmitExempt(from, own); !admitted.ok()) {
+      refuse(gate.core_->refusals().Tell(admitted, input.path, input.peer));
+      return;
+    }
+  } else if (!judgement.call.has_value()) {
     done(done_data, nullptr, 0, nullptr, 0, GRPC_STATUS_INTERNAL, "forekey: no verdict");
     return;
+  } else if (from != nullptr) {
+    gate.connections_->Admitted(from);
   }
-  gate.MarkConnection(connection);
   // An exempt call has no caller: what it carried is taken away, so that nothing behind the gate
   // can take it for one.
   done(done_data, judgement.exempt ? prefix_entries.data() : nullptr,
        judgement.exempt ? prefix_entries.size() : 0, nullptr, 0, GRPC_STATUS_OK, nullptr);
 }
 
-bool CallGate::IsMarked(const grpc_auth_context* connection) const {
+std::optional<uint64_t> CallGate::ReadMark(const grpc_auth_context* context) const {
   grpc_auth_property_iterator properties =
-      grpc_auth_context_find_properties_by_name(connection, kMark);
+      grpc_auth_context_find_properties_by_name(context, kMark);
   const grpc_auth_property* mark = grpc_auth_property_iterator_next(&properties);
-  return mark != nullptr && absl::string_view(mark->value, mark->value_length) == instance_;
+  if (mark == nullptr) return std::nullopt;
+  const absl::string_view value(mark->value, mark->value_length);
+  uint64_t id = 0;
+  if (value.size() != instance_.size() + sizeof(id) || !absl::StartsWith(value, instance_)) {
+    return std::nullopt;
+  }
+  std::memcpy(&id, value.data() + instance_.size(), sizeof(id));
+  return id;
 }
 
 // An AuthContext is not thread-safe. It is written here alone, once, under a lock that every call
 // of the connection takes on its way in: so the write is over before any handler or interceptor of
 // this connection runs, and they may read it freely.
-void CallGate::MarkConnection(grpc_auth_context* connection) {
-  absl::MutexLock lock(&marking_[(reinterpret_cast<uintptr_t>(connection) >> 6) % kMarkingLocks]);
-  if (IsMarked(connection)) return;
-  grpc_auth_context_add_property(connection, kMark, instance_.data(), instance_.size());
+std::shared_ptr<Connection> CallGate::ConnectionOf(grpc_auth_context* context,
+                                                   const Connections::Slot& slot) {
+  std::shared_ptr<Connection> first;
+  {
+    absl::MutexLock lock(&marking_[(reinterpret_cast<uintptr_t>(context) >> 6) % kMarkingLocks]);
+    if (const std::optional<uint64_t> id = ReadMark(context); id) return connections_->Find(*id);
+    first = slot.current();
+    const uint64_t id = first == nullptr ? 0 : first->id();
+    std::string mark = instance_;
+    mark.append(reinterpret_cast<const char*>(&id), sizeof(id));
+    grpc_auth_context_add_property(context, kMark, mark.data(), mark.size());
+  }
+  if (first != nullptr) connections_->Called(first);
+  return first;
+}
+
+uint64_t CallGate::ConnectionIdOf(grpc_call* call, const CallGate& gate) {
+  grpc_auth_context* context = grpc_call_auth_context(call);
+  if (context == nullptr) return 0;
+  const std::optional<uint64_t> id = gate.ReadMark(context);
+  grpc_auth_context_release(context);
+  return id.value_or(0);
+}
+
+void CallGate::ServiceAnswered(grpc_call* call, std::optional<Reason> refusal) {
+  const std::shared_ptr<Connection> from = connections_->Find(ConnectionIdOf(call, *this));
+  if (from == nullptr) return;
+  if (refusal)
+    connections_->Refused(from, refusal);
+  else
+    connections_->Admitted(from);
 }
 
 absl::StatusOr<VerifiedCall> CallGate::CallerOf(grpc::ServerContextBase* context,
                                                 absl::string_view method) {
   grpc_auth_context* connection = grpc_call_auth_context(context->c_call());
-  const bool passed = connection != nullptr && IsMarked(connection);
+  const bool passed = connection != nullptr && ReadMark(connection).has_value();
   grpc_auth_context_release(connection);
   if (!passed) return absl::UnauthenticatedError("the call did not come through this gate");
 

@@ -13,8 +13,8 @@
 // interceptor asks the verifier for its caller again (CallJudge::Recall, which believes nobody).
 // What the interceptor must know besides is that the call did pass this gate, and not another port
 // of the same server; so the processor writes the gate's random instance id into the AuthContext,
-// once a connection. It says nothing about callers, and no peer can put a property of that name
-// there.
+// once a connection, and the connection's number behind it, by which its later calls are known
+// (Connections). It says nothing about callers, and no peer can put a property of that name there.
 #ifndef FOREKEY_SRC_GATE_GRPC_CALL_GATE_H_
 #define FOREKEY_SRC_GATE_GRPC_CALL_GATE_H_
 
@@ -22,7 +22,9 @@
 #include <grpcpp/support/server_interceptor.h>
 
 #include <array>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,8 +43,8 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   explicit CallGate(GateCore* core);
 
   // For grpc_server_credentials_set_auth_metadata_processor; holds a reference to this, and to
-  // `keep_alive`, which lives as long as those credentials do in gRPC's core. `slot`: which
-  // connection it judges; null where that is not known.
+  // `keep_alive`, which lives as long as those credentials do in gRPC's core. `slot`: whose first
+  // calls it judges.
   grpc_auth_metadata_processor Processor(std::shared_ptr<void> keep_alive, Connections::Slot* slot);
   // Told of every verdict. Both must outlive the gRPC server.
   void SetConnections(Connections* connections) { connections_ = connections; }
@@ -51,13 +53,21 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   // The caller of the call behind `context`, for calls that passed Processor(). Called by the
   // interceptor once a call.
   absl::StatusOr<VerifiedCall> CallerOf(grpc::ServerContextBase* context, absl::string_view method);
+  // The number of the connection that a call came in by; 0: not known.
+  static uint64_t ConnectionIdOf(grpc_call* call, const CallGate& gate);
+  // One of the gate's own exempt methods has answered: with a refusal, or (nullopt) with what only
+  // an honest enrolment gets.
+  void ServiceAnswered(grpc_call* call, std::optional<Reason> refusal);
+  Connections* connections() const { return connections_; }
 
  private:
   struct ProcessorState;
   static void Process(void* state, grpc_auth_context* connection, const grpc_metadata* metadata,
                       size_t count, grpc_process_auth_metadata_done_cb done, void* done_data);
-  void MarkConnection(grpc_auth_context* connection);
-  bool IsMarked(const grpc_auth_context* connection) const;
+  std::shared_ptr<Connection> ConnectionOf(grpc_auth_context* context,
+                                           const Connections::Slot& slot);
+  // The number in this gate's mark; nullopt without one.
+  std::optional<uint64_t> ReadMark(const grpc_auth_context* context) const;
 
   static constexpr size_t kMarkingLocks = 64;
 

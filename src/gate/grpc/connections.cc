@@ -1,23 +1,19 @@
 #include "src/gate/grpc/connections.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/clock.h"
+#include "src/base/reason.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -26,31 +22,14 @@ namespace {
 // A refusal's answer leaves within this time; then its connection is ended, if gRPC did not do so
 // before.
 constexpr absl::Duration kAnswerTime = absl::Milliseconds(100);
-// A slot is not given to another connection for so long: a call of the old one may still be judged.
-constexpr absl::Duration kSlotRest = absl::Seconds(1);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(250);
-constexpr int kBacklog = 1024;
+// While connections wait for a slot: gRPC does not say when it has closed one.
+constexpr int kSlotWaitMillis = 2;
 constexpr int kAcceptsAtOnce = 64;
-constexpr size_t kUntracked = ~size_t{0};
-
-absl::Status SystemError(absl::string_view what, const std::string& address) {
-  const int error = errno;
-  return absl::ErrnoToStatus(error, absl::StrCat(what, " ", address));
-}
-
-// As gRPC writes them.
-std::string PeerText(const sockaddr_storage& address, socklen_t size) {
-  char host[NI_MAXHOST], port[NI_MAXSERV];
-  if (getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host, sizeof(host), port,
-                  sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    return "unknown";
-  }
-  if (address.ss_family == AF_INET) return absl::StrCat("ipv4:", host, ":", port);
-  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-  if (IN6_IS_ADDR_V4MAPPED(&v6))
-    return absl::StrCat("ipv4:", absl::string_view(host).substr(7), ":", port);
-  return absl::StrCat("ipv6:[", host, "]:", port);
-}
+// Beside [connections] stranger_bytes, for strangers that stay for long: probes of health.
+constexpr double kBytesPerSecond = 1024;
+// So many exempt calls that were refused for their number, one after the other, end a connection.
+constexpr uint32_t kExemptRefusals = 16;
 
 // Made by somebody who does not hold what he claims, or by no client of ours: an honest one is
 // never refused for these, whatever happened to the gate meanwhile.
@@ -61,6 +40,7 @@ bool IsForged(Reason reason) {
     case Reason::kPrefixMalformed:
     case Reason::kSignatureInvalid:
     case Reason::kMacInvalid:
+    case Reason::kInviteSignatureInvalid:
       return true;
     default:
       return false;
@@ -70,60 +50,35 @@ bool IsForged(Reason reason) {
 // The gate's own trouble, and what an enrolled caller may not do: no fault of the connection.
 bool IsNoFault(Reason reason) { return PublicCode(reason) != absl::StatusCode::kUnauthenticated; }
 
+size_t ShareOf(size_t most, uint32_t percent) { return std::max<size_t>(1, most * percent / 100); }
+
+// Whether `fd` is another file's by now, or nobody's.
+bool IsClosed(int fd, dev_t device, ino_t inode) {
+  struct stat found = {};
+  return fstat(fd, &found) != 0 || found.st_dev != device || found.st_ino != inode;
+}
+
 }  // namespace
 
-Connection::~Connection() { close(fd_); }
-
-Connections::Connections(GateCore* core)
+Connections::Connections(GateCore* core, std::unique_ptr<Listeners> listeners)
     : core_(core),
       limits_(core->config().connections),
-      rates_(limits_.per_address_per_second, limits_.per_address_burst) {}
+      listeners_(std::move(listeners)),
+      rates_(limits_.per_address_per_second, limits_.per_address_burst),
+      exempt_hosts_(limits_.address_exempt_per_second, limits_.address_exempt_burst),
+      exempt_unknown_(limits_.exempt_per_second, limits_.exempt_burst),
+      arriving_(limits_.arriving, ShareOf(limits_.arriving, limits_.address_share)),
+      strangers_(limits_.strangers, ShareOf(limits_.strangers, limits_.address_share)),
+      watching_(limits_.watches, ShareOf(limits_.watches, limits_.address_share)) {}
 
 absl::StatusOr<std::unique_ptr<Connections>> Connections::New(
     GateCore* core, const std::vector<std::string>& addresses) {
-  std::unique_ptr<Connections> made(new Connections(core));
+  FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Listeners> listeners, Listeners::New(addresses));
+  std::unique_ptr<Connections> made(new Connections(core, std::move(listeners)));
   made->poll_ = epoll_create1(EPOLL_CLOEXEC);
   made->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (made->poll_ < 0 || made->wake_ < 0) return SystemError("watch", "sockets");
-  for (const std::string& address : addresses) FOREKEY_RETURN_IF_ERROR(made->Listen(address));
+  if (made->poll_ < 0 || made->wake_ < 0) return absl::ErrnoToStatus(errno, "watch sockets");
   return made;
-}
-
-absl::Status Connections::Listen(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon), port = address.substr(colon + 1);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  // "localhost:0" is two addresses: the second takes the port that the first was given.
-  if (port == "0" && port_ != 0) port = absl::StrCat(port_);
-  addrinfo hints = {}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV;
-  if (const int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found); error != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("listen address ", address, ": ", gai_strerror(error)));
-  }
-  absl::Cleanup free_found = [found] { freeaddrinfo(found); };
-  const int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return SystemError("make a socket for", address);
-  listeners_.push_back(fd);
-  const int on = 1, off = 0;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  // Inherited by what is accepted.
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  if (found->ai_family == AF_INET6 && host == "::") {
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-  }
-  if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, kBacklog) != 0) {
-    return SystemError("can't listen on", address);
-  }
-  sockaddr_storage bound = {};
-  socklen_t size = sizeof(bound);
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) != 0) {
-    return SystemError("look at", address);
-  }
-  port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
-                                            : reinterpret_cast<sockaddr_in&>(bound).sin_port);
-  return absl::OkStatus();
 }
 
 Connections::~Connections() {
@@ -133,20 +88,18 @@ Connections::~Connections() {
   }
   Wake();
   if (thread_.joinable()) thread_.join();
-  for (int fd : listeners_) close(fd);
   if (poll_ >= 0) close(poll_);
   if (wake_ >= 0) close(wake_);
 }
 
 void Connections::Install(grpc::ServerBuilder& builder, const MakeCredentials& credentials) {
   using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
-  for (size_t i = 0; i <= limits_.tracked; ++i) {
-    const bool shared = i == limits_.tracked;
+  for (size_t i = 0; i < limits_.arriving; ++i) {
     auto slot = std::make_unique<Slot>();
-    slot->acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
-        Type::FROM_FD, credentials(shared ? nullptr : slot.get()));
+    slot->acceptor_ = builder.experimental().AddExternalConnectionAcceptor(Type::FROM_FD,
+                                                                           credentials(slot.get()));
     slots_.push_back(std::move(slot));
-    if (!shared) free_.push_back({i, 0});
+    free_.push_back(i);
   }
   auto millis = [](absl::Duration duration) {
     return static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(duration), INT32_MAX));
@@ -160,6 +113,8 @@ void Connections::Install(grpc::ServerBuilder& builder, const MakeCredentials& c
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(limits_.streams));
+  // The last resort: with this much in use, gRPC gives up streams, whoever's they are.
+  builder.SetResourceQuota(grpc::ResourceQuota("forekey").Resize(limits_.memory));
 }
 
 void Connections::Start() {
@@ -172,7 +127,7 @@ void Connections::StopAccepting() {
     accepting_ = false;
   }
   // Refused by the system from here on, so that clients try elsewhere at once.
-  for (int listener : listeners_) shutdown(listener, SHUT_RD);
+  for (int listener : listeners_->fds()) shutdown(listener, SHUT_RD);
   Wake();
 }
 
@@ -190,8 +145,9 @@ void Connections::AddToPoll(int fd, void* tag, uint32_t events) {
 }
 
 void Connections::Run() {
+  std::vector<int>& listeners = listeners_->fds();
   AddToPoll(wake_, &wake_, EPOLLIN);
-  for (int& listener : listeners_) AddToPoll(listener, &listener, EPOLLIN);
+  for (int& listener : listeners) AddToPoll(listener, &listener, EPOLLIN);
   bool listening = true;
   for (;;) {
     bool accepting;
@@ -203,7 +159,7 @@ void Connections::Run() {
     int64_t now = Clock::System().BootNanos();
     const bool listen_now = accepting && now >= paused_until_;
     if (listen_now != listening) {
-      for (int& listener : listeners_) {
+      for (int& listener : listeners) {
         if (listen_now)
           AddToPoll(listener, &listener, EPOLLIN);
         else
@@ -219,27 +175,43 @@ void Connections::Run() {
         uint64_t drained;
         while (read(wake_, &drained, sizeof(drained)) > 0) {
         }
-      } else if (tag >= listeners_.data() && tag < listeners_.data() + listeners_.size()) {
+      } else if (tag >= listeners.data() && tag < listeners.data() + listeners.size()) {
         if (accepting) AcceptFrom(*static_cast<int*>(tag));
-      } else {
+      } else if ((events[i].events & (EPOLLHUP | EPOLLERR)) != 0) {
         Forget(static_cast<Connection*>(tag));
+      } else {
+        LookAtBytes(static_cast<Connection*>(tag));
       }
     }
+    ApplyChanges();
+    FreeClosed();
+    HandOut();
     now = Clock::System().BootNanos();
     EndDue(now);
-    EndUnproved(now);
+    EndOld(now);
+    strangers_now_.store(arriving_.size() + strangers_.size() + watching_.size(),
+                         std::memory_order_relaxed);
   }
-  for (auto& [raw, connection] : connections_) shutdown(connection->fd_, SHUT_RDWR);
+  Close();
+}
+
+void Connections::Close() {
+  for (auto& [raw, connection] : connections_) {
+    shutdown(connection->fd_, SHUT_RDWR);
+    table_.Remove(connection->id());
+    if (connection->room_ != nullptr) connection->room_->Remove(*connection);
+  }
   connections_.clear();
+  waiting_.clear();
+  resting_.clear();
   absl::MutexLock lock(&mutex_);
   endings_.clear();
-  for (auto& slot : slots_) {
-    absl::MutexLock slot_lock(&slot->mutex_);
-    slot->current_.reset();
-  }
+  changes_.clear();
+  for (auto& slot : slots_) slot->Set(nullptr);
 }
 
 int Connections::WaitMillis(int64_t now) {
+  if (!waiting_.empty()) return kSlotWaitMillis;
   int64_t wait = absl::ToInt64Nanoseconds(kLookInterval);
   absl::MutexLock lock(&mutex_);
   for (const Ending& ending : endings_) wait = std::min(wait, ending.at - now);
@@ -261,7 +233,7 @@ void Connections::AcceptFrom(int listener) {
   }
 }
 
-absl::Status Connections::Allow(const std::string& host, const std::string& peer) {
+absl::Status Connections::Allow(const std::string& host) {
   if (connections_.size() >= limits_.total) {
     return Refuse(Reason::kConnectionLimit, absl::StrCat(limits_.total, " are open, all in all"));
   }
@@ -276,50 +248,97 @@ absl::Status Connections::Allow(const std::string& host, const std::string& peer
   return absl::OkStatus();
 }
 
-size_t Connections::TakeSlot(int64_t now) {
-  if (free_.empty()) return kUntracked;
-  const FreeSlot oldest = free_.front();
-  if (oldest.since != 0 && now - oldest.since < absl::ToInt64Nanoseconds(kSlotRest))
-    return kUntracked;
-  free_.pop_front();
-  return oldest.slot;
-}
-
 void Connections::Admit(int fd, int listener) {
-  sockaddr_storage address = {};
-  socklen_t size = sizeof(address);
-  std::string peer = "unknown";
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0)
-    peer = PeerText(address, size);
+  std::string peer = Listeners::PeerOf(fd);
   std::string host = HostKey(peer);
-  if (absl::Status allowed = Allow(host, peer); !allowed.ok()) {
+  if (absl::Status allowed = Allow(host); !allowed.ok()) {
     // The answer is a closed connection: no TLS, and not a byte of ours.
     core_->refusals().Tell(allowed, "", peer).IgnoreError();
     close(fd);
     return;
   }
+  struct stat socket = {};
   const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (own < 0) {
+  if (own < 0 || fstat(fd, &socket) != 0) {
+    if (own >= 0) close(own);
     close(fd);
     return;
   }
-  const int64_t now = Clock::System().BootNanos();
-  const size_t slot = TakeSlot(now);
-  auto connection = std::make_shared<Connection>(peer, std::move(host), own, slot, now);
-  ++per_host_[connection->host_];
+  auto connection = std::make_shared<Connection>(++last_id_, std::move(peer), std::move(host), own,
+                                                 fd, limits_, Clock::System().BootNanos());
+  connection->device_ = socket.st_dev;
+  connection->inode_ = socket.st_ino;
+  ++per_host_[connection->host()];
   connections_[connection.get()] = connection;
   open_.store(connections_.size(), std::memory_order_relaxed);
-  Slot& handed = slot == kUntracked ? *slots_.back() : *slots_[slot];
-  if (slot != kUntracked) {
-    tracked_.fetch_add(1, std::memory_order_relaxed);
-    absl::MutexLock lock(&handed.mutex_);
-    handed.current_ = connection;
+  table_.Add(connection);
+  waiting_.push_back({connection, listener});
+  MoveTo(arriving_, connection, "before their first call");
+  HandOut();
+}
+
+void Connections::MoveTo(StrangerRoom& room, const std::shared_ptr<Connection>& connection,
+                         absl::string_view what) {
+  if (connection->room_ != nullptr) connection->room_->Remove(*connection);
+  const std::shared_ptr<Connection> leaves = room.Add(connection);
+  if (leaves == nullptr) return;
+  EndNow(leaves, Refuse(Reason::kConnectionLimit,
+                        absl::StrCat("the oldest of too many connections ", what)));
+  if (!leaves->given_) Forget(leaves.get());  // nothing will tell its end
+}
+
+void Connections::FreeClosed() {
+  auto closed = std::partition(resting_.begin(), resting_.end(), [](const Resting& resting) {
+    return !IsClosed(resting.last->given_fd_, resting.last->device_, resting.last->inode_);
+  });
+  for (auto it = closed; it != resting_.end(); ++it) {
+    slots_[it->slot]->Set(nullptr);
+    free_.push_back(it->slot);
   }
-  AddToPoll(own, connection.get(), 0);  // its end alone
-  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
-  parameters.listener_fd = listener;
-  parameters.fd = fd;
-  handed.acceptor_->HandleNewConnection(&parameters);
+  resting_.erase(closed, resting_.end());
+}
+
+bool Connections::TakeSlot(size_t* slot) {
+  if (free_.empty()) FreeClosed();
+  if (free_.empty()) return false;
+  *slot = free_.back();
+  free_.pop_back();
+  return true;
+}
+
+void Connections::HandOut() {
+  while (!waiting_.empty()) {
+    const auto& [connection, listener] = waiting_.front();
+    if (!connection->closing_.load(std::memory_order_relaxed)) {
+      size_t slot;
+      if (!TakeSlot(&slot)) return;
+      connection->slot_ = slot;
+      connection->given_ = true;
+      slots_[slot]->Set(connection);
+      // Its end, and while it is a stranger each arrival of bytes.
+      AddToPoll(connection->fd_, connection.get(), EPOLLIN | EPOLLET);
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+      parameters.listener_fd = listener;
+      parameters.fd = connection->given_fd_;
+      slots_[slot]->acceptor_->HandleNewConnection(&parameters);
+    }
+    waiting_.pop_front();
+  }
+}
+
+void Connections::LookAtBytes(Connection* raw) {
+  auto found = connections_.find(raw);
+  if (found == connections_.end() || raw->proved() ||
+      raw->closing_.load(std::memory_order_relaxed)) {
+    return;
+  }
+  const double age = static_cast<double>(Clock::System().BootNanos() - raw->accepted_) / 1e9;
+  const uint64_t most = limits_.stranger_bytes + static_cast<uint64_t>(kBytesPerSecond * age);
+  if (raw->BytesReceived() <= most) return;
+  rates_.Charge(rates_.HashOf(raw->host()), limits_.refused_cost, Clock::System().BootNanos());
+  EndNow(found->second, Refuse(Reason::kConnectionLimit,
+                               absl::StrCat("more than ", limits_.stranger_bytes,
+                                            " bytes came, and nothing that could be admitted")));
 }
 
 void Connections::Forget(Connection* raw) {
@@ -328,18 +347,89 @@ void Connections::Forget(Connection* raw) {
   const std::shared_ptr<Connection> connection = std::move(found->second);
   connections_.erase(found);
   open_.store(connections_.size(), std::memory_order_relaxed);
+  table_.Remove(connection->id());
+  if (connection->room_ != nullptr) connection->room_->Remove(*connection);
   epoll_ctl(poll_, EPOLL_CTL_DEL, connection->fd_, nullptr);
-  if (auto host = per_host_.find(connection->host_); --host->second == 0) per_host_.erase(host);
-  if (connection->slot_ == kUntracked) return;
-  tracked_.fetch_sub(1, std::memory_order_relaxed);
-  free_.push_back({connection->slot_, Clock::System().BootNanos()});
-  absl::MutexLock lock(&slots_[connection->slot_]->mutex_);
-  slots_[connection->slot_]->current_.reset();
+  if (auto host = per_host_.find(connection->host()); --host->second == 0) per_host_.erase(host);
+  if (connection->slot_ == Connection::kNoSlot) return;
+  // A call of it may still be on its way to the processor, until gRPC has closed its descriptor.
+  resting_.push_back({std::exchange(connection->slot_, Connection::kNoSlot), connection});
 }
 
-void Connections::Admitted(Connection& connection) {
-  connection.proved_.store(true, std::memory_order_relaxed);
-  connection.refused_.store(0, std::memory_order_relaxed);
+void Connections::Tell(const std::shared_ptr<Connection>& connection, Change change) {
+  {
+    absl::MutexLock lock(&mutex_);
+    changes_.emplace_back(connection, change);
+  }
+  Wake();
+}
+
+void Connections::Called(const std::shared_ptr<Connection>& connection) {
+  Tell(connection, Change::kCalled);
+}
+
+void Connections::BecomeProved(const std::shared_ptr<Connection>& connection) {
+  if (connection->proved_.exchange(true)) return;
+  Tell(connection, Change::kProved);
+}
+
+void Connections::ApplyChanges() {
+  std::vector<std::pair<std::shared_ptr<Connection>, Change>> changes;
+  {
+    absl::MutexLock lock(&mutex_);
+    changes.swap(changes_);
+  }
+  for (const auto& [connection, change] : changes) {
+    if (!connections_.contains(connection.get())) continue;
+    if (change == Change::kProved) {
+      if (connection->room_ != nullptr) connection->room_->Remove(*connection);
+      epoll_event its_end_alone = {};
+      its_end_alone.data.ptr = connection.get();
+      epoll_ctl(poll_, EPOLL_CTL_MOD, connection->fd_, &its_end_alone);
+      continue;
+    }
+    const size_t slot = std::exchange(connection->slot_, Connection::kNoSlot);
+    if (slot != Connection::kNoSlot) {
+      slots_[slot]->Set(nullptr);
+      free_.push_back(slot);
+    }
+    // One that is on its way out has left its room, and gets no other.
+    if (connection->room_ == &arriving_) {
+      MoveTo(strangers_, connection, "on which nothing was admitted");
+    }
+  }
+}
+
+absl::Status Connections::AdmitExempt(const std::shared_ptr<Connection>& connection, bool own) {
+  const int64_t now = Clock::System().BootNanos();
+  if (connection == nullptr) {
+    return exempt_unknown_.Take(now)
+               ? absl::OkStatus()
+               : Refuse(Reason::kRateLimited, "exempt calls of unknown connections");
+  }
+  absl::string_view why;
+  const uint32_t running = connection->exempt_running_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (!connection->exempt_.Take(now)) {
+    why = "exempt calls of this connection";
+  } else if (!exempt_hosts_.Take(exempt_hosts_.HashOf(connection->host()), now)) {
+    why = "exempt calls of this address";
+  } else if (!connection->proved() && running > limits_.stranger_calls) {
+    why = "exempt calls at once, with nothing admitted";
+  } else {
+    if (!own) connection->watches_.store(true, std::memory_order_relaxed);
+    connection->exempt_refused_.store(0, std::memory_order_relaxed);
+    return absl::OkStatus();
+  }
+  connection->exempt_running_.fetch_sub(1, std::memory_order_relaxed);
+  if (connection->exempt_refused_.fetch_add(1, std::memory_order_relaxed) + 1 >= kExemptRefusals) {
+    EndSoon(connection, limits_.refused_cost);
+  }
+  return Refuse(Reason::kRateLimited, why);
+}
+
+void Connections::ExemptDone(uint64_t id) {
+  const std::shared_ptr<Connection> connection = Find(id);
+  if (connection != nullptr) connection->exempt_running_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Connections::Refused(const std::shared_ptr<Connection>& connection,
@@ -351,24 +441,28 @@ void Connections::Refused(const std::shared_ptr<Connection>& connection,
                              .fetch_add(1, std::memory_order_relaxed) +
                          1;
   if (limit == 0 || count < limit) return;
-  if (!EndSoon(connection, kAnswerTime, Reason::kConnectionEnded)) return;
+  EndSoon(connection, forged ? limits_.forged_cost : limits_.refused_cost);
+}
+
+void Connections::EndSoon(const std::shared_ptr<Connection>& connection, double cost) {
+  if (connection->closing_.exchange(true)) return;
+  const int64_t now = Clock::System().BootNanos();
+  {
+    absl::MutexLock lock(&mutex_);
+    endings_.push_back({connection, now + absl::ToInt64Nanoseconds(kAnswerTime)});
+  }
+  Wake();
   // What was sent before is the last that gRPC reads: it answers, and closes. A flood that went on
   // for as long as its answer takes would cost more than the connection that it loses.
   shutdown(connection->fd_, SHUT_RD);
-  rates_.Charge(rates_.HashOf(connection->host_),
-                forged ? limits_.forged_cost : limits_.refused_cost, Clock::System().BootNanos());
+  rates_.Charge(rates_.HashOf(connection->host()), cost, now);
 }
 
-bool Connections::EndSoon(std::shared_ptr<Connection> connection, absl::Duration delay,
-                          Reason reason) {
-  if (connection->closing_.exchange(true)) return false;
-  {
-    absl::MutexLock lock(&mutex_);
-    endings_.push_back({std::move(connection),
-                        Clock::System().BootNanos() + absl::ToInt64Nanoseconds(delay), reason});
-  }
-  Wake();
-  return true;
+void Connections::EndNow(const std::shared_ptr<Connection>& connection, const absl::Status& why) {
+  if (connection->closing_.exchange(true)) return;
+  core_->refusals().Tell(why, "", connection->peer()).IgnoreError();
+  // Both ends see it; gRPC closes its descriptor, and the poll here reports the end.
+  shutdown(connection->fd_, SHUT_RDWR);
 }
 
 void Connections::EndDue(int64_t now) {
@@ -381,22 +475,38 @@ void Connections::EndDue(int64_t now) {
     endings_.erase(later, endings_.end());
   }
   for (const Ending& ending : due) {
-    core_->refusals().Tell(Refuse(ending.reason), "", ending.connection->peer()).IgnoreError();
-    // Both ends see it; gRPC closes its descriptor, and the poll here reports the end.
+    core_->refusals()
+        .Tell(Refuse(Reason::kConnectionEnded), "", ending.connection->peer())
+        .IgnoreError();
     shutdown(ending.connection->fd_, SHUT_RDWR);
   }
 }
 
-void Connections::EndUnproved(int64_t now) {
+void Connections::EndOld(int64_t now) {
   if (now < next_look_) return;
   next_look_ = now + absl::ToInt64Nanoseconds(kLookInterval);
-  for (auto& [raw, connection] : connections_) {
-    // What is not tracked has no processor that could tell: gRPC's own bounds hold there.
-    if (connection->slot_ == kUntracked || connection->proved_.load(std::memory_order_relaxed))
-      continue;
-    if (now - connection->accepted_ < absl::ToInt64Nanoseconds(limits_.proof)) continue;
-    EndSoon(connection, absl::ZeroDuration(), Reason::kConnectionTimeout);
+  const auto take_old = [now](StrangerRoom& room, absl::Duration age) {
+    std::vector<std::shared_ptr<Connection>> old;
+    for (const auto& [id, connection] : room.by_age()) {
+      if (now - connection->accepted_ < absl::ToInt64Nanoseconds(age)) break;
+      old.push_back(connection);
+    }
+    for (const auto& connection : old) room.Remove(*connection);
+    return old;
+  };
+  const absl::Status why = Refuse(Reason::kConnectionTimeout);
+  for (const auto& connection : take_old(arriving_, limits_.proof)) {
+    EndNow(connection, why);
+    if (!connection->given_) Forget(connection.get());
   }
+  for (const auto& connection : take_old(strangers_, limits_.proof)) {
+    if (!connection->proved() && connection->watches_.load(std::memory_order_relaxed)) {
+      MoveTo(watching_, connection, "with calls of exempt methods alone");
+    } else if (!connection->proved()) {
+      EndNow(connection, why);
+    }
+  }
+  for (const auto& connection : take_old(watching_, limits_.watch_age)) EndNow(connection, why);
 }
 
 }  // namespace forekey

@@ -1,11 +1,24 @@
 // The gate's own accept loop. It counts and limits connections before TLS begins, knows the peer of
-// every tracked connection, and can end one.
+// every call, and can end a connection.
 //
-// gRPC tells a metadata processor neither the peer nor the connection of a call. So each tracked
-// connection is handed to gRPC through an acceptor of its own (FROM_FD), whose processor knows it;
-// a second descriptor of the socket stays here, to see it end and to end it. Acceptors are made
-// before the server starts: [connections] tracked says how many; what comes beyond shares one
-// acceptor, where the peer of a call is not known and refusals don't end the connection.
+// gRPC tells a metadata processor neither the peer nor the connection of a call. It does give it
+// the AuthContext, of which each connection has one; so what has to be found out once is whose that
+// is. A connection is handed to gRPC through an acceptor (FROM_FD) that it has for itself until its
+// first call: the acceptor's processor then knows who called, writes the connection's number into
+// the AuthContext (CallGate), and the acceptor is free for the next one. Acceptors are made before
+// the server starts: [connections] arriving says how many connections may be between being accepted
+// and their first call; more of them wait for a moment, and send the oldest away.
+//
+// A connection that ended before its first call leaves its acceptor when gRPC has closed its
+// descriptor, so that no call of it can be taken for one of the next.
+//
+// Strangers are connections on which nothing was admitted yet. gRPC 1.51 has no bound on what such
+// a one makes it keep: a message that is never finished is collected whatever its length, so are
+// header fields, and streams of exempt methods stay for as long as they like. So strangers are
+// bounded from the outside: how many there are, in all and of one address; how many bytes each may
+// have sent (the kernel's count, looked at as they arrive); how many exempt calls each may make, and
+// have unfinished; how old each may become. A second descriptor of the socket stays here, to see
+// its end, and to end it. Who was admitted once is none of them, and costs nothing more here.
 //
 // A connection costs the process two descriptors.
 #ifndef FOREKEY_SRC_GATE_GRPC_CONNECTIONS_H_
@@ -19,45 +32,25 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "src/gate/grpc/connection.h"
+#include "src/gate/grpc/listeners.h"
 #include "src/gate/limits/host_buckets.h"
 #include "src/gate/service/gate_core.h"
 
 namespace forekey {
 
-// One accepted connection.
-class Connection {
- public:
-  Connection(std::string peer, std::string host, int fd, size_t slot, int64_t accepted)
-      : peer_(std::move(peer)), host_(std::move(host)), fd_(fd), slot_(slot), accepted_(accepted) {}
-  ~Connection();
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
-  const std::string& peer() const { return peer_; }
-
- private:
-  friend class Connections;
-  const std::string peer_;  // "ipv4:192.0.2.1:4711"
-  const std::string host_;  // HostKey
-  const int fd_;            // of the same socket as gRPC's
-  const size_t slot_;
-  const int64_t accepted_;  // boot nanos
-  std::atomic<bool> proved_{false};
-  std::atomic<uint32_t> forged_{0};
-  std::atomic<uint32_t> refused_{0};
-  std::atomic<bool> closing_{false};
-};
-
 class Connections {
  public:
-  // The acceptor that a processor belongs to. Gives the connection that it judges; null for the one
-  // that untracked connections share. Safe from any thread.
+  // The acceptor that a processor belongs to. Safe from any thread.
   class Slot {
    public:
+    // Whose first call it is that the processor judges.
     std::shared_ptr<Connection> current() const {
       absl::MutexLock lock(&mutex_);
       return current_;
@@ -65,85 +58,123 @@ class Connections {
 
    private:
     friend class Connections;
+    void Set(std::shared_ptr<Connection> connection) {
+      absl::MutexLock lock(&mutex_);
+      current_ = std::move(connection);
+    }
     mutable absl::Mutex mutex_;
     std::shared_ptr<Connection> current_ ABSL_GUARDED_BY(mutex_);
     std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   };
   using MakeCredentials = std::function<std::shared_ptr<grpc::ServerCredentials>(Slot* slot)>;
 
-  // Binds and listens on numeric addresses (ResolveListenAddress); of several with port 0, all get
-  // the same port. Connections wait in the kernel until Start(). Errors: the system's, with the
-  // address.
+  // See Listeners::New.
   static absl::StatusOr<std::unique_ptr<Connections>> New(
       GateCore* core, const std::vector<std::string>& addresses);
   // Must go after the gRPC server.
   ~Connections();
 
-  int port() const { return port_; }
+  int port() const { return listeners_->port(); }
   // Before BuildAndStart(): adds the acceptors and the bounds on handshakes, idle and dead
-  // connections.
+  // connections, and on gRPC's memory.
   void Install(grpc::ServerBuilder& builder, const MakeCredentials& credentials);
   // After the server started: accepts from now on.
   void Start();
   // Accepts no more from when it returns on; what is open stays.
   void StopAccepting();
 
-  // A call on `connection` was judged, and answered where it was refused. Safe from any thread. A
-  // refusal that ends the connection lets its answer out first; nothing more is read, and the
-  // address pays for it with new connections that it may not make for a while.
-  void Admitted(Connection& connection);
+  // ---- From the processor and the services. Safe from any thread. ----
+  std::shared_ptr<Connection> Find(uint64_t id) const { return table_.Find(id); }
+  // Its first call came in, whatever becomes of that.
+  void Called(const std::shared_ptr<Connection>& connection);
+  // An exempt call came in: OK, or kRateLimited, where the connection has made too many, has too
+  // many unfinished (and nothing admitted), or its address has made too many. Who goes on after
+  // that loses the connection. `own`: the method is Forekey's, not one that the operator exempts.
+  // A call that was let in must be reported to ExemptDone; what never is counts as unfinished.
+  // `connection` may be null: not known.
+  absl::Status AdmitExempt(const std::shared_ptr<Connection>& connection, bool own);
+  void ExemptDone(uint64_t id);
+  // A call was judged, and answered where it was refused. A refusal that ends the connection lets
+  // its answer out first; nothing more is read, and the address pays for it with new connections
+  // that it may not make for a while.
+  void Admitted(const std::shared_ptr<Connection>& connection) {
+    if (!connection->proved()) BecomeProved(connection);
+    if (connection->refused_.load(std::memory_order_relaxed) != 0) {
+      connection->refused_.store(0, std::memory_order_relaxed);
+    }
+  }
   void Refused(const std::shared_ptr<Connection>& connection, std::optional<Reason> reason);
 
   size_t open() const { return open_.load(std::memory_order_relaxed); }
-  size_t tracked() const { return tracked_.load(std::memory_order_relaxed); }
+  // On which nothing was admitted yet.
+  size_t strangers() const { return strangers_now_.load(std::memory_order_relaxed); }
 
  private:
-  struct FreeSlot {
-    size_t slot;
-    int64_t since;
-  };
+  enum class Change { kCalled, kProved };
   struct Ending {
     std::shared_ptr<Connection> connection;
     int64_t at;
-    Reason reason;
   };
 
-  explicit Connections(GateCore* core);
-  absl::Status Listen(const std::string& address);
+  Connections(GateCore* core, std::unique_ptr<Listeners> listeners);
+  void BecomeProved(const std::shared_ptr<Connection>& connection);
+  void Tell(const std::shared_ptr<Connection>& connection, Change change);
   void Run();
   void AcceptFrom(int listener);
   void Admit(int fd, int listener);
-  absl::Status Allow(const std::string& host, const std::string& peer);
-  size_t TakeSlot(int64_t now);
-  void Forget(Connection* connection);
-  // False where it is ending already.
-  bool EndSoon(std::shared_ptr<Connection> connection, absl::Duration delay, Reason reason);
+  absl::Status Allow(const std::string& host);
+  void HandOut();
+  void FreeClosed();
+  bool TakeSlot(size_t* slot);
+  void ApplyChanges();
+  void MoveTo(StrangerRoom& room, const std::shared_ptr<Connection>& connection,
+              absl::string_view what);
+  void LookAtBytes(Connection* raw);
+  void Forget(Connection* raw);
+  void EndNow(const std::shared_ptr<Connection>& connection, const absl::Status& why);
+  void EndSoon(const std::shared_ptr<Connection>& connection, double cost);
   void EndDue(int64_t now);
-  void EndUnproved(int64_t now);
+  void EndOld(int64_t now);
+  void Close();
   int WaitMillis(int64_t now);
   void Wake();
   void AddToPoll(int fd, void* tag, uint32_t events);
 
   GateCore* const core_;
   const GateConfig::Connections& limits_;
+  const std::unique_ptr<Listeners> listeners_;
   HostBuckets rates_;
-  std::vector<int> listeners_;
-  int port_ = 0;
+  HostBuckets exempt_hosts_;
+  TokenBucket exempt_unknown_;
   int poll_ = -1;
   int wake_ = -1;
-  std::vector<std::unique_ptr<Slot>> slots_;  // the last one is shared
+  std::vector<std::unique_ptr<Slot>> slots_;
+  ConnectionTable table_;
   std::atomic<size_t> open_{0};
-  std::atomic<size_t> tracked_{0};
+  std::atomic<size_t> strangers_now_{0};
 
   absl::Mutex mutex_;
   std::vector<Ending> endings_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::pair<std::shared_ptr<Connection>, Change>> changes_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool accepting_ ABSL_GUARDED_BY(mutex_) = true;
 
   // Of thread_ alone.
+  struct Resting {
+    size_t slot;
+    std::shared_ptr<Connection> last;  // which gRPC has not closed yet
+  };
+  struct Waiting {
+    std::shared_ptr<Connection> connection;
+    int listener;
+  };
   absl::flat_hash_map<Connection*, std::shared_ptr<Connection>> connections_;
   absl::flat_hash_map<std::string, size_t> per_host_;
-  std::deque<FreeSlot> free_;
+  std::vector<size_t> free_;
+  std::vector<Resting> resting_;
+  std::deque<Waiting> waiting_;  // for a slot
+  StrangerRoom arriving_, strangers_, watching_;
+  uint64_t last_id_ = 0;
   int64_t next_look_ = 0;
   int64_t paused_until_ = 0;
   std::thread thread_;

@@ -36,7 +36,11 @@ class Gate::Impl {
 
  public:
   explicit Impl(GateCore* core)
-      : core_(core), call_gate_(std::make_shared<CallGate>(core)), services_(core) {}
+      : core_(core),
+        call_gate_(std::make_shared<CallGate>(core)),
+        services_(core, [gate = call_gate_.get()](grpc_call* call, std::optional<Reason> refusal) {
+          gate->ServiceAnswered(call, refusal);
+        }) {}
 
   ~Impl() {
     {

@@ -48,15 +48,23 @@ grpc::Status GetChallenge(GateCore& core, grpc::ServerContextBase&,
                           v1::GetChallengeResponse* response) {
   return Give(core.peers().GetChallenge(request), response);
 }
-grpc::Status BeginEnrollment(GateCore& core, grpc::ServerContextBase& context,
+// A refusal counts against its connection; only an enrolment that is finished shows who is honest.
+grpc::Status BeginEnrollment(GateCore& core, const GateServices::Answered& answered,
+                             grpc::ServerContextBase& context,
                              const v1::BeginEnrollmentRequest& request,
                              v1::BeginEnrollmentResponse* response) {
-  return Give(core.peers().BeginEnrollment(request, context.peer()), response);
+  auto begun = core.peers().BeginEnrollment(request, context.peer());
+  if (auto reason = ReasonOf(begun.status()); reason) answered(context.c_call(), reason);
+  return Give(std::move(begun), response);
 }
-grpc::Status FinishEnrollment(GateCore& core, grpc::ServerContextBase& context,
+grpc::Status FinishEnrollment(GateCore& core, const GateServices::Answered& answered,
+                              grpc::ServerContextBase& context,
                               const v1::FinishEnrollmentRequest& request,
                               v1::FinishEnrollmentResponse* response) {
-  return Give(core.peers().FinishEnrollment(request, context.peer()), response);
+  auto finished = core.peers().FinishEnrollment(request, context.peer());
+  const auto reason = ReasonOf(finished.status());
+  if (finished.ok() || reason) answered(context.c_call(), reason);
+  return Give(std::move(finished), response);
 }
 grpc::Status OpenSession(GateCore& core, grpc::ServerContextBase& context,
                          const v1::OpenSessionRequest& request, v1::OpenSessionResponse* response) {
@@ -111,7 +119,7 @@ grpc::Status GetRequirements(GateCore& core, grpc::ServerContextBase& context,
 
 class GateServices::Sync : public v1::Gate::Service {
  public:
-  explicit Sync(GateCore* core) : core_(*core) {}
+  Sync(GateCore* core, Answered answered) : core_(*core), answered_(std::move(answered)) {}
   grpc::Status GetChallenge(grpc::ServerContext* context, const v1::GetChallengeRequest* request,
                             v1::GetChallengeResponse* response) override {
     return forekey::GetChallenge(core_, *context, *request, response);
@@ -119,12 +127,12 @@ class GateServices::Sync : public v1::Gate::Service {
   grpc::Status BeginEnrollment(grpc::ServerContext* context,
                                const v1::BeginEnrollmentRequest* request,
                                v1::BeginEnrollmentResponse* response) override {
-    return forekey::BeginEnrollment(core_, *context, *request, response);
+    return forekey::BeginEnrollment(core_, answered_, *context, *request, response);
   }
   grpc::Status FinishEnrollment(grpc::ServerContext* context,
                                 const v1::FinishEnrollmentRequest* request,
                                 v1::FinishEnrollmentResponse* response) override {
-    return forekey::FinishEnrollment(core_, *context, *request, response);
+    return forekey::FinishEnrollment(core_, answered_, *context, *request, response);
   }
   grpc::Status OpenSession(grpc::ServerContext* context, const v1::OpenSessionRequest* request,
                            v1::OpenSessionResponse* response) override {
@@ -156,6 +164,7 @@ class GateServices::Sync : public v1::Gate::Service {
 
  private:
   GateCore& core_;
+  const Answered answered_;
 };
 
 // Enrolment waits for the disk and checks certificate paths: here it has a thread and a short queue
@@ -164,8 +173,9 @@ class GateServices::Sync : public v1::Gate::Service {
 // (src/gate/factor/factor_lane.h), so that whatever hangs, there is one left for the next opening.
 class GateServices::Callback : public v1::Gate::CallbackService {
  public:
-  explicit Callback(GateCore* core)
+  Callback(GateCore* core, Answered answered)
       : core_(*core),
+        answered_(std::move(answered)),
         enrollments_(kWaitingEnrollments),
         openings_(kWaitingOpenings, core->MostOpeningThreads() + kSpareOpenings) {}
 
@@ -177,18 +187,18 @@ class GateServices::Callback : public v1::Gate::CallbackService {
   grpc::ServerUnaryReactor* BeginEnrollment(grpc::CallbackServerContext* context,
                                             const v1::BeginEnrollmentRequest* request,
                                             v1::BeginEnrollmentResponse* response) override {
-    return FinishLater(enrollments_, context, kBeginEnrollmentMethod,
-                       [this, context, request, response] {
-                         return forekey::BeginEnrollment(core_, *context, *request, response);
-                       });
+    return FinishLater(
+        enrollments_, context, kBeginEnrollmentMethod, [this, context, request, response] {
+          return forekey::BeginEnrollment(core_, answered_, *context, *request, response);
+        });
   }
   grpc::ServerUnaryReactor* FinishEnrollment(grpc::CallbackServerContext* context,
                                              const v1::FinishEnrollmentRequest* request,
                                              v1::FinishEnrollmentResponse* response) override {
-    return FinishLater(enrollments_, context, kFinishEnrollmentMethod,
-                       [this, context, request, response] {
-                         return forekey::FinishEnrollment(core_, *context, *request, response);
-                       });
+    return FinishLater(
+        enrollments_, context, kFinishEnrollmentMethod, [this, context, request, response] {
+          return forekey::FinishEnrollment(core_, answered_, *context, *request, response);
+        });
   }
   grpc::ServerUnaryReactor* OpenSession(grpc::CallbackServerContext* context,
                                         const v1::OpenSessionRequest* request,
@@ -250,11 +260,18 @@ class GateServices::Callback : public v1::Gate::CallbackService {
   }
 
   GateCore& core_;
+  const Answered answered_;
   Worker enrollments_;
   Worker openings_;
 };
 
-// gRPC's own way to change a builder at BuildAndStart(), when everything is registered.
+// gRPC's own way to change a builder at BuildAndStart(), when everything is registered; nothing that
+// the application asked for before has the last word.
+//
+// Compressed requests are refused (UNIMPLEMENTED, "Compression algorithm 'gzip' is disabled."):
+// gRPC 1.51 inflates a message as a whole before it looks at its size, exempt methods' included, so
+// that a megabyte of a stranger's would cost a gigabyte. The list of algorithms refuses them in
+// words; without the filter nothing is inflated while that refusal is on its way.
 class GateServices::Plugin : public grpc::ServerBuilderPlugin {
  public:
   Plugin(GateServices* services, ServerApi api, std::function<void()> started)
@@ -262,6 +279,24 @@ class GateServices::Plugin : public grpc::ServerBuilderPlugin {
   std::string name() override { return "forekey"; }
   void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
     services_->Register(*builder, api_);
+  }
+  // Of an argument that is given twice gRPC takes the first: so these come before all others.
+  void UpdateChannelArguments(grpc::ChannelArguments* arguments) override {
+    grpc::ChannelArguments all;
+    all.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+    all.SetInt(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
+    const grpc_channel_args asked = arguments->c_channel_args();
+    for (size_t i = 0; i < asked.num_args; ++i) {
+      const grpc_arg& one = asked.args[i];
+      if (one.type == GRPC_ARG_INTEGER) {
+        all.SetInt(one.key, one.value.integer);
+      } else if (one.type == GRPC_ARG_POINTER) {
+        all.SetPointerWithVtable(one.key, one.value.pointer.p, one.value.pointer.vtable);
+      } else if (absl::string_view(one.key) != GRPC_ARG_PRIMARY_USER_AGENT_STRING) {
+        all.SetString(one.key, one.value.string);  // it has gRPC's own name already
+      }
+    }
+    arguments->Swap(all);
   }
   void InitServer(grpc::ServerInitializer*) override {}
   // gRPC calls it when the server has started.
@@ -289,7 +324,8 @@ class GateServices::Option : public grpc::ServerBuilderOption {
   const std::function<void()> started_;
 };
 
-GateServices::GateServices(GateCore* core) : core_(core) {}
+GateServices::GateServices(GateCore* core, Answered answered)
+    : core_(core), answered_(std::move(answered)) {}
 GateServices::~GateServices() = default;
 
 std::unique_ptr<grpc::ServerBuilderOption> GateServices::Registration(
@@ -317,10 +353,10 @@ void GateServices::Register(grpc::ServerBuilder& builder, ServerApi api) {
     api = HasCallbackService(builder) ? ServerApi::kCallback : ServerApi::kSync;
   }
   if (api == ServerApi::kCallback) {
-    callback_ = std::make_unique<Callback>(core_);
+    callback_ = std::make_unique<Callback>(core_, answered_);
     builder.RegisterService(callback_.get());
   } else {
-    sync_ = std::make_unique<Sync>(core_);
+    sync_ = std::make_unique<Sync>(core_, answered_);
     builder.RegisterService(sync_.get());
   }
 }

@@ -14,6 +14,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "forekey/gate.h"
 #include "src/gate/service/gate_core.h"
@@ -23,7 +24,10 @@ namespace forekey {
 // Both services over one core, which must outlive this; this must outlive the server.
 class GateServices {
  public:
-  explicit GateServices(GateCore* core);
+  // How an exempt method that costs more than a challenge answered: see CallGate::ServiceAnswered.
+  using Answered = std::function<void(grpc_call* call, std::optional<Reason> refusal)>;
+
+  GateServices(GateCore* core, Answered answered);
   ~GateServices();
 
   // An option that, when the server is built, registers the service that fits what was registered
@@ -40,6 +44,7 @@ class GateServices {
   void Register(grpc::ServerBuilder& builder, ServerApi api);
 
   GateCore* const core_;
+  const Answered answered_;
   std::unique_ptr<Sync> sync_;
   std::unique_ptr<Callback> callback_;
 };

@@ -2,17 +2,18 @@
 
 #include <prometheus/client_metric.h>
 #include <prometheus/collectable.h>
-#include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/metric_type.h>
+#include <prometheus/text_serializer.h>
 
-#include <exception>
 #include <limits>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/status.h"
 #include "src/gate/grpc/live_calls.h"
+#include "src/gate/grpc/metrics_page_server.h"
 
 namespace forekey {
 namespace {
@@ -46,8 +47,9 @@ class Collector final : public prometheus::Collectable {
         One("forekey_connections", "Open connections", MetricType::Gauge, connections_->open()));
     families.push_back(One("forekey_connections_limit", "Open connections at most",
                            MetricType::Gauge, core_->config().connections.total));
-    families.push_back(One("forekey_connections_tracked", "Connections whose peer is known",
-                           MetricType::Gauge, connections_->tracked()));
+    families.push_back(One("forekey_connections_strangers",
+                           "Open connections on which nothing was admitted yet", MetricType::Gauge,
+                           connections_->strangers()));
     families.push_back(One("forekey_audit_failed_writes_total",
                            "Audit lines that could not be written", MetricType::Counter,
                            core_->audit().failed_writes()));
@@ -127,21 +129,13 @@ class Collector final : public prometheus::Collectable {
   const Connections* const connections_;
 };
 
-class ExposedMetrics final : public Metrics {
+class ServedMetrics final : public Metrics {
  public:
-  ExposedMetrics(const GateCore* core, const Connections* connections, const std::string& address)
-      : collector_(std::make_shared<Collector>(core, connections)),
-        exposer_(address, /*num_threads=*/1) {
-    exposer_.RegisterCollectable(collector_);
-  }
-  int port() const override {
-    const std::vector<int> ports = exposer_.GetListeningPorts();
-    return ports.empty() ? 0 : ports.front();
-  }
+  explicit ServedMetrics(std::unique_ptr<MetricsPageServer> server) : server_(std::move(server)) {}
+  int port() const override { return server_->port(); }
 
  private:
-  const std::shared_ptr<Collector> collector_;
-  prometheus::Exposer exposer_;
+  const std::unique_ptr<MetricsPageServer> server_;
 };
 
 }  // namespace
@@ -149,12 +143,14 @@ class ExposedMetrics final : public Metrics {
 absl::StatusOr<std::unique_ptr<Metrics>> Metrics::New(const GateCore* core,
                                                       const Connections* connections,
                                                       const std::string& address) {
-  // The library reports by exceptions.
-  try {
-    return std::make_unique<ExposedMetrics>(core, connections, address);
-  } catch (const std::exception& error) {
-    return absl::UnavailableError(absl::StrCat("[metrics] listen: ", address, ": ", error.what()));
+  auto collector = std::make_shared<const Collector>(core, connections);
+  auto page = [collector] { return prometheus::TextSerializer().Serialize(collector->Collect()); };
+  absl::StatusOr<std::unique_ptr<MetricsPageServer>> server =
+      MetricsPageServer::New(address, std::move(page), {});
+  if (!server.ok()) {
+    return absl::UnavailableError(absl::StrCat("[metrics] listen: ", server.status().message()));
   }
+  return std::make_unique<ServedMetrics>(*std::move(server));
 }
 
 }  // namespace forekey

@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 
 // toml++ 3.3 asserts, and with NDEBUG even *assumes*, that a key begins with a key's character,
 // which some broken files disprove; behind the assertion stands an error that says so. So its
@@ -50,6 +51,24 @@ std::optional<absl::Duration> ParseConfigDuration(absl::string_view text) {
     return std::nullopt;
   }
   return count * unit->second;
+}
+
+std::optional<int64_t> ParseConfigBytes(absl::string_view text) {
+  int64_t unit = 1024;
+  for (absl::string_view suffix : {"KiB", "MiB", "GiB"}) {
+    absl::string_view digits = text;
+    int64_t count = 0;
+    if (absl::ConsumeSuffix(&digits, suffix)) {
+      if (digits.empty() || digits.size() > 9 ||
+          !std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) ||
+          !absl::SimpleAtoi(digits, &count)) {
+        return std::nullopt;
+      }
+      return count * unit;
+    }
+    unit *= 1024;
+  }
+  return std::nullopt;
 }
 
 struct ConfigReader::Impl {
@@ -299,6 +318,19 @@ void ConfigTable::Duration(absl::string_view key, absl::Duration least, absl::Du
                                    absl::FormatDuration(most)));
   }
   *out = *value;
+}
+
+void ConfigTable::Bytes(absl::string_view key, int64_t least, int64_t most, size_t* out) {
+  std::string text;
+  const bool is_there = Has(key);
+  String(key, &text);
+  if (!is_there || (text.empty() && TableOf(table_).get(Std(key))->as_string() == nullptr)) return;
+  const std::optional<int64_t> value = ParseConfigBytes(text);
+  if (!value) return Error(key, "must be a size such as \"64KiB\", \"256MiB\" or \"2GiB\"");
+  if (*value < least || *value > most) {
+    return Error(key, absl::StrCat("must be from ", least / 1024, "KiB to ", most / 1024, "KiB"));
+  }
+  *out = static_cast<size_t>(*value);
 }
 
 ConfigTable ConfigTable::Table(absl::string_view key) {

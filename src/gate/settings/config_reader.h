@@ -19,6 +19,8 @@ namespace forekey {
 
 // "90s", "15m", "12h", "30d": a whole number and one unit.
 std::optional<absl::Duration> ParseConfigDuration(absl::string_view text);
+// "64KiB", "256MiB", "2GiB".
+std::optional<int64_t> ParseConfigBytes(absl::string_view text);
 
 class ConfigTable;
 
@@ -66,6 +68,7 @@ class ConfigTable {
   void Number(absl::string_view key, int64_t least, int64_t most, uint32_t* out);
   void Duration(absl::string_view key, absl::Duration least, absl::Duration most,
                 absl::Duration* out);
+  void Bytes(absl::string_view key, int64_t least, int64_t most, size_t* out);
   // An empty table where there is none.
   ConfigTable Table(absl::string_view key);
   // Of an array of tables, [[key]].
