@@ -154,6 +154,8 @@ int Run(const std::string& directory, const std::set<std::string>& flags) {
   if (has("--one-address") || has("--proxied")) {
     config.connections.per_address = config.connections.total;
     config.connections.per_address_burst = 1e12;
+    config.connections.address_share = 100;
+    config.connections.address_exempt_per_second = config.connections.address_exempt_burst = 1e12;
   }
   if (has("--proxied")) config.connections.refusals = config.connections.forged_refusals = 0;
   config.tuning.executor_threads = !tuned;

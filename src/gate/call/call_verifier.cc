@@ -259,8 +259,17 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeDevice(const DeviceProofView& pr
       verifying ? parts_.challenges->Check(proof.challenge, ChallengePurpose::kCall)
                 : parts_.challenges->CheckAnyAge(proof.challenge, ChallengePurpose::kCall));
 
+  // Whoever makes up credential ids: none of them is looked up without a limit.
+  if (verifying && !parts_.strangers->AllowLookUp(input.peer, now)) {
+    return Refuse(Reason::kRateLimited, "device proofs of an address that showed nothing yet");
+  }
   auto device = std::make_shared<DeviceCall>();
-  FOREKEY_ASSIGN_OR_RETURN(device->credentials, FindSigners(proof));
+  absl::StatusOr<CredentialList> signers = FindSigners(proof);
+  if (!signers.ok()) {
+    if (verifying) parts_.strangers->Failed(input.peer);
+    return signers.status();
+  }
+  device->credentials = *std::move(signers);
   FillDeviceCall(proof, parts_.audience, input.path, *device);
   const absl::Time proved_at =
       parts_.clock->WallNow() - absl::Nanoseconds(now - challenge.issued_boot_nanos);
@@ -275,7 +284,7 @@ absl::StatusOr<VerifiedCall> CallVerifier::JudgeDevice(const DeviceProofView& pr
     return call;
   }
 
-  if (!parts_.strangers->Allow(input.peer, now)) {
+  if (!parts_.strangers->AllowSignature(input.peer, now)) {
     return Refuse(Reason::kRateLimited, "signature checks for callers that showed nothing yet");
   }
   absl::StatusOr<SignatureFacts> facts = VerifySignatures(proof, *device);

@@ -28,6 +28,9 @@ constexpr uint8_t kFinishStep = 2;
 // Signatures of invites: an enrolment is a rare thing.
 constexpr double kInviteSignaturesPerSecond = 100;
 constexpr double kInviteSignatureBurst = 200;
+// Of them, for one invite.
+constexpr double kOneInvitesSignaturesPerSecond = 5;
+constexpr double kOneInvitesSignatureBurst = 20;
 
 absl::Status Malformed(absl::string_view what) { return Refuse(Reason::kRequestMalformed, what); }
 
@@ -83,6 +86,7 @@ absl::StatusOr<StoredEvidence> ParseEvidence(absl::string_view evidence) {
 EnrollmentAuthority::EnrollmentAuthority(EnrollmentParts parts)
     : parts_(std::move(parts)),
       tickets_(parts_.audience),
+      invites_(kOneInvitesSignaturesPerSecond, kOneInvitesSignatureBurst),
       signatures_(kInviteSignaturesPerSecond, kInviteSignatureBurst) {}
 
 absl::StatusOr<InviteRecord> EnrollmentAuthority::AuthenticateInvite(absl::string_view label,
@@ -93,9 +97,11 @@ absl::StatusOr<InviteRecord> EnrollmentAuthority::AuthenticateInvite(absl::strin
                            parts_.credentials->registry().FindInvite(public_key));
   if (invite.used_at) return Refuse(Reason::kInviteUsed);
   if (invite.expires_at <= parts_.clock->WallNow()) return Refuse(Reason::kInviteExpired);
-  if (!signatures_.Take(parts_.clock->BootNanos())) {
-    return Refuse(Reason::kRateLimited, "enrolments");
+  const int64_t now = parts_.clock->BootNanos();
+  if (!invites_.Take(invites_.HashOf(public_key), now)) {
+    return Refuse(Reason::kRateLimited, "signatures of this invite");
   }
+  if (!signatures_.Take(now)) return Refuse(Reason::kRateLimited, "signatures of invites");
   absl::StatusOr<PublicKey> key = PublicKey::FromEd25519(public_key);
   if (!key.ok() ||
       !key->Verify(BuildInviteStatement(label, parts_.audience, payload), signature).ok()) {
@@ -137,8 +143,8 @@ EnrollmentContext EnrollmentAuthority::ContextOf(absl::string_view enrollment_id
                            opening.channel_binding(), opening.challenge(), parts_.clock->WallNow()};
 }
 
-absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
-    const v1::BeginEnrollmentRequest& request) {
+absl::StatusOr<v1::EnrollmentOpening> EnrollmentAuthority::OpeningOf(
+    const v1::BeginEnrollmentRequest& request) const {
   if (request.invite_public_key().size() != kInviteKeySize ||
       request.invite_signature().size() != kInviteSignatureSize) {
     return Malformed("invite_public_key or invite_signature");
@@ -148,10 +154,36 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
   FOREKEY_RETURN_IF_ERROR(CheckOpening(opening));
   FOREKEY_RETURN_IF_ERROR(
       parts_.challenges->Check(opening.challenge(), ChallengePurpose::kEnroll).status());
-  const int64_t now = parts_.clock->BootNanos();
-  if (!parts_.certificates->Accepts(opening.channel_binding(), now)) {
+  if (!parts_.certificates->Accepts(opening.channel_binding(), parts_.clock->BootNanos())) {
     return Refuse(Reason::kChannelBindingUnknown);
   }
+  return opening;
+}
+
+absl::StatusOr<EnrollmentAuthority::TicketAndProof> EnrollmentAuthority::ProofOf(
+    const v1::FinishEnrollmentRequest& request) const {
+  if (request.invite_signature().size() != kInviteSignatureSize)
+    return Malformed("invite_signature");
+  TicketAndProof both;
+  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxProofSize, &both.proof));
+  FOREKEY_RETURN_IF_ERROR(CheckProof(both.proof));
+  FOREKEY_ASSIGN_OR_RETURN(both.ticket,
+                           tickets_.Open(both.proof.ticket(), parts_.clock->BootNanos()));
+  return both;
+}
+
+absl::Status EnrollmentAuthority::CheckCheaply(const v1::BeginEnrollmentRequest& request) const {
+  return OpeningOf(request).status();
+}
+
+absl::Status EnrollmentAuthority::CheckCheaply(const v1::FinishEnrollmentRequest& request) const {
+  return ProofOf(request).status();
+}
+
+absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
+    const v1::BeginEnrollmentRequest& request) {
+  FOREKEY_ASSIGN_OR_RETURN(const v1::EnrollmentOpening opening, OpeningOf(request));
+  const int64_t now = parts_.clock->BootNanos();
   FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
                            parts_.identities->Find(opening.gate_identity()));
   FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite,
@@ -216,13 +248,9 @@ absl::StatusOr<CredentialRecord> EnrollmentAuthority::MakeCredential(
 
 absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
     const v1::FinishEnrollmentRequest& request) {
-  if (request.invite_signature().size() != kInviteSignatureSize)
-    return Malformed("invite_signature");
-  v1::EnrollmentProof proof;
-  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxProofSize, &proof));
-  FOREKEY_RETURN_IF_ERROR(CheckProof(proof));
-  FOREKEY_ASSIGN_OR_RETURN(const EnrollmentTicket ticket,
-                           tickets_.Open(proof.ticket(), parts_.clock->BootNanos()));
+  FOREKEY_ASSIGN_OR_RETURN(const TicketAndProof both, ProofOf(request));
+  const EnrollmentTicket& ticket = both.ticket;
+  const v1::EnrollmentProof& proof = both.proof;
   FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite,
                            AuthenticateInvite(label::kInviteFinish, ticket.invite_public_key,
                                               request.payload(), request.invite_signature()));

@@ -29,6 +29,7 @@
 #include "src/gate/call/certificates.h"
 #include "src/gate/call/challenge.h"
 #include "src/gate/enroll/enrollment_ticket.h"
+#include "src/gate/limits/host_buckets.h"
 #include "src/gate/limits/token_bucket.h"
 #include "src/gate/session/identity.h"
 #include "src/gate/token/enrollment_kind.h"
@@ -82,6 +83,11 @@ class EnrollmentAuthority {
  public:
   explicit EnrollmentAuthority(EnrollmentParts parts);
 
+  // What is known of a request without a store, a bucket or a public-key operation: its shape, the
+  // HMAC of its challenge, the seal of its ticket. Begin() and Finish() ask the same again.
+  absl::Status CheckCheaply(const v1::BeginEnrollmentRequest& request) const;
+  absl::Status CheckCheaply(const v1::FinishEnrollmentRequest& request) const;
+
   // Refuses with kRequestMalformed, the challenge's reasons, kChannelBindingUnknown,
   // kGateIdentityUnknown, kInviteUnknown, kInviteUsed, kInviteExpired, kInviteSignatureInvalid,
   // kTokenKindNotAllowed, kSubjectDisabled, kKeyShareInvalid, kRateLimited and the kind's own.
@@ -92,8 +98,16 @@ class EnrollmentAuthority {
   absl::StatusOr<FinishedEnrollment> Finish(const v1::FinishEnrollmentRequest& request);
 
  private:
+  // The opening of a request that CheckCheaply() passes.
+  absl::StatusOr<v1::EnrollmentOpening> OpeningOf(const v1::BeginEnrollmentRequest& request) const;
+  struct TicketAndProof {
+    EnrollmentTicket ticket;
+    v1::EnrollmentProof proof;
+  };
+  absl::StatusOr<TicketAndProof> ProofOf(const v1::FinishEnrollmentRequest& request) const;
   // The invite of this key, usable now, whose key signed `payload` under `label`. At most one
-  // public-key operation, and none before the bucket was asked.
+  // public-key operation, and none before the buckets were asked: the invite's own first, so that
+  // who knows one invite's key takes little from what all share.
   absl::StatusOr<InviteRecord> AuthenticateInvite(absl::string_view label,
                                                   absl::string_view public_key,
                                                   absl::string_view payload,
@@ -112,6 +126,7 @@ class EnrollmentAuthority {
 
   const EnrollmentParts parts_;
   const TicketSealer tickets_;
+  HostBuckets invites_;
   TokenBucket signatures_;
 };
 

@@ -69,12 +69,12 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
  private:
   void RememberCaller() {
     if (call_ != nullptr) return;
-    if (gate_->core()->calls().IsExempt(info_->method())) {
-      exempt_on_ = CallGate::ConnectionIdOf(info_->server_context()->c_call(), *gate_);
-      return;
-    }
     absl::StatusOr<VerifiedCall> caller = gate_->CallerOf(info_->server_context(), info_->method());
     if (!caller.ok()) {
+      if (gate_->core()->calls().IsExempt(info_->method())) {
+        exempt_on_ = CallGate::ConnectionIdOf(info_->server_context()->c_call(), *gate_);
+        return;
+      }
       // A stream that was admitted, and lost its right just now: nobody would end it later.
       if (ReasonOf(caller.status()) &&
           info_->type() != grpc::experimental::ServerRpcInfo::Type::UNARY) {

@@ -53,7 +53,7 @@ class Connection {
   std::atomic<uint32_t> forged_{0};
   std::atomic<uint32_t> refused_{0};
   std::atomic<uint32_t> exempt_refused_{0};
-  std::atomic<uint32_t> exempt_running_{0};
+  std::atomic<int32_t> exempt_running_{0};
   std::atomic<bool> watches_{false};  // called a method that the operator exempted
   std::atomic<bool> closing_{false};
   TokenBucket exempt_;

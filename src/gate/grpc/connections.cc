@@ -408,12 +408,12 @@ absl::Status Connections::AdmitExempt(const std::shared_ptr<Connection>& connect
                : Refuse(Reason::kRateLimited, "exempt calls of unknown connections");
   }
   absl::string_view why;
-  const uint32_t running = connection->exempt_running_.fetch_add(1, std::memory_order_relaxed) + 1;
+  const int32_t running = connection->exempt_running_.fetch_add(1, std::memory_order_relaxed) + 1;
   if (!connection->exempt_.Take(now)) {
     why = "exempt calls of this connection";
   } else if (!exempt_hosts_.Take(exempt_hosts_.HashOf(connection->host()), now)) {
     why = "exempt calls of this address";
-  } else if (!connection->proved() && running > limits_.stranger_calls) {
+  } else if (!connection->proved() && running > static_cast<int32_t>(limits_.stranger_calls)) {
     why = "exempt calls at once, with nothing admitted";
   } else {
     if (!own) connection->watches_.store(true, std::memory_order_relaxed);

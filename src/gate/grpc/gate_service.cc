@@ -5,12 +5,15 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/functional/function_ref.h"
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/gate/grpc/live_calls.h"
 #include "src/gate/grpc/worker.h"
+#include "src/gate/limits/host_buckets.h"
+#include "src/gate/limits/host_places.h"
 #include "src/policy/call_policy.h"
 #include "src/rpc/status.h"
 #include "src/wire/statement.h"
@@ -19,6 +22,7 @@ namespace forekey {
 namespace {
 
 constexpr size_t kWaitingEnrollments = 64;
+constexpr size_t kWaitingOfOneAddress = 16;
 constexpr size_t kWaitingOpenings = 64;
 constexpr size_t kSpareOpenings = 2;  // beyond those that factors may hold
 // Sealed factors alone have more than 300 bytes.
@@ -48,6 +52,21 @@ grpc::Status GetChallenge(GateCore& core, grpc::ServerContextBase&,
                           v1::GetChallengeResponse* response) {
   return Give(core.peers().GetChallenge(request), response);
 }
+// Before a step of an enrolment takes a place: a refusal counts against its connection.
+template <typename Request>
+grpc::Status AdmitEnrollment(GateCore& core, const GateServices::Answered& answered,
+                             grpc::ServerContextBase& context, const Request& request) {
+  const absl::Status admitted = core.peers().AdmitEnrollment(request, context.peer());
+  if (auto reason = ReasonOf(admitted); reason) answered(context.c_call(), reason);
+  return ToGrpc(admitted);
+}
+
+absl::Status NoPlace(GateCore& core, grpc::ServerContextBase& context, absl::string_view method) {
+  return core.refusals().Tell(
+      Refuse(Reason::kRateLimited, "too many enrolments wait already, in all or of this address"),
+      method, context.peer());
+}
+
 // A refusal counts against its connection; only an enrolment that is finished shows who is honest.
 grpc::Status BeginEnrollment(GateCore& core, const GateServices::Answered& answered,
                              grpc::ServerContextBase& context,
@@ -127,12 +146,16 @@ class GateServices::Sync : public v1::Gate::Service {
   grpc::Status BeginEnrollment(grpc::ServerContext* context,
                                const v1::BeginEnrollmentRequest* request,
                                v1::BeginEnrollmentResponse* response) override {
-    return forekey::BeginEnrollment(core_, answered_, *context, *request, response);
+    return InAPlace(*context, *request, kBeginEnrollmentMethod, [&] {
+      return forekey::BeginEnrollment(core_, answered_, *context, *request, response);
+    });
   }
   grpc::Status FinishEnrollment(grpc::ServerContext* context,
                                 const v1::FinishEnrollmentRequest* request,
                                 v1::FinishEnrollmentResponse* response) override {
-    return forekey::FinishEnrollment(core_, answered_, *context, *request, response);
+    return InAPlace(*context, *request, kFinishEnrollmentMethod, [&] {
+      return forekey::FinishEnrollment(core_, answered_, *context, *request, response);
+    });
   }
   grpc::Status OpenSession(grpc::ServerContext* context, const v1::OpenSessionRequest* request,
                            v1::OpenSessionResponse* response) override {
@@ -163,8 +186,22 @@ class GateServices::Sync : public v1::Gate::Service {
   }
 
  private:
+  template <typename Request>
+  grpc::Status InAPlace(grpc::ServerContext& context, const Request& request,
+                        absl::string_view method, absl::FunctionRef<grpc::Status()> work) {
+    if (grpc::Status admitted = AdmitEnrollment(core_, answered_, context, request);
+        !admitted.ok()) {
+      return admitted;
+    }
+    const std::string host = HostKey(context.peer());
+    if (!enrolling_.Enter(host)) return ToGrpc(NoPlace(core_, context, method));
+    absl::Cleanup leave = [&] { enrolling_.Leave(host); };
+    return work();
+  }
+
   GateCore& core_;
   const Answered answered_;
+  HostPlaces enrolling_{kWaitingEnrollments, kWaitingOfOneAddress};
 };
 
 // Enrolment waits for the disk and checks certificate paths: here it has a thread and a short queue
@@ -187,18 +224,16 @@ class GateServices::Callback : public v1::Gate::CallbackService {
   grpc::ServerUnaryReactor* BeginEnrollment(grpc::CallbackServerContext* context,
                                             const v1::BeginEnrollmentRequest* request,
                                             v1::BeginEnrollmentResponse* response) override {
-    return FinishLater(
-        enrollments_, context, kBeginEnrollmentMethod, [this, context, request, response] {
-          return forekey::BeginEnrollment(core_, answered_, *context, *request, response);
-        });
+    return Enroll(context, *request, kBeginEnrollmentMethod, [this, context, request, response] {
+      return forekey::BeginEnrollment(core_, answered_, *context, *request, response);
+    });
   }
   grpc::ServerUnaryReactor* FinishEnrollment(grpc::CallbackServerContext* context,
                                              const v1::FinishEnrollmentRequest* request,
                                              v1::FinishEnrollmentResponse* response) override {
-    return FinishLater(
-        enrollments_, context, kFinishEnrollmentMethod, [this, context, request, response] {
-          return forekey::FinishEnrollment(core_, answered_, *context, *request, response);
-        });
+    return Enroll(context, *request, kFinishEnrollmentMethod, [this, context, request, response] {
+      return forekey::FinishEnrollment(core_, answered_, *context, *request, response);
+    });
   }
   grpc::ServerUnaryReactor* OpenSession(grpc::CallbackServerContext* context,
                                         const v1::OpenSessionRequest* request,
@@ -245,6 +280,22 @@ class GateServices::Callback : public v1::Gate::CallbackService {
     return reactor;
   }
 
+  template <typename Request>
+  grpc::ServerUnaryReactor* Enroll(grpc::CallbackServerContext* context, const Request& request,
+                                   absl::string_view method, std::function<grpc::Status()> work) {
+    if (grpc::Status admitted = AdmitEnrollment(core_, answered_, *context, request);
+        !admitted.ok()) {
+      return Finish(context, admitted);
+    }
+    const std::string host = HostKey(context->peer());
+    if (!enrolling_.Enter(host)) return Finish(context, ToGrpc(NoPlace(core_, *context, method)));
+    // There is room in the queue for whoever has a place.
+    return FinishLater(enrollments_, context, method, [this, host, work = std::move(work)] {
+      absl::Cleanup leave = [&] { enrolling_.Leave(host); };
+      return work();
+    });
+  }
+
   // Context, request and response live until the reactor has finished, cancelled or not. A full
   // queue refuses at once.
   grpc::ServerUnaryReactor* FinishLater(Worker& worker, grpc::CallbackServerContext* context,
@@ -261,6 +312,7 @@ class GateServices::Callback : public v1::Gate::CallbackService {
 
   GateCore& core_;
   const Answered answered_;
+  HostPlaces enrolling_{kWaitingEnrollments, kWaitingOfOneAddress};
   Worker enrollments_;
   Worker openings_;
 };

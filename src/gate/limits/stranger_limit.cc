@@ -4,19 +4,21 @@ namespace forekey {
 
 StrangerLimit::StrangerLimit(const StrangerLimitOptions& options)
     : hosts_(options.per_address_per_second, options.per_address_burst),
-      bucket_(options.per_second, options.burst) {}
+      bucket_(options.per_second, options.burst),
+      unknown_(options.per_second, options.burst) {}
 
 uint64_t StrangerLimit::HashOf(absl::string_view peer) const {
   return hosts_.HashOf(HostKey(peer));
 }
 
-bool StrangerLimit::Allow(absl::string_view peer, int64_t now_boot_nanos) {
-  if (peer.empty()) return bucket_.Take(now_boot_nanos);
+bool StrangerLimit::AllowLookUp(absl::string_view peer, int64_t now_boot_nanos) {
+  if (peer.empty()) return unknown_.Take(now_boot_nanos);
   const uint64_t hash = HashOf(peer);
-  if (known_[hash % kSlots].load(std::memory_order_relaxed) == hash) return true;
-  // His own first: what he is refused here he does not take from the others.
-  if (!hosts_.Take(hash, now_boot_nanos)) return false;
-  return bucket_.Take(now_boot_nanos);
+  return Knows(hash) || hosts_.Take(hash, now_boot_nanos);
+}
+
+bool StrangerLimit::AllowSignature(absl::string_view peer, int64_t now_boot_nanos) {
+  return peer.empty() || Knows(HashOf(peer)) || bucket_.Take(now_boot_nanos);
 }
 
 void StrangerLimit::Succeeded(absl::string_view peer) {
@@ -26,6 +28,7 @@ void StrangerLimit::Succeeded(absl::string_view peer) {
 }
 
 void StrangerLimit::Failed(absl::string_view peer) {
+  if (peer.empty()) return;
   const uint64_t hash = HashOf(peer);
   uint64_t expected = hash;
   known_[hash % kSlots].compare_exchange_strong(expected, 0, std::memory_order_relaxed);

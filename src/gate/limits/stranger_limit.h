@@ -1,7 +1,8 @@
 // How many public-key operations the gate spends on peers that have not shown anything yet. A host
 // that had a device proof admitted is not a stranger until a proof from it fails. Strangers have a
-// bucket for each address, and one together. So a flood of bad proofs from one address stops nobody
-// else, and one from many stops neither the hosts that work nor any credential (LAWs 5 and 7).
+// bucket for each address, which is asked before anything is looked up for them, and one together,
+// which is asked last: what is refused before takes nothing from the others. So a flood of bad
+// proofs from one address stops nobody else, and one from many stops neither the hosts that work nor any credential (LAWs 5 and 7).
 #ifndef FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_
 #define FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_
 
@@ -22,23 +23,30 @@ struct StrangerLimitOptions {
   double per_address_burst = 200;
 };
 
-// Fixed memory. Safe from any thread. An empty peer (one whose address is not known) has no bucket
-// of its own, and stays a stranger.
+// Fixed memory. Safe from any thread. Empty peers (whose address is not known) have a bucket of
+// their own together, take nothing from the others, and stay strangers.
 class StrangerLimit {
  public:
   explicit StrangerLimit(const StrangerLimitOptions& options);
 
-  // False when `peer` is a stranger and a bucket of his is empty.
-  bool Allow(absl::string_view peer, int64_t now_boot_nanos);
+  // Before a look-up in a store: false when `peer` is a stranger whose own bucket is empty.
+  bool AllowLookUp(absl::string_view peer, int64_t now_boot_nanos);
+  // After AllowLookUp, before a public-key operation: false when `peer` is a stranger, and the
+  // bucket of all strangers is empty.
+  bool AllowSignature(absl::string_view peer, int64_t now_boot_nanos);
   void Succeeded(absl::string_view peer);
   void Failed(absl::string_view peer);
 
  private:
   static constexpr size_t kSlots = 4096;
   uint64_t HashOf(absl::string_view peer) const;
+  bool Knows(uint64_t hash) const {
+    return known_[hash % kSlots].load(std::memory_order_relaxed) == hash;
+  }
 
   HostBuckets hosts_;
   TokenBucket bucket_;
+  TokenBucket unknown_;
   std::array<std::atomic<uint64_t>, kSlots> known_{};
 };
 

@@ -50,12 +50,29 @@ absl::StatusOr<v1::GetChallengeResponse> PeerService::GetChallenge(
   return response;
 }
 
+absl::Status PeerService::TellEnrollment(const absl::Status& checked, absl::string_view method,
+                                         absl::string_view peer) {
+  absl::Status why = checked;
+  if (why.ok() && !needs_.enrolling_strangers->AllowLookUp(peer, needs_.clock->BootNanos())) {
+    why = Refuse(Reason::kRateLimited, "enrolments from an address that showed nothing yet");
+  }
+  if (why.ok()) return why;
+  return needs_.refusals->Tell(NewDecision(AuditEvent::kEnrollment, method, peer), why);
+}
+
+absl::Status PeerService::AdmitEnrollment(const v1::BeginEnrollmentRequest& request,
+                                          absl::string_view peer) {
+  return TellEnrollment(needs_.enrollment->CheckCheaply(request), kBeginEnrollmentMethod, peer);
+}
+
+absl::Status PeerService::AdmitEnrollment(const v1::FinishEnrollmentRequest& request,
+                                          absl::string_view peer) {
+  return TellEnrollment(needs_.enrollment->CheckCheaply(request), kFinishEnrollmentMethod, peer);
+}
+
 absl::StatusOr<v1::BeginEnrollmentResponse> PeerService::BeginEnrollment(
     const v1::BeginEnrollmentRequest& request, absl::string_view peer) {
-  absl::StatusOr<BegunEnrollment> begun =
-      needs_.enrolling_strangers->Allow(peer, needs_.clock->BootNanos())
-          ? needs_.enrollment->Begin(request)
-          : Refuse(Reason::kRateLimited, "enrolments from callers that showed nothing yet");
+  absl::StatusOr<BegunEnrollment> begun = needs_.enrollment->Begin(request);
   Decision decision = NewDecision(AuditEvent::kEnrollment, kBeginEnrollmentMethod, peer);
   if (!begun.ok()) {
     needs_.enrolling_strangers->Failed(peer);
@@ -73,10 +90,7 @@ absl::StatusOr<v1::BeginEnrollmentResponse> PeerService::BeginEnrollment(
 absl::StatusOr<v1::FinishEnrollmentResponse> PeerService::FinishEnrollment(
     const v1::FinishEnrollmentRequest& request, absl::string_view peer) {
   Decision decision = NewDecision(AuditEvent::kEnrollment, kFinishEnrollmentMethod, peer);
-  absl::StatusOr<FinishedEnrollment> finished =
-      needs_.enrolling_strangers->Allow(peer, needs_.clock->BootNanos())
-          ? needs_.enrollment->Finish(request)
-          : Refuse(Reason::kRateLimited, "enrolments from callers that showed nothing yet");
+  absl::StatusOr<FinishedEnrollment> finished = needs_.enrollment->Finish(request);
   if (!finished.ok()) {
     needs_.enrolling_strangers->Failed(peer);
     return needs_.refusals->Tell(std::move(decision), finished.status());

@@ -47,6 +47,11 @@ class PeerService {
   explicit PeerService(PeerServiceNeeds needs) : needs_(needs) {}
 
   absl::StatusOr<v1::GetChallengeResponse> GetChallenge(const v1::GetChallengeRequest& request);
+  // What is known of an enrolment's step at no cost, and the limit of its address: asked before it
+  // waits for a thread, a disk or a signature. OK, or the public refusal.
+  absl::Status AdmitEnrollment(const v1::BeginEnrollmentRequest& request, absl::string_view peer);
+  absl::Status AdmitEnrollment(const v1::FinishEnrollmentRequest& request, absl::string_view peer);
+  // Both after AdmitEnrollment.
   absl::StatusOr<v1::BeginEnrollmentResponse> BeginEnrollment(
       const v1::BeginEnrollmentRequest& request, absl::string_view peer);
   absl::StatusOr<v1::FinishEnrollmentResponse> FinishEnrollment(
@@ -79,6 +84,8 @@ class PeerService {
                                             const v1::WhoAmIRequest& request);
 
  private:
+  absl::Status TellEnrollment(const absl::Status& checked, absl::string_view method,
+                              absl::string_view peer);
   Decision NewDecision(AuditEvent event, absl::string_view method, absl::string_view peer) const;
   absl::StatusOr<v1::OpenSessionResponse> AnswerOpening(absl::StatusOr<OpenedSession> opened,
                                                         const VerifiedCall& call,

@@ -407,6 +407,37 @@ TEST_F(AddressLimitTest, AStrangerUsesUpHisOwnBucketAndNoOtherAddresss) {
   EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1").status.ok());
 }
 
+// Nor are ids that somebody made up looked up without a limit.
+TEST_F(AddressLimitTest, MadeUpCredentialIdsDrawOnTheBucketOfTheirAddressAlone) {
+  const Token stranger = MakeToken("mallory", Algorithm::kEs256);
+  std::vector<std::optional<Reason>> reasons;
+  for (int i = 0; i < 8; ++i) {
+    reasons.push_back(WhyRefused(
+        Judge(Draft({&stranger}).SignAndSerialize(), kMethod, "ipv4:198.51.100.9:2000")));
+  }
+  EXPECT_EQ(reasons.front(), Reason::kCredentialUnknown);
+  EXPECT_EQ(reasons.back(), Reason::kRateLimited);
+  EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1").status.ok());
+}
+
+TEST_F(LimitTest, MadeUpCredentialIdsTakeNothingFromWhatStrangersShare) {
+  const Token stranger = MakeToken("mallory", Algorithm::kEs256);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(WhyRefused(Judge(Draft({&stranger}).SignAndSerialize(), kMethod,
+                               absl::StrCat("ipv4:198.51.100.", i, ":2000"))),
+              Reason::kCredentialUnknown);
+  }
+  EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1").status.ok());
+}
+
+// Calls whose address nobody knows have a bucket of their own.
+TEST_F(LimitTest, UnknownAddressesTakeNothingFromWhatStrangersShare) {
+  std::optional<Reason> last;
+  for (int i = 0; i < 20; ++i) last = WhyRefused(Judge(BadProof(), kMethod, ""));
+  EXPECT_EQ(last, Reason::kRateLimited);
+  EXPECT_TRUE(Judge(Draft({&ada()}).SignAndSerialize(), kMethod, "ipv4:203.0.113.5:1").status.ok());
+}
+
 TEST_F(LimitTest, WhatIsRefusedBeforeTheSignatureTakesNoToken) {
   for (int i = 0; i < 50; ++i) {
     EXPECT_EQ(WhyRefused("rubbish"), Reason::kPrefixMalformed);

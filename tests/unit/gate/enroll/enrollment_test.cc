@@ -557,6 +557,41 @@ TEST_F(EnrollmentTest, FinishAsksTheInviteAndTheSubjectAgain) {
   EXPECT_EQ(WhyNotFinished(enroller.Finish()), Reason::kSubjectDisabled);
 }
 
+TEST_F(EnrollmentTest, GarbageTakesNothingFromTheBucketOfItsAddress) {
+  Enroller enroller = Start();
+  v1::BeginEnrollmentRequest forged = enroller.Begin();
+  v1::EnrollmentOpening opening = enroller.opening;
+  opening.set_challenge(RandomBytes(64));
+  forged.set_payload(opening.SerializeAsString());
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_EQ(AuditedReason(gate().peers().AdmitEnrollment(forged, kPeer)),
+              Reason::kChallengeForged);
+  }
+  EXPECT_TRUE(gate().peers().AdmitEnrollment(enroller.Begin(), kPeer).ok());
+}
+
+TEST_F(EnrollmentTest, AnAddressBeginsOnlySoManyEnrolments) {
+  Enroller enroller = Start();
+  const v1::BeginEnrollmentRequest request = enroller.Begin();
+  absl::Status last;
+  for (int i = 0; i < 1000 && last.ok(); ++i) {
+    last = gate().peers().AdmitEnrollment(request, "ipv4:198.51.100.9:1");
+  }
+  EXPECT_EQ(AuditedReason(last), Reason::kRateLimited);
+  EXPECT_TRUE(gate().peers().AdmitEnrollment(request, "ipv4:198.51.100.10:1").ok());
+}
+
+TEST_F(EnrollmentTest, SignaturesOfOneInviteTakeLittleFromWhatAllShare) {
+  Enroller one = Start("ada");
+  Enroller other = Start(InviteFor("bob"), second_tpm_);
+  one.begin_label = std::string(label::kInviteFinish);
+  const v1::BeginEnrollmentRequest bad = one.Begin();
+  std::optional<Reason> why;
+  for (int i = 0; i < 1000; ++i) why = WhyNotBegun(bad);
+  EXPECT_EQ(why, Reason::kRateLimited);
+  EXPECT_EQ(WhyNotBegun(other.Begin()), std::nullopt);
+}
+
 TEST_F(EnrollmentTest, SignaturesOfInvitesAreLimitedBeforeTheyAreChecked) {
   Enroller enroller = Start();
   enroller.begin_label = std::string(label::kInviteFinish);
