@@ -144,7 +144,8 @@ class Driver {
   virtual ~Driver() = default;
   virtual forekey::v1::TokenKind kind() const = 0;
   virtual absl::string_view scheme() const = 0;  // "tpm", "fido2", "piv"
-  // What can be seen now. Devices that can't be opened are named in `problems`, with what to do.
+  // What can be seen now. Devices that can't be opened, or are open to an attack that their owner
+  // can close, are named in `problems`, with what to do.
   virtual std::vector<DeviceInfo> List(std::vector<std::string>* problems) = 0;
   virtual absl::StatusOr<std::unique_ptr<KeyEnroller>> Enroll(const std::string& uri,
                                                               EnrollOptions options) = 0;

@@ -92,4 +92,9 @@ absl::StatusOr<int> PasswordTriesLeft(Esys& esys) {
   return allowed > failed ? static_cast<int>(allowed - failed) : 0;
 }
 
+absl::StatusOr<bool> LockoutAuthIsSet(Esys& esys) {
+  FOREKEY_ASSIGN_OR_RETURN(Properties properties, ReadProperties(esys, TPM2_PT_PERMANENT, 1));
+  return (properties[TPM2_PT_PERMANENT] & TPMA_PERMANENT_LOCKOUTAUTHSET) != 0;
+}
+
 }  // namespace forekey

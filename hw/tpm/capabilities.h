@@ -19,6 +19,9 @@ absl::StatusOr<uint32_t> NvChunkSize(Esys& esys);
 absl::StatusOr<std::string> DescribeTpm(Esys& esys);
 // Wrong passwords that are left before the lockout; 0 when it is in force.
 absl::StatusOr<int> PasswordTriesLeft(Esys& esys);
+// Whether the TPM's lockout hierarchy has a password (TPM 2.0 part 2, 8.6, TPMA_PERMANENT). Without
+// one, whoever may open the TPM may reset the counter of wrong passwords, and clear the TPM.
+absl::StatusOr<bool> LockoutAuthIsSet(Esys& esys);
 
 }  // namespace forekey
 

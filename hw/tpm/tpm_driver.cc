@@ -15,6 +15,14 @@
 #include "src/base/status.h"
 
 namespace forekey {
+namespace {
+
+constexpr char kUnguarded[] =
+    " has no lockoutAuth: whoever may open it can reset its count of wrong passwords, and clear "
+    "it. "
+    "Set one and keep it well: tpm2_changeauth -c lockout";
+
+}  // namespace
 
 TpmDriver::TpmDriver(std::vector<std::string> uris) : uris_(std::move(uris)) {
   setenv("TSS2_LOG", "all+none", /*overwrite=*/0);
@@ -36,16 +44,19 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
   std::vector<DeviceInfo> found;
   for (const std::string& uri : uris) {
     DeviceInfo info{uri, kind(), ""};
+    bool guarded = true;
     auto device = DeviceAt(uri);
     absl::Status status = device.status();
     if (device.ok()) {
       status = (*device)->Run(absl::InfiniteFuture(), nullptr, [&](Esys& esys) -> absl::Status {
         FOREKEY_ASSIGN_OR_RETURN(info.description, DescribeTpm(esys));
+        FOREKEY_ASSIGN_OR_RETURN(guarded, LockoutAuthIsSet(esys));
         return absl::OkStatus();
       });
     }
     if (status.ok()) {
       found.push_back(std::move(info));
+      if (!guarded && problems != nullptr) problems->push_back(absl::StrCat(uri, kUnguarded));
       continue;
     }
     // A machine without TPM has no problem; a TPM whose resource manager is missing is one.

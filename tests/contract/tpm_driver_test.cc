@@ -458,6 +458,23 @@ TEST(TpmDriverTest, NamesTheGroupWhenAccessIsDenied) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("group tss"));
 }
 
+// A seated user could else reset the counter of wrong passwords, try on, or clear the TPM.
+TEST(TpmDriverTest, WarnsOfALockoutHierarchyWithoutPassword) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  std::vector<std::string> problems;
+  token->driver().List(&problems);
+  EXPECT_THAT(problems, testing::Contains(testing::AllOf(HasSubstr(token->uri()),
+                                                         HasSubstr("tpm2_changeauth -c lockout"))));
+
+  ASSERT_TRUE(With(*token, [](RawTpm tpm) {
+                return tpm.ChangeHierarchyPassword(0x4000000Au, "secret");
+              }).ok());
+  problems.clear();
+  token->driver().List(&problems);
+  EXPECT_THAT(problems, testing::Not(testing::Contains(HasSubstr(token->uri()))));
+}
+
 TEST(TpmDriverTest, IsListedAmongAllDrivers) {
   auto token = NewToken();
   ASSERT_NE(token, nullptr);
