@@ -23,7 +23,7 @@
 #include "src/crypto/digest.h"
 #include "src/crypto/openssl.h"
 #include "src/crypto/public_key.h"
-#include "src/gate/token/fido2_assertions.h"
+#include "src/gate/token/fido2_verifier.h"
 #include "src/verify/webauthn_registration.h"
 #include "src/wire/client_data.h"
 
@@ -67,9 +67,9 @@ BENCHMARK(BM_BareP256Verify);
 
 void BM_GateAssertion(benchmark::State& state) {
   const Sample& sample = TheSample();
-  const auto verifier = NewFido2AssertionVerifier({.require_user_verification = true});
+  const auto verifier = NewFido2Verifier({.policy = {.require_user_verification = true}});
   CredentialRecord credential;
-  credential.kind = static_cast<int>(TokenKind::kFido2);
+  credential.kind = v1::TOKEN_KIND_FIDO2;
   credential.rp_id = kRpId;
   credential.origin = kOrigin;
   credential.factors = {"fido2"};
@@ -79,7 +79,7 @@ void BM_GateAssertion(benchmark::State& state) {
   assertion.client_data_json = sample.client_data;
   for (auto _ : state) {
     const auto facts =
-        verifier->Verify(assertion, sample.statement, credential, sample.key.public_key());
+        verifier->VerifyAssertion(assertion, sample.statement, credential, sample.key.public_key());
     if (!facts.ok()) state.SkipWithError(facts.status().ToString().c_str());
   }
 }

@@ -159,7 +159,7 @@ class World {
     enrollment.now = absl::Now();
     enrollment.credential.id = credential_id_;
     enrollment.credential.subject = "bench";
-    enrollment.credential.kind = 1;
+    enrollment.credential.kind = v1::TOKEN_KIND_TPM;
     enrollment.credential.algorithm = static_cast<int>(Algorithm::kEs256);
     enrollment.credential.spki = spki;
     enrollment.credential.factors = {"tpm"};

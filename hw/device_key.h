@@ -26,6 +26,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "forekey/v1/gate.pb.h"
+#include "hw/driver_options.h"
 #include "src/base/secret.h"
 
 namespace forekey {
@@ -119,23 +120,8 @@ class KeyEnroller {
 };
 
 struct EnrollOptions {
-  Secret key_password;        // TPM: optional auth value of the new key; FIDO2: the token's PIN
-  bool discoverable = false;  // FIDO2: the token itself keeps the credential
-  // PIV. `slot`: "9c", "82", ...; empty: the first free dedicated one, or the only one that has a
-  // key.
-  std::string slot;
-  bool existing_key =
-      false;  // enrol the key (and certificate) that is there; the card isn't written to
-  bool overwrite = false;    // the new key may destroy what is in the slot
-  Secret management_key;     // in hex; empty: the factory's, or the one that the PIN protects
-  std::string pin_policy;    // of a new key: "always" (where empty), "once", "never"
-  std::string touch_policy;  // "always" (where empty), "cached", "never"
-  // "eccp256", "eccp384", "rsa2048", "rsa3072", "rsa4096", "ed25519"; empty: the driver's choice
-  // for the card.
-  std::string algorithm;
-  // The new key's attestation becomes the slot's certificate, for programs that see no key without
-  // one.
-  bool write_certificate = false;
+  Secret key_password;  // TPM: optional auth value of the new key; FIDO2 and PIV: the token's PIN
+  DriverOptions named;  // what only this driver understands; it refuses what it does not know
   SignOptions sign;
 };
 

@@ -58,7 +58,7 @@ void Enrol(Registry& registry, const std::string& seed) {
   enrollment.now = absl::Now();
   CredentialRecord& credential = enrollment.credential;
   credential.subject = kSubject;
-  credential.kind = static_cast<int>(TokenKind::kTpm);
+  credential.kind = v1::TOKEN_KIND_TPM;
   credential.algorithm = static_cast<int>(Algorithm::kEdDsa);
   credential.spki = key.public_key().spki();
   credential.id = CredentialId(kAudience, kSubject, credential.spki);

@@ -41,7 +41,9 @@ std::vector<DeviceInfo> Fido2Driver::List(std::vector<std::string>* problems) {
 absl::StatusOr<std::unique_ptr<KeyEnroller>> Fido2Driver::Enroll(const std::string& uri,
                                                                  EnrollOptions options) {
   FOREKEY_RETURN_IF_ERROR(CheckFidoUri(uri));
-  return std::make_unique<FidoEnroller>(context_, uri, std::move(options));
+  FOREKEY_RETURN_IF_ERROR(options.named.CheckNames("fido2", {"discoverable"}));
+  FOREKEY_ASSIGN_OR_RETURN(const bool discoverable, options.named.Flag("discoverable"));
+  return std::make_unique<FidoEnroller>(context_, uri, std::move(options), discoverable);
 }
 
 absl::StatusOr<std::unique_ptr<DeviceKey>> Fido2Driver::Load(const std::string& reference,

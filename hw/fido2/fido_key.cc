@@ -43,7 +43,7 @@ absl::StatusOr<DeviceSignature> FidoKey::Sign(absl::string_view statement,
 
 FidoEnroller::~FidoEnroller() {
   const bool dropped = step_ == Step::kCreated || step_ == Step::kProved;
-  if (!dropped || !options_.discoverable || verification_.pin.empty()) return;
+  if (!dropped || !discoverable_ || verification_.pin.empty()) return;
   FidoWait wait;
   wait.deadline = absl::Now() + absl::Seconds(5);
   auto token = HoldToken(*context_, chosen_, wait);
@@ -82,7 +82,7 @@ absl::StatusOr<std::string> FidoEnroller::CreateKey(const forekey::v1::Enrollmen
   FOREKEY_ASSIGN_OR_RETURN(verification_,
                            ChooseVerification(**token, required, options_.key_password, wait));
   FOREKEY_ASSIGN_OR_RETURN(made_, MakeFidoCredential(**token, demand, unkeyed_statement,
-                                                     options_.discoverable, verification_, wait));
+                                                     discoverable_, verification_, wait));
   origin_ = demand.fido2().origin();
   step_ = Step::kCreated;
   return made_.key.spki;

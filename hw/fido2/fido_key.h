@@ -38,8 +38,13 @@ class FidoKey : public DeviceKey {
 // dropped before KeyReference() is deleted where the key lets it be (that takes its PIN).
 class FidoEnroller : public KeyEnroller {
  public:
-  FidoEnroller(std::shared_ptr<FidoContext> context, std::string uri, EnrollOptions options)
-      : context_(std::move(context)), uri_(std::move(uri)), options_(std::move(options)) {}
+  // `discoverable`: the token itself keeps the credential.
+  FidoEnroller(std::shared_ptr<FidoContext> context, std::string uri, EnrollOptions options,
+               bool discoverable)
+      : context_(std::move(context)),
+        uri_(std::move(uri)),
+        options_(std::move(options)),
+        discoverable_(discoverable) {}
   ~FidoEnroller() override;
   absl::StatusOr<forekey::v1::EnrollmentOpening> Opening() override;
   absl::StatusOr<std::string> CreateKey(const forekey::v1::EnrollmentDemand& demand,
@@ -54,6 +59,7 @@ class FidoEnroller : public KeyEnroller {
   const std::shared_ptr<FidoContext> context_;
   const std::string uri_;
   const EnrollOptions options_;
+  const bool discoverable_;
   Step step_ = Step::kNew;
   FidoAddress chosen_;  // of the token that was chosen in the opening
   std::string description_;

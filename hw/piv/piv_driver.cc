@@ -109,7 +109,8 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivDriver::Enroll(const std::string
                                                                EnrollOptions options) {
   FOREKEY_ASSIGN_OR_RETURN(PivUri parsed, PivUri::Parse(uri));
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<PivDevice> device, DeviceAt(uri));
-  return PivEnroller::New(std::move(device), parsed.slot, std::move(options));
+  FOREKEY_ASSIGN_OR_RETURN(PivEnrollOptions piv, PivEnrollOptions::From(std::move(options)));
+  return PivEnroller::New(std::move(device), parsed.slot, std::move(piv));
 }
 
 absl::StatusOr<std::unique_ptr<DeviceKey>> PivDriver::Load(const std::string& reference,

@@ -30,9 +30,9 @@ absl::StatusOr<PublicKey> KeyOfSlot(const PivCard::Slot& slot) {
 
 absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<PivDevice> device,
                                                               std::optional<PivSlot> slot_of_uri,
-                                                              EnrollOptions options) {
+                                                              PivEnrollOptions options) {
   std::unique_ptr<PivEnroller> enroller(new PivEnroller(std::move(device), std::move(options)));
-  const EnrollOptions& given = enroller->options_;
+  const PivEnrollOptions& given = enroller->options_;
   enroller->wanted_ = slot_of_uri;
   if (!given.slot.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(const PivSlot slot, ParseSlot(given.slot));

@@ -14,6 +14,7 @@
 #include "hw/piv/key_reference.h"
 #include "hw/piv/pin.h"
 #include "hw/piv/piv_device.h"
+#include "hw/piv/piv_enroll_options.h"
 
 namespace forekey {
 
@@ -27,7 +28,7 @@ class PivEnroller : public KeyEnroller {
   // InvalidArgument for options that make no sense together.
   static absl::StatusOr<std::unique_ptr<KeyEnroller>> New(std::shared_ptr<PivDevice> device,
                                                           std::optional<PivSlot> slot_of_uri,
-                                                          EnrollOptions options);
+                                                          PivEnrollOptions options);
   ~PivEnroller() override;
 
   absl::StatusOr<forekey::v1::EnrollmentOpening> Opening() override;
@@ -38,7 +39,7 @@ class PivEnroller : public KeyEnroller {
 
  private:
   enum class Step { kNew, kOpened, kCreated, kProved, kDone };
-  PivEnroller(std::shared_ptr<PivDevice> device, EnrollOptions options)
+  PivEnroller(std::shared_ptr<PivDevice> device, PivEnrollOptions options)
       : device_(std::move(device)), options_(std::move(options)) {}
 
   static absl::Status SlotProblem(absl::string_view why);  // kNotSetUp
@@ -57,7 +58,7 @@ class PivEnroller : public KeyEnroller {
   absl::Status DeleteNewKey();
 
   const std::shared_ptr<PivDevice> device_;
-  const EnrollOptions options_;
+  const PivEnrollOptions options_;
   Step step_ = Step::kNew;
   std::optional<PivSlot> wanted_;
   PinPolicy pin_policy_ = PinPolicy::kAlways;

@@ -74,6 +74,7 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
 absl::StatusOr<std::unique_ptr<KeyEnroller>> TpmDriver::Enroll(const std::string& uri,
                                                                EnrollOptions options) {
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<TpmDevice> device, DeviceAt(uri));
+  FOREKEY_RETURN_IF_ERROR(options.named.CheckNames("tpm", {}));
   return std::make_unique<TpmEnroller>(std::move(device), std::move(options));
 }
 

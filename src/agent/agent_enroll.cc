@@ -161,15 +161,7 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
 
   EnrollOptions enroll_options;
   enroll_options.key_password = Secret::CopyOf(request.key_password());
-  enroll_options.slot = request.slot();
-  enroll_options.existing_key = request.existing_key();
-  enroll_options.overwrite = request.overwrite();
-  enroll_options.management_key = Secret::CopyOf(request.management_key());
-  enroll_options.pin_policy = request.pin_policy();
-  enroll_options.touch_policy = request.touch_policy();
-  enroll_options.algorithm = request.algorithm();
-  enroll_options.write_certificate = request.write_certificate();
-  enroll_options.discoverable = request.discoverable();
+  for (const auto& [name, value] : request.options()) enroll_options.named.Set(name, value);
   enroll_options.sign.prompt = prompt_.get();
   enroll_options.sign.deadline = call.deadline;
   enroll_options.sign.cancelled = call.cancelled;

@@ -11,6 +11,7 @@
 #include "spdlog/spdlog.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
@@ -23,7 +24,7 @@ constexpr size_t kMinIdDigits = 6;
 
 // Whether a name of LoginRequest.with means this credential; the empty one means any.
 bool Answers(const HeldCredential& credential, const std::string& name) {
-  return name.empty() || name == KindName(credential.kind) || name == credential.label ||
+  return name.empty() || name == TokenKindName(credential.kind) || name == credential.label ||
          (name.size() >= kMinIdDigits &&
           absl::StartsWith(absl::BytesToHexString(credential.id), name));
 }

@@ -11,6 +11,7 @@
 #include "src/agent/token_command.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
@@ -21,9 +22,8 @@ bool HasWord(const StepUp::Words& words, absl::string_view word) {
 
 // The kind of token that proves a factor, as GateAccount::Choose names it; empty for all else.
 std::string KindOfFactor(absl::string_view factor) {
-  if (!IsHardwareFactor(factor)) return "";
-  if (factor == "cert") return "piv";
-  return std::string(factor.substr(0, factor.find_first_of("+-")));
+  const std::optional<TokenKind> kind = TokenKindOfFactor(factor);
+  return kind ? std::string(TokenKindName(*kind)) : "";
 }
 
 }  // namespace

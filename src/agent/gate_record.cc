@@ -1,11 +1,14 @@
 #include "src/agent/gate_record.h"
 
+#include <optional>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "src/base/status.h"
 #include "src/crypto/key_agreement.h"
 #include "src/wire/statement.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
@@ -46,14 +49,6 @@ absl::StatusOr<const json*> Array(const json& object, const char* name) {
   return &*member;
 }
 
-absl::StatusOr<forekey::v1::TokenKind> KindFromName(const std::string& name) {
-  for (auto kind :
-       {forekey::v1::TOKEN_KIND_TPM, forekey::v1::TOKEN_KIND_FIDO2, forekey::v1::TOKEN_KIND_PIV}) {
-    if (name == KindName(kind)) return kind;
-  }
-  return Malformed(absl::StrCat("unknown token kind ", name));
-}
-
 // A plain name: it is joined to the folder's path.
 bool IsFileName(const std::string& name) {
   return !name.empty() && name.size() <= 128 && name[0] != '.' &&
@@ -65,8 +60,10 @@ absl::StatusOr<HeldCredential> ParseCredential(const json& object) {
   HeldCredential credential;
   FOREKEY_ASSIGN_OR_RETURN(std::string id, Text(object, "id"));
   FOREKEY_ASSIGN_OR_RETURN(credential.id, FromHex(id, kCredentialIdSize, "a credential's id"));
-  FOREKEY_ASSIGN_OR_RETURN(std::string kind, Text(object, "kind"));
-  FOREKEY_ASSIGN_OR_RETURN(credential.kind, KindFromName(kind));
+  FOREKEY_ASSIGN_OR_RETURN(const std::string kind_name, Text(object, "kind"));
+  const std::optional<TokenKind> kind = TokenKindFromName(kind_name);
+  if (!kind) return Malformed(absl::StrCat("unknown token kind ", kind_name));
+  credential.kind = *kind;
   FOREKEY_ASSIGN_OR_RETURN(credential.label, Text(object, "label", false));
   FOREKEY_ASSIGN_OR_RETURN(credential.key_file, Text(object, "key_file"));
   if (!IsFileName(credential.key_file)) return Malformed("key_file is not a file name");
@@ -99,19 +96,6 @@ absl::Status ParseTarget(const json& object, GateRecord* record) {
 }
 
 }  // namespace
-
-absl::string_view KindName(forekey::v1::TokenKind kind) {
-  switch (kind) {
-    case forekey::v1::TOKEN_KIND_TPM:
-      return "tpm";
-    case forekey::v1::TOKEN_KIND_FIDO2:
-      return "fido2";
-    case forekey::v1::TOKEN_KIND_PIV:
-      return "piv";
-    default:
-      return "unknown";
-  }
-}
 
 absl::StatusOr<GateRecord> GateRecord::Parse(absl::string_view text) {
   json object = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
@@ -160,7 +144,7 @@ std::string GateRecord::Serialize() const {
   object["credentials"] = json::array();
   for (const HeldCredential& credential : credentials) {
     object["credentials"].push_back({{"id", absl::BytesToHexString(credential.id)},
-                                     {"kind", std::string(KindName(credential.kind))},
+                                     {"kind", std::string(TokenKindName(credential.kind))},
                                      {"label", credential.label},
                                      {"key_file", credential.key_file},
                                      {"driver", credential.driver},

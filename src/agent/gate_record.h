@@ -41,8 +41,6 @@ struct GateRecord {
   std::string Serialize() const;
 };
 
-absl::string_view KindName(forekey::v1::TokenKind kind);  // "tpm", "fido2", "piv"; else "unknown"
-
 }  // namespace forekey
 
 #endif  // FOREKEY_SRC_AGENT_GATE_RECORD_H_

@@ -107,7 +107,7 @@ std::string Enrollment::Statement(absl::string_view spki) const {
   statement.audience = demand_.audience();
   statement.enrollment_id = demand_.enrollment_id();
   statement.subject = demand_.subject();
-  statement.kind = static_cast<int>(kind_);
+  statement.kind = kind_;
   statement.spki = spki;
   statement.channel_binding = challenge_.channel_binding;
   statement.challenge = challenge_.bytes;

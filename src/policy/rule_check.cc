@@ -9,6 +9,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/wire/step_up.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
@@ -51,7 +52,7 @@ absl::Status CheckCombination(const FactorCombination& combination, bool fresh_c
 // The age of the token that was proved last.
 std::optional<absl::Duration> HardwareAge(const CallFacts& facts) {
   std::optional<absl::Duration> age;
-  for (absl::string_view name : {"tpm", "fido2", "piv", "piv-shared", "cert"}) {
+  for (absl::string_view name : BareTokenFactors()) {
     const std::optional<absl::Duration> of_this = facts.FactorAge(name);
     if (of_this && (!age || *of_this < *age)) age = of_this;
   }

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 
@@ -31,7 +32,7 @@ struct SubjectRecord {
 struct CredentialRecord {
   std::string id;  // 32 bytes
   std::string subject;
-  int kind = 0;       // TokenKind
+  TokenKind kind = v1::TOKEN_KIND_UNSPECIFIED;
   int algorithm = 0;  // Algorithm
   std::string spki;
   std::string label;
@@ -52,7 +53,7 @@ struct InviteRecord {
   std::string public_key;  // 32 bytes Ed25519; the seed is never stored
   std::string subject;
   std::vector<std::string> roles;
-  std::vector<int> kinds;           // TokenKind; empty: any
+  std::vector<TokenKind> kinds;     // empty: any
   std::string pinned_device;        // device_id that must be proved; empty: any
   std::string replaces_credential;  // recovery: this credential is revoked at use
   absl::Time created_at;

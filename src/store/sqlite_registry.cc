@@ -201,7 +201,7 @@ absl::Status SqliteRegistry::AddInvite(const InviteRecord& invite) {
   FOREKEY_RETURN_IF_ERROR(Writable());
   FOREKEY_RETURN_IF_ERROR(CheckInviteShape(invite));
   std::string roles = JoinWords(SortedOnce(invite.roles));
-  std::string kinds = JoinIntegers(invite.kinds);
+  std::string kinds = JoinKinds(invite.kinds);
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(auto transaction, SqliteDatabase::Transaction::Begin(database_.get()));
   if (absl::StatusOr<InviteRecord> same = FindInviteById(invite.id); same.ok()) {

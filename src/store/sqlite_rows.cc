@@ -19,6 +19,13 @@ std::optional<absl::Time> OptionalTime(const SqliteDatabase::Statement& row, int
   return absl::FromUnixNanos(row.Integer(column));
 }
 
+// A number that is not listed stays what it is, and is refused where it is used; one that does not
+// fit must not become a listed one by losing its upper half.
+TokenKind KindFromRow(int64_t value) {
+  return value >= 0 && value <= INT32_MAX ? static_cast<TokenKind>(value)
+                                          : v1::TOKEN_KIND_UNSPECIFIED;
+}
+
 std::vector<std::string> SplitWords(const std::string& words) {
   return absl::StrSplit(words, ' ', absl::SkipEmpty());
 }
@@ -33,8 +40,8 @@ InviteRecord InviteFromRow(const SqliteDatabase::Statement& row) {
   invite.roles = SplitWords(row.Bytes(3));
   for (const std::string& kind : SplitWords(row.Bytes(4))) {
     // A kind that does not read is one that no token has, so that "only these" never becomes "any".
-    int value = 0;
-    invite.kinds.push_back(absl::SimpleAtoi(kind, &value) ? value : 0);
+    int64_t value = 0;
+    invite.kinds.push_back(KindFromRow(absl::SimpleAtoi(kind, &value) ? value : 0));
   }
   invite.pinned_device = row.Bytes(5);
   invite.replaces_credential = row.Bytes(6);
@@ -48,7 +55,7 @@ CredentialRecord CredentialFromRow(const SqliteDatabase::Statement& row) {
   CredentialRecord credential;
   credential.id = row.Bytes(0);
   credential.subject = row.Bytes(1);
-  credential.kind = static_cast<int>(row.Integer(2));
+  credential.kind = KindFromRow(row.Integer(2));
   credential.algorithm = static_cast<int>(row.Integer(3));
   credential.sign_count = static_cast<uint32_t>(row.Integer(4));
   credential.enrolled_at = absl::FromUnixNanos(row.Integer(5));
@@ -98,7 +105,9 @@ void BindOptionalTime(SqliteDatabase::Statement& statement, const std::optional<
 }
 
 std::string JoinWords(const std::vector<std::string>& words) { return absl::StrJoin(words, " "); }
-std::string JoinIntegers(const std::vector<int>& integers) { return absl::StrJoin(integers, " "); }
+std::string JoinKinds(const std::vector<TokenKind>& kinds) {
+  return absl::StrJoin(std::vector<int>(kinds.begin(), kinds.end()), " ");
+}
 
 std::vector<std::string> SortedOnce(std::vector<std::string> words) {
   std::sort(words.begin(), words.end());

@@ -35,7 +35,7 @@ void BindOptionalBlob(SqliteDatabase::Statement& statement, absl::string_view by
 void BindOptionalTime(SqliteDatabase::Statement& statement, const std::optional<absl::Time>& time);
 
 std::string JoinWords(const std::vector<std::string>& words);
-std::string JoinIntegers(const std::vector<int>& integers);
+std::string JoinKinds(const std::vector<TokenKind>& kinds);
 std::vector<std::string> SortedOnce(std::vector<std::string> words);
 
 // InvalidArgument, saying what is wrong.

@@ -220,7 +220,7 @@ absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(
   proved["revocation_checked"] = revocation_checked;
   if (policy.insecure_simulators) proved["insecure_simulator"] = true;
   DescribePivPath(path, key, &proved);
-  return AttestationBuilder::Build(TokenKind::kPiv, std::move(key), PivDeviceId(facts, path),
+  return AttestationBuilder::Build(v1::TOKEN_KIND_PIV, std::move(key), PivDeviceId(facts, path),
                                    std::move(factors), std::move(proved));
 }
 

@@ -119,7 +119,8 @@ absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
                            {"factors", factors}};
   if (hardware) proved["policy"] = *hardware;
   DescribePivPath(path, key, &proved);
-  return AttestationBuilder::Build(TokenKind::kPiv, std::move(key), "", factors, std::move(proved));
+  return AttestationBuilder::Build(v1::TOKEN_KIND_PIV, std::move(key), "", factors,
+                                   std::move(proved));
 }
 
 }  // namespace forekey

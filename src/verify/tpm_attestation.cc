@@ -184,7 +184,7 @@ absl::StatusOr<VerifiedAttestation> VerifyTpmKey(const AttestationKey& ak,
 
   nlohmann::json proved = device.proved.is_object() ? device.proved : nlohmann::json::object();
   proved.update(Describe(ak.public_area(), key, public_key, attest));
-  return AttestationBuilder::Build(TokenKind::kTpm, std::move(public_key), device.device_id,
+  return AttestationBuilder::Build(v1::TOKEN_KIND_TPM, std::move(public_key), device.device_id,
                                    {"tpm"}, std::move(proved));
 }
 

@@ -8,13 +8,9 @@
 
 #include "nlohmann/json.hpp"
 #include "src/crypto/public_key.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
-
-// The values are the wire's TokenKind and the registry's.
-enum class TokenKind : int { kTpm = 1, kFido2 = 2, kPiv = 3 };
-
-absl::string_view TokenKindName(TokenKind kind);  // "tpm", "fido2", "piv"
 
 // Only the verifiers build one (each is a friend through AttestationBuilder in its own .cc).
 class VerifiedAttestation {

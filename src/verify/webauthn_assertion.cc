@@ -11,7 +11,7 @@
 
 namespace forekey {
 
-absl::StatusOr<VerifiedAssertion> VerifyAssertion(const AssertionOptions& options) {
+absl::StatusOr<CheckedAssertion> CheckAssertion(const AssertionOptions& options) {
   FOREKEY_ASSIGN_OR_RETURN(const ClientData client, ClientData::Parse(options.client_data_json));
   FOREKEY_RETURN_IF_ERROR(CheckClientData(client, kClientDataGet, options.challenge,
                                           options.relying_party->origin,
@@ -32,15 +32,25 @@ absl::StatusOr<VerifiedAssertion> VerifyAssertion(const AssertionOptions& option
   if (options.enrolled_backup_eligible && *options.enrolled_backup_eligible != data.flags.be()) {
     return Refuse(Reason::kFlagsInvalid, "backup eligible (BE) is not as it was at enrolment");
   }
-  FOREKEY_RETURN_IF_ERROR(options.key->Verify(
-      absl::StrCat(options.authenticator_data, Sha256(options.client_data_json)),
-      options.signature));
+  CheckedAssertion checked;
+  checked.message = absl::StrCat(options.authenticator_data, Sha256(options.client_data_json));
+  checked.uv = data.flags.uv();
+  checked.backup_eligible = data.flags.be();
+  checked.backed_up = data.flags.bs();
+  checked.sign_count = data.sign_count;
+  checked.extensions = data.extensions;
+  return checked;
+}
+
+absl::StatusOr<VerifiedAssertion> VerifyAssertion(const AssertionOptions& options) {
+  FOREKEY_ASSIGN_OR_RETURN(CheckedAssertion checked, CheckAssertion(options));
+  FOREKEY_RETURN_IF_ERROR(options.key->Verify(checked.message, options.signature));
   VerifiedAssertion verified;
-  verified.uv_ = data.flags.uv();
-  verified.backup_eligible_ = data.flags.be();
-  verified.backed_up_ = data.flags.bs();
-  verified.sign_count_ = data.sign_count;
-  verified.extensions_ = data.extensions;
+  verified.uv_ = checked.uv;
+  verified.backup_eligible_ = checked.backup_eligible;
+  verified.backed_up_ = checked.backed_up;
+  verified.sign_count_ = checked.sign_count;
+  verified.extensions_ = std::move(checked.extensions);
   return verified;
 }
 

@@ -39,6 +39,17 @@ struct AssertionOptions {
   std::optional<bool> enrolled_backup_eligible;
 };
 
+// What an assertion says, while nothing vouches for it yet: `message` is what the key must have
+// signed.
+struct CheckedAssertion {
+  std::string message;
+  bool uv = false;
+  bool backup_eligible = false;
+  bool backed_up = false;
+  uint32_t sign_count = 0;
+  std::vector<std::string> extensions;
+};
+
 // Only VerifyAssertion makes one.
 class VerifiedAssertion {
  public:
@@ -59,8 +70,12 @@ class VerifiedAssertion {
   std::vector<std::string> extensions_;
 };
 
-// Refuses: kEvidenceMalformed, kClientDataType, kClientDataChallenge, kClientDataOrigin,
-// kRpIdMismatch, kUserNotPresent, kUserNotVerified, kFlagsInvalid, kSignatureInvalid.
+// All of an assertion's checks but for the signature. Refuses: kEvidenceMalformed, kClientDataType,
+// kClientDataChallenge, kClientDataOrigin, kRpIdMismatch, kUserNotPresent, kUserNotVerified,
+// kFlagsInvalid.
+absl::StatusOr<CheckedAssertion> CheckAssertion(const AssertionOptions& options);
+
+// CheckAssertion(), then the signature: refuses with kSignatureInvalid besides.
 // The caller still checks the counter (CheckSignatureCounter), atomically with storing it.
 absl::StatusOr<VerifiedAssertion> VerifyAssertion(const AssertionOptions& options);
 

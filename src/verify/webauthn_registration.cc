@@ -105,7 +105,7 @@ absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions
   if (seen != nullptr) *seen = proved;
   FOREKEY_RETURN_IF_ERROR(trusted);
   if (options.insecure_simulators) proved["insecure_simulator"] = true;
-  return AttestationBuilder::Build(TokenKind::kFido2, data.attested->key.key, /*device_id=*/"",
+  return AttestationBuilder::Build(v1::TOKEN_KIND_FIDO2, data.attested->key.key, /*device_id=*/"",
                                    {"fido2"}, std::move(proved));
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "src/crypto/digest.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 
@@ -87,7 +88,7 @@ struct EnrollStatement {
   absl::string_view audience;
   absl::string_view enrollment_id;
   absl::string_view subject;
-  int kind = 0;
+  TokenKind kind = v1::TOKEN_KIND_UNSPECIFIED;
   absl::string_view spki;
   absl::string_view channel_binding;
   absl::string_view challenge;

@@ -9,12 +9,11 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "src/base/status.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
 
-constexpr absl::string_view kHardwareFactors[] = {"tpm",     "fido2",     "fido2+uv",   "piv",
-                                                  "piv+pin", "piv+touch", "piv-shared", "cert"};
 constexpr size_t kMaxAlternatives = 8;
 constexpr size_t kMaxWords = 6;
 constexpr absl::string_view kStepUpOpening = "forekey: step-up ";
@@ -36,10 +35,7 @@ absl::StatusOr<StepUp::Words> ParseStepUpWords(absl::string_view text) {
 
 }  // namespace
 
-bool IsHardwareFactor(absl::string_view name) {
-  return std::find(std::begin(kHardwareFactors), std::end(kHardwareFactors), name) !=
-         std::end(kHardwareFactors);
-}
+bool IsHardwareFactor(absl::string_view name) { return TokenKindOfFactor(name).has_value(); }
 
 bool IsFactorName(absl::string_view name) {
   return IsHardwareFactor(name) || name == kPasswordFactor || name == kOidcFactor;

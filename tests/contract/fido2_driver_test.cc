@@ -312,7 +312,7 @@ TEST_F(Fido2PinTest, EnrolsDiscoverableCredentialsAndWithBothPinProtocols) {
         [protocol](fido2sim::Authenticator& a) { a.config().pin_protocols = {protocol}; });
     ScriptedPrompt prompt("1234");
     EnrollOptions options;
-    options.discoverable = true;
+    options.named.SetFlag("discoverable", true);
     options.sign.prompt = &prompt;
     auto key = EnrolledKey(std::move(options));
     ASSERT_NE(key, nullptr) << protocol;

@@ -82,9 +82,9 @@ TEST_F(PivAgentTest, EnrolsOpensSessionsAndSignsCalls) {
 
 TEST_F(PivAgentTest, SlotPolicyAndOverwriteReachTheCard) {
   v1::EnrollRequest request = Request();
-  request.set_slot("9c");
-  request.set_pin_policy("once");
-  request.set_touch_policy("cached");
+  (*request.mutable_options())["slot"] = "9c";
+  (*request.mutable_options())["pin-policy"] = "once";
+  (*request.mutable_options())["touch-policy"] = "cached";
   ASSERT_TRUE(agent_->Enroll(request, CallControl()).ok());
   token_->simulator().card().WithApplet([](piv::PivApplet& applet) {
     ASSERT_EQ(applet.state().keys.count(0x9C), 1u);
@@ -95,26 +95,26 @@ TEST_F(PivAgentTest, SlotPolicyAndOverwriteReachTheCard) {
   auto again = agent_->Enroll(request, CallControl());
   EXPECT_EQ(DeviceErrorOf(again.status()), DeviceError::kNotSetUp);
   EXPECT_THAT(again.status().message(), HasSubstr("--overwrite"));
-  request.set_overwrite(true);
+  (*request.mutable_options())["overwrite"] = "true";
   EXPECT_TRUE(agent_->Enroll(request, CallControl()).ok());
   request.set_invite(gate_.MakeInvite("alice").Serialize());
-  request.set_overwrite(false);
-  request.set_pin_policy("");
-  request.set_touch_policy("");
-  request.set_existing_key(true);
+  (*request.mutable_options())["overwrite"] = "";
+  (*request.mutable_options())["pin-policy"] = "";
+  (*request.mutable_options())["touch-policy"] = "";
+  (*request.mutable_options())["existing"] = "true";
   EXPECT_TRUE(agent_->Enroll(request, CallControl()).ok());
   request.set_invite(gate_.MakeInvite("alice").Serialize());
-  request.set_existing_key(false);
-  request.set_slot("83");
-  request.set_management_key(std::string(48, '7'));
+  (*request.mutable_options())["existing"] = "";
+  (*request.mutable_options())["slot"] = "83";
+  (*request.mutable_options())["management-key"] = std::string(48, '7');
   EXPECT_THAT(agent_->Enroll(request, CallControl()).status().message(),
               HasSubstr("another management key"));
 }
 
 TEST_F(PivAgentTest, AlgorithmAndCertificateReachTheCard) {
   v1::EnrollRequest request = Request();
-  request.set_algorithm("eccp384");
-  request.set_write_certificate(true);
+  (*request.mutable_options())["algorithm"] = "eccp384";
+  (*request.mutable_options())["write-certificate"] = "true";
   ASSERT_TRUE(agent_->Enroll(request, CallControl()).ok());
   token_->simulator().card().WithApplet([](piv::PivApplet& applet) {
     ASSERT_EQ(applet.state().keys.count(0x82), 1u);
@@ -123,7 +123,7 @@ TEST_F(PivAgentTest, AlgorithmAndCertificateReachTheCard) {
   });
   EXPECT_TRUE(Login("123456").ok());
   request.set_invite(gate_.MakeInvite("alice").Serialize());
-  request.set_algorithm("rsa1024");
+  (*request.mutable_options())["algorithm"] = "rsa1024";
   EXPECT_EQ(agent_->Enroll(request, CallControl()).status().code(),
             absl::StatusCode::kInvalidArgument);
 }

@@ -41,10 +41,10 @@ class PivDriverTest : public ::testing::Test {
                                     absl::string_view given_pin = "",
                                     absl::string_view overwritten = "") {
     EnrollOptions options;
-    options.slot = std::string(overwritten);
-    options.overwrite = !overwritten.empty();
-    options.pin_policy = std::string(pin_policy);
-    options.touch_policy = std::string(touch_policy);
+    options.named.Set("slot", overwritten);
+    options.named.SetFlag("overwrite", !overwritten.empty());
+    options.named.Set("pin-policy", pin_policy);
+    options.named.Set("touch-policy", touch_policy);
     auto reference = EnrollKey(*token_, std::move(options), &spki_);
     EXPECT_TRUE(reference.ok()) << reference.status();
     if (!reference.ok()) return nullptr;
@@ -98,9 +98,9 @@ TEST_F(PivDriverTest, MakesAndUsesKeysOfEveryAlgorithmThatTheCardHas) {
       if (is_new) names.insert(names.end(), later.begin(), later.end());
       for (const std::string& name : names) {
         EnrollOptions options;
-        options.slot = "9c";
-        options.overwrite = true;
-        options.algorithm = name;
+        options.named.Set("slot", "9c");
+        options.named.SetFlag("overwrite", true);
+        options.named.Set("algorithm", name);
         auto reference = EnrollKey(*token_, std::move(options), &spki_);
         ASSERT_TRUE(reference.ok()) << name << ": " << reference.status();
         EXPECT_EQ(NewKeyAlgorithmName(*AlgorithmOf(*PublicKey::FromSpki(spki_))), name);
@@ -112,9 +112,9 @@ TEST_F(PivDriverTest, MakesAndUsesKeysOfEveryAlgorithmThatTheCardHas) {
       for (const std::string& name : later) {
         if (is_new) break;
         EnrollOptions options;
-        options.slot = "9c";
-        options.overwrite = true;
-        options.algorithm = name;
+        options.named.Set("slot", "9c");
+        options.named.SetFlag("overwrite", true);
+        options.named.Set("algorithm", name);
         EXPECT_EQ(DeviceErrorOf(EnrollKey(*token_, std::move(options)).status()),
                   DeviceError::kNotSetUp)
             << name;
@@ -129,8 +129,8 @@ TEST_F(PivDriverTest, WritesTheNewKeysCertificateWhereThatIsAskedFor) {
   for (auto config : {CardWithFirmware(5, 4, 3), CardWithFirmware(5, 7, 4)}) {
     ASSERT_NO_FATAL_FAILURE(Start(config));
     EnrollOptions options;
-    options.algorithm = "rsa2048";
-    options.write_certificate = true;
+    options.named.Set("algorithm", "rsa2048");
+    options.named.SetFlag("write-certificate", true);
     auto reference = EnrollKey(*token_, std::move(options), &spki_);
     ASSERT_TRUE(reference.ok()) << reference.status();
     std::string object;
@@ -157,8 +157,8 @@ TEST_F(PivDriverTest, EnrolsWhatAnAgencysCardHasOfEveryAlgorithm) {
     ASSERT_NO_FATAL_FAILURE(Start(config));
     for (const char* slot : {"9a", "9c"}) {
       EnrollOptions options;
-      options.existing_key = true;
-      options.slot = slot;
+      options.named.SetFlag("existing", true);
+      options.named.Set("slot", slot);
       auto reference = EnrollKey(*token_, std::move(options), &spki_);
       ASSERT_TRUE(reference.ok()) << slot << ": " << reference.status();
       auto key = token_->driver().Load(*reference, Secret());
@@ -175,8 +175,8 @@ TEST_F(PivDriverTest, EnrolsWhatAnAgencysCardHasWithoutWriting) {
   ASSERT_NO_FATAL_FAILURE(Start(config));
   for (const char* slot : {"9a", "9c", "9e"}) {
     EnrollOptions options;
-    options.existing_key = true;
-    options.slot = slot;
+    options.named.SetFlag("existing", true);
+    options.named.Set("slot", slot);
     auto reference = EnrollKey(*token_, std::move(options), &spki_);
     ASSERT_TRUE(reference.ok()) << slot << ": " << reference.status();
     auto key = token_->driver().Load(*reference, Secret());
@@ -184,7 +184,7 @@ TEST_F(PivDriverTest, EnrolsWhatAnAgencysCardHasWithoutWriting) {
     EXPECT_TRUE(SignAndCheck(**key).ok()) << slot;
   }
   EnrollOptions fresh;
-  fresh.slot = "82";
+  fresh.named.Set("slot", "82");
   absl::Status status = EnrollKey(*token_, std::move(fresh)).status();
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp) << status;
 }

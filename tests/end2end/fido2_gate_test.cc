@@ -10,6 +10,7 @@
 #include "src/base/status.h"
 #include "src/client/enrollment.h"
 #include "src/client/gate_client.h"
+#include "src/gate/token/fido2_config.h"
 #include "src/wire/invite.h"
 #include "tests/end2end/gated_world.h"
 
@@ -29,8 +30,8 @@ class Fido2GateTest : public ::testing::Test {
     Must(key_->WriteTrust(trust), "trust");
     GatedWorld::Options world;
     world.change = [trust](GateConfig& config) {
-      config.fido2.insecure_simulators = true;
-      config.fido2.simulator_trust = trust;
+      config.tokens.Get<Fido2Config>().insecure_simulators = true;
+      config.tokens.Get<Fido2Config>().simulator_trust = trust;
       config.tls.ca = config.tls.certificate;
     };
     world_ = std::make_unique<GatedWorld>(std::move(world));

@@ -142,7 +142,7 @@ SoftwareClient GatedWorld::Enrol(const std::string& subject, std::shared_ptr<grp
   enrollment.now = absl::Now();
   CredentialRecord& credential = enrollment.credential;
   credential.subject = subject;
-  credential.kind = static_cast<int>(TokenKind::kTpm);
+  credential.kind = v1::TOKEN_KIND_TPM;
   credential.algorithm = static_cast<int>(Algorithm::kEs256);
   credential.spki = key.public_key().spki();
   credential.id = CredentialId(gate_->audience(), subject, credential.spki);

@@ -11,6 +11,7 @@
 #include "src/base/status.h"
 #include "src/client/enrollment.h"
 #include "src/client/gate_client.h"
+#include "src/gate/token/piv_config.h"
 #include "src/wire/invite.h"
 #include "tests/contract/piv_token.h"
 #include "tests/end2end/gated_world.h"
@@ -41,9 +42,10 @@ class PivGateTest : public ::testing::Test {
     std::filesystem::create_directories(crls_);
     GatedWorld::Options world;
     world.change = [&](GateConfig& gate) {
-      gate.piv.issuers = issuers;
+      PivConfig& piv = gate.tokens.Get<PivConfig>();
+      piv.issuers = issuers;
       gate.tls.ca = gate.tls.certificate;
-      change(gate.piv);
+      change(piv);
     };
     world_ = std::make_unique<GatedWorld>(std::move(world));
     world_->Start([](grpc::ServerBuilder&) {});
@@ -61,8 +63,8 @@ class PivGateTest : public ::testing::Test {
     const auto created = Must(core().admin().CreateInvite(request, "uid 0"), "invite");
     const Invite invite = Must(Invite::Parse(created.invite()), "invite");
     EnrollOptions options;
-    options.existing_key = true;
-    options.slot = slot;
+    options.named.SetFlag("existing", true);
+    options.named.Set("slot", slot);
     options.sign = token_->Sign();
     FOREKEY_ASSIGN_OR_RETURN(auto enroller,
                              token_->driver().Enroll(token_->uri(), std::move(options)));

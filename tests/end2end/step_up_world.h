@@ -96,7 +96,7 @@ class StepUpWorld {
     enrollment.now = absl::Now();
     auto& row = enrollment.credential;
     row.subject = "ada";
-    row.kind = static_cast<int>(TokenKind::kTpm);
+    row.kind = v1::TOKEN_KIND_TPM;
     row.algorithm = static_cast<int>(Algorithm::kEs256);
     row.spki = key->key.public_key().spki();
     row.id = CredentialId("gate.test", "ada", row.spki);

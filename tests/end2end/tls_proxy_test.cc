@@ -19,6 +19,7 @@
 #include "src/client/enrollment.h"
 #include "src/client/gate_client.h"
 #include "src/gate/grpc/self_signed.h"
+#include "src/gate/token/fido2_config.h"
 #include "src/wire/invite.h"
 #include "src/wire/statement.h"
 #include "tests/end2end/gated_world.h"
@@ -43,7 +44,7 @@ class TlsProxyTest : public ::testing::Test {
     GatedWorld::Options options;
     options.change = [this, known](GateConfig& config) {
       if (known == Known::kBalancer) config.tls.accepted_certificates = accepted_;
-      config.fido2.policy.allow_none = true;  // so that an enrolment can begin
+      config.tokens.Get<Fido2Config>().policy.allow_none = true;  // so that an enrolment can begin
     };
     world_ = std::make_unique<GatedWorld>(options);
     world_->Start([](grpc::ServerBuilder&) {});
@@ -171,7 +172,7 @@ class TlsProxyTest : public ::testing::Test {
     enrollment.now = absl::Now();
     CredentialRecord& credential = enrollment.credential;
     credential.subject = "alice";
-    credential.kind = static_cast<int>(TokenKind::kTpm);
+    credential.kind = v1::TOKEN_KIND_TPM;
     credential.algorithm = static_cast<int>(Algorithm::kEs256);
     credential.spki = key_->public_key().spki();
     credential.id = CredentialId(world_->gate().audience(), "alice", credential.spki);

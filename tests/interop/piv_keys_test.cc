@@ -19,10 +19,10 @@ class PivKeysTest : public PivToolsTest {
   void MakeKey(const std::string& slot, const std::string& algorithm) {
     PivDriver driver({simulator_->uri()});
     EnrollOptions options;
-    options.slot = slot;
-    options.algorithm = algorithm;
-    options.write_certificate = true;
-    options.touch_policy = "never";
+    options.named.Set("slot", slot);
+    options.named.Set("algorithm", algorithm);
+    options.named.SetFlag("write-certificate", true);
+    options.named.Set("touch-policy", "never");
     options.sign.prompt = &prompt_;
     auto enroller = driver.Enroll(simulator_->uri(), std::move(options));
     ASSERT_TRUE(enroller.ok()) << enroller.status();

@@ -115,7 +115,7 @@ Json EnrollStatements() {
            {"statement", Hex(BuildStatement(EnrollStatement{.audience = kAudience,
                                                             .enrollment_id = id,
                                                             .subject = kSubject,
-                                                            .kind = kind,
+                                                            .kind = static_cast<TokenKind>(kind),
                                                             .spki = spki,
                                                             .channel_binding = Binding(),
                                                             .challenge = Challenge()}))}});

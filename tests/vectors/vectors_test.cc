@@ -101,13 +101,14 @@ TEST_F(VectorsTest, EnrollStatements) {
     const std::string audience = Text(v, "audience"), id = Bytes(v, "enrollment_id"),
                       subject = Text(v, "subject"), spki = Bytes(v, "spki"),
                       binding = Bytes(v, "channel_binding"), challenge = Bytes(v, "challenge");
-    EXPECT_EQ(Text(v, "statement"), ToHex(BuildStatement(EnrollStatement{.audience = audience,
-                                                                         .enrollment_id = id,
-                                                                         .subject = subject,
-                                                                         .kind = v.at("kind"),
-                                                                         .spki = spki,
-                                                                         .channel_binding = binding,
-                                                                         .challenge = challenge})));
+    EXPECT_EQ(Text(v, "statement"), ToHex(BuildStatement(EnrollStatement{
+                                        .audience = audience,
+                                        .enrollment_id = id,
+                                        .subject = subject,
+                                        .kind = static_cast<TokenKind>(v.at("kind").get<int>()),
+                                        .spki = spki,
+                                        .channel_binding = binding,
+                                        .challenge = challenge})));
   }
 }
 

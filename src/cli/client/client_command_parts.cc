@@ -16,19 +16,6 @@ absl::StatusOr<Secret> KeyPassword::Read(bool is_new) const {
   return Secret();
 }
 
-std::string KindText(v1::TokenKind kind) {
-  switch (kind) {
-    case v1::TOKEN_KIND_TPM:
-      return "tpm";
-    case v1::TOKEN_KIND_FIDO2:
-      return "fido2";
-    case v1::TOKEN_KIND_PIV:
-      return "piv";
-    default:
-      return "unknown";
-  }
-}
-
 CLI::Option* AddGate(CLI::App* command, std::string* gate) {
   return command->add_option("--gate", *gate,
                              "The gate's audience (default: the only one enrolled)");

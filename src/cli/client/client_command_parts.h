@@ -14,6 +14,7 @@
 #include "src/base/secret.h"
 #include "src/cli/client/agent_client.h"
 #include "src/cli/terminal/time_text.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 
@@ -38,8 +39,6 @@ struct KeyPassword {
   void AddTo(CLI::App* command);
   absl::StatusOr<Secret> Read(bool is_new) const;
 };
-
-std::string KindText(v1::TokenKind kind);
 
 // Adds a subcommand that runs `run` and tells how it ended.
 template <typename Function>

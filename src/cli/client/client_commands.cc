@@ -112,7 +112,7 @@ json GateJson(const v1::EnrolledGate& gate) {
   json credentials = json::array();
   for (const v1::CredentialInfo& credential : gate.credentials()) {
     credentials.push_back({{"id", credential.id()},
-                           {"kind", KindText(credential.kind())},
+                           {"kind", TokenKindName(credential.kind())},
                            {"label", credential.label()},
                            {"note", credential.device()}});
   }
@@ -150,7 +150,7 @@ absl::Status Status(const ClientCommand& shared) {
                        : std::string("no session"))
                << "\n";
     for (const v1::CredentialInfo& credential : gate.credentials()) {
-      shared.out << "  " << KindText(credential.kind()) << "  " << credential.id() << "  "
+      shared.out << "  " << TokenKindName(credential.kind()) << "  " << credential.id() << "  "
                  << credential.label()
                  << (credential.device().empty() ? ""
                                                  : absl::StrCat(" (", credential.device(), ")"))
@@ -166,7 +166,7 @@ json WhoAmIJson(const v1::WhoAmIResponse& response) {
   json credentials = json::array();
   for (const v1::CredentialInfo& credential : response.credentials()) {
     credentials.push_back({{"id", credential.id()},
-                           {"kind", KindText(credential.kind())},
+                           {"kind", TokenKindName(credential.kind())},
                            {"label", credential.label()},
                            {"device", credential.device()}});
   }
@@ -223,8 +223,8 @@ absl::Status WhoAmI(const ClientCommand& shared, const GateArguments& arguments)
     shared.out << "roles: " << Shown(absl::StrJoin(response.roles(), ", ")) << "\n";
   }
   for (const v1::CredentialInfo& credential : response.credentials()) {
-    shared.out << "credential: " << KindText(credential.kind()) << " " << Shown(credential.id())
-               << " " << Shown(credential.label())
+    shared.out << "credential: " << TokenKindName(credential.kind()) << " "
+               << Shown(credential.id()) << " " << Shown(credential.label())
                << "\n";  // what was proved of the device: --json
   }
   for (const v1::Factor& factor : response.factors()) {

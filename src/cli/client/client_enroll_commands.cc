@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -28,7 +29,7 @@ absl::Status ListDevices(const ClientCommand& shared) {
     json devices = json::array();
     for (const v1::Device& device : response.devices()) {
       devices.push_back({{"uri", device.uri()},
-                         {"kind", KindText(device.kind())},
+                         {"kind", TokenKindName(device.kind())},
                          {"description", device.description()}});
     }
     json problems = json::array();
@@ -37,7 +38,7 @@ absl::Status ListDevices(const ClientCommand& shared) {
     return absl::OkStatus();
   }
   for (const v1::Device& device : response.devices()) {
-    shared.out << Shown(device.uri()) << "  " << KindText(device.kind()) << "  "
+    shared.out << Shown(device.uri()) << "  " << TokenKindName(device.kind()) << "  "
                << Shown(device.description()) << "\n";
   }
   if (response.devices().empty()) shared.out << "no device was found\n";
@@ -92,17 +93,55 @@ struct PivArguments {
         ->group(group);
   }
   absl::Status FillIn(v1::EnrollRequest* request) const {
-    request->set_slot(slot);
-    request->set_existing_key(existing);
-    request->set_overwrite(overwrite);
-    request->set_pin_policy(pin_policy);
-    request->set_touch_policy(touch_policy);
-    request->set_algorithm(algorithm);
-    request->set_write_certificate(write_certificate);
+    auto& options = *request->mutable_options();
+    const std::pair<const char*, const std::string&> texts[] = {{"slot", slot},
+                                                                {"pin-policy", pin_policy},
+                                                                {"touch-policy", touch_policy},
+                                                                {"algorithm", algorithm}};
+    for (const auto& [name, text] : texts) {
+      if (!text.empty()) options[name] = text;
+    }
+    if (existing) options["existing"] = "true";
+    if (overwrite) options["overwrite"] = "true";
+    if (write_certificate) options["write-certificate"] = "true";
     if (management_key_file.empty()) return absl::OkStatus();
     FOREKEY_ASSIGN_OR_RETURN(Secret key, ReadPasswordFile(management_key_file));
-    request->set_management_key(std::string(key.view()));
+    options["management-key"] = std::string(key.view());
     return absl::OkStatus();
+  }
+};
+
+// Options that this program has no flag for: the driver says which there are.
+struct OtherOptions {
+  std::vector<std::string> given, from_files;  // NAME=VALUE, NAME=FILE
+
+  void AddTo(CLI::App* command) {
+    command->add_option("--option", given,
+                        "NAME=VALUE for the device's driver; may be repeated (docs/AGENT.md)");
+    command->add_option(
+        "--option-file", from_files,
+        "NAME=FILE: as --option, for a secret; the file has mode 0600 and one line");
+  }
+  absl::Status FillIn(v1::EnrollRequest* request) const {
+    for (const std::string& text : given) {
+      FOREKEY_ASSIGN_OR_RETURN(const auto pair, Split(text));
+      (*request->mutable_options())[pair.first] = pair.second;
+    }
+    for (const std::string& text : from_files) {
+      FOREKEY_ASSIGN_OR_RETURN(const auto pair, Split(text));
+      FOREKEY_ASSIGN_OR_RETURN(Secret secret, ReadPasswordFile(pair.second));
+      (*request->mutable_options())[pair.first] = std::string(secret.view());
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static absl::StatusOr<std::pair<std::string, std::string>> Split(absl::string_view text) {
+    const size_t at = text.find('=');
+    if (at != absl::string_view::npos && at > 0) {
+      return std::make_pair(std::string(text.substr(0, at)), std::string(text.substr(at + 1)));
+    }
+    return absl::InvalidArgumentError("--option takes NAME=VALUE, --option-file NAME=FILE");
   }
 };
 
@@ -110,6 +149,7 @@ struct EnrollArguments {
   std::string invite, device, label, address, ca_file;
   KeyPassword password;
   PivArguments piv;
+  OtherOptions options;
   bool discoverable = false;
 };
 
@@ -139,7 +179,8 @@ absl::Status Enroll(const ClientCommand& shared, const EnrollArguments& argument
   FOREKEY_ASSIGN_OR_RETURN(Secret password, arguments.password.Read(/*is_new=*/true));
   request.set_key_password(std::string(password.view()));
   FOREKEY_RETURN_IF_ERROR(arguments.piv.FillIn(&request));
-  request.set_discoverable(arguments.discoverable);
+  if (arguments.discoverable) (*request.mutable_options())["discoverable"] = "true";
+  FOREKEY_RETURN_IF_ERROR(arguments.options.FillIn(&request));
   if (absl::StartsWith(arguments.device, "fido2:")) {
     shared.err << "touch the security key when it blinks: once to make the key, once to prove it"
                << std::endl;
@@ -147,7 +188,7 @@ absl::Status Enroll(const ClientCommand& shared, const EnrollArguments& argument
   v1::EnrollResponse response;
   absl::Status status = agent.Call(&v1::Agent::Stub::Enroll, request, &response, kSlow);
   Wipe(*request.mutable_key_password());
-  Wipe(*request.mutable_management_key());
+  for (auto& [name, value] : *request.mutable_options()) Wipe(value);
   FOREKEY_RETURN_IF_ERROR(status);
   std::string id = absl::BytesToHexString(response.credential_id());
   if (shared.json) {
@@ -189,6 +230,7 @@ void AddEnroll(CLI::App& app, const std::shared_ptr<ClientCommand>& shared) {
       ->add_flag("--discoverable", arguments->discoverable, "The token itself keeps the credential")
       ->group("FIDO2");
   arguments->piv.AddTo(command);
+  arguments->options.AddTo(command);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "src/gate/config/config.h"
 #include "src/gate/grpc/self_signed.h"
 #include "src/gate/grpc/tls_keys.h"
+#include "src/gate/token/tpm_config.h"
 #include "src/verify/jwk_set.h"
 
 namespace forekey {
@@ -146,8 +147,9 @@ absl::Status CheckGateConfig(const std::string& path) {
              Clock::System())
              .status());
   }
-  note(CheckFolder("attestation.tpm.trust", config.tpm.trust));
-  note(CheckFolder("attestation.tpm.simulator_trust", config.tpm.simulator_trust));
+  const TpmConfig& tpm = config.tokens.Get<TpmConfig>();
+  note(CheckFolder("attestation.tpm.trust", tpm.trust));
+  note(CheckFolder("attestation.tpm.simulator_trust", tpm.simulator_trust));
   for (const OidcProviderConfig& provider : config.oidc.providers) note(CheckProvider(provider));
   note(ResolveListenAddress(config.listen.address, /*try_bind=*/false).status());
   if (errors.empty()) return absl::OkStatus();

@@ -16,6 +16,7 @@
 #include "src/cli/gate/gate_terminal.h"
 #include "src/cli/terminal/read_password.h"
 #include "src/wire/invite.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
@@ -76,7 +77,7 @@ void AddInvite(CLI::App& app, const GateTerminal& terminal) {
   command.app->add_option("--role,-r", args->roles, "A role of a new subject; may be repeated");
   command.app
       ->add_option("--kind,-k", args->kinds, "Which kinds of token may be enrolled (default: any)")
-      ->check(CLI::IsMember({"tpm", "fido2", "piv"}));
+      ->check(CLI::IsMember(TokenKindNames()));
   command.app->add_option("--lifetime,-l", args->lifetime, "30m, 24h, 7d")->capture_default_str();
   command.app->add_option("--address,-a", args->address,
                           "host:port of the gate, if not the config's");
@@ -92,9 +93,11 @@ void AddInvite(CLI::App& app, const GateTerminal& terminal) {
     request.set_subject(args->subject);
     for (const std::string& role : args->roles) request.add_roles(role);
     for (const std::string& kind : args->kinds) {
-      for (const auto& [name, value] : kTokenKindNames) {
-        if (kind == name) request.add_kinds(value);
+      const std::optional<TokenKind> known = TokenKindFromName(kind);
+      if (!known) {
+        return absl::InvalidArgumentError(absl::StrCat("unknown kind of token: ", kind));
       }
+      request.add_kinds(*known);
     }
     FOREKEY_ASSIGN_OR_RETURN(const absl::Duration lifetime, ParseLifetime(args->lifetime));
     request.set_lifetime_s(static_cast<uint32_t>(absl::ToInt64Seconds(lifetime)));
@@ -393,7 +396,7 @@ void AddCredentials(CLI::App& app, const GateTerminal& terminal) {
       Json proved = Json::parse(credential.proved_json(), nullptr, /*allow_exceptions=*/false);
       list.push_back({{"id", absl::BytesToHexString(credential.credential_id())},
                       {"subject", credential.subject()},
-                      {"kind", KindName(credential.kind())},
+                      {"kind", std::string(TokenKindName(credential.kind()))},
                       {"label", credential.label()},
                       {"algorithm", credential.algorithm()},
                       {"enrolled", TimeText(credential.enrolled_unix_s())},
@@ -441,7 +444,7 @@ void AddRecheck(CLI::App& app, const GateTerminal& terminal) {
     for (const auto& credential : response.credentials()) {
       list.push_back({{"id", absl::BytesToHexString(credential.credential_id())},
                       {"subject", credential.subject()},
-                      {"kind", KindName(credential.kind())},
+                      {"kind", std::string(TokenKindName(credential.kind()))},
                       {"label", credential.label()},
                       {"reason", credential.reason()},
                       {"detail", credential.detail()},

@@ -24,13 +24,6 @@ absl::StatusOr<GateConfig> GateTerminal::LoadConfig(
   return config;
 }
 
-std::string KindName(v1::TokenKind kind) {
-  for (const auto& [name, value] : kTokenKindNames) {
-    if (value == kind) return name;
-  }
-  return "unknown";
-}
-
 void WireAdminCommand(AdminCommand command, const GateTerminal& terminal) {
   auto config_file = std::make_shared<std::string>("/etc/forekey/gate.toml");
   auto json = std::make_shared<bool>(false);

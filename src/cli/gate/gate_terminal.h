@@ -6,7 +6,6 @@
 #include <functional>
 #include <ostream>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -39,10 +38,6 @@ struct GateTerminal {
   absl::StatusOr<GateConfig> LoadConfig(const std::string& path,
                                         absl::Span<const absl::string_view> besides) const;
 };
-
-inline constexpr std::pair<const char*, v1::TokenKind> kTokenKindNames[] = {
-    {"tpm", v1::TOKEN_KIND_TPM}, {"fido2", v1::TOKEN_KIND_FIDO2}, {"piv", v1::TOKEN_KIND_PIV}};
-std::string KindName(v1::TokenKind kind);
 
 // A command that talks to the gate. `body` gives what to print as JSON; `text` prints it for
 // people.

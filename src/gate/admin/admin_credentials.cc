@@ -18,7 +18,7 @@ absl::StatusOr<v1::ListCredentialsResponse> Administration::ListCredentials(
     v1::EnrolledCredential* info = response.add_credentials();
     info->set_credential_id(credential.id);
     info->set_subject(credential.subject);
-    info->set_kind(static_cast<v1::TokenKind>(credential.kind));
+    info->set_kind(credential.kind);
     info->set_label(credential.label);
     if (auto algorithm = AlgorithmFromCose(credential.algorithm)) {
       info->set_algorithm(std::string(AlgorithmName(*algorithm)));

@@ -33,8 +33,8 @@ absl::Status CheckInviteRequest(const v1::CreateInviteRequest& request) {
     return absl::InvalidArgumentError("an invite lives for at most 30 days");
   }
   for (int kind : request.kinds()) {
-    if (kind <= 0 || !v1::TokenKind_IsValid(kind)) {
-      return absl::InvalidArgumentError("unknown token kind");
+    if (!IsTokenKind(static_cast<TokenKind>(kind))) {
+      return absl::InvalidArgumentError(absl::StrCat("unknown token kind ", kind));
     }
   }
   if (!request.pinned_device().empty() && request.pinned_device().size() != kSha256Size) {
@@ -93,7 +93,7 @@ absl::StatusOr<v1::CreateInviteResponse> Administration::CreateInvite(
   record.roles.assign(request.roles().begin(), request.roles().end());
   std::sort(record.roles.begin(), record.roles.end());
   record.roles.erase(std::unique(record.roles.begin(), record.roles.end()), record.roles.end());
-  record.kinds.assign(request.kinds().begin(), request.kinds().end());
+  for (int kind : request.kinds()) record.kinds.push_back(static_cast<TokenKind>(kind));
   record.pinned_device = request.pinned_device();
   record.replaces_credential = request.replaces_credential();
   record.created_at = state_.clock().WallNow();

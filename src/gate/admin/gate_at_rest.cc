@@ -35,9 +35,11 @@ absl::StatusOr<std::unique_ptr<GateAtRest>> GateAtRest::Open(GateConfig config,
 absl::StatusOr<CredentialRecheck*> GateAtRest::Recheck() {
   absl::MutexLock lock(&mutex_);
   if (recheck_ == nullptr) {
-    FOREKEY_ASSIGN_OR_RETURN(trust_, ReadTokenTrust(config_, state_->clock()));
+    FOREKEY_ASSIGN_OR_RETURN(
+        tokens_, GateTokens::New(config_.tokens,
+                                 {config_.audience, config_.state.directory, &state_->clock()}));
     recheck_ = std::make_unique<CredentialRecheck>(config_.audience, config_.recheck, *state_,
-                                                   trust_.kinds, /*sessions=*/nullptr);
+                                                   *tokens_, /*sessions=*/nullptr);
   }
   return recheck_.get();
 }

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "src/gate/admin/administration.h"
 #include "src/gate/admin/gate_state.h"
-#include "src/gate/admin/token_trust.h"
+#include "src/gate/token/gate_tokens.h"
 
 namespace forekey {
 
@@ -32,7 +32,7 @@ class GateAtRest {
   std::unique_ptr<PasswordFactor> passwords_;
   std::unique_ptr<OidcFactor> oidc_;
   absl::Mutex mutex_;
-  TokenTrust trust_;  // written once, before recheck_ is
+  std::unique_ptr<GateTokens> tokens_;  // written once, before recheck_ is
   std::unique_ptr<CredentialRecheck> recheck_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<Administration> admin_;
 };

@@ -32,12 +32,12 @@ bool IsWithdrawn(Reason reason) {
 }  // namespace
 
 CredentialRecheck::CredentialRecheck(std::string audience, GateConfig::Recheck when_trust_changes,
-                                     GateState& state, const EnrollmentKinds& kinds,
+                                     GateState& state, const GateTokens& tokens,
                                      SessionTable* sessions)
     : audience_(std::move(audience)),
       when_trust_changes_(when_trust_changes),
       state_(state),
-      kinds_(kinds),
+      tokens_(tokens),
       sessions_(sessions) {}
 
 CredentialRecheck::~CredentialRecheck() {
@@ -54,23 +54,19 @@ absl::Status CredentialRecheck::RecheckOne(const Run& run, const std::string& id
   if (ReasonOf(found.status()) == Reason::kCredentialUnknown) return absl::OkStatus();
   FOREKEY_RETURN_IF_ERROR(found.status());
   const CredentialRecord& record = *found;
-  const TokenKind token_kind = static_cast<TokenKind>(record.kind);
-  if (record.revoked_at || (run.kinds.count(token_kind) == 0 && kinds_.count(token_kind) != 0)) {
+  const std::shared_ptr<const TokenVerifier> verifier = tokens_.FindEnrolling(record.kind);
+  if (record.revoked_at || (run.kinds.count(record.kind) == 0 && verifier != nullptr)) {
     return absl::OkStatus();
   }
   v1::RecheckCredentialsResponse& response = *run.response;
-  const auto kind = kinds_.find(token_kind);
   const absl::StatusOr<StoredEvidence> evidence = ParseEvidence(record.evidence);
-  if (kind == kinds_.end() || !evidence.ok()) {
+  if (verifier == nullptr || !evidence.ok()) {
     response.set_unchecked(response.unchecked() + 1);
     return absl::OkStatus();
   }
   response.set_checked(response.checked() + 1);
-  const absl::Status now = kind->second->Recheck(
-      evidence->opening, evidence->proof,
-      EnrollmentContext{audience_, evidence->enrollment_id, record.subject,
-                        evidence->opening.channel_binding(), evidence->opening.challenge(),
-                        state_.clock().WallNow()});
+  const absl::Status now =
+      RecheckEvidence(*verifier, audience_, record, *evidence, state_.clock().WallNow());
   if (!ReasonOf(now)) return now;  // OK, or no verdict
   return Conclude(run, record, now);
 }
@@ -96,7 +92,7 @@ absl::Status CredentialRecheck::Conclude(const Run& run, const CredentialRecord&
   v1::RecheckedCredential* listed = response.add_credentials();
   listed->set_credential_id(record.id);
   listed->set_subject(record.subject);
-  listed->set_kind(static_cast<v1::TokenKind>(record.kind));
+  listed->set_kind(record.kind);
   listed->set_label(record.label);
   listed->set_reason(std::string(ReasonName(reason)));
   listed->set_detail(std::string(refusal.message()));
@@ -140,7 +136,7 @@ absl::StatusOr<v1::RecheckCredentialsResponse> CredentialRecheck::Recheck(
     const v1::RecheckCredentialsRequest& request, absl::string_view actor) {
   v1::RecheckCredentialsResponse response;
   Run run;
-  for (const auto& [kind, enrollment] : kinds_) run.kinds.insert(kind);
+  for (TokenKind kind : tokens_.EnrollingKinds()) run.kinds.insert(kind);
   run.revoke = request.revoke();
   run.actor = std::string(actor);
   run.response = &response;

@@ -18,7 +18,7 @@
 #include "forekey/v1/admin.pb.h"
 #include "src/gate/admin/gate_state.h"
 #include "src/gate/config/config.h"
-#include "src/gate/token/enrollment_kind.h"
+#include "src/gate/token/gate_tokens.h"
 #include "src/store/session_table.h"
 
 namespace forekey {
@@ -29,7 +29,7 @@ class CredentialRecheck {
   // All are borrowed. `sessions`: null where no gate runs. `when_trust_changes`: what
   // RecheckWanted() does.
   CredentialRecheck(std::string audience, GateConfig::Recheck when_trust_changes, GateState& state,
-                    const EnrollmentKinds& kinds, SessionTable* sessions);
+                    const GateTokens& tokens, SessionTable* sessions);
   ~CredentialRecheck();
 
   // For an administrator, of all kinds. Each credential that would be refused is a line of the
@@ -64,7 +64,7 @@ class CredentialRecheck {
   const std::string audience_;
   const GateConfig::Recheck when_trust_changes_;
   GateState& state_;
-  const EnrollmentKinds& kinds_;
+  const GateTokens& tokens_;
   SessionTable* const sessions_;
 
   std::atomic<bool> stop_{false};

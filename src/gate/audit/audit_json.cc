@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "src/gate/audit/audit.h"
-#include "src/verify/verified_attestation.h"
 #include "src/wire/base64url.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
@@ -100,7 +100,7 @@ std::string FirstText(const nlohmann::json& object, std::initializer_list<const 
 }  // namespace
 
 DecisionToken TokenOf(const CredentialRecord& credential) {
-  DecisionToken token{.kind = std::string(TokenKindName(static_cast<TokenKind>(credential.kind))),
+  DecisionToken token{.kind = std::string(TokenKindName(credential.kind)),
                       .label = credential.label,
                       .algorithm = credential.algorithm,
                       .spki = credential.spki,

@@ -13,8 +13,7 @@
 #include "src/crypto/digest.h"
 #include "src/crypto/public_key.h"
 #include "src/gate/audit/audit_reader.h"
-#include "src/gate/token/assertion_verifier.h"
-#include "src/gate/token/fido2_assertions.h"
+#include "src/gate/token/token_verifier.h"
 #include "src/wire/base64url.h"
 #include "src/wire/prefix.h"
 #include "src/wire/statement.h"
@@ -50,24 +49,20 @@ absl::StatusOr<CredentialRecord> RecordOf(const Json& token, absl::string_view i
     return NotProof("a token's key is not that of the credential's id and the subject");
   }
   const std::string kind = TextOf(token, "kind");
-  for (TokenKind known : {TokenKind::kTpm, TokenKind::kFido2, TokenKind::kPiv}) {
-    if (TokenKindName(known) == kind) record.kind = static_cast<int>(known);
-  }
+  record.kind = TokenKindFromName(kind).value_or(v1::TOKEN_KIND_UNSPECIFIED);
   record.rp_id = TextOf(token, "rp_id");
   record.origin = TextOf(token, "origin");
   return record;
 }
 
 absl::Status VerifyOne(const AssertionView& assertion, absl::string_view statement,
-                       const CredentialRecord& record) {
+                       const CredentialRecord& record, const AuditVerifyOptions& options) {
   FOREKEY_ASSIGN_OR_RETURN(const PublicKey key, PublicKey::FromSpki(record.spki));
-  // Only the signature and what it binds: what the gate's policy asked beyond it was decided then.
-  const auto verifier = static_cast<TokenKind>(record.kind) == TokenKind::kFido2
-                            ? NewFido2AssertionVerifier({.require_user_verification = false,
-                                                         .allow_backup_eligible = true,
-                                                         .refuse_clones = false})
-                            : NewPlainAssertionVerifier();
-  return verifier->Verify(assertion, statement, record, key).status();
+  const TokenSection* kind = options.tokens.Find(record.kind);
+  if (kind == nullptr) return NotProof("a token of a kind that is not known");
+  return kind->WithoutTrust({})
+      ->VerifyAssertion(assertion, statement, record, key, AssertionPolicy::kOfTheProtocol)
+      .status();
 }
 
 absl::Status VerifyProof(const Json& line, const AuditVerifyOptions& options) {
@@ -98,7 +93,7 @@ absl::Status VerifyProof(const Json& line, const AuditVerifyOptions& options) {
     }
     FOREKEY_ASSIGN_OR_RETURN(const CredentialRecord record,
                              RecordOf((*tokens)[i], signed_ids[i], subject, audience));
-    FOREKEY_RETURN_IF_ERROR(VerifyOne(proof->assertions[i], statement, record));
+    FOREKEY_RETURN_IF_ERROR(VerifyOne(proof->assertions[i], statement, record, options));
     if (options.enrolled && !options.enrolled(record.id)) {
       return NotProof("the registry never had the credential");
     }

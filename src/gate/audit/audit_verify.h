@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/gate/audit/audit_chain.h"
+#include "src/gate/token/token_settings.h"
 
 namespace forekey {
 
@@ -45,6 +46,7 @@ struct AuditVerifyOptions {
   std::vector<AuditHead> heads;  // known from elsewhere
   // Asked for each credential of a proof: whether it was ever enrolled. Empty: not asked.
   std::function<bool(absl::string_view credential_id)> enrolled;
+  TokenSettings tokens;  // the kinds whose signatures can be checked: all that are listed
 };
 
 // `files`: oldest first. The first line of all is taken as it is (older files may have been

@@ -213,13 +213,13 @@ absl::StatusOr<CallVerifier::SignatureFacts> CallVerifier::VerifySignatures(
   SignatureFacts facts;
   for (size_t i = 0; i < proof.assertions.size(); ++i) {
     const LiveCredential& credential = *call.credentials[i];
-    auto verifier = parts_.assertions->find(static_cast<TokenKind>(credential.record().kind));
-    if (verifier == parts_.assertions->end()) {
+    const auto verifier = parts_.tokens->Find(credential.record().kind);
+    if (verifier == nullptr) {
       return Refuse(Reason::kTokenKindNotAllowed, "this gate does not verify that kind of token");
     }
     FOREKEY_ASSIGN_OR_RETURN(AssertionFacts proved,
-                             verifier->second->Verify(proof.assertions[i], call.statement,
-                                                      credential.record(), credential.key()));
+                             verifier->VerifyAssertion(proof.assertions[i], call.statement,
+                                                       credential.record(), credential.key()));
     facts.push_back(std::move(proved));
   }
   return facts;

@@ -36,7 +36,7 @@
 #include "src/gate/call/certificates.h"
 #include "src/gate/call/challenge.h"
 #include "src/gate/limits/stranger_limit.h"
-#include "src/gate/token/assertion_verifier.h"
+#include "src/gate/token/gate_tokens.h"
 #include "src/policy/call_policy.h"
 #include "src/store/live_credentials.h"
 #include "src/store/replay.h"
@@ -135,7 +135,7 @@ struct CallVerifierParts {
   ReplayStore* replay = nullptr;
   SessionTable* sessions = nullptr;
   const CallPolicy* policy = nullptr;
-  const AssertionVerifiers* assertions = nullptr;
+  const GateTokens* tokens = nullptr;
   StrangerLimit* strangers = nullptr;
 };
 

@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
-#include "src/crypto/digest.h"
 #include "src/gate/config/config_rules.h"
 #include "src/gate/settings/config_reader.h"
 #include "src/wire/statement.h"
@@ -80,24 +79,6 @@ void ReadBasics(ConfigTable& root, absl::string_view base, GateConfig& config) {
   ConfigTable state = root.Table("state");
   Required(state, "directory", &config.state.directory);
   Resolve(base, &config.state.directory);
-}
-
-void ReadTpm(ConfigTable& root, absl::string_view base, GateConfig::TpmAttestation& tpm) {
-  ConfigTable table = root.Table("attestation").Table("tpm");
-  table.String("trust", &tpm.trust);
-  table.Strings("ek_allow_list", &tpm.ek_allow_list);
-  ReadSimulatorTrust(table, base, &tpm.simulator_trust, &tpm.insecure_simulators);
-  table.Bool("one_subject_a_device", &tpm.one_subject_a_device);
-  Resolve(base, &tpm.trust);
-  for (std::string& hash : tpm.ek_allow_list) {
-    absl::AsciiStrToLower(&hash);
-    bool hex = hash.size() == 2 * kSha256Size;
-    for (char c : hash) hex = hex && absl::ascii_isxdigit(static_cast<unsigned char>(c));
-    if (!hex) {
-      table.Error("ek_allow_list", absl::StrCat("\"", absl::CHexEscape(hash),
-                                                "\" is not a SHA-256 in 64 hex digits"));
-    }
-  }
 }
 
 void ReadRecheck(ConfigTable attestation, GateConfig::Recheck* recheck) {
@@ -230,7 +211,7 @@ namespace {
 
 // `finish` says which of the reader's errors count.
 absl::StatusOr<GateConfig> ParseConfig(absl::string_view toml, absl::string_view name,
-                                       absl::string_view base_directory,
+                                       absl::string_view base_directory, const TokenSettings& kinds,
                                        absl::FunctionRef<absl::Status(ConfigReader&)> finish) {
   ConfigReader reader(toml, name);
   // A syntax error leaves an empty document, in which everything would be missing.
@@ -238,9 +219,8 @@ absl::StatusOr<GateConfig> ParseConfig(absl::string_view toml, absl::string_view
   ConfigTable root = reader.Root();
   GateConfig config;
   ReadBasics(root, base_directory, config);
-  ReadTpm(root, base_directory, config.tpm);
-  ReadFido2Config(root.Table("attestation"), base_directory, &config.fido2);
-  ReadPivConfig(root.Table("attestation"), base_directory, &config.piv);
+  config.tokens = kinds.Fresh();
+  config.tokens.Read(root.Table("attestation"), base_directory);
   ReadRecheck(root.Table("attestation"), &config.recheck);
   ReadSessions(root, config);
   ReadLimits(root, config);
@@ -257,7 +237,7 @@ absl::StatusOr<GateConfig> ParseConfig(absl::string_view toml, absl::string_view
   return config;
 }
 
-absl::StatusOr<GateConfig> LoadConfig(const std::string& path,
+absl::StatusOr<GateConfig> LoadConfig(const std::string& path, const TokenSettings& kinds,
                                       absl::FunctionRef<absl::Status(ConfigReader&)> finish) {
   const std::string signature = FileSignature(path);  // before: a later change is seen as one
   FOREKEY_ASSIGN_OR_RETURN(const std::string toml, ReadFile(path, 1 << 20));
@@ -265,7 +245,8 @@ absl::StatusOr<GateConfig> LoadConfig(const std::string& path,
   FOREKEY_ASSIGN_OR_RETURN(
       GateConfig config,
       ParseConfig(toml, path,
-                  slash == std::string::npos ? "" : path.substr(0, slash + (slash == 0)), finish));
+                  slash == std::string::npos ? "" : path.substr(0, slash + (slash == 0)), kinds,
+                  finish));
   config.file = path;
   config.file_signature = signature;
   return config;
@@ -276,18 +257,20 @@ absl::Status FinishAll(ConfigReader& reader) { return reader.Finish(); }
 }  // namespace
 
 absl::StatusOr<GateConfig> GateConfig::Parse(absl::string_view toml, absl::string_view name,
-                                             absl::string_view base_directory) {
-  return ParseConfig(toml, name, base_directory, FinishAll);
+                                             absl::string_view base_directory,
+                                             const TokenSettings& kinds) {
+  return ParseConfig(toml, name, base_directory, kinds, FinishAll);
 }
 
-absl::StatusOr<GateConfig> GateConfig::Load(const std::string& path) {
-  return LoadConfig(path, FinishAll);
+absl::StatusOr<GateConfig> GateConfig::Load(const std::string& path, const TokenSettings& kinds) {
+  return LoadConfig(path, kinds, FinishAll);
 }
 
 absl::StatusOr<GateConfig> GateConfig::LoadOnly(const std::string& path,
                                                 absl::Span<const absl::string_view> used,
                                                 absl::Status* elsewhere) {
-  return LoadConfig(path, [&](ConfigReader& reader) { return reader.FinishOnly(used, elsewhere); });
+  return LoadConfig(path, TokenSettings(),
+                    [&](ConfigReader& reader) { return reader.FinishOnly(used, elsewhere); });
 }
 
 }  // namespace forekey

@@ -17,8 +17,7 @@
 #include "src/gate/factor/password_factor.h"
 #include "src/gate/limits/stranger_limit.h"
 #include "src/gate/session/session_opener.h"
-#include "src/gate/token/fido2_config.h"
-#include "src/gate/token/piv_config.h"
+#include "src/gate/token/token_settings.h"
 #include "src/policy/call_policy.h"
 
 namespace forekey {
@@ -50,21 +49,11 @@ struct GateConfig {
     std::string AdminSocketPath() const { return directory + "/admin.sock"; }
   } state;
 
-  struct TpmAttestation {
-    std::string trust;                       // folder of vendor roots; empty: none
-    std::vector<std::string> ek_allow_list;  // SHA-256 of the EK's SPKI, hex
-    std::string simulator_trust;             // folder; loaded only with insecure_simulators
-    bool insecure_simulators = false;
-    bool one_subject_a_device = true;
-  } tpm;
+  TokenSettings tokens;  // [attestation.NAME] of each kind of token
 
   // What becomes of enrolled credentials that trust which was read again would not take any more.
   enum class Recheck { kOff, kReport, kRevoke };
   Recheck recheck = Recheck::kReport;
-
-  Fido2Config fido2;
-
-  PivConfig piv;
 
   SessionPolicy sessions;
 
@@ -144,11 +133,13 @@ struct GateConfig {
 
   // `name`: for messages. Relative paths are taken from `base_directory` where it is not empty.
   // InvalidArgument with a line an error: "gate.toml:12: [sessions] idle: ...". Never touches
-  // files.
+  // files. `kinds`: the kinds of tokens that may have a section; what they hold is not taken over.
   static absl::StatusOr<GateConfig> Parse(absl::string_view toml, absl::string_view name,
-                                          absl::string_view base_directory = "");
+                                          absl::string_view base_directory = "",
+                                          const TokenSettings& kinds = TokenSettings());
   // Reads the file; relative paths are taken from its folder.
-  static absl::StatusOr<GateConfig> Load(const std::string& path);
+  static absl::StatusOr<GateConfig> Load(const std::string& path,
+                                         const TokenSettings& kinds = TokenSettings());
   // The same for a reader that will use these top-level tables and keys alone: errors elsewhere in
   // the file go into `elsewhere`, and what stands there must not be used. A gate that can't start
   // for an error in its rules must still be administrated.

@@ -13,6 +13,7 @@
 #include "src/crypto/public_key.h"
 #include "src/crypto/random.h"
 #include "src/gate/session/payload.h"
+#include "src/verify/webauthn_assertion.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 
@@ -34,11 +35,17 @@ constexpr double kOneInvitesSignatureBurst = 20;
 
 absl::Status Malformed(absl::string_view what) { return Refuse(Reason::kRequestMalformed, what); }
 
+absl::Status StatusOf(const absl::Status& status) { return status; }
+template <typename T>
+absl::Status StatusOf(const absl::StatusOr<T>& result) {
+  return result.status();
+}
+
 absl::Status CheckOpening(const v1::EnrollmentOpening& opening) {
   if (opening.channel_binding().size() != kChannelBindingSize) return Malformed("channel_binding");
   if (opening.key_share().size() != kKeyShareSize) return Malformed("key_share");
   if (opening.gate_identity().size() != kSha256Size) return Malformed("gate_identity");
-  if (static_cast<int>(opening.kind()) == 0) return Malformed("kind");
+  if (opening.kind() == v1::TOKEN_KIND_UNSPECIFIED) return Malformed("kind");
   return absl::OkStatus();
 }
 
@@ -48,6 +55,31 @@ absl::Status CheckProof(const v1::EnrollmentProof& proof) {
   if (proof.label().size() > kMaxCredentialLabel) return Malformed("label is longer than 64 bytes");
   // Administrators' terminals show it.
   return IsPrintable(proof.label()) ? absl::OkStatus() : Malformed("label");
+}
+
+// Asks by the vendors' roots, then by the simulators'. One rule for all kinds says which of two
+// refusals is told: the vendors', unless the evidence does not chain to them, and the simulators'
+// refusal is another one.
+template <typename Ask>
+auto AskVendorsThenSimulators(const TokenVerifier& verifier, EnrollmentContext context, Ask ask)
+    -> decltype(ask(context)) {
+  auto by_vendors = ask(context);
+  if (StatusOf(by_vendors).ok() || !verifier.TrustsSimulators()) return by_vendors;
+  context.anchors = TokenAnchors::kSimulators;
+  auto by_simulators = ask(context);
+  const absl::Status refused = StatusOf(by_simulators);
+  const bool foreign_to_vendors = ReasonOf(StatusOf(by_vendors)) == Reason::kCertificateUntrusted;
+  return refused.ok() || (foreign_to_vendors && ReasonOf(refused) != Reason::kCertificateUntrusted)
+             ? std::move(by_simulators)
+             : std::move(by_vendors);
+}
+
+// What a new key must have signed, and an attestation should bear.
+std::string StatementOf(absl::string_view audience, absl::string_view enrollment_id,
+                        absl::string_view subject, const v1::EnrollmentOpening& opening,
+                        absl::string_view spki) {
+  return BuildStatement(EnrollStatement{audience, enrollment_id, subject, opening.kind(), spki,
+                                        opening.channel_binding(), opening.challenge()});
 }
 
 // What was seen and verified, for a later look: version || enrollment id || len4 opening || len4
@@ -83,6 +115,23 @@ absl::StatusOr<StoredEvidence> ParseEvidence(absl::string_view evidence) {
   return stored;
 }
 
+absl::Status RecheckEvidence(const TokenVerifier& verifier, absl::string_view audience,
+                             const CredentialRecord& record, const StoredEvidence& evidence,
+                             absl::Time now) {
+  const v1::EnrollmentOpening& opening = evidence.opening;
+  if (opening.kind() != record.kind || verifier.kind() != record.kind) {
+    return Refuse(Reason::kEvidenceMalformed, "what was kept is of another kind of token");
+  }
+  const auto statement = [&](absl::string_view spki) {
+    return StatementOf(audience, evidence.enrollment_id, record.subject, opening, spki);
+  };
+  const std::string keyed = statement(evidence.proof.spki()), unkeyed = statement("");
+  const TokenEvidence shown{&opening, &evidence.proof, keyed, unkeyed};
+  return AskVendorsThenSimulators(
+      verifier, {evidence.enrollment_id, now},
+      [&](const EnrollmentContext& context) { return verifier.Recheck(shown, context); });
+}
+
 EnrollmentAuthority::EnrollmentAuthority(EnrollmentParts parts)
     : parts_(std::move(parts)),
       tickets_(parts_.audience),
@@ -110,17 +159,17 @@ absl::StatusOr<InviteRecord> EnrollmentAuthority::AuthenticateInvite(absl::strin
   return invite;
 }
 
-absl::StatusOr<const EnrollmentKind*> EnrollmentAuthority::FindKind(
-    int kind, const InviteRecord& invite) const {
+absl::StatusOr<std::shared_ptr<const TokenVerifier>> EnrollmentAuthority::FindKind(
+    TokenKind kind, const InviteRecord& invite) const {
   if (!invite.kinds.empty() &&
       std::find(invite.kinds.begin(), invite.kinds.end(), kind) == invite.kinds.end()) {
     return Refuse(Reason::kTokenKindNotAllowed, "the invite is for another kind of token");
   }
-  auto found = parts_.kinds->find(static_cast<TokenKind>(kind));
-  if (found == parts_.kinds->end()) {
+  std::shared_ptr<const TokenVerifier> found = parts_.tokens->FindEnrolling(kind);
+  if (found == nullptr) {
     return Refuse(Reason::kTokenKindNotAllowed, "this gate does not enrol that kind of token");
   }
-  return found->second.get();
+  return found;
 }
 
 absl::Status EnrollmentAuthority::CheckSubject(const std::string& subject) const {
@@ -134,13 +183,6 @@ absl::StatusOr<Secret> EnrollmentAuthority::ConfirmationKey(
     const GateIdentity& identity, const v1::EnrollmentOpening& opening) const {
   FOREKEY_ASSIGN_OR_RETURN(const Secret secret, identity.key().Agree(opening.key_share()));
   return DeriveEnrollmentKey(secret, opening.challenge(), parts_.audience);
-}
-
-EnrollmentContext EnrollmentAuthority::ContextOf(absl::string_view enrollment_id,
-                                                 absl::string_view subject,
-                                                 const v1::EnrollmentOpening& opening) const {
-  return EnrollmentContext{parts_.audience,           enrollment_id,       subject,
-                           opening.channel_binding(), opening.challenge(), parts_.clock->WallNow()};
 }
 
 absl::StatusOr<v1::EnrollmentOpening> EnrollmentAuthority::OpeningOf(
@@ -189,8 +231,8 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
   FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite,
                            AuthenticateInvite(label::kInviteBegin, request.invite_public_key(),
                                               request.payload(), request.invite_signature()));
-  FOREKEY_ASSIGN_OR_RETURN(const EnrollmentKind* kind,
-                           FindKind(static_cast<int>(opening.kind()), invite));
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const TokenVerifier> verifier,
+                           FindKind(opening.kind(), invite));
   FOREKEY_RETURN_IF_ERROR(CheckSubject(invite.subject));
   FOREKEY_ASSIGN_OR_RETURN(const Secret confirmation_key, ConfirmationKey(*identity, opening));
 
@@ -202,7 +244,11 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
   v1::EnrollmentDemand demand;
   FOREKEY_ASSIGN_OR_RETURN(
       ticket.state,
-      kind->Demand(opening, ContextOf(ticket.enrollment_id, invite.subject, opening), &demand));
+      AskVendorsThenSimulators(*verifier, {ticket.enrollment_id, parts_.clock->WallNow()},
+                               [&](const EnrollmentContext& context) {
+                                 demand.Clear();
+                                 return verifier->Demand(opening, context, &demand);
+                               }));
   demand.set_enrollment_id(ticket.enrollment_id);
   demand.set_ticket(tickets_.Seal(ticket));
   demand.set_audience(parts_.audience);
@@ -219,31 +265,53 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
 
 absl::StatusOr<CredentialRecord> EnrollmentAuthority::MakeCredential(
     const EnrollmentTicket& ticket, const InviteRecord& invite, const v1::EnrollmentProof& proof,
-    const VerifiedEnrollment& verified) const {
-  const VerifiedAttestation& attestation = verified.attestation;
-  // The kind promises this; a credential for another key than the attested one would undo
-  // everything.
-  if (attestation.key().spki() != proof.spki()) return Refuse(Reason::kCredentialMismatch);
+    const AttestedToken& attested, TokenAnchors anchors) const {
+  const VerifiedAttestation& attestation = attested.attestation;
   if (!invite.pinned_device.empty() && attestation.device_id() != invite.pinned_device) {
     return Refuse(Reason::kDeviceNotPinned);
   }
   CredentialRecord record;
   record.id = CredentialId(parts_.audience, invite.subject, proof.spki());
   record.subject = invite.subject;
-  record.kind = static_cast<int>(attestation.kind());
+  record.kind = attestation.kind();
   record.algorithm = static_cast<int>(attestation.key().algorithm());
   record.spki = proof.spki();
   record.label = proof.label();
   record.device_id = attestation.device_id();
   record.factors = attestation.factors();
-  record.proved_json = attestation.proved().dump(-1, ' ', /*ensure_ascii=*/true,
-                                                 nlohmann::json::error_handler_t::replace);
+  nlohmann::json proved = attestation.proved();
+  if (anchors == TokenAnchors::kSimulators) proved["insecure_simulator"] = true;
+  record.proved_json =
+      proved.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
   record.evidence = Evidence(ticket.enrollment_id, ticket.opening, proof);
-  record.rp_id = verified.rp_id;
-  record.origin = verified.origin;
-  record.sign_count = verified.sign_count;
+  record.rp_id = attested.rp_id;
+  record.origin = attested.origin;
   record.enrolled_at = parts_.clock->WallNow();
   return record;
+}
+
+absl::Status EnrollmentAuthority::CheckPossession(const TokenVerifier& verifier,
+                                                  const AttestedToken& attested,
+                                                  const v1::EnrollmentProof::Assertion& possession,
+                                                  absl::string_view statement,
+                                                  CredentialRecord* record) {
+  const PublicKey& key = attested.attestation.key();
+  const AssertionView assertion{"", possession.signature(), possession.authenticator_data(),
+                                possession.client_data_json()};
+  const absl::StatusOr<AssertionFacts> facts =
+      verifier.VerifyAssertion(assertion, statement, *record, key);
+  if (!facts.ok()) {
+    const std::optional<Reason> reason = ReasonOf(facts.status());
+    if (!reason) return facts.status();  // our own failure
+    return Refuse(Reason::kPossessionInvalid,
+                  absl::StrCat(ReasonName(*reason), ": ", facts.status().message()));
+  }
+  if (!facts->sign_count) return absl::OkStatus();
+  const absl::Status grown =
+      CheckSignatureCounter(attested.sign_count.value_or(0), *facts->sign_count);
+  if (!grown.ok() && facts->refuse_rollback) return grown;
+  record->sign_count = *facts->sign_count;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
@@ -263,14 +331,31 @@ absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
   }
   FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
                            parts_.identities->Find(opening.gate_identity()));
-  FOREKEY_ASSIGN_OR_RETURN(const EnrollmentKind* kind,
-                           FindKind(static_cast<int>(opening.kind()), invite));
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const TokenVerifier> verifier,
+                           FindKind(opening.kind(), invite));
   FOREKEY_RETURN_IF_ERROR(CheckSubject(invite.subject));
-  FOREKEY_ASSIGN_OR_RETURN(const VerifiedEnrollment verified,
-                           kind->Verify(opening, proof, ticket.state.view(),
-                                        ContextOf(ticket.enrollment_id, invite.subject, opening)));
+  const std::string statement =
+      StatementOf(parts_.audience, ticket.enrollment_id, invite.subject, opening, proof.spki());
+  const std::string unkeyed =
+      StatementOf(parts_.audience, ticket.enrollment_id, invite.subject, opening, "");
+  const TokenEvidence evidence{&opening, &proof, statement, unkeyed};
+  TokenAnchors anchors = TokenAnchors::kVendors;
+  FOREKEY_ASSIGN_OR_RETURN(
+      const AttestedToken attested,
+      AskVendorsThenSimulators(*verifier, {ticket.enrollment_id, parts_.clock->WallNow()},
+                               [&](const EnrollmentContext& context) {
+                                 anchors = context.anchors;
+                                 return verifier->Attest(evidence, ticket.state.view(), context);
+                               }));
+  // A credential for another key than the attested one, or of another kind, would undo everything.
+  if (attested.attestation.key().spki() != proof.spki() ||
+      attested.attestation.kind() != opening.kind()) {
+    return Refuse(Reason::kCredentialMismatch);
+  }
   FOREKEY_ASSIGN_OR_RETURN(CredentialRecord record,
-                           MakeCredential(ticket, invite, proof, verified));
+                           MakeCredential(ticket, invite, proof, attested, anchors));
+  FOREKEY_RETURN_IF_ERROR(
+      CheckPossession(*verifier, attested, proof.possession(), statement, &record));
   FOREKEY_ASSIGN_OR_RETURN(const Secret confirmation_key, ConfirmationKey(*identity, opening));
 
   // Its age was asked at the beginning; from then on the ticket's lifetime counts, and so the

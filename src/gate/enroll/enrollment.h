@@ -10,8 +10,9 @@
 //   a relaying rogue gate            audience and channel binding are in what the token certifies
 //   a proof of another enrolment     enrollment id and challenge are in it, too; the challenge is
 //                                    consumed
-//   a key that is not hardware       the kind's verifier (EnrollmentKind)
-//   a key that another one holds     possession signature over the same statement
+//   a key that is not hardware       the kind's attestation (TokenVerifier::Attest)
+//   a key that another one holds     possession signature over the same statement, asked here of
+//                                    every kind, with the key that was attested
 //   filling the gate's memory        nothing is kept between the steps: the state is a sealed
 //                                    ticket
 #ifndef FOREKEY_SRC_GATE_ENROLL_ENROLLMENT_H_
@@ -32,7 +33,7 @@
 #include "src/gate/limits/host_buckets.h"
 #include "src/gate/limits/token_bucket.h"
 #include "src/gate/session/identity.h"
-#include "src/gate/token/enrollment_kind.h"
+#include "src/gate/token/gate_tokens.h"
 #include "src/store/live_credentials.h"
 #include "src/store/registry.h"
 #include "src/store/replay.h"
@@ -53,7 +54,7 @@ struct EnrollmentParts {
   const GateIdentities* identities = nullptr;
   LiveCredentials* credentials = nullptr;
   ReplayStore* replay = nullptr;
-  const EnrollmentKinds* kinds = nullptr;
+  const GateTokens* tokens = nullptr;
   bool one_subject_a_device = true;
 };
 
@@ -77,6 +78,12 @@ struct StoredEvidence {
 };
 // kEvidenceMalformed.
 absl::StatusOr<StoredEvidence> ParseEvidence(absl::string_view evidence);
+
+// Whether the token of `record` would be trusted at `now` by the evidence that was kept of its
+// enrolment: the kind's reasons, and kEvidenceMalformed for what was kept of another kind.
+absl::Status RecheckEvidence(const TokenVerifier& verifier, absl::string_view audience,
+                             const CredentialRecord& record, const StoredEvidence& evidence,
+                             absl::Time now);
 
 // Safe from any thread.
 class EnrollmentAuthority {
@@ -113,16 +120,21 @@ class EnrollmentAuthority {
                                                   absl::string_view payload,
                                                   absl::string_view signature);
   // The kind's verifier, if gate and invite allow the kind.
-  absl::StatusOr<const EnrollmentKind*> FindKind(int kind, const InviteRecord& invite) const;
+  absl::StatusOr<std::shared_ptr<const TokenVerifier>> FindKind(TokenKind kind,
+                                                                const InviteRecord& invite) const;
   absl::Status CheckSubject(const std::string& subject) const;
   absl::StatusOr<Secret> ConfirmationKey(const GateIdentity& identity,
                                          const v1::EnrollmentOpening& opening) const;
-  EnrollmentContext ContextOf(absl::string_view enrollment_id, absl::string_view subject,
-                              const v1::EnrollmentOpening& opening) const;
   absl::StatusOr<CredentialRecord> MakeCredential(const EnrollmentTicket& ticket,
                                                   const InviteRecord& invite,
                                                   const v1::EnrollmentProof& proof,
-                                                  const VerifiedEnrollment& verified) const;
+                                                  const AttestedToken& attested,
+                                                  TokenAnchors anchors) const;
+  // The key of the attestation, which must be `proof.spki()`, signed `statement`. Notes its count
+  // of signatures in the record.
+  static absl::Status CheckPossession(const TokenVerifier& verifier, const AttestedToken& attested,
+                                      const v1::EnrollmentProof::Assertion& possession,
+                                      absl::string_view statement, CredentialRecord* record);
 
   const EnrollmentParts parts_;
   const TicketSealer tickets_;

@@ -6,7 +6,7 @@
 
 #include "absl/strings/escaping.h"
 #include "src/gate/grpc/live_calls.h"
-#include "src/verify/verified_attestation.h"
+#include "src/wire/token_kind.h"
 
 namespace forekey {
 
@@ -26,10 +26,9 @@ absl::StatusOr<CallerInfo> Caller(const grpc::ServerContextBase* context) {
   info.roles = *verified->subject().roles();
   for (const auto& credential : verified->credentials()) {
     const CredentialRecord& record = credential->record();
-    info.credentials.push_back(
-        {.id = absl::BytesToHexString(record.id),
-         .kind = std::string(TokenKindName(static_cast<TokenKind>(record.kind))),
-         .label = record.label});
+    info.credentials.push_back({.id = absl::BytesToHexString(record.id),
+                                .kind = std::string(TokenKindName(record.kind)),
+                                .label = record.label});
   }
   for (const ProvedFactor& factor : verified->factors()) {
     info.factors.push_back({.name = factor.name, .proved_at = factor.proved_at});

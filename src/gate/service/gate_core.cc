@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "src/base/status.h"
-#include "src/gate/token/fido2_assertions.h"
+#include "src/gate/token/tpm_config.h"
 
 namespace forekey {
 
@@ -33,17 +33,16 @@ absl::Status GateCore::Build(Parts parts) {
                                                             config_.tls.accepted_certificates,
                                                             config_.tls.replaced_lifetime},
                                 clock()));
-  BuildVerifier();
+  FOREKEY_RETURN_IF_ERROR(BuildVerifier(std::move(parts.tokens)));
   FOREKEY_RETURN_IF_ERROR(BuildFactors(parts.fetch_keys));
-  FOREKEY_RETURN_IF_ERROR(BuildEnrollment(std::move(parts.kinds)));
   BuildServices();
   FOREKEY_RETURN_IF_ERROR(trust_watch_->ReportFirstReadings());
   // Trust may have changed while no gate ran.
-  for (const LiveTrust* trust : trust_.live) recheck_->Want(trust->kind());
+  for (const LiveTrust* trust : tokens_->trust()) recheck_->Want(trust->kind());
   return absl::OkStatus();
 }
 
-void GateCore::BuildVerifier() {
+absl::Status GateCore::BuildVerifier(std::vector<std::shared_ptr<const TokenVerifier>> tokens) {
   challenges_ =
       std::make_unique<ChallengeIssuer>(config_.audience, clock(), config_.challenges.lifetime);
   replay_ = NewMemoryReplayStore(config_.challenges.remembered);
@@ -51,17 +50,18 @@ void GateCore::BuildVerifier() {
   strangers_ = std::make_unique<StrangerLimit>(config_.limits.proofs);
   enrolling_strangers_ = std::make_unique<StrangerLimit>(config_.limits.enrollments);
 
-  // Where token kinds are listed: how each signs a call. How each is enrolled:
-  // src/gate/admin/token_trust.cc.
-  assertions_[TokenKind::kTpm] = NewPlainAssertionVerifier();
-  assertions_[TokenKind::kPiv] = NewPlainAssertionVerifier();
-  assertions_[TokenKind::kFido2] = NewFido2AssertionVerifier(
-      {config_.fido2.policy.require_user_verification, config_.fido2.policy.allow_backup_eligible,
-       config_.fido2.refuse_clones});
-
+  FOREKEY_ASSIGN_OR_RETURN(
+      tokens_,
+      GateTokens::New(config_.tokens, {config_.audience, config_.state.directory, &clock()}));
+  for (auto& verifier : tokens) tokens_->Put(std::move(verifier));
   verifier_ = std::make_unique<CallVerifier>(CallVerifierParts{
       config_.audience, &clock(), challenges_.get(), certificates_.get(), &state_->credentials(),
-      replay_.get(), sessions_.get(), policy_.get(), &assertions_, strangers_.get()});
+      replay_.get(), sessions_.get(), policy_.get(), tokens_.get(), strangers_.get()});
+  enrollment_ = std::make_unique<EnrollmentAuthority>(
+      EnrollmentParts{config_.audience, &clock(), challenges_.get(), certificates_.get(),
+                      &state_->identities(), &state_->credentials(), replay_.get(), tokens_.get(),
+                      config_.tokens.Get<TpmConfig>().one_subject_a_device});
+  return absl::OkStatus();
 }
 
 absl::Status GateCore::BuildFactors(bool fetch_keys) {
@@ -85,14 +85,6 @@ absl::Status GateCore::BuildFactors(bool fetch_keys) {
   return absl::OkStatus();
 }
 
-absl::Status GateCore::BuildEnrollment(EnrollmentKinds kinds) {
-  FOREKEY_ASSIGN_OR_RETURN(trust_, ReadTokenTrust(config_, clock(), std::move(kinds)));
-  enrollment_ = std::make_unique<EnrollmentAuthority>(EnrollmentParts{
-      config_.audience, &clock(), challenges_.get(), certificates_.get(), &state_->identities(),
-      &state_->credentials(), replay_.get(), &trust_.kinds, config_.tpm.one_subject_a_device});
-  return absl::OkStatus();
-}
-
 void GateCore::BuildServices() {
   AuditLog& audit = state_->audit();
   refusals_ = std::make_unique<Refusals>(audit, counters_);
@@ -103,12 +95,12 @@ void GateCore::BuildServices() {
       &clock(), policy_.get(), challenges_.get(), verifier_.get(), judge_.get(), sessions_.get(),
       opener_.get(), enrollment_.get(), enrolling_strangers_.get(), &audit, refusals_.get()});
   recheck_ = std::make_unique<CredentialRecheck>(config_.audience, config_.recheck, *state_,
-                                                 trust_.kinds, sessions_.get());
+                                                 *tokens_, sessions_.get());
   admin_ = std::make_unique<Administration>(
       AdministrationNeeds{&config_, state_.get(), passwords_.get(), oidc_.get(),
                           [this] { return recheck_.get(); }, sessions_.get(), &counters_});
   rules_watch_ = std::make_unique<RulesWatch>(config_, *policy_, audit);
-  trust_watch_ = std::make_unique<TrustWatch>(trust_.live, audit,
+  trust_watch_ = std::make_unique<TrustWatch>(tokens_->trust(), audit,
                                               [this](TokenKind kind) { recheck_->Want(kind); });
   maintenance_ = std::make_unique<Maintenance>(
       MaintenanceNeeds{&clock(), sessions_.get(), &audit, certificates_.get(), rules_watch_.get(),

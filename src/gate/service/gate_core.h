@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -16,7 +17,6 @@
 #include "src/gate/admin/administration.h"
 #include "src/gate/admin/gate_state.h"
 #include "src/gate/admin/recheck.h"
-#include "src/gate/admin/token_trust.h"
 #include "src/gate/audit/audit.h"
 #include "src/gate/call/call_judge.h"
 #include "src/gate/call/call_verifier.h"
@@ -36,6 +36,7 @@
 #include "src/gate/service/trust_watch.h"
 #include "src/gate/session/identity.h"
 #include "src/gate/session/session_opener.h"
+#include "src/gate/token/gate_tokens.h"
 #include "src/store/replay.h"
 #include "src/store/session_table.h"
 
@@ -49,9 +50,10 @@ class GateCore {
     const Clock* clock = &Clock::System();
     std::shared_ptr<Registry> registry;  // null: SQLite under state.directory
     std::unique_ptr<AuditSink> audit;    // null: as configured
-    EnrollmentKinds kinds;               // take the place of the configured ones of the same kind
-    bool maintenance_thread = true;      // false: the owner calls maintenance() and recheck()
-    bool fetch_keys = true;              // false: identity providers are left alone
+    // Take the place of what the configuration says of their kinds.
+    std::vector<std::shared_ptr<const TokenVerifier>> tokens;
+    bool maintenance_thread = true;  // false: the owner calls maintenance() and recheck()
+    bool fetch_keys = true;          // false: identity providers are left alone
   };
 
   // Errors name the file and what to do about it.
@@ -95,9 +97,8 @@ class GateCore {
  private:
   explicit GateCore(GateConfig config) : config_(std::move(config)) {}
   absl::Status Build(Parts parts);
-  void BuildVerifier();
+  absl::Status BuildVerifier(std::vector<std::shared_ptr<const TokenVerifier>> tokens);
   absl::Status BuildFactors(bool fetch_keys);
-  absl::Status BuildEnrollment(EnrollmentKinds kinds);
   void BuildServices();
 
   // In the order in which they are built: what comes later borrows what comes before.
@@ -110,12 +111,11 @@ class GateCore {
   std::unique_ptr<SessionTable> sessions_;
   std::unique_ptr<StrangerLimit> strangers_;
   std::unique_ptr<StrangerLimit> enrolling_strangers_;
-  AssertionVerifiers assertions_;
+  std::unique_ptr<GateTokens> tokens_;
   std::unique_ptr<CallVerifier> verifier_;
   std::unique_ptr<PasswordFactor> passwords_;
   std::unique_ptr<OidcFactor> oidc_;
   std::unique_ptr<SessionOpener> opener_;
-  TokenTrust trust_;
   std::unique_ptr<EnrollmentAuthority> enrollment_;
   GateCounters counters_;
   std::unique_ptr<Refusals> refusals_;

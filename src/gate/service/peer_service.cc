@@ -176,7 +176,7 @@ absl::StatusOr<v1::WhoAmIResponse> PeerService::WhoAmI(const VerifiedCall& call,
     const CredentialRecord& record = credential->record();
     v1::CredentialInfo* info = response.add_credentials();
     info->set_id(absl::BytesToHexString(record.id));
-    info->set_kind(static_cast<v1::TokenKind>(record.kind));
+    info->set_kind(record.kind);
     info->set_label(record.label);
     info->set_device(record.proved_json);
   }

@@ -37,7 +37,7 @@ absl::Status RulesWatch::Reload() {
   read_signature_ = FileSignature(config_.file);
   Decision decision = audit_.NewDecision(AuditEvent::kGate);
   decision.method = "ReloadRules";
-  absl::StatusOr<GateConfig> read = GateConfig::Load(config_.file);
+  absl::StatusOr<GateConfig> read = GateConfig::Load(config_.file, config_.tokens);
   absl::Status failed = read.status();
   std::shared_ptr<const CallPolicy> rules;
   if (failed.ok()) {

@@ -89,21 +89,20 @@ void CheckTogether(ConfigTable& table, const Fido2Config& config) {
 
 }  // namespace
 
-void ReadFido2Config(ConfigTable attestation, absl::string_view base, Fido2Config* config) {
-  ConfigTable table = attestation.Table("fido2");
-  table.String("rp_id", &config->rp_id);
-  if (!config->rp_id.empty() && !IsRpId(config->rp_id)) {
+void Fido2Config::Read(ConfigTable& table, absl::string_view base) {
+  table.String("rp_id", &rp_id);
+  if (!rp_id.empty() && !IsRpId(rp_id)) {
     table.Error("rp_id",
                 "must be 1 to 253 printable ASCII characters without spaces, quotes and "
                 "slashes");
   }
-  table.Path("trust", base, &config->trust);
-  table.Path("mds", base, &config->mds);
-  table.Path("mds_root", base, &config->mds_root);
-  table.Path("mds_crls", base, &config->mds_crls);
-  ReadSimulatorTrust(table, base, &config->simulator_trust, &config->insecure_simulators);
-  ReadChoices(table, config);
-  CheckTogether(table, *config);
+  table.Path("trust", base, &trust);
+  table.Path("mds", base, &mds);
+  table.Path("mds_root", base, &mds_root);
+  table.Path("mds_crls", base, &mds_crls);
+  ReadSimulatorTrust(table, base, &simulator_trust, &insecure_simulators);
+  ReadChoices(table, this);
+  CheckTogether(table, *this);
 }
 
 }  // namespace forekey

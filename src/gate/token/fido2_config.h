@@ -5,12 +5,12 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "src/gate/settings/config_reader.h"
+#include "src/gate/token/token_settings.h"
 #include "src/verify/webauthn_policy.h"
 
 namespace forekey {
 
-struct Fido2Config {
+struct Fido2Config final : TokenSectionOf<Fido2Config, v1::TOKEN_KIND_FIDO2> {
   std::string rp_id;            // empty: the audience
   std::string trust;            // folder of vendors' roots; empty: none
   std::string mds;              // file: a FIDO MDS3 BLOB; empty: none
@@ -23,15 +23,14 @@ struct Fido2Config {
   // require_user_verification is asked of enrolments and of every assertion.
   WebAuthnPolicy policy;
 
-  // False: keys of this kind can't be enrolled. Those that are enrolled stay good.
-  bool Enrols() const {
+  void Read(ConfigTable& table, absl::string_view base) override;
+  bool Enrols() const override {
     return !trust.empty() || !mds.empty() || insecure_simulators || policy.allow_self ||
            policy.allow_none;
   }
+  TrustSource Trust(const TokenEnvironment& environment) const override;
+  std::unique_ptr<TokenVerifier> WithoutTrust(const TokenEnvironment& environment) const override;
 };
-
-// Relative paths are taken from `base`. Errors are reported to the table's reader.
-void ReadFido2Config(ConfigTable attestation, absl::string_view base, Fido2Config* config);
 
 }  // namespace forekey
 

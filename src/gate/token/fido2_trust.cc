@@ -8,7 +8,7 @@
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
-#include "src/gate/token/fido2_enrollment.h"
+#include "src/gate/token/fido2_verifier.h"
 #include "src/gate/token/trust_folder.h"
 
 namespace forekey {
@@ -58,17 +58,22 @@ absl::StatusOr<FidoMetadata> LoadMetadata(const Fido2Config& config,
   return metadata;
 }
 
-}  // namespace
-
-absl::StatusOr<Fido2EnrollmentOptions> LoadFido2Enrollment(const Fido2Config& config,
-                                                           const std::string& audience,
-                                                           const std::string& state_directory,
-                                                           const Clock& clock) {
-  Fido2EnrollmentOptions options;
+Fido2VerifierOptions Bare(const Fido2Config& config, const std::string& audience) {
+  Fido2VerifierOptions options;
   options.rp_id = config.rp_id.empty() ? audience : config.rp_id;
   options.origin = Fido2Origin(audience);
   options.policy = config.policy;
   options.refuse_clones = config.refuse_clones;
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<Fido2VerifierOptions> LoadFido2Trust(const Fido2Config& config,
+                                                    const std::string& audience,
+                                                    const std::string& state_directory,
+                                                    const Clock& clock) {
+  Fido2VerifierOptions options = Bare(config, audience);
   if (!config.trust.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(
         options.trust, LoadTrustFolder(config.trust, "attestation.fido2.trust", &options.left_out));
@@ -91,8 +96,8 @@ TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audie
           {config.trust, config.mds, config.mds_root, config.mds_crls,
            config.insecure_simulators ? config.simulator_trust : ""},
           [config, audience, state_directory, &clock]() -> absl::StatusOr<TrustReading> {
-            FOREKEY_ASSIGN_OR_RETURN(Fido2EnrollmentOptions options,
-                                     LoadFido2Enrollment(config, audience, state_directory, clock));
+            FOREKEY_ASSIGN_OR_RETURN(Fido2VerifierOptions options,
+                                     LoadFido2Trust(config, audience, state_directory, clock));
             TrustReading reading;
             reading.left_out = options.left_out;
             reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
@@ -105,9 +110,19 @@ TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audie
                               metadata.next_update(),
                               metadata.Stale(clock.WallNow()) ? ", which is over: import it" : "");
             }
-            reading.kind = NewFido2Enrollment(std::move(options));
+            reading.verifier = NewFido2Verifier(std::move(options));
             return reading;
           }};
+}
+
+TrustSource Fido2Config::Trust(const TokenEnvironment& environment) const {
+  return Fido2TrustSource(*this, environment.audience, environment.state_directory,
+                          *environment.clock);
+}
+
+std::unique_ptr<TokenVerifier> Fido2Config::WithoutTrust(
+    const TokenEnvironment& environment) const {
+  return NewFido2Verifier(Bare(*this, environment.audience));
 }
 
 }  // namespace forekey

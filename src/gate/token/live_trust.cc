@@ -39,7 +39,7 @@ absl::StatusOr<std::unique_ptr<LiveTrust>> LiveTrust::New(TrustSource source) {
   return trust;
 }
 
-std::shared_ptr<const EnrollmentKind> LiveTrust::Now() const {
+std::shared_ptr<const TokenVerifier> LiveTrust::Now() const {
   absl::MutexLock lock(&mutex_);
   return current_;
 }
@@ -59,7 +59,7 @@ absl::StatusOr<TrustReading> LiveTrust::Read() {
 
 void LiveTrust::Use(TrustReading reading) {
   absl::MutexLock lock(&mutex_);
-  current_ = std::move(reading.kind);
+  current_ = std::move(reading.verifier);
   known_left_out_ = std::move(reading.left_out);
 }
 

@@ -16,12 +16,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "src/gate/token/enrollment_kind.h"
+#include "src/gate/token/token_verifier.h"
 
 namespace forekey {
 
 struct TrustReading {
-  std::unique_ptr<EnrollmentKind> kind;
+  std::unique_ptr<TokenVerifier> verifier;
   std::string detail;                 // what was read, for the audit log
   std::vector<std::string> left_out;  // files of trust folders that hold no certificate, and why
 };
@@ -35,27 +35,14 @@ struct TrustSource {
 };
 
 // Safe from any thread.
-class LiveTrust final : public EnrollmentKind {
+class LiveTrust {
  public:
   // Reads for the first time; an error here is the gate's reason not to start.
   static absl::StatusOr<std::unique_ptr<LiveTrust>> New(TrustSource source);
 
-  TokenKind kind() const override { return Now()->kind(); }
-  absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
-                                const EnrollmentContext& context,
-                                v1::EnrollmentDemand* demand) const override {
-    return Now()->Demand(opening, context, demand);
-  }
-  absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
-                                            const v1::EnrollmentProof& proof,
-                                            absl::string_view state,
-                                            const EnrollmentContext& context) const override {
-    return Now()->Verify(opening, proof, state, context);
-  }
-  absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof& proof,
-                       const EnrollmentContext& context) const override {
-    return Now()->Recheck(opening, proof, context);
-  }
+  // By the reading in force.
+  std::shared_ptr<const TokenVerifier> Now() const;
+  TokenKind kind() const { return Now()->kind(); }
 
   const std::string& name() const { return source_.name; }
   // Of the first reading.
@@ -74,14 +61,13 @@ class LiveTrust final : public EnrollmentKind {
 
  private:
   explicit LiveTrust(TrustSource source) : source_(std::move(source)) {}
-  std::shared_ptr<const EnrollmentKind> Now() const;
 
   const TrustSource source_;
   std::string detail_;
   std::vector<std::string> left_out_;
 
   mutable absl::Mutex mutex_;
-  std::shared_ptr<const EnrollmentKind> current_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const TokenVerifier> current_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> known_left_out_ ABSL_GUARDED_BY(mutex_);
 
   absl::Mutex reading_;                                   // one reading after the other

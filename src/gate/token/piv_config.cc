@@ -128,13 +128,11 @@ void CheckPivTogether(ConfigTable& table, const PivConfig& config) {
 
 }  // namespace
 
-void ReadPivConfig(ConfigTable attestation, absl::string_view base, PivConfig* config) {
-  ConfigTable table = attestation.Table("piv");
-  PivPolicy& policy = config->policy;
-  table.Path("trust", base, &config->trust);
-  table.Path("issuers", base, &config->issuers);
-  table.Path("crls", base, &config->crls);
-  ReadSimulatorTrust(table, base, &config->simulator_trust, &config->insecure_simulators);
+void PivConfig::Read(ConfigTable& table, absl::string_view base) {
+  table.Path("trust", base, &trust);
+  table.Path("issuers", base, &issuers);
+  table.Path("crls", base, &crls);
+  ReadSimulatorTrust(table, base, &simulator_trust, &insecure_simulators);
   ReadPivChoices(table, &policy);
   ReadSet(table, "slots", "one of 9a, 9c, 9d, 9e, 82 to 95", PivSlotFromText, &policy.slots);
   ReadSet(table, "form_factors", "a form factor such as \"usb-c-nano\"", PivFormFactorFromText,
@@ -145,7 +143,7 @@ void ReadPivConfig(ConfigTable attestation, absl::string_view base, PivConfig* c
   ReadOids(table, "dedicated_usages", &policy.dedicated_usages);
   ReadOids(table, "required_usages", &policy.required_usages);
   table.Bool("hardware_only", &policy.hardware_only);
-  CheckPivTogether(table, *config);
+  CheckPivTogether(table, *this);
 }
 
 }  // namespace forekey

@@ -5,12 +5,12 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "src/gate/settings/config_reader.h"
+#include "src/gate/token/token_settings.h"
 #include "src/verify/piv_policy.h"
 
 namespace forekey {
 
-struct PivConfig {
+struct PivConfig final : TokenSectionOf<PivConfig, v1::TOKEN_KIND_PIV> {
   std::string trust;            // folder of vendors' roots, for attestations; empty: none
   std::string issuers;          // folder of issuing CAs, for certificates; empty: none
   std::string crls;             // folder of revocation lists; empty: none
@@ -18,12 +18,11 @@ struct PivConfig {
   bool insecure_simulators = false;
   PivPolicy policy;  // without trust, time and revocation
 
-  // False: keys of this kind can't be enrolled. Those that are enrolled stay good.
-  bool Enrols() const { return !trust.empty() || !issuers.empty() || insecure_simulators; }
+  void Read(ConfigTable& table, absl::string_view base) override;
+  bool Enrols() const override { return !trust.empty() || !issuers.empty() || insecure_simulators; }
+  TrustSource Trust(const TokenEnvironment& environment) const override;
+  std::unique_ptr<TokenVerifier> WithoutTrust(const TokenEnvironment& environment) const override;
 };
-
-// Relative paths are taken from `base`. Errors are reported to the table's reader.
-void ReadPivConfig(ConfigTable attestation, absl::string_view base, PivConfig* config);
 
 }  // namespace forekey
 

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status.h"
-#include "src/gate/token/piv_enrollment.h"
+#include "src/gate/token/piv_verifier.h"
 #include "src/gate/token/trust_folder.h"
 
 namespace forekey {
@@ -22,7 +22,7 @@ bool VerifiesWhere(const RevocationList& now, const RevocationList& before,
                      });
 }
 
-std::string DescribeTrust(const PivEnrollmentOptions& options) {
+std::string DescribeTrust(const PivVerifierOptions& options) {
   return absl::StrCat(options.trust.anchors().size(), " certificates of vendors, ",
                       options.issuers.anchors().size(), " of issuing CAs, ",
                       options.simulators.anchors().size(), " of simulators, ",
@@ -31,8 +31,8 @@ std::string DescribeTrust(const PivEnrollmentOptions& options) {
 
 }  // namespace
 
-absl::StatusOr<PivEnrollmentOptions> LoadPivEnrollment(const PivConfig& config) {
-  PivEnrollmentOptions options;
+absl::StatusOr<PivVerifierOptions> LoadPivTrust(const PivConfig& config) {
+  PivVerifierOptions options;
   options.policy = config.policy;
   if (!config.trust.empty()) {
     FOREKEY_ASSIGN_OR_RETURN(
@@ -54,7 +54,7 @@ absl::StatusOr<PivEnrollmentOptions> LoadPivEnrollment(const PivConfig& config) 
   return options;
 }
 
-absl::Status CheckNewLists(const PivEnrollmentOptions& before, const PivEnrollmentOptions& now) {
+absl::Status CheckNewLists(const PivVerifierOptions& before, const PivVerifierOptions& now) {
   for (const RevocationList& old : before.revocation) {
     const bool followed =
         std::any_of(now.revocation.begin(), now.revocation.end(), [&](const RevocationList& list) {
@@ -72,20 +72,26 @@ absl::Status CheckNewLists(const PivEnrollmentOptions& before, const PivEnrollme
 }
 
 TrustSource PivTrustSource(const PivConfig& config) {
-  auto before = std::make_shared<std::optional<PivEnrollmentOptions>>();
+  auto before = std::make_shared<std::optional<PivVerifierOptions>>();
   return {"attestation.piv",
           {config.trust, config.issuers, config.crls,
            config.insecure_simulators ? config.simulator_trust : ""},
           [config, before]() -> absl::StatusOr<TrustReading> {
-            FOREKEY_ASSIGN_OR_RETURN(PivEnrollmentOptions options, LoadPivEnrollment(config));
+            FOREKEY_ASSIGN_OR_RETURN(PivVerifierOptions options, LoadPivTrust(config));
             if (before->has_value()) FOREKEY_RETURN_IF_ERROR(CheckNewLists(**before, options));
             *before = options;
             TrustReading reading;
             reading.left_out = options.left_out;
             reading.detail = DescribeTrust(options);
-            reading.kind = NewPivEnrollment(std::move(options));
+            reading.verifier = NewPivVerifier(std::move(options));
             return reading;
           }};
+}
+
+TrustSource PivConfig::Trust(const TokenEnvironment&) const { return PivTrustSource(*this); }
+
+std::unique_ptr<TokenVerifier> PivConfig::WithoutTrust(const TokenEnvironment&) const {
+  return NewPivVerifier({});
 }
 
 }  // namespace forekey

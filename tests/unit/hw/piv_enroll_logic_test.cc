@@ -34,7 +34,7 @@ TEST_F(PivLogicTest, TakesTheSlotsThatTheGateTakes) {
   ASSERT_THAT(enrolled.status, IsOk());
   EXPECT_EQ(card_->keys.count(0x90), 1u);
   EnrollOptions options;
-  options.slot = "83";
+  options.named.Set("slot", "83");
   EXPECT_EQ(DeviceErrorOf(Enroll("piv:", std::move(options), {0x90}).status),
             DeviceError::kNotSetUp);
   EXPECT_EQ(card_->keys.count(0x83), 0u);
@@ -44,18 +44,18 @@ TEST_F(PivLogicTest, NeverOverwritesUnlessTold) {
   PutKey(0x9C, 3, 1);
   const std::string before = card_->keys.at(0x9C).key.public_key().spki();
   EnrollOptions options;
-  options.slot = "9c";
+  options.named.Set("slot", "9c");
   absl::Status status = Enroll("piv:", std::move(options)).status;
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp);
   EXPECT_THAT(status.message(), HasSubstr("--overwrite"));
   EXPECT_EQ(card_->keys.at(0x9C).key.public_key().spki(), before);
   EnrollOptions overwriting;
-  overwriting.slot = "9c";
-  overwriting.overwrite = true;
+  overwriting.named.Set("slot", "9c");
+  overwriting.named.SetFlag("overwrite", true);
   EXPECT_THAT(Enroll("piv:", std::move(overwriting)).status, IsOk());
   EXPECT_NE(card_->keys.at(0x9C).key.public_key().spki(), before);
   EnrollOptions anywhere;
-  anywhere.overwrite = true;
+  anywhere.named.SetFlag("overwrite", true);
   EXPECT_EQ(Enroll("piv:", std::move(anywhere)).status.code(), absl::StatusCode::kInvalidArgument);
 }
 
@@ -130,7 +130,7 @@ TEST_F(PivLogicTest, EnrolsAnExistingKeyWithoutWriting) {
     EXPECT_NE(static_cast<uint8_t>(command[1]), 0xDB);
   };
   EnrollOptions options;
-  options.existing_key = true;
+  options.named.SetFlag("existing", true);
   Enrolled enrolled = Enroll("piv:", std::move(options));
   ASSERT_THAT(enrolled.status, IsOk());
   EXPECT_EQ(enrolled.spki, spki);
@@ -146,7 +146,7 @@ TEST_F(PivLogicTest, EnrolsAnExistingKeyOfACardWithoutYubicosCommands) {
   PutKey(0x9C, 3, 1, false);
   card_->objects[0x5FC10A] = ObjectWith(CertificateFor(card_->keys.at(0x9C).key.public_key()));
   EnrollOptions options;
-  options.existing_key = true;
+  options.named.SetFlag("existing", true);
   Enrolled enrolled = Enroll("piv:Reader 00 00#9c", std::move(options));
   ASSERT_THAT(enrolled.status, IsOk());
   EXPECT_THAT(enrolled.reference,
@@ -154,7 +154,7 @@ TEST_F(PivLogicTest, EnrolsAnExistingKeyOfACardWithoutYubicosCommands) {
   EXPECT_THAT(enrolled.reference, HasSubstr("Forekey-Pin: always\nForekey-Touch: unknown\n"));
   // It can't say which slots are free.
   EnrollOptions fresh;
-  fresh.slot = "82";
+  fresh.named.Set("slot", "82");
   EXPECT_THAT(Enroll("piv:", std::move(fresh)).status.message(),
               HasSubstr("can't say whether slot 82 is free"));
 }
@@ -166,7 +166,7 @@ TEST_F(PivLogicTest, WritesNoCertificateUnlessTold) {
 
 TEST_F(PivLogicTest, TheNewKeysAttestationBecomesItsCertificateWhereThatIsAskedFor) {
   EnrollOptions options;
-  options.write_certificate = true;
+  options.named.SetFlag("write-certificate", true);
   Enrolled enrolled = Enroll("piv:", std::move(options));
   ASSERT_THAT(enrolled.status, IsOk());
   auto written = ParseCertificateObject(card_->objects[CertificateObject(0x82)]);
@@ -184,20 +184,21 @@ TEST_F(PivLogicTest, ACertificateIsNeverOverwrittenUnlessTold) {
   card_->objects[CertificateObject(0x9C)] = theirs;
   for (const bool write : {false, true}) {
     EnrollOptions options;
-    options.slot = "9c";
-    options.write_certificate = write;
+    options.named.Set("slot", "9c");
+    options.named.SetFlag("write-certificate", write);
     EXPECT_THAT(Enroll("piv:", std::move(options)).status.message(), HasSubstr("--overwrite"));
     EXPECT_EQ(card_->objects[CertificateObject(0x9C)], theirs);
     EXPECT_TRUE(card_->keys.empty());
   }
   EnrollOptions key_alone;
-  key_alone.slot = "9c";
-  key_alone.overwrite = true;
+  key_alone.named.Set("slot", "9c");
+  key_alone.named.SetFlag("overwrite", true);
   EXPECT_THAT(Enroll("piv:", std::move(key_alone)).status, IsOk());
   EXPECT_EQ(card_->objects[CertificateObject(0x9C)], theirs) << "nobody asked for a certificate";
   EnrollOptions both;
-  both.slot = "9c";
-  both.overwrite = both.write_certificate = true;
+  both.named.Set("slot", "9c");
+  both.named.SetFlag("overwrite", true);
+  both.named.SetFlag("write-certificate", true);
   Enrolled enrolled = Enroll("piv:", std::move(both));
   EXPECT_THAT(enrolled.status, IsOk());
   EXPECT_NE(card_->objects[CertificateObject(0x9C)], theirs);
@@ -210,7 +211,7 @@ TEST_F(PivLogicTest, ACertificateThatCameMeanwhileIsLeftAlone) {
     if (command[1] == 0x47) card_->objects[CertificateObject(0x82)] = theirs;
   };
   EnrollOptions options;
-  options.write_certificate = true;
+  options.named.SetFlag("write-certificate", true);
   absl::Status status = Enroll("piv:", std::move(options)).status;
   EXPECT_THAT(status.message(), HasSubstr("another program put a certificate into slot 82"));
   EXPECT_EQ(card_->objects[CertificateObject(0x82)], theirs);
@@ -219,7 +220,7 @@ TEST_F(PivLogicTest, ACertificateThatCameMeanwhileIsLeftAlone) {
 
 TEST_F(PivLogicTest, AnEnrolmentThatWritesACertificateBeginsAgainAfterAResetAnywhere) {
   EnrollOptions options;
-  options.write_certificate = true;
+  options.named.SetFlag("write-certificate", true);
   const int before = card_->commands;
   ASSERT_THAT(Enroll("piv:", std::move(options)).status, IsOk());
   const int commands = card_->commands - before;
@@ -229,7 +230,7 @@ TEST_F(PivLogicTest, AnEnrolmentThatWritesACertificateBeginsAgainAfterAResetAnyw
       card_->objects.erase(CertificateObject(0x82));
       (*faults)[card_->commands + i] = CardWasReset();
       EnrollOptions again;
-      again.write_certificate = true;
+      again.named.SetFlag("write-certificate", true);
       Enrolled enrolled = Enroll("piv:", std::move(again));
       faults->clear();
       // A PIN whose answer was lost is not sent again: then all is undone.
@@ -251,14 +252,14 @@ TEST_F(PivLogicTest, AnEnrolmentThatWritesACertificateBeginsAgainAfterAResetAnyw
 TEST_F(PivLogicTest, ADroppedEnrolmentTakesItsCertificateAlong) {
   card_->touched = false;  // the proof fails
   EnrollOptions options;
-  options.write_certificate = true;
+  options.named.SetFlag("write-certificate", true);
   EXPECT_EQ(DeviceErrorOf(Enroll("piv:", std::move(options)).status), DeviceError::kTouchTimeout);
   EXPECT_EQ(card_->objects.count(CertificateObject(0x82)), 0u);
   EXPECT_TRUE(card_->keys.empty());
   // Of a card that can't delete the key, too.
   card_->version = std::string("\x05\x04\x03", 3);
   EnrollOptions older;
-  older.write_certificate = true;
+  older.named.SetFlag("write-certificate", true);
   EXPECT_THAT(Enroll("piv:", std::move(older)).status.message(), HasSubstr("stays in slot 82"));
   EXPECT_EQ(card_->objects.count(CertificateObject(0x82)), 0u);
   EXPECT_EQ(card_->keys.count(0x82), 1u);
@@ -267,7 +268,7 @@ TEST_F(PivLogicTest, ADroppedEnrolmentTakesItsCertificateAlong) {
 TEST_F(PivLogicTest, NoCertificateOfACardThatDoesNotAttest) {
   card_->version = std::string("\x04\x02\x07", 3);
   EnrollOptions options;
-  options.write_certificate = true;
+  options.named.SetFlag("write-certificate", true);
   EXPECT_THAT(Enroll("piv:", std::move(options)).status.message(),
               HasSubstr("leave out --write-certificate"));
   card_->version = std::string("\x05\x07\x04", 3);
@@ -275,7 +276,7 @@ TEST_F(PivLogicTest, NoCertificateOfACardThatDoesNotAttest) {
     return CertificateFor(SoftwareKey::Generate(Algorithm::kEs256).public_key());
   };
   EnrollOptions lied_to;
-  lied_to.write_certificate = true;
+  lied_to.named.SetFlag("write-certificate", true);
   EXPECT_THAT(Enroll("piv:", std::move(lied_to)).status.message(), HasSubstr("not of the new key"));
   EXPECT_EQ(card_->objects_put, 0);
   EXPECT_TRUE(card_->keys.empty());
@@ -285,7 +286,7 @@ TEST_F(PivLogicTest, AnAlgorithmThatTheFirmwareLacksIsRefusedBeforeAnything) {
   card_->version = std::string("\x05\x04\x03", 3);
   card_->on_command = [](absl::string_view command) { EXPECT_NE(command[1], 0x47); };
   EnrollOptions options;
-  options.algorithm = "rsa4096";
+  options.named.Set("algorithm", "rsa4096");
   absl::Status status = Enroll("piv:", std::move(options)).status;
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp);
   EXPECT_THAT(status.message(),
@@ -297,11 +298,11 @@ TEST_F(PivLogicTest, SeveralExistingKeysMustBeNamed) {
   PutKey(0x82, 2, 1);
   PutKey(0x9C, 2, 1);
   EnrollOptions options;
-  options.existing_key = true;
+  options.named.SetFlag("existing", true);
   EXPECT_THAT(Enroll("piv:", std::move(options)).status.message(), HasSubstr("82, 9c"));
   EnrollOptions named;
-  named.existing_key = true;
-  named.slot = "82";
+  named.named.SetFlag("existing", true);
+  named.named.Set("slot", "82");
   EXPECT_THAT(Enroll("piv:", std::move(named)).status, IsOk());
 }
 
@@ -310,7 +311,7 @@ TEST_F(PivLogicTest, ACertificateOfAnotherKeyIsNotSent) {
   card_->objects[0x5FC105] =
       ObjectWith(CertificateFor(SoftwareKey::Generate(Algorithm::kEs256).public_key()));
   EnrollOptions options;
-  options.existing_key = true;
+  options.named.SetFlag("existing", true);
   EXPECT_EQ(DeviceErrorOf(Enroll("piv:", std::move(options)).status), DeviceError::kOther);
 }
 
@@ -326,7 +327,7 @@ TEST_F(PivLogicTest, AManagementKeyThatThePinProtectsIsUsedWithThePin) {
 
 TEST_F(PivLogicTest, AWrongManagementKeyIsNamed) {
   EnrollOptions options;
-  options.management_key = Secret(std::string(48, '6'));
+  options.named.Set("management-key", Secret(std::string(48, '6')));
   absl::Status status = Enroll("piv:", std::move(options)).status;
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kNotSetUp);
   EXPECT_THAT(status.message(), HasSubstr("another management key"));
@@ -351,30 +352,32 @@ TEST_F(PivLogicTest, OptionsThatContradictEachOtherAreRefused) {
            absl::StatusCode::kInvalidArgument;
   };
   EnrollOptions slots;
-  slots.slot = "9c";
+  slots.named.Set("slot", "9c");
   EXPECT_TRUE(invalid("piv:#82", std::move(slots)));
   EnrollOptions both;
-  both.existing_key = both.overwrite = true;
-  both.slot = "9c";
+  both.named.SetFlag("existing", true);
+  both.named.SetFlag("overwrite", true);
+  both.named.Set("slot", "9c");
   EXPECT_TRUE(invalid("piv:", std::move(both)));
   EnrollOptions policy;
-  policy.pin_policy = "sometimes";
+  policy.named.Set("pin-policy", "sometimes");
   EXPECT_TRUE(invalid("piv:", std::move(policy)));
   EnrollOptions algorithm;
-  algorithm.algorithm = "rsa1024";
+  algorithm.named.Set("algorithm", "rsa1024");
   EXPECT_TRUE(invalid("piv:", std::move(algorithm)));
   EnrollOptions made_already;
-  made_already.existing_key = true;
-  made_already.algorithm = "eccp256";
+  made_already.named.SetFlag("existing", true);
+  made_already.named.Set("algorithm", "eccp256");
   EXPECT_TRUE(invalid("piv:", std::move(made_already)));
   EnrollOptions certified_already;
-  certified_already.existing_key = certified_already.write_certificate = true;
+  certified_already.named.SetFlag("existing", true);
+  certified_already.named.SetFlag("write-certificate", true);
   EXPECT_TRUE(invalid("piv:", std::move(certified_already)));
   EnrollOptions not_hex;
-  not_hex.management_key = Secret::CopyOf("not hex");
+  not_hex.named.Set("management-key", Secret::CopyOf("not hex"));
   EXPECT_TRUE(invalid("piv:", std::move(not_hex)));
   EnrollOptions no_slot;
-  no_slot.slot = "9b";
+  no_slot.named.Set("slot", "9b");
   EXPECT_TRUE(invalid("piv:", std::move(no_slot)));
 }
 

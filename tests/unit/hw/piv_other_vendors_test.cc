@@ -24,8 +24,8 @@ class OtherVendorsCardTest : public PivLogicTest {
   }
   Enrolled EnrollExisting() {
     EnrollOptions options;
-    options.existing_key = true;
-    options.slot = "9c";
+    options.named.SetFlag("existing", true);
+    options.named.Set("slot", "9c");
     return Enroll("piv:Reader 00 00", std::move(options));
   }
   std::unique_ptr<DeviceKey> Loaded(const Enrolled& enrolled) {
@@ -74,14 +74,14 @@ TEST_F(OtherVendorsCardTest, AnswersThatOtherVendorsGiveForAnObjectThatIsNotTher
   for (int status_word : {0x6A82, 0x6A88, 0x6A80, 0x6A81, 0x6A86, 0x9000}) {
     card_->unknown_object = static_cast<uint16_t>(status_word);
     EnrollOptions options;  // looks through all the slots
-    options.existing_key = true;
+    options.named.SetFlag("existing", true);
     Enrolled enrolled = Enroll("piv:", std::move(options));
     EXPECT_THAT(enrolled.status, IsOk()) << std::hex << status_word;
     EXPECT_THAT(enrolled.reference, HasSubstr("#9c\n"));
   }
   card_->unknown_object = 0x6F00;
   EnrollOptions options;
-  options.existing_key = true;
+  options.named.SetFlag("existing", true);
   EXPECT_EQ(DeviceErrorOf(Enroll("piv:", std::move(options)).status), DeviceError::kOther);
 }
 
@@ -91,7 +91,7 @@ TEST_F(OtherVendorsCardTest, AnAnswerOfThatKindDoesNotMakeAYubiKeysSlotFree) {
   card_->objects.erase(CertificateObject(0x9C));
   card_->unknown_object = 0x6A80;
   EnrollOptions options;
-  options.slot = "9c";
+  options.named.Set("slot", "9c");
   EXPECT_EQ(DeviceErrorOf(Enroll("piv:", std::move(options)).status), DeviceError::kOther);
   EXPECT_TRUE(card_->keys.empty());
 }
@@ -134,8 +134,8 @@ TEST_F(OtherVendorsCardTest, AKeyThatWantsAPinThoughNobodySaidSo) {
   card_->objects[CertificateObject(0x9E)] =
       ObjectWith(CertificateFor(card_->keys.at(0x9E).key.public_key()));
   EnrollOptions options;
-  options.existing_key = true;
-  options.slot = "9e";
+  options.named.SetFlag("existing", true);
+  options.named.Set("slot", "9e");
   Enrolled enrolled = Enroll("piv:", std::move(options));
   EXPECT_THAT(enrolled.reference, HasSubstr("Forekey-Pin: never"));
   EXPECT_EQ(prompt_.asked, 1);

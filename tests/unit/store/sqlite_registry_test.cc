@@ -55,7 +55,7 @@ class SqliteRegistryTest : public ::testing::Test {
 TEST_F(SqliteRegistryTest, KeepsEveryFieldOverAReopening) {
   InviteRecord invite = MakeInvite("a", "alice");
   invite.roles = {"ops", "admin", "ops"};
-  invite.kinds = {kTpmKind, kPivKind};
+  invite.kinds = {v1::TOKEN_KIND_TPM, v1::TOKEN_KIND_PIV};
   invite.pinned_device = Bytes32("device");
   ASSERT_THAT(registry_->AddInvite(invite), IsOk());
   CredentialRecord credential = MakeCredential("a", "alice");
@@ -141,7 +141,7 @@ TEST_F(SqliteRegistryTest, AnInviteIsUsedOnceByManyAtTheSameMoment) {
 
 TEST_F(SqliteRegistryTest, RefusesAnEnrolmentThatTheInviteIsNotFor) {
   InviteRecord invite = MakeInvite("a", "alice");
-  invite.kinds = {kTpmKind};
+  invite.kinds = {v1::TOKEN_KIND_TPM};
   invite.pinned_device = Bytes32("her laptop");
   CredentialRecord good = MakeCredential("a", "alice");
   good.device_id = invite.pinned_device;
@@ -149,7 +149,7 @@ TEST_F(SqliteRegistryTest, RefusesAnEnrolmentThatTheInviteIsNotFor) {
   other_subject.subject = "mallory";
   EXPECT_THAT(EnrollWith(invite, other_subject), RefusedWith(Reason::kSubjectMismatch));
   CredentialRecord other_kind = good;
-  other_kind.kind = kPivKind;
+  other_kind.kind = v1::TOKEN_KIND_PIV;
   EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, other_kind)),
               RefusedWith(Reason::kTokenKindNotAllowed));
   for (const std::string& device : {Bytes32("his laptop"), std::string()}) {

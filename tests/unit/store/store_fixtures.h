@@ -21,9 +21,6 @@
 
 namespace forekey::testing {
 
-inline constexpr int kTpmKind = 1;
-inline constexpr int kPivKind = 3;
-
 class TempFolder {
  public:
   TempFolder() {
@@ -62,7 +59,7 @@ inline CredentialRecord MakeCredential(const std::string& name, const std::strin
   CredentialRecord credential;
   credential.id = Bytes32("credential " + name);
   credential.subject = subject;
-  credential.kind = kTpmKind;
+  credential.kind = v1::TOKEN_KIND_TPM;
   credential.algorithm = static_cast<int>(Algorithm::kEdDsa);
   credential.spki = "spki of " + name;
   credential.label = name;

@@ -198,7 +198,7 @@ TEST_F(PivAttestationTest, ACardIsKnownByItsVendorAndSerialAlone) {
 TEST_F(PivAttestationTest, KeepsWhatWasProved) {
   const auto attested = Attest();
   ASSERT_TRUE(attested.ok()) << attested.status();
-  EXPECT_EQ(attested->kind(), TokenKind::kPiv);
+  EXPECT_EQ(attested->kind(), v1::TOKEN_KIND_PIV);
   const nlohmann::json& proved = attested->proved();
   EXPECT_EQ(proved["proof"], "attestation");
   EXPECT_EQ(proved["slot"], "9c");

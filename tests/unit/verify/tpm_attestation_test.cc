@@ -42,7 +42,7 @@ TEST(TpmAttestationTest, GivesTheKeyAndWhatWasProved) {
   Case c;
   auto verified = Verify(c);
   ASSERT_THAT(verified, IsOk());
-  EXPECT_EQ(verified->kind(), TokenKind::kTpm);
+  EXPECT_EQ(verified->kind(), v1::TOKEN_KIND_TPM);
   EXPECT_EQ(verified->key().spki(), PublicKey::FromEvp(c.key.key.get())->spki());
   EXPECT_EQ(verified->device_id(), "device");
   EXPECT_THAT(verified->factors(), ElementsAre("tpm"));

@@ -98,7 +98,7 @@ TEST_F(WebAuthnRegistrationTest, PackedProvesModelAndPath) {
   token_.flags = 0x45;
   const auto verified = Verify("packed", Packed());
   ASSERT_THAT(verified, IsOk());
-  EXPECT_EQ(verified->kind(), TokenKind::kFido2);
+  EXPECT_EQ(verified->kind(), v1::TOKEN_KIND_FIDO2);
   EXPECT_EQ(verified->key().spki(), token_.credential.public_key().spki());
   EXPECT_THAT(verified->factors(), ::testing::ElementsAre("fido2"));
   EXPECT_EQ(verified->device_id(), "");

@@ -170,7 +170,7 @@ TEST(EnrollStatementTest, IsTheBytesOfTheProtocol) {
   EnrollStatement statement{.audience = "gate",
                             .enrollment_id = id,
                             .subject = "alice",
-                            .kind = 1,
+                            .kind = v1::TOKEN_KIND_TPM,
                             .spki = "spki",
                             .channel_binding = binding,
                             .challenge = challenge};
@@ -192,7 +192,7 @@ TEST(EnrollStatementTest, EverythingThatIsCheckedIsInIt) {
   const EnrollStatement base{.audience = "gate",
                              .enrollment_id = id,
                              .subject = "alice",
-                             .kind = 1,
+                             .kind = v1::TOKEN_KIND_TPM,
                              .spki = "spki",
                              .channel_binding = binding,
                              .challenge = challenge};
@@ -208,7 +208,7 @@ TEST(EnrollStatementTest, EverythingThatIsCheckedIsInIt) {
   s.subject = "mallory";
   EXPECT_TRUE(all.insert(BuildStatement(s)).second);
   s = base;
-  s.kind = 2;
+  s.kind = v1::TOKEN_KIND_FIDO2;
   EXPECT_TRUE(all.insert(BuildStatement(s)).second);
   s = base;
   s.spki = "spkj";

@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "src/crypto/random.h"
+#include "src/gate/token/tpm_config.h"
 #include "src/wire/invite.h"
 #include "tests/unit/gate/support/gate_fixture.h"
 
@@ -70,7 +71,7 @@ TEST_F(AdminTest, RefusesMalformedInvites) {
 }
 
 TEST_F(AdminTest, ListsSubjectsAndCredentials) {
-  Enroll("ada", Algorithm::kEs256, TokenKind::kTpm, {"buyer"});
+  Enroll("ada", Algorithm::kEs256, v1::TOKEN_KIND_TPM, {"buyer"});
   const Token second = Enroll("ada");
   Revoke(second);
   const auto subjects = gate().admin().ListSubjects(v1::ListSubjectsRequest());
@@ -108,7 +109,7 @@ TEST_F(AdminTest, RevokesASubjectsCredentialsAndNamesOneOrTheOther) {
 }
 
 TEST_F(AdminTest, RolesChangeAtTheNextCallOfALiveSession) {
-  const Token token = Enroll("ada", Algorithm::kEs256, TokenKind::kTpm, {"buyer"});
+  const Token token = Enroll("ada", Algorithm::kEs256, v1::TOKEN_KIND_TPM, {"buyer"});
   ClientSession session = Open(token);
   v1::SetSubjectRequest request;
   request.set_subject("ada");
@@ -207,7 +208,7 @@ class RulesTest : public GateFixture {
 
 TEST_F(RulesTest, RulesAreAskedAfterTheProof) {
   StartGate();
-  const Token buyer = Enroll("ada", Algorithm::kEs256, TokenKind::kTpm, {"buyer"});
+  const Token buyer = Enroll("ada", Algorithm::kEs256, v1::TOKEN_KIND_TPM, {"buyer"});
   const Token other = Enroll("eve");
   EXPECT_EQ(WhyRefused(Draft({&buyer}).SignAndSerialize()), std::nullopt);
   const std::string refused = Draft({&other}).SignAndSerialize();
@@ -261,7 +262,7 @@ TEST_F(AdminTest, DoesNotStartHalf) {
   config.tls.certificate = folder_.File("missing.pem");
   fails(config, "missing.pem");
   config = Config();
-  config.tpm.trust = folder_.File("no-roots");
+  config.tokens.Get<TpmConfig>().trust = folder_.File("no-roots");
   fails(config, "no-roots");
   std::filesystem::create_directory(folder_.File("no-roots"));
   fails(config, "holds no certificate");

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "src/gate/token/piv_config.h"
 #include "tests/unit/gate/support/gate_fixture.h"
 
 namespace forekey::testing {
@@ -52,7 +53,7 @@ TEST_F(GateAtRestTest, SetsAPasswordWhereTheConfigHasThem) {
 
 TEST_F(GateAtRestTest, ARecheckNeedsTheTrustAndRevokesNothingWithoutIt) {
   GateConfig config = Config();
-  config.piv.issuers = folder_.File("none");
+  config.tokens.Get<PivConfig>().issuers = folder_.File("none");
   v1::RecheckCredentialsRequest request;
   request.set_revoke(true);
   const auto gate = Open(config);

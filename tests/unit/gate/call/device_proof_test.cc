@@ -18,7 +18,7 @@ class DeviceProofTest : public GateFixture {
   DeviceProofTest() {
     StartGate();
     tokens_.push_back(Enroll("ada"));
-    tokens_.push_back(Enroll("ada", Algorithm::kEdDsa, TokenKind::kPiv));
+    tokens_.push_back(Enroll("ada", Algorithm::kEdDsa, v1::TOKEN_KIND_PIV));
     tokens_.push_back(Enroll("ada", Algorithm::kRs256));
     tokens_.push_back(Enroll("eve", Algorithm::kEs384));
   }

@@ -3,7 +3,7 @@
 #include <set>
 #include <thread>
 
-#include "src/gate/token/fido2_assertions.h"
+#include "src/gate/token/fido2_verifier.h"
 #include "src/store/sqlite_registry.h"
 #include "tests/unit/gate/support/soft_fido2.h"
 
@@ -27,7 +27,7 @@ class Fido2CallTest : public GateFixture {
   }
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
-    config.fido2 = fido2_;
+    config.tokens.Get<Fido2Config>() = fido2_;
     return config;
   }
   // One call of one key, its assertion as `change` left it.
@@ -118,7 +118,7 @@ TEST_F(Fido2CallTest, AnAssertionHasBothItsFields) {
 
 // A record that lacks what was pinned answers nobody, and not whoever says nothing, too.
 TEST_F(Fido2CallTest, ACredentialWithoutItsPinsIsNoCredential) {
-  const auto verifier = NewFido2AssertionVerifier({});
+  const auto verifier = NewFido2Verifier({});
   const auto verify = [&](const std::string& rp_id, const std::string& origin) {
     SoftAssertionDraft draft = AssertionOver("statement");
     draft.rp_id = rp_id;
@@ -128,8 +128,8 @@ TEST_F(Fido2CallTest, ACredentialWithoutItsPinsIsNoCredential) {
     record.rp_id = rp_id;
     record.origin = origin;
     return verifier
-        ->Verify({key_.id, made.signature, made.authenticator_data, made.client_data_json},
-                 "statement", record, key_.key->public_key())
+        ->VerifyAssertion({key_.id, made.signature, made.authenticator_data, made.client_data_json},
+                          "statement", record, key_.key->public_key())
         .status()
         .code();
   };

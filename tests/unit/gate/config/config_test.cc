@@ -8,6 +8,8 @@
 #include "gtest/gtest.h"
 #include "src/gate/config/config.h"
 #include "src/gate/settings/config_reader.h"
+#include "src/gate/token/fido2_config.h"
+#include "src/gate/token/piv_config.h"
 
 namespace forekey {
 namespace {
@@ -129,7 +131,7 @@ aaguid_allow = ["41424344-4546-4748-494A-4B4C4D4E4F50"]
 )",
                                   "gate.toml", "/etc/forekey");
   ASSERT_TRUE(config.ok()) << config.status();
-  const Fido2Config& fido2 = config->fido2;
+  const Fido2Config& fido2 = config->tokens.Get<Fido2Config>();
   EXPECT_EQ(fido2.rp_id, "login.example");
   EXPECT_EQ(fido2.trust, "/etc/forekey/roots");
   EXPECT_EQ(fido2.mds, "/blob.jwt");
@@ -198,7 +200,7 @@ dedicated_usages = ["1.2.3.4.99"]
 )",
                                   "gate.toml", "/etc/forekey");
   ASSERT_TRUE(config.ok()) << config.status();
-  const PivConfig& piv = config->piv;
+  const PivConfig& piv = config->tokens.Get<PivConfig>();
   EXPECT_EQ(piv.trust, "/etc/forekey/piv-roots");
   EXPECT_EQ(piv.issuers, "/agency");
   EXPECT_EQ(piv.crls, "/etc/forekey/crls");

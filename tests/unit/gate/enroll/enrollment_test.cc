@@ -7,7 +7,8 @@
 #include "src/crypto/digest.h"
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/random.h"
-#include "src/gate/token/tpm_enrollment.h"
+#include "src/gate/token/tpm_config.h"
+#include "src/gate/token/tpm_verifier.h"
 #include "src/wire/invite.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
@@ -41,9 +42,9 @@ struct Enroller {
     return request;
   }
   std::string Statement(absl::string_view audience = kAudience) const {
-    return BuildStatement(EnrollStatement{audience, demand.enrollment_id(), demand.subject(), 1,
-                                          proof.spki(), opening.channel_binding(),
-                                          opening.challenge()});
+    return BuildStatement(EnrollStatement{audience, demand.enrollment_id(), demand.subject(),
+                                          v1::TOKEN_KIND_TPM, proof.spki(),
+                                          opening.channel_binding(), opening.challenge()});
   }
   // Answers the demand.
   void Answer() {
@@ -77,7 +78,7 @@ class EnrollmentTest : public GateFixture {
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
     for (const SoftTpm* tpm : allowed_) {
-      config.tpm.ek_allow_list.push_back(absl::BytesToHexString(tpm->EkHash()));
+      config.tokens.Get<TpmConfig>().ek_allow_list.push_back(absl::BytesToHexString(tpm->EkHash()));
     }
     return config;
   }
@@ -605,51 +606,50 @@ TEST_F(EnrollmentTest, SignaturesOfInvitesAreLimitedBeforeTheyAreChecked) {
   EXPECT_EQ(WhyNotBegun(enroller.Begin()), std::nullopt) << "the invite is not locked";
 }
 
-// A kind with a bug: it verifies another key than the one that is asked for.
-class WrongKeyKind final : public EnrollmentKind {
+// A kind with a bug: it attests another key than the one that is asked for.
+class WrongKeyKind final : public TokenVerifier {
  public:
-  WrongKeyKind(std::unique_ptr<EnrollmentKind> inner, const SoftTpm* tpm)
-      : inner_(std::move(inner)), tpm_(tpm) {}
-  TokenKind kind() const override { return TokenKind::kTpm; }
+  WrongKeyKind(std::unique_ptr<TokenVerifier> inner, const std::string* other)
+      : inner_(std::move(inner)), other_(other) {}
+  TokenKind kind() const override { return v1::TOKEN_KIND_TPM; }
   absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
                                 const EnrollmentContext& context,
                                 v1::EnrollmentDemand* demand) const override {
     return inner_->Demand(opening, context, demand);
   }
-  absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
-                                            const v1::EnrollmentProof& proof,
-                                            absl::string_view state,
-                                            const EnrollmentContext& context) const override {
-    v1::EnrollmentProof other = proof;
-    other.set_spki(tpm_->key()->public_key().spki());
-    return inner_->Verify(opening, other, state, context);
+  absl::StatusOr<AttestedToken> Attest(const TokenEvidence& evidence, absl::string_view state,
+                                       const EnrollmentContext& context) const override {
+    TokenEvidence other = evidence;
+    other.statement = *other_;
+    return inner_->Attest(other, state, context);
   }
-  absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof& proof,
+  absl::Status Recheck(const TokenEvidence& evidence,
                        const EnrollmentContext& context) const override {
-    return inner_->Recheck(opening, proof, context);
+    return inner_->Recheck(evidence, context);
   }
 
  private:
-  const std::unique_ptr<EnrollmentKind> inner_;
-  const SoftTpm* const tpm_;
+  const std::unique_ptr<TokenVerifier> inner_;
+  const std::string* const other_;
 };
 
 class WrongKeyTest : public EnrollmentTest {
  protected:
   WrongKeyTest() { StartGate(); }
-  EnrollmentKinds Kinds() override {
-    TpmEnrollmentOptions options;
+  std::vector<std::shared_ptr<const TokenVerifier>> Tokens() override {
+    TpmVerifierOptions options;
     options.allowed_ek_hashes = {tpm_.EkHash()};
-    EnrollmentKinds kinds;
-    kinds[TokenKind::kTpm] =
-        std::make_unique<WrongKeyKind>(NewTpmEnrollment(std::move(options)), &tpm_);
-    return kinds;
+    return {std::make_shared<WrongKeyKind>(NewTpmVerifier(std::move(options)), &attested_)};
   }
+  // The statement of the key that the TPM certified.
+  std::string attested_;
 };
 
 TEST_F(WrongKeyTest, NoCredentialIsMadeForAKeyThatWasNotAttested) {
   Enroller enroller = Answered();
+  attested_ = enroller.Statement();
   enroller.proof.set_spki(second_tpm_.key()->public_key().spki());
+  enroller.proof.mutable_possession()->set_signature(second_tpm_.key()->Sign(enroller.Statement()));
   EXPECT_EQ(WhyNotFinished(enroller.Finish()), Reason::kCredentialMismatch);
 }
 

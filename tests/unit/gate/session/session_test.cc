@@ -17,8 +17,8 @@ class SessionTest : public GateFixture {
  protected:
   SessionTest() {
     StartGate();
-    tokens_.push_back(Enroll("ada", Algorithm::kEs256, TokenKind::kTpm, {"buyer"}));
-    tokens_.push_back(Enroll("ada", Algorithm::kEdDsa, TokenKind::kPiv));
+    tokens_.push_back(Enroll("ada", Algorithm::kEs256, v1::TOKEN_KIND_TPM, {"buyer"}));
+    tokens_.push_back(Enroll("ada", Algorithm::kEdDsa, v1::TOKEN_KIND_PIV));
     tokens_.push_back(Enroll("eve"));
   }
   const Token& ada() const { return tokens_[0]; }

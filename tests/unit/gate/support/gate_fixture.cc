@@ -139,7 +139,7 @@ void GateFixture::StartGate() {
   auto audit = std::make_unique<MemoryAuditSink>();
   audit_ = audit.get();
   parts.audit = std::move(audit);
-  parts.kinds = Kinds();
+  parts.tokens = Tokens();
   parts.maintenance_thread = false;
   auto gate = GateCore::New(Config(), std::move(parts));
   ASSERT_TRUE(gate.ok()) << gate.status();
@@ -163,7 +163,7 @@ Token GateFixture::Enroll(const std::string& subject, Algorithm algorithm, Token
   enrollment.now = clock_.WallNow();
   enrollment.credential.id = token.id;
   enrollment.credential.subject = subject;
-  enrollment.credential.kind = static_cast<int>(kind);
+  enrollment.credential.kind = kind;
   enrollment.credential.algorithm = static_cast<int>(algorithm);
   enrollment.credential.spki = spki;
   enrollment.credential.factors = {std::string(TokenKindName(kind))};

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "src/base/reason.h"
 #include "src/gate/service/gate_core.h"
+#include "src/gate/token/token_verifier.h"
 #include "src/wire/prefix.h"
 #include "tests/support/status_matchers.h"
 
@@ -96,13 +97,13 @@ class GateFixture : public ::testing::Test {
   ~GateFixture() override;
 
   virtual GateConfig Config();
-  virtual EnrollmentKinds Kinds() { return {}; }
+  virtual std::vector<std::shared_ptr<const TokenVerifier>> Tokens() { return {}; }
   // Makes the gate (again): a restart.
   void StartGate();
   GateCore& gate() { return *gate_; }
 
   Token Enroll(const std::string& subject, Algorithm algorithm = Algorithm::kEs256,
-               TokenKind kind = TokenKind::kTpm, const std::vector<std::string>& roles = {});
+               TokenKind kind = v1::TOKEN_KIND_TPM, const std::vector<std::string>& roles = {});
   void Revoke(const Token& token);
 
   std::string Challenge(

@@ -89,7 +89,7 @@ inline Token EnrollSoftFido2(Registry& registry, const std::string& subject, abs
   CredentialRecord& record = enrollment.credential;
   record.id = token.id;
   record.subject = subject;
-  record.kind = static_cast<int>(TokenKind::kFido2);
+  record.kind = v1::TOKEN_KIND_FIDO2;
   record.algorithm = static_cast<int>(algorithm);
   record.spki = token.key->public_key().spki();
   record.factors = {"fido2"};

@@ -2,7 +2,7 @@
 // vendor's attestation: every reason for which a step is refused.
 #include <filesystem>
 
-#include "src/gate/token/fido2_enrollment.h"
+#include "src/gate/token/fido2_verifier.h"
 #include "src/wire/base64url.h"
 #include "src/wire/invite.h"
 #include "tests/support/crl_maker.h"
@@ -25,7 +25,7 @@ class Fido2EnrollmentTest : public GateFixture {
   }
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
-    config.fido2 = fido2_;
+    config.tokens.Get<Fido2Config>() = fido2_;
     return config;
   }
 
@@ -78,9 +78,10 @@ class Fido2EnrollmentTest : public GateFixture {
     return std::nullopt;
   }
   static std::string Statement(const Enrolment& enrolment, absl::string_view spki) {
-    return BuildStatement(
-        EnrollStatement{kAudience, enrolment.demand.enrollment_id(), enrolment.demand.subject(), 2,
-                        spki, enrolment.opening.channel_binding(), enrolment.opening.challenge()});
+    return BuildStatement(EnrollStatement{kAudience, enrolment.demand.enrollment_id(),
+                                          enrolment.demand.subject(), v1::TOKEN_KIND_FIDO2, spki,
+                                          enrolment.opening.channel_binding(),
+                                          enrolment.opening.challenge()});
   }
   std::string AttStmt(const Enrolment& enrolment, const std::string& signed_bytes,
                       const TestCa& ca) {
@@ -349,8 +350,7 @@ class Fido2TrustTest : public Fido2EnrollmentTest {
     Fido2Config config = fido2_;
     config.mds = folder_.File("blob.jwt");
     config.mds_root = folder_.File("roots") + "/root.der";
-    return LoadFido2Enrollment(config, std::string(kAudience), folder_.File("state"), clock_)
-        .status();
+    return LoadFido2Trust(config, std::string(kAudience), folder_.File("state"), clock_).status();
   }
 };
 
@@ -440,7 +440,7 @@ TEST_F(Fido2TrustTest, NamesTheFolderThatHoldsNothing) {
   config.trust = folder_.File("empty");
   std::filesystem::create_directories(config.trust);
   const absl::Status status =
-      LoadFido2Enrollment(config, std::string(kAudience), folder_.File("state"), clock_).status();
+      LoadFido2Trust(config, std::string(kAudience), folder_.File("state"), clock_).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("attestation.fido2.trust: "));
 }
 

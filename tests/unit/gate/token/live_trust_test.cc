@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "src/gate/token/tpm_enrollment.h"
+#include "src/gate/token/tpm_verifier.h"
 #include "tests/support/certificate_maker.h"
 #include "tests/unit/gate/support/gate_fixture.h"
 
@@ -26,7 +26,7 @@ class LiveTrustTest : public ::testing::Test {
 TEST_F(LiveTrustTest, ATpmsTrustSaysWhatItIs) {
   auto trust = LiveTrust::New(TpmTrustSource(roots_, "", {std::string(32, 'k')}));
   ASSERT_TRUE(trust.ok()) << trust.status();
-  EXPECT_EQ((*trust)->kind(), TokenKind::kTpm);
+  EXPECT_EQ((*trust)->kind(), v1::TOKEN_KIND_TPM);
   EXPECT_EQ((*trust)->detail(), "1 certificates, 0 of simulators, 1 endorsement keys");
   WriteText(roots_ + "/b.der", MakeDer(TestCa::New("Another").CaSpec(vendor_)));
   auto again = (*trust)->Read();

@@ -3,7 +3,7 @@
 // refused.
 #include <filesystem>
 
-#include "src/gate/token/piv_enrollment.h"
+#include "src/gate/token/piv_verifier.h"
 #include "src/wire/invite.h"
 #include "tests/support/crl_maker.h"
 #include "tests/unit/gate/support/gate_fixture.h"
@@ -46,7 +46,7 @@ class PivEnrollmentTest : public GateFixture {
   }
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
-    config.piv = piv_;
+    config.tokens.Get<PivConfig>() = piv_;
     config.recheck = recheck_;
     return config;
   }
@@ -100,9 +100,9 @@ class PivEnrollmentTest : public GateFixture {
     return std::nullopt;
   }
   static std::string Statement(const Enrolment& enrolment, absl::string_view spki) {
-    return BuildStatement(
-        EnrollStatement{kAudience, enrolment.demand.enrollment_id(), enrolment.demand.subject(), 3,
-                        spki, enrolment.opening.channel_binding(), enrolment.opening.challenge()});
+    return BuildStatement(EnrollStatement{
+        kAudience, enrolment.demand.enrollment_id(), enrolment.demand.subject(), v1::TOKEN_KIND_PIV,
+        spki, enrolment.opening.channel_binding(), enrolment.opening.challenge()});
   }
 
   static std::string Octets(std::initializer_list<uint8_t> octets) {
@@ -361,21 +361,20 @@ TEST_F(PivEnrollmentTest, ListsOfTheFolderRevoke) {
 
 TEST_F(PivEnrollmentTest, NamesTheListThatIsNone) {
   piv_.crls = folder_.File("crls");
-  EXPECT_THAT(std::string(LoadPivEnrollment(piv_).status().message()),
-              HasSubstr("attestation.piv.crls"))
+  EXPECT_THAT(std::string(LoadPivTrust(piv_).status().message()), HasSubstr("attestation.piv.crls"))
       << "no such folder";
   std::filesystem::create_directories(piv_.crls);
-  EXPECT_EQ(LoadPivEnrollment(piv_).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(LoadPivTrust(piv_).status().code(), absl::StatusCode::kFailedPrecondition);
   WriteText(piv_.crls + "/good.crl", RevokingDer(vendor_, 1));
-  EXPECT_TRUE(LoadPivEnrollment(piv_).ok());
+  EXPECT_TRUE(LoadPivTrust(piv_).ok());
   WriteText(piv_.crls + "/bad.crl", "x");
   WriteText(piv_.crls + "/large.crl", "");
   std::filesystem::resize_file(piv_.crls + "/large.crl", (64 << 20) + 1);
   std::filesystem::rename(piv_.crls + "/bad.crl", folder_.File("bad.crl"));
-  EXPECT_THAT(std::string(LoadPivEnrollment(piv_).status().message()), HasSubstr("large.crl"));
+  EXPECT_THAT(std::string(LoadPivTrust(piv_).status().message()), HasSubstr("large.crl"));
   std::filesystem::remove(piv_.crls + "/large.crl");
   std::filesystem::rename(folder_.File("bad.crl"), piv_.crls + "/bad.crl");
-  const absl::Status status = LoadPivEnrollment(piv_).status();
+  const absl::Status status = LoadPivTrust(piv_).status();
   EXPECT_EQ(ReasonOf(status), Reason::kCrlInvalid);
   EXPECT_THAT(std::string(status.message()), HasSubstr("bad.crl"));
 }

@@ -1,4 +1,4 @@
-#include "src/gate/token/piv_enrollment.h"
+#include "src/gate/token/piv_verifier.h"
 
 #include <optional>
 #include <utility>
@@ -8,7 +8,6 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/verify/piv_attestation.h"
-#include "src/wire/statement.h"
 
 namespace forekey {
 namespace {
@@ -16,16 +15,17 @@ namespace {
 // gate.proto's own bound for chains: asked before any of them is parsed.
 constexpr int kMaxPivIntermediates = 8;
 
-class PivEnrollment final : public EnrollmentKind {
+class PivVerifier final : public TokenVerifier {
  public:
-  explicit PivEnrollment(PivEnrollmentOptions options) : options_(std::move(options)) {
+  explicit PivVerifier(PivVerifierOptions options) : options_(std::move(options)) {
     options_.policy.revocation = options_.revocation;
     options_.policy.max_intermediates = kMaxPivIntermediates;
   }
 
-  TokenKind kind() const override { return TokenKind::kPiv; }
+  TokenKind kind() const override { return v1::TOKEN_KIND_PIV; }
+  bool TrustsSimulators() const override { return !options_.simulators.empty(); }
 
-  // Everything that Verify() needs is in the configuration and the opening: there is no state.
+  // Everything that Attest() needs is in the configuration and the opening: there is no state.
   absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening, const EnrollmentContext&,
                                 v1::EnrollmentDemand* demand) const override {
     if (!opening.has_piv()) return Refuse(Reason::kRequestMalformed, "the card's part is missing");
@@ -42,31 +42,19 @@ class PivEnrollment final : public EnrollmentKind {
     return Secret();
   }
 
-  absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
-                                            const v1::EnrollmentProof& proof, absl::string_view,
-                                            const EnrollmentContext& context) const override {
-    if (!opening.has_piv() || !proof.has_piv()) {
+  absl::StatusOr<AttestedToken> Attest(const TokenEvidence& evidence, absl::string_view,
+                                       const EnrollmentContext& context) const override {
+    if (!evidence.opening->has_piv() || !evidence.proof->has_piv()) {
       return Refuse(Reason::kRequestMalformed, "the card's part is missing");
     }
-    FOREKEY_ASSIGN_OR_RETURN(VerifiedAttestation attestation, Attest(proof.piv(), context.now));
-    if (attestation.key().spki() != proof.spki()) return Refuse(Reason::kCredentialMismatch);
-    const v1::EnrollmentProof::Assertion& possession = proof.possession();
-    if (!possession.authenticator_data().empty() || !possession.client_data_json().empty()) {
-      return Refuse(Reason::kPossessionInvalid, "WebAuthn fields beside a card's signature");
-    }
-    const std::string statement = BuildStatement(EnrollStatement{
-        context.audience, context.enrollment_id, context.subject, static_cast<int>(TokenKind::kPiv),
-        proof.spki(), context.channel_binding, context.challenge});
-    if (absl::Status signature = attestation.key().Verify(statement, possession.signature());
-        !signature.ok()) {
-      return Refuse(Reason::kPossessionInvalid, signature.message());
-    }
-    return VerifiedEnrollment{std::move(attestation), "", "", 0};
+    FOREKEY_ASSIGN_OR_RETURN(VerifiedAttestation attestation,
+                             VerifyCard(evidence.proof->piv(), context));
+    return AttestedToken{std::move(attestation), "", "", std::nullopt};
   }
 
-  absl::Status Recheck(const v1::EnrollmentOpening&, const v1::EnrollmentProof& proof,
+  absl::Status Recheck(const TokenEvidence& evidence,
                        const EnrollmentContext& context) const override {
-    return Attest(proof.piv(), context.now).status();
+    return VerifyCard(evidence.proof->piv(), context).status();
   }
 
  private:
@@ -82,8 +70,8 @@ class PivEnrollment final : public EnrollmentKind {
     return Refuse(Reason::kPivSharedKey, absl::StrFormat("slot %02x", slot));
   }
 
-  absl::StatusOr<VerifiedAttestation> Attest(const v1::PivEvidence& evidence,
-                                             absl::Time now) const {
+  absl::StatusOr<VerifiedAttestation> VerifyCard(const v1::PivEvidence& evidence,
+                                                 const EnrollmentContext& context) const {
     if (evidence.intermediates_size() > kMaxPivIntermediates) {
       return Refuse(Reason::kRequestMalformed, "more than 8 intermediates");
     }
@@ -96,37 +84,31 @@ class PivEnrollment final : public EnrollmentKind {
       if (parsed.ok()) intermediates.push_back(*std::move(parsed));
     }
     PivPolicy policy = options_.policy;
-    policy.time = now;
+    policy.time = context.now;
+    const bool simulators = context.anchors == TokenAnchors::kSimulators;
     if (!evidence.is_attestation()) {
       if (options_.issuers.empty()) {
         return Refuse(Reason::kAttestationFormatRefused, "no issuing CA is configured");
       }
+      if (simulators) return Refuse(Reason::kCertificateUntrusted, "simulators attest their keys");
       policy.trust = &options_.issuers;
       return VerifyPivCertificate(certificate, intermediates, policy);
     }
     if (options_.trust.empty() && options_.simulators.empty()) {
       return Refuse(Reason::kAttestationFormatRefused, "no vendor's root is configured");
     }
-    policy.trust = &options_.trust;
-    absl::StatusOr<VerifiedAttestation> verified =
-        VerifyPivAttestation(certificate, intermediates, policy);
-    if (verified.ok() || options_.simulators.empty()) return verified;
-    policy.trust = &options_.simulators;
-    policy.insecure_simulators = true;
-    absl::StatusOr<VerifiedAttestation> simulated =
-        VerifyPivAttestation(certificate, intermediates, policy);
-    // Of two refusals the one by the anchors that the evidence chains to tells more.
-    const bool foreign = ReasonOf(simulated.status()) == Reason::kCertificateUntrusted;
-    return simulated.ok() || !foreign ? std::move(simulated) : std::move(verified);
+    policy.trust = simulators ? &options_.simulators : &options_.trust;
+    policy.insecure_simulators = simulators;
+    return VerifyPivAttestation(certificate, intermediates, policy);
   }
 
-  PivEnrollmentOptions options_;
+  PivVerifierOptions options_;
 };
 
 }  // namespace
 
-std::unique_ptr<EnrollmentKind> NewPivEnrollment(PivEnrollmentOptions options) {
-  return std::make_unique<PivEnrollment>(std::move(options));
+std::unique_ptr<TokenVerifier> NewPivVerifier(PivVerifierOptions options) {
+  return std::make_unique<PivVerifier>(std::move(options));
 }
 
 }  // namespace forekey

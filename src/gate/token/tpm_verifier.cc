@@ -1,4 +1,4 @@
-#include "src/gate/token/tpm_enrollment.h"
+#include "src/gate/token/tpm_verifier.h"
 
 #include <utility>
 
@@ -13,7 +13,6 @@
 #include "src/verify/tpm_attestation.h"
 #include "src/verify/tpm_endorsement.h"
 #include "src/verify/tpm_make_credential.h"
-#include "src/wire/statement.h"
 
 namespace forekey {
 namespace {
@@ -21,11 +20,12 @@ namespace {
 // gate.proto's own bound: asked before any of them is parsed.
 constexpr int kMaxIntermediates = 8;
 
-class TpmEnrollment final : public EnrollmentKind {
+class TpmVerifier final : public TokenVerifier {
  public:
-  explicit TpmEnrollment(TpmEnrollmentOptions options) : options_(std::move(options)) {}
+  explicit TpmVerifier(TpmVerifierOptions options) : options_(std::move(options)) {}
 
-  TokenKind kind() const override { return TokenKind::kTpm; }
+  TokenKind kind() const override { return v1::TOKEN_KIND_TPM; }
+  bool TrustsSimulators() const override { return !options_.simulators.empty(); }
 
   // The state: secret (32) || len1 device id || what was proved of the TPM, as JSON.
   absl::StatusOr<Secret> Demand(const v1::EnrollmentOpening& opening,
@@ -35,9 +35,7 @@ class TpmEnrollment final : public EnrollmentKind {
     const v1::TpmOpening& tpm = opening.tpm();
     // The AK first: its check is cheap, the certificate path is not.
     FOREKEY_ASSIGN_OR_RETURN(const AttestationKey ak, VerifyAkPublic(tpm.ak_public()));
-    bool simulator = false;
-    FOREKEY_ASSIGN_OR_RETURN(const VerifiedEndorsement endorsement,
-                             Endorse(tpm, context.now, &simulator));
+    FOREKEY_ASSIGN_OR_RETURN(const VerifiedEndorsement endorsement, Endorse(tpm, context));
     if (!endorsement.ek_public()) return Refuse(Reason::kEvidenceMalformed, "no EK public area");
 
     const Secret secret(RandomBytes(kActivationSecretSize));
@@ -47,20 +45,19 @@ class TpmEnrollment final : public EnrollmentKind {
     demand->mutable_tpm()->set_encrypted_secret(std::move(credential.encrypted_secret));
 
     nlohmann::json proved = endorsement.proved();
-    if (simulator) proved["insecure_simulator"] = true;
+    if (context.anchors == TokenAnchors::kSimulators) proved["insecure_simulator"] = true;
     ByteWriter state;
     state.Reserve(4096);
     state.Raw(secret.view()).Len1(endorsement.device_id()).Raw(Text(proved));
     return Secret(std::move(state).bytes());
   }
 
-  absl::StatusOr<VerifiedEnrollment> Verify(const v1::EnrollmentOpening& opening,
-                                            const v1::EnrollmentProof& proof,
-                                            absl::string_view state,
-                                            const EnrollmentContext& context) const override {
-    if (!opening.has_tpm() || !proof.has_tpm()) {
+  absl::StatusOr<AttestedToken> Attest(const TokenEvidence& evidence, absl::string_view state,
+                                       const EnrollmentContext&) const override {
+    if (!evidence.opening->has_tpm() || !evidence.proof->has_tpm()) {
       return Refuse(Reason::kRequestMalformed, "the TPM's part is missing");
     }
+    const v1::TpmEvidence& tpm = evidence.proof->tpm();
     ByteReader reader(state);
     const absl::string_view secret = reader.Raw(kActivationSecretSize);
     TpmDevice device;
@@ -69,37 +66,22 @@ class TpmEnrollment final : public EnrollmentKind {
     if (!reader.Finished()) return absl::InternalError("the ticket's TPM state is malformed");
     device.proved = nlohmann::json::parse(proved.begin(), proved.end(), nullptr,
                                           /*allow_exceptions=*/false);
-    if (!ConstantTimeEqual(proof.tpm().activated_secret(), secret)) {
+    if (!ConstantTimeEqual(tpm.activated_secret(), secret)) {
       return Refuse(Reason::kActivationSecretWrong);
     }
-
-    FOREKEY_ASSIGN_OR_RETURN(const AttestationKey ak, VerifyAkPublic(opening.tpm().ak_public()));
-    const std::string statement = BuildStatement(EnrollStatement{
-        context.audience, context.enrollment_id, context.subject, static_cast<int>(TokenKind::kTpm),
-        proof.spki(), context.channel_binding, context.challenge});
+    FOREKEY_ASSIGN_OR_RETURN(const AttestationKey ak,
+                             VerifyAkPublic(evidence.opening->tpm().ak_public()));
     FOREKEY_ASSIGN_OR_RETURN(
         VerifiedAttestation attestation,
         VerifyTpmKey(ak,
-                     TpmKeyEvidence{proof.tpm().key_public(), proof.tpm().certify_info(),
-                                    proof.tpm().certify_signature()},
-                     Sha256(statement), device));
-    if (attestation.key().spki() != proof.spki()) return Refuse(Reason::kCredentialMismatch);
-
-    const v1::EnrollmentProof::Assertion& possession = proof.possession();
-    if (!possession.authenticator_data().empty() || !possession.client_data_json().empty()) {
-      return Refuse(Reason::kPossessionInvalid, "WebAuthn fields beside a TPM's signature");
-    }
-    if (absl::Status signature = attestation.key().Verify(statement, possession.signature());
-        !signature.ok()) {
-      return Refuse(Reason::kPossessionInvalid, signature.message());
-    }
-    return VerifiedEnrollment{std::move(attestation), "", "", 0};
+                     TpmKeyEvidence{tpm.key_public(), tpm.certify_info(), tpm.certify_signature()},
+                     Sha256(evidence.statement), device));
+    return AttestedToken{std::move(attestation), "", "", std::nullopt};
   }
 
-  absl::Status Recheck(const v1::EnrollmentOpening& opening, const v1::EnrollmentProof&,
+  absl::Status Recheck(const TokenEvidence& evidence,
                        const EnrollmentContext& context) const override {
-    bool simulator = false;
-    return Endorse(opening.tpm(), context.now, &simulator).status();
+    return Endorse(evidence.opening->tpm(), context).status();
   }
 
  private:
@@ -107,8 +89,8 @@ class TpmEnrollment final : public EnrollmentKind {
     return json.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
   }
 
-  absl::StatusOr<VerifiedEndorsement> Endorse(const v1::TpmOpening& tpm, absl::Time now,
-                                              bool* simulator) const {
+  absl::StatusOr<VerifiedEndorsement> Endorse(const v1::TpmOpening& tpm,
+                                              const EnrollmentContext& context) const {
     if (tpm.ek_intermediates_size() > kMaxIntermediates) {
       return Refuse(Reason::kRequestMalformed, "more than 8 intermediates");
     }
@@ -121,24 +103,20 @@ class TpmEnrollment final : public EnrollmentKind {
       if (certificate.ok()) evidence.intermediates.push_back(*std::move(certificate));
     }
     EndorsementPolicy policy;
-    policy.trust = &options_.trust;
+    policy.trust =
+        context.anchors == TokenAnchors::kSimulators ? &options_.simulators : &options_.trust;
     policy.allowed_ek_hashes = options_.allowed_ek_hashes;
-    policy.time = now;
-    absl::StatusOr<VerifiedEndorsement> verified = VerifyEndorsement(evidence, policy);
-    if (verified.ok() || options_.simulators.empty()) return verified;
-    policy.trust = &options_.simulators;
-    absl::StatusOr<VerifiedEndorsement> simulated = VerifyEndorsement(evidence, policy);
-    *simulator = simulated.ok();
-    return simulated.ok() ? std::move(simulated) : std::move(verified);
+    policy.time = context.now;
+    return VerifyEndorsement(evidence, policy);
   }
 
-  const TpmEnrollmentOptions options_;
+  const TpmVerifierOptions options_;
 };
 
 }  // namespace
 
-std::unique_ptr<EnrollmentKind> NewTpmEnrollment(TpmEnrollmentOptions options) {
-  return std::make_unique<TpmEnrollment>(std::move(options));
+std::unique_ptr<TokenVerifier> NewTpmVerifier(TpmVerifierOptions options) {
+  return std::make_unique<TpmVerifier>(std::move(options));
 }
 
 TrustSource TpmTrustSource(const std::string& trust, const std::string& simulator_trust,
@@ -148,7 +126,7 @@ TrustSource TpmTrustSource(const std::string& trust, const std::string& simulato
           [trust, simulator_trust,
            allowed = std::move(allowed_ek_hashes)]() -> absl::StatusOr<TrustReading> {
             TrustReading reading;
-            TpmEnrollmentOptions options;
+            TpmVerifierOptions options;
             options.allowed_ek_hashes = allowed;
             if (!trust.empty()) {
               FOREKEY_ASSIGN_OR_RETURN(
@@ -164,7 +142,7 @@ TrustSource TpmTrustSource(const std::string& trust, const std::string& simulato
             reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
                                           options.simulators.anchors().size(), " of simulators, ",
                                           allowed.size(), " endorsement keys");
-            reading.kind = NewTpmEnrollment(std::move(options));
+            reading.verifier = NewTpmVerifier(std::move(options));
             return reading;
           }};
 }
