@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 
 namespace forekey {
 namespace {
@@ -39,11 +40,18 @@ FidoAddress SimulatorAt(const std::string& uri) {
 
 std::string TextOf(const char* text) { return text == nullptr ? "" : std::string(text); }
 
+// What hardware calls itself, for prompts, terminals and logs: whoever made the key chose the bytes.
+std::string NameOf(const char* text) {
+  constexpr size_t kMaxName = 64;
+  const std::string name = TextOf(text);
+  return name.size() <= kMaxName && IsPrintable(name) ? name : Printable(name, kMaxName);
+}
+
 FidoAddress HidDevice(const fido_dev_info_t* info) {
   FidoAddress address;
   address.path = TextOf(fido_dev_info_path(info));
-  address.manufacturer = TextOf(fido_dev_info_manufacturer_string(info));
-  address.product = TextOf(fido_dev_info_product_string(info));
+  address.manufacturer = NameOf(fido_dev_info_manufacturer_string(info));
+  address.product = NameOf(fido_dev_info_product_string(info));
   const std::string name = address.path.substr(address.path.rfind('/') + 1);
   const auto uevent = ReadFile(absl::StrCat("/sys/class/hidraw/", name, "/device/uevent"), 65536);
   const std::string text = uevent.ok() ? *uevent : "";

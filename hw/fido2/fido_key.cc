@@ -24,10 +24,15 @@ absl::StatusOr<DeviceSignature> FidoKey::Sign(absl::string_view statement,
   if (options.rp_id != file_.rp_id || options.origin.empty()) {
     return absl::InvalidArgumentError("the credential was made for another relying party");
   }
-  const FidoWait wait = FidoWait::Of(options, Describe());
-  FOREKEY_ASSIGN_OR_RETURN(HeldFidoTokenPtr token, FindHolder(*context_, file_, wait));
+  FidoWait wait = FidoWait::Of(options, Describe());
+  FOREKEY_ASSIGN_OR_RETURN(FidoHolder holder, FindHolder(*context_, file_, wait));
+  HeldFidoTokenPtr& token = holder.token;
+  // From here on people are asked about this very key.
+  wait.description = absl::StrCat(
+      Describe(), ": ", (*token)->Name(),
+      holder.shows_credential ? "" : ", which does not say whether it is the enrolled one");
   Secret given;
-  {
+  if (holder.shows_credential) {
     absl::MutexLock lock(&mutex_);
     given = pin_.Clone();
   }

@@ -38,12 +38,13 @@ absl::StatusOr<std::string> BytesMember(const nlohmann::json& object, const char
 }  // namespace
 
 std::string SerializeFidoKeyFile(const FidoKeyFile& key) {
-  const nlohmann::json object = {{"forekey_fido2_key", 1},
-                                 {"device", key.device_uri},
-                                 {"credential_id", Base64UrlEncode(key.credential_id)},
-                                 {"rp_id", key.rp_id},
-                                 {"spki", Base64UrlEncode(key.spki)},
-                                 {"aaguid", Base64UrlEncode(key.aaguid)}};
+  nlohmann::json object = {{"forekey_fido2_key", 1},
+                           {"device", key.device_uri},
+                           {"credential_id", Base64UrlEncode(key.credential_id)},
+                           {"rp_id", key.rp_id},
+                           {"spki", Base64UrlEncode(key.spki)},
+                           {"aaguid", Base64UrlEncode(key.aaguid)}};
+  if (key.hidden) object["hidden"] = true;
   return object.dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace) +
          "\n";
 }
@@ -52,12 +53,17 @@ absl::StatusOr<FidoKeyFile> ParseFidoKeyFile(absl::string_view text) {
   if (text.size() > kMaxKeyFileSize) return BadKeyFile("too long");
   const auto object = nlohmann::json::parse(text.begin(), text.end(), nullptr,
                                             /*allow_exceptions=*/false);
-  if (!object.is_object() || object.size() != kMembers) return BadKeyFile("not its JSON object");
+  if (!object.is_object()) return BadKeyFile("not its JSON object");
+  FidoKeyFile key;
+  if (const auto hidden = object.find("hidden"); hidden != object.end()) {
+    key.hidden = hidden->is_boolean() && hidden->get<bool>();
+    if (!key.hidden) return BadKeyFile("hidden is there and not true");
+  }
+  if (object.size() != kMembers + (key.hidden ? 1 : 0)) return BadKeyFile("not its JSON object");
   const auto version = object.find("forekey_fido2_key");
   if (version == object.end() || !version->is_number_unsigned() || version->get<uint64_t>() != 1) {
     return BadKeyFile("another version");
   }
-  FidoKeyFile key;
   FOREKEY_ASSIGN_OR_RETURN(key.device_uri, Member(object, "device"));
   FOREKEY_RETURN_IF_ERROR(CheckFidoUri(key.device_uri));
   FOREKEY_ASSIGN_OR_RETURN(key.rp_id, Member(object, "rp_id"));

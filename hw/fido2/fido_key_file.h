@@ -16,6 +16,8 @@ struct FidoKeyFile {
   std::string rp_id;
   std::string spki;    // DER
   std::string aaguid;  // 16 bytes, or empty (U2F)
+  // The key shows the credential to nobody who has not given the PIN (credProtect level 3).
+  bool hidden = false;
 };
 
 std::string SerializeFidoKeyFile(const FidoKeyFile& key);

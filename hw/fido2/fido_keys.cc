@@ -2,6 +2,7 @@
 
 #include <fido/err.h>
 
+#include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -120,8 +121,8 @@ absl::StatusOr<HeldFidoTokenPtr> ChooseToken(FidoContext& context, const std::st
   return AwaitTouch(std::move(tokens), wait);
 }
 
-absl::StatusOr<HeldFidoTokenPtr> FindHolder(FidoContext& context, const FidoKeyFile& key,
-                                            const FidoWait& wait) {
+absl::StatusOr<FidoHolder> FindHolder(FidoContext& context, const FidoKeyFile& key,
+                                      const FidoWait& wait) {
   std::vector<FidoAddress> addresses = FindFidoKeys(context.uris);
   for (FidoAddress& named : FidoKeysAt(key.device_uri, context.uris)) {
     auto same = [&](const FidoAddress& known) { return known.path == named.path; };
@@ -129,19 +130,17 @@ absl::StatusOr<HeldFidoTokenPtr> FindHolder(FidoContext& context, const FidoKeyF
       addresses.push_back(std::move(named));
   }
   if (addresses.empty()) return NoKey(key.device_uri);
-  if (addresses.size() == 1) return HoldToken(context, addresses[0], wait);
   FOREKEY_ASSIGN_OR_RETURN(std::vector<HeldFidoTokenPtr> tokens, HoldAll(context, addresses, wait));
-  if (tokens.size() == 1) return std::move(tokens[0]);
   std::vector<HeldFidoTokenPtr> same_model;
   absl::Status refused = FromFido(FIDO_ERR_NO_CREDENTIALS, "fido_dev_get_assert");
   for (HeldFidoTokenPtr& token : tokens) {
     if ((*token)->info().aaguid != key.aaguid) continue;
     const absl::Status probed = ProbeCredential(**token, key, wait);
-    if (probed.ok()) return std::move(token);
-    if (DeviceErrorOf(probed) == DeviceError::kCancelled) return probed;
-    if (DeviceErrorOf(probed) == DeviceError::kNoCredentials && !(*token)->info().cred_protect)
-      continue;
-    if (DeviceErrorOf(probed) == DeviceError::kGone) {
+    if (probed.ok()) return FidoHolder{std::move(token), true};
+    const std::optional<DeviceError> error = DeviceErrorOf(probed);
+    if (error == DeviceError::kCancelled) return probed;
+    if (error == DeviceError::kNoCredentials && !key.hidden) continue;
+    if (error == DeviceError::kGone || error == DeviceError::kBusy) {
       refused = probed;
       continue;
     }
@@ -149,8 +148,9 @@ absl::StatusOr<HeldFidoTokenPtr> FindHolder(FidoContext& context, const FidoKeyF
   }
   tokens.clear();  // others may want them
   if (same_model.empty()) return refused;
-  if (same_model.size() == 1) return std::move(same_model[0]);
-  return AwaitTouch(std::move(same_model), wait);
+  if (same_model.size() == 1) return FidoHolder{std::move(same_model[0]), false};
+  FOREKEY_ASSIGN_OR_RETURN(HeldFidoTokenPtr touched, AwaitTouch(std::move(same_model), wait));
+  return FidoHolder{std::move(touched), false};
 }
 
 }  // namespace forekey

@@ -48,12 +48,19 @@ absl::StatusOr<HeldFidoTokenPtr> HoldToken(FidoContext& context, const FidoAddre
 absl::StatusOr<HeldFidoTokenPtr> ChooseToken(FidoContext& context, const std::string& uri,
                                              const FidoWait& wait);
 
-// The one that holds the credential, wherever it is plugged in now: each is asked, without a touch.
-// Where none says so (a credential that shows itself only after a PIN): the only one of its model,
-// or the one that is touched. kGone where no key is plugged in, kNoCredentials where it is none of
-// those that are.
-absl::StatusOr<HeldFidoTokenPtr> FindHolder(FidoContext& context, const FidoKeyFile& key,
-                                            const FidoWait& wait);
+struct FidoHolder {
+  HeldFidoTokenPtr token;
+  // It said without a PIN that it holds the credential. False: it may be another one of the model,
+  // and a PIN that is meant for the right one would cost it a try.
+  bool shows_credential = false;
+};
+
+// The one that holds the credential, wherever it is plugged in now: each is asked, without a touch
+// and without a PIN, also where there is but one. Where none says so (a credential that is hidden
+// from who has no PIN): the only one of its model, or the one that is touched. kGone where no key is
+// plugged in, kNoCredentials where it is none of those that are.
+absl::StatusOr<FidoHolder> FindHolder(FidoContext& context, const FidoKeyFile& key,
+                                      const FidoWait& wait);
 
 }  // namespace forekey
 

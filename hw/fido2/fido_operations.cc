@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "hw/fido2/fido_error.h"
 #include "src/base/bytes.h"
@@ -61,7 +62,9 @@ std::string AttestationObjectOf(const fido_cred_t* cred) {
 
 // The most wanted algorithm that the key has. One that does not say has ES256 (CTAP 2.0, U2F).
 absl::StatusOr<int> ChooseAlgorithm(const FidoInfo& info, const forekey::v1::Fido2Demand& demand) {
+  constexpr int kOfLibfido2[] = {COSE_ES256, COSE_EDDSA, COSE_ES384, COSE_RS256};
   for (int wanted : demand.algorithms()) {
+    if (std::count(std::begin(kOfLibfido2), std::end(kOfLibfido2), wanted) == 0) continue;
     const bool has = info.algorithms.empty()
                          ? wanted == COSE_ES256
                          : std::count(info.algorithms.begin(), info.algorithms.end(), wanted) != 0;
@@ -118,6 +121,10 @@ absl::StatusOr<FidoKeyFile> KeyOf(const fido_cred_t* cred, const FidoToken& toke
   key.rp_id = rp_id;
   key.spki = data.attested->key.key.spki();
   key.aaguid = token.info().aaguid;
+  // A key that protects credentials more than by default without being asked says so (CTAP 2.1
+  // section 12.1). What MakeFidoCredential() asks for leaves a credential visible to who has its id.
+  const bool asked = fido_cred_prot(cred) != 0;
+  key.hidden = !asked && absl::c_linear_search(data.extensions, "credProtect");
   return key;
 }
 

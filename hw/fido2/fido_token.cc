@@ -115,10 +115,16 @@ absl::Status FidoToken::ReadInfo(const FidoWait& wait) {
   return absl::OkStatus();
 }
 
+std::string FidoToken::Product() const {
+  const std::string name = absl::StrJoin({address_.manufacturer, address_.product}, " ");
+  if (name != " ") return name;
+  return address_.simulator ? "simulated security key" : "security key";
+}
+
+std::string FidoToken::Name() const { return absl::StrCat(Product(), " (", address_.uri, ")"); }
+
 std::string FidoToken::Describe() const {
-  std::string name = absl::StrJoin({address_.manufacturer, address_.product}, " ");
-  if (name == " ") name = address_.simulator ? "simulated security key" : "security key";
-  return absl::StrCat(name, ", ", info_.versions, info_.has_uv ? ", biometrics" : "",
+  return absl::StrCat(Product(), ", ", info_.versions, info_.has_uv ? ", biometrics" : "",
                       info_.has_pin ? ", PIN set" : "");
 }
 

@@ -47,6 +47,8 @@ class FidoToken {
   const FidoAddress& address() const { return address_; }
   const FidoInfo& info() const { return info_; }
   std::string Describe() const;
+  // Maker, product, and the URI, which has the serial number where the key tells one: for prompts.
+  std::string Name() const;
 
   // One call of libfido2's, with its result told apart: kGone, kCancelled, kTouchTimeout, kBusy
   // (sat out first), or FromFido()'s.
@@ -69,6 +71,7 @@ class FidoToken {
   absl::Status Once(absl::string_view call, const FidoWait& wait,
                     absl::FunctionRef<int(fido_dev_t*)> operation);
   absl::Status ReadInfo(const FidoWait& wait);
+  std::string Product() const;
 
   const FidoAddress address_;
   const std::unique_ptr<HidLink> link_;  // outlives dev_

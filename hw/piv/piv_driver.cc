@@ -12,6 +12,7 @@
 #include "hw/piv/piv_enroller.h"
 #include "hw/piv/piv_key.h"
 #include "hw/piv/piv_uri.h"
+#include "src/base/printable.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -20,7 +21,7 @@ namespace {
 constexpr absl::Duration kListPatience = absl::Seconds(2);
 
 std::string DescribeCard(const std::string& reader, const PivCard& card) {
-  std::string text = absl::StrCat("PIV card in ", reader);
+  std::string text = absl::StrCat("PIV card in ", Shown(reader));
   if (card.version().has_value()) absl::StrAppend(&text, ", firmware ", card.version()->Text());
   if (card.serial().has_value()) absl::StrAppend(&text, ", serial ", *card.serial());
   return text;

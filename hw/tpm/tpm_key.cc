@@ -47,7 +47,10 @@ absl::StatusOr<Secret> TpmKey::AskPassword(const SignOptions& options) {
         FOREKEY_ASSIGN_OR_RETURN(tries_left, PasswordTriesLeft(esys));
         return absl::OkStatus();
       }));
-  return options.prompt->AskPin(Describe(), tries_left);
+  FOREKEY_ASSIGN_OR_RETURN(Secret password, options.prompt->AskPin(Describe(), tries_left));
+  // The TPM would count an empty one as a wrong one.
+  if (password.empty()) return DeviceFailure(DeviceError::kCancelled, "no password was given");
+  return password;
 }
 
 absl::StatusOr<DeviceSignature> TpmKey::Sign(absl::string_view statement,

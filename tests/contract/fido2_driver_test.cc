@@ -295,6 +295,86 @@ TEST_F(Fido2PinTest, AWrongPinIsNeverSentTwice) {
   EXPECT_EQ(ErrorOf(*key, options), std::nullopt) << last_;
 }
 
+// Who is asked, and by what name; nobody answers.
+class SilentPrompt final : public Prompt {
+ public:
+  absl::StatusOr<Secret> AskPin(absl::string_view device, int) override {
+    asked.emplace_back(device);
+    return absl::CancelledError("nobody");
+  }
+  void ShowTouch(absl::string_view) override {}
+  void HideTouch() override {}
+  std::vector<std::string> asked;
+};
+
+// The only key that is plugged in is another one of the same model, with another PIN.
+class Fido2OtherKeyTest : public Fido2PinTest {
+ protected:
+  Fido2OtherKeyTest() : other_(NewKey()), others_driver_({other_->uri()}) {
+    EXPECT_TRUE(other_->SetPin("5678").ok());
+    forekey::v1::EnrollmentProof proof;
+    auto reference = EnrollFidoKey(driver_, simulator_->uri(), DemandForGate(), {}, &proof);
+    EXPECT_TRUE(reference.ok()) << reference.status();
+    reference_ = reference.value_or("");
+    simulator_->Unplug();
+  }
+  int TriesLeft() {
+    int tries = -1;
+    other_->WithAuthenticator([&](fido2sim::Authenticator& a) { tries = a.state().pin_retries; });
+    return tries;
+  }
+  std::unique_ptr<Fido2Simulator> other_;
+  Fido2Driver others_driver_;
+  std::string reference_;
+};
+
+TEST_F(Fido2OtherKeyTest, IsNeverSentThePinOfTheEnrolledOne) {
+  const int tries = TriesLeft();
+  ScriptedPrompt prompt("1234");
+  SignOptions options = SignForGate();
+  options.prompt = &prompt;
+  options.user_verification = true;
+  for (const char* given : {"", "1234"}) {
+    auto key = others_driver_.Load(reference_, Secret::CopyOf(given));
+    ASSERT_TRUE(key.ok()) << key.status();
+    EXPECT_EQ(ErrorOf(**key, options), DeviceError::kNoCredentials) << last_;
+    EXPECT_EQ(prompt.asked, 0);
+    EXPECT_EQ(TriesLeft(), tries);
+  }
+}
+
+// A credential that shows itself to nobody without a PIN: people are asked about the key by its name,
+// and a PIN that was given before anybody could see which key it goes to is not sent.
+TEST_F(Fido2OtherKeyTest, ThatCantBeToldApartIsAskedAboutByName) {
+  const size_t end = reference_.rfind('\n', reference_.size() - 3);
+  reference_.insert(end, ",\n  \"hidden\": true");
+  const int tries = TriesLeft();
+  auto key = others_driver_.Load(reference_, Secret::CopyOf("1234"));
+  ASSERT_TRUE(key.ok()) << key.status();
+  SilentPrompt prompt;
+  SignOptions options = SignForGate();
+  options.user_verification = true;
+  EXPECT_EQ(ErrorOf(**key, options), DeviceError::kPinRequired) << last_;
+  options.prompt = &prompt;
+  EXPECT_TRUE(ErrorOf(**key, options).has_value() || absl::IsCancelled(last_)) << last_;
+  ASSERT_EQ(prompt.asked.size(), 1u);
+  EXPECT_THAT(prompt.asked[0], HasSubstr(other_->uri()));
+  EXPECT_THAT(prompt.asked[0], HasSubstr("does not say whether it is the enrolled one"));
+  EXPECT_EQ(TriesLeft(), tries);
+}
+
+TEST_F(Fido2PinTest, ThePromptNamesTheKey) {
+  auto key = EnrolledKey();
+  ASSERT_NE(key, nullptr);
+  SilentPrompt prompt;
+  SignOptions options = SignForGate();
+  options.prompt = &prompt;
+  EXPECT_FALSE(key->Sign("x", options).ok());
+  ASSERT_EQ(prompt.asked.size(), 1u);
+  EXPECT_THAT(prompt.asked[0], HasSubstr(simulator_->uri()));
+  EXPECT_THAT(prompt.asked[0], ::testing::Not(HasSubstr("does not say")));
+}
+
 TEST_F(Fido2PinTest, ABlockedPinIsNotAskedFor) {
   auto key = EnrolledKey();
   ASSERT_NE(key, nullptr);

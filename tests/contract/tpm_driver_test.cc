@@ -357,6 +357,25 @@ TEST(TpmDriverTest, AKeyOfAnotherTpmSaysSo) {
   EXPECT_EQ(other->Leftovers(), 0);
 }
 
+TEST(TpmDriverTest, AnEmptyAnswerIsGivingUpAndCostsNoTry) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  EnrollOptions options;
+  options.key_password = Secret::CopyOf("key password");
+  auto reference = EnrollKey(*token, std::move(options));
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  auto key = token->driver().Load(*reference, Secret());
+  ASSERT_TRUE(key.ok());
+  ScriptedPrompt nothing("");
+  SignOptions sign;
+  sign.prompt = &nothing;
+  EXPECT_EQ(DeviceErrorOf((*key)->Sign("x", sign).status()), DeviceError::kCancelled);
+  const int tries = nothing.last_tries_left;
+  EXPECT_GT(tries, 0);
+  EXPECT_EQ(DeviceErrorOf((*key)->Sign("x", sign).status()), DeviceError::kCancelled);
+  EXPECT_EQ(nothing.last_tries_left, tries);
+}
+
 TEST(TpmDriverTest, RefusesPasswordsThatATpmCantKeep) {
   auto token = NewToken();
   ASSERT_NE(token, nullptr);
