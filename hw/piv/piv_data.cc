@@ -109,6 +109,8 @@ absl::StatusOr<PivAlgorithm> AlgorithmOf(const PublicKey& key) {
       return PivAlgorithm::kEccP384;
     case Algorithm::kEdDsa:
       return PivAlgorithm::kEd25519;
+    case Algorithm::kEs512:  // no card has them
+    case Algorithm::kEd448:
     case Algorithm::kRs256:
       break;
   }

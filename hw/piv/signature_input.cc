@@ -18,7 +18,10 @@ std::string SignatureInput(const PublicKey& key, absl::string_view message) {
       return Sha256(message);
     case Algorithm::kEs384:
       return Sha384(message);
+    case Algorithm::kEs512:
+      return Sha512(message);
     case Algorithm::kEdDsa:
+    case Algorithm::kEd448:
       return std::string(message);
     case Algorithm::kRs256:
       break;

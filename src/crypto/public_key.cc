@@ -21,22 +21,6 @@
 namespace forekey {
 namespace {
 
-// Everything before the key's own bytes in the only encoding that each curve has: RFC 5480 with a
-// named curve and an uncompressed point, RFC 8410. Comparing with it leaves no room for explicit
-// parameters, other points or loose DER.
-constexpr absl::string_view kP256Head(
-    "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
-    "\x03\x42\x00\x04",
-    27);
-constexpr absl::string_view kP384Head(
-    "\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00"
-    "\x04",
-    24);
-constexpr absl::string_view kEd25519Head("\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00", 12);
-constexpr size_t kP256FieldSize = 32;
-constexpr size_t kP384FieldSize = 48;
-constexpr size_t kEd25519KeySize = 32;
-constexpr size_t kEd25519SignatureSize = 64;
 constexpr size_t kMaxRsaSpkiSize = 600;  // 4096 bits take 550
 
 constexpr int kMinRsaBits = 2048;
@@ -52,6 +36,8 @@ const EVP_MD* FetchOrDie(const char* name) {
 const EVP_MD* HashOf(Algorithm algorithm) {
   static const EVP_MD* const sha256 = FetchOrDie("SHA256");
   static const EVP_MD* const sha384 = FetchOrDie("SHA384");
+  static const EVP_MD* const sha512 = FetchOrDie("SHA512");
+  if (algorithm == Algorithm::kEs512) return sha512;
   return algorithm == Algorithm::kEs384 ? sha384 : sha256;
 }
 
@@ -76,7 +62,7 @@ std::string Encode(EVP_PKEY* key) {
 
 absl::Status CheckRsa(EVP_PKEY* key, absl::string_view spki) {
   if (!EVP_PKEY_is_a(key, "RSA")) {  // RSA-PSS keys have a type of their own
-    return Refuse(Reason::kKeyAlgorithm, "not a P-256, P-384, Ed25519 or RSA key");
+    return Refuse(Reason::kKeyAlgorithm, "not a key of an algorithm that is accepted");
   }
   BIGNUM* n = nullptr;
   BIGNUM* e = nullptr;
@@ -108,14 +94,21 @@ bool SkipDerInteger(ByteReader& reader, size_t field_size) {
   return value.size() - leading_zero <= field_size;
 }
 
-// SEQUENCE of two INTEGERs (RFC 3279 §2.2.3). Both fit a short-form length up to P-384's 104 bytes.
+// SEQUENCE of two INTEGERs (RFC 3279 §2.2.3). Up to P-384's 104 bytes they fit a short-form length;
+// P-521's take one more byte where they are longer than 127.
 bool IsStrictEcdsaDer(absl::string_view signature, size_t field_size) {
   ByteReader reader(signature);
-  if (reader.U8() != 0x30 || reader.U8() != signature.size() - 2 || signature.size() - 2 > 0x7f) {
+  if (reader.U8() != 0x30) return false;
+  size_t head = 2, size = reader.U8();
+  if (size == 0x81) {
+    head = 3;
+    size = reader.U8();
+    if (size <= 0x7f) return false;
+  } else if (size > 0x7f) {
     return false;
   }
-  return SkipDerInteger(reader, field_size) && SkipDerInteger(reader, field_size) &&
-         reader.Finished();
+  return reader.ok() && size == signature.size() - head && SkipDerInteger(reader, field_size) &&
+         SkipDerInteger(reader, field_size) && reader.Finished();
 }
 
 // A context ready to verify with `key`, hash and padding set; null when OpenSSL can't.
@@ -139,13 +132,43 @@ absl::Status RefuseSignature(absl::string_view detail = "") {
   return Refuse(Reason::kSignatureInvalid, detail);
 }
 
-size_t FieldSize(Algorithm algorithm) {
-  return algorithm == Algorithm::kEs384 ? kP384FieldSize : kP256FieldSize;
+// A key of small order verifies signatures that nobody made. Ed448's such points, of order 1, 2 and
+// 4, are those with y = 1, -1 and 0; `raw` is y, little endian, and a byte whose top bit is x's sign.
+// An encoding that is not the least one (y of p and more) is another key's or none.
+bool IsSoundEd448Key(absl::string_view raw) {
+  constexpr size_t kFieldSize = 56;
+  // p = 2^448 - 2^224 - 1, little endian, less one.
+  std::string minus_one(kFieldSize, '\xff');
+  minus_one[0] = '\xfe';
+  minus_one[28] = '\xfe';
+  if (raw.size() != kFieldSize + 1 || (U8(raw)[kFieldSize] & 0x7f) != 0) return false;
+  std::string y(raw.substr(0, kFieldSize));
+  if (y == minus_one) return false;
+  std::string one(kFieldSize, '\0');
+  if (y == one) return false;
+  one[0] = 1;
+  if (y == one) return false;
+  std::reverse(y.begin(), y.end());
+  std::reverse(minus_one.begin(), minus_one.end());
+  return y < minus_one;  // std::string compares its bytes as unsigned
 }
 
-absl::Status VerifyEd25519(EVP_PKEY* key, absl::string_view message, absl::string_view signature) {
-  if (signature.size() != kEd25519SignatureSize) {
-    return RefuseSignature("an Ed25519 signature has 64 bytes");
+absl::Status CheckEdwardsKey(Algorithm algorithm, absl::string_view raw) {
+  if (algorithm == Algorithm::kEd448) {
+    return IsSoundEd448Key(raw)
+               ? absl::OkStatus()
+               : Refuse(Reason::kKeyAlgorithm, "a point of small order, or no point of Ed448");
+  }
+  return crypto_core_ed25519_is_valid_point(U8(raw)) == 1
+             ? absl::OkStatus()
+             : Refuse(Reason::kKeyAlgorithm, "not a point of Ed25519's prime-order group");
+}
+
+absl::Status VerifyEdwards(EVP_PKEY* key, const AlgorithmFacts& facts, absl::string_view message,
+                           absl::string_view signature) {
+  if (signature.size() != facts.signature_size) {
+    return RefuseSignature(
+        absl::StrCat("an ", facts.curve, " signature has ", facts.signature_size, " bytes"));
   }
   EvpMdCtxPtr context(EVP_MD_CTX_new());
   if (context == nullptr ||
@@ -161,33 +184,13 @@ absl::Status VerifyEd25519(EVP_PKEY* key, absl::string_view message, absl::strin
 
 }  // namespace
 
-absl::string_view AlgorithmName(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::kEs256:
-      return "ES256";
-    case Algorithm::kEdDsa:
-      return "EdDSA";
-    case Algorithm::kEs384:
-      return "ES384";
-    case Algorithm::kRs256:
-      return "RS256";
-  }
-  return "unknown";
-}
-
-std::optional<Algorithm> AlgorithmFromCose(int value) {
-  for (Algorithm algorithm :
-       {Algorithm::kEs256, Algorithm::kEdDsa, Algorithm::kEs384, Algorithm::kRs256}) {
-    if (static_cast<int>(algorithm) == value) return algorithm;
-  }
-  return std::nullopt;
-}
-
 struct PublicKey::Data {
-  Data(EvpPkeyPtr k, Algorithm a, absl::string_view s) : key(std::move(k)), algorithm(a), spki(s) {}
+  Data(EvpPkeyPtr k, Algorithm a, absl::string_view s)
+      : key(std::move(k)), algorithm(a), facts(&FactsOf(a)), spki(s) {}
   ~Data() { EVP_PKEY_CTX_free(idle.load()); }
   EvpPkeyPtr key;
   Algorithm algorithm;
+  const AlgorithmFacts* facts;
   std::string spki;
   // One context of this key that nobody is verifying with, or null. Setting up a context costs
   // OpenSSL about as much as a twentieth of a P-256 verification (fetches under locks), and only
@@ -202,19 +205,17 @@ EVP_PKEY* PublicKey::evp() const { return data_->key.get(); }
 
 absl::StatusOr<PublicKey> PublicKey::FromSpki(absl::string_view spki) {
   Algorithm algorithm = Algorithm::kRs256;
-  if (absl::StartsWith(spki, kP256Head) && spki.size() == kP256Head.size() + 2 * kP256FieldSize) {
-    algorithm = Algorithm::kEs256;
-  } else if (absl::StartsWith(spki, kP384Head) &&
-             spki.size() == kP384Head.size() + 2 * kP384FieldSize) {
-    algorithm = Algorithm::kEs384;
-  } else if (absl::StartsWith(spki, kEd25519Head) &&
-             spki.size() == kEd25519Head.size() + kEd25519KeySize) {
-    algorithm = Algorithm::kEdDsa;
-    // A key of small order verifies signatures that nobody made.
-    if (crypto_core_ed25519_is_valid_point(U8(spki) + kEd25519Head.size()) != 1) {
-      return Refuse(Reason::kKeyAlgorithm, "not a point of Ed25519's prime-order group");
+  for (const AlgorithmFacts& facts : AllAlgorithms()) {
+    if (facts.family == KeyFamily::kRsa) continue;
+    const size_t key_size = facts.size * (facts.family == KeyFamily::kNistCurve ? 2 : 1);
+    const size_t head_size = facts.spki_head.size();
+    if (!absl::StartsWith(spki, facts.spki_head) || spki.size() != head_size + key_size) continue;
+    algorithm = facts.algorithm;
+    if (facts.family == KeyFamily::kEdwards) {
+      FOREKEY_RETURN_IF_ERROR(CheckEdwardsKey(algorithm, spki.substr(head_size)));
     }
-  } else if (spki.size() > kMaxRsaSpkiSize) {
+  }
+  if (algorithm == Algorithm::kRs256 && spki.size() > kMaxRsaSpkiSize) {
     return Refuse(Reason::kKeyAlgorithm, "a public key of more than 600 bytes");
   }
   EvpPkeyPtr key = Decode(spki);
@@ -227,15 +228,14 @@ absl::StatusOr<PublicKey> PublicKey::FromEvp(EVP_PKEY* key) { return FromSpki(En
 
 absl::StatusOr<PublicKey> PublicKey::FromEcPoint(int nid, absl::string_view x,
                                                  absl::string_view y) {
-  if (nid != NID_X9_62_prime256v1 && nid != NID_secp384r1) {
-    return Refuse(Reason::kKeyAlgorithm, "a curve other than P-256 and P-384");
+  for (const AlgorithmFacts& facts : AllAlgorithms()) {
+    if (facts.family != KeyFamily::kNistCurve || facts.nid != nid) continue;
+    if (x.size() != facts.size || y.size() != facts.size) {
+      return Refuse(Reason::kKeyAlgorithm, "coordinates of another size than the curve's");
+    }
+    return FromSpki(absl::StrCat(facts.spki_head, x, y));
   }
-  bool p384 = nid == NID_secp384r1;
-  size_t size = p384 ? kP384FieldSize : kP256FieldSize;
-  if (x.size() != size || y.size() != size) {
-    return Refuse(Reason::kKeyAlgorithm, "coordinates of another size than the curve's");
-  }
-  return FromSpki(absl::StrCat(p384 ? kP384Head : kP256Head, x, y));
+  return Refuse(Reason::kKeyAlgorithm, "a curve other than P-256, P-384 and P-521");
 }
 
 absl::StatusOr<PublicKey> PublicKey::FromRsa(absl::string_view modulus, uint32_t exponent) {
@@ -265,19 +265,25 @@ absl::StatusOr<PublicKey> PublicKey::FromRsa(absl::string_view modulus, uint32_t
 }
 
 absl::StatusOr<PublicKey> PublicKey::FromEd25519(absl::string_view raw) {
-  if (raw.size() != kEd25519KeySize) {
-    return Refuse(Reason::kKeyAlgorithm, "an Ed25519 key has 32 bytes");
+  return FromEdwards(Algorithm::kEdDsa, raw);
+}
+
+absl::StatusOr<PublicKey> PublicKey::FromEdwards(Algorithm algorithm, absl::string_view raw) {
+  const AlgorithmFacts& facts = FactsOf(algorithm);
+  if (facts.family != KeyFamily::kEdwards || raw.size() != facts.size) {
+    return Refuse(Reason::kKeyAlgorithm,
+                  absl::StrCat("an ", facts.name, " key of ", raw.size(), " bytes"));
   }
-  return FromSpki(absl::StrCat(kEd25519Head, raw));
+  return FromSpki(absl::StrCat(facts.spki_head, raw));
 }
 
 absl::Status PublicKey::Verify(absl::string_view message, absl::string_view signature) const {
   const Data& data = *data_;
-  if (data.algorithm == Algorithm::kEdDsa) {
-    return VerifyEd25519(data.key.get(), message, signature);
+  const AlgorithmFacts& facts = *data.facts;
+  if (facts.family == KeyFamily::kEdwards) {
+    return VerifyEdwards(data.key.get(), facts, message, signature);
   }
-  if (data.algorithm != Algorithm::kRs256 &&
-      !IsStrictEcdsaDer(signature, FieldSize(data.algorithm))) {
+  if (facts.family == KeyFamily::kNistCurve && !IsStrictEcdsaDer(signature, facts.size)) {
     return RefuseSignature("not an ECDSA signature in strict DER");
   }
   const EVP_MD* md = HashOf(data.algorithm);
@@ -312,10 +318,8 @@ absl::Status VerifyWithHash(EVP_PKEY* key, const EVP_MD* md, bool rsa_pss,
   bool rsa = EVP_PKEY_is_a(key, "RSA") == 1;
   if (!rsa && !EVP_PKEY_is_a(key, "EC")) return RefuseSignature("neither an RSA nor an EC key");
   if (rsa_pss && !rsa) return RefuseSignature("PSS asked of a key that is not RSA");
-  // P-521, which attestation CAs may use, is past short-form lengths; there OpenSSL's own check (it
-  // re-encodes and compares) is what keeps the DER strict.
   size_t field_size = (EVP_PKEY_get_bits(key) + 7) / 8;
-  if (!rsa && field_size <= kP384FieldSize && !IsStrictEcdsaDer(signature, field_size)) {
+  if (!rsa && !IsStrictEcdsaDer(signature, field_size)) {
     return RefuseSignature("not an ECDSA signature in strict DER");
   }
   uint8_t digest[EVP_MAX_MD_SIZE];
@@ -343,18 +347,17 @@ absl::StatusOr<SoftwareKey> SoftwareKey::Ed25519FromSeed(absl::string_view seed)
 }
 
 SoftwareKey SoftwareKey::Generate(Algorithm algorithm) {
+  const AlgorithmFacts& facts = FactsOf(algorithm);
+  const std::string curve(facts.curve);
   EvpPkeyPtr key;
-  switch (algorithm) {
-    case Algorithm::kEs256:
-      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
+  switch (facts.family) {
+    case KeyFamily::kNistCurve:
+      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", curve.c_str()));
       break;
-    case Algorithm::kEs384:
-      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384"));
+    case KeyFamily::kEdwards:
+      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, curve.c_str()));
       break;
-    case Algorithm::kEdDsa:
-      key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
-      break;
-    case Algorithm::kRs256:
+    case KeyFamily::kRsa:
       key.reset(EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t{kMinRsaBits}));
       break;
   }
@@ -365,8 +368,9 @@ SoftwareKey SoftwareKey::Generate(Algorithm algorithm) {
 }
 
 std::string SoftwareKey::Sign(absl::string_view message) const {
-  bool ed25519 = public_key_.algorithm() == Algorithm::kEdDsa;
-  const EVP_MD* md = ed25519 ? nullptr : HashOf(public_key_.algorithm());
+  const Algorithm algorithm = public_key_.algorithm();
+  const bool edwards = FactsOf(algorithm).family == KeyFamily::kEdwards;
+  const EVP_MD* md = edwards ? nullptr : HashOf(algorithm);
   EvpMdCtxPtr context(EVP_MD_CTX_new());
   size_t size = EVP_PKEY_get_size(key_.get());
   std::string signature(size, '\0');

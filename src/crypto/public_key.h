@@ -1,4 +1,4 @@
-// Public keys of enrolled credentials, and the only four algorithms that Forekey verifies with.
+// Public keys of enrolled credentials, each of one of the algorithms of algorithm.h.
 #ifndef FOREKEY_SRC_CRYPTO_PUBLIC_KEY_H_
 #define FOREKEY_SRC_CRYPTO_PUBLIC_KEY_H_
 
@@ -10,20 +10,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/crypto/algorithm.h"
 #include "src/crypto/openssl.h"
 
 namespace forekey {
-
-// The values are COSE's (RFC 9053), and what the registry stores.
-enum class Algorithm : int {
-  kEs256 = -7,    // ECDSA P-256 SHA-256, signature DER (RFC 3279)
-  kEdDsa = -8,    // Ed25519, 64 bytes
-  kEs384 = -35,   // ECDSA P-384 SHA-384, signature DER
-  kRs256 = -257,  // RSASSA-PKCS1-v1_5 SHA-256, 2048 to 4096 bits, e = 65537
-};
-
-absl::string_view AlgorithmName(Algorithm algorithm);  // "ES256"
-std::optional<Algorithm> AlgorithmFromCose(int value);
 
 // An immutable public key with its algorithm. Copying is cheap (reference counted). Verify() is
 // safe from any thread.
@@ -31,17 +21,20 @@ class PublicKey {
  public:
   // From DER SubjectPublicKeyInfo, whole buffer. Refuses (kKeyAlgorithm) what none of the
   // algorithms takes: other curves, explicit curve parameters, compressed points, points off the
-  // curve, RSA outside 2048..4096 bits or e != 65537, Ed25519 keys outside the prime-order group.
+  // curve, RSA outside 2048..4096 bits or e != 65537, Ed25519 keys outside the prime-order group, Ed448
+  // keys of small order.
   // `spki` must be the canonical encoding, so that one key has one encoding and one credential id.
   static absl::StatusOr<PublicKey> FromSpki(absl::string_view spki);
   // From an OpenSSL key, by its encoding: what FromSpki refuses is refused here too.
   static absl::StatusOr<PublicKey> FromEvp(EVP_PKEY* key);
-  // From raw coordinates: `x` and `y` of 32 bytes (NID_X9_62_prime256v1) or 48 bytes
-  // (NID_secp384r1), big endian.
+  // From raw coordinates, big endian, as long as the curve's field: NID_X9_62_prime256v1,
+  // NID_secp384r1, NID_secp521r1.
   static absl::StatusOr<PublicKey> FromEcPoint(int nid, absl::string_view x, absl::string_view y);
   // `modulus` big endian, leading zeros allowed.
   static absl::StatusOr<PublicKey> FromRsa(absl::string_view modulus, uint32_t exponent);
   static absl::StatusOr<PublicKey> FromEd25519(absl::string_view raw);
+  // From the bytes of RFC 8032: `algorithm` is kEdDsa or kEd448.
+  static absl::StatusOr<PublicKey> FromEdwards(Algorithm algorithm, absl::string_view raw);
 
   Algorithm algorithm() const;
   const std::string& spki() const;  // DER

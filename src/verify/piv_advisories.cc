@@ -25,7 +25,7 @@ std::vector<PivAdvisory> PivAdvisoriesFor(const PivFirmware& firmware,
                                           const PublicKey& key) {
   std::vector<PivAdvisory> result;
   const bool rsa = key.algorithm() == Algorithm::kRs256;
-  const bool ecdsa = key.algorithm() == Algorithm::kEs256 || key.algorithm() == Algorithm::kEs384;
+  const bool ecdsa = FactsOf(key.algorithm()).family == KeyFamily::kNistCurve;
   if (rsa && firmware >= PivFirmware{4, 2, 6} && firmware <= PivFirmware{4, 3, 4}) {
     result.push_back(
         {"YSA-2017-01", "RSA keys made by this firmware can be factored (CVE-2017-15361)", true});

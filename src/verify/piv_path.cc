@@ -34,7 +34,13 @@ absl::StatusOr<PublicKey> PivKeyOf(const Certificate& leaf) {
   EVP_PKEY* key = X509_get0_pubkey(leaf.x509());
   ERR_clear_error();
   if (key == nullptr) return Refuse(Reason::kKeyAlgorithm, "the slot's key is not understood");
-  return PublicKey::FromEvp(key);
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey public_key, PublicKey::FromEvp(key));
+  // Cards make no others, and the agent's driver signs with no others.
+  if (public_key.algorithm() == Algorithm::kEs512 || public_key.algorithm() == Algorithm::kEd448) {
+    return Refuse(Reason::kKeyAlgorithm,
+                  absl::StrCat(AlgorithmName(public_key.algorithm()), ", which no PIV card has"));
+  }
+  return public_key;
 }
 
 void DescribePivPath(const VerifiedPath& path, const PublicKey& key, nlohmann::json* proved) {

@@ -49,8 +49,12 @@ absl::StatusOr<PublicKey> EkOf(const Certificate& certificate) {
   if (key == nullptr) return Refuse(Reason::kEkUnsupported, "the EK's algorithm is not known");
   absl::StatusOr<PublicKey> ek = PublicKey::FromEvp(key);
   if (!ek.ok()) return Refuse(Reason::kEkUnsupported, ek.status().message());
-  if (ek->algorithm() == Algorithm::kEdDsa) {
-    return Refuse(Reason::kEkUnsupported, "an Ed25519 key can't be an EK");
+  const bool can_be_ek = ek->algorithm() == Algorithm::kRs256 ||
+                         ek->algorithm() == Algorithm::kEs256 ||
+                         ek->algorithm() == Algorithm::kEs384;
+  if (!can_be_ek) {
+    return Refuse(Reason::kEkUnsupported,
+                  absl::StrCat("an EK of ", FactsOf(ek->algorithm()).curve));
   }
   return ek;
 }
@@ -157,17 +161,8 @@ bool IsAllowed(const std::string& device_id, const EndorsementPolicy& policy) {
 }
 
 std::string KeyText(const PublicKey& key) {
-  switch (key.algorithm()) {
-    case Algorithm::kRs256:
-      return absl::StrCat("RSA-", EVP_PKEY_get_bits(key.evp()));
-    case Algorithm::kEs256:
-      return "P-256";
-    case Algorithm::kEs384:
-      return "P-384";
-    case Algorithm::kEdDsa:
-      return "Ed25519";
-  }
-  return "";
+  const absl::string_view curve = FactsOf(key.algorithm()).curve;
+  return curve.empty() ? absl::StrCat("RSA-", EVP_PKEY_get_bits(key.evp())) : std::string(curve);
 }
 
 }  // namespace

@@ -18,12 +18,15 @@ constexpr int kMaxRsaBits = 8192;
 
 constexpr int64_t kEs256 = -7;
 constexpr int64_t kEdDsa = -8;
+constexpr int64_t kEd448 = -53;
 constexpr int64_t kEs384 = -35;
 constexpr int64_t kEs512 = -36;
 constexpr int64_t kPs256 = -37;
 constexpr int64_t kRs256 = -257;
 constexpr int64_t kRs384 = -258;
 constexpr int64_t kRs512 = -259;
+
+bool IsEdwards(int64_t algorithm) { return algorithm == kEdDsa || algorithm == kEd448; }
 
 bool IsEcdsa(int64_t algorithm) {
   return algorithm == kEs256 || algorithm == kEs384 || algorithm == kEs512;
@@ -48,9 +51,9 @@ absl::Status CheckKeySuits(EVP_PKEY* key, int64_t algorithm) {
     if (type == EVP_PKEY_EC && IsNamedNistCurve(key)) return absl::OkStatus();
     return WrongAlgorithm(algorithm, "the certificate's key is on no NIST curve");
   }
-  if (algorithm == kEdDsa) {
-    if (type == EVP_PKEY_ED25519) return absl::OkStatus();
-    return WrongAlgorithm(algorithm, "the certificate's key is not Ed25519");
+  if (IsEdwards(algorithm)) {
+    if (type == (algorithm == kEdDsa ? EVP_PKEY_ED25519 : EVP_PKEY_ED448)) return absl::OkStatus();
+    return WrongAlgorithm(algorithm, "the certificate's key is of another curve");
   }
   const int bits = EVP_PKEY_get_bits(key);
   if (type != EVP_PKEY_RSA || bits < kMinRsaBits || bits > kMaxRsaBits) {
@@ -153,12 +156,12 @@ absl::Status VerifyStatementSignature(const Certificate& signer, int64_t algorit
   EVP_PKEY* key = X509_get0_pubkey(signer.x509());
   if (key == nullptr) return WrongAlgorithm(algorithm, "the certificate's key is not understood");
   const EVP_MD* md = StatementHash(algorithm, allow_rs1);
-  if (md == nullptr && algorithm != kEdDsa) return WrongAlgorithm(algorithm, "not accepted");
+  if (md == nullptr && !IsEdwards(algorithm)) return WrongAlgorithm(algorithm, "not accepted");
   FOREKEY_RETURN_IF_ERROR(CheckKeySuits(key, algorithm));
   absl::Status status;
-  if (algorithm == kEdDsa) {
-    FOREKEY_ASSIGN_OR_RETURN(const PublicKey ed25519, PublicKey::FromEvp(key));
-    status = ed25519.Verify(message, signature);
+  if (IsEdwards(algorithm)) {
+    FOREKEY_ASSIGN_OR_RETURN(const PublicKey edwards, PublicKey::FromEvp(key));
+    status = edwards.Verify(message, signature);
   } else {
     status = VerifyWithHash(key, md, /*rsa_pss=*/algorithm == kPs256, message, signature);
   }

@@ -1,7 +1,5 @@
 #include "src/wire/cose_key.h"
 
-#include <openssl/obj_mac.h>
-
 #include <initializer_list>
 #include <utility>
 
@@ -24,9 +22,6 @@ constexpr int64_t kX = -2;
 constexpr int64_t kY = -3;
 constexpr int64_t kModulus = -1;
 constexpr int64_t kExponent = -2;
-constexpr int64_t kCurveP256 = 1;
-constexpr int64_t kCurveP384 = 2;
-constexpr int64_t kCurveEd25519 = 6;
 
 absl::Status Malformed(absl::string_view what) {
   return Refuse(Reason::kEvidenceMalformed, absl::StrCat("COSE key: ", what));
@@ -68,27 +63,25 @@ absl::Status WrongCurve(int64_t crv) {
                 absl::StrCat("COSE key: curve ", crv, " for this algorithm"));
 }
 
-absl::StatusOr<CoseKey> EcKey(const CborValue& map, Algorithm algorithm, bool from_u2f) {
+absl::StatusOr<CoseKey> EcKey(const CborValue& map, const AlgorithmFacts& facts, bool from_u2f) {
   FOREKEY_RETURN_IF_ERROR(OnlyLabels(map, {kKty, kAlg, kCrv, kX, kY}));
-  const bool p256 = algorithm == Algorithm::kEs256;
-  if (!(from_u2f && p256 && map.Find(kCrv) == nullptr)) {
+  const bool may_lack_curve = from_u2f && facts.algorithm == Algorithm::kEs256;
+  if (!may_lack_curve || map.Find(kCrv) != nullptr) {
     FOREKEY_ASSIGN_OR_RETURN(const int64_t crv, Integer(map, kCrv));
-    if (crv != (p256 ? kCurveP256 : kCurveP384)) return WrongCurve(crv);
+    if (crv != facts.cose_curve) return WrongCurve(crv);
   }
-  const size_t size = p256 ? 32 : 48;
-  FOREKEY_ASSIGN_OR_RETURN(const absl::string_view x, Bytes(map, kX, size, size));
-  FOREKEY_ASSIGN_OR_RETURN(const absl::string_view y, Bytes(map, kY, size, size));
-  FOREKEY_ASSIGN_OR_RETURN(
-      PublicKey key, PublicKey::FromEcPoint(p256 ? NID_X9_62_prime256v1 : NID_secp384r1, x, y));
+  FOREKEY_ASSIGN_OR_RETURN(const absl::string_view x, Bytes(map, kX, facts.size, facts.size));
+  FOREKEY_ASSIGN_OR_RETURN(const absl::string_view y, Bytes(map, kY, facts.size, facts.size));
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PublicKey::FromEcPoint(facts.nid, x, y));
   return CoseKey{std::move(key), std::string(x), std::string(y)};
 }
 
-absl::StatusOr<CoseKey> EdKey(const CborValue& map) {
+absl::StatusOr<CoseKey> EdKey(const CborValue& map, const AlgorithmFacts& facts) {
   FOREKEY_RETURN_IF_ERROR(OnlyLabels(map, {kKty, kAlg, kCrv, kX}));
   FOREKEY_ASSIGN_OR_RETURN(const int64_t crv, Integer(map, kCrv));
-  if (crv != kCurveEd25519) return WrongCurve(crv);
-  FOREKEY_ASSIGN_OR_RETURN(const absl::string_view x, Bytes(map, kX, 32, 32));
-  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PublicKey::FromEd25519(x));
+  if (crv != facts.cose_curve) return WrongCurve(crv);
+  FOREKEY_ASSIGN_OR_RETURN(const absl::string_view x, Bytes(map, kX, facts.size, facts.size));
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey key, PublicKey::FromEdwards(facts.algorithm, x));
   return CoseKey{std::move(key), "", ""};
 }
 
@@ -116,15 +109,16 @@ absl::StatusOr<CoseKey> CoseKey::FromCbor(const CborValue& map, const CoseKeyOpt
   if (!algorithm) {
     return Refuse(Reason::kKeyAlgorithm, absl::StrCat("COSE key: algorithm ", alg));
   }
-  const int64_t expected_kty = *algorithm == Algorithm::kRs256   ? kRsa
-                               : *algorithm == Algorithm::kEdDsa ? kOkp
-                                                                 : kEc2;
+  const AlgorithmFacts& facts = FactsOf(*algorithm);
+  const int64_t expected_kty = facts.family == KeyFamily::kRsa       ? kRsa
+                               : facts.family == KeyFamily::kEdwards ? kOkp
+                                                                     : kEc2;
   if (kty != expected_kty) {
     return Refuse(Reason::kKeyAlgorithm,
                   absl::StrCat("COSE key: key type ", kty, " for algorithm ", alg));
   }
-  if (kty == kEc2) return EcKey(map, *algorithm, options.from_u2f);
-  return kty == kOkp ? EdKey(map) : RsaKey(map);
+  if (kty == kEc2) return EcKey(map, facts, options.from_u2f);
+  return kty == kOkp ? EdKey(map, facts) : RsaKey(map);
 }
 
 absl::StatusOr<CoseKey> CoseKey::Parse(absl::string_view bytes) {

@@ -71,10 +71,13 @@ inline CborEntries CoseEntries(const PublicKey& key) {
   const std::string alg = CborInt(static_cast<int>(key.algorithm()));
   switch (key.algorithm()) {
     case Algorithm::kEdDsa:
+    case Algorithm::kEd448: {
+      const bool ed448 = key.algorithm() == Algorithm::kEd448;
       return {{CborInt(1), CborInt(1)},
               {CborInt(3), alg},
-              {CborInt(-1), CborInt(6)},
-              {CborInt(-2), CborBytes(key.spki().substr(key.spki().size() - 32))}};
+              {CborInt(-1), CborInt(ed448 ? 7 : 6)},
+              {CborInt(-2), CborBytes(key.spki().substr(key.spki().size() - (ed448 ? 57 : 32)))}};
+    }
     case Algorithm::kRs256:
       return {{CborInt(1), CborInt(3)},
               {CborInt(3), alg},
@@ -82,10 +85,13 @@ inline CborEntries CoseEntries(const PublicKey& key) {
               {CborInt(-2), CborBytes(RsaNumber(key.evp(), "e"))}};
     default: {
       const bool p256 = key.algorithm() == Algorithm::kEs256;
-      const size_t size = p256 ? 32 : 48;
+      const bool p521 = key.algorithm() == Algorithm::kEs512;
+      const size_t size = p256 ? 32 : p521 ? 66 : 48;
       return {{CborInt(1), CborInt(2)},
               {CborInt(3), alg},
-              {CborInt(-1), CborInt(p256 ? 1 : 2)},
+              {CborInt(-1), CborInt(p256   ? 1
+                                    : p521 ? 3
+                                           : 2)},
               {CborInt(-2), CborBytes(EcCoordinate(key.evp(), "qx", size))},
               {CborInt(-3), CborBytes(EcCoordinate(key.evp(), "qy", size))}};
     }

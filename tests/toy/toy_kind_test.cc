@@ -22,7 +22,7 @@ using ::testing::HasSubstr;
 
 // The client's half of one enrolment of a toy; tests spoil a field before it is sent.
 struct ToyEnrolment {
-  Invite invite;
+  std::shared_ptr<const Invite> invite;
   std::shared_ptr<const SoftwareKey> key =
       std::make_shared<const SoftwareKey>(SoftwareKey::Generate(Algorithm::kEs256));
   v1::EnrollmentOpening opening;
@@ -53,17 +53,17 @@ class ToyKindTest : public GateFixture {
     for (TokenKind kind : kinds) request.add_kinds(kind);
     const auto created = gate().admin().CreateInvite(request, "uid 0");
     EXPECT_TRUE(created.ok()) << created.status();
-    ToyEnrolment toy{*Invite::Parse(created->invite())};
+    ToyEnrolment toy{std::make_shared<const Invite>(*Invite::Parse(created->invite()))};
     toy.opening.set_challenge(Challenge(v1::GetChallengeRequest::PURPOSE_ENROLL));
     toy.opening.set_channel_binding(certificate_.binding);
     toy.opening.set_key_share(share_.public_key());
-    toy.opening.set_gate_identity(toy.invite.identity_fingerprint);
+    toy.opening.set_gate_identity(toy.invite->identity_fingerprint);
     toy.opening.set_kind(v1::TOKEN_KIND_CUSTOM);
     toy.opening.set_custom("toy 7");
     return toy;
   }
   absl::Status Begin(ToyEnrolment& toy) {
-    const SoftwareKey key = *toy.invite.SigningKey();
+    const SoftwareKey key = *toy.invite->SigningKey();
     v1::BeginEnrollmentRequest request;
     request.set_payload(toy.opening.SerializeAsString());
     request.set_invite_public_key(
@@ -94,7 +94,7 @@ class ToyKindTest : public GateFixture {
   std::optional<Reason> WhyNotFinished(const ToyEnrolment& toy) {
     v1::FinishEnrollmentRequest request;
     request.set_payload(toy.proof.SerializeAsString());
-    request.set_invite_signature(toy.invite.SigningKey()->Sign(
+    request.set_invite_signature(toy.invite->SigningKey()->Sign(
         BuildInviteStatement(label::kInviteFinish, kAudience, request.payload())));
     const auto response = gate().peers().FinishEnrollment(request, kPeer);
     return response.ok() ? std::nullopt : AuditedReason(response.status());

@@ -15,10 +15,6 @@
 namespace forekey {
 namespace {
 
-// Most wanted first: what nearly every token has and verifies fastest.
-constexpr Algorithm kWanted[] = {Algorithm::kEs256, Algorithm::kEdDsa, Algorithm::kEs384,
-                                 Algorithm::kRs256};
-
 class Fido2Verifier final : public TokenVerifier {
  public:
   explicit Fido2Verifier(Fido2VerifierOptions options)
@@ -37,7 +33,9 @@ class Fido2Verifier final : public TokenVerifier {
     v1::Fido2Demand* fido2 = demand->mutable_fido2();
     fido2->set_rp_id(options_.rp_id);
     fido2->set_origin(options_.origin);
-    for (Algorithm algorithm : kWanted) fido2->add_algorithms(static_cast<int>(algorithm));
+    for (const AlgorithmFacts& facts : AllAlgorithms()) {
+      fido2->add_algorithms(static_cast<int>(facts.algorithm));
+    }
     fido2->set_user_verification(options_.policy.require_user_verification);
     // Tells nothing of the person, and never overwrites another discoverable credential in the
     // token.

@@ -16,7 +16,7 @@ import sys
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, ed448, padding, rsa
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 RP_ID = "example.org"
@@ -52,7 +52,7 @@ class Random:
 ORDERS = {
     "secp256r1": 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551,
     "secp384r1": 0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973,
-    "secp521r1": 0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409,
+    "secp521r1": 0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409,
 }
 
 
@@ -251,9 +251,9 @@ def rsa_cose(key):
     return {1: 3, 3: -257, -1: n.to_bytes((n.bit_length() + 7) // 8, "big"), -2: b"\1\0\1"}
 
 
-def ed_cose(key):
+def ed_cose(key, alg=-8, crv=6):
     raw = key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return {1: 1, 3: -8, -1: 6, -2: raw}
+    return {1: 1, 3: alg, -1: crv, -2: raw}
 
 
 ES256 = ec_kind(ec.SECP256R1(), -7, 1, "sha256", 32)
@@ -262,6 +262,8 @@ ES512 = ec_kind(ec.SECP521R1(), -36, 3, "sha512", 65)
 RS256 = (rsa_key, rsa_cose, lambda key, m: key.sign(m, padding.PKCS1v15(), hashes.SHA256()))
 EDDSA = (lambda random: ed25519.Ed25519PrivateKey.from_private_bytes(random.draw(32)), ed_cose,
          lambda key, m: key.sign(m))
+ED448 = (lambda random: ed448.Ed448PrivateKey.from_private_bytes(random.draw(57)),
+         lambda key: ed_cose(key, -53, 7), lambda key, m: key.sign(m))
 
 
 def vector(info, fmt, kind, id_size=32, challenge_size=32, cross=False, top=False):
@@ -303,6 +305,7 @@ VECTORS = [
     vector("packed.ES512", "packed", ES512, challenge_size=128),
     vector("packed.RS256", "packed", RS256),
     vector("packed.EdDSA", "packed", EDDSA),
+    vector("packed.Ed448", "packed", ED448),
     vector("tpm.ES256", "tpm", ES256),
     vector("fido-u2f.ES256", "fido-u2f", ES256),
 ]

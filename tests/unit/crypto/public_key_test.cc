@@ -101,10 +101,107 @@ TEST(PublicKeyTest, SignsAndVerifiesTheVectorsOfRfc8032) {
   }
 }
 
+// RFC 6979 A.2.7, with SHA-512.
+TEST(PublicKeyTest, VerifiesTheVectorOfRfc6979ForP521) {
+  const auto key = PublicKey::FromEcPoint(NID_secp521r1,
+                                          FromHex("01894550d0785932e00eaa23b694f213f8c3121f86dc97a0"
+                                                  "4e5a7167db4e5bcd371123d46e45db6b5d5370a7f20fb6"
+                                                  "33155d38ffa16d2bd761dcac474b9a2f5023a4"),
+                                          FromHex("00493101c962cd4d2fddf782285e64584139c2f91b47f87f"
+                                                  "f82354d6630f746a28a0db25741b5b34a828008b22acc2"
+                                                  "3f924faafbd4d33f81ea66956dfeaa2bfdfcf5"));
+  ASSERT_THAT(key, IsOk());
+  EXPECT_EQ(key->algorithm(), Algorithm::kEs512);
+  const std::string r = FromHex(
+      "00c328fafcbd79dd77850370c46325d987cb525569fb63c5d3bc53950e6d4c5f174e25a1ee9017b5d450606add15"
+      "2b534931d7"
+      "d4e8455cc91f9b15bf05ec36e377fa");
+  const std::string s = FromHex(
+      "00617cce7cf5064806c467f678d3b4080d6f1cc50af26ca209417308281b68af282623eaa63e5b5c0723d8b8c37f"
+      "f0777b1a20"
+      "f8ccb1dccc43997f1ee0e44da4a67a");
+  // r keeps its zero, because of the bit after it. Both are longer than a short-form length tells.
+  const std::string body = DerInteger(r) + DerInteger(s.substr(1));
+  ASSERT_GT(body.size(), 127u);
+  const auto wrap = [&](const std::string& head) { return "0" + head + body; };
+  const std::string size(1, static_cast<char>(body.size()));
+  EXPECT_THAT(key->Verify("sample", wrap("\x81" + size)), IsOk());
+  const auto refused = RefusedWith(Reason::kSignatureInvalid);
+  EXPECT_THAT(key->Verify("sample", wrap(size)), refused) << "a length that is a count of lengths";
+  EXPECT_THAT(key->Verify("sample", wrap("\x82" + std::string(1, '\0') + size)), refused);
+  EXPECT_THAT(key->Verify("sample", wrap("\x81" + size) + '\0'), refused);
+  EXPECT_THAT(key->Verify("sample", wrap("\x80")), refused);
+  EXPECT_THAT(key->Verify("sample", std::string("0\x81\x7f", 3) + body.substr(0, 127)), refused);
+  EXPECT_THAT(key->Verify("sample", std::string("0\x81", 2)), refused);
+  EXPECT_THAT(key->Verify("sample", "0"), refused);
+  EXPECT_THAT(key->Verify("test", wrap("\x81" + size)), refused);
+}
+
+// RFC 8032 §7.4, "Blank" and "1 octet".
+TEST(PublicKeyTest, VerifiesTheVectorsOfRfc8032ForEd448) {
+  const auto blank = PublicKey::FromEdwards(
+      Algorithm::kEd448,
+      FromHex("5fd7449b59b461fd2ce787ec616ad46a1da1342485a70e1f8a0ea75d80e96778edf124769b46c7061"
+              "bd6783df1e50f6cd1fa1abeafe8256180"));
+  ASSERT_THAT(blank, IsOk());
+  const std::string signature = FromHex(
+      "533a37f6bbe457251f023c0d88f976ae2dfb504a843e34d2074fd823d41a591f2b233f034f628281f2fd7a22ddd4"
+      "7d7828c59bd0"
+      "a21bfd3980ff0d2028d4b18a9df63e006c5d1c2d345b925d8dc00b4104852db99ac5c7cdda8530a113a0f4dbb611"
+      "49f05a736326"
+      "8c71d95808ff2e652600");
+  EXPECT_THAT(blank->Verify("", signature), IsOk());
+  const auto refused = RefusedWith(Reason::kSignatureInvalid);
+  EXPECT_THAT(blank->Verify("x", signature), refused);
+  EXPECT_THAT(blank->Verify("", signature + '\0'), refused);
+  EXPECT_THAT(blank->Verify("", signature.substr(0, 64)), refused);
+  const auto octet = PublicKey::FromEdwards(
+      Algorithm::kEd448,
+      FromHex("43ba28f430cdff456ae531545f7ecd0ac834a55d9358c0372bfa0c6c6798c0866aea01eb00742802b"
+              "8438ea4cb82169c235160627b4c3a9480"));
+  ASSERT_THAT(octet, IsOk());
+  EXPECT_THAT(
+      octet->Verify(
+          "\x03",
+          FromHex(
+              "26b8f91727bd62897af15e41eb43c377efb9c610d48f2335cb0bd0087810f4352541b143c4b981b7e1"
+              "8f62de8ccdf633fc1bf037ab7cd779805e0dbcc0aae1cbcee1afb2e027df36bc04dcecbf154336c19f"
+              "0af7e0a6472905e799f1953d2a0ff3348ab21aa4adafd1d234441cf807c03a00")),
+      IsOk());
+}
+
+// Such a key would take a signature of anybody's over anything.
+TEST(PublicKeyTest, RefusesEd448KeysOfSmallOrderAndOtherEncodings) {
+  const auto refused = RefusedWith(Reason::kKeyAlgorithm);
+  const auto key = [](std::string y, char sign) {
+    y.resize(56, '\0');
+    return PublicKey::FromEdwards(Algorithm::kEd448, y + sign);
+  };
+  std::string prime(56, '\xff');
+  prime[28] = '\xfe';
+  std::string minus_one = prime, plus_one = prime;
+  minus_one[0] = '\xfe';
+  plus_one = std::string(28, '\0') + '\xff' + std::string(27, '\xff');  // p + 1 = 1
+  for (char sign : {'\0', '\x80'}) {
+    EXPECT_THAT(key("", sign), refused) << "order 4";
+    EXPECT_THAT(key("\x01", sign), refused) << "the neutral element";
+    EXPECT_THAT(key(minus_one, sign), refused) << "order 2";
+    EXPECT_THAT(key(prime, sign), refused) << "0, encoded otherwise";
+    EXPECT_THAT(key(plus_one, sign), refused) << "1, encoded otherwise";
+    EXPECT_THAT(key(std::string(56, '\xff'), sign), refused);
+  }
+  std::string good = SoftwareKey::Generate(Algorithm::kEd448).public_key().spki().substr(12);
+  EXPECT_THAT(PublicKey::FromEdwards(Algorithm::kEd448, good), IsOk());
+  good[56] |= 1;
+  EXPECT_THAT(PublicKey::FromEdwards(Algorithm::kEd448, good), refused) << "bits without a meaning";
+  EXPECT_THAT(PublicKey::FromEdwards(Algorithm::kEd448, good.substr(1)), refused);
+  EXPECT_THAT(PublicKey::FromEdwards(Algorithm::kEs256, good.substr(0, 32)), refused);
+}
+
 class EveryAlgorithmTest : public ::testing::TestWithParam<Algorithm> {};
 INSTANTIATE_TEST_SUITE_P(All, EveryAlgorithmTest,
-                         ::testing::Values(Algorithm::kEs256, Algorithm::kEs384, Algorithm::kEdDsa,
-                                           Algorithm::kRs256),
+                         ::testing::Values(Algorithm::kEs256, Algorithm::kEs384, Algorithm::kEs512,
+                                           Algorithm::kEdDsa, Algorithm::kEd448, Algorithm::kRs256),
                          [](const auto& info) { return std::string(AlgorithmName(info.param)); });
 
 TEST_P(EveryAlgorithmTest, GoesRoundAndSurvivesRefusals) {
@@ -199,12 +296,12 @@ TEST(PublicKeyTest, RefusesGarbageAndOtherMessages) {
 
 TEST(PublicKeyTest, RefusesOtherKindsOfKey) {
   auto refused = RefusedWith(Reason::kKeyAlgorithm);
-  for (const char* curve : {"P-521", "P-224", "secp256k1", "brainpoolP256r1"}) {
+  for (const char* curve : {"P-224", "secp256k1", "brainpoolP256r1", "brainpoolP512r1"}) {
     EvpPkeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", curve));
     ASSERT_NE(key, nullptr) << curve;
     EXPECT_THAT(PublicKey::FromEvp(key.get()), refused) << curve;
   }
-  for (const char* type : {"X25519", "X448", "ED448"}) {
+  for (const char* type : {"X25519", "X448"}) {
     EvpPkeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, type));
     ASSERT_NE(key, nullptr) << type;
     EXPECT_THAT(PublicKey::FromEvp(key.get()), refused) << type;
@@ -453,13 +550,14 @@ TEST(VerifyWithHashTest, RefusesOtherKindsOfKey) {
 TEST(AlgorithmTest, NamesAndValuesAreCoses) {
   for (auto [algorithm, value, name] :
        {std::tuple(Algorithm::kEs256, -7, "ES256"), std::tuple(Algorithm::kEdDsa, -8, "EdDSA"),
-        std::tuple(Algorithm::kEs384, -35, "ES384"),
+        std::tuple(Algorithm::kEs384, -35, "ES384"), std::tuple(Algorithm::kEs512, -36, "ES512"),
+        std::tuple(Algorithm::kEd448, -53, "Ed448"),
         std::tuple(Algorithm::kRs256, -257, "RS256")}) {
     EXPECT_EQ(static_cast<int>(algorithm), value);
     EXPECT_EQ(AlgorithmFromCose(value), algorithm);
     EXPECT_EQ(AlgorithmName(algorithm), name);
   }
-  for (int value : {0, 7, -36, -37, -65535}) EXPECT_EQ(AlgorithmFromCose(value), std::nullopt);
+  for (int value : {0, 7, -19, -37, -52, -65535}) EXPECT_EQ(AlgorithmFromCose(value), std::nullopt);
 }
 
 TEST(SoftwareKeyTest, RefusesSeedsOfAnotherSize) {

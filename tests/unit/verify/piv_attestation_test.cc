@@ -269,7 +269,7 @@ TEST_F(PivAttestationTest, KeysThatNobodyVerifiesWithAreRefused) {
   EXPECT_EQ(why(spec), Reason::kKeyAlgorithm);
   spec = SlotSpec();
   spec.key = NewEcKey("P-521");
-  EXPECT_EQ(why(spec), Reason::kKeyAlgorithm);
+  EXPECT_EQ(why(spec), Reason::kKeyAlgorithm) << "which no card makes";
   spec.key = NewRsaKey(1024);
   EXPECT_EQ(why(spec), Reason::kKeyAlgorithm);
   for (const auto& key : {NewEcKey("P-384"), NewRsaKey(2048), NewRsaKey(3072)}) {

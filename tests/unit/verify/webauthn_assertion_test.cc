@@ -55,7 +55,8 @@ TEST_F(WebAuthnAssertionTest, ProvesPresenceVerificationAndCounter) {
 }
 
 TEST_F(WebAuthnAssertionTest, EveryAlgorithmVerifies) {
-  for (Algorithm algorithm : {Algorithm::kEs384, Algorithm::kEdDsa, Algorithm::kRs256}) {
+  for (const AlgorithmFacts& facts : AllAlgorithms()) {
+    const Algorithm algorithm = facts.algorithm;
     token_.credential = SoftwareKey::Generate(algorithm);
     EXPECT_THAT(Verify(), IsOk()) << AlgorithmName(algorithm);
   }

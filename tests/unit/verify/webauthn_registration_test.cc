@@ -114,7 +114,8 @@ TEST_F(WebAuthnRegistrationTest, PackedProvesModelAndPath) {
 }
 
 TEST_F(WebAuthnRegistrationTest, EveryCredentialAlgorithmMayBeAttested) {
-  for (Algorithm algorithm : {Algorithm::kEs384, Algorithm::kEdDsa, Algorithm::kRs256}) {
+  for (const AlgorithmFacts& facts : AllAlgorithms()) {
+    const Algorithm algorithm = facts.algorithm;
     token_.credential = SoftwareKey::Generate(algorithm);
     EXPECT_THAT(Verify("packed", Packed()), IsOk()) << AlgorithmName(algorithm);
   }

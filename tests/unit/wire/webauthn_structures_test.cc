@@ -55,9 +55,9 @@ const PublicKey& Rs256() {
   return key.public_key();
 }
 
-TEST(CoseKeyTest, ReadsTheFourAlgorithms) {
-  for (Algorithm algorithm :
-       {Algorithm::kEs256, Algorithm::kEs384, Algorithm::kEdDsa, Algorithm::kRs256}) {
+TEST(CoseKeyTest, ReadsEveryAlgorithm) {
+  for (const AlgorithmFacts& facts : AllAlgorithms()) {
+    const Algorithm algorithm = facts.algorithm;
     const SoftwareKey key = SoftwareKey::Generate(algorithm);
     const auto cose = CoseKey::Parse(CborMap(CoseEntries(key.public_key())));
     ASSERT_THAT(cose, IsOk());
@@ -67,8 +67,8 @@ TEST(CoseKeyTest, ReadsTheFourAlgorithms) {
 }
 
 TEST(CoseKeyTest, RejectsOtherAlgorithms) {
-  // ES512, PS256, ES256K, ES256 by its other name, and RS1, which is for TPM statements alone.
-  for (int alg : {-36, -37, -47, -9, 7, 0}) {
+  // PS256, ES256K, ES256 and Ed25519 by their other names, and RS1, which is for TPM statements alone.
+  for (int alg : {-37, -47, -9, -19, 7, 0}) {
     EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), 3, CborInt(alg)))),
                 RefusedWith(Reason::kKeyAlgorithm))
         << alg;
@@ -89,6 +89,24 @@ TEST(CoseKeyTest, RejectsAnAlgorithmThatDoesNotFitTheKey) {
               RefusedWith(Reason::kKeyAlgorithm));
   EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), 3, CborInt(-35)))),
               RefusedWith(Reason::kKeyAlgorithm));
+}
+
+// WebAuthn section 5.8.5: -36 is P-521 and -53 is Ed448, whatever else COSE would let them be.
+TEST(CoseKeyTest, RejectsEs512AndEd448OnAnotherCurve) {
+  const auto refused = RefusedWith(Reason::kKeyAlgorithm);
+  const PublicKey es512 = SoftwareKey::Generate(Algorithm::kEs512).public_key();
+  const PublicKey ed448 = SoftwareKey::Generate(Algorithm::kEd448).public_key();
+  const PublicKey ed25519 = SoftwareKey::Generate(Algorithm::kEdDsa).public_key();
+  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(es512), -1, CborInt(2)))), refused);
+  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(es512), 3, CborInt(-7)))), refused);
+  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), 3, CborInt(-36)))), refused);
+  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(ed448), 3, CborInt(-8)))), refused);
+  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(ed25519), 3, CborInt(-53)))), refused);
+  EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(ed448), -1, CborInt(6)))), refused);
+  EXPECT_THAT(
+      CoseKey::Parse(CborMap(Replace(CoseEntries(ed448), -2, CborBytes(std::string(57, '\0'))))),
+      refused)
+      << "a point of small order";
 }
 
 TEST(CoseKeyTest, RejectsAnotherShape) {

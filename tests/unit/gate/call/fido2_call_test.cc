@@ -48,8 +48,8 @@ class Fido2CallTest : public GateFixture {
 };
 
 TEST_F(Fido2CallTest, AdmitsEveryAlgorithm) {
-  for (Algorithm algorithm :
-       {Algorithm::kEs256, Algorithm::kEdDsa, Algorithm::kEs384, Algorithm::kRs256}) {
+  for (const AlgorithmFacts& algorithm_facts : AllAlgorithms()) {
+    const Algorithm algorithm = algorithm_facts.algorithm;
     const Token token = EnrollSoftFido2(*registry_, "ada", clock_.WallNow(), algorithm);
     const Judgement judgement = Judge(Prefix(token, 1));
     ASSERT_TRUE(judgement.status.ok()) << judgement.status << AlgorithmName(algorithm);

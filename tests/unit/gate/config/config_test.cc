@@ -10,6 +10,7 @@
 #include "src/gate/settings/config_reader.h"
 #include "src/gate/token/fido2_config.h"
 #include "src/gate/token/piv_config.h"
+#include "src/gate/token/tpm_config.h"
 
 namespace forekey {
 namespace {
@@ -43,7 +44,7 @@ TEST(GateConfigTest, DefaultsWorkWithAudienceTlsAndState) {
   EXPECT_EQ(config->sessions.window, 1024u);
   EXPECT_TRUE(config->audit.options.fail_closed);
   EXPECT_FALSE(config->audit.options.all_calls);
-  EXPECT_FALSE(config->tpm.insecure_simulators);
+  EXPECT_FALSE(config->tokens.Get<TpmConfig>().insecure_simulators);
   EXPECT_EQ(config->rules.permit_unlisted, std::nullopt);
 }
 
@@ -147,12 +148,12 @@ aaguid_allow = ["41424344-4546-4748-494A-4B4C4D4E4F50"]
 TEST(GateConfigTest, Fido2DefaultsAreStrict) {
   auto config = GateConfig::Parse(kMinimal, "gate.toml");
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_FALSE(config->fido2.Enrols());
-  EXPECT_TRUE(config->fido2.refuse_clones);
-  EXPECT_FALSE(config->fido2.policy.allow_self);
-  EXPECT_FALSE(config->fido2.policy.allow_none);
-  EXPECT_FALSE(config->fido2.policy.allow_backup_eligible);
-  EXPECT_TRUE(config->fido2.policy.refuse_bad_status);
+  EXPECT_FALSE(config->tokens.Get<Fido2Config>().Enrols());
+  EXPECT_TRUE(config->tokens.Get<Fido2Config>().refuse_clones);
+  EXPECT_FALSE(config->tokens.Get<Fido2Config>().policy.allow_self);
+  EXPECT_FALSE(config->tokens.Get<Fido2Config>().policy.allow_none);
+  EXPECT_FALSE(config->tokens.Get<Fido2Config>().policy.allow_backup_eligible);
+  EXPECT_TRUE(config->tokens.Get<Fido2Config>().policy.refuse_bad_status);
 }
 
 TEST(GateConfigTest, NamesWhatIsWrongAboutFido2) {
@@ -220,9 +221,9 @@ dedicated_usages = ["1.2.3.4.99"]
 TEST(GateConfigTest, PivDefaultsAreStrict) {
   auto config = GateConfig::Parse(kMinimal, "gate.toml");
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_FALSE(config->piv.Enrols());
-  EXPECT_FALSE(config->piv.policy.allow_shared);
-  EXPECT_EQ(config->piv.policy.weakness, PivWeakness::kRefuseRecoverable);
+  EXPECT_FALSE(config->tokens.Get<PivConfig>().Enrols());
+  EXPECT_FALSE(config->tokens.Get<PivConfig>().policy.allow_shared);
+  EXPECT_EQ(config->tokens.Get<PivConfig>().policy.weakness, PivWeakness::kRefuseRecoverable);
 }
 
 TEST(GateConfigTest, EveryPivChoiceMeansWhatItSays) {
@@ -230,7 +231,7 @@ TEST(GateConfigTest, EveryPivChoiceMeansWhatItSays) {
     auto config =
         GateConfig::Parse(std::string(kMinimal) + "[attestation.piv]\n" + line + "\n", "gate.toml");
     EXPECT_TRUE(config.ok()) << line << ": " << config.status();
-    return config->piv.policy;
+    return config->tokens.Get<PivConfig>().policy;
   };
   EXPECT_EQ(read("").pin, PivPolicy::Pin::kAny);
   EXPECT_EQ(read("require_pin = \"any\"").pin, PivPolicy::Pin::kAny);

@@ -154,7 +154,7 @@ TEST_F(Fido2EnrollmentTest, EnrolsAKeyAndKeepsWhatWasProved) {
   const v1::Fido2Demand& demand = enrolment->demand.fido2();
   EXPECT_EQ(demand.rp_id(), kAudience);
   EXPECT_EQ(demand.origin(), absl::StrCat("forekey://", kAudience));
-  EXPECT_THAT(demand.algorithms(), ::testing::ElementsAre(-7, -8, -35, -257));
+  EXPECT_THAT(demand.algorithms(), ::testing::ElementsAre(-7, -8, -35, -257, -36, -53));
   EXPECT_FALSE(demand.user_verification());
   EXPECT_EQ(demand.user_handle().size(), 16u);
   Answer(*enrolment, vendor_);

@@ -386,7 +386,7 @@ TEST_F(PivEnrollmentTest, ADeltaBesideTheCompleteListStopsTheLoad) {
   CrlSpec delta{vendor_, {4712}};
   delta.extensions = {{"2.5.29.27", true, std::string("\x02\x01\x01", 3)}};
   WriteText(piv_.crls + "/CA+.crl", MakeCrlDer(delta));
-  const absl::Status status = LoadPivEnrollment(piv_).status();
+  const absl::Status status = LoadPivTrust(piv_).status();
   EXPECT_EQ(ReasonOf(status), Reason::kCrlInvalid);
   EXPECT_THAT(std::string(status.message()), HasSubstr("attestation.piv.crls: CA+.crl: "));
   EXPECT_THAT(std::string(status.message()), HasSubstr("a delta list"));
