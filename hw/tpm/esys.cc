@@ -7,11 +7,13 @@
 
 namespace forekey {
 
-absl::StatusOr<std::unique_ptr<Esys>> Esys::Open(absl::string_view uri) {
+absl::StatusOr<std::unique_ptr<Esys>> Esys::Open(absl::string_view uri,
+                                                 std::function<bool()> cancelled) {
   std::unique_ptr<Esys> esys(new Esys);
-  FOREKEY_ASSIGN_OR_RETURN(esys->tcti_, OpenTcti(uri));
+  FOREKEY_ASSIGN_OR_RETURN(TctiPtr tcti, OpenTcti(uri));
+  esys->tcti_ = std::make_unique<InterruptibleTcti>(std::move(tcti), std::move(cancelled));
   FOREKEY_RETURN_IF_ERROR(
-      FromTss(Esys_Initialize(&esys->context_, esys->tcti_.get(), nullptr), "Esys_Initialize"));
+      FromTss(Esys_Initialize(&esys->context_, esys->tcti_->get(), nullptr), "Esys_Initialize"));
   return esys;
 }
 

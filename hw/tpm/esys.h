@@ -5,6 +5,7 @@
 
 #include <tss2/tss2_esys.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "hw/tpm/interruptible_tcti.h"
 #include "hw/tpm/tcti.h"
 #include "hw/tpm/tss_error.h"
 
@@ -43,7 +45,9 @@ EsysOut<T> Out(EsysPtr<T>& target) {
 // An open connection to a TPM.
 class Esys {
  public:
-  static absl::StatusOr<std::unique_ptr<Esys>> Open(absl::string_view uri);
+  // `cancelled`: see InterruptibleTcti.
+  static absl::StatusOr<std::unique_ptr<Esys>> Open(absl::string_view uri,
+                                                    std::function<bool()> cancelled = nullptr);
   ~Esys();
   Esys(const Esys&) = delete;
   Esys& operator=(const Esys&) = delete;
@@ -52,11 +56,12 @@ class Esys {
   // further call with "bad sequence", which says nothing.
   const absl::Status& broken() const { return broken_; }
   void set_broken(absl::Status status) { broken_ = std::move(status); }
+  bool interrupted() const { return tcti_->interrupted(); }
 
  private:
   Esys() = default;
   absl::Status broken_;
-  TctiPtr tcti_;
+  std::unique_ptr<InterruptibleTcti> tcti_;
   ESYS_CONTEXT* context_ = nullptr;
 };
 

@@ -10,23 +10,42 @@ namespace {
 constexpr absl::Duration kPatience = absl::Seconds(5);
 constexpr absl::Duration kFirstPause = absl::Milliseconds(5);
 constexpr absl::Duration kLongestPause = absl::Milliseconds(400);
+constexpr absl::Duration kTurnPoll = absl::Milliseconds(100);
+
+absl::Status Cancelled() {
+  return DeviceFailure(DeviceError::kCancelled, "cancelled while waiting for the TPM");
+}
 
 }  // namespace
 
 absl::Status TpmDevice::Run(absl::Time deadline, const std::function<bool()>& cancelled,
                             absl::FunctionRef<absl::Status(Esys&)> operation) {
+  // Another operation may hang, too: the turn is waited for as long as somebody wants it.
+  const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !busy_; };
   absl::MutexLock lock(&mutex_);
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&free), kTurnPoll)) {
+    if (cancelled && cancelled()) return Cancelled();
+  }
+  busy_ = true;
+  mutex_.Unlock();
+  absl::Status status = RunAlone(deadline, cancelled, operation);
+  mutex_.Lock();
+  busy_ = false;
+  return status;
+}
+
+absl::Status TpmDevice::RunAlone(absl::Time deadline, const std::function<bool()>& cancelled,
+                                 absl::FunctionRef<absl::Status(Esys&)> operation) {
   const absl::Time until = std::min(deadline, absl::Now() + kPatience);
   absl::Duration pause = kFirstPause;
   bool reconnected = false;
   while (true) {
-    if (cancelled && cancelled()) {
-      return DeviceFailure(DeviceError::kCancelled, "cancelled while waiting for the TPM");
-    }
-    auto esys = Esys::Open(uri_);
+    if (cancelled && cancelled()) return Cancelled();
+    auto esys = Esys::Open(uri_, cancelled);
     const bool was_open = esys.ok();
     absl::Status status = was_open ? operation(**esys) : esys.status();
     if (status.ok()) return status;
+    if (was_open && (*esys)->interrupted()) return Cancelled();
     if (was_open && !(*esys)->broken().ok()) status = (*esys)->broken();
     const auto error = DeviceErrorOf(status);
     if (error == DeviceError::kGone && was_open && !reconnected) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
@@ -25,13 +26,18 @@ class TpmDevice {
   // Runs `operation` with the TPM to itself (within this process). It must hold its objects in
   // EsysHandles and be fit to be run again from the start: it is, with growing pauses for up to 5
   // s, when the TPM is busy or its slots are full, and once when the connection broke on the way.
-  // Stops early at `deadline` and when `cancelled`.
+  // Stops early at `deadline` and when `cancelled`, in the middle of a command that the TPM does not
+  // answer, too.
   absl::Status Run(absl::Time deadline, const std::function<bool()>& cancelled,
                    absl::FunctionRef<absl::Status(Esys&)> operation);
 
  private:
+  absl::Status RunAlone(absl::Time deadline, const std::function<bool()>& cancelled,
+                        absl::FunctionRef<absl::Status(Esys&)> operation);
+
   const std::string uri_;
   absl::Mutex mutex_;
+  bool busy_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace forekey

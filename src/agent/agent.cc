@@ -16,45 +16,6 @@
 
 namespace forekey {
 
-namespace {
-
-constexpr absl::string_view kOwnPackage = "/forekey.v1.";
-
-absl::Status CheckSize(absl::string_view name, absl::string_view bytes, size_t size) {
-  if (bytes.empty() || bytes.size() == size) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, " has ", bytes.size(), " bytes instead of ", size));
-}
-
-// What to do, where the person at the keyboard has to act.
-absl::Status WithAdvice(const absl::Status& status, const std::string& gate) {
-  auto error = DeviceErrorOf(status);
-  if (error != DeviceError::kPinRequired && error != DeviceError::kWrongPin) return status;
-  absl::Status advised(status.code(), absl::StrCat(status.message(), " (run: forekey login --gate ",
-                                                   gate, " --ask-key-password)"));
-  status.ForEachPayload([&advised](absl::string_view url, const absl::Cord& payload) {
-    advised.SetPayload(url, payload);
-  });
-  return advised;
-}
-
-int64_t WallSecondsOf(int64_t boot_nanos, const Clock& clock) {
-  return absl::ToUnixSeconds(clock.WallNow() + absl::Nanoseconds(boot_nanos - clock.BootNanos()));
-}
-
-}  // namespace
-
-absl::Status CheckMethodForCallers(absl::string_view method) {
-  if (!IsWellFormedMethod(method)) {
-    return absl::InvalidArgumentError("the method is not /package.Service/Method");
-  }
-  if (absl::StartsWith(method, kOwnPackage) && method != kWhoAmIMethod) {
-    return Refuse(Reason::kMethodNotForAgent,
-                  absl::StrCat(method, " is Forekey's own: the agent calls it by itself"));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::unique_ptr<Agent>> Agent::New(Options options) {
   FOREKEY_ASSIGN_OR_RETURN(auto state, StateDirectory::Open(options.state_directory));
   std::unique_ptr<Agent> agent(new Agent(std::move(options), std::move(state)));
@@ -67,14 +28,27 @@ Agent::Agent(Options options, std::unique_ptr<StateDirectory> state)
     : state_(std::move(state)),
       drivers_(std::move(options.drivers)),
       clock_(options.clock),
-      prompt_(std::move(options.prompt)) {}
+      prompter_(std::move(options.prompter)) {}
 
 Agent::~Agent() {
+  Stop();
+  lanes_.Stop();
+  if (keeper_.joinable()) keeper_.join();
+}
+
+void Agent::Stop() {
+  std::vector<AccountPtr> accounts;
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
+    for (const auto& [audience, account] : accounts_) accounts.push_back(account);
   }
-  if (keeper_.joinable()) keeper_.join();
+  for (const AccountPtr& account : accounts) account->Stop();
+}
+
+bool Agent::Stopping() {
+  absl::MutexLock lock(&mutex_);
+  return stopping_;
 }
 
 void Agent::Load() {
@@ -86,7 +60,7 @@ void Agent::Load() {
   }
   for (StateDirectory::Loaded& gate : *loaded) {
     absl::Status status =
-        gate.record.ok() ? AddAccount(*std::move(gate.record)) : gate.record.status();
+        gate.record.ok() ? MakeAccount(*std::move(gate.record)).status() : gate.record.status();
     if (status.ok()) continue;
     spdlog::error("a gate's record can't be used and is left as it is: {}",
                   std::string(status.message()));
@@ -95,14 +69,26 @@ void Agent::Load() {
   }
 }
 
-absl::Status Agent::AddAccount(GateRecord record) {
-  std::string audience = record.target.audience;
-  GateAccount::Options options{std::move(record), state_.get(), &drivers_, clock_,
-                               prompt_.get(),     &notices_};
+absl::StatusOr<Agent::AccountPtr> Agent::MakeAccount(GateRecord record) {
+  const std::string audience = record.target.audience;
+  GateAccount::Options options;
+  options.record = std::move(record);
+  options.state = state_.get();
+  options.drivers = &drivers_;
+  options.clock = clock_;
+  options.lanes = &lanes_;
+  options.prompter = prompter_.get();
+  options.notices = &notices_;
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, GateAccount::New(std::move(options)));
   absl::MutexLock lock(&mutex_);
-  accounts_[audience] = std::move(account);
-  return absl::OkStatus();
+  if (stopping_) return absl::CancelledError("the agent ends");
+  accounts_[audience] = account;
+  return account;
+}
+
+void Agent::RemoveAccount(const AccountPtr& account) {
+  absl::MutexLock lock(&mutex_);
+  std::erase_if(accounts_, [&](const auto& entry) { return entry.second == account; });
 }
 
 absl::StatusOr<Agent::AccountPtr> Agent::Find(const std::string& gate) {
@@ -164,6 +150,7 @@ v1::GetStatusResponse Agent::GetStatus() {
     gate->set_ca_pem(record.target.ca_pem);
     gate->set_tls_server_name(record.target.tls_server_name);
     gate->set_subject(record.subject);
+    gate->set_default_credential(absl::BytesToHexString(record.default_credential));
     for (const HeldCredential& known : record.credentials) {
       v1::CredentialInfo* credential = gate->add_credentials();
       credential->set_id(absl::BytesToHexString(known.id));
@@ -173,24 +160,9 @@ v1::GetStatusResponse Agent::GetStatus() {
     }
     if (ClientSessionPtr session = account->session(); session != nullptr) {
       gate->set_session_open(true);
-      gate->set_session_expires_unix_s(WallSecondsOf(session->expires_boot_nanos(), *clock_));
+      gate->set_session_expires_unix_s(WallSecondsAt(session->expires_boot_nanos(), *clock_));
     }
   }
-  return response;
-}
-
-absl::StatusOr<v1::LoginResponse> Agent::Login(const v1::LoginRequest& request,
-                                               const CallControl& call) {
-  FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
-  std::string gate = account->record().target.audience;
-  auto session = account->Login(call, request.fresh(), Secret::CopyOf(request.key_password()),
-                                {request.with().begin(), request.with().end()},
-                                Secret::CopyOf(request.password()));
-  if (!session.ok()) return WithAdvice(session.status(), gate);
-  v1::LoginResponse response;
-  response.set_gate(gate);
-  response.set_subject((*session)->subject());
-  response.set_session_expires_unix_s(WallSecondsOf((*session)->expires_boot_nanos(), *clock_));
   return response;
 }
 
@@ -199,88 +171,30 @@ absl::Status Agent::Logout(const v1::LogoutRequest& request) {
   return account->Logout();
 }
 
-absl::StatusOr<v1::GetPrefixResponse> Agent::GetPrefix(const v1::GetPrefixRequest& request,
-                                                       const CallControl& call) {
-  FOREKEY_RETURN_IF_ERROR(CheckMethodForCallers(request.method()));
-  FOREKEY_RETURN_IF_ERROR(
-      CheckSize("channel_binding", request.channel_binding(), kChannelBindingSize));
-  FOREKEY_RETURN_IF_ERROR(
-      CheckSize("rejected_session", request.rejected_session(), kSessionIdSize));
-  if (request.with_size() > 0 && !request.device()) {
-    return absl::InvalidArgumentError("with is for prefixes that hardware signs (device)");
-  }
-  FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
-  StepUp step_up;
-  if (!request.step_up().empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(step_up, StepUp::Parse(request.step_up()));
-    if (!request.device() || request.with_size() > 0) {
-      return absl::InvalidArgumentError("step_up goes with device, and not with with");
-    }
-  }
-  auto prefix =
-      !step_up.empty()
-          ? account->StepUpPrefix(call, request.method(), request.channel_binding(), step_up)
-      : request.device() ? account->DevicePrefix(call, request.method(), request.channel_binding(),
-                                                 {request.with().begin(), request.with().end()})
-                         : account->SessionPrefix(call, request.method(), request.channel_binding(),
-                                                  request.rejected_session());
-  if (!prefix.ok()) return WithAdvice(prefix.status(), account->record().target.audience);
-  v1::GetPrefixResponse response;
-  response.set_prefix(std::move(prefix->prefix));
-  response.set_session_id(std::move(prefix->session_id));
-  return response;
-}
-
-absl::StatusOr<v1::OpenLocalSessionResponse> Agent::OpenSession(
-    const v1::OpenLocalSessionRequest& request, const CallControl& call) {
-  FOREKEY_RETURN_IF_ERROR(
-      CheckSize("channel_binding", request.channel_binding(), kChannelBindingSize));
-  FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
-  if (!request.method().empty()) {
-    FOREKEY_RETURN_IF_ERROR(CheckMethodForCallers(request.method()));
-    auto lacking = account->MeetRequirements(call, request.method(), /*child=*/true);
-    if (!lacking.ok()) return WithAdvice(lacking.status(), account->record().target.audience);
-    if (!lacking->empty()) {
-      v1::OpenLocalSessionResponse response;
-      response.set_step_up(lacking->Serialize());
-      return response;
-    }
-  }
-  if (request.outlast_boot_nanos() != 0) {
-    absl::Status renewed = account->Outlast(call, request.outlast_boot_nanos());
-    if (!renewed.ok()) return WithAdvice(renewed, account->record().target.audience);
-  }
-  // A child that was rejected says nothing of its parent: opening the next child does.
-  auto child = account->OpenChild(call, request.channel_binding());
-  if (!child.ok()) return WithAdvice(child.status(), account->record().target.audience);
-  {
-    absl::MutexLock lock(&mutex_);
-    sessions_changed_ = true;
-  }
-  v1::OpenLocalSessionResponse response;
-  response.set_session_id((*child)->id());
-  response.set_key(std::string((*child)->key().view()));
-  response.set_idle_s((*child)->idle_s());
-  response.set_absolute_s((*child)->absolute_s());
-  response.set_opened_boot_nanos((*child)->opened_boot_nanos());
-  response.set_subject((*child)->subject());
-  return response;
-}
-
-absl::Status Agent::ForgetGate(const v1::ForgetGateRequest& request) {
+absl::StatusOr<v1::ForgetGateResponse> Agent::ForgetGate(const v1::ForgetGateRequest& request) {
   if (request.gate().empty()) {
     return absl::InvalidArgumentError("say which gate to forget");
   }
-  absl::MutexLock enrolling(&enroll_mutex_);
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
-  if (absl::Status ended = account->Logout(); !ended.ok()) {
-    spdlog::warn("gate {}: forgotten, but its session could not be ended: {}", request.gate(),
-                 std::string(ended.message()));
+  v1::ForgetGateResponse response;
+  if (!request.credential().empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(const HeldCredential forgotten,
+                             account->ForgetCredential(request.credential()));
+    response.set_credential_id(absl::BytesToHexString(forgotten.id));
+    return response;
   }
-  FOREKEY_RETURN_IF_ERROR(state_->RemoveGate(account->record()));
-  absl::MutexLock lock(&mutex_);
-  accounts_.erase(request.gate());
-  return absl::OkStatus();
+  FOREKEY_RETURN_IF_ERROR(account->Forget());
+  RemoveAccount(account);
+  return response;
+}
+
+absl::StatusOr<v1::SetDefaultResponse> Agent::SetDefault(const v1::SetDefaultRequest& request) {
+  FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
+  FOREKEY_ASSIGN_OR_RETURN(const HeldCredential chosen, account->SetDefault(request.credential()));
+  v1::SetDefaultResponse response;
+  response.set_credential_id(absl::BytesToHexString(chosen.id));
+  response.set_label(chosen.label);
+  return response;
 }
 
 void Agent::KeepSessionsAlive() {

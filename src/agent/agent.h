@@ -24,22 +24,24 @@
 #include "absl/synchronization/mutex.h"
 #include "forekey/v1/agent.pb.h"
 #include "hw/device_key.h"
+#include "src/agent/agent_call.h"
 #include "src/agent/gate_account.h"
+#include "src/agent/prompter.h"
 #include "src/agent/state_directory.h"
 #include "src/base/clock.h"
+#include "src/base/lanes.h"
 #include "src/wire/invite.h"
 
 namespace forekey {
 
-// Safe from any thread; every method blocks. Refusals carry a Reason; see each cause in the
-// message.
+// Safe from any thread. Refusals carry a Reason; see each cause in the message.
 class Agent {
  public:
   struct Options {
     std::string state_directory;
     std::vector<std::unique_ptr<Driver>> drivers;
     const Clock* clock = &Clock::System();
-    std::unique_ptr<Prompt> prompt;  // null: nobody can be asked for a PIN or told to touch
+    std::unique_ptr<Prompter> prompter;  // null: nobody can be asked for a PIN or told to touch
   };
   // Errors: StateDirectory::Open's. Records that can't be read are no error here: they are reported
   // by GetStatus, and their gates refuse to work.
@@ -50,14 +52,34 @@ class Agent {
   absl::StatusOr<forekey::v1::EnrollResponse> Enroll(const forekey::v1::EnrollRequest& request,
                                                      const CallControl& call);
   forekey::v1::GetStatusResponse GetStatus();
-  absl::StatusOr<forekey::v1::LoginResponse> Login(const forekey::v1::LoginRequest& request,
-                                                   const CallControl& call);
   absl::Status Logout(const forekey::v1::LogoutRequest& request);
+  absl::StatusOr<forekey::v1::ForgetGateResponse> ForgetGate(
+      const forekey::v1::ForgetGateRequest& request);
+  absl::StatusOr<forekey::v1::SetDefaultResponse> SetDefault(
+      const forekey::v1::SetDefaultRequest& request);
+
+  // These may have to wait for a person, and answer later: once, from another thread or from this
+  // one. Waiting costs no thread. Of one gate's calls, so many are taken at once at most
+  // (kResourceExhausted).
+  template <typename Response>
+  using Done = GateAccount::Done<Response>;
+  void Login(const AgentCallPtr& call, forekey::v1::LoginRequest request,
+             Done<forekey::v1::LoginResponse> done);
+  void GetPrefix(const AgentCallPtr& call, const forekey::v1::GetPrefixRequest& request,
+                 Done<forekey::v1::GetPrefixResponse> done);
+  void OpenSession(const AgentCallPtr& call, const forekey::v1::OpenLocalSessionRequest& request,
+                   Done<forekey::v1::OpenLocalSessionResponse> done);
+  // The same, for callers that may block.
+  absl::StatusOr<forekey::v1::LoginResponse> Login(const forekey::v1::LoginRequest& request,
+                                                   const CallControl& control);
   absl::StatusOr<forekey::v1::GetPrefixResponse> GetPrefix(
-      const forekey::v1::GetPrefixRequest& request, const CallControl& call);
+      const forekey::v1::GetPrefixRequest& request, const CallControl& control);
   absl::StatusOr<forekey::v1::OpenLocalSessionResponse> OpenSession(
-      const forekey::v1::OpenLocalSessionRequest& request, const CallControl& call);
-  absl::Status ForgetGate(const forekey::v1::ForgetGateRequest& request);
+      const forekey::v1::OpenLocalSessionRequest& request, const CallControl& control);
+
+  // Ends all that waits and what it waits for (prompts, touches, enrolments), at once. Nothing is
+  // begun after it.
+  void Stop();
   NoticeBoard& notices() { return notices_; }
 
  private:
@@ -68,29 +90,55 @@ class Agent {
   // `gate`: an audience, or empty for the only one.
   absl::StatusOr<AccountPtr> Find(const std::string& gate);
   absl::StatusOr<Driver*> ChooseDevice(std::string* uri);
-  absl::Status CheckInviteAgainstRecord(const Invite& invite);
-  absl::Status AddAccount(GateRecord record);
-  // What is known of the gate already, or a new record.
-  GateRecord RecordFor(const std::string& audience);
-  absl::StatusOr<GateRecord> EnrollWith(const Invite& invite,
-                                        const forekey::v1::EnrollRequest& request, Driver* driver,
-                                        const std::string& uri, const CallControl& call);
-  // Makes the record on the disk say how the enrolment ended: `before` is what it was.
-  absl::Status Settle(const GateRecord& before, const HeldCredential& credential,
-                      const absl::Status& finished, GateRecord* record);
+  // Asks the gate for the identity that it announces, where the invite's is not known here.
+  absl::Status CheckInviteAgainstRecord(const Invite& invite, const CallControl& control);
+  // One enrolment at a time, as tokens have little room: waits for its turn.
+  absl::Status BeginEnrolling(const CallControl& control);
+  void EndEnrolling();
+  bool Stopping();
+  // `account`: null where the gate is new.
+  absl::StatusOr<forekey::v1::EnrollResponse> EnrollWith(const Invite& invite,
+                                                         const forekey::v1::EnrollRequest& request,
+                                                         const AccountPtr& account,
+                                                         const CallControl& control);
+  EnrollOptions MakeEnrollOptions(const forekey::v1::EnrollRequest& request,
+                                  const CallControl& control, Prompt* prompt) const;
+  // Puts the credential on the disk, asks the gate, and makes the disk say how it ended.
+  struct Enrolling;
+  absl::Status Commit(const Enrolling& enrolling);
+  absl::Status Settle(const Enrolling& enrolling, const AccountPtr& account,
+                      const absl::Status& finished);
+  absl::StatusOr<AccountPtr> MakeAccount(GateRecord record);
+  void RemoveAccount(const AccountPtr& account);
+  // Counts the call among those of its gate until it was answered.
+  template <typename Response>
+  absl::StatusOr<Done<Response>> Admit(const AgentCallPtr& call, const std::string& gate,
+                                       Done<Response> done);
+  // One OpenSession that was admitted, and its steps.
+  struct LocalOpening {
+    AgentCallPtr call;
+    AccountPtr account;
+    forekey::v1::OpenLocalSessionRequest request;
+    Done<forekey::v1::OpenLocalSessionResponse> done;
+  };
+  void OpenOutlasting(const std::shared_ptr<LocalOpening>& opening);
+  void OpenChild(const std::shared_ptr<LocalOpening>& opening);
   void KeepSessionsAlive();
 
   const std::unique_ptr<StateDirectory> state_;
   const std::vector<std::unique_ptr<Driver>> drivers_;
   const Clock* const clock_;
-  const std::unique_ptr<Prompt> prompt_;  // both outlive the accounts
+  const std::unique_ptr<Prompter> prompter_;
   NoticeBoard notices_;
+  Lanes lanes_;  // all of these outlive the accounts
 
-  absl::Mutex enroll_mutex_;  // one enrolment, or forgetting, at a time
   absl::Mutex mutex_;
   std::map<std::string, AccountPtr> accounts_ ABSL_GUARDED_BY(mutex_);
   // Folders that can't be read, and why: nothing is ever written into them.
   std::map<std::string, std::string> problems_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, int> calls_ ABSL_GUARDED_BY(mutex_);  // under way, by gate
+  int enrolments_ ABSL_GUARDED_BY(mutex_) = 0;                // the one that runs, and who waits
+  bool enrolling_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool sessions_changed_ ABSL_GUARDED_BY(mutex_) = false;  // wakes the keeper
   std::thread keeper_;
@@ -99,6 +147,9 @@ class Agent {
 // OK for methods that GetPrefix makes proofs for: well-formed, and not Forekey's own, WhoAmI
 // excepted. InvalidArgument, or kMethodNotForAgent.
 absl::Status CheckMethodForCallers(absl::string_view method);
+
+// When that instant of CLOCK_BOOTTIME is, by the wall clock.
+int64_t WallSecondsAt(int64_t boot_nanos, const Clock& clock);
 
 }  // namespace forekey
 

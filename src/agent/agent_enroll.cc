@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "spdlog/spdlog.h"
@@ -22,6 +23,8 @@ namespace {
 
 constexpr size_t kMaxLabel = 64;
 constexpr size_t kKeyFileDigits = 16;
+constexpr int kMaxEnrolments = 8;  // under way and waiting
+constexpr absl::Duration kTurnPoll = absl::Milliseconds(50);
 
 std::string DefaultLabel() {
   char name[kMaxLabel + 1] = {};
@@ -42,13 +45,6 @@ bool AnswerMayBeLost(const absl::Status& status) {
   }
 }
 
-HeldCredential* FindCredential(GateRecord* record, const std::string& id) {
-  for (HeldCredential& credential : record->credentials) {
-    if (credential.id == id) return &credential;
-  }
-  return nullptr;
-}
-
 HeldCredential NewCredential(const Enrollment& enrollment, absl::string_view spki,
                              v1::TokenKind kind, const Driver& driver) {
   HeldCredential credential;
@@ -60,6 +56,12 @@ HeldCredential NewCredential(const Enrollment& enrollment, absl::string_view spk
   credential.origin = enrollment.demand().fido2().origin();
   credential.pending = true;
   return credential;
+}
+
+bool IsPinned(const Invite& invite, const GateRecord& record) {
+  return std::any_of(
+      record.identities.begin(), record.identities.end(),
+      [&](const std::string& identity) { return Sha256(identity) == invite.identity_fingerprint; });
 }
 
 void LogIfBad(const absl::Status& status) {
@@ -97,31 +99,64 @@ absl::StatusOr<Driver*> Agent::ChooseDevice(std::string* uri) {
   return uris.empty() ? absl::NotFoundError(message) : absl::InvalidArgumentError(message);
 }
 
-absl::Status Agent::CheckInviteAgainstRecord(const Invite& invite) {
+absl::Status Agent::CheckInviteAgainstRecord(const Invite& invite, const CallControl& control) {
   absl::StatusOr<AccountPtr> account = Find(invite.audience);
   if (!account.ok()) {
     // Only a gate that was never enrolled is new; one whose record is broken isn't overwritten.
     return ReasonOf(account.status()) == Reason::kGateNotEnrolled ? absl::OkStatus()
                                                                   : account.status();
   }
-  for (const std::string& identity : (*account)->record().identities) {
-    if (Sha256(identity) == invite.identity_fingerprint) return absl::OkStatus();
+  if (IsPinned(invite, (*account)->record())) return absl::OkStatus();
+  // A gate that changes its identity announces the new one in sessions, under the old one.
+  const auto learn = [&](const AgentCallPtr& call, auto done) {
+    (*account)->LearnIdentity(call, std::move(done));
+  };
+  const absl::Status learned = Await<ClientSessionPtr>(control, learn).status();
+  if (IsPinned(invite, (*account)->record())) return absl::OkStatus();
+  if (learned.ok()) {
+    return Refuse(
+        Reason::kGateIdentityMismatch,
+        absl::StrCat("the invite names another identity of the gate ", invite.audience,
+                     " than the one that is pinned here, and the gate announces no other: if its "
+                     "administrator confirms that the gate was set up anew, run: forekey forget "
+                     "--gate ",
+                     invite.audience, ", and enrol again"));
   }
   return Refuse(
       Reason::kGateIdentityMismatch,
       absl::StrCat("the invite names another identity of the gate ", invite.audience,
-                   " than the one that is pinned here: if its administrator confirms that "
-                   "the gate was set up anew, run: forekey forget --gate ",
-                   invite.audience, ", and enrol again"));
+                   " than the one that is pinned here. Whether the gate announces that one could "
+                   "not be learned, as no session was opened (",
+                   learned.message(), "): run forekey login --gate ", invite.audience,
+                   ", then enrol again. If the gate's administrator confirms that it was set up "
+                   "anew, run forekey forget --gate ",
+                   invite.audience, " first"));
 }
 
-GateRecord Agent::RecordFor(const std::string& audience) {
+absl::Status Agent::BeginEnrolling(const CallControl& control) {
   absl::MutexLock lock(&mutex_);
-  auto known = accounts_.find(audience);
-  if (known != accounts_.end()) return known->second->record();
-  GateRecord record;
-  record.target.audience = audience;
-  return record;
+  if (enrolments_ >= kMaxEnrolments) {
+    return absl::ResourceExhaustedError("several enrolments wait already: try again later");
+  }
+  ++enrolments_;
+  while (enrolling_ && !stopping_ && !control.Cancelled()) {
+    const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return !enrolling_ || stopping_;
+    };
+    mutex_.AwaitWithTimeout(absl::Condition(&free), kTurnPoll);
+  }
+  if (!enrolling_ && !stopping_ && !control.Cancelled()) {
+    enrolling_ = true;
+    return absl::OkStatus();
+  }
+  --enrolments_;
+  return stopping_ ? absl::CancelledError("the agent ends") : CallerGone();
+}
+
+void Agent::EndEnrolling() {
+  absl::MutexLock lock(&mutex_);
+  enrolling_ = false;
+  --enrolments_;
 }
 
 absl::StatusOr<v1::EnrollResponse> Agent::Enroll(const v1::EnrollRequest& request,
@@ -133,24 +168,55 @@ absl::StatusOr<v1::EnrollResponse> Agent::Enroll(const v1::EnrollRequest& reques
   if (!IsPrintable(request.label())) {
     return absl::InvalidArgumentError("the label has characters that are not shown");
   }
-  absl::MutexLock enrolling(&enroll_mutex_);
-  FOREKEY_RETURN_IF_ERROR(CheckInviteAgainstRecord(invite));
-  std::string uri = request.device_uri();
-  FOREKEY_ASSIGN_OR_RETURN(Driver * driver, ChooseDevice(&uri));
-  FOREKEY_ASSIGN_OR_RETURN(GateRecord record, EnrollWith(invite, request, driver, uri, call));
-  v1::EnrollResponse response;
-  response.set_gate(record.target.audience);
-  response.set_subject(record.subject);
-  response.set_credential_id(record.credentials.back().id);
-  FOREKEY_RETURN_IF_ERROR(AddAccount(std::move(record)));
-  return response;
+  FOREKEY_RETURN_IF_ERROR(BeginEnrolling(call));
+  const absl::Cleanup end = [this] { EndEnrolling(); };
+  CallControl waiting = call;
+  waiting.cancelled = [this, &call] { return call.Cancelled() || Stopping(); };
+  FOREKEY_RETURN_IF_ERROR(CheckInviteAgainstRecord(invite, waiting));
+  AccountPtr account;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (auto known = accounts_.find(invite.audience); known != accounts_.end()) {
+      account = known->second;
+    }
+  }
+  CallControl control = call;
+  control.cancelled = [this, &call, account] {
+    return call.Cancelled() || Stopping() || (account != nullptr && !account->ended().ok());
+  };
+  return EnrollWith(invite, request, account, control);
 }
 
-absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::EnrollRequest& request,
-                                             Driver* driver, const std::string& uri,
-                                             const CallControl& call) {
-  const GateRecord before = RecordFor(invite.audience);
-  GateRecord record = before;
+// One enrolment, as far as it has come.
+struct Agent::Enrolling {
+  AccountPtr account;  // null: the gate is new
+  GateRecord record;   // of a new gate; else only the target matters
+  HeldCredential credential;
+  std::string reference, spki;
+  v1::EnrollmentProof* proof = nullptr;
+  Enrollment* enrollment = nullptr;
+};
+
+EnrollOptions Agent::MakeEnrollOptions(const v1::EnrollRequest& request, const CallControl& control,
+                                       Prompt* prompt) const {
+  EnrollOptions options;
+  options.key_password = Secret::CopyOf(request.key_password());
+  for (const auto& [name, value] : request.options()) options.named.Set(name, value);
+  options.sign.prompt = prompt;
+  options.sign.deadline = control.deadline;
+  options.sign.cancelled = control.cancelled;
+  return options;
+}
+
+absl::StatusOr<v1::EnrollResponse> Agent::EnrollWith(const Invite& invite,
+                                                     const v1::EnrollRequest& request,
+                                                     const AccountPtr& account,
+                                                     const CallControl& control) {
+  Enrolling enrolling;
+  enrolling.account = account;
+  GateRecord& record = enrolling.record;
+  if (account != nullptr) record = account->record();
+  record.target.audience = invite.audience;
   record.target.address = request.address().empty() ? invite.address : request.address();
   record.target.ca_pem =
       request.ca_pem().empty() ? PemBundle(invite.ca_certificates) : request.ca_pem();
@@ -159,16 +225,19 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
   connection_options.clock = clock_;
   FOREKEY_ASSIGN_OR_RETURN(auto gate, GateConnection::New(std::move(connection_options)));
 
-  EnrollOptions enroll_options;
-  enroll_options.key_password = Secret::CopyOf(request.key_password());
-  for (const auto& [name, value] : request.options()) enroll_options.named.Set(name, value);
-  enroll_options.sign.prompt = prompt_.get();
-  enroll_options.sign.deadline = call.deadline;
-  enroll_options.sign.cancelled = call.cancelled;
-  FOREKEY_ASSIGN_OR_RETURN(auto enroller, driver->Enroll(uri, std::move(enroll_options)));
+  std::string uri = request.device_uri();
+  FOREKEY_ASSIGN_OR_RETURN(Driver * driver, ChooseDevice(&uri));
+  std::unique_ptr<Prompt> prompt;
+  if (prompter_ != nullptr) {
+    prompt =
+        prompter_->For({invite.audience, "to enrol a key", control.program, control.cancelled});
+  }
+  FOREKEY_ASSIGN_OR_RETURN(auto enroller,
+                           driver->Enroll(uri, MakeEnrollOptions(request, control, prompt.get())));
   FOREKEY_ASSIGN_OR_RETURN(v1::EnrollmentOpening opening, enroller->Opening());
-  if (call.Cancelled()) return absl::CancelledError("the caller gave up");
-  FOREKEY_ASSIGN_OR_RETURN(auto enrollment, Enrollment::Begin(gate.get(), invite, opening));
+  if (control.Cancelled()) return CallerGone();
+  FOREKEY_ASSIGN_OR_RETURN(auto enrollment,
+                           Enrollment::Begin(gate.get(), invite, opening, request.rp_id()));
   const v1::EnrollmentDemand& demand = enrollment->demand();
   if (!record.subject.empty() && record.subject != demand.subject()) {
     return Refuse(Reason::kSubjectMismatch,
@@ -176,56 +245,71 @@ absl::StatusOr<GateRecord> Agent::EnrollWith(const Invite& invite, const v1::Enr
                                record.subject, ", the invite is for ", demand.subject(),
                                ": run forekey forget first, if that is meant"));
   }
-  FOREKEY_ASSIGN_OR_RETURN(std::string spki,
-                           enroller->CreateKey(demand, enrollment->Statement("")));
+  FOREKEY_ASSIGN_OR_RETURN(enrolling.spki, enroller->CreateKey(demand, enrollment->Statement("")));
   v1::EnrollmentProof proof;
-  FOREKEY_RETURN_IF_ERROR(enroller->Prove(enrollment->Statement(spki), &proof));
-  FOREKEY_ASSIGN_OR_RETURN(std::string reference, enroller->KeyReference());
-  if (call.Cancelled()) return absl::CancelledError("the caller gave up");
+  FOREKEY_RETURN_IF_ERROR(enroller->Prove(enrollment->Statement(enrolling.spki), &proof));
+  FOREKEY_ASSIGN_OR_RETURN(enrolling.reference, enroller->KeyReference());
+  if (control.Cancelled()) return CallerGone();
 
-  HeldCredential credential = NewCredential(*enrollment, spki, opening.kind(), *driver);
-  credential.label = request.label().empty() ? DefaultLabel() : request.label();
-  credential.enrolled_unix_s = absl::ToUnixSeconds(clock_->WallNow());
+  enrolling.credential = NewCredential(*enrollment, enrolling.spki, opening.kind(), *driver);
+  enrolling.credential.label = request.label().empty() ? DefaultLabel() : request.label();
+  enrolling.credential.enrolled_unix_s = absl::ToUnixSeconds(clock_->WallNow());
   record.subject = demand.subject();
-  if (std::find(record.identities.begin(), record.identities.end(), demand.gate_identity()) ==
-      record.identities.end()) {
-    record.identities = {demand.gate_identity()};
-  }
-  // A key that existed already may be enrolled once more.
-  if (FindCredential(&record, credential.id) == nullptr) record.credentials.push_back(credential);
-  FOREKEY_RETURN_IF_ERROR(state_->SaveKey(invite.audience, credential.key_file, reference));
-  FOREKEY_RETURN_IF_ERROR(state_->Save(record));
-  absl::Status finished = enrollment->Finish(spki, credential.label, std::move(proof));
-  FOREKEY_RETURN_IF_ERROR(Settle(before, credential, finished, &record));
-  return record;
+  if (account == nullptr) record.identities = {demand.gate_identity()};
+  enrolling.proof = &proof;
+  enrolling.enrollment = enrollment.get();
+  FOREKEY_RETURN_IF_ERROR(Commit(enrolling));
+  v1::EnrollResponse response;
+  response.set_gate(record.target.audience);
+  response.set_subject(record.subject);
+  response.set_credential_id(enrolling.credential.id);
+  return response;
 }
 
-absl::Status Agent::Settle(const GateRecord& before, const HeldCredential& credential,
-                           const absl::Status& finished, GateRecord* record) {
-  const std::string& audience = record->target.audience;
+absl::Status Agent::Commit(const Enrolling& enrolling) {
+  AccountPtr account = enrolling.account;
+  if (account == nullptr) {
+    FOREKEY_ASSIGN_OR_RETURN(account, MakeAccount(enrolling.record));
+  }
+  absl::Status pending = account->AddPending(enrolling.credential, enrolling.reference);
+  if (!pending.ok()) {
+    if (enrolling.account == nullptr) {
+      LogIfBad(account->Forget());
+      RemoveAccount(account);
+    }
+    return pending;
+  }
+  return Settle(enrolling, account,
+                enrolling.enrollment->Finish(enrolling.spki, enrolling.credential.label,
+                                             std::move(*enrolling.proof)));
+}
+
+absl::Status Agent::Settle(const Enrolling& enrolling, const AccountPtr& account,
+                           const absl::Status& finished) {
+  const std::string& audience = account->audience();
   if (finished.ok()) {
-    FindCredential(record, credential.id)->pending = false;
-    // When this fails, it is pending on the disk, which the next session clears.
-    LogIfBad(state_->Save(*record));
-    return finished;
+    absl::Status kept =
+        account->Keep(enrolling.credential, /*pending=*/false, enrolling.record.target);
+    if (kept.ok()) return kept;
+    return absl::Status(kept.code(),
+                        absl::StrCat(kept.message(), "; the credential ",
+                                     absl::BytesToHexString(enrolling.credential.id),
+                                     " is enrolled there until its administrator revokes it"));
   }
   if (AnswerMayBeLost(finished)) {
-    LogIfBad(AddAccount(*record));
+    LogIfBad(account->Keep(enrolling.credential, /*pending=*/true, enrolling.record.target));
     return absl::Status(finished.code(),
                         absl::StrCat(finished.message(),
                                      " (whether the gate enrolled the key is not known; it is "
                                      "kept. Try: forekey login --gate ",
                                      audience, "; if that is refused, ask for another invite)"));
   }
-  if (before.credentials.empty()) {
-    LogIfBad(state_->RemoveGate(*record));
-    return finished;
+  if (enrolling.account == nullptr) {
+    LogIfBad(account->Forget());
+    RemoveAccount(account);
+  } else {
+    LogIfBad(account->Drop(enrolling.credential));
   }
-  absl::Status restored = state_->Save(before);
-  LogIfBad(restored);
-  bool was_known = std::any_of(before.credentials.begin(), before.credentials.end(),
-                               [&](const HeldCredential& c) { return c.id == credential.id; });
-  if (restored.ok() && !was_known) LogIfBad(state_->RemoveKey(audience, credential.key_file));
   return finished;
 }
 

@@ -10,8 +10,7 @@ namespace forekey {
 namespace {
 
 constexpr absl::Duration kGrace = absl::Seconds(2);
-// Calls wait for hardware and for each other in threads of the server: enough for a busy
-// workstation.
+// What waits for a person holds none of them.
 constexpr int kMaxThreads = 256;
 
 }  // namespace
@@ -19,7 +18,7 @@ constexpr int kMaxThreads = 256;
 absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Start(Options options) {
   std::unique_ptr<AgentServer> result(new AgentServer);
   FOREKEY_ASSIGN_OR_RETURN(result->agent_, Agent::New(std::move(options.agent)));
-  result->service_ = std::make_unique<AgentService>(result->agent_.get());
+  result->service_ = std::make_unique<AgentService>(result->agent_.get(), &result->peers_);
   FOREKEY_ASSIGN_OR_RETURN(result->socket_, PrivateSocket::Listen(options.socket));
 
   grpc::ServerBuilder builder;
@@ -28,22 +27,19 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Start(Options options)
   builder.SetResourceQuota(quota);
   builder.RegisterService(result->service_.get());
   // gRPC never listens by itself: every connection's peer is checked first.
-  result->acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      grpc::InsecureServerCredentials());
+  result->peers_.AddTo(&builder);
   result->server_ = builder.BuildAndStart();
   if (result->server_ == nullptr) return absl::InternalError("gRPC's server did not start");
-  result->socket_->Accept([acceptor = result->acceptor_.get()](int fd) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = fd;
-    acceptor->HandleNewConnection(&connection);
-  });
+  result->socket_->Accept([peers = &result->peers_](int fd) { peers->Take(fd); });
   return result;
 }
 
 AgentServer::~AgentServer() {
   if (socket_ != nullptr) socket_->Stop();
-  if (agent_ != nullptr) agent_->notices().Stop();
+  if (agent_ != nullptr) {
+    agent_->notices().Stop();
+    agent_->Stop();
+  }
   if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now() + kGrace));
 }
 

@@ -9,6 +9,7 @@
 #include "grpcpp/grpcpp.h"
 #include "src/agent/agent.h"
 #include "src/agent/agent_service.h"
+#include "src/agent/peers.h"
 #include "src/agent/private_socket.h"
 
 namespace forekey {
@@ -21,7 +22,8 @@ class AgentServer {
   };
   // Errors: Agent::New's and PrivateSocket::Listen's. When this returns, the socket answers.
   static absl::StatusOr<std::unique_ptr<AgentServer>> Start(Options options);
-  // Stops accepting, gives running calls two seconds, cancels the rest, removes the socket.
+  // Removes the socket, ends what waits (prompts and touches, too), gives running calls two seconds
+  // and cancels the rest.
   ~AgentServer();
 
   const std::string& socket() const { return socket_->path(); }
@@ -31,8 +33,8 @@ class AgentServer {
   AgentServer() = default;
   // In the order of their making: the socket goes first, the agent last.
   std::unique_ptr<Agent> agent_;
+  Peers peers_;
   std::unique_ptr<AgentService> service_;
-  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<PrivateSocket> socket_;
 };

@@ -5,8 +5,10 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/time/time.h"
 #include "spdlog/spdlog.h"
-#include "src/client/grpc_errors.h"
-#include "src/rpc/status.h"
+#include "src/base/printable.h"
+#include "src/base/reason.h"
+#include "src/base/version.h"
+#include "src/client/gate_diagnosis.h"
 
 namespace forekey {
 
@@ -15,16 +17,41 @@ namespace {
 constexpr absl::Duration kWatchPoll = absl::Milliseconds(200);  // for a watcher that is gone
 
 // A client that goes away, or whose deadline passes, ends what is done for it.
-CallControl ControlOf(grpc::ServerContext* context) {
+CallControl ControlFor(grpc::ServerContext* context, std::string program = "") {
   CallControl call;
   call.cancelled = [context] { return context->IsCancelled(); };
   call.deadline = absl::FromChrono(context->deadline());
+  call.program = std::move(program);
   return call;
 }
 
+// Every error of the agent's own has details, so that nobody has to guess from words whether it came
+// from an agent, and what it is about.
+grpc::Status WithDetails(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  v1::AgentErrorDetails details;
+  details.set_agent_version(kForekeyVersion);
+  if (const auto reason = ReasonOf(status); reason.has_value()) {
+    details.set_reason(std::string(ReasonName(*reason)));
+  }
+  details.set_gate_trouble(GateTroubleOf(status));
+  if (const auto error = DeviceErrorOf(status); error.has_value()) {
+    details.set_device_trouble(static_cast<v1::DeviceTrouble>(static_cast<int>(*error) + 1));
+  }
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()),
+                      details.SerializeAsString());
+}
+// The same troubles in the same order.
+static_assert(static_cast<int>(DeviceError::kGone) + 1 == v1::DEVICE_TROUBLE_GONE);
+static_assert(static_cast<int>(DeviceError::kOther) + 1 == v1::DEVICE_TROUBLE_OTHER);
+static_assert(static_cast<int>(DeviceError::kNoCredentials) + 1 ==
+              v1::DEVICE_TROUBLE_NO_CREDENTIALS);
+
 grpc::Status Logged(const char* method, const absl::Status& status) {
-  if (!status.ok()) spdlog::warn("{}: {}", method, status.ToString());
-  return ToGrpc(status);
+  if (!status.ok())
+    spdlog::warn("{}: {}", method,
+                 Shown(status.ToString(absl::StatusToStringMode::kWithNoExtraData)));
+  return WithDetails(status);
 }
 
 template <typename Response>
@@ -33,6 +60,30 @@ grpc::Status Answer(const char* method, absl::StatusOr<Response> result, Respons
   *response = *std::move(result);
   return grpc::Status::OK;
 }
+
+// Answers when the agent does; a client that goes away, or whose deadline passes, ends its wait.
+template <typename Response>
+class CallReactor final : public grpc::ServerUnaryReactor {
+ public:
+  CallReactor(const char* method, Response* response, std::string program)
+      : method_(method),
+        response_(response),
+        call_(std::make_shared<AgentCall>(std::move(program))) {}
+
+  const AgentCallPtr& call() const { return call_; }
+  GateAccount::Done<Response> MakeDone() {
+    return [this](absl::StatusOr<Response> result) {
+      Finish(Answer(method_, std::move(result), response_));
+    };
+  }
+  void OnCancel() override { call_->Cancel(); }
+  void OnDone() override { delete this; }
+
+ private:
+  const char* const method_;
+  Response* const response_;
+  const AgentCallPtr call_;
+};
 
 }  // namespace
 
@@ -44,7 +95,10 @@ grpc::Status AgentService::ListDevices(grpc::ServerContext*, const v1::ListDevic
 
 grpc::Status AgentService::Enroll(grpc::ServerContext* context, const v1::EnrollRequest* request,
                                   v1::EnrollResponse* response) {
-  return Answer("Enroll", agent_->Enroll(*request, ControlOf(context)), response);
+  return Answer(
+      "Enroll",
+      agent_->Enroll(*request, ControlFor(context, peers_->Program(*context->auth_context()))),
+      response);
 }
 
 grpc::Status AgentService::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
@@ -53,9 +107,13 @@ grpc::Status AgentService::GetStatus(grpc::ServerContext*, const v1::GetStatusRe
   return grpc::Status::OK;
 }
 
-grpc::Status AgentService::Login(grpc::ServerContext* context, const v1::LoginRequest* request,
-                                 v1::LoginResponse* response) {
-  return Answer("Login", agent_->Login(*request, ControlOf(context)), response);
+grpc::ServerUnaryReactor* AgentService::Login(grpc::CallbackServerContext* context,
+                                              const v1::LoginRequest* request,
+                                              v1::LoginResponse* response) {
+  auto* reactor = new CallReactor<v1::LoginResponse>("Login", response,
+                                                     peers_->Program(*context->auth_context()));
+  agent_->Login(reactor->call(), *request, reactor->MakeDone());
+  return reactor;
 }
 
 grpc::Status AgentService::Logout(grpc::ServerContext*, const v1::LogoutRequest* request,
@@ -63,16 +121,22 @@ grpc::Status AgentService::Logout(grpc::ServerContext*, const v1::LogoutRequest*
   return Logged("Logout", agent_->Logout(*request));
 }
 
-grpc::Status AgentService::GetPrefix(grpc::ServerContext* context,
-                                     const v1::GetPrefixRequest* request,
-                                     v1::GetPrefixResponse* response) {
-  return Answer("GetPrefix", agent_->GetPrefix(*request, ControlOf(context)), response);
+grpc::ServerUnaryReactor* AgentService::GetPrefix(grpc::CallbackServerContext* context,
+                                                  const v1::GetPrefixRequest* request,
+                                                  v1::GetPrefixResponse* response) {
+  auto* reactor = new CallReactor<v1::GetPrefixResponse>("GetPrefix", response,
+                                                         peers_->Program(*context->auth_context()));
+  agent_->GetPrefix(reactor->call(), *request, reactor->MakeDone());
+  return reactor;
 }
 
-grpc::Status AgentService::OpenSession(grpc::ServerContext* context,
-                                       const v1::OpenLocalSessionRequest* request,
-                                       v1::OpenLocalSessionResponse* response) {
-  return Answer("OpenSession", agent_->OpenSession(*request, ControlOf(context)), response);
+grpc::ServerUnaryReactor* AgentService::OpenSession(grpc::CallbackServerContext* context,
+                                                    const v1::OpenLocalSessionRequest* request,
+                                                    v1::OpenLocalSessionResponse* response) {
+  auto* reactor = new CallReactor<v1::OpenLocalSessionResponse>(
+      "OpenSession", response, peers_->Program(*context->auth_context()));
+  agent_->OpenSession(reactor->call(), *request, reactor->MakeDone());
+  return reactor;
 }
 
 grpc::Status AgentService::WatchNotices(grpc::ServerContext* context,
@@ -95,8 +159,13 @@ grpc::Status AgentService::WatchNotices(grpc::ServerContext* context,
 }
 
 grpc::Status AgentService::ForgetGate(grpc::ServerContext*, const v1::ForgetGateRequest* request,
-                                      v1::ForgetGateResponse*) {
-  return Logged("ForgetGate", agent_->ForgetGate(*request));
+                                      v1::ForgetGateResponse* response) {
+  return Answer("ForgetGate", agent_->ForgetGate(*request), response);
+}
+
+grpc::Status AgentService::SetDefault(grpc::ServerContext*, const v1::SetDefaultRequest* request,
+                                      v1::SetDefaultResponse* response) {
+  return Answer("SetDefault", agent_->SetDefault(*request), response);
 }
 
 }  // namespace forekey

@@ -1,14 +1,17 @@
-// One enrolled gate in the running agent: its record, its keys, its session.
+// One enrolled gate in the running agent: its record, its keys, its session. There is one object a
+// gate, as long as the agent is enrolled there.
 //
 // The agent's own session (the parent) never leaves this process; programs get children of it. It
-// is in memory alone. Whoever finds it missing, too old or rejected opens the next one; meanwhile
-// the others wait for that one opening instead of asking the token again.
+// is in memory alone. Openings are the account's: whoever finds the session missing, too weak or
+// rejected has one opened, and waits for it without a thread. Who wants the same waits for the same
+// opening; when the last one has left, it ends, with its prompts and touches.
 #ifndef FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_
 #define FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,86 +21,122 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 #include "hw/device_key.h"
+#include "src/agent/agent_call.h"
 #include "src/agent/gate_record.h"
 #include "src/agent/notice_board.h"
+#include "src/agent/prompter.h"
+#include "src/agent/session_checks.h"
 #include "src/agent/state_directory.h"
 #include "src/base/clock.h"
+#include "src/base/lanes.h"
+#include "src/base/single_flight.h"
 #include "src/client/gate_client.h"
 #include "src/wire/step_up.h"
 
 namespace forekey {
 
-// The caller's patience. When `cancelled` says so, waiting ends and the token is told.
-struct CallControl {
-  std::function<bool()> cancelled;
-  absl::Time deadline = absl::InfiniteFuture();
-  bool Cancelled() const { return cancelled && cancelled(); }
-};
-
 // Whether some of the words (src/wire/step_up.h) ask the token to verify its user.
 bool WantsUserVerification(const StepUp::Words& words);
 
-// Safe from any thread; every method blocks.
-class GateAccount {
+// Safe from any thread. What answers through a function never blocks; it answers once, in a thread
+// of the lanes or in the caller's.
+class GateAccount : public std::enable_shared_from_this<GateAccount> {
  public:
   struct Options {
     GateRecord record;
     const StateDirectory* state = nullptr;  // all of these outlive the account
     const std::vector<std::unique_ptr<Driver>>* drivers = nullptr;
     const Clock* clock = nullptr;
-    Prompt* prompt = nullptr;  // null: nobody can be asked
+    Lanes* lanes = nullptr;
+    Prompter* prompter = nullptr;  // null: nobody can be asked
     NoticeBoard* notices = nullptr;
   };
-  static absl::StatusOr<std::unique_ptr<GateAccount>> New(Options options);
+  static absl::StatusOr<std::shared_ptr<GateAccount>> New(Options options);
 
+  const std::string& audience() const { return audience_; }
   GateRecord record() const;
+  // Not OK: forgotten, or the agent ends.
+  absl::Status ended() const;
+  // The session that is open now, or null.
+  ClientSessionPtr session() const;
 
-  // `with` may hold "oidc", besides: the session proves an ID token, too, for which the user's
-  // command is run (src/agent/token_command.h), and so do those that follow. Opens the session if
-  // there is none, if `with` names other credentials than those that opened it, or, with `fresh`,
-  // in any case. `key_password`, when not empty, replaces the one that is held for the keys. `with`
-  // (LoginRequest's) is kept for the sessions that follow, until Logout(). `password`, when not
-  // empty, is the subject's at the gate: a session is opened in any case, which has proved it, too.
-  // It is used once and not kept.
-  absl::StatusOr<ClientSessionPtr> Login(const CallControl& call, bool fresh, Secret key_password,
-                                         const std::vector<std::string>& with = {},
-                                         Secret password = Secret());
-  // Ends the session at the gate (its children end with it) and forgets keys and passwords. The
-  // session is forgotten here even when the gate can't be told; that is the error then.
+  template <typename Result>
+  using Done = std::function<void(absl::StatusOr<Result>)>;
+
+  // What a person asks for by hand.
+  struct LoginWishes {
+    bool fresh = false;   // a new session in any case
+    Secret key_password;  // not empty: replaces the one that is held for the keys
+    // Which credentials sign, and "oidc": as in LoginRequest. Kept for the sessions that follow,
+    // until Logout(), once a session was opened with them.
+    std::vector<std::string> with;
+    // The subject's at the gate: a session is opened in any case, which has proved it. It is used
+    // for this one opening, and wiped however that ends.
+    Secret password;
+  };
+  struct LoggedIn {
+    ClientSessionPtr session;
+    std::vector<std::string> notes;  // for people: another token signed than was expected
+  };
+  void Login(const AgentCallPtr& call, LoginWishes wishes, Done<LoggedIn> done);
+  // Ends what is being opened and the session at the gate (its children end with it), and forgets
+  // keys and passwords. The session is forgotten here even when the gate can't be told; that is the
+  // error then. Blocks for the call to the gate alone.
   absl::Status Logout();
 
   // What the agent's session lacks for `method`, or a child of it. Where a session can have it,
-  // opens one that does and returns an empty StepUp; else what hardware must sign the call with. An
-  // error says what the person at the keyboard has to do.
-  absl::StatusOr<StepUp> MeetRequirements(const CallControl& call, absl::string_view method,
-                                          bool child);
+  // opens one that does and answers with an empty StepUp; else what hardware must sign the call
+  // with. An error says what the person at the keyboard has to do.
+  void MeetRequirements(const AgentCallPtr& call, std::string method, bool child,
+                        Done<StepUp> done);
 
   // Opens the session anew if it ends no later than `boot_nanos` (CLOCK_BOOTTIME). Tried once for
   // each session; where that fails, the old one stays, and each later attempt fails at once.
-  absl::Status Outlast(const CallControl& call, int64_t boot_nanos);
+  void Outlast(const AgentCallPtr& call, int64_t boot_nanos,
+               std::function<void(absl::Status)> done);
 
   // A child for another program, good on connections with that binding (empty: the agent's own).
-  absl::StatusOr<ClientSessionPtr> OpenChild(const CallControl& call, std::string channel_binding);
+  void OpenChild(const AgentCallPtr& call, std::string channel_binding,
+                 Done<ClientSessionPtr> done);
+
+  // Opens a session, or a child of the one that is open: the record then has the identity that the
+  // gate announces, if it does.
+  void LearnIdentity(const AgentCallPtr& call, Done<ClientSessionPtr> done);
 
   struct Prefix {
     std::string prefix;
     std::string session_id;  // empty for a device proof
   };
   // `method` was checked by the caller. `rejected_session`: don't use that one any more.
-  absl::StatusOr<Prefix> SessionPrefix(const CallControl& call, absl::string_view method,
-                                       absl::string_view channel_binding,
-                                       absl::string_view rejected_session);
-  absl::StatusOr<Prefix> DevicePrefix(const CallControl& call, absl::string_view method,
-                                      absl::string_view channel_binding,
-                                      const std::vector<std::string>& with = {});
+  void SessionPrefix(const AgentCallPtr& call, std::string method, std::string channel_binding,
+                     std::string rejected_session, Done<Prefix> done);
+  void DevicePrefix(const AgentCallPtr& call, std::string method, std::string channel_binding,
+                    std::vector<std::string> with, Done<Prefix> done);
   // Signed by the tokens that one of the alternatives names.
-  absl::StatusOr<Prefix> StepUpPrefix(const CallControl& call, absl::string_view method,
-                                      absl::string_view channel_binding, const StepUp& step_up);
+  void StepUpPrefix(const AgentCallPtr& call, std::string method, std::string channel_binding,
+                    StepUp step_up, Done<Prefix> done);
 
-  // The session that is open now, or null.
-  ClientSessionPtr session() const;
+  // An enrolment, in the order of its steps; each is on the disk when it returns. Fails with
+  // kAborted where the gate was forgotten in the meantime.
+  //
+  // A credential that the gate is about to be asked to enrol, and Driver::Load's reference of it.
+  absl::Status AddPending(const HeldCredential& credential, absl::string_view reference);
+  // The gate enrolled it, or may have (then it stays pending): from now on the gate is reached at
+  // `target`.
+  absl::Status Keep(const HeldCredential& credential, bool pending, const GateTarget& target);
+  // The gate did not enrol it.
+  absl::Status Drop(const HeldCredential& credential);
+
+  // Which credential signs where nothing else is asked for; an empty name: the newest.
+  absl::StatusOr<HeldCredential> SetDefault(const std::string& name);
+  // Removes one credential's key, and ends the session. FailedPrecondition for the last one.
+  absl::StatusOr<HeldCredential> ForgetCredential(const std::string& name);
+  // Ends everything, and removes the record and the keys. Nothing of what is under way writes them
+  // again.
+  absl::Status Forget();
+  // Ends everything, at once: the agent ends.
+  void Stop();
 
   // A parent that idles out takes its children with it, however busy they are. So while children
   // that were handed out may still be in use, this asks WhoAmI once a third of the idle time passed
@@ -106,73 +145,122 @@ class GateAccount {
   int64_t KeepAlive();
 
  private:
-  GateAccount(Options options, std::unique_ptr<GateConnection> connection)
-      : state_(options.state),
-        drivers_(options.drivers),
-        clock_(options.clock),
-        prompt_(options.prompt),
-        notices_(options.notices),
-        connection_(std::move(connection)),
-        record_(std::move(options.record)) {}
+  GateAccount(Options options, std::shared_ptr<GateConnection> connection);
+  static absl::StatusOr<std::shared_ptr<GateConnection>> Connect(const GateTarget& target,
+                                                                 const Clock* clock);
 
+  // What one session is opened with, besides what is always so. A waiter with wishes of its own
+  // never takes a session that was opened with less.
+  struct Opening {
+    StepUp::Words words;            // factors that it must prove
+    std::vector<std::string> with;  // of Login(); empty: those in use
+    Secret password;
+    std::string instead_of;  // id of a session that is not taken
+    bool refused = false;    // ... because the gate no longer takes it
+    std::string program;     // that asked first, for people
+
+    bool plain() const { return words.empty() && with.empty() && password.empty(); }
+  };
   struct Parent {
     ClientSessionPtr session;
     std::string gate_identity;  // that it was opened with
+    StepUp::Words words;        // of its opening
+    std::vector<std::string> with;
+    std::vector<std::string> notes;  // for people: see WithFallback()
   };
-  absl::StatusOr<Parent> EnsureParent(const CallControl& call, absl::string_view rejected);
-  // What one session is opened with, besides what is always so.
-  struct Opening {
-    StepUp::Words words;  // factors that it must prove
-    Secret password;
-  };
+  using ParentDone = Done<Parent>;
+  using Flights = SingleFlight<absl::StatusOr<Parent>>;
+
+  void EnsureParent(const AgentCallPtr& call, Opening opening, ParentDone done);
+  // Waits for an opening of its own, or for another's; ParentDone in a thread of the lanes.
+  void Board(const AgentCallPtr& call, std::shared_ptr<Opening> wanted, bool alone,
+             ParentDone done);
+  std::string KeyOf(const Opening& opening) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the session that is there is what was wished for.
+  bool Covered(const Opening& opening) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Opening>& wanted);
+  // Ends what is under way, and takes the session. `why`: what those who wait are told.
+  ClientSessionPtr EndAll(const absl::Status& why);
+  absl::Status EndAtGate(const ClientSessionPtr& session);
+
   // The tokens that prove these words' factors; those in use where the words name none.
-  absl::StatusOr<std::vector<HeldCredential>> CredentialsFor(const StepUp::Words& words) const;
+  absl::StatusOr<std::vector<Candidates>> CredentialsFor(
+      const StepUp::Words& words, const std::vector<std::string>& with) const;
   // Of the person; an error says how to give it otherwise.
-  absl::StatusOr<Secret> AskPassword() const;
+  absl::StatusOr<Secret> AskPassword(const CallControl& control) const;
   // Whether what is opened next has to prove an ID token.
   bool WantsIdToken(const Opening& opening) const;
-  absl::StatusOr<Secret> RunTokenCommand(absl::string_view nonce, const CallControl& call) const;
-  absl::Status OpenStronger(const CallControl& call, const StepUp::Words& words,
-                            const std::string& instead_of);
-  absl::StatusOr<Parent> OpenParent(const CallControl& call, const Opening& opening);
+  absl::StatusOr<Secret> RunTokenCommand(absl::string_view nonce, const CallControl& control) const;
+  absl::StatusOr<Parent> OpenParent(const CallControl& control, Opening opening);
+  absl::StatusOr<Parent> OpenWith(const Candidates& credentials, const CallControl& control,
+                                  const Opening& opening);
   absl::StatusOr<Parent> OpenWithIdentity(const std::string& identity,
-                                          const std::vector<HeldCredential>& credentials,
-                                          const CallControl& call, const Opening& opening);
-  void Remember(const Parent& parent, const std::vector<HeldCredential>& credentials);
+                                          const Candidates& credentials, const CallControl& control,
+                                          const Opening& opening);
+  void Remember(const Parent& parent, const Candidates& credentials);
+  // What a session that was opened with that identity announced.
+  bool LearnNext(const std::string& identity, const ClientSession& session)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Save() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  void OpenChildOf(const AgentCallPtr& call, std::string channel_binding, std::string rejected,
+                   int attempts, Done<ClientSessionPtr> done);
+  void GiveChildPrefix(const AgentCallPtr& call, const std::string& method,
+                       const std::string& binding, const std::string& rejected, Done<Prefix> done);
+  struct Meeting;
+  void GoOnMeeting(const std::shared_ptr<Meeting>& meeting);
+  void AskWhatIsLacking(const std::shared_ptr<Meeting>& meeting, const Parent& parent);
+  void TryAlternative(const std::shared_ptr<Meeting>& meeting);
+  absl::StatusOr<Prefix> SignCall(const AgentCallPtr& call, const std::string& method,
+                                  const std::string& channel_binding,
+                                  std::vector<Candidates> candidates, bool user_verification);
+  // Tells of a token that signs in the place of another: in the log, and who watches.
+  void TellNotes(const std::vector<std::string>& notes) const;
+
+  // What signing is done for: outlives the signers.
+  struct Work {
+    CallControl control;
+    std::unique_ptr<Prompt> prompt;
+    bool user_verification = false;
+  };
+  Work MakeWork(CallControl control, std::string purpose, bool user_verification) const;
   absl::StatusOr<std::shared_ptr<DeviceKey>> LoadKey(const HeldCredential& credential, bool alone);
   absl::StatusOr<std::vector<Signer>> MakeSigners(const std::vector<HeldCredential>& credentials,
-                                                  const CallControl& call,
-                                                  bool user_verification = false);
+                                                  const Work* work);
   Signer SignerFor(const HeldCredential& credential, std::shared_ptr<DeviceKey> key,
-                   const CallControl& call, bool user_verification);
-  // Those that `with` names, "oidc" passed over; none: those of the last Login that named some,
-  // else the newest.
-  absl::StatusOr<std::vector<HeldCredential>> Choose(std::vector<std::string> with) const;
+                   const Work* work);
+  // ChooseCandidates(); no name: those of the last Login that named some.
+  absl::StatusOr<std::vector<Candidates>> Choose(std::vector<std::string> with) const;
 
+  std::shared_ptr<GateConnection> connection() const;
+  void Post(absl::string_view lane, int width, std::function<void()> task);
+
+  const std::string audience_;
   const StateDirectory* const state_;
   const std::vector<std::unique_ptr<Driver>>* const drivers_;
   const Clock* const clock_;
-  Prompt* const prompt_;
+  Lanes* const lanes_;
+  Prompter* const prompter_;
   NoticeBoard* const notices_;
-  const std::unique_ptr<GateConnection> connection_;
+  Flights flights_;
 
   mutable absl::Mutex mutex_;
-  absl::CondVar opened_;
+  std::shared_ptr<GateConnection> connection_ ABSL_GUARDED_BY(mutex_);
   GateRecord record_ ABSL_GUARDED_BY(mutex_);
+  absl::Status ended_ ABSL_GUARDED_BY(mutex_);  // see ended()
   Parent parent_ ABSL_GUARDED_BY(mutex_);
-  bool opening_ ABSL_GUARDED_BY(mutex_) = false;
-  uint64_t openings_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones, good or bad
-  absl::Status last_opening_ ABSL_GUARDED_BY(mutex_);
   uint64_t logouts_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::string outlasted_
-      ABSL_GUARDED_BY(mutex_);  // the session that Outlast() tried to replace last
-  Opening next_opening_ ABSL_GUARDED_BY(mutex_);  // taken by the one who opens next
+  uint64_t own_openings_ ABSL_GUARDED_BY(mutex_) = 0;  // that nobody else may join
+  // Openings that have not begun: their secrets are wiped by Logout().
+  std::set<std::shared_ptr<Opening>> waiting_ ABSL_GUARDED_BY(mutex_);
+  // The session that Outlast() failed to replace last.
+  std::string outlasted_ ABSL_GUARDED_BY(mutex_);
   // Children that SessionPrefix uses for callers on other connections, by channel binding.
   std::map<std::string, ClientSessionPtr> prefix_children_ ABSL_GUARDED_BY(mutex_);
   int64_t children_until_ ABSL_GUARDED_BY(mutex_) = 0;  // the last absolute end of a child
   Secret key_password_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> with_
-      ABSL_GUARDED_BY(mutex_);  // of the last Login that named credentials
+  // Of the last Login that named credentials.
+  std::vector<std::string> with_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::shared_ptr<DeviceKey>> keys_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -9,16 +9,11 @@
 #include "spdlog/spdlog.h"
 #include "src/agent/gate_account.h"
 #include "src/agent/token_command.h"
-#include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
-
-bool HasWord(const StepUp::Words& words, absl::string_view word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
 
 // The kind of token that proves a factor, as GateAccount::Choose names it; empty for all else.
 std::string KindOfFactor(absl::string_view factor) {
@@ -30,8 +25,9 @@ std::string KindOfFactor(absl::string_view factor) {
 
 bool WantsUserVerification(const StepUp::Words& words) { return HasWord(words, "fido2+uv"); }
 
-absl::StatusOr<std::vector<HeldCredential>> GateAccount::CredentialsFor(
-    const StepUp::Words& words) const {
+absl::StatusOr<std::vector<Candidates>> GateAccount::CredentialsFor(
+    const StepUp::Words& words, const std::vector<std::string>& with) const {
+  if (!with.empty()) return Choose(with);
   std::vector<std::string> kinds;
   for (const std::string& word : words) {
     std::string kind = KindOfFactor(word);
@@ -44,15 +40,15 @@ absl::StatusOr<std::vector<HeldCredential>> GateAccount::CredentialsFor(
       absl::StrCat("the gate wants ", absl::StrJoin(words, "&"), ": ", chosen.status().message()));
 }
 
-absl::StatusOr<Secret> GateAccount::AskPassword() const {
+absl::StatusOr<Secret> GateAccount::AskPassword(const CallControl& control) const {
   const GateRecord known = record();
-  const std::string by_hand =
-      absl::StrCat("run: forekey login --gate ", known.target.audience, " --password");
-  if (prompt_ == nullptr) {
+  const std::string by_hand = absl::StrCat("run: forekey login --gate ", audience_, " --password");
+  const Work work = MakeWork(control, "to open a session", /*user_verification=*/false);
+  if (work.prompt == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("the gate wants a password (", by_hand, ")"));
   }
-  auto password = prompt_->AskSecret(
-      absl::StrCat("the password of ", known.subject, " at ", known.target.audience));
+  auto password =
+      work.prompt->AskSecret(absl::StrCat("the password of ", known.subject, " at ", audience_));
   if (password.ok() && password->empty()) return absl::CancelledError("no password was given");
   if (password.ok() || absl::IsCancelled(password.status())) return password;
   return absl::FailedPreconditionError(absl::StrCat(
@@ -61,101 +57,124 @@ absl::StatusOr<Secret> GateAccount::AskPassword() const {
 
 bool GateAccount::WantsIdToken(const Opening& opening) const {
   if (HasWord(opening.words, kOidcFactor)) return true;
+  if (!opening.with.empty()) return HasWord(opening.with, kOidcFactor);
   absl::MutexLock lock(&mutex_);
   return HasWord(with_, kOidcFactor);
 }
 
 absl::StatusOr<Secret> GateAccount::RunTokenCommand(absl::string_view nonce,
-                                                    const CallControl& call) const {
-  const std::string audience = record().target.audience;
-  const absl::StatusOr<std::string> file = state_->ReadIdTokenCommand(audience);
+                                                    const CallControl& control) const {
+  const absl::StatusOr<std::string> file = state_->ReadIdTokenCommand(audience_);
   if (!file.ok()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the gate wants an ID token; which command gives one must stand in id-token.json: ",
         file.status().message()));
   }
   FOREKEY_ASSIGN_OR_RETURN(const TokenCommand command, TokenCommand::Parse(*file));
-  NoticeBoard::Place place(notices_, audience);
-  return command.Run(audience, nonce, call, [&](absl::string_view line) {
+  NoticeBoard::Place place(notices_, audience_);
+  return command.Run(audience_, nonce, control, [&](absl::string_view line) {
     if (const std::string text = place.Post(line); !text.empty()) {
-      spdlog::info("the ID token command for {}: {}", audience, text);
+      spdlog::info("the ID token command for {}: {}", audience_, text);
     }
   });
 }
 
-absl::Status GateAccount::OpenStronger(const CallControl& call, const StepUp::Words& words,
-                                       const std::string& instead_of) {
-  Opening opening;
-  opening.words = words;
-  FOREKEY_RETURN_IF_ERROR(CredentialsFor(words).status());
-  if (HasWord(words, kPasswordFactor)) {
-    FOREKEY_ASSIGN_OR_RETURN(opening.password, AskPassword());
-  }
-  {
-    absl::MutexLock lock(&mutex_);
-    next_opening_ = std::move(opening);
-  }
-  return EnsureParent(call, instead_of).status();
-}
-
-absl::StatusOr<StepUp> GateAccount::MeetRequirements(const CallControl& call,
-                                                     absl::string_view method, bool child) {
-  std::string rejected;
-  std::string last_wanted;
+// One caller's way to a session that meets what the gate wants for a method.
+struct GateAccount::Meeting {
+  AgentCallPtr call;
+  std::string method;
+  bool child = false;
+  Done<StepUp> done;
+  int attempts = 0;
+  Opening next;             // how the session of the next attempt is opened
+  std::string last_wanted;  // by the gate
+  bool met = false;         // ... and a session was opened that should have it
   absl::Status last;
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    FOREKEY_ASSIGN_OR_RETURN(Parent parent, EnsureParent(call, rejected));
-    rejected = parent.session->id();
-    absl::StatusOr<std::string> text = connection_->GetRequirements(*parent.session, method, child);
-    if (!text.ok()) {
-      last = text.status();
-      // The session is no longer known, or the connection got another certificate: once more.
-      if (absl::IsUnauthenticated(last) || absl::IsAborted(last)) continue;
-      return last;
-    }
-    if (text->empty()) return StepUp();
-    if (*text == last_wanted) break;  // a session that should have it does not
-    last_wanted = *text;
-    FOREKEY_ASSIGN_OR_RETURN(StepUp wanted, StepUp::Parse(*text));
-    std::vector<StepUp::Words> by_hardware;
-    bool opened = false;
-    for (const StepUp::Words& words : wanted.alternatives()) {
-      if (HasWord(words, kStepUpCall)) {
-        absl::Status possible = CredentialsFor(words).status();
-        if (possible.ok()) by_hardware.push_back(words);
-        last = possible;
-        continue;
-      }
-      last = OpenStronger(call, words, rejected);
-      opened = last.ok();
-      if (opened) break;
-    }
-    if (!opened && !by_hardware.empty()) return StepUp(std::move(by_hardware));
-    if (!opened) return last;
-    rejected.clear();
-  }
-  if (!last.ok()) return last;
-  return absl::FailedPreconditionError(
-      absl::StrCat("the gate wants ", last_wanted, ", which a new session did not bring"));
+  // Of this attempt: the session that lacks something, and the ways to get it, one after the other.
+  std::string lacking;
+  std::vector<StepUp::Words> ways;
+  std::vector<StepUp::Words> by_hardware;  // ways that hardware has to sign this very call for
+};
+
+void GateAccount::MeetRequirements(const AgentCallPtr& call, std::string method, bool child,
+                                   Done<StepUp> done) {
+  auto meeting = std::make_shared<Meeting>();
+  meeting->call = call;
+  meeting->method = std::move(method);
+  meeting->child = child;
+  meeting->done = std::move(done);
+  GoOnMeeting(meeting);
 }
 
-absl::StatusOr<GateAccount::Prefix> GateAccount::StepUpPrefix(const CallControl& call,
-                                                              absl::string_view method,
-                                                              absl::string_view channel_binding,
-                                                              const StepUp& step_up) {
-  absl::Status last = absl::NotFoundError("the gate wants what no token proves");
-  for (const StepUp::Words& words : step_up.alternatives()) {
-    if (HasWord(words, kPasswordFactor) || HasWord(words, kOidcFactor)) continue;
-    absl::StatusOr<std::vector<HeldCredential>> credentials = CredentialsFor(words);
-    last = credentials.status();
-    if (!last.ok()) continue;
-    FOREKEY_ASSIGN_OR_RETURN(std::vector<Signer> signers,
-                             MakeSigners(*credentials, call, WantsUserVerification(words)));
-    FOREKEY_ASSIGN_OR_RETURN(std::string prefix, connection_->MakeDevicePrefix(
-                                                     method, channel_binding, std::move(signers)));
-    return Prefix{std::move(prefix), ""};
+void GateAccount::GoOnMeeting(const std::shared_ptr<Meeting>& meeting) {
+  constexpr int kAttempts = 3;
+  if (meeting->attempts++ == kAttempts) {
+    if (!meeting->last.ok()) return meeting->done(meeting->last);
+    return meeting->done(absl::FailedPreconditionError(
+        absl::StrCat("the gate wanted something else each time, ", meeting->last_wanted, " last")));
   }
-  return last;
+  EnsureParent(meeting->call, std::exchange(meeting->next, Opening()),
+               [self = shared_from_this(), meeting](absl::StatusOr<Parent> parent) {
+                 if (!parent.ok()) return meeting->done(parent.status());
+                 self->AskWhatIsLacking(meeting, *parent);
+               });
+}
+
+void GateAccount::AskWhatIsLacking(const std::shared_ptr<Meeting>& meeting, const Parent& parent) {
+  meeting->lacking = parent.session->id();
+  absl::StatusOr<std::string> text =
+      connection()->GetRequirements(*parent.session, meeting->method, meeting->child);
+  if (!text.ok()) {
+    meeting->last = text.status();
+    // The session is no longer known, or the connection got another certificate: once more.
+    if (!SessionRejected(meeting->last)) return meeting->done(meeting->last);
+    meeting->next.instead_of = meeting->lacking;
+    meeting->next.refused = true;
+    return GoOnMeeting(meeting);
+  }
+  if (text->empty()) return meeting->done(StepUp());
+  if (meeting->met && *text == meeting->last_wanted) {
+    return meeting->done(absl::FailedPreconditionError(
+        absl::StrCat("the gate wants ", *text, ", which a new session did not bring")));
+  }
+  meeting->last = absl::OkStatus();
+  meeting->last_wanted = *text;
+  absl::StatusOr<StepUp> wanted = StepUp::Parse(*text);
+  if (!wanted.ok()) return meeting->done(wanted.status());
+  meeting->by_hardware.clear();
+  meeting->ways = wanted->alternatives();
+  std::reverse(meeting->ways.begin(), meeting->ways.end());
+  TryAlternative(meeting);
+}
+
+void GateAccount::TryAlternative(const std::shared_ptr<Meeting>& meeting) {
+  while (!meeting->ways.empty()) {
+    StepUp::Words words = std::move(meeting->ways.back());
+    meeting->ways.pop_back();
+    absl::Status possible = CredentialsFor(words, {}).status();
+    if (!possible.ok()) {
+      meeting->last = possible;
+      continue;
+    }
+    if (HasWord(words, kStepUpCall)) {
+      meeting->by_hardware.push_back(std::move(words));
+      continue;
+    }
+    Opening opening;
+    opening.words = std::move(words);
+    opening.instead_of = meeting->lacking;
+    EnsureParent(meeting->call, std::move(opening),
+                 [self = shared_from_this(), meeting](absl::StatusOr<Parent> parent) {
+                   meeting->last = parent.status();
+                   meeting->met = parent.ok();
+                   if (parent.ok()) return self->GoOnMeeting(meeting);
+                   if (meeting->call->cancelled()) return meeting->done(meeting->last);
+                   self->TryAlternative(meeting);
+                 });
+    return;
+  }
+  if (!meeting->by_hardware.empty()) return meeting->done(StepUp(meeting->by_hardware));
+  meeting->done(meeting->last);
 }
 
 }  // namespace forekey

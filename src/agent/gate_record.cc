@@ -126,6 +126,11 @@ absl::StatusOr<GateRecord> GateRecord::Parse(absl::string_view text) {
     FOREKEY_ASSIGN_OR_RETURN(HeldCredential parsed, ParseCredential(credential));
     record.credentials.push_back(std::move(parsed));
   }
+  FOREKEY_ASSIGN_OR_RETURN(const std::string preferred, Text(object, "default_credential", false));
+  if (!preferred.empty()) {
+    FOREKEY_ASSIGN_OR_RETURN(record.default_credential,
+                             FromHex(preferred, kCredentialIdSize, "default_credential"));
+  }
   return record;
 }
 
@@ -137,6 +142,9 @@ std::string GateRecord::Serialize() const {
   object["ca_pem"] = target.ca_pem;
   object["tls_server_name"] = target.tls_server_name;
   object["subject"] = subject;
+  if (!default_credential.empty()) {
+    object["default_credential"] = absl::BytesToHexString(default_credential);
+  }
   object["gate_identities"] = json::array();
   for (const std::string& identity : identities) {
     object["gate_identities"].push_back(absl::BytesToHexString(identity));

@@ -34,6 +34,8 @@ struct GateRecord {
   std::vector<std::string>
       identities;  // 32 bytes each: pinned X25519 keys, 1..2: the first is tried first
   std::vector<HeldCredential> credentials;  // oldest first
+  // Id of the one that signs where nothing else is asked for; empty: the newest.
+  std::string default_credential;
 
   // Refuses (kInvalidArgument, naming the member) what Serialize doesn't write: other types, sizes,
   // malformed names, a version of the future.

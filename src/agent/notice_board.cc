@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "src/base/printable.h"
 
 namespace forekey {
 namespace {
@@ -30,6 +31,7 @@ std::string NoticeBoard::Place::Post(absl::string_view line) {
   for (char& c : text) {
     if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = '?';
   }
+  text = Shown(text);  // nor may other characters turn what a terminal shows
   if (text.empty() || lines_ == kMostLines) return "";
   ++lines_;
   absl::MutexLock lock(&board_->mutex_);

@@ -22,6 +22,7 @@
 #include "absl/time/clock.h"
 #include "openssl/crypto.h"
 #include "spdlog/spdlog.h"
+#include "src/base/printable.h"
 #include "src/base/status.h"
 
 extern char** environ;
@@ -32,6 +33,7 @@ namespace {
 constexpr absl::Duration kPatience = absl::Minutes(2);
 constexpr absl::Duration kEndingTime = absl::Seconds(2);
 constexpr absl::Duration kEndingPoll = absl::Milliseconds(5);
+constexpr absl::Duration kCancelPoll = absl::Milliseconds(50);
 constexpr size_t kMaxLine = 2048;                      // Assuan's lines have at most 1000 bytes
 constexpr absl::string_view kCancelCode = "83886179";  // GPG_ERR_SOURCE_PINENTRY, GPG_ERR_CANCELED
 
@@ -43,7 +45,8 @@ absl::Status NoAnswer(absl::string_view what) {
 // One running pinentry: a socket pair is its standard input and output. Ended with the object.
 class Pinentry {
  public:
-  static absl::StatusOr<std::unique_ptr<Pinentry>> Start(const std::string& program) {
+  static absl::StatusOr<std::unique_ptr<Pinentry>> Start(const std::string& program,
+                                                         std::function<bool()> cancelled) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
       return NoAnswer("socketpair");
@@ -70,7 +73,8 @@ class Pinentry {
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     close(ends[1]);
-    std::unique_ptr<Pinentry> pinentry(new Pinentry(ends[0], error == 0 ? pid : -1));
+    std::unique_ptr<Pinentry> pinentry(
+        new Pinentry(ends[0], error == 0 ? pid : -1, std::move(cancelled)));
     if (error != 0) return NoAnswer(absl::StrCat(program, ": ", strerror(error)));
     return pinentry;
   }
@@ -114,7 +118,10 @@ class Pinentry {
   }
 
  private:
-  Pinentry(int fd, pid_t pid) : fd_(fd), pid_(pid) { buffer_.reserve(kMaxLine); }
+  Pinentry(int fd, pid_t pid, std::function<bool()> cancelled)
+      : fd_(fd), pid_(pid), cancelled_(std::move(cancelled)) {
+    buffer_.reserve(kMaxLine);
+  }
 
   absl::StatusOr<Secret> ReadLine() {
     const absl::Time until = absl::Now() + kPatience;
@@ -127,9 +134,15 @@ class Pinentry {
       }
       if (buffer_.size() >= kMaxLine) return NoAnswer("talks too much");
       pollfd ready = {fd_, POLLIN, 0};
-      const int64_t left = absl::ToInt64Milliseconds(until - absl::Now());
-      if (left <= 0) return NoAnswer("had no answer in two minutes");
-      if (poll(&ready, 1, static_cast<int>(left)) < 0 && errno != EINTR) return NoAnswer("poll");
+      if (cancelled_ && cancelled_()) {
+        return DeviceFailure(DeviceError::kCancelled, "nobody waits for the answer any more");
+      }
+      const absl::Duration left = std::min(until - absl::Now(), kCancelPoll);
+      if (left <= absl::ZeroDuration()) return NoAnswer("had no answer in two minutes");
+      if (poll(&ready, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1) < 0 &&
+          errno != EINTR) {
+        return NoAnswer("poll");
+      }
       if ((ready.revents & (POLLIN | POLLHUP)) == 0) continue;
       char part[512];
       const ssize_t n = read(fd_, part, std::min(sizeof part, kMaxLine - buffer_.size()));
@@ -142,30 +155,40 @@ class Pinentry {
 
   const int fd_;
   const pid_t pid_;
+  const std::function<bool()> cancelled_;
   std::string buffer_;
 };
 
 class PinentryPrompt final : public Prompt {
  public:
-  explicit PinentryPrompt(std::string program) : program_(std::move(program)) {}
+  PinentryPrompt(std::string program, PromptContext context)
+      : program_(std::move(program)), context_(std::move(context)) {}
 
   absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) override {
-    std::string description = absl::StrCat("PIN of: ", device);
-    if (tries_left >= 0) absl::StrAppend(&description, "\n", tries_left, " tries are left.");
-    return Ask(description, "PIN:");
+    std::string what = absl::StrCat("The PIN of ", Shown(device));
+    if (tries_left >= 0) absl::StrAppend(&what, " (", tries_left, " tries are left)");
+    return Ask(what, "PIN:");
   }
   absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
-    return Ask(absl::StrCat("Enter ", whose), "Password:");
+    return Ask(absl::StrCat("Enter ", Shown(whose)), "Password:");
   }
   void ShowTouch(absl::string_view device) override {
-    spdlog::info("touch {} now", std::string(device));
+    spdlog::info("touch {} now, {}", Shown(device), Why());
   }
   void HideTouch() override {}
 
  private:
-  absl::StatusOr<Secret> Ask(absl::string_view description, absl::string_view prompt) {
-    FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Pinentry> pinentry, Pinentry::Start(program_));
+  // "to open a session at gate.example, for /usr/bin/orders (process 4711)"
+  std::string Why() const {
+    return absl::StrCat(Shown(context_.purpose), " at ", Shown(context_.gate),
+                        context_.program.empty() ? "" : ", for ", Shown(context_.program));
+  }
+
+  absl::StatusOr<Secret> Ask(absl::string_view what, absl::string_view prompt) {
+    FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Pinentry> pinentry,
+                             Pinentry::Start(program_, context_.cancelled));
     FOREKEY_RETURN_IF_ERROR(pinentry->Answer().status());  // its greeting
+    const std::string description = absl::StrCat(what, "\n", Why());
     std::vector<std::string> lines = {absl::StrCat("SETDESC ", AssuanEscape(description)),
                                       absl::StrCat("SETPROMPT ", prompt), "SETTIMEOUT 110"};
     if (const char* tty = getenv("GPG_TTY"); tty != nullptr && *tty != '\0') {
@@ -179,16 +202,31 @@ class PinentryPrompt final : public Prompt {
       FOREKEY_RETURN_IF_ERROR(pinentry->Answer().status());
     }
     FOREKEY_RETURN_IF_ERROR(pinentry->Send("GETPIN"));
-    return pinentry->Answer();
+    FOREKEY_ASSIGN_OR_RETURN(Secret answer, pinentry->Answer());
+    // An empty answer would cost one of the token's tries.
+    if (answer.empty()) return DeviceFailure(DeviceError::kCancelled, "an empty answer was given");
+    return answer;
   }
 
+  const std::string program_;
+  const PromptContext context_;
+};
+
+class PinentryPrompter final : public Prompter {
+ public:
+  explicit PinentryPrompter(std::string program) : program_(std::move(program)) {}
+  std::unique_ptr<Prompt> For(PromptContext context) override {
+    return std::make_unique<PinentryPrompt>(program_, std::move(context));
+  }
+
+ private:
   const std::string program_;
 };
 
 }  // namespace
 
-std::unique_ptr<Prompt> NewPinentryPrompt(const std::string& program) {
-  return program.empty() ? nullptr : std::make_unique<PinentryPrompt>(program);
+std::unique_ptr<Prompter> NewPinentryPrompter(const std::string& program) {
+  return program.empty() ? nullptr : std::make_unique<PinentryPrompter>(program);
 }
 
 std::string AssuanEscape(absl::string_view text) {

@@ -8,15 +8,16 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "hw/device_key.h"
+#include "src/agent/prompter.h"
 
 namespace forekey {
 
 // `program`: a path, or a name to look for in PATH; empty: null, so
 // that drivers know that there is nobody. The program is started for each question,
 // shown on the terminal of GPG_TTY where that is set, and has two minutes. Cancelled by the person:
-// kCancelled. Missing, crashed, garbled: kPinRequired with what happened. Touches go to the log.
-std::unique_ptr<Prompt> NewPinentryPrompt(const std::string& program);
+// kCancelled. Missing, crashed, garbled: kPinRequired with what happened. Nobody waits for it any
+// more (PromptContext::cancelled): it is ended, and kCancelled. Touches go to the log.
+std::unique_ptr<Prompter> NewPinentryPrompter(const std::string& program);
 
 // Assuan's escapes: what may not stand in a command line (percent, CR, LF), and back.
 // InvalidArgument for a percent sign without two hex digits.

@@ -122,11 +122,7 @@ absl::StatusOr<std::unique_ptr<PrivateSocket>> PrivateSocket::Listen(const std::
 
 PrivateSocket::~PrivateSocket() {
   Stop();
-  struct stat info;
-  if (lstat(path_.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode_) {
-    unlink(path_.c_str());
-  }
-  for (int fd : {listen_fd_, stop_fd_, lock_fd_}) {
+  for (int fd : {stop_fd_, lock_fd_}) {
     if (fd >= 0) close(fd);
   }
 }
@@ -136,10 +132,17 @@ void PrivateSocket::Accept(std::function<void(int fd)> handle) {
 }
 
 void PrivateSocket::Stop() {
-  if (!thread_.joinable()) return;
-  uint64_t one = 1;
-  if (write(stop_fd_, &one, sizeof(one)) < 0) spdlog::error("eventfd: {}", strerror(errno));
-  thread_.join();
+  struct stat info;
+  if (lstat(path_.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode_) {
+    unlink(path_.c_str());
+  }
+  if (thread_.joinable()) {
+    uint64_t one = 1;
+    if (write(stop_fd_, &one, sizeof(one)) < 0) spdlog::error("eventfd: {}", strerror(errno));
+    thread_.join();
+  }
+  // Who connected and was not accepted yet is told.
+  if (listen_fd_ >= 0) close(std::exchange(listen_fd_, -1));
 }
 
 void PrivateSocket::Run(const std::function<void(int fd)>& handle) {

@@ -25,12 +25,13 @@ class PrivateSocket {
   // another process is just opening it; a socket on which nobody answers is replaced; anything else
   // at that path is left alone (FailedPrecondition).
   static absl::StatusOr<std::unique_ptr<PrivateSocket>> Listen(const std::string& path);
-  // Stops accepting and removes the socket if it is still this one.
+  // Stop()
   ~PrivateSocket();
 
   // From now on `handle` gets each connection of this user, non-blocking, and owns it. It is called
   // from one thread of this object's. Once.
   void Accept(std::function<void(int fd)> handle);
+  // Removes the socket first, so that nobody finds one on which nobody answers.
   void Stop();
 
   const std::string& path() const { return path_; }

@@ -17,9 +17,11 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "openssl/crypto.h"
 #include "src/agent/gate_account.h"
+#include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/wire/id_token.h"
@@ -71,8 +73,13 @@ class RunningCommand {
     return token;
   }
   std::string Complaint() const {
-    const std::string text(absl::StripAsciiWhitespace(complaint_));
-    return text.empty() ? "" : absl::StrCat(": ", text);
+    // It goes to terminals and logs, where it may not move the cursor.
+    std::string text;
+    for (absl::string_view line : absl::StrSplit(complaint_, '\n', absl::SkipWhitespace())) {
+      absl::StrAppend(&text, text.empty() ? ": " : "\n",
+                      Shown(absl::StripTrailingAsciiWhitespace(line)));
+    }
+    return text;
   }
 
  private:

@@ -1,16 +1,22 @@
 // forekey-agent: the signing daemon on the workstation.
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "hw/drivers.h"
 #include "nlohmann/json.hpp"
 #include "spdlog/sinks/stdout_color_sinks.h"
@@ -25,6 +31,7 @@ namespace {
 constexpr int kExitOk = 0;
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
+constexpr absl::Duration kLongestEnding = absl::Seconds(5);
 
 constexpr char kFooter[] = R"(
 Examples:
@@ -54,6 +61,16 @@ int Fail(int code, absl::string_view message) {
   return code;
 }
 
+// Each program that waits has a connection, and the usual soft limit is 1024.
+void RaiseDescriptorLimit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    spdlog::warn("the limit of open files stays as it is: {}", strerror(errno));
+  }
+}
+
 int Run(Settings settings) {
   // One line of text a line on stderr; stdout is for readiness alone.
   spdlog::set_default_logger(spdlog::stderr_color_mt("forekey-agent"));
@@ -66,6 +83,7 @@ int Run(Settings settings) {
   sigaddset(&ending, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
   // The keys of sessions are in this memory: no core file, and no debugger of the same user's.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
     return Fail(kExitUsage, "prctl(PR_SET_DUMPABLE) failed");
@@ -84,7 +102,7 @@ int Run(Settings settings) {
   options.socket = settings.socket;
   options.agent.state_directory = settings.state;
   options.agent.drivers = forekey::AllDrivers(settings.devices);
-  options.agent.prompt = forekey::NewPinentryPrompt(settings.pinentry);
+  options.agent.prompter = forekey::NewPinentryPrompter(settings.pinentry);
   auto server = forekey::AgentServer::Start(std::move(options));
   if (!server.ok()) return Fail(kExitUsage, server.status().message());
 
@@ -102,6 +120,13 @@ int Run(Settings settings) {
   int taken = 0;
   if (sigwait(&ending, &taken) != 0) return Fail(kExitFailed, "sigwait failed");
   spdlog::info("{}: ending", strsignal(taken));
+  // A driver that hangs in its device must not hold up the end: what is on the disk is whole at any
+  // time, and the socket went first.
+  std::thread([] {
+    absl::SleepFor(kLongestEnding);
+    spdlog::warn("a device does not answer: ended without it");
+    _exit(kExitOk);
+  }).detach();
   server->reset();
   return kExitOk;
 }

@@ -4,6 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <vector>
+
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -12,6 +15,8 @@
 
 namespace forekey {
 namespace {
+
+constexpr absl::string_view kDetailsUrl = "forekey/agent-error";
 
 // An absolute path in the environment; else null.
 const char* Path(const char* variable) {
@@ -42,10 +47,28 @@ absl::StatusOr<std::string> DefaultAgentSocket() {
       "is");
 }
 
+absl::StatusOr<std::string> FindAgentSocket(const std::string& runtime_root) {
+  const char* socket = getenv("FOREKEY_AGENT_SOCKET");
+  if (socket != nullptr && socket[0] != '\0') return std::string(socket);
+  std::vector<std::string> places;
+  if (const char* runtime = Path("XDG_RUNTIME_DIR")) places.push_back(runtime);
+  places.push_back(absl::StrCat(runtime_root, "/", geteuid()));
+  if (const char* state = Path("XDG_STATE_HOME")) places.push_back(state);
+  if (const char* home = Path("HOME")) places.push_back(absl::StrCat(home, "/.local/state"));
+  for (const std::string& place : places) {
+    const std::string path = absl::StrCat(place, "/forekey/agent.sock");
+    struct stat info;
+    if (stat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) && info.st_uid == geteuid()) {
+      return path;
+    }
+  }
+  return DefaultAgentSocket();
+}
+
 absl::StatusOr<std::shared_ptr<grpc::Channel>> AgentChannel(const std::string& socket) {
   std::string path = socket;
   if (path.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(path, DefaultAgentSocket());
+    FOREKEY_ASSIGN_OR_RETURN(path, FindAgentSocket());
   }
   struct stat info;
   if (stat(path.c_str(), &info) != 0) return NotRunning(path, "");
@@ -68,10 +91,32 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> AgentChannel(const std::string& s
 
 absl::Status AgentError(const grpc::Status& status, const std::string& socket) {
   if (status.ok()) return absl::OkStatus();
-  bool unreachable = status.error_code() == grpc::StatusCode::UNAVAILABLE &&
-                     status.error_message().find("failed to connect") != std::string::npos;
-  if (unreachable) return NotRunning(socket, status.error_message());
-  return ToAbsl(status);
+  v1::AgentErrorDetails details;
+  const bool from_agent =
+      !status.error_details().empty() && details.ParseFromString(status.error_details());
+  if (!from_agent) {
+    return status.error_code() == grpc::StatusCode::UNAVAILABLE
+               ? NotRunning(socket, status.error_message())
+               : ToAbsl(status);
+  }
+  absl::Status error = ToAbsl(status);
+  if (const auto reason = ReasonFromName(details.reason()); reason.has_value()) {
+    // The message begins with the reason's name already.
+    const absl::Status refused = Refuse(*reason);
+    error = absl::Status(error.code(), error.message());
+    refused.ForEachPayload([&error](absl::string_view url, const absl::Cord& payload) {
+      error.SetPayload(url, payload);
+    });
+  }
+  error.SetPayload(kDetailsUrl, absl::Cord(status.error_details()));
+  return error;
+}
+
+std::optional<v1::AgentErrorDetails> AgentErrorDetailsOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kDetailsUrl);
+  v1::AgentErrorDetails details;
+  if (!payload || !details.ParseFromString(std::string(*payload))) return std::nullopt;
+  return details;
 }
 
 }  // namespace forekey

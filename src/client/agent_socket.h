@@ -3,6 +3,7 @@
 #define FOREKEY_SRC_CLIENT_AGENT_SOCKET_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -17,12 +18,22 @@ namespace forekey {
 // none of the four is set.
 absl::StatusOr<std::string> DefaultAgentSocket();
 
-// A channel to the agent; it connects on first use. `socket`: empty for the default. Refuses
+// A channel to the agent; it connects on first use. `socket`: empty: FindAgentSocket's. Refuses
 // (kPeerUidRefused) a socket that belongs to another user: secrets would go to whoever made it.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> AgentChannel(const std::string& socket);
 
-// What to tell people when a call to the agent failed: OK for OK.
+// For clients: the socket of an agent that is there. Where FOREKEY_AGENT_SOCKET says nothing, the
+// environment of the agent may have been another one than this program's (cron and services have no
+// XDG_RUNTIME_DIR), so all places are looked at in DefaultAgentSocket's order, the user's folder in
+// `runtime_root` among them; the first where nothing is there.
+absl::StatusOr<std::string> FindAgentSocket(const std::string& runtime_root = "/run/user");
+
+// What to tell people when a call to the agent failed: OK for OK. What came from the agent itself
+// has its code and message, a Reason (ReasonOf) where it was a refusal, and the details
+// (AgentErrorDetailsOf); kUnavailable without them is an agent that does not run, or has just ended.
 absl::Status AgentError(const grpc::Status& status, const std::string& socket);
+// Nullopt where the error did not come from an agent.
+std::optional<forekey::v1::AgentErrorDetails> AgentErrorDetailsOf(const absl::Status& status);
 
 }  // namespace forekey
 

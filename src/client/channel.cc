@@ -53,13 +53,14 @@ class StreamPrefixes : public CallPrefixes {
 // Gives every call its credentials; intercepts nothing.
 class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
-  PrefixFactory(std::shared_ptr<SessionSource> source, const std::shared_ptr<grpc::Channel>& gate)
+  PrefixFactory(std::shared_ptr<SessionSource> source, const std::shared_ptr<grpc::Channel>& gate,
+                const std::shared_ptr<Lanes>& lanes)
       : source_(std::move(source)),
-        preflight_(std::make_shared<Preflight>(gate)),
+        preflight_(std::make_shared<Preflight>(gate, lanes)),
         streams_(std::make_shared<LiveStreams>(source_, gate)) {}
   ~PrefixFactory() override {
-    source_->Shutdown();
     preflight_->Shutdown();
+    source_->Shutdown();
     streams_->Shutdown();
   }
 
@@ -121,7 +122,7 @@ absl::StatusOr<forekey::v1::EnrolledGate> AskForGate(const std::shared_ptr<grpc:
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& options) {
   std::string socket = options.agent_socket;
   if (socket.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(socket, DefaultAgentSocket());
+    FOREKEY_ASSIGN_OR_RETURN(socket, FindAgentSocket());
   }
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> agent, AgentChannel(socket));
   FOREKEY_ASSIGN_OR_RETURN(forekey::v1::EnrolledGate gate, AskForGate(agent, socket, options.gate));
@@ -148,10 +149,12 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& opt
   source.gate = gate.audience();
   source.socket = socket;
   source.agent = std::move(agent);
+  source.lanes = std::make_shared<Lanes>();
+  const std::shared_ptr<Lanes> lanes = source.lanes;
   source.open_timeout = options.open_timeout;
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
   factories.push_back(std::make_unique<PrefixFactory>(
-      std::make_shared<SessionSource>(std::move(source)), gate_alone));
+      std::make_shared<SessionSource>(std::move(source)), gate_alone, lanes));
   return grpc::experimental::CreateCustomChannelWithInterceptors(target.address, credentials,
                                                                  arguments, std::move(factories));
 }

@@ -1,9 +1,15 @@
 #include "src/client/enrollment.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "src/base/bytes.h"
+#include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/secret.h"
 #include "src/base/status.h"
@@ -16,6 +22,7 @@ namespace {
 
 constexpr uint8_t kBeginStep = 1;
 constexpr uint8_t kFinishStep = 2;
+constexpr size_t kMaxShownRpId = 128;
 
 absl::StatusOr<std::string> RawPublicKey(const SoftwareKey& key) {
   std::string raw(kX25519Size, '\0');  // Ed25519 keys have the same size
@@ -36,8 +43,27 @@ absl::Status NotTheInvitesGate(absl::string_view detail) {
 
 }  // namespace
 
+bool IsOwnRpId(absl::string_view audience, absl::string_view rp_id) {
+  if (rp_id == audience) return true;
+  if (!absl::EndsWith(audience, absl::StrCat(".", rp_id))) return false;
+  const std::vector<absl::string_view> labels = absl::StrSplit(rp_id, '.');
+  if (labels.size() < 2) return false;
+  for (absl::string_view label : labels) {
+    if (label.empty()) return false;
+  }
+  // Without the list of public suffixes: what looks like one ("co.uk", "com.au") is not taken for a
+  // domain that somebody registered. The person can still allow it.
+  constexpr absl::string_view kRegistries[] = {"ac", "co",  "com", "edu", "gob",   "gov", "gouv",
+                                               "go", "lg",  "ltd", "mil", "ne",    "net", "nhs",
+                                               "or", "org", "plc", "sch", "police"};
+  return labels.size() > 2 || labels[1].size() != 2 ||
+         std::find(std::begin(kRegistries), std::end(kRegistries), labels[0]) ==
+             std::end(kRegistries);
+}
+
 absl::StatusOr<std::unique_ptr<Enrollment>> Enrollment::Begin(
-    GateConnection* gate, const Invite& invite, forekey::v1::EnrollmentOpening opening) {
+    GateConnection* gate, const Invite& invite, forekey::v1::EnrollmentOpening opening,
+    const std::string& allowed_rp_id) {
   if (gate->target().audience != invite.audience) {
     return Refuse(Reason::kAudienceMismatch, "the connection is to another gate than the invite's");
   }
@@ -61,6 +87,7 @@ absl::StatusOr<std::unique_ptr<Enrollment>> Enrollment::Begin(
   FOREKEY_ASSIGN_OR_RETURN(auto response,
                            gate->BeginEnrollment(request, enrollment->challenge_.channel_binding));
   FOREKEY_RETURN_IF_ERROR(enrollment->Confirm(invite, ephemeral, request.payload(), response));
+  FOREKEY_RETURN_IF_ERROR(enrollment->CheckRelyingParty(allowed_rp_id));
   return enrollment;
 }
 
@@ -100,6 +127,21 @@ absl::Status Enrollment::Confirm(const Invite& invite, const X25519PrivateKey& e
     return absl::InternalError("the gate's demand has a malformed subject or enrolment id");
   }
   return absl::OkStatus();
+}
+
+absl::Status Enrollment::CheckRelyingParty(const std::string& allowed_rp_id) const {
+  if (!demand_.has_fido2()) return absl::OkStatus();
+  const std::string& rp_id = demand_.fido2().rp_id();
+  if (rp_id == allowed_rp_id || IsOwnRpId(demand_.audience(), rp_id)) return absl::OkStatus();
+  const std::string shown = Printable(rp_id, kMaxShownRpId);
+  return Refuse(
+      Reason::kAudienceMismatch,
+      absl::StrCat("the gate ", demand_.audience(),
+                   " wants a credential of the security key for the relying party \"", shown,
+                   "\", which is not its own name: others could be fooled with "
+                   "what the key signs. If its administrator confirms that name, run "
+                   "again with --rp-id ",
+                   shown));
 }
 
 std::string Enrollment::Statement(absl::string_view spki) const {

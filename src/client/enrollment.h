@@ -9,6 +9,8 @@
 //   a gate poses under another gate's name                -> the audience is the invite's
 //   a proxy ends TLS with a certificate of its own        -> the payload, signed, has the binding
 //   the gate acknowledges another credential              -> the id is computed here and compared
+//   a gate has a security key make a credential for        -> its own name or a parent domain of it;
+//   another relying party ("ssh:", a web site)               else only what the person named
 #ifndef FOREKEY_SRC_CLIENT_ENROLLMENT_H_
 #define FOREKEY_SRC_CLIENT_ENROLLMENT_H_
 
@@ -30,10 +32,12 @@ class Enrollment {
  public:
   // Gets a challenge and begins. `opening`: kind and token are filled in; the rest is done here.
   // Refuses (kGateIdentityMismatch, kGateConfirmationInvalid, kAudienceMismatch) a gate that isn't
-  // the invite's. `gate` outlives the enrolment.
+  // the invite's. `gate` outlives the enrolment. `allowed_rp_id`: a relying party of a security key
+  // that the person allows besides those that IsOwnRpId() does.
   static absl::StatusOr<std::unique_ptr<Enrollment>> Begin(GateConnection* gate,
                                                            const Invite& invite,
-                                                           forekey::v1::EnrollmentOpening opening);
+                                                           forekey::v1::EnrollmentOpening opening,
+                                                           const std::string& allowed_rp_id = "");
 
   // What the gate asks of the token. Confirmed.
   const forekey::v1::EnrollmentDemand& demand() const { return demand_; }
@@ -52,6 +56,7 @@ class Enrollment {
  private:
   Enrollment(GateConnection* gate, SoftwareKey invite_key)
       : gate_(gate), invite_key_(std::move(invite_key)) {}
+  absl::Status CheckRelyingParty(const std::string& allowed_rp_id) const;
   absl::Status Confirm(const Invite& invite, const X25519PrivateKey& ephemeral,
                        absl::string_view request_payload,
                        const forekey::v1::BeginEnrollmentResponse& response);
@@ -63,6 +68,10 @@ class Enrollment {
   forekey::v1::EnrollmentDemand demand_;
   Secret confirmation_key_;
 };
+
+// Whether a gate of that name may have credentials of security keys made for that relying party: its
+// own name, or a domain above it of at least two labels that is no public suffix.
+bool IsOwnRpId(absl::string_view audience, absl::string_view rp_id);
 
 }  // namespace forekey
 

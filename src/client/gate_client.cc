@@ -1,5 +1,7 @@
 #include "src/client/gate_client.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <atomic>
 #include <utility>
@@ -26,6 +28,17 @@ using forekey::v1::Gate;
 namespace {
 
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
+constexpr absl::Duration kDiagnosisTime = absl::Seconds(3);
+constexpr int64_t kSuspended = 1'000'000'000;  // the two clocks are not read at the same instant
+
+int64_t ReadClock(clockid_t id) {
+  timespec now = {};
+  clock_gettime(id, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// CLOCK_BOOTTIME runs on while the machine sleeps, CLOCK_MONOTONIC does not.
+int64_t AsleepNanos() { return ReadClock(CLOCK_BOOTTIME) - ReadClock(CLOCK_MONOTONIC); }
 
 // A prefix made beforehand: it leaves only for the method and the certificate that it was made for.
 class MadePrefix : public PrefixProvider {
@@ -70,34 +83,82 @@ absl::StatusOr<std::unique_ptr<GateConnection>> GateConnection::New(Options opti
         absl::StrCat("no address is known for the gate ", options.target.audience));
   }
   FOREKEY_ASSIGN_OR_RETURN(auto credentials, TlsCredentials(options.target.ca_pem));
-  grpc::ChannelArguments arguments;
-  AddTlsArguments(options.target, &arguments);
-  auto channel = grpc::CreateCustomChannel(options.target.address, credentials, arguments);
+  if (!options.asleep_nanos) options.asleep_nanos = AsleepNanos;
   return std::unique_ptr<GateConnection>(
-      new GateConnection(std::move(options), std::move(channel)));
+      new GateConnection(std::move(options), std::move(credentials)));
 }
 
-GateConnection::GateConnection(Options options, std::shared_ptr<grpc::Channel> channel)
-    : options_(std::move(options)), channel_(std::move(channel)), stub_(Gate::NewStub(channel_)) {}
+GateConnection::GateConnection(Options options,
+                               std::shared_ptr<grpc::ChannelCredentials> credentials)
+    : options_(std::move(options)),
+      credentials_(std::move(credentials)),
+      wire_(MakeWire()),
+      asleep_nanos_(options_.asleep_nanos()) {}
+
+GateConnection::WirePtr GateConnection::MakeWire() const {
+  grpc::ChannelArguments arguments;
+  AddTlsArguments(options_.target, &arguments);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a new channel is a new connection
+  auto channel = grpc::CreateCustomChannel(options_.target.address, credentials_, arguments);
+  auto wire = std::make_shared<Wire>();
+  wire->stub = Gate::NewStub(channel);
+  wire->channel = std::move(channel);
+  return wire;
+}
+
+GateConnection::WirePtr GateConnection::CurrentWire() {
+  const int64_t asleep = options_.asleep_nanos();
+  absl::MutexLock lock(&mutex_);
+  if (asleep - asleep_nanos_ >= kSuspended) wire_ = MakeWire();
+  asleep_nanos_ = asleep;
+  return wire_;
+}
+
+void GateConnection::GiveUp(const WirePtr& wire) {
+  absl::MutexLock lock(&mutex_);
+  if (wire_ == wire) wire_ = MakeWire();
+}
+
+void GateConnection::Shutdown() {
+  absl::MutexLock lock(&mutex_);
+  shut_down_ = true;
+  for (grpc::ClientContext* context : calling_) context->TryCancel();
+}
+
+// Why there is no connection, where there is none.
+GateDiagnosis GateConnection::Diagnose(const grpc::Status& status) const {
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE || shut_down_) return {};
+  return DiagnoseGate(options_.target, kDiagnosisTime);
+}
 
 template <typename Request, typename Response>
-absl::Status GateConnection::Call(grpc::Status (Gate::Stub::*rpc)(grpc::ClientContext*,
-                                                                  const Request&, Response*),
-                                  absl::string_view tried, const Request& request,
-                                  Response* response, std::optional<Proof> proof,
-                                  std::string* channel_binding) {
-  WakeChannel(channel_, kConnectTimeout);
+absl::Status GateConnection::Call(
+    grpc::Status (Gate::Stub::*rpc)(grpc::ClientContext*, const Request&, Response*),
+    absl::string_view tried, const Request& request, Response* response, std::optional<Proof> proof,
+    std::string* channel_binding, std::optional<absl::Duration> timeout) {
+  const WirePtr wire = CurrentWire();
+  WakeChannel(wire->channel, kConnectTimeout, &shut_down_);
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + options_.rpc_timeout));
+  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout.value_or(options_.rpc_timeout)));
   std::shared_ptr<MadePrefix> provider;
   if (proof.has_value()) {
     provider = std::make_shared<MadePrefix>(proof->method, std::move(proof->prefix),
                                             std::move(proof->channel_binding));
     context.set_credentials(MakePrefixCredentials(provider));
   }
-  grpc::Status status = (stub_.get()->*rpc)(&context, request, response);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (shut_down_) return absl::CancelledError("the connection to the gate was given up");
+    calling_.insert(&context);
+  }
+  grpc::Status status = (wire->stub.get()->*rpc)(&context, request, response);
+  {
+    absl::MutexLock lock(&mutex_);
+    calling_.erase(&context);
+  }
   if (provider != nullptr && provider->binding_changed()) return BindingChanged();
-  if (!status.ok()) return GateError(status, tried, options_.target.address);
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) GiveUp(wire);
+  if (!status.ok()) return GateError(status, tried, options_.target.address, Diagnose(status));
   if (channel_binding != nullptr) {
     auto auth_context = context.auth_context();
     if (auth_context == nullptr) return absl::InternalError("gRPC gives no auth context");
@@ -112,8 +173,13 @@ absl::StatusOr<GateConnection::Challenge> GateConnection::GetChallenge(
   forekey::v1::GetChallengeResponse response;
   Challenge challenge;
   request.set_purpose(purpose);
-  FOREKEY_RETURN_IF_ERROR(Call(&Gate::Stub::GetChallenge, "get a challenge", request, &response,
-                               std::nullopt, &challenge.channel_binding));
+  absl::Status got = Call(&Gate::Stub::GetChallenge, "get a challenge", request, &response,
+                          std::nullopt, &challenge.channel_binding, options_.challenge_timeout);
+  if (absl::IsDeadlineExceeded(got)) {
+    got = Call(&Gate::Stub::GetChallenge, "get a challenge", request, &response, std::nullopt,
+               &challenge.channel_binding);
+  }
+  FOREKEY_RETURN_IF_ERROR(got);
   if (response.challenge().size() != kChallengeSize) {
     return absl::InternalError(absl::StrCat("the gate's challenge has ",
                                             response.challenge().size(), " bytes instead of ",

@@ -10,20 +10,25 @@
 #ifndef FOREKEY_SRC_CLIENT_GATE_CLIENT_H_
 #define FOREKEY_SRC_CLIENT_GATE_CLIENT_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "forekey/v1/gate.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "src/base/clock.h"
 #include "src/client/client_session.h"
 #include "src/client/device_proof.h"
+#include "src/client/gate_diagnosis.h"
 #include "src/client/tls_channel.h"
 
 namespace forekey {
@@ -42,11 +47,20 @@ class GateConnection {
   struct Options {
     GateTarget target;
     absl::Duration rpc_timeout = absl::Seconds(15);
+    // Asking for a challenge changes nothing, so that it is tried twice: a connection that became a
+    // black hole (another network, a long sleep) is given up after so long, and made anew.
+    absl::Duration challenge_timeout = absl::Seconds(5);
     const Clock* clock = &Clock::System();  // outlives the sessions
+    // For how long the machine has been suspended since it started; null: as the kernel says. When
+    // it grew, the connection is made anew.
+    std::function<int64_t()> asleep_nanos;
   };
   static absl::StatusOr<std::unique_ptr<GateConnection>> New(Options options);
 
   const GateTarget& target() const { return options_.target; }
+
+  // Cancels the calls that are under way, at once; every later one fails with kCancelled.
+  void Shutdown();
 
   struct Challenge {
     std::string bytes;            // 64
@@ -96,7 +110,20 @@ class GateConnection {
       const forekey::v1::FinishEnrollmentRequest& request, absl::string_view channel_binding);
 
  private:
-  GateConnection(Options options, std::shared_ptr<grpc::Channel> channel);
+  GateConnection(Options options, std::shared_ptr<grpc::ChannelCredentials> credentials);
+
+  // One connection to the gate; calls that run keep theirs.
+  struct Wire {
+    std::shared_ptr<grpc::Channel> channel;
+    std::unique_ptr<forekey::v1::Gate::Stub> stub;
+  };
+  using WirePtr = std::shared_ptr<const Wire>;
+  WirePtr MakeWire() const;
+  // The one in use; another one after a suspend.
+  WirePtr CurrentWire();
+  // No later call uses it.
+  void GiveUp(const WirePtr& wire);
+  GateDiagnosis Diagnose(const grpc::Status& status) const;
 
   // What a call needs besides its messages. The prefix is sent only on a connection with that
   // binding.
@@ -109,11 +136,16 @@ class GateConnection {
   absl::Status Call(grpc::Status (forekey::v1::Gate::Stub::*rpc)(grpc::ClientContext*,
                                                                  const Request&, Response*),
                     absl::string_view tried, const Request& request, Response* response,
-                    std::optional<Proof> proof, std::string* channel_binding = nullptr);
+                    std::optional<Proof> proof, std::string* channel_binding = nullptr,
+                    std::optional<absl::Duration> timeout = std::nullopt);
 
   const Options options_;
-  const std::shared_ptr<grpc::Channel> channel_;
-  const std::unique_ptr<forekey::v1::Gate::Stub> stub_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
+  absl::Mutex mutex_;
+  WirePtr wire_ ABSL_GUARDED_BY(mutex_);
+  int64_t asleep_nanos_ ABSL_GUARDED_BY(mutex_) = 0;  // when the wire was made
+  std::set<grpc::ClientContext*> calling_ ABSL_GUARDED_BY(mutex_);
+  std::atomic<bool> shut_down_{false};
 };
 
 }  // namespace forekey

@@ -1,16 +1,15 @@
 #include "src/client/preflight.h"
 
-#include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "forekey/v1/gate.grpc.pb.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
 namespace {
 
-constexpr absl::Duration kCallTimeout = absl::Seconds(5);
+constexpr absl::Duration kAskTimeout = absl::Seconds(5);
 // Who starts many streams doesn't wait for each. What the gate may have forgotten meanwhile on the
 // same connection (a session among too many, a changed rule) the stream itself finds out.
 constexpr int64_t kTakenFor = 1'000'000'000;
@@ -18,63 +17,78 @@ constexpr size_t kMaxEntries = 256;
 
 }  // namespace
 
-Preflight::Preflight(std::shared_ptr<grpc::Channel> gate, const Clock* clock)
-    : gate_(std::move(gate)), clock_(clock) {}
+Preflight::Preflight(const std::shared_ptr<grpc::Channel>& gate, std::shared_ptr<Lanes> lanes,
+                     const Clock* clock)
+    : stub_(forekey::v1::Gate::NewStub(gate)), lanes_(std::move(lanes)), clock_(clock) {}
 
 bool Preflight::IsTaken(ConnectionPtr connection, absl::string_view method,
                         std::shared_ptr<const ClientSession> session, Waiter waiter) {
-  Key key{connection.get(), session.get(), std::string(method)};
-  absl::MutexLock lock(&mutex_);
-  if (entries_.size() >= kMaxEntries) {
+  const std::string key =
+      absl::StrCat(absl::Hex(connection.get()), " ", absl::Hex(session.get()), " ", method);
+  Flights::Ticket ticket;
+  {
+    absl::MutexLock lock(&mutex_);
     const int64_t now = clock_->BootNanos();
-    std::erase_if(entries_, [now](const auto& entry) {
-      return entry.second.waiters.empty() && entry.second.taken_until <= now;
-    });
+    auto known = entries_.find(key);
+    if (known != entries_.end() && now < known->second.taken_until) return true;
+    if (entries_.size() >= kMaxEntries) {
+      std::erase_if(entries_, [now](const auto& entry) { return entry.second.taken_until <= now; });
+    }
+    entries_[key] = Entry{std::move(connection), session, 0};
+    ticket = flights_.Join(
+        key, [waiter = std::move(waiter)](const auto&, bool refused) { waiter(refused); });
   }
-  Entry& entry = entries_[key];
-  if (clock_->BootNanos() < entry.taken_until) return true;
-  entry.waiters.push_back(std::move(waiter));
-  if (entry.waiters.size() > 1) return false;
-  entry.connection = std::move(connection);
-  entry.session = session;
-  // gRPC's own threads must not block, and the answer must come from another one than the one that
-  // asked.
-  std::thread([self = shared_from_this(), key = std::move(key), session = std::move(session)] {
-    self->Finish(key, self->IsRefused(*session, std::get<std::string>(key)));
-  }).detach();
+  if (ticket.started) {
+    // gRPC's own threads must not block, and the answer must come from another one than the one
+    // that asked.
+    lanes_->Post("gate", 1,
+                 [self = shared_from_this(), flight = ticket.flight, session = std::move(session),
+                  method = std::string(method)] { self->Ask(flight, *session, method); });
+  }
   return false;
 }
 
-bool Preflight::IsRefused(const ClientSession& session, const std::string& method) {
-  forekey::v1::GetRequirementsRequest request;
-  request.set_method(method);
-  request.set_child(true);
-  forekey::v1::GetRequirementsResponse response;
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kCallTimeout));
-  context.set_credentials(MakePrefixCredentials(
+void Preflight::Ask(const Flights::FlightPtr& flight, const ClientSession& session,
+                    const std::string& method) {
+  struct Asked {
+    grpc::ClientContext context;
+    forekey::v1::GetRequirementsRequest request;
+    forekey::v1::GetRequirementsResponse response;
+  };
+  auto asked = std::make_shared<Asked>();
+  asked->request.set_method(method);
+  asked->request.set_child(true);
+  asked->context.set_deadline(absl::ToChronoTime(absl::Now() + kAskTimeout));
+  asked->context.set_credentials(MakePrefixCredentials(
       std::make_shared<OnePrefix>(session.MakePrefix(kGetRequirementsMethod))));
+  bool gone = false;
   {
     absl::MutexLock lock(&mutex_);
-    if (shut_down_) return false;
-    asking_.insert(&context);
+    gone = shut_down_;
+    if (!gone) asking_.insert(&asked->context);
   }
-  const grpc::Status status =
-      forekey::v1::Gate::NewStub(gate_)->GetRequirements(&context, request, &response);
-  absl::MutexLock lock(&mutex_);
-  asking_.erase(&context);
-  return status.error_code() == grpc::StatusCode::UNAUTHENTICATED || !response.step_up().empty();
+  if (gone) return Finish(flight, false);
+  stub_->async()->GetRequirements(
+      &asked->context, &asked->request, &asked->response,
+      [self = shared_from_this(), flight, asked](const grpc::Status& status) {
+        {
+          absl::MutexLock lock(&self->mutex_);
+          self->asking_.erase(&asked->context);
+        }
+        self->Finish(flight, status.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+                                 !asked->response.step_up().empty());
+      });
 }
 
-void Preflight::Finish(const Key& key, bool refused) {
-  std::vector<Waiter> waiters;
+void Preflight::Finish(const Flights::FlightPtr& flight, bool refused) {
   {
     absl::MutexLock lock(&mutex_);
-    Entry& entry = entries_[key];
-    waiters.swap(entry.waiters);
-    if (!refused) entry.taken_until = clock_->BootNanos() + kTakenFor;
+    auto entry = entries_.find(flight->key());
+    if (entry != entries_.end() && !refused) {
+      entry->second.taken_until = clock_->BootNanos() + kTakenFor;
+    }
   }
-  for (const Waiter& waiter : waiters) waiter(refused);
+  flights_.Finish(flight, refused);
 }
 
 void Preflight::Shutdown() {

@@ -10,24 +10,26 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <tuple>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "forekey/v1/gate.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "src/base/clock.h"
+#include "src/base/lanes.h"
+#include "src/base/single_flight.h"
 #include "src/client/client_session.h"
 #include "src/client/prefix_credentials.h"
 
 namespace forekey {
 
-// Safe from any thread; made by std::make_shared, as the threads that ask the gate share it.
+// Safe from any thread; made by std::make_shared, as what is asked of the gate shares it.
 class Preflight : public std::enable_shared_from_this<Preflight> {
  public:
   // `gate`: a channel to the gate that adds no prefixes and tries nothing twice.
-  explicit Preflight(std::shared_ptr<grpc::Channel> gate, const Clock* clock = &Clock::System());
+  Preflight(const std::shared_ptr<grpc::Channel>& gate, std::shared_ptr<Lanes> lanes,
+            const Clock* clock = &Clock::System());
 
   using Waiter = std::function<void(bool refused)>;
   // True when the gate said lately that it takes such calls of `session` on this connection: a gate
@@ -41,20 +43,22 @@ class Preflight : public std::enable_shared_from_this<Preflight> {
   void Shutdown();
 
  private:
-  using Key = std::tuple<const void*, const ClientSession*, std::string>;
+  using Flights = SingleFlight<bool>;
   struct Entry {
     ConnectionPtr connection;  // kept, so that no other gets its address
     std::shared_ptr<const ClientSession> session;
     int64_t taken_until = 0;
-    std::vector<Waiter> waiters;  // none: nobody asks
   };
-  bool IsRefused(const ClientSession& session, const std::string& method);
-  void Finish(const Key& key, bool refused);
+  void Ask(const Flights::FlightPtr& flight, const ClientSession& session,
+           const std::string& method);
+  void Finish(const Flights::FlightPtr& flight, bool refused);
 
-  const std::shared_ptr<grpc::Channel> gate_;
+  const std::unique_ptr<forekey::v1::Gate::Stub> stub_;
+  const std::shared_ptr<Lanes> lanes_;
   const Clock* const clock_;
+  Flights flights_;  // by connection, session and method
   absl::Mutex mutex_;
-  std::map<Key, Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
   std::set<grpc::ClientContext*> asking_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
 };

@@ -1,9 +1,9 @@
 #include "src/client/session_source.h"
 
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "src/base/status.h"
 #include "src/client/agent_socket.h"
@@ -34,32 +34,32 @@ absl::StatusOr<ClientSessionPtr> SessionSource::Get(absl::string_view leaf_pem,
                                                     const ClientSessionPtr& rejected,
                                                     absl::FunctionRef<Waiter()> make_waiter) {
   FOREKEY_ASSIGN_OR_RETURN(auto binding, bindings_.Get(leaf_pem));
-  absl::MutexLock lock(&mutex_);
-  auto found = slots_.find(*binding);
-  if (found == slots_.end()) {
-    for (auto it = slots_.begin(); slots_.size() >= kMaxSlots && it != slots_.end();) {
-      it = it->second.opening ? std::next(it) : slots_.erase(it);
+  Openings::Ticket opening;
+  ClientSessionPtr session;
+  std::string rejected_id;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (slots_.size() >= kMaxSlots && !slots_.contains(*binding)) slots_.clear();
+    Slot& slot = slots_[*binding];
+    // Another call may have replaced it already: then that one is good.
+    if (rejected != nullptr && slot.session == rejected) {
+      slot.rejected_id = rejected->id();
+      slot.session = nullptr;
     }
-    found = slots_.emplace(*binding, Slot()).first;
-  }
-  Slot& slot = found->second;
-  // Another call may have replaced it already: then that one is good.
-  if (rejected != nullptr && slot.session == rejected) {
-    slot.rejected_id = rejected->id();
-    slot.session = nullptr;
-  }
-  if (Usable(slot.session)) {
-    if (!slot.opening && slot.session->state() == ClientSession::State::kAging &&
-        options_.clock->BootNanos() >= slot.refresh_not_before) {
-      StartOpening(*binding, &slot);
+    session = Usable(slot.session) ? slot.session : nullptr;
+    if (session == nullptr) {
+      if (shut_down_) return absl::CancelledError("the channel is gone");
+      slot.session = nullptr;
+      opening = openings_.Join(
+          *binding, [waiter = make_waiter()](const auto&, const auto& opened) { waiter(opened); });
+    } else if (session->state() == ClientSession::State::kAging && !shut_down_ &&
+               options_.clock->BootNanos() >= slot.refresh_not_before) {
+      opening = openings_.Join(*binding, [](const auto&, const auto&) {});
     }
-    return slot.session;
+    rejected_id = slot.rejected_id;
   }
-  slot.session = nullptr;
-  if (shut_down_) return absl::CancelledError("the channel is gone");
-  slot.waiters.push_back(make_waiter());
-  if (!slot.opening) StartOpening(*binding, &slot);
-  return ClientSessionPtr();
+  if (opening.started) StartOpening(*binding, opening.flight, rejected_id);
+  return session;
 }
 
 absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_pem,
@@ -73,7 +73,17 @@ absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_
     auto found = slots_.find(*binding);
     if (found != slots_.end() && is_later(found->second.session)) return found->second.session;
   }
-  FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, AskAgent(*binding, "", outlast_boot_nanos));
+  struct Answer {
+    absl::Notification there;
+    absl::StatusOr<ClientSessionPtr> session;
+  };
+  auto answer = std::make_shared<Answer>();
+  AskAgent(*binding, "", outlast_boot_nanos, [answer](absl::StatusOr<ClientSessionPtr> session) {
+    answer->session = std::move(session);
+    answer->there.Notify();
+  });
+  answer->there.WaitForNotification();
+  FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, answer->session);
   if (!is_later(session))
     return absl::FailedPreconditionError("the agent has no session that ends later");
   absl::MutexLock lock(&mutex_);
@@ -81,68 +91,89 @@ absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_
   return session;
 }
 
-void SessionSource::StartOpening(const std::string& binding, Slot* slot) {
-  slot->opening = true;
-  // A thread for each opening, as there are few: one a session. gRPC's own threads must not block,
-  // and the answer must come from another one than the one that asked.
-  std::thread([self = shared_from_this(), binding, rejected = slot->rejected_id] {
-    self->FinishOpening(binding, self->AskAgent(binding, rejected));
-  }).detach();
+// gRPC's own threads must not block, and the answer must come from another one than the one that
+// asked.
+void SessionSource::Post(std::function<void()> task) {
+  options_.lanes->Post("agent", 1, std::move(task));
 }
 
-void SessionSource::FinishOpening(const std::string& binding,
+void SessionSource::StartOpening(const std::string& binding, const Openings::FlightPtr& flight,
+                                 const std::string& rejected_id) {
+  AskAgent(binding, rejected_id, 0,
+           [self = shared_from_this(), binding, flight](absl::StatusOr<ClientSessionPtr> opened) {
+             self->FinishOpening(binding, flight, opened);
+           });
+}
+
+void SessionSource::FinishOpening(const std::string& binding, const Openings::FlightPtr& flight,
                                   const absl::StatusOr<ClientSessionPtr>& opened) {
-  std::vector<Waiter> waiters;
   {
     absl::MutexLock lock(&mutex_);
     Slot& slot = slots_[binding];
-    slot.opening = false;
     if (opened.ok()) {
       slot.session = *opened;
       slot.rejected_id.clear();
     } else {
       slot.refresh_not_before = options_.clock->BootNanos() + kRefreshPause;
     }
-    waiters.swap(slot.waiters);
   }
-  for (const Waiter& waiter : waiters) waiter(opened);
+  openings_.Finish(flight, opened);
 }
 
 template <typename Request, typename Response>
-absl::Status SessionSource::CallAgent(
-    grpc::Status (forekey::v1::Agent::Stub::*rpc)(grpc::ClientContext*, const Request&, Response*),
-    absl::string_view tried, const Request& request, Response* response) {
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + options_.open_timeout));
-  {
-    absl::MutexLock lock(&mutex_);
-    if (shut_down_) return absl::CancelledError("the channel is gone");
-    asking_.insert(&context);
-  }
-  WakeChannel(options_.agent, kConnectTimeout);  // the agent may just have been started again
-  grpc::Status status = (stub_.get()->*rpc)(&context, request, response);
-  {
-    absl::MutexLock lock(&mutex_);
-    asking_.erase(&context);
-  }
-  if (status.ok()) return absl::OkStatus();
-  absl::Status error = AgentError(status, options_.socket);
-  return absl::Status(error.code(), absl::StrCat("forekey could not ", tried, " at ", options_.gate,
-                                                 ": ", error.message()));
+void SessionSource::CallAgent(void (forekey::v1::Agent::StubInterface::async_interface::*rpc)(
+                                  grpc::ClientContext*, const Request*, Response*,
+                                  std::function<void(grpc::Status)>),
+                              absl::string_view tried, const Request& request,
+                              Done<Response> done) {
+  struct Asked {
+    grpc::ClientContext context;
+    Request request;
+    Response response;
+  };
+  auto asked = std::make_shared<Asked>();
+  asked->request = request;
+  Post([self = shared_from_this(), rpc, tried = std::string(tried), asked, done] {
+    // The agent may just have been started again.
+    WakeChannel(self->options_.agent, kConnectTimeout, &self->shut_down_);
+    asked->context.set_deadline(absl::ToChronoTime(absl::Now() + self->options_.open_timeout));
+    bool gone = false;
+    {
+      absl::MutexLock lock(&self->mutex_);
+      gone = self->shut_down_;
+      if (!gone) self->asking_.insert(&asked->context);
+    }
+    if (gone) return done(absl::CancelledError("the channel is gone"));
+    (self->stub_->async()->*rpc)(
+        &asked->context, &asked->request, &asked->response,
+        [self, tried, asked, done](const grpc::Status& status) {
+          {
+            absl::MutexLock lock(&self->mutex_);
+            self->asking_.erase(&asked->context);
+          }
+          if (status.ok()) return done(std::move(asked->response));
+          absl::Status error = AgentError(status, self->options_.socket);
+          done(
+              absl::Status(error.code(), absl::StrCat("forekey could not ", tried, " at ",
+                                                      self->options_.gate, ": ", error.message())));
+        });
+  });
 }
 
-absl::StatusOr<ClientSessionPtr> SessionSource::AskAgent(const std::string& binding,
-                                                         const std::string& rejected_id,
-                                                         int64_t outlast_boot_nanos) {
+void SessionSource::AskAgent(const std::string& binding, const std::string& rejected_id,
+                             int64_t outlast_boot_nanos, Done<ClientSessionPtr> done) {
   forekey::v1::OpenLocalSessionRequest request;
   request.set_gate(options_.gate);
   request.set_channel_binding(binding);
   request.set_rejected_session(rejected_id);
   request.set_outlast_boot_nanos(outlast_boot_nanos);
-  forekey::v1::OpenLocalSessionResponse response;
-  FOREKEY_RETURN_IF_ERROR(
-      CallAgent(&forekey::v1::Agent::Stub::OpenSession, "open a session", request, &response));
-  return MakeSession(binding, std::move(response));
+  CallAgent<forekey::v1::OpenLocalSessionRequest, forekey::v1::OpenLocalSessionResponse>(
+      &forekey::v1::Agent::StubInterface::async_interface::OpenSession, "open a session", request,
+      [self = shared_from_this(), binding,
+       done](absl::StatusOr<forekey::v1::OpenLocalSessionResponse> response) {
+        if (!response.ok()) return done(response.status());
+        done(self->MakeSession(binding, *std::move(response)));
+      });
 }
 
 absl::StatusOr<ClientSessionPtr> SessionSource::MakeSession(
@@ -164,105 +195,100 @@ absl::StatusOr<ClientSessionPtr> SessionSource::MakeSession(
 
 void SessionSource::Replace(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
                             absl::string_view method, ProofWaiter waiter) {
-  auto binding = bindings_.Get(leaf_pem);
-  if (!binding.ok()) return waiter(binding.status());
+  auto found = bindings_.Get(leaf_pem);
+  if (!found.ok()) return Post([waiter, status = found.status()] { waiter(status); });
+  const std::string binding = **found;
   const std::string rejected_id = rejected == nullptr ? "" : rejected->id();
   ClientSessionPtr known;
+  Replacings::Ticket asking;
   {
     absl::MutexLock lock(&mutex_);
-    if (replacements_.size() >= kMaxReplacements) {
-      for (auto it = replacements_.begin(); it != replacements_.end();) {
-        it = it->second.asking ? std::next(it) : replacements_.erase(it);
-      }
-    }
-    Replacement& replacement = replacements_[absl::StrCat(**binding, method)];
+    if (replacements_.size() >= kMaxReplacements) replacements_.clear();
+    Replacement& replacement = replacements_[absl::StrCat(binding, method)];
     replacement.step_up.clear();  // what was done lately was not enough
-    if (!replacement.asking) {
-      if (rejected != nullptr && replacement.rejected_id == rejected_id &&
-          Usable(replacement.session)) {
-        known = replacement.session;
-      } else {
-        replacement.asking = true;
-        replacement.rejected_id = rejected_id;
-        replacement.session = nullptr;
-        replacement.waiters.push_back(std::move(waiter));
-        std::thread([self = shared_from_this(), binding = std::string(**binding), rejected_id,
-                     method = std::string(method)] {
-          self->FinishReplacing(binding, rejected_id, method,
-                                self->AskWhatIsLacking(binding, rejected_id, method));
-        }).detach();
-      }
-    } else if (replacement.rejected_id == rejected_id) {
-      replacement.waiters.push_back(std::move(waiter));
+    if (rejected != nullptr && replacement.rejected_id == rejected_id &&
+        Usable(replacement.session)) {
+      known = replacement.session;
     } else {
-      // Two sessions of one method were refused at once: each finds out by itself.
-      std::thread([self = shared_from_this(), binding = std::string(**binding), rejected_id,
-                   method = std::string(method), waiter = std::move(waiter)] {
-        waiter(self->AskWhatIsLacking(binding, rejected_id, method));
-      }).detach();
+      asking = replacings_.Join(
+          absl::StrCat(binding, method, rejected_id),
+          [self = shared_from_this(), binding, rejected_id, method = std::string(method), waiter](
+              const auto&, const absl::StatusOr<Proof>& proof) {
+            // A device proof is good for one call: the others have theirs made.
+            if (proof.ok() && proof->session == nullptr && proof->used->test_and_set()) {
+              return self->AskWhatIsLacking(binding, rejected_id, method, waiter);
+            }
+            waiter(proof);
+          });
     }
   }
-  if (known != nullptr) waiter(Proof{std::move(known), ""});
+  if (known != nullptr) return Post([waiter, known] { waiter(Proof{known, "", nullptr}); });
+  if (!asking.started) return;
+  AskWhatIsLacking(binding, rejected_id, std::string(method),
+                   [self = shared_from_this(), binding, rejected_id, method = std::string(method),
+                    flight = asking.flight](absl::StatusOr<Proof> proof) {
+                     self->FinishReplacing(binding, rejected_id, method, flight, proof);
+                   });
 }
 
 void SessionSource::FinishReplacing(const std::string& binding, const std::string& rejected_id,
-                                    const std::string& method, const absl::StatusOr<Proof>& proof) {
-  std::vector<ProofWaiter> waiters;
-  {
+                                    const std::string& method, const Replacings::FlightPtr& flight,
+                                    const absl::StatusOr<Proof>& proof) {
+  if (proof.ok() && proof->session != nullptr) {
     absl::MutexLock lock(&mutex_);
     Replacement& replacement = replacements_[absl::StrCat(binding, method)];
-    replacement.asking = false;
-    waiters.swap(replacement.waiters);
-    if (proof.ok() && proof->session != nullptr) {
-      replacement.session = proof->session;
-      Slot& slot = slots_[binding];
-      // Stronger than what is there, or in the place of what the gate no longer takes.
-      slot.session = proof->session;
-    }
+    replacement.rejected_id = rejected_id;
+    replacement.session = proof->session;
+    // Stronger than what is there, or in the place of what the gate no longer takes.
+    slots_[binding].session = proof->session;
   }
-  for (size_t i = 0; i < waiters.size(); ++i) {
-    // A device proof is good for one call: the others have theirs made.
-    if (i == 0 || !proof.ok() || proof->session != nullptr) {
-      waiters[i](proof);
-    } else {
-      waiters[i](AskWhatIsLacking(binding, rejected_id, method));
-    }
-  }
+  replacings_.Finish(flight, proof);
 }
 
-absl::StatusOr<SessionSource::Proof> SessionSource::AskWhatIsLacking(const std::string& binding,
-                                                                     const std::string& rejected_id,
-                                                                     const std::string& method) {
+void SessionSource::AskWhatIsLacking(const std::string& binding, const std::string& rejected_id,
+                                     const std::string& method, Done<Proof> done) {
   forekey::v1::OpenLocalSessionRequest request;
   request.set_gate(options_.gate);
   request.set_channel_binding(binding);
   request.set_rejected_session(rejected_id);
   request.set_method(method);
-  forekey::v1::OpenLocalSessionResponse response;
-  FOREKEY_RETURN_IF_ERROR(
-      CallAgent(&forekey::v1::Agent::Stub::OpenSession, "open a session", request, &response));
-  if (!response.step_up().empty()) return AskForDeviceProof(binding, method, response.step_up());
-  FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, MakeSession(binding, std::move(response)));
-  return Proof{std::move(session), ""};
+  CallAgent<forekey::v1::OpenLocalSessionRequest, forekey::v1::OpenLocalSessionResponse>(
+      &forekey::v1::Agent::StubInterface::async_interface::OpenSession, "open a session", request,
+      [self = shared_from_this(), binding, method,
+       done](absl::StatusOr<forekey::v1::OpenLocalSessionResponse> response) {
+        if (!response.ok()) return done(response.status());
+        if (!response->step_up().empty()) {
+          return self->AskForDeviceProof(binding, method, response->step_up(), done);
+        }
+        absl::StatusOr<ClientSessionPtr> session = self->MakeSession(binding, *std::move(response));
+        if (!session.ok()) return done(session.status());
+        done(Proof{*std::move(session), "", nullptr});
+      });
 }
 
-absl::StatusOr<SessionSource::Proof> SessionSource::AskForDeviceProof(const std::string& binding,
-                                                                      const std::string& method,
-                                                                      const std::string& step_up) {
+void SessionSource::AskForDeviceProof(const std::string& binding, const std::string& method,
+                                      const std::string& step_up, Done<Proof> done) {
   forekey::v1::GetPrefixRequest request;
   request.set_gate(options_.gate);
   request.set_method(method);
   request.set_channel_binding(binding);
   request.set_device(true);
   request.set_step_up(step_up);
-  forekey::v1::GetPrefixResponse response;
-  FOREKEY_RETURN_IF_ERROR(CallAgent(&forekey::v1::Agent::Stub::GetPrefix,
-                                    "have a call signed by hardware", request, &response));
-  absl::MutexLock lock(&mutex_);
-  Replacement& replacement = replacements_[absl::StrCat(binding, method)];
-  replacement.step_up = step_up;
-  replacement.step_up_until = options_.clock->BootNanos() + kStepUpKnown;
-  return Proof{nullptr, std::move(*response.mutable_prefix())};
+  CallAgent<forekey::v1::GetPrefixRequest, forekey::v1::GetPrefixResponse>(
+      &forekey::v1::Agent::StubInterface::async_interface::GetPrefix,
+      "have a call signed by hardware", request,
+      [self = shared_from_this(), binding, method, step_up,
+       done](absl::StatusOr<forekey::v1::GetPrefixResponse> response) {
+        if (!response.ok()) return done(response.status());
+        {
+          absl::MutexLock lock(&self->mutex_);
+          Replacement& replacement = self->replacements_[absl::StrCat(binding, method)];
+          replacement.step_up = step_up;
+          replacement.step_up_until = self->options_.clock->BootNanos() + kStepUpKnown;
+        }
+        done(Proof{nullptr, std::move(*response->mutable_prefix()),
+                   std::make_shared<std::atomic_flag>()});
+      });
 }
 
 bool SessionSource::SignIfKnown(absl::string_view leaf_pem, absl::string_view method,
@@ -279,17 +305,17 @@ bool SessionSource::SignIfKnown(absl::string_view leaf_pem, absl::string_view me
     }
     step_up = found->second.step_up;
   }
-  std::thread([self = shared_from_this(), binding = std::string(**binding),
-               method = std::string(method), step_up, waiter] {
-    waiter(self->AskForDeviceProof(binding, method, step_up));
-  }).detach();
+  AskForDeviceProof(std::string(**binding), std::string(method), step_up, waiter);
   return true;
 }
 
 void SessionSource::Shutdown() {
-  absl::MutexLock lock(&mutex_);
-  shut_down_ = true;
-  for (grpc::ClientContext* context : asking_) context->TryCancel();
+  {
+    absl::MutexLock lock(&mutex_);
+    shut_down_ = true;
+    for (grpc::ClientContext* context : asking_) context->TryCancel();
+  }
+  options_.lanes->Stop();
 }
 
 // What one attempt is answered with, later.
@@ -306,13 +332,7 @@ struct CallPrefixes::Answerer {
 
   // The gate refuses that session; any thread.
   void Replace(const ClientSessionPtr& rejected) const {
-    // gRPC wants its answer from another thread than the one that asked.
-    self->source_->Replace(leaf_pem, rejected, method,
-                           [answer = *this, here = std::this_thread::get_id()](
-                               const absl::StatusOr<SessionSource::Proof>& proof) {
-                             if (std::this_thread::get_id() != here) return answer(proof);
-                             std::thread([answer, proof] { answer(proof); }).detach();
-                           });
+    self->source_->Replace(leaf_pem, rejected, method, *this);
   }
 
   // True when the call may go on with that session at once; else it is answered later.
@@ -321,7 +341,7 @@ struct CallPrefixes::Answerer {
     return self->preflight_->IsTaken(connection, method, session,
                                      [answer = *this, session](bool refused) {
                                        if (refused) return answer.Replace(session);
-                                       answer(SessionSource::Proof{session, ""});
+                                       answer(SessionSource::Proof{session, "", nullptr});
                                      });
   }
 };
@@ -349,7 +369,8 @@ std::optional<absl::StatusOr<std::string>> CallPrefixes::FirstPrefix(const CallA
   absl::StatusOr<ClientSessionPtr> session = source_->Get(attempt.leaf_pem, nullptr, [&] {
     return [answerer, connection](const absl::StatusOr<ClientSessionPtr>& opened) {
       if (!opened.ok()) return answerer(opened.status());
-      if (answerer.MayStart(connection, *opened)) answerer(SessionSource::Proof{*opened, ""});
+      if (answerer.MayStart(connection, *opened))
+        answerer(SessionSource::Proof{*opened, "", nullptr});
     };
   });
   if (!session.ok()) return session.status();

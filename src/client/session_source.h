@@ -1,8 +1,10 @@
 // The sessions of one channel: one a server certificate, opened by the agent as children of its
-// own. One opening at a time for a certificate; everybody else waits for its result.
+// own. One opening at a time for a certificate; everybody else waits for its result. Waiting costs
+// no thread.
 #ifndef FOREKEY_SRC_CLIENT_SESSION_SOURCE_H_
 #define FOREKEY_SRC_CLIENT_SESSION_SOURCE_H_
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -19,6 +21,8 @@
 #include "forekey/v1/agent.grpc.pb.h"
 #include "grpcpp/grpcpp.h"
 #include "src/base/clock.h"
+#include "src/base/lanes.h"
+#include "src/base/single_flight.h"
 #include "src/client/channel_binding.h"
 #include "src/client/client_session.h"
 #include "src/client/prefix_credentials.h"
@@ -28,13 +32,14 @@ namespace forekey {
 
 using ClientSessionPtr = std::shared_ptr<const ClientSession>;
 
-// Safe from any thread; made by std::make_shared, as the threads that ask the agent share it.
+// Safe from any thread; made by std::make_shared, as what is asked of the agent shares it.
 class SessionSource : public std::enable_shared_from_this<SessionSource> {
  public:
   struct Options {
     std::string gate;    // audience
     std::string socket;  // for messages
     std::shared_ptr<grpc::Channel> agent;
+    std::shared_ptr<Lanes> lanes;
     absl::Duration open_timeout;
     const Clock* clock = &Clock::System();
   };
@@ -43,7 +48,7 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   using Waiter = std::function<void(const absl::StatusOr<ClientSessionPtr>&)>;
   // A session that is good on connections with that leaf; never `rejected` (may be null), which the
   // gate no longer takes. Null when there is none: then, and only then, `make_waiter` is called,
-  // and its result later, once, from a thread of this object's. Never blocks for long.
+  // and its result later, once, from another thread. Never blocks.
   absl::StatusOr<ClientSessionPtr> Get(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
                                        absl::FunctionRef<Waiter()> make_waiter);
 
@@ -55,12 +60,12 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   struct Proof {
     ClientSessionPtr session;
     std::string prefix;
+    std::shared_ptr<std::atomic_flag> used;  // a prefix is good for one call
   };
   using ProofWaiter = std::function<void(const absl::StatusOr<Proof>&)>;
   // The gate refused a call of `method` with `rejected` (null: with a device proof): the agent asks
   // it what is lacking, and then opens another session, with more factors where those were lacking,
-  // or has hardware sign the call. `waiter` is called once, from a thread of this object's or from
-  // this one. Calls of one method that were refused with one session share the answer where it is a
+  // or has hardware sign the call. `waiter` is called once, from another thread. Calls of one method that were refused with one session share the answer where it is a
   // session.
   void Replace(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
                absl::string_view method, ProofWaiter waiter);
@@ -74,49 +79,55 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
  private:
   struct Slot {
     ClientSessionPtr session;
-    bool opening = false;
     int64_t refresh_not_before = 0;  // after a failed refresh
     std::string rejected_id;
-    std::vector<Waiter> waiters;
   };
-  void StartOpening(const std::string& binding, Slot* slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void FinishOpening(const std::string& binding, const absl::StatusOr<ClientSessionPtr>& opened);
-  absl::StatusOr<ClientSessionPtr> AskAgent(const std::string& binding,
-                                            const std::string& rejected_id,
-                                            int64_t outlast_boot_nanos = 0);
-  // One call to the agent, that Shutdown() cancels.
-  template <typename Request, typename Response>
-  absl::Status CallAgent(grpc::Status (forekey::v1::Agent::Stub::*rpc)(grpc::ClientContext*,
-                                                                       const Request&, Response*),
-                         absl::string_view tried, const Request& request, Response* response);
-  absl::StatusOr<ClientSessionPtr> MakeSession(
-      const std::string& binding, forekey::v1::OpenLocalSessionResponse response) const;
-  absl::StatusOr<Proof> AskWhatIsLacking(const std::string& binding, const std::string& rejected_id,
-                                         const std::string& method);
-  absl::StatusOr<Proof> AskForDeviceProof(const std::string& binding, const std::string& method,
-                                          const std::string& step_up);
-  void FinishReplacing(const std::string& binding, const std::string& rejected_id,
-                       const std::string& method, const absl::StatusOr<Proof>& proof);
-
-  // What is being asked, or was answered, about calls of one method with one binding.
+  // What was answered last about calls of one method with one binding.
   struct Replacement {
-    bool asking = false;
     std::string rejected_id;
-    ClientSessionPtr session;  // the last answer, if it was one
-    std::vector<ProofWaiter> waiters;
-    std::string step_up;  // of the last device proof
+    ClientSessionPtr session;  // null: it was none
+    std::string step_up;       // of the last device proof
     int64_t step_up_until = 0;
   };
+  using Openings = SingleFlight<absl::StatusOr<ClientSessionPtr>>;
+  using Replacings = SingleFlight<absl::StatusOr<Proof>>;
+  template <typename Result>
+  using Done = std::function<void(absl::StatusOr<Result>)>;
+
+  void StartOpening(const std::string& binding, const Openings::FlightPtr& flight,
+                    const std::string& rejected_id);
+  void FinishOpening(const std::string& binding, const Openings::FlightPtr& flight,
+                     const absl::StatusOr<ClientSessionPtr>& opened);
+  void AskAgent(const std::string& binding, const std::string& rejected_id,
+                int64_t outlast_boot_nanos, Done<ClientSessionPtr> done);
+  // One call to the agent, that Shutdown() cancels. `done` is called from another thread.
+  template <typename Request, typename Response>
+  void CallAgent(void (forekey::v1::Agent::StubInterface::async_interface::*rpc)(
+                     grpc::ClientContext*, const Request*, Response*,
+                     std::function<void(grpc::Status)>),
+                 absl::string_view tried, const Request& request, Done<Response> done);
+  absl::StatusOr<ClientSessionPtr> MakeSession(
+      const std::string& binding, forekey::v1::OpenLocalSessionResponse response) const;
+  void AskWhatIsLacking(const std::string& binding, const std::string& rejected_id,
+                        const std::string& method, Done<Proof> done);
+  void AskForDeviceProof(const std::string& binding, const std::string& method,
+                         const std::string& step_up, Done<Proof> done);
+  void FinishReplacing(const std::string& binding, const std::string& rejected_id,
+                       const std::string& method, const Replacings::FlightPtr& flight,
+                       const absl::StatusOr<Proof>& proof);
+  void Post(std::function<void()> task);
 
   const Options options_;
   const std::unique_ptr<forekey::v1::Agent::Stub> stub_;
   ChannelBindingCache bindings_;
+  Openings openings_;      // by binding
+  Replacings replacings_;  // by binding, method and rejected session
+  std::atomic<bool> shut_down_{false};
   absl::Mutex mutex_;
   std::map<std::string, Slot, std::less<>> slots_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Replacement> replacements_
       ABSL_GUARDED_BY(mutex_);  // by binding and method
   std::set<grpc::ClientContext*> asking_ ABSL_GUARDED_BY(mutex_);
-  bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 // The prefixes of one call of the application. Asked a second time, it takes the session of the

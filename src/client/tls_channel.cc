@@ -1,5 +1,7 @@
 #include "src/client/tls_channel.h"
 
+#include <algorithm>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr char kSystemAnchors[] = "/etc/ssl/certs/ca-certificates.crt";
 constexpr size_t kPemLine = 64;
+constexpr absl::Duration kLookInterval = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -70,15 +73,18 @@ std::string PemBundle(const std::vector<std::string>& der_certificates) {
   return bundle;
 }
 
-void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout) {
+void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout,
+                 const std::atomic<bool>* given_up) {
   if (channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_TRANSIENT_FAILURE) return;
-  auto deadline = absl::ToChronoTime(absl::Now() + timeout);
+  const absl::Time deadline = absl::Now() + timeout;
   grpc::experimental::ChannelResetConnectionBackoff(channel.get());
   grpc_connectivity_state state = GRPC_CHANNEL_TRANSIENT_FAILURE;
-  do {
-    if (!channel->WaitForStateChange(state, deadline)) return;
+  while (absl::Now() < deadline && (given_up == nullptr || !*given_up)) {
+    const absl::Time look = std::min(deadline, absl::Now() + kLookInterval);
+    if (!channel->WaitForStateChange(state, absl::ToChronoTime(look))) continue;
     state = channel->GetState(true);
-  } while (state != GRPC_CHANNEL_READY && state != GRPC_CHANNEL_TRANSIENT_FAILURE);
+    if (state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_TRANSIENT_FAILURE) return;
+  }
 }
 
 }  // namespace forekey

@@ -2,6 +2,7 @@
 #ifndef FOREKEY_SRC_CLIENT_TLS_CHANNEL_H_
 #define FOREKEY_SRC_CLIENT_TLS_CHANNEL_H_
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -38,8 +39,10 @@ bool IsSet(const char* name, const grpc::ChannelArguments& arguments);
 std::string PemBundle(const std::vector<std::string>& der_certificates);
 
 // A channel whose last attempt to connect failed answers with that old failure until its back-off
-// ends. This ends the back-off, and waits until it has connected or failed anew.
-void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout);
+// ends. This ends the back-off, and waits until it has connected or failed anew, or until `given_up`
+// (may be null) says so.
+void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout,
+                 const std::atomic<bool>* given_up = nullptr);
 
 }  // namespace forekey
 

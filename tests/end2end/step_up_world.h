@@ -19,6 +19,7 @@
 #include "tests/end2end/echo_apis.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"
+#include "tests/support/person.h"
 #include "tests/unit/client/fakes/fake_token.h"
 
 namespace forekey::testing {
@@ -44,7 +45,7 @@ class StepUpWorld {
     options.socket = world_.directory() + "/a.sock";
     options.agent.state_directory = world_.directory() + "/agent";
     options.agent.drivers.push_back(token_.MakeDriver());
-    options.agent.prompt = std::move(person);
+    options.agent.prompter = Person::Of(std::move(person));
     agent_ = Must(AgentServer::Start(std::move(options)), "agent");
     channel_ =
         Must(forekey::Channel({.gate = "gate.test", .agent_socket = agent_->socket()}), "channel");

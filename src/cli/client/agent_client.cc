@@ -7,8 +7,10 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 #include "src/base/status.h"
 #include "src/client/agent_socket.h"
 
@@ -21,7 +23,7 @@ constexpr size_t kMaxPasswordFile = 1025;  // the longest password, and a newlin
 
 absl::StatusOr<AgentClient> AgentClient::New(std::string socket) {
   if (socket.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(socket, DefaultAgentSocket());
+    FOREKEY_ASSIGN_OR_RETURN(socket, FindAgentSocket());
   }
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, AgentChannel(socket));
   AgentClient client(std::move(socket));
@@ -41,7 +43,7 @@ AgentClient::Notices::Notices(AgentClient& agent, std::ostream& err)
     : reader_(agent.stub_->WatchNotices(&context_, v1::WatchNoticesRequest())),
       thread_([this, &err] {
         for (v1::Notice notice; reader_->Read(&notice);) {
-          err << notice.gate() << ": " << notice.text() << std::endl;
+          err << Shown(notice.gate()) << ": " << Shown(notice.text()) << std::endl;
         }
         (void)reader_->Finish();
       }) {}
@@ -68,12 +70,20 @@ int ExitStatusOf(const absl::Status& status) {
 int Report(const absl::Status& status, bool json, std::ostream& out, std::ostream& err) {
   if (status.ok()) return 0;
   if (json) {
-    out << Dump({{"error",
-                  {{"code", absl::StatusCodeToString(status.code())},
-                   {"message", std::string(status.message())}}}})
-        << std::endl;
+    nlohmann::json error = {{"code", absl::StatusCodeToString(status.code())},
+                            {"message", std::string(status.message())}};
+    if (const auto details = AgentErrorDetailsOf(status); details.has_value()) {
+      error["reason"] = details->reason();
+      error["gate_trouble"] = v1::GateTrouble_Name(details->gate_trouble());
+      error["device_trouble"] = v1::DeviceTrouble_Name(details->device_trouble());
+    }
+    out << Dump({{"error", error}}) << std::endl;
   } else {
-    err << "forekey: " << status.message() << std::endl;
+    // Lines stay lines; what else a terminal would obey is shown, not sent.
+    absl::string_view prefix = "forekey: ";
+    for (absl::string_view line : absl::StrSplit(status.message(), '\n')) {
+      err << std::exchange(prefix, "  ") << Shown(line) << std::endl;
+    }
   }
   return ExitStatusOf(status);
 }

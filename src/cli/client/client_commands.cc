@@ -27,6 +27,7 @@ using nlohmann::json;
 
 struct GateArguments {
   std::string gate;
+  std::string credential;
   std::vector<std::string> with;
   bool fresh = false;
   bool with_password = false;
@@ -73,9 +74,13 @@ absl::Status Login(const ClientCommand& shared, const GateArguments& arguments) 
   Wipe(*request.mutable_key_password());
   Wipe(*request.mutable_password());
   FOREKEY_RETURN_IF_ERROR(status);
+  for (const std::string& note : response.notes()) shared.err << Shown(note) << std::endl;
   if (shared.json) {
+    json notes = json::array();
+    for (const std::string& note : response.notes()) notes.push_back(note);
     shared.out << Dump({{"gate", response.gate()},
                         {"subject", response.subject()},
+                        {"notes", notes},
                         {"session_expires", TimeText(response.session_expires_unix_s())}})
                << std::endl;
   } else {
@@ -99,12 +104,32 @@ absl::Status Forget(const ClientCommand& shared, const GateArguments& arguments)
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::ForgetGateRequest request;
   request.set_gate(arguments.gate);
+  request.set_credential(arguments.credential);
   v1::ForgetGateResponse response;
   FOREKEY_RETURN_IF_ERROR(agent.Call(&v1::Agent::Stub::ForgetGate, request, &response, kQuick));
   shared.out << (shared.json ? "{\"forgotten\": true}"
                              : "forgotten here; at the gate the credential lasts until its "
                                "administrator revokes it")
              << std::endl;
+  return absl::OkStatus();
+}
+
+absl::Status SetDefault(const ClientCommand& shared, const GateArguments& arguments) {
+  FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
+  v1::SetDefaultRequest request;
+  request.set_gate(arguments.gate);
+  request.set_credential(arguments.credential);
+  v1::SetDefaultResponse response;
+  FOREKEY_RETURN_IF_ERROR(agent.Call(&v1::Agent::Stub::SetDefault, request, &response, kQuick));
+  if (shared.json) {
+    shared.out << Dump({{"credential_id", response.credential_id()}, {"label", response.label()}})
+               << std::endl;
+  } else if (response.credential_id().empty()) {
+    shared.out << "the newest credential signs again" << std::endl;
+  } else {
+    shared.out << response.credential_id() << " " << Shown(response.label())
+               << " signs from the next session on" << std::endl;
+  }
   return absl::OkStatus();
 }
 
@@ -120,6 +145,7 @@ json GateJson(const v1::EnrolledGate& gate) {
                 {"address", gate.address()},
                 {"subject", gate.subject()},
                 {"credentials", credentials},
+                {"default_credential", gate.default_credential()},
                 {"session_open", gate.session_open()}};
   if (gate.session_open()) value["session_expires"] = TimeText(gate.session_expires_unix_s());
   return value;
@@ -151,7 +177,8 @@ absl::Status Status(const ClientCommand& shared) {
                << "\n";
     for (const v1::CredentialInfo& credential : gate.credentials()) {
       shared.out << "  " << TokenKindName(credential.kind()) << "  " << credential.id() << "  "
-                 << credential.label()
+                 << Shown(credential.label())
+                 << (credential.id() == gate.default_credential() ? " (default)" : "")
                  << (credential.device().empty() ? ""
                                                  : absl::StrCat(" (", credential.device(), ")"))
                  << "\n";
@@ -272,8 +299,8 @@ void AddWith(CLI::App* command, std::vector<std::string>* with) {
   command
       ->add_option(
           "--with", *with,
-          "Credentials that sign together: kinds, labels or ids, with commas (tpm,fido2); default: "
-          "as last time, at first the newest one")
+          "Credentials that sign together: kinds, labels or ids (or how they begin), with commas "
+          "(tpm,fido2); default: as last time, at first forekey default's")
       ->delimiter(',');
 }
 
@@ -302,12 +329,24 @@ void AddSessionCommands(CLI::App& app, const std::shared_ptr<ClientCommand>& sha
                              "Example:\n  forekey whoami --json",
                              [arguments](const ClientCommand& s) { return WhoAmI(s, *arguments); });
   AddGate(who, &arguments->gate);
-  CLI::App* forget = AddCommand(
-      app, shared, "forget", "Forget a gate and the keys for it",
-      "The credential stays enrolled at the gate until its administrator revokes it.\n\nExample:\n"
-      "  forekey forget --gate prod.example.com",
-      [arguments](const ClientCommand& s) { return Forget(s, *arguments); });
+  CLI::App* forget =
+      AddCommand(app, shared, "forget", "Forget a gate and the keys for it",
+                 "The credential stays enrolled at the gate until its administrator revokes it.\n\n"
+                 "Examples:\n  forekey forget --gate prod.example.com\n"
+                 "  forekey forget --gate prod.example.com --credential old-laptop",
+                 [arguments](const ClientCommand& s) { return Forget(s, *arguments); });
   AddGate(forget, &arguments->gate)->required();
+  forget->add_option("--credential", arguments->credential,
+                     "Forget only this one: a label or an id, or how it begins");
+  CLI::App* preferred = AddCommand(
+      app, shared, "default", "Choose the credential that signs where nothing else is asked for",
+      "At first it is the newest one. Where its token is not there, another one signs, and that is "
+      "said.\n\nExamples:\n  forekey default laptop\n  forekey default 3fa9 --gate "
+      "prod.example.com\n  forekey default            the newest again",
+      [arguments](const ClientCommand& s) { return SetDefault(s, *arguments); });
+  preferred->add_option("credential", arguments->credential,
+                        "A label or an id, or how it begins (default: the newest again)");
+  AddGate(preferred, &arguments->gate);
 }
 
 }  // namespace

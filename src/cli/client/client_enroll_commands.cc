@@ -146,7 +146,7 @@ struct OtherOptions {
 };
 
 struct EnrollArguments {
-  std::string invite, device, label, address, ca_file;
+  std::string invite, device, label, address, ca_file, rp_id;
   KeyPassword password;
   PivArguments piv;
   OtherOptions options;
@@ -181,6 +181,7 @@ absl::Status Enroll(const ClientCommand& shared, const EnrollArguments& argument
   FOREKEY_RETURN_IF_ERROR(arguments.piv.FillIn(&request));
   if (arguments.discoverable) (*request.mutable_options())["discoverable"] = "true";
   FOREKEY_RETURN_IF_ERROR(arguments.options.FillIn(&request));
+  request.set_rp_id(arguments.rp_id);
   if (absl::StartsWith(arguments.device, "fido2:")) {
     shared.err << "touch the security key when it blinks: once to make the key, once to prove it"
                << std::endl;
@@ -228,6 +229,12 @@ void AddEnroll(CLI::App& app, const std::shared_ptr<ClientCommand>& shared) {
   arguments->password.AddTo(command);
   command
       ->add_flag("--discoverable", arguments->discoverable, "The token itself keeps the credential")
+      ->group("FIDO2");
+  command
+      ->add_option(
+          "--rp-id", arguments->rp_id,
+          "The relying party that the gate may use, where it is not the gate's own name or "
+          "a domain above it")
       ->group("FIDO2");
   arguments->piv.AddTo(command);
   arguments->options.AddTo(command);

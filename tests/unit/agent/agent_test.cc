@@ -292,13 +292,21 @@ TEST_F(AgentTest, KeepsTheParentAliveWhileChildrenAreOut) {
   options.state = state->get();
   options.drivers = &drivers;
   options.clock = &clock_;
+  Lanes lanes;
+  options.lanes = &lanes;
   auto account = GateAccount::New(std::move(options));
   ASSERT_TRUE(account.ok()) << account.status();
-  ASSERT_TRUE((*account)->Login(CallControl(), false, Secret()).ok());
+  const auto login = [&](const AgentCallPtr& call, auto done) {
+    (*account)->Login(call, {}, std::move(done));
+  };
+  ASSERT_TRUE(Await<GateAccount::LoggedIn>(CallControl(), login).ok());
   clock_.Advance(absl::Seconds(250));
   (*account)->KeepAlive();
   EXPECT_EQ(gate_.counts().who_am_i, 0) << "nobody has a child";
-  ASSERT_TRUE((*account)->OpenChild(CallControl(), "").ok());
+  const auto open_child = [&](const AgentCallPtr& call, auto done) {
+    (*account)->OpenChild(call, "", std::move(done));
+  };
+  ASSERT_TRUE(Await<ClientSessionPtr>(CallControl(), open_child).ok());
   (*account)->KeepAlive();
   EXPECT_EQ(gate_.counts().who_am_i, 0) << "just used";
   for (int i = 1; i <= 5; ++i) {
@@ -315,7 +323,7 @@ TEST_F(AgentTest, KeepsTheParentAliveWhileChildrenAreOut) {
 TEST_F(AgentTest, ForgetsAGate) {
   StartEnrolled();
   v1::ForgetGateRequest request;
-  EXPECT_TRUE(absl::IsInvalidArgument(agent().ForgetGate(request)));
+  EXPECT_TRUE(absl::IsInvalidArgument(agent().ForgetGate(request).status()));
   request.set_gate("gate.test");
   ASSERT_TRUE(agent().ForgetGate(request).ok());
   EXPECT_EQ(agent().GetStatus().gates_size(), 0);

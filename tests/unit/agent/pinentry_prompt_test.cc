@@ -50,7 +50,8 @@ class PinentryPromptTest : public ::testing::Test {
     const std::string path = folder_ + "/pinentry";
     std::ofstream(path) << "#!/bin/sh\n" << script;
     EXPECT_EQ(chmod(path.c_str(), 0700), 0);
-    return NewPinentryPrompt(path);
+    prompters_.push_back(NewPinentryPrompter(path));
+    return prompters_.back()->For(context_);
   }
   std::string Heard() { return ReadFile(folder_ + "/heard").value_or(""); }
   static std::string TextOf(const absl::StatusOr<Secret>& secret) {
@@ -58,6 +59,9 @@ class PinentryPromptTest : public ::testing::Test {
   }
 
   std::string folder_;
+  PromptContext context_{"gate.example", "to open a session", "/usr/bin/orders (process 4711)",
+                         nullptr};
+  std::vector<std::unique_ptr<Prompter>> prompters_;
 };
 
 TEST_F(PinentryPromptTest, ReturnsThePinUnescapedAndTellsTheTriesThatAreLeft) {
@@ -65,7 +69,7 @@ TEST_F(PinentryPromptTest, ReturnsThePinUnescapedAndTellsTheTriesThatAreLeft) {
   EXPECT_EQ(TextOf(prompt->AskPin("a card\nSETPROMPT evil", 3)), "12%34\n");
   EXPECT_THAT(Heard(), HasSubstr("3 tries are left"));
   EXPECT_THAT(Heard(), HasSubstr("SETPROMPT PIN:"));
-  EXPECT_THAT(Heard(), HasSubstr("a card%0ASETPROMPT evil"))
+  EXPECT_THAT(Heard(), HasSubstr("a card\\x0aSETPROMPT evil"))
       << "what a token calls itself is no command";
 }
 
@@ -76,9 +80,26 @@ TEST_F(PinentryPromptTest, AsksForOtherSecretsByTheirName) {
   EXPECT_THAT(Heard(), Not(HasSubstr("SETPROMPT PIN")));
 }
 
-TEST_F(PinentryPromptTest, AnEmptyAnswerIsAnEmptySecret) {
-  EXPECT_EQ(TextOf(Answering("echo OK")->AskPin("a card", -1)), "");
+// An empty PIN would be sent to the token, and cost one of its tries.
+TEST_F(PinentryPromptTest, AnEmptyAnswerIsNoAnswer) {
+  const absl::Status status = Answering("echo OK")->AskPin("a card", -1).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kCancelled) << status;
   EXPECT_THAT(Heard(), Not(HasSubstr("tries")));
+}
+
+TEST_F(PinentryPromptTest, NamesTokenGatePurposeAndProgram) {
+  EXPECT_EQ(TextOf(Answering("echo 'D 1234'; echo OK")->AskPin("YubiKey 5 (serial 77)", 8)),
+            "1234");
+  EXPECT_THAT(Heard(), HasSubstr("YubiKey 5 (serial 77)"));
+  EXPECT_THAT(Heard(), HasSubstr("to open a session at gate.example"));
+  EXPECT_THAT(Heard(), HasSubstr("/usr/bin/orders (process 4711)"));
+}
+
+// The dialog stays open for as long as somebody waits, not for two minutes.
+TEST_F(PinentryPromptTest, AQuestionThatNobodyWaitsForAnyMoreEnds) {
+  context_.cancelled = [this] { return Heard().find("GETPIN") != std::string::npos; };
+  const absl::Status status = Answering("read -r never")->AskPin("a card", 3).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kCancelled) << status;
 }
 
 TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
@@ -100,10 +121,11 @@ TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
     EXPECT_THAT(std::string(status.message()), HasSubstr(says)) << script;
     EXPECT_FALSE(status.ok());
   }
-  const absl::Status missing = NewPinentryPrompt(folder_ + "/none")->AskPin("a card", -1).status();
+  const absl::Status missing =
+      NewPinentryPrompter(folder_ + "/none")->For(context_)->AskPin("a card", -1).status();
   EXPECT_EQ(DeviceErrorOf(missing), DeviceError::kPinRequired);
   EXPECT_THAT(std::string(missing.message()), HasSubstr("No such file"));
-  EXPECT_EQ(NewPinentryPrompt(""), nullptr);
+  EXPECT_EQ(NewPinentryPrompter(""), nullptr);
 }
 
 // The agent's threads block SIGTERM, which a pinentry must not inherit; nor what the agent has

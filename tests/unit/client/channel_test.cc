@@ -1,7 +1,9 @@
 // forekey::Channel: sessions within the application's calls. LAW 2 for the library, and "a
 // handler's own UNAUTHENTICATED is not run twice".
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -466,6 +468,43 @@ TEST(AgentSocketTest, FollowsTheEnvironment) {
   unsetenv("XDG_STATE_HOME");
   setenv("HOME", "/home/x", 1);
   EXPECT_EQ(*DefaultAgentSocket(), "/home/x/.local/state/forekey/agent.sock");
+}
+
+// cron sets no XDG_RUNTIME_DIR: the agent is found in the user's folder all the same.
+TEST(AgentSocketTest, IsFoundWhereTheAgentIsWithoutARuntimeDirectory) {
+  for (const char* name : {"FOREKEY_AGENT_SOCKET", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"}) {
+    unsetenv(name);
+  }
+  std::string root = ::testing::TempDir() + "forekey-run-XXXXXX";
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  setenv("HOME", (root + "/home").c_str(), 1);
+  const std::string folder = absl::StrCat(root, "/", geteuid(), "/forekey");
+  std::filesystem::create_directories(folder);
+  EXPECT_EQ(*FindAgentSocket(root), root + "/home/.local/state/forekey/agent.sock");
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  const std::string path = folder + "/agent.sock";
+  ASSERT_LT(path.size(), sizeof(address.sun_path));
+  path.copy(address.sun_path, path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_EQ(*FindAgentSocket(root), path);
+  close(fd);
+  std::filesystem::remove_all(root);
+}
+
+TEST(AgentErrorTest, OnlyWhatDidNotComeFromAnAgentMeansThatNoneRuns) {
+  v1::AgentErrorDetails details;
+  details.set_gate_trouble(v1::GATE_TROUBLE_NO_CONNECTION);
+  const grpc::Status from_agent(grpc::StatusCode::UNAVAILABLE, "failed to connect to all addresses",
+                                details.SerializeAsString());
+  const absl::Status told = AgentError(from_agent, "/a.sock");
+  EXPECT_EQ(told.message(), "failed to connect to all addresses");
+  EXPECT_EQ(AgentErrorDetailsOf(told)->gate_trouble(), v1::GATE_TROUBLE_NO_CONNECTION);
+  const absl::Status dead =
+      AgentError(grpc::Status(grpc::StatusCode::UNAVAILABLE, "socket closed"), "/a.sock");
+  EXPECT_THAT(std::string(dead.message()), HasSubstr("start forekey-agent"));
+  EXPECT_FALSE(AgentErrorDetailsOf(dead).has_value());
 }
 
 }  // namespace

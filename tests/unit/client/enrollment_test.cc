@@ -10,6 +10,7 @@ namespace forekey {
 namespace {
 
 using testing::FakeGate;
+using ::testing::HasSubstr;
 
 class EnrollmentTest : public ::testing::Test {
  protected:
@@ -22,7 +23,7 @@ class EnrollmentTest : public ::testing::Test {
   absl::StatusOr<std::unique_ptr<Enrollment>> Begin(const Invite& invite) {
     v1::EnrollmentOpening opening;
     opening.set_kind(v1::TOKEN_KIND_TPM);
-    return Enrollment::Begin(connection_.get(), invite, opening);
+    return Enrollment::Begin(connection_.get(), invite, opening, allowed_rp_id_);
   }
 
   absl::Status Run() {
@@ -45,6 +46,7 @@ class EnrollmentTest : public ::testing::Test {
   FakeGate gate_;
   SoftwareKey key_;
   std::unique_ptr<GateConnection> connection_;
+  std::string allowed_rp_id_;
 };
 
 TEST_F(EnrollmentTest, EnrollsAKey) {
@@ -95,6 +97,37 @@ TEST_F(EnrollmentTest, AKeySignsForTheInvitesGateAlone) {
   EXPECT_EQ(gate_.counts().enrolled, 0);
   absl::Status status = RunWith([](auto& f) { f.fido2_origin = "forekey://gate.test"; });
   EXPECT_TRUE(status.ok()) << status;
+}
+
+// What the key signs for another relying party could be used there.
+TEST_F(EnrollmentTest, RefusesARelyingPartyThatIsNotTheGatesOwn) {
+  const auto with = [](std::string rp_id) {
+    return [rp_id](auto& f) {
+      f.fido2_origin = "forekey://gate.test";
+      f.fido2_rp_id = rp_id;
+    };
+  };
+  for (const char* rp_id : {"ssh:", "test", "ate.test", "bank.example", "gate.test.evil"}) {
+    const absl::Status status = RunWith(with(rp_id));
+    EXPECT_EQ(ReasonOf(status), Reason::kAudienceMismatch) << rp_id;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("--rp-id")) << rp_id;
+  }
+  EXPECT_EQ(gate_.counts().enrolled, 0);
+  allowed_rp_id_ = "bank.example";  // the person said so
+  EXPECT_TRUE(RunWith(with("bank.example")).ok());
+}
+
+TEST(RelyingPartyTest, IsTheAudienceOrADomainAboveItThatSomebodyRegistered) {
+  EXPECT_TRUE(IsOwnRpId("gate.corp.example", "gate.corp.example"));
+  EXPECT_TRUE(IsOwnRpId("gate.corp.example", "corp.example"));
+  EXPECT_TRUE(IsOwnRpId("gate.corp.co.uk", "corp.co.uk"));
+  for (const char* other :
+       {"example", "co.uk", "", ".example", "orp.example", "x.gate.corp.example",
+        "ssh:", "gate.corp.example.", "GATE.corp.example"}) {
+    EXPECT_FALSE(IsOwnRpId("gate.corp.example", other)) << other;
+  }
+  EXPECT_FALSE(IsOwnRpId("gate.co.uk", "co.uk"));
+  EXPECT_FALSE(IsOwnRpId("a..b", ".b"));
 }
 
 TEST_F(EnrollmentTest, AnInviteOfAnotherGateIsNotUsedHere) {

@@ -2,14 +2,20 @@
 // before its confirmation verified.
 #include "src/client/gate_client.h"
 
+#include <atomic>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/base/reason.h"
 #include "src/client/channel_binding.h"
+#include "src/client/gate_diagnosis.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/random.h"
 #include "src/wire/prefix.h"
 #include "src/wire/statement.h"
+#include "tests/end2end/fault_proxy.h"
 #include "tests/unit/client/fakes/fake_gate.h"
 
 namespace forekey {
@@ -215,6 +221,80 @@ TEST_F(GateClientTest, SortsCredentialsAndRefusesOneTwice) {
   }
   auto twice = connection_->MakeDevicePrefix("/test.Echo/Say", "", {MakeSigner(), MakeSigner()});
   EXPECT_TRUE(absl::IsInvalidArgument(twice.status())) << twice.status();
+}
+
+// Another network, or a long sleep: the connection is there, and nothing comes through.
+TEST_F(GateClientTest, AChallengeIsAskedForAgainOnANewConnection) {
+  testing::FaultProxy proxy(gate_.port());
+  GateConnection::Options options;
+  options.target = gate_.target();
+  options.target.address = absl::StrCat("localhost:", proxy.port());
+  options.challenge_timeout = absl::Milliseconds(300);
+  connection_ = GateConnection::New(std::move(options)).value();
+  ASSERT_TRUE(Open().ok());
+  proxy.Strike(testing::Fault::Kind::kStall, /*from_client=*/true);
+  const auto session = Open();
+  EXPECT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(signatures_, 2) << "the token was not asked for the attempt that failed";
+}
+
+TEST_F(GateClientTest, AfterASuspendTheConnectionIsMadeAnew) {
+  testing::FaultProxy proxy(gate_.port());
+  std::atomic<int64_t> asleep{0};
+  GateConnection::Options options;
+  options.target = gate_.target();
+  options.target.address = absl::StrCat("localhost:", proxy.port());
+  options.challenge_timeout = absl::InfiniteDuration();
+  options.rpc_timeout = absl::Minutes(5);
+  options.asleep_nanos = [&asleep] { return asleep.load(); };
+  connection_ = GateConnection::New(std::move(options)).value();
+  const auto session = Open();
+  ASSERT_TRUE(session.ok()) << session.status();
+  proxy.Strike(testing::Fault::Kind::kStall, /*from_client=*/true);
+  asleep = 60'000'000'000;
+  // On the old one this would wait for five minutes.
+  EXPECT_TRUE(connection_->WhoAmI(**session).ok());
+}
+
+TEST_F(GateClientTest, ShutdownEndsACallThatHangs) {
+  testing::FaultProxy proxy(gate_.port());
+  GateConnection::Options options;
+  options.target = gate_.target();
+  options.target.address = absl::StrCat("localhost:", proxy.port());
+  options.challenge_timeout = absl::Minutes(5);
+  connection_ = GateConnection::New(std::move(options)).value();
+  ASSERT_TRUE(Open().ok());
+  proxy.Strike(testing::Fault::Kind::kStall, /*from_client=*/true);
+  absl::Status hung;
+  std::thread caller([&] { hung = Open().status(); });
+  connection_->Shutdown();
+  caller.join();
+  EXPECT_TRUE(absl::IsCancelled(hung)) << hung;
+}
+
+TEST_F(GateClientTest, TellsADeadGateABadCertificateAndAWrongClockApart) {
+  const auto trouble = [this](const GateTarget& target) {
+    connection_ = Connect(target);
+    const absl::Status status = Open().status();
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    return GateTroubleOf(status);
+  };
+  GateTarget target = gate_.target();
+  target.ca_pem = testing::MakeTlsIdentity().certificate_pem;
+  EXPECT_EQ(trouble(target), v1::GATE_TROUBLE_CERTIFICATE_UNTRUSTED);
+  target = gate_.target();
+  target.tls_server_name = "other.test";
+  EXPECT_EQ(trouble(target), v1::GATE_TROUBLE_CERTIFICATE_FOR_OTHER_NAME);
+  FakeGate early("gate.test", testing::MakeTlsIdentity("", absl::Hours(1), absl::Hours(2)));
+  EXPECT_EQ(trouble(early.target()), v1::GATE_TROUBLE_CERTIFICATE_NOT_YET_VALID);
+  FakeGate late("gate.test", testing::MakeTlsIdentity("", -absl::Hours(2), -absl::Hours(1)));
+  EXPECT_EQ(trouble(late.target()), v1::GATE_TROUBLE_CERTIFICATE_EXPIRED);
+  target = gate_.target();
+  {
+    FakeGate gone("gate.test");
+    target.address = absl::StrCat("127.0.0.1:", gone.port());
+  }
+  EXPECT_EQ(trouble(target), v1::GATE_TROUBLE_NO_CONNECTION);
 }
 
 TEST_F(GateClientTest, SaysWhatToDoWhenTheGateIsNotThere) {

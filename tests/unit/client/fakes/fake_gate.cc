@@ -177,6 +177,12 @@ struct FakeGate::Service : v1::Gate::Service {
       gate->reasons_.push_back("gate-identity-unknown");
       return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "refused (reference 4567)");
     }
+    const bool with_factors = !payload.sealed_factors().empty();
+    if (with_factors) ++gate->counts_.with_factors;
+    if (with_factors && gate->faults_.refuse_factors) {
+      gate->reasons_.push_back("password-wrong");
+      return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "refused (reference 4567)");
+    }
     ++gate->counts_.sessions;
     std::string id(proof.assertions[0].credential_id);
     std::vector<absl::string_view> ids;
@@ -184,9 +190,11 @@ struct FakeGate::Service : v1::Gate::Service {
     CallStatement statement{
         gate->audience_, kOpenSessionMethod,  proof.challenge, proof.channel_binding, ids,
         proof.key_share, proof.request_digest};
-    return gate->Open(std::string(proof.key_share), "", std::string(proof.challenge),
-                      BuildStatement(statement), gate->credentials_.at(id).subject,
-                      std::string(proof.channel_binding), response);
+    grpc::Status status = gate->Open(std::string(proof.key_share), "", std::string(proof.challenge),
+                                     BuildStatement(statement), gate->credentials_.at(id).subject,
+                                     std::string(proof.channel_binding), response);
+    gate->sessions_[response->session_id()].with_factors = with_factors;
+    return status;
   }
 
   grpc::Status OpenChildSession(grpc::ServerContext* context,
@@ -242,7 +250,12 @@ struct FakeGate::Service : v1::Gate::Service {
     absl::MutexLock lock(&gate->mutex_);
     ++gate->counts_.requirements;
     gate->peers_.insert(context->peer());
-    response->set_step_up(gate->faults_.step_up);
+    const std::string prefix = PrefixOf(*context);
+    const auto parsed = Prefix::Parse(prefix);
+    const auto session = gate->sessions_.find(std::string(parsed->session()->session_id));
+    const bool met = gate->faults_.factors_meet_step_up && session != gate->sessions_.end() &&
+                     session->second.with_factors;
+    if (!met) response->set_step_up(gate->faults_.step_up);
     return grpc::Status::OK;
   }
 
@@ -272,7 +285,8 @@ struct FakeGate::Service : v1::Gate::Service {
     if (opening.has_piv()) {
       demand.mutable_piv();
     } else if (!gate->faults_.fido2_origin.empty()) {
-      demand.mutable_fido2()->set_rp_id(gate->audience_);
+      demand.mutable_fido2()->set_rp_id(
+          gate->faults_.fido2_rp_id.empty() ? gate->audience_ : gate->faults_.fido2_rp_id);
       demand.mutable_fido2()->set_origin(gate->faults_.fido2_origin);
     } else {
       demand.mutable_tpm()->set_credential_blob("fake");

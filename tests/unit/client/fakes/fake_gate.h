@@ -35,6 +35,7 @@ class FakeGate {
     std::string session_subject;    // confirmed, but another subject than the credential's
     std::string enroll_audience;    // calls itself so in the demand
     std::string fido2_origin;       // of the demand
+    std::string fido2_rp_id;        // of the demand; empty: the audience
     std::string announce_identity;  // next_gate_identity, confirmed
     bool corrupt_begin_confirmation = false;
     bool change_demand = false;  // the demand's subject is changed after the confirmation
@@ -44,12 +45,15 @@ class FakeGate {
     bool lose_finish_answer = false;       // enrols, and says UNAVAILABLE
     bool handler_unauthenticated = false;  // the echo handler answers UNAUTHENTICATED
     std::string step_up;                   // what every method needs besides
+    bool factors_meet_step_up = false;     // ... unless the session was opened with factors
+    bool refuse_factors = false;           // openings with a password are refused
     uint32_t idle_s = 600;
     uint32_t absolute_s = 3600;
   };
   struct Counts {
     int challenges = 0, sessions = 0, children = 0, ended = 0, who_am_i = 0, echo = 0, enrolled = 0;
     int refused = 0, requirements = 0;
+    int with_factors = 0;  // openings that came with sealed factors, refused ones among them
   };
 
   explicit FakeGate(std::string audience, TlsIdentity tls = MakeTlsIdentity());
@@ -80,6 +84,7 @@ class FakeGate {
   struct Session {
     std::string subject, key, binding, parent;
     int64_t opened = 0;
+    bool with_factors = false;
     std::set<uint64_t> sequences;
   };
   struct Credential {

@@ -89,9 +89,15 @@ class FakeDriver : public Driver {
 
 std::unique_ptr<Driver> FakeToken::MakeDriver() { return std::make_unique<FakeDriver>(this); }
 
-void FakeToken::Hold() {
+void FakeToken::Hold(const std::string& reference) {
   absl::MutexLock lock(&mutex_);
   held_ = true;
+  held_reference_ = reference;
+}
+
+void FakeToken::Lose(const std::string& reference) {
+  absl::MutexLock lock(&mutex_);
+  lost_reference_ = reference;
 }
 
 void FakeToken::Release() {
@@ -107,9 +113,10 @@ void FakeToken::AwaitSigners(int count) {
 
 std::shared_ptr<FakeToken::Key> FakeToken::NewKey(std::string password, std::string* reference) {
   auto key =
-      std::make_shared<Key>(Key{SoftwareKey::Generate(Algorithm::kEs256), std::move(password)});
+      std::make_shared<Key>(Key{SoftwareKey::Generate(Algorithm::kEs256), std::move(password), ""});
   absl::MutexLock lock(&mutex_);
   *reference = absl::StrCat("fake key ", keys_.size());
+  key->reference = *reference;
   keys_[*reference] = key;
   return key;
 }
@@ -126,7 +133,9 @@ absl::StatusOr<DeviceSignature> FakeToken::Sign(const Key& key, absl::string_vie
   {
     absl::MutexLock lock(&mutex_);
     ++waiting_;
-    auto free = [this] { return !held_; };
+    auto free = [&] {
+      return !held_ || (!held_reference_.empty() && held_reference_ != key.reference);
+    };
     bool cancelled = false;
     // As the seam has it, `cancelled` is polled.
     while (!cancelled && !mutex_.AwaitWithTimeout(absl::Condition(&free), absl::Milliseconds(10))) {
@@ -134,6 +143,12 @@ absl::StatusOr<DeviceSignature> FakeToken::Sign(const Key& key, absl::string_vie
     }
     --waiting_;
     if (cancelled) return DeviceFailure(DeviceError::kCancelled, "cancelled");
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    if (key.reference == lost_reference_) {
+      return DeviceFailure(DeviceError::kGone, "the token is not there");
+    }
   }
   if (password.empty() && !key.password.empty()) {
     return DeviceFailure(DeviceError::kPinRequired, "the key has a password");

@@ -23,15 +23,19 @@ class FakeToken {
   // Signatures over anything, the possession signature of an enrolment included.
   std::atomic<int> signatures{0};
   std::atomic<int> loads{0};
-  // A signature waits until Release(), or until its caller's `cancelled`.
-  void Hold();
+  // A signature waits until Release(), or until its caller's `cancelled`. `reference`: of that key
+  // alone.
+  void Hold(const std::string& reference = "");
   void Release();
+  // That key's token is not there from now on.
+  void Lose(const std::string& reference);
   void AwaitSigners(int count);  // until so many wait
   std::atomic<int> devices{1};   // how many List() shows
 
   struct Key {
     SoftwareKey key;
     std::string password;
+    std::string reference;
   };
   std::shared_ptr<Key> NewKey(std::string password, std::string* reference);
   std::shared_ptr<Key> Find(const std::string& reference);
@@ -42,6 +46,8 @@ class FakeToken {
   absl::Mutex mutex_;
   std::map<std::string, std::shared_ptr<Key>> keys_;
   bool held_ = false;
+  std::string held_reference_;
+  std::string lost_reference_;
   int waiting_ = 0;
 };
 

@@ -26,15 +26,16 @@ std::string Drain(BIO* bio) {
 
 }  // namespace
 
-TlsIdentity MakeTlsIdentity(const std::string& dns_name) {
+TlsIdentity MakeTlsIdentity(const std::string& dns_name, absl::Duration from,
+                            absl::Duration until) {
   SoftwareKey key = SoftwareKey::Generate(Algorithm::kEs256);
   X509Ptr certificate(X509_new());
   X509_set_version(certificate.get(), 2);
   std::string serial = RandomBytes(8);
   BignumPtr number(BN_bin2bn(U8(serial), 8, nullptr));
   BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate.get()));
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 86400);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), absl::ToInt64Seconds(from));
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), absl::ToInt64Seconds(until));
   X509_NAME* name = X509_get_subject_name(certificate.get());
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>("test gate"), -1, -1, 0);

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "absl/time/time.h"
+
 namespace forekey::testing {
 
 struct TlsIdentity {
@@ -13,7 +15,9 @@ struct TlsIdentity {
 };
 
 // For "localhost" and 127.0.0.1, or for `dns_name` alone.
-TlsIdentity MakeTlsIdentity(const std::string& dns_name = "");
+// Valid from and until so long from now.
+TlsIdentity MakeTlsIdentity(const std::string& dns_name = "", absl::Duration from = -absl::Hours(1),
+                            absl::Duration until = absl::Hours(24));
 
 }  // namespace forekey::testing
 

@@ -1,0 +1,199 @@
+// How a GateAccount opens its session: which identity, which tokens, which further factors.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "spdlog/spdlog.h"
+#include "src/agent/gate_account.h"
+#include "src/base/reason.h"
+#include "src/base/status.h"
+
+namespace forekey {
+
+absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& control,
+                                                            Opening opening) {
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<Candidates> candidates,
+                           CredentialsFor(opening.words, opening.with));
+  if (opening.password.empty() && HasWord(opening.words, kPasswordFactor)) {
+    FOREKEY_ASSIGN_OR_RETURN(opening.password, AskPassword(control));
+  }
+  std::vector<std::string> notes;
+  auto parent = WithFallback(std::move(candidates), &notes, [&](const Candidates& credentials) {
+    return OpenWith(credentials, control, opening);
+  });
+  TellNotes(notes);
+  if (parent.ok()) parent->notes = std::move(notes);
+  return parent;
+}
+
+void GateAccount::TellNotes(const std::vector<std::string>& notes) const {
+  for (const std::string& note : notes) spdlog::info("gate {}: {}", audience_, note);
+}
+
+absl::StatusOr<GateAccount::Parent> GateAccount::OpenWith(const Candidates& credentials,
+                                                          const CallControl& control,
+                                                          const Opening& opening) {
+  absl::Status refused;
+  // Two identities are pinned while the gate rotates its own: the announced one, then the old one.
+  for (const std::string& identity : record().identities) {
+    absl::StatusOr<Parent> parent = OpenWithIdentity(identity, credentials, control, opening);
+    // The gate's certificate was replaced in mid-opening: once more, on the new connection.
+    if (absl::IsAborted(parent.status())) {
+      parent = OpenWithIdentity(identity, credentials, control, opening);
+    }
+    if (parent.ok()) {
+      Remember(*parent, credentials);
+      return parent;
+    }
+    refused = parent.status();
+    bool by_gate = absl::IsUnauthenticated(refused) && !DeviceErrorOf(refused).has_value();
+    if (!by_gate || ReasonOf(refused).has_value()) return refused;
+    // A password or a token that was wrong is not tried twice: the gate counts.
+    if (!opening.password.empty()) {
+      return absl::UnauthenticatedError(
+          absl::StrCat("the password may be wrong: ", refused.message()));
+    }
+    if (WantsIdToken(opening)) {
+      return absl::UnauthenticatedError(
+          absl::StrCat("the gate may not take the ID token: ", refused.message()));
+    }
+  }
+  return refused;
+}
+
+absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(const std::string& identity,
+                                                                  const Candidates& credentials,
+                                                                  const CallControl& control,
+                                                                  const Opening& opening) {
+  if (control.Cancelled()) return CallerGone();
+  GateConnection::OpenOptions options;
+  options.gate_identity = identity;
+  options.password = opening.password.Clone();
+  if (WantsIdToken(opening)) {
+    options.id_token = [this, &control](absl::string_view nonce) {
+      return RunTokenCommand(nonce, control);
+    };
+  }
+  const Work work = MakeWork(control, "to open a session", WantsUserVerification(opening.words));
+  FOREKEY_ASSIGN_OR_RETURN(options.signers, MakeSigners(credentials, &work));
+  FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, connection()->OpenSession(options));
+  Parent parent{std::move(session), identity, opening.words, opening.with, {}};
+  absl::MutexLock lock(&mutex_);
+  if (parent.session->subject() != record_.subject) {
+    return Refuse(Reason::kSubjectMismatch,
+                  absl::StrCat("the gate opened a session of ", parent.session->subject(),
+                               ", this machine enrolled ", record_.subject));
+  }
+  if (opening.plain()) parent.with = with_;
+  return parent;
+}
+
+bool GateAccount::LearnNext(const std::string& identity, const ClientSession& session) {
+  // The announced identity, which the old one vouched for, comes first from now on; the old one
+  // goes with the first session that the new one opened.
+  std::vector<std::string> identities = {identity};
+  const std::string& next = session.next_gate_identity();
+  if (!next.empty() && next != identity) identities.insert(identities.begin(), next);
+  if (identities == record_.identities) return false;
+  record_.identities = std::move(identities);
+  return true;
+}
+
+void GateAccount::Remember(const Parent& parent, const Candidates& credentials) {
+  absl::MutexLock lock(&mutex_);
+  bool changed = LearnNext(parent.gate_identity, *parent.session);
+  for (HeldCredential& known : record_.credentials) {
+    const bool signed_with = std::any_of(credentials.begin(), credentials.end(),
+                                         [&](const HeldCredential& c) { return c.id == known.id; });
+    if (!signed_with || !known.pending) continue;
+    known.pending = false;
+    changed = true;
+  }
+  if (!changed || !ended_.ok()) return;
+  if (absl::Status saved = Save(); !saved.ok()) {
+    spdlog::error("gate {}: the record could not be written, it is kept in memory: {}", audience_,
+                  std::string(saved.message()));
+  }
+}
+
+absl::StatusOr<std::shared_ptr<DeviceKey>> GateAccount::LoadKey(const HeldCredential& credential,
+                                                                bool alone) {
+  Secret password;
+  {
+    absl::MutexLock lock(&mutex_);
+    auto known = keys_.find(credential.id);
+    if (known != keys_.end()) return known->second;
+    // Of several tokens only one can be meant, and a wrong PIN costs a try.
+    if (alone || credential.kind == forekey::v1::TOKEN_KIND_TPM) password = key_password_.Clone();
+  }
+  for (const auto& driver : *drivers_) {
+    if (driver->scheme() != credential.driver) continue;
+    FOREKEY_ASSIGN_OR_RETURN(std::string reference,
+                             state_->ReadKey(audience_, credential.key_file));
+    FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceKey> key,
+                             driver->Load(reference, std::move(password)));
+    absl::MutexLock lock(&mutex_);
+    keys_[credential.id] = key;
+    return key;
+  }
+  return absl::FailedPreconditionError(absl::StrCat("the key needs the driver '", credential.driver,
+                                                    "', which this agent was built without"));
+}
+
+GateAccount::Work GateAccount::MakeWork(CallControl control, std::string purpose,
+                                        bool user_verification) const {
+  Work work{std::move(control), nullptr, user_verification};
+  if (prompter_ != nullptr) {
+    work.prompt = prompter_->For(
+        {audience_, std::move(purpose), work.control.program, work.control.cancelled});
+  }
+  return work;
+}
+
+absl::StatusOr<std::vector<Signer>> GateAccount::MakeSigners(
+    const std::vector<HeldCredential>& credentials, const Work* work) {
+  std::vector<Signer> signers;
+  for (const HeldCredential& credential : credentials) {
+    auto key = LoadKey(credential, credentials.size() == 1);
+    if (!key.ok()) {
+      absl::Status failed = key.status();
+      NameCredential(credential, &failed);
+      return failed;
+    }
+    signers.push_back(SignerFor(credential, *std::move(key), work));
+  }
+  return signers;
+}
+
+Signer GateAccount::SignerFor(const HeldCredential& credential, std::shared_ptr<DeviceKey> key,
+                              const Work* work) {
+  Signer signer;
+  signer.credential_id = credential.id;
+  signer.sign = [this, key, credential,
+                 work](absl::string_view statement) -> absl::StatusOr<SignedStatement> {
+    SignOptions options;
+    options.rp_id = credential.rp_id;
+    options.origin = credential.origin;
+    options.user_verification = work->user_verification;
+    options.deadline = work->control.deadline;
+    options.cancelled = work->control.cancelled;
+    options.prompt = work->prompt.get();
+    absl::StatusOr<DeviceSignature> signature = key->Sign(statement, options);
+    if (!signature.ok()) {
+      // Loaded anew next time: the token may have been pulled out and put back. A wrong password is
+      // never tried twice: each try brings the token nearer to locking itself.
+      absl::MutexLock lock(&mutex_);
+      keys_.erase(credential.id);
+      if (DeviceErrorOf(signature.status()) == DeviceError::kWrongPin) key_password_ = Secret();
+      absl::Status failed = signature.status();
+      NameCredential(credential, &failed);
+      return failed;
+    }
+    return SignedStatement{std::move(signature->signature),
+                           std::move(signature->authenticator_data),
+                           std::move(signature->client_data_json)};
+  };
+  return signer;
+}
+
+}  // namespace forekey
