@@ -67,7 +67,6 @@ absl::StatusOr<PinUse> AskForPin(PivDevice& device, const SignOptions& options,
     return absl::OkStatus();
   }));
   FOREKEY_ASSIGN_OR_RETURN(Secret pin, options.prompt->AskPin(name, tries));
-  if (pin.empty()) return DeviceFailure(DeviceError::kCancelled, "no PIN was given");
   return PinUse(std::move(pin), tries);
 }
 
