@@ -147,6 +147,7 @@ class Strangers {
         absl::SleepFor(absl::Milliseconds(1));  // as many as there can be, without a core for it
         continue;
       }
+      peer->set_patience(absl::Seconds(2));
       Attack(*peer);
       held.push_back(std::move(peer));
       if (held.size() > kHeld) held.pop_front();

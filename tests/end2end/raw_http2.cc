@@ -20,7 +20,6 @@ namespace {
 
 constexpr size_t kFrameHeader = 9;
 constexpr size_t kMostPayload = 16384;
-constexpr absl::Duration kPatience = absl::Minutes(1);
 
 void AppendLength(std::string& out, size_t length) {
   if (length < 127) {
@@ -99,13 +98,15 @@ bool RawHttp2::Reset(uint32_t stream) {
 }
 
 bool RawHttp2::Data(uint32_t stream, absl::string_view bytes, bool last) {
+  absl::Time until = absl::Now() + patience_;
   do {
     const int64_t own = initial_window_ + windows_[stream];
     const int64_t room = std::min({window_, own, static_cast<int64_t>(kMostPayload)});
     if (room <= 0 && !bytes.empty()) {
-      if (!Read(60'000) || ended_[stream]) return false;
+      if (!Read(100) || ended_[stream] || absl::Now() > until) return false;
       continue;
     }
+    until = absl::Now() + patience_;
     const absl::string_view now = bytes.substr(0, static_cast<size_t>(std::max<int64_t>(room, 0)));
     bytes.remove_prefix(now.size());
     window_ -= static_cast<int64_t>(now.size());
@@ -174,13 +175,13 @@ void RawHttp2::Take(uint8_t type, uint8_t flags, uint32_t stream, absl::string_v
 }
 
 bool RawHttp2::WaitForEnd() {
-  const absl::Time until = absl::Now() + kPatience;
+  const absl::Time until = absl::Now() + patience_;
   while (open_ && absl::Now() < until) Read(1000);
   return !open_;
 }
 
 bool RawHttp2::WaitForStreamEnd(uint32_t stream) {
-  const absl::Time until = absl::Now() + kPatience;
+  const absl::Time until = absl::Now() + patience_;
   while (open_ && !ended_[stream] && absl::Now() < until) Read(1000);
   return ended_[stream];
 }

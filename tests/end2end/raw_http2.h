@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "src/crypto/openssl.h"
 
 namespace forekey::testing {
@@ -54,7 +55,8 @@ class RawHttp2 {
   // Takes in what came; waits for at most so long for something to come.
   bool Read(int wait_millis);
 
-  // Waits for a minute at most.
+  // How long the waits below, and those for windows, last at most.
+  void set_patience(absl::Duration patience) { patience_ = patience; }
   bool WaitForEnd();
   bool WaitForStreamEnd(uint32_t stream);
 
@@ -72,6 +74,7 @@ class RawHttp2 {
   std::unique_ptr<SSL_CTX, OpenSslFree<SSL_CTX_free>> context_;
   std::unique_ptr<SSL, OpenSslFree<SSL_free>> ssl_;
   bool open_ = false;
+  absl::Duration patience_ = absl::Minutes(1);
   uint32_t next_stream_ = 1;
   std::string received_;
   int64_t window_ = 65535;

@@ -101,7 +101,7 @@ struct GateConfig {
     uint32_t streams = 1'000;      // calls at once on one connection
     uint32_t forged_refusals = 1;  // forged prefixes that end a connection; 0: never
     uint32_t refusals = 100;       // others, one after the other with nothing admitted between
-    // What a connection that ended so costs its address, in new ones that it may not open.
+    // What a connection that ended so (or for its bytes or exempt calls: forged_cost) costs its address, in new ones that it may not open.
     double forged_cost = 100;
     double refused_cost = 10;
   } connections;

@@ -18,6 +18,8 @@ namespace forekey {
 namespace {
 
 constexpr char kMark[] = "forekey-gate";
+// gRPC refuses these itself (GateServices::Plugin), and would write a line to its log for each.
+constexpr char kNotCompressed[] = "compressed requests are refused: send them as they are";
 // Of the methods that are the gate's own.
 constexpr absl::string_view kGateServicePrefix = "/forekey.v1.Gate/";
 
@@ -147,6 +149,7 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
   CallGate& gate = *processor.gate;
   const std::shared_ptr<Connection> from = gate.ConnectionOf(connection, *processor.slot);
   CallInput input;
+  bool compressed = false;
   Prefixes prefixes;
   absl::InlinedVector<grpc_metadata, 1> prefix_entries;
   for (size_t i = 0; i < count; ++i) {
@@ -156,6 +159,8 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
       prefix_entries.push_back(metadata[i]);
     } else if (key == ":path") {
       input.path = View(metadata[i].value);
+    } else if (key == "grpc-encoding") {
+      compressed = View(metadata[i].value) != "identity";
     }
   }
   input.prefixes = prefixes;
@@ -183,6 +188,11 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
     return;
   } else if (from != nullptr) {
     gate.connections_->Admitted(from);
+  }
+  if (compressed) {
+    if (judgement.exempt && from != nullptr) gate.connections_->ExemptDone(from->id());
+    refuse(absl::UnimplementedError(kNotCompressed));
+    return;
   }
   // An exempt call has no caller: what it carried is taken away, so that nothing behind the gate
   // can take it for one.

@@ -335,7 +335,7 @@ void Connections::LookAtBytes(Connection* raw) {
   const double age = static_cast<double>(Clock::System().BootNanos() - raw->accepted_) / 1e9;
   const uint64_t most = limits_.stranger_bytes + static_cast<uint64_t>(kBytesPerSecond * age);
   if (raw->BytesReceived() <= most) return;
-  rates_.Charge(rates_.HashOf(raw->host()), limits_.refused_cost, Clock::System().BootNanos());
+  rates_.Charge(rates_.HashOf(raw->host()), limits_.forged_cost, Clock::System().BootNanos());
   EndNow(found->second, Refuse(Reason::kConnectionLimit,
                                absl::StrCat("more than ", limits_.stranger_bytes,
                                             " bytes came, and nothing that could be admitted")));
@@ -422,7 +422,7 @@ absl::Status Connections::AdmitExempt(const std::shared_ptr<Connection>& connect
   }
   connection->exempt_running_.fetch_sub(1, std::memory_order_relaxed);
   if (connection->exempt_refused_.fetch_add(1, std::memory_order_relaxed) + 1 >= kExemptRefusals) {
-    EndSoon(connection, limits_.refused_cost);
+    EndSoon(connection, limits_.forged_cost);
   }
   return Refuse(Reason::kRateLimited, why);
 }

@@ -320,8 +320,8 @@ class GateServices::Callback : public v1::Gate::CallbackService {
 // gRPC's own way to change a builder at BuildAndStart(), when everything is registered; nothing that
 // the application asked for before has the last word.
 //
-// Compressed requests are refused (UNIMPLEMENTED, "Compression algorithm 'gzip' is disabled."):
-// gRPC 1.51 inflates a message as a whole before it looks at its size, exempt methods' included, so
+// Compressed requests are refused by the processor (CallGate::Process), and here once more: gRPC
+// 1.51 inflates a message as a whole before it looks at its size, exempt methods' included, so
 // that a megabyte of a stranger's would cost a gigabyte. The list of algorithms refuses them in
 // words; without the filter nothing is inflated while that refusal is on its way.
 class GateServices::Plugin : public grpc::ServerBuilderPlugin {
