@@ -27,19 +27,17 @@ void DescribeClaim(const CallInput& input, Decision& decision) {
 
 CallJudge::CallJudge(CallJudgeNeeds needs) : needs_(std::move(needs)) {}
 
-Judgement CallJudge::Judge(const CallInput& call_input) {
+Judgement CallJudge::Judge(const CallInput& input) {
   Judgement judgement;
-  if (needs_.policy->IsExempt(call_input.path)) {
+  if (needs_.policy->IsExempt(input.path)) {
     needs_.counters->exempt.fetch_add(1, std::memory_order_relaxed);
     judgement.exempt = true;
     return judgement;
   }
   const int64_t begun = needs_.clock->BootNanos();
-  CallTrace trace;
-  CallInput input = call_input;
-  input.trace = &trace;
-  absl::StatusOr<VerifiedCall> call = needs_.verifier->Verify(input);
-  absl::Status why = call.status();
+  Verdict verdict = needs_.verifier->Verify(input);
+  absl::Status why = verdict.status();
+  const VerifiedCall* const call = verdict.proved();
   if (why.ok() && (call->session() == nullptr || needs_.audit->all_calls())) {
     Decision decision = needs_.audit->NewDecision(AuditEvent::kCall);
     decision.admitted = true;
@@ -57,17 +55,18 @@ Judgement CallJudge::Judge(const CallInput& call_input) {
     (call->session() != nullptr ? needs_.counters->session_latency
                                 : needs_.counters->device_latency)
         .Add(needs_.clock->BootNanos() - begun);
-    judgement.call = *std::move(call);
+    judgement.call = std::move(verdict).TakeCaller();
     return judgement;
   }
   judgement.reason = ReasonOf(why);
-  judgement.status = AnswerRefused(input, trace, begun, why, judgement.reason);
+  judgement.status = AnswerRefused(input, call, begun, why, judgement.reason);
   return judgement;
 }
 
 // A refusal in a flood of its kind is counted and answered, and costs nothing beyond that.
-absl::Status CallJudge::AnswerRefused(const CallInput& input, const CallTrace& trace, int64_t begun,
-                                      const absl::Status& why, std::optional<Reason> reason) {
+absl::Status CallJudge::AnswerRefused(const CallInput& input, const VerifiedCall* proved,
+                                      int64_t begun, const absl::Status& why,
+                                      std::optional<Reason> reason) {
   needs_.refusals->Count(reason);
   needs_.counters->refused_latency.Add(needs_.clock->BootNanos() - begun);
   const std::string reference = NewReference();
@@ -78,9 +77,9 @@ absl::Status CallJudge::AnswerRefused(const CallInput& input, const CallTrace& t
     decision.peer = std::string(input.peer);
     decision.reason = reason;
     decision.latency_nanos = needs_.clock->BootNanos() - begun;
-    if (trace.proved) {
-      DescribeCaller(*trace.proved, decision);
-      if (trace.proved->device() != nullptr) {
+    if (proved != nullptr) {
+      DescribeCaller(*proved, decision);
+      if (proved->device() != nullptr) {
         decision.proof = DecisionProof{needs_.audience, std::string(input.prefixes[0])};
       }
     } else {

@@ -65,7 +65,7 @@ class CallJudge {
   void AuditEndedCall(const VerifiedCall& call, absl::string_view path, const absl::Status& why);
 
  private:
-  absl::Status AnswerRefused(const CallInput& input, const CallTrace& trace, int64_t begun,
+  absl::Status AnswerRefused(const CallInput& input, const VerifiedCall* proved, int64_t begun,
                              const absl::Status& why, std::optional<Reason> reason);
 
   const CallJudgeNeeds needs_;

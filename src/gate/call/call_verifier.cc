@@ -1,6 +1,7 @@
 #include "src/gate/call/call_verifier.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -80,16 +81,6 @@ absl::Status CheckSessionShape(const SessionProofView& proof, absl::string_view 
   return absl::OkStatus();
 }
 
-void AddFactors(const AssertionFacts& facts, absl::Time proved_at, int64_t proved_boot_nanos,
-                std::vector<ProvedFactor>& factors) {
-  for (const std::string& name : facts.factors) {
-    auto same = [&](const ProvedFactor& factor) { return factor.name == name; };
-    if (std::none_of(factors.begin(), factors.end(), same)) {
-      factors.push_back({name, proved_at, proved_boot_nanos});
-    }
-  }
-}
-
 void FillDeviceCall(const DeviceProofView& proof, absl::string_view audience,
                     absl::string_view path, DeviceCall& call) {
   absl::InlinedVector<absl::string_view, kMaxAssertions> ids;
@@ -110,75 +101,101 @@ absl::Status VerifiedCall::CheckDigest(absl::string_view payload) const {
              : Refuse(Reason::kRequestDigestMismatch);
 }
 
-CallVerifier::CallVerifier(CallVerifierParts parts) : parts_(std::move(parts)) {}
+void VerifiedCall::TakeDigest(absl::string_view digest) {
+  has_digest_ = !digest.empty();
+  if (has_digest_) std::memcpy(request_digest_.data(), digest.data(), kRequestDigestSize);
+}
 
-absl::StatusOr<VerifiedCall> CallVerifier::Verify(const CallInput& input) {
-  return Judge(input, Mode::kVerify);
+void Verdict::CheckAdmitted() const {
+  if (!status_.ok() || !proved_) std::abort();  // a handler must never see a refused caller
+}
+
+CallVerifier::CallVerifier(CallVerifierNeeds needs) : needs_(std::move(needs)) {}
+
+absl::StatusOr<Prefix> CallVerifier::ReadPrefix(absl::Span<const absl::string_view> prefixes,
+                                                absl::string_view path) {
+  if (prefixes.size() != 1) {
+    return Refuse(prefixes.empty() ? Reason::kPrefixMissing : Reason::kPrefixRepeated);
+  }
+  FOREKEY_ASSIGN_OR_RETURN(Prefix prefix, Prefix::Parse(prefixes[0]));
+  if (!IsWellFormedMethod(path)) return Refuse(Reason::kPathMalformed);
+  FOREKEY_RETURN_IF_ERROR(prefix.session() != nullptr ? CheckSessionShape(*prefix.session(), path)
+                                                      : CheckDeviceShape(*prefix.device(), path));
+  return prefix;
+}
+
+Verdict CallVerifier::Verify(const CallInput& input) {
+  const absl::StatusOr<Prefix> prefix = ReadPrefix(input.prefixes, input.path);
+  if (!prefix.ok()) return Verdict(prefix.status());
+  return prefix->session() != nullptr ? VerifySession(*prefix->session(), input)
+                                      : VerifyDevice(*prefix->device(), input);
 }
 
 absl::StatusOr<VerifiedCall> CallVerifier::Recall(absl::Span<const absl::string_view> prefixes,
                                                   absl::string_view path) {
-  return Judge(CallInput{prefixes, path, ""}, Mode::kRecall);
+  FOREKEY_ASSIGN_OR_RETURN(const Prefix prefix, ReadPrefix(prefixes, path));
+  return prefix.session() != nullptr ? RecallSession(*prefix.session(), path)
+                                     : RecallDevice(*prefix.device(), prefixes[0], path);
 }
 
-absl::StatusOr<VerifiedCall> CallVerifier::Judge(const CallInput& input, Mode mode) {
-  if (input.prefixes.size() != 1) {
-    return Refuse(input.prefixes.empty() ? Reason::kPrefixMissing : Reason::kPrefixRepeated);
-  }
-  FOREKEY_ASSIGN_OR_RETURN(const Prefix prefix, Prefix::Parse(input.prefixes[0]));
-  if (!IsWellFormedMethod(input.path)) return Refuse(Reason::kPathMalformed);
-  if (const SessionProofView* proof = prefix.session(); proof != nullptr) {
-    FOREKEY_RETURN_IF_ERROR(CheckSessionShape(*proof, input.path));
-    return JudgeSession(*proof, input, mode);
-  }
-  FOREKEY_RETURN_IF_ERROR(CheckDeviceShape(*prefix.device(), input.path));
-  return JudgeDevice(*prefix.device(), input, mode);
-}
+// ---- A session's proof ----
 
-absl::StatusOr<VerifiedCall> CallVerifier::JudgeSession(const SessionProofView& proof,
-                                                        const CallInput& input, Mode mode) {
+absl::StatusOr<VerifiedCall> CallVerifier::ProveSession(const SessionProofView& proof,
+                                                        absl::string_view path, int64_t now) const {
   VerifiedCall call;
-  call.session_ = parts_.sessions->Find(proof.session_id);
-  if (call.session_ == nullptr) return parts_.sessions->WhyNotFound(proof.session_id);
+  call.session_ = needs_.sessions->Find(proof.session_id);
+  if (call.session_ == nullptr) return needs_.sessions->WhyNotFound(proof.session_id);
   const Session& session = *call.session_;
-  const int64_t now = parts_.clock->BootNanos();
   FOREKEY_RETURN_IF_ERROR(session.CheckAlive(now));
-  if (!parts_.certificates->Accepts(session.channel_binding(), now)) {
+  if (!needs_.certificates->Accepts(session.channel_binding(), now)) {
     return Refuse(Reason::kChannelBindingUnknown,
                   "the session was opened under a TLS certificate that is no longer accepted");
   }
   const CallMacInput mac_input = {
-      session.id(),        proof.sequence, proof.age_s, input.path, session.channel_binding(),
+      session.id(),        proof.sequence, proof.age_s, path, session.channel_binding(),
       proof.request_digest};
   if (!CallMacMatches(session.mac_key(), mac_input, proof.mac)) {
     return MacMismatch(session, mac_input, proof.mac);
   }
   call.sequence_ = proof.sequence;
   call.age_s_ = proof.age_s;
-  if (input.trace != nullptr) input.trace->proved = call;
-  if (mode == Mode::kVerify) {
-    const int64_t age = (now - session.opened_boot_nanos()) / kNanosPerSecond;
-    const int64_t drift = age - int64_t{proof.age_s};
-    if (drift > kMaxAgeDriftSeconds || drift < -kMaxAgeDriftSeconds) {
-      return Refuse(Reason::kAgeDrift, absl::StrCat("the proof says ", proof.age_s,
-                                                    " s since opening, the gate ", age));
-    }
-    FOREKEY_RETURN_IF_ERROR(session.AcceptSequence(proof.sequence, now));
-  } else if (!session.SequenceUsed(proof.sequence)) {
+  call.TakeDigest(proof.request_digest);
+  return call;
+}
+
+absl::Status CallVerifier::AcceptOnce(const Session& session, const SessionProofView& proof,
+                                      int64_t now) const {
+  const int64_t age = (now - session.opened_boot_nanos()) / kNanosPerSecond;
+  const int64_t drift = age - int64_t{proof.age_s};
+  if (drift > kMaxAgeDriftSeconds || drift < -kMaxAgeDriftSeconds) {
+    return Refuse(Reason::kAgeDrift,
+                  absl::StrCat("the proof says ", proof.age_s, " s since opening, the gate ", age));
+  }
+  return session.AcceptSequence(proof.sequence, now);
+}
+
+Verdict CallVerifier::VerifySession(const SessionProofView& proof, const CallInput& input) {
+  const int64_t now = needs_.clock->BootNanos();
+  absl::StatusOr<VerifiedCall> call = ProveSession(proof, input.path, now);
+  if (!call.ok()) return Verdict(call.status());
+  absl::Status status = AcceptOnce(*call->session(), proof, now);
+  if (status.ok()) status = Authorize(input.path, *call, now);
+  return Verdict(*std::move(call), std::move(status));
+}
+
+absl::StatusOr<VerifiedCall> CallVerifier::RecallSession(const SessionProofView& proof,
+                                                         absl::string_view path) const {
+  FOREKEY_ASSIGN_OR_RETURN(VerifiedCall call, ProveSession(proof, path, needs_.clock->BootNanos()));
+  if (!call.session()->SequenceUsed(proof.sequence)) {
     return Refuse(Reason::kPrefixMissing, "the gate did not admit a call with this prefix");
   }
-  call.has_digest_ = !proof.request_digest.empty();
-  if (call.has_digest_) {
-    std::memcpy(call.request_digest_.data(), proof.request_digest.data(), kRequestDigestSize);
-  }
-  if (mode == Mode::kVerify) FOREKEY_RETURN_IF_ERROR(Authorize(input.path, call, now));
   return call;
 }
 
 absl::Status CallVerifier::MacMismatch(const Session& session, CallMacInput input,
                                        absl::string_view mac) const {
   size_t guesses = 0;
-  for (const std::string& binding : parts_.certificates->Bindings(parts_.clock->BootNanos())) {
+  for (const std::string& binding : needs_.certificates->Bindings(needs_.clock->BootNanos())) {
     if (++guesses > kMaxMacGuesses) break;
     input.channel_binding = binding;
     if (binding != session.channel_binding() && CallMacMatches(session.mac_key(), input, mac)) {
@@ -193,11 +210,13 @@ absl::Status CallVerifier::MacMismatch(const Session& session, CallMacInput inpu
   return Refuse(Reason::kMacInvalid);
 }
 
-absl::StatusOr<CredentialList> CallVerifier::FindSigners(const DeviceProofView& proof) {
+// ---- A device proof ----
+
+absl::StatusOr<CredentialList> CallVerifier::FindSigners(const DeviceProofView& proof) const {
   CredentialList signers;
   for (const AssertionView& assertion : proof.assertions) {
     FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const LiveCredential> credential,
-                             parts_.credentials->Find(assertion.credential_id));
+                             needs_.credentials->Find(assertion.credential_id));
     if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
     if (credential->subject().disabled()) return Refuse(Reason::kSubjectDisabled);
     if (!signers.empty() && signers.front()->subject().name() != credential->subject().name()) {
@@ -213,7 +232,7 @@ absl::StatusOr<CallVerifier::SignatureFacts> CallVerifier::VerifySignatures(
   SignatureFacts facts;
   for (size_t i = 0; i < proof.assertions.size(); ++i) {
     const LiveCredential& credential = *call.credentials[i];
-    const auto verifier = parts_.tokens->Find(credential.record().kind);
+    const auto verifier = needs_.tokens->Find(credential.record().kind);
     if (verifier == nullptr) {
       return Refuse(Reason::kTokenKindNotAllowed, "this gate does not verify that kind of token");
     }
@@ -225,93 +244,123 @@ absl::StatusOr<CallVerifier::SignatureFacts> CallVerifier::VerifySignatures(
   return facts;
 }
 
-absl::Status CallVerifier::Consume(const CheckedChallenge& challenge, const SignatureFacts& facts,
-                                   int64_t now, DeviceCall& call) {
+void CallVerifier::AddFactors(const SignatureFacts& facts, const CheckedChallenge& challenge,
+                              int64_t now, DeviceCall& call) const {
+  const absl::Time proved_at =
+      needs_.clock->WallNow() - absl::Nanoseconds(now - challenge.issued_boot_nanos);
+  for (const AssertionFacts& proved : facts) {
+    for (const std::string& name : proved.factors) {
+      const auto same = [&](const ProvedFactor& factor) { return factor.name == name; };
+      if (std::none_of(call.factors.begin(), call.factors.end(), same)) {
+        call.factors.push_back({name, proved_at, challenge.issued_boot_nanos});
+      }
+    }
+  }
+}
+
+absl::Status CallVerifier::CheckBinding(absl::string_view binding, int64_t now) const {
+  if (needs_.certificates->Accepts(binding, now)) return absl::OkStatus();
+  return Refuse(Reason::kChannelBindingUnknown,
+                absl::StrCat(ReasonMeaning(Reason::kChannelBindingUnknown), " (the caller saw ",
+                             absl::BytesToHexString(binding), ")"));
+}
+
+absl::StatusOr<std::shared_ptr<DeviceCall>> CallVerifier::ReadDevice(const DeviceProofView& proof,
+                                                                     absl::string_view path) const {
+  auto device = std::make_shared<DeviceCall>();
+  FOREKEY_ASSIGN_OR_RETURN(device->credentials, FindSigners(proof));
+  FillDeviceCall(proof, needs_.audience, path, *device);
+  return device;
+}
+
+struct CallVerifier::ProvedDevice {
+  std::shared_ptr<DeviceCall> device;
+  CheckedChallenge challenge;
+  SignatureFacts facts;
+};
+
+absl::StatusOr<CallVerifier::ProvedDevice> CallVerifier::ProveDevice(const DeviceProofView& proof,
+                                                                     const CallInput& input,
+                                                                     int64_t now) const {
+  FOREKEY_RETURN_IF_ERROR(CheckBinding(proof.channel_binding, now));
+  ProvedDevice proved;
+  FOREKEY_ASSIGN_OR_RETURN(proved.challenge,
+                           needs_.challenges->Check(proof.challenge, ChallengePurpose::kCall));
+  // Whoever makes up credential ids: none of them is looked up without a limit.
+  if (!needs_.strangers->AllowLookUp(input.peer, now)) {
+    return Refuse(Reason::kRateLimited, "device proofs of an address that showed nothing yet");
+  }
+  absl::StatusOr<std::shared_ptr<DeviceCall>> device = ReadDevice(proof, input.path);
+  if (!device.ok()) {
+    needs_.strangers->Failed(input.peer);
+    return device.status();
+  }
+  proved.device = *std::move(device);
+  if (!needs_.strangers->AllowSignature(input.peer, now)) {
+    return Refuse(Reason::kRateLimited, "signature checks for callers that showed nothing yet");
+  }
+  absl::StatusOr<SignatureFacts> facts = VerifySignatures(proof, *proved.device);
+  if (!facts.ok()) {
+    needs_.strangers->Failed(input.peer);
+    return facts.status();
+  }
+  proved.facts = *std::move(facts);
+  AddFactors(proved.facts, proved.challenge, now, *proved.device);
+  return proved;
+}
+
+absl::Status CallVerifier::Consume(const ProvedDevice& proved, int64_t now) {
   FOREKEY_RETURN_IF_ERROR(
-      parts_.replay->Consume(challenge.nonce, now, challenge.expires_boot_nanos));
-  for (size_t i = 0; i < facts.size(); ++i) {
-    if (!facts[i].sign_count) continue;
-    const std::string& id = call.credentials[i]->record().id;
+      needs_.replay->Consume(proved.challenge.nonce, now, proved.challenge.expires_boot_nanos));
+  for (size_t i = 0; i < proved.facts.size(); ++i) {
+    const AssertionFacts& facts = proved.facts[i];
+    if (!facts.sign_count) continue;
+    const std::string& id = proved.device->credentials[i]->record().id;
     const absl::Status advanced =
-        parts_.credentials->registry().AdvanceSignCount(id, *facts[i].sign_count);
+        needs_.credentials->registry().AdvanceSignCount(id, *facts.sign_count);
     if (advanced.ok()) continue;
     if (ReasonOf(advanced) != Reason::kCounterRollback) return advanced;
     std::string remark = absl::StrCat(ReasonName(Reason::kCounterRollback), ": credential ",
-                                      absl::BytesToHexString(id), " says ", *facts[i].sign_count,
+                                      absl::BytesToHexString(id), " says ", *facts.sign_count,
                                       ", which is not beyond what it said before");
-    if (facts[i].refuse_rollback) return Refuse(Reason::kCounterRollback, remark);
-    call.remarks.push_back(std::move(remark));
+    if (facts.refuse_rollback) return Refuse(Reason::kCounterRollback, remark);
+    proved.device->remarks.push_back(std::move(remark));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<VerifiedCall> CallVerifier::JudgeDevice(const DeviceProofView& proof,
-                                                       const CallInput& input, Mode mode) {
-  const int64_t now = parts_.clock->BootNanos();
-  if (!parts_.certificates->Accepts(proof.channel_binding, now)) {
-    return Refuse(Reason::kChannelBindingUnknown,
-                  absl::StrCat(ReasonMeaning(Reason::kChannelBindingUnknown), " (the caller saw ",
-                               absl::BytesToHexString(proof.channel_binding), ")"));
-  }
-  const bool verifying = mode == Mode::kVerify;
-  FOREKEY_ASSIGN_OR_RETURN(
-      const CheckedChallenge challenge,
-      verifying ? parts_.challenges->Check(proof.challenge, ChallengePurpose::kCall)
-                : parts_.challenges->CheckAnyAge(proof.challenge, ChallengePurpose::kCall));
-
-  // Whoever makes up credential ids: none of them is looked up without a limit.
-  if (verifying && !parts_.strangers->AllowLookUp(input.peer, now)) {
-    return Refuse(Reason::kRateLimited, "device proofs of an address that showed nothing yet");
-  }
-  auto device = std::make_shared<DeviceCall>();
-  absl::StatusOr<CredentialList> signers = FindSigners(proof);
-  if (!signers.ok()) {
-    if (verifying) parts_.strangers->Failed(input.peer);
-    return signers.status();
-  }
-  device->credentials = *std::move(signers);
-  FillDeviceCall(proof, parts_.audience, input.path, *device);
-  const absl::Time proved_at =
-      parts_.clock->WallNow() - absl::Nanoseconds(now - challenge.issued_boot_nanos);
+Verdict CallVerifier::VerifyDevice(const DeviceProofView& proof, const CallInput& input) {
+  const int64_t now = needs_.clock->BootNanos();
+  const absl::StatusOr<ProvedDevice> proved = ProveDevice(proof, input, now);
+  if (!proved.ok()) return Verdict(proved.status());
   VerifiedCall call;
-  call.has_digest_ = !proof.request_digest.empty();
-  if (call.has_digest_) {
-    std::memcpy(call.request_digest_.data(), proof.request_digest.data(), kRequestDigestSize);
+  call.device_ = proved->device;
+  call.TakeDigest(proof.request_digest);
+  absl::Status status = Consume(*proved, now);
+  if (status.ok()) status = Authorize(input.path, call, now);
+  if (status.ok()) {
+    needs_.strangers->Succeeded(input.peer);
+    admitted_.Add(input.prefixes[0], input.path, call.device_);
   }
-  if (!verifying) {
-    FOREKEY_ASSIGN_OR_RETURN(call.device_, RecallDevice(proof, input, std::move(device), proved_at,
-                                                        challenge.issued_boot_nanos));
-    return call;
-  }
-
-  if (!parts_.strangers->AllowSignature(input.peer, now)) {
-    return Refuse(Reason::kRateLimited, "signature checks for callers that showed nothing yet");
-  }
-  absl::StatusOr<SignatureFacts> facts = VerifySignatures(proof, *device);
-  if (!facts.ok()) {
-    parts_.strangers->Failed(input.peer);
-    return facts.status();
-  }
-  for (const AssertionFacts& proved : *facts) {
-    AddFactors(proved, proved_at, challenge.issued_boot_nanos, device->factors);
-  }
-  call.device_ = device;
-  if (input.trace != nullptr) input.trace->proved = call;
-  FOREKEY_RETURN_IF_ERROR(Consume(challenge, *facts, now, *device));
-  FOREKEY_RETURN_IF_ERROR(Authorize(input.path, call, now));
-  parts_.strangers->Succeeded(input.peer);
-  admitted_.Add(input.prefixes[0], input.path, call.device_);
-  return call;
+  return Verdict(std::move(call), std::move(status));
 }
 
-absl::StatusOr<std::shared_ptr<const DeviceCall>> CallVerifier::RecallDevice(
-    const DeviceProofView& proof, const CallInput& input, std::shared_ptr<DeviceCall> call,
-    absl::Time proved_at, int64_t proved_boot_nanos) const {
-  if (auto known = admitted_.Find(input.prefixes[0], input.path); known != nullptr) return known;
-  FOREKEY_ASSIGN_OR_RETURN(const SignatureFacts facts, VerifySignatures(proof, *call));
-  for (const AssertionFacts& proved : facts) {
-    AddFactors(proved, proved_at, proved_boot_nanos, call->factors);
-  }
+absl::StatusOr<VerifiedCall> CallVerifier::RecallDevice(const DeviceProofView& proof,
+                                                        absl::string_view prefix,
+                                                        absl::string_view path) const {
+  const int64_t now = needs_.clock->BootNanos();
+  FOREKEY_RETURN_IF_ERROR(CheckBinding(proof.channel_binding, now));
+  FOREKEY_ASSIGN_OR_RETURN(
+      const CheckedChallenge challenge,
+      needs_.challenges->CheckAnyAge(proof.challenge, ChallengePurpose::kCall));
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceCall> device, ReadDevice(proof, path));
+  VerifiedCall call;
+  call.TakeDigest(proof.request_digest);
+  call.device_ = admitted_.Find(prefix, path);
+  if (call.device_ != nullptr) return call;
+  FOREKEY_ASSIGN_OR_RETURN(const SignatureFacts facts, VerifySignatures(proof, *device));
+  AddFactors(facts, challenge, now, *device);
+  call.device_ = std::move(device);
   return call;
 }
 
@@ -320,8 +369,8 @@ absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_v
     if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
   }
   if (call.subject().disabled()) return Refuse(Reason::kSubjectDisabled);
-  const int64_t now = parts_.clock->BootNanos();
-  if (!parts_.certificates->Accepts(call.channel_binding(), now)) {
+  const int64_t now = needs_.clock->BootNanos();
+  if (!needs_.certificates->Accepts(call.channel_binding(), now)) {
     return Refuse(Reason::kChannelBindingUnknown, "its TLS certificate is no longer accepted");
   }
   return Authorize(path, call, now);
@@ -329,12 +378,12 @@ absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_v
 
 absl::Status CallVerifier::Authorize(absl::string_view path, const VerifiedCall& call,
                                      int64_t now) const {
-  return parts_.policy->Authorize(path, Facts(call, now, /*as_child=*/false));
+  return needs_.policy->Authorize(path, Facts(call, now, /*as_child=*/false));
 }
 
 absl::Status CallVerifier::WouldPermit(absl::string_view path, const VerifiedCall& call,
                                        bool as_child) const {
-  return parts_.policy->Authorize(path, Facts(call, parts_.clock->BootNanos(), as_child));
+  return needs_.policy->Authorize(path, Facts(call, needs_.clock->BootNanos(), as_child));
 }
 
 }  // namespace forekey

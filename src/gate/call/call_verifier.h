@@ -25,6 +25,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
@@ -46,16 +47,10 @@
 
 namespace forekey {
 
-class VerifiedCall;
-
-// What was proved about a call before it was refused, for the audit log alone.
-struct CallTrace;
-
 struct CallInput {
   absl::Span<const absl::string_view> prefixes;  // every value of forekey-prefix-bin, decoded
   absl::string_view path;                        // the raw :path
   absl::string_view peer;                        // transport address, for the audit log and limits
-  CallTrace* trace = nullptr;                    // null: not wanted
 };
 
 inline constexpr int64_t kMaxAgeDriftSeconds = 30;
@@ -113,6 +108,7 @@ class VerifiedCall {
  private:
   friend class CallVerifier;
   VerifiedCall() = default;
+  void TakeDigest(absl::string_view digest);  // 32 bytes or empty
   std::shared_ptr<const Session> session_;
   std::shared_ptr<const DeviceCall> device_;
   uint64_t sequence_ = 0;
@@ -121,12 +117,37 @@ class VerifiedCall {
   std::array<char, kRequestDigestSize> request_digest_{};
 };
 
-struct CallTrace {
-  std::optional<VerifiedCall> proved;
+// What became of one call: its caller, or why it was refused. Only CallVerifier builds one.
+class Verdict {
+ public:
+  // OK: admitted.
+  const absl::Status& status() const { return status_; }
+  // The caller of an admitted call; asking for that of a refused one ends the process.
+  const VerifiedCall& caller() const {
+    CheckAdmitted();
+    return *proved_;
+  }
+  VerifiedCall TakeCaller() && {
+    CheckAdmitted();
+    return *std::move(proved_);
+  }
+  // Whose call it was proved to be, also where it was refused after that: for the audit log alone.
+  // Null where nothing was proved.
+  const VerifiedCall* proved() const { return proved_ ? &*proved_ : nullptr; }
+
+ private:
+  friend class CallVerifier;
+  explicit Verdict(absl::Status refusal) : status_(std::move(refusal)) {}
+  Verdict(VerifiedCall proved, absl::Status status)
+      : status_(std::move(status)), proved_(std::move(proved)) {}
+  void CheckAdmitted() const;
+
+  absl::Status status_;
+  std::optional<VerifiedCall> proved_;
 };
 
 // Everything is borrowed and must outlive the verifier.
-struct CallVerifierParts {
+struct CallVerifierNeeds {
   std::string audience;
   const Clock* clock = nullptr;
   const ChallengeIssuer* challenges = nullptr;
@@ -142,11 +163,11 @@ struct CallVerifierParts {
 // Safe from any thread; takes no lock of its own on the session path.
 class CallVerifier {
  public:
-  explicit CallVerifier(CallVerifierParts parts);
+  explicit CallVerifier(CallVerifierNeeds needs);
 
   // Refuses with the exact reason. Not to be asked for exempt methods. A session's proof costs no
   // allocation, whichever way it is decided up to its MAC.
-  absl::StatusOr<VerifiedCall> Verify(const CallInput& input);
+  Verdict Verify(const CallInput& input);
 
   // The caller of a call that Verify() of this very object admitted, for handlers: the same prefix
   // and path give the same caller. Nothing is consumed, and age is not asked again. It does not
@@ -167,27 +188,42 @@ class CallVerifier {
   absl::Status WouldPermit(absl::string_view path, const VerifiedCall& call, bool as_child) const;
 
  private:
-  enum class Mode { kVerify, kRecall };
-  absl::StatusOr<VerifiedCall> Judge(const CallInput& input, Mode mode);
-  absl::StatusOr<VerifiedCall> JudgeSession(const SessionProofView& proof, const CallInput& input,
-                                            Mode mode);
-  absl::StatusOr<VerifiedCall> JudgeDevice(const DeviceProofView& proof, const CallInput& input,
-                                           Mode mode);
-  absl::StatusOr<CredentialList> FindSigners(const DeviceProofView& proof);
   using SignatureFacts = absl::InlinedVector<AssertionFacts, 1>;
-  absl::StatusOr<SignatureFacts> VerifySignatures(const DeviceProofView& proof,
-                                                  const DeviceCall& call) const;
-  absl::Status Consume(const CheckedChallenge& challenge, const SignatureFacts& facts, int64_t now,
-                       DeviceCall& call);
-  absl::StatusOr<std::shared_ptr<const DeviceCall>> RecallDevice(const DeviceProofView& proof,
-                                                                 const CallInput& input,
-                                                                 std::shared_ptr<DeviceCall> call,
-                                                                 absl::Time proved_at,
-                                                                 int64_t proved_boot_nanos) const;
-  absl::Status Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const;
+  struct ProvedDevice;
+
+  // The one prefix of a call, of the shape that its method takes.
+  static absl::StatusOr<Prefix> ReadPrefix(absl::Span<const absl::string_view> prefixes,
+                                           absl::string_view path);
+
+  // Both: the session lives, its certificate is accepted, its MAC is right.
+  absl::StatusOr<VerifiedCall> ProveSession(const SessionProofView& proof, absl::string_view path,
+                                            int64_t now) const;
+  Verdict VerifySession(const SessionProofView& proof, const CallInput& input);
+  absl::StatusOr<VerifiedCall> RecallSession(const SessionProofView& proof,
+                                             absl::string_view path) const;
+  // The proof is of now, and was not seen before.
+  absl::Status AcceptOnce(const Session& session, const SessionProofView& proof, int64_t now) const;
   absl::Status MacMismatch(const Session& session, CallMacInput input, absl::string_view mac) const;
 
-  const CallVerifierParts parts_;
+  // Both: what a device proof says, by whom; its signatures are not verified yet.
+  absl::StatusOr<std::shared_ptr<DeviceCall>> ReadDevice(const DeviceProofView& proof,
+                                                         absl::string_view path) const;
+  absl::Status CheckBinding(absl::string_view binding, int64_t now) const;
+  absl::StatusOr<CredentialList> FindSigners(const DeviceProofView& proof) const;
+  absl::StatusOr<SignatureFacts> VerifySignatures(const DeviceProofView& proof,
+                                                  const DeviceCall& call) const;
+  void AddFactors(const SignatureFacts& facts, const CheckedChallenge& challenge, int64_t now,
+                  DeviceCall& call) const;
+  absl::StatusOr<ProvedDevice> ProveDevice(const DeviceProofView& proof, const CallInput& input,
+                                           int64_t now) const;
+  Verdict VerifyDevice(const DeviceProofView& proof, const CallInput& input);
+  absl::StatusOr<VerifiedCall> RecallDevice(const DeviceProofView& proof, absl::string_view prefix,
+                                            absl::string_view path) const;
+  absl::Status Consume(const ProvedDevice& proved, int64_t now);
+
+  absl::Status Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const;
+
+  const CallVerifierNeeds needs_;
   AdmittedCalls admitted_;
 };
 

@@ -54,7 +54,7 @@ absl::Status GateCore::BuildVerifier(std::vector<std::shared_ptr<const TokenVeri
       tokens_,
       GateTokens::New(config_.tokens, {config_.audience, config_.state.directory, &clock()}));
   for (auto& verifier : tokens) tokens_->Put(std::move(verifier));
-  verifier_ = std::make_unique<CallVerifier>(CallVerifierParts{
+  verifier_ = std::make_unique<CallVerifier>(CallVerifierNeeds{
       config_.audience, &clock(), challenges_.get(), certificates_.get(), &state_->credentials(),
       replay_.get(), sessions_.get(), policy_.get(), tokens_.get(), strangers_.get()});
   enrollment_ = std::make_unique<EnrollmentAuthority>(
