@@ -20,11 +20,6 @@
 #include "src/gate/grpc/tuning.h"
 
 namespace forekey {
-namespace {
-
-constexpr absl::Duration kWatchInterval = absl::Seconds(1);
-
-}  // namespace
 
 class Gate::Impl {
   // gRPC as a whole: kept initialised from before the tuning until the gate is gone.
@@ -43,11 +38,11 @@ class Gate::Impl {
         }) {}
 
   ~Impl() {
+    core_->maintenance().ReadListenerToo(nullptr);
     {
       absl::MutexLock lock(&mutex_);
       stopping_ = true;
     }
-    if (watcher_.joinable()) watcher_.join();
     if (live_watcher_.joinable()) live_watcher_.join();
   }
 
@@ -58,7 +53,7 @@ class Gate::Impl {
     FOREKEY_ASSIGN_OR_RETURN(
         keys_, TlsKeys::New(config.tls.certificate, config.tls.private_key,
                             [this](absl::string_view binding) { return MakeAccepted(binding); }));
-    watcher_ = std::thread([this] { Watch(); });
+    core_->maintenance().ReadListenerToo([this] { return keys_->Reload().status(); });
     live_watcher_ = std::thread([this] { WatchLiveCalls(); });
     return absl::OkStatus();
   }
@@ -144,24 +139,6 @@ class Gate::Impl {
     return absl::UnavailableError("the TLS certificate was just replaced, and is not accepted yet");
   }
 
-  void Watch() {
-    absl::Status last;
-    for (;;) {
-      {
-        absl::MutexLock lock(&mutex_);
-        mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kWatchInterval);
-        if (stopping_) return;
-      }
-      absl::Status status = keys_->Reload().status();
-      // Once a change, not once a second.
-      if (!status.ok() && status != last) {
-        std::fprintf(stderr, "forekey: the old TLS certificate stays: %s\n",
-                     std::string(status.message()).c_str());
-      }
-      last = status;
-    }
-  }
-
   // A call that was admitted goes on only as long as it would be admitted again.
   void WatchLiveCalls() {
     const absl::Duration interval = core_->config().streams.check_interval;
@@ -192,7 +169,6 @@ class Gate::Impl {
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread watcher_;
   std::thread live_watcher_;
 };
 

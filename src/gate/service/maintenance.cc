@@ -1,5 +1,8 @@
 #include "src/gate/service/maintenance.h"
 
+#include <cstdio>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 
 namespace forekey {
@@ -35,7 +38,25 @@ void Maintenance::Once() {
   needs_.audit->Maintain();
   needs_.rules->Look();
   needs_.trust->Look();
+  ReloadListener();
   ReloadCertificates();
+}
+
+void Maintenance::ReadListenerToo(std::function<absl::Status()> read) {
+  absl::MutexLock lock(&listener_mutex_);
+  read_listener_ = std::move(read);
+}
+
+void Maintenance::ReloadListener() {
+  absl::MutexLock lock(&listener_mutex_);
+  if (!read_listener_) return;
+  const absl::Status read = read_listener_();
+  // Once a change, not once a second.
+  if (!read.ok() && read != listener_error_) {
+    std::fprintf(stderr, "forekey: the old TLS certificate stays: %s\n",
+                 std::string(read.message()).c_str());
+  }
+  listener_error_ = read;
 }
 
 void Maintenance::ReloadCertificates() {
