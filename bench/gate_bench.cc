@@ -90,7 +90,7 @@ class World {
     config.tls.certificate = folder + "/tls.pem";
     config.state.directory = folder + "/state";
     config.challenges.remembered = 50'000'000;
-    GateCore::Parts parts;
+    GateCore::StandIns parts;
     parts.registry = registry_;
     parts.audit = std::make_unique<NullSink>();
     parts.maintenance_thread = false;

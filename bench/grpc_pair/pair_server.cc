@@ -175,7 +175,7 @@ int Run(const std::string& directory, const std::set<std::string>& flags) {
   std::unique_ptr<Gate> gate;
   if (gated) {
     Must(EnsurePrivateDirectory(config.state.directory));
-    GateCore::Parts parts;
+    GateCore::StandIns parts;
     parts.registry = Must(OpenSqliteRegistry(config.state.RegistryPath()));
     Enrol(*parts.registry, facts.key_seed);
     gate = Must(Gate::New(Must(GateCore::New(config, std::move(parts)))));

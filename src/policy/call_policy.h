@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "src/policy/method_rules.h"
 
 namespace forekey {
 
@@ -29,34 +30,6 @@ class CallFacts {
   virtual bool SignedForThisCall() const = 0;
   // A session proof of a session that another session opened.
   virtual bool FromChildSession() const = 0;
-};
-
-// One factor of a combination, and how old its proof may be.
-struct FactorNeed {
-  std::string name;  // IsFactorName()
-  absl::Duration max_age = absl::InfiniteDuration();
-};
-using FactorCombination = std::vector<FactorNeed>;
-
-struct MethodRule {
-  std::vector<std::string> methods;        // MethodPattern
-  std::vector<std::string> any_role;       // one of these; empty: any verified subject
-  bool fresh_call = false;                 // only a device proof made for this call
-  std::vector<FactorCombination> factors;  // all of one of these; empty: any
-  // Without `factors`: how long ago some token must have been proved. (With them, each has its
-  // own.)
-  absl::Duration max_age = absl::InfiniteDuration();
-  bool child_sessions = true;
-  bool reauthenticate = false;  // a live call may go on under a later session of its subject
-  int line = 0;                 // of the config, for people
-};
-
-struct MethodPolicyOptions {
-  std::vector<std::string> exempt;  // exact; besides the gate's own three
-  std::vector<MethodRule> rules;    // a pattern stands in at most one
-  // Methods that no rule matches: any verified subject, or nobody. Where it is not said: nobody, as
-  // soon as there is a rule.
-  std::optional<bool> permit_unlisted;
 };
 
 // What a policy says of one method, for people.

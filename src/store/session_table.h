@@ -10,15 +10,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/store/session.h"
+#include "src/store/session_limits.h"
 
 namespace forekey {
-
-struct SessionLimits {
-  size_t total = 200000;
-  size_t per_subject = 64;  // children not counted: they have a cap of their own
-  size_t children_per_parent = 64;
-  size_t children_per_subject = 512;  // of all its sessions together
-};
 
 // Sharded; safe from any thread.
 class SessionTable {

@@ -18,30 +18,16 @@
 #ifndef FOREKEY_SRC_VERIFY_ID_TOKEN_H_
 #define FOREKEY_SRC_VERIFY_ID_TOKEN_H_
 
-#include <optional>
-#include <set>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "src/verify/id_token_policy.h"
 #include "src/verify/jwk_set.h"
 #include "src/wire/id_token.h"
 
 namespace forekey {
-
-struct IdTokenPolicy {
-  std::string issuer;     // iss, exactly
-  std::string client_id;  // aud, exactly and alone
-  std::set<std::string> algorithms = {"RS256", "PS256", "ES256", "ES384",
-                                      "EdDSA"};  // IsIdTokenAlgorithm()
-  bool nonce_required = true;  // false: a token without one is taken, too; another nonce never is
-  absl::Duration max_age = absl::Minutes(5);  // since iat
-  absl::Duration leeway = absl::Seconds(30);  // between the clocks
-  // Since auth_time, which must then be there.
-  std::optional<absl::Duration> max_authentication_age;
-  std::string claim = "sub";  // that says who it is
-};
 
 class VerifiedIdToken {
  public:

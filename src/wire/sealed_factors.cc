@@ -8,6 +8,7 @@
 #include "src/base/status.h"
 #include "src/crypto/random.h"
 #include "src/wire/statement.h"
+#include "src/wire/step_up.h"
 
 namespace forekey {
 namespace {
@@ -34,7 +35,38 @@ absl::Status MalformedFactors(absl::string_view what) {
   return Refuse(Reason::kFactorsMalformed, what);
 }
 
+bool AreWellFormed(const std::vector<FurtherFactors::Other>& others) {
+  if (others.size() > kMaxOtherFactors) return false;
+  for (size_t i = 0; i < others.size(); ++i) {
+    if (!IsOtherFactorName(others[i].name) || others[i].evidence.empty() ||
+        others[i].evidence.size() > kMaxOtherFactorSize) {
+      return false;
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (others[j].name == others[i].name) return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
+
+const Secret* FurtherFactors::Find(absl::string_view name) const {
+  if (name == kPasswordFactor) return password.empty() ? nullptr : &password;
+  if (name == kOidcFactor) return id_token.empty() ? nullptr : &id_token;
+  for (const Other& other : others) {
+    if (other.name == name) return &other.evidence;
+  }
+  return nullptr;
+}
+
+std::vector<absl::string_view> FurtherFactors::Names() const {
+  std::vector<absl::string_view> names;
+  if (!password.empty()) names.push_back(kPasswordFactor);
+  if (!id_token.empty()) names.push_back(kOidcFactor);
+  for (const Other& other : others) names.push_back(other.name);
+  return names;
+}
 
 absl::StatusOr<Secret> SerializeFactors(const FurtherFactors& factors, absl::string_view blinder) {
   if (factors.password.size() > kMaxPasswordSize) {
@@ -43,11 +75,20 @@ absl::StatusOr<Secret> SerializeFactors(const FurtherFactors& factors, absl::str
   if (factors.id_token.size() > kMaxIdTokenSize) {
     return absl::InvalidArgumentError("the ID token is longer than 8192 bytes");
   }
-  const size_t size = kBlinderSize + 4 + factors.password.size() + factors.id_token.size();
+  if (!AreWellFormed(factors.others)) {
+    return absl::InvalidArgumentError("a further factor without a name of its own, or too long");
+  }
+  size_t size = kBlinderSize + 4 + factors.password.size() + factors.id_token.size();
+  for (const FurtherFactors::Other& other : factors.others) {
+    size += 3 + other.name.size() + other.evidence.size();
+  }
   const size_t padded = (size + kPaddedTo - 1) / kPaddedTo * kPaddedTo;
   ByteWriter writer;
   writer.Reserve(padded);  // no reallocation leaves a secret behind
   writer.Raw(blinder).Len2(factors.password.view()).Len2(factors.id_token.view());
+  for (const FurtherFactors::Other& other : factors.others) {
+    writer.Len1(other.name).Len2(other.evidence.view());
+  }
   writer.Raw(std::string(padded - size, '\0'));
   return Secret(std::move(writer).bytes());
 }
@@ -57,8 +98,20 @@ absl::StatusOr<FurtherFactors> ParseFactors(absl::string_view plain) {
   reader.Raw(kBlinderSize);
   const absl::string_view password = reader.Len2();
   const absl::string_view id_token = reader.Len2();
-  const absl::string_view padding = reader.Rest();
+  absl::string_view rest = reader.Rest();
   if (!reader.Finished()) return MalformedFactors("too short");
+  std::vector<FurtherFactors::Other> others;
+  while (!rest.empty() && rest[0] != 0) {
+    ByteReader entry(rest);
+    const absl::string_view name = entry.Len1();
+    const absl::string_view evidence = entry.Len2();
+    rest = entry.Rest();
+    if (!entry.Finished() || others.size() == kMaxOtherFactors) {
+      return MalformedFactors("a factor that does not end, or too many");
+    }
+    others.push_back({std::string(name), Secret::CopyOf(evidence)});
+  }
+  const absl::string_view padding = rest;
   const auto is_zero = [](char c) { return c == 0; };
   if (plain.size() % kPaddedTo != 0 || padding.size() >= kPaddedTo ||
       !std::all_of(padding.begin(), padding.end(), is_zero)) {
@@ -67,8 +120,10 @@ absl::StatusOr<FurtherFactors> ParseFactors(absl::string_view plain) {
   if (password.size() > kMaxPasswordSize || id_token.size() > kMaxIdTokenSize) {
     return MalformedFactors("a factor is too long");
   }
-  if (password.empty() && id_token.empty()) return MalformedFactors("no factor in it");
-  return FurtherFactors{Secret::CopyOf(password), Secret::CopyOf(id_token)};
+  if (!AreWellFormed(others)) return MalformedFactors("a factor without a name of its own");
+  FurtherFactors factors{Secret::CopyOf(password), Secret::CopyOf(id_token), std::move(others)};
+  if (factors.empty()) return MalformedFactors("no factor in it");
+  return factors;
 }
 
 absl::StatusOr<std::string> SealFactors(const FurtherFactors& factors, const FactorContext& context,

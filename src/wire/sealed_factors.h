@@ -6,7 +6,10 @@
 //            || ephemeral share || gate identity, 32 bytes)
 //   associated = "forekey/1 factors" 00 || len2 audience || challenge (64) || n (1) || n *
 //   credential id
-//   plain    = blinder (32) || len2 password || len2 ID token || zeros to the next multiple of 256
+//   plain    = blinder (32) || len2 password || len2 ID token || others
+//            || zeros to the next multiple of 256
+//   others   = n * (len1 name || len2 evidence): factors that are neither; a name is never empty,
+//            so that a zero begins the filling
 //
 // The associated data binds it to one opening by these very signers, and SHA-256 of the payload
 // that holds it is under their signatures: so it can be neither moved to another proof nor
@@ -17,6 +20,7 @@
 #define FOREKEY_SRC_WIRE_SEALED_FACTORS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -30,10 +34,23 @@ inline constexpr size_t kMaxPasswordSize = 1024;
 inline constexpr size_t kMaxIdTokenSize = 8192;
 inline constexpr size_t kMaxSealedFactors = 12 * 1024;
 
+inline constexpr size_t kMaxOtherFactors = 4;
+inline constexpr size_t kMaxOtherFactorSize = 1024;
+
 struct FurtherFactors {
   Secret password;  // empty: none
   Secret id_token;  // empty: none
-  bool empty() const { return password.empty() && id_token.empty(); }
+  struct Other {
+    std::string name;  // IsOtherFactorName() (src/wire/step_up.h); each once
+    Secret evidence;   // not empty
+  };
+  std::vector<Other> others;
+
+  bool empty() const { return password.empty() && id_token.empty() && others.empty(); }
+  // What was sent for the factor of this name (kPasswordFactor, kOidcFactor, another); null: none.
+  const Secret* Find(absl::string_view name) const;
+  // Of all that was sent.
+  std::vector<absl::string_view> Names() const;
 };
 
 // Of one opening. Borrowed.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -16,6 +17,7 @@ namespace {
 
 constexpr size_t kMaxAlternatives = 8;
 constexpr size_t kMaxWords = 6;
+constexpr size_t kMaxOtherName = 32;
 constexpr absl::string_view kStepUpOpening = "forekey: step-up ";
 
 absl::StatusOr<StepUp::Words> ParseStepUpWords(absl::string_view text) {
@@ -38,7 +40,20 @@ absl::StatusOr<StepUp::Words> ParseStepUpWords(absl::string_view text) {
 bool IsHardwareFactor(absl::string_view name) { return TokenKindOfFactor(name).has_value(); }
 
 bool IsFactorName(absl::string_view name) {
-  return IsHardwareFactor(name) || name == kPasswordFactor || name == kOidcFactor;
+  return IsHardwareFactor(name) || name == kPasswordFactor || name == kOidcFactor ||
+         IsOtherFactorName(name);
+}
+
+bool IsOtherFactorName(absl::string_view name) {
+  if (name.size() > kMaxOtherName) return false;
+  const std::vector<absl::string_view> parts = absl::StrSplit(name, '.');
+  const auto is_part = [](absl::string_view part) {
+    return !part.empty() && std::all_of(part.begin(), part.end(), [](char c) {
+      return absl::ascii_islower(static_cast<unsigned char>(c)) ||
+             absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '-';
+    });
+  };
+  return parts.size() > 1 && std::all_of(parts.begin(), parts.end(), is_part);
 }
 
 absl::StatusOr<StepUp> StepUp::Parse(absl::string_view text) {

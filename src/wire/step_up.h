@@ -21,6 +21,10 @@ inline constexpr absl::string_view kStepUpHardware = "hardware";
 
 // A factor that a rule may ask for: "tpm", "fido2", "fido2+uv", "piv", "piv+pin", ...
 bool IsFactorName(absl::string_view name);
+// One that is not Forekey's own: at most 32 of a-z, 0-9 and '-', with one '.' or more between them,
+// such as "corp.badge". No name of Forekey's has a dot, so that the two can't meet, and a misspelt
+// one is no factor.
+bool IsOtherFactorName(absl::string_view name);
 // One that a token's signature proves, so that a device proof of a call may bear it.
 bool IsHardwareFactor(absl::string_view name);
 

@@ -70,7 +70,7 @@ GatedWorld::GatedWorld(Options options) {
   config.connections.refusals = 0;
   if (options.change) options.change(config);
   Must(EnsurePrivateDirectory(config.state.directory), "state directory");
-  GateCore::Parts parts;
+  GateCore::StandIns parts;
   parts.clock = options.clock;
   registry_ = Must(OpenSqliteRegistry(config.state.RegistryPath()), "registry");
   parts.registry = registry_;

@@ -16,6 +16,8 @@
 #include "src/gate/service/gate_core.h"
 #include "src/store/registry.h"
 #include "tests/end2end/software_client.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/memory_audit_sink.h"
 
 namespace forekey::testing {
 

@@ -6,6 +6,8 @@
 
 #include "examples/demo/process.h"
 #include "src/gate/audit/audit.h"
+#include "src/gate/factor/oidc_config.h"
+#include "src/gate/factor/password_config.h"
 #include "tests/end2end/step_up_world.h"
 #include "tests/support/https_server.h"
 #include "tests/support/id_provider.h"
@@ -53,7 +55,8 @@ class OidcWorld {
       : world_({TokenRule()}, {}, nullptr, [&](GateConfig& config) {
           Must(WriteFileAtomically(directory_.path() + "/ca.pem", provider_.server().ca_pem()),
                "ca");
-          OidcProviderConfig& provider = config.oidc.providers.emplace_back();
+          OidcProviderConfig& provider =
+              config.factors.Get<OidcSection>().config.providers.emplace_back();
           provider.token.issuer = kIssuer;
           provider.token.client_id = kClient;
           provider.jwks_url = provider_.server().Url();
@@ -197,8 +200,9 @@ TEST(OidcEndToEndTest, ACommandCannotTurnAnotherClientsTokenIntoThisGates) {
 }
 
 TEST(OidcEndToEndTest, AProviderThatCannotBeReachedFailsClosed) {
-  OidcWorld world(
-      [](GateConfig& config) { config.oidc.providers[0].jwks_url = "https://127.0.0.1:1/jwks"; });
+  OidcWorld world([](GateConfig& config) {
+    config.factors.Get<OidcSection>().config.providers[0].jwks_url = "https://127.0.0.1:1/jwks";
+  });
   world.ConfigureHonest();
   EXPECT_FALSE(world->Call(Kind::kUnary).status.ok());
   EXPECT_THAT(world->Refusals(),

@@ -15,6 +15,8 @@
 #include "src/agent/agent_server.h"
 #include "src/base/file.h"
 #include "src/crypto/digest.h"
+#include "src/gate/factor/oidc_config.h"
+#include "src/gate/factor/password_config.h"
 #include "src/wire/statement.h"
 #include "tests/end2end/echo_apis.h"
 #include "tests/end2end/echo_calls.h"
@@ -34,7 +36,8 @@ class StepUpWorld {
       : world_({.change =
                     [&](GateConfig& config) {
                       config.rules.rules = std::move(rules);
-                      config.passwords = {.enabled = true, .memory_mib = 8, .passes = 1};
+                      config.factors.Get<PasswordSection>().policy = {
+                          .enabled = true, .memory_mib = 8, .passes = 1};
                       if (change) change(config);
                     }}),
         echo_(EchoApi::New(Api::kCallback)) {

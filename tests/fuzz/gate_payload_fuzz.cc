@@ -11,11 +11,12 @@ namespace {
 
 template <typename Message>
 void Parse(absl::string_view bytes) {
-  Message message;
-  if (!forekey::ParsePayload(bytes, 4096, &message).ok()) return;
-  Message known = message;
+  const absl::StatusOr<Message> message = forekey::ParsePayload<Message>(bytes, 4096);
+  if (!message.ok()) return;
+  Message known = *message;
   known.DiscardUnknownFields();
-  if (known.SerializeAsString() != message.SerializeAsString() || bytes.size() > 4096) std::abort();
+  if (known.SerializeAsString() != message->SerializeAsString() || bytes.size() > 4096)
+    std::abort();
 }
 
 }  // namespace

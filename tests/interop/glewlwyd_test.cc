@@ -14,6 +14,8 @@
 #include <fstream>
 
 #include "src/agent/token_command.h"
+#include "src/gate/factor/oidc_config.h"
+#include "src/gate/factor/password_config.h"
 #include "src/wire/id_token.h"
 #include "tests/end2end/step_up_world.h"
 #include "tests/support/id_provider.h"
@@ -170,7 +172,8 @@ TEST(GlewlwydTest, ItsTokensAreTakenOnceForTheirOwnerAlsoAfterItsKeyWasRotated) 
   MethodRule rule = RuleOf({kSay});
   rule.factors = {{{"tpm"}, {"oidc"}}};
   StepUpWorld world({rule}, {}, nullptr, [&](GateConfig& config) {
-    OidcProviderConfig& provider = config.oidc.providers.emplace_back();
+    OidcProviderConfig& provider =
+        config.factors.Get<OidcSection>().config.providers.emplace_back();
     provider.token.issuer = idp.Url();
     provider.token.client_id = "gate-client";
     provider.jwks_url = idp.Url() + "/api/oidc/jwks";

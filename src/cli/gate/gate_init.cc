@@ -13,6 +13,7 @@
 #include "src/crypto/certificate.h"
 #include "src/gate/call/certificates.h"
 #include "src/gate/config/config.h"
+#include "src/gate/factor/oidc_config.h"
 #include "src/gate/grpc/self_signed.h"
 #include "src/gate/grpc/tls_keys.h"
 #include "src/gate/token/tpm_config.h"
@@ -150,7 +151,8 @@ absl::Status CheckGateConfig(const std::string& path) {
   const TpmConfig& tpm = config.tokens.Get<TpmConfig>();
   note(CheckFolder("attestation.tpm.trust", tpm.trust));
   note(CheckFolder("attestation.tpm.simulator_trust", tpm.simulator_trust));
-  for (const OidcProviderConfig& provider : config.oidc.providers) note(CheckProvider(provider));
+  for (const OidcProviderConfig& provider : config.factors.Get<OidcSection>().config.providers)
+    note(CheckProvider(provider));
   note(ResolveListenAddress(config.listen.address, /*try_bind=*/false).status());
   if (errors.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));

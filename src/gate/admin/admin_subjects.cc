@@ -8,6 +8,8 @@
 #include "absl/time/clock.h"
 #include "src/base/status.h"
 #include "src/gate/admin/administration.h"
+#include "src/gate/factor/oidc_factor.h"
+#include "src/gate/factor/password_factor.h"
 
 namespace forekey {
 namespace {
@@ -74,10 +76,11 @@ absl::StatusOr<v1::SetPasswordResponse> Administration::SetPassword(
   FOREKEY_RETURN_IF_ERROR(state_.registry().FindSubject(request.subject()).status());
   std::string hash;
   if (!request.password().empty()) {
-    if (!needs_.passwords) {
+    const auto passwords = needs_.factors->Get<PasswordFactor>();
+    if (!passwords) {
       return absl::FailedPreconditionError("the config has no [factors.password]");
     }
-    FOREKEY_ASSIGN_OR_RETURN(hash, needs_.passwords->Hash(Secret::CopyOf(request.password())));
+    FOREKEY_ASSIGN_OR_RETURN(hash, passwords->Hash(Secret::CopyOf(request.password())));
   }
   FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "SetPassword", request.subject(),
                                       hash.empty() ? "password taken away" : "password set"));
@@ -88,7 +91,8 @@ absl::StatusOr<v1::SetPasswordResponse> Administration::SetPassword(
 
 absl::StatusOr<const OidcProviderConfig*> Administration::ProviderNamed(
     absl::string_view issuer) const {
-  const std::vector<OidcProviderConfig>& providers = config_.oidc.providers;
+  const std::vector<OidcProviderConfig>& providers =
+      config_.factors.Get<OidcSection>().config.providers;
   if (providers.empty()) return absl::FailedPreconditionError("the config has no [factors.oidc]");
   if (issuer.empty() && providers.size() == 1) return &providers.front();
   std::vector<absl::string_view> issuers;
@@ -132,14 +136,14 @@ absl::StatusOr<v1::SetOidcIdentityResponse> Administration::SetOidcIdentity(
 absl::StatusOr<v1::ListIdentityProvidersResponse> Administration::ListIdentityProviders(
     const v1::ListIdentityProvidersRequest& request, absl::string_view actor) {
   v1::ListIdentityProvidersResponse response;
-  if (needs_.oidc == nullptr) return response;
+  OidcFactor* const oidc = needs_.factors->Get<OidcFactor>();
+  if (oidc == nullptr) return response;
   if (request.refresh()) {
     FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "RefreshIdentityProviders", "",
                                         "has the keys of all providers fetched"));
   }
   for (const OidcFactor::ProviderState& state :
-       request.refresh() ? needs_.oidc->RefreshBy(absl::Now() + kRefreshPatience)
-                         : needs_.oidc->States()) {
+       request.refresh() ? oidc->RefreshBy(absl::Now() + kRefreshPatience) : oidc->States()) {
     v1::IdentityProviderInfo* info = response.add_providers();
     info->set_issuer(state.issuer);
     info->set_client_id(state.client_id);

@@ -23,8 +23,8 @@
 #include "src/gate/admin/recheck.h"
 #include "src/gate/call/gate_counters.h"
 #include "src/gate/config/config.h"
-#include "src/gate/factor/oidc_factor.h"
-#include "src/gate/factor/password_factor.h"
+#include "src/gate/factor/gate_factors.h"
+#include "src/gate/factor/oidc_config.h"
 #include "src/store/session_table.h"
 
 namespace forekey {
@@ -33,8 +33,7 @@ namespace forekey {
 struct AdministrationNeeds {
   const GateConfig* config = nullptr;
   GateState* state = nullptr;
-  PasswordFactor* passwords = nullptr;  // null: the config has none
-  OidcFactor* oidc = nullptr;           // null: the config has none
+  GateFactors* factors = nullptr;
   // Asked at each recheck, because where no gate runs the trust is read then alone.
   std::function<absl::StatusOr<CredentialRecheck*>()> recheck;
   // Of a gate that runs; null where none does.

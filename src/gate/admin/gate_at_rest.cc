@@ -13,20 +13,14 @@ absl::StatusOr<std::unique_ptr<GateAtRest>> GateAtRest::Open(GateConfig config,
   const GateConfig& settings = gate->config_;
   FOREKEY_ASSIGN_OR_RETURN(gate->state_, GateState::Open(settings, std::move(stand_ins)));
   GateState& state = *gate->state_;
-  if (settings.passwords.enabled) {
-    gate->passwords_ =
-        std::make_unique<PasswordFactor>(settings.passwords, state.registry(), state.clock());
-  }
-  if (!settings.oidc.providers.empty()) {
-    // Not started: it fetches keys when it is told to, and takes no tokens.
-    gate->oidc_ = std::make_unique<OidcFactor>(settings.oidc, state.registry(), state.clock(),
-                                               [](bool, const std::string&) {});
-  }
+  // Not started: a provider's keys are fetched when an administrator asks, and no opening is judged.
+  gate->factors_ = std::make_unique<GateFactors>(
+      settings.factors,
+      FactorEnvironment{&state.registry(), &state.clock(), [](bool, const std::string&) {}});
   AdministrationNeeds needs;
   needs.config = &settings;
   needs.state = &state;
-  needs.passwords = gate->passwords_.get();
-  needs.oidc = gate->oidc_.get();
+  needs.factors = gate->factors_.get();
   needs.recheck = [raw = gate.get()] { return raw->Recheck(); };
   gate->admin_ = std::make_unique<Administration>(std::move(needs));
   return gate;

@@ -29,8 +29,7 @@ class GateAtRest {
 
   const GateConfig config_;
   std::unique_ptr<GateState> state_;
-  std::unique_ptr<PasswordFactor> passwords_;
-  std::unique_ptr<OidcFactor> oidc_;
+  std::unique_ptr<GateFactors> factors_;
   absl::Mutex mutex_;
   std::unique_ptr<GateTokens> tokens_;  // written once, before recheck_ is
   std::unique_ptr<CredentialRecheck> recheck_ ABSL_GUARDED_BY(mutex_);

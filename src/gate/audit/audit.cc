@@ -50,30 +50,6 @@ std::string NewReference() {
       absl::string_view(drawn.bytes).substr(drawn.used - kReferenceBytes, kReferenceBytes));
 }
 
-absl::Status MemoryAuditSink::Write(const Decision& decision) {
-  absl::MutexLock lock(&mutex_);
-  if (failure_.ok()) decisions_.push_back(decision);
-  return failure_;
-}
-
-std::vector<Decision> MemoryAuditSink::decisions() const {
-  absl::MutexLock lock(&mutex_);
-  return decisions_;
-}
-
-std::optional<Decision> MemoryAuditSink::Find(absl::string_view reference) const {
-  absl::MutexLock lock(&mutex_);
-  for (auto decision = decisions_.rbegin(); decision != decisions_.rend(); ++decision) {
-    if (decision->reference == reference) return *decision;
-  }
-  return std::nullopt;
-}
-
-void MemoryAuditSink::FailWith(absl::Status status) {
-  absl::MutexLock lock(&mutex_);
-  failure_ = std::move(status);
-}
-
 AuditLog::AuditLog(std::unique_ptr<AuditSink> sink, AuditOptions options, const Clock& clock)
     : sink_(std::move(sink)), options_(options), clock_(clock) {
   for (size_t i = 0; i <= kReasonCount; ++i) {

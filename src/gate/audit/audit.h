@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "src/base/clock.h"
 #include "src/base/reason.h"
+#include "src/gate/audit/audit_options.h"
 #include "src/gate/limits/token_bucket.h"
 #include "src/store/registry.h"
 
@@ -82,42 +83,6 @@ class AuditSink {
   virtual absl::Status Write(const Decision& decision) = 0;
   // Once a second or so, off the calls' way.
   virtual absl::Status Maintain() { return absl::OkStatus(); }
-};
-
-// Keeps everything in memory: for tests.
-class MemoryAuditSink : public AuditSink {
- public:
-  absl::Status Write(const Decision& decision) override;
-  std::vector<Decision> decisions() const;
-  // The newest decision with this reference.
-  std::optional<Decision> Find(absl::string_view reference) const;
-  // Every later Write fails with `status`, until it is OK again.
-  void FailWith(absl::Status status);
-
- private:
-  mutable absl::Mutex mutex_;
-  std::vector<Decision> decisions_ ABSL_GUARDED_BY(mutex_);
-  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
-};
-
-struct AuditOptions {
-  // A sink that fails: true refuses what could not be written (kAuditUnavailable); false goes on,
-  // counts it, and says so on stderr once in a while.
-  bool fail_closed = true;
-  // True: a line a call. False: calls by a session's proof are counted alone; every device proof,
-  // opening, ending, enrolment, change and (rate-limited) refusal is still written.
-  bool all_calls = false;
-  // Refusals: at most this many lines a second on average for each reason, so that a flood of one
-  // kind neither fills the disk nor hides another; what is left out is counted in the reason's next
-  // line.
-  double refusals_per_second = 20;
-  double refusal_burst = 200;
-  // A line that the sink keeps waiting for so long counts as one that can't be written.
-  absl::Duration slow = absl::Seconds(2);
-  // Where the chain's head is noted at intervals: on another machine's mount, or behind an
-  // append-only flag, so that who can change the log can't change this. Empty: nowhere.
-  std::string heads_file;
-  absl::Duration heads_interval = absl::Minutes(1);
 };
 
 // To stderr: where a service manager collects it. A line that nobody takes within options.slow is

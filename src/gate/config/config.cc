@@ -227,8 +227,7 @@ absl::StatusOr<GateConfig> ParseConfig(absl::string_view toml, absl::string_view
   ReadAudit(root, base_directory, config.audit);
   ReadRules(root, config.rules);
   ReadOperations(root, config);
-  ReadFactors(root, config.passwords);
-  ReadOidcConfig(root.Table("factors"), base_directory, &config.oidc);
+  config.factors.Read(root.Table("factors"), base_directory);
   ConfigTable tuning = root.Table("tuning");
   tuning.Bool("executor_threads", &config.tuning.executor_threads);
   tuning.Bool("mutex_deadlock_detection", &config.tuning.mutex_deadlock_detection);

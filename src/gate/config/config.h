@@ -12,13 +12,12 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "src/gate/audit/audit.h"
-#include "src/gate/factor/oidc_config.h"
-#include "src/gate/factor/password_factor.h"
-#include "src/gate/limits/stranger_limit.h"
-#include "src/gate/session/session_opener.h"
+#include "src/gate/audit/audit_options.h"
+#include "src/gate/factor/factor_settings.h"
+#include "src/gate/limits/stranger_limit_options.h"
+#include "src/gate/session/session_policy.h"
 #include "src/gate/token/token_settings.h"
-#include "src/policy/call_policy.h"
+#include "src/policy/method_rules.h"
 
 namespace forekey {
 
@@ -120,8 +119,7 @@ struct GateConfig {
   } streams;
 
   MethodPolicyOptions rules;
-  PasswordPolicy passwords;
-  OidcConfig oidc;
+  FactorSettings factors;  // [factors.NAME] of each further factor
 
   struct Tuning {
     bool executor_threads = false;          // gRPC's default executor; see docs/CONFIG.md

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/policy/call_policy.h"
 
 namespace forekey {
 namespace {
@@ -75,17 +76,6 @@ absl::Status CheckAlone(const MethodRule& rule) {
 }
 
 }  // namespace
-
-void ReadFactors(ConfigTable& root, PasswordPolicy& passwords) {
-  ConfigTable factors = root.Table("factors");
-  passwords.enabled = factors.Has("password");
-  ConfigTable table = factors.Table("password");
-  table.Number("memory_mib", 8, 4096, &passwords.memory_mib);
-  table.Number("passes", 1, 100, &passwords.passes);
-  table.Number("concurrent", 1, 64, &passwords.concurrent);
-  table.Number("tries", 1, 1000, &passwords.tries);
-  table.Duration("per", absl::Seconds(10), absl::Hours(24), &passwords.per);
-}
 
 void ReadRules(ConfigTable& root, MethodPolicyOptions& options) {
   ConfigTable table = root.Table("rules");

@@ -191,8 +191,8 @@ absl::StatusOr<v1::EnrollmentOpening> EnrollmentAuthority::OpeningOf(
       request.invite_signature().size() != kInviteSignatureSize) {
     return Malformed("invite_public_key or invite_signature");
   }
-  v1::EnrollmentOpening opening;
-  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxOpeningSize, &opening));
+  FOREKEY_ASSIGN_OR_RETURN(const v1::EnrollmentOpening opening,
+                           ParsePayload<v1::EnrollmentOpening>(request.payload(), kMaxOpeningSize));
   FOREKEY_RETURN_IF_ERROR(CheckOpening(opening));
   FOREKEY_RETURN_IF_ERROR(
       parts_.challenges->Check(opening.challenge(), ChallengePurpose::kEnroll).status());
@@ -207,7 +207,8 @@ absl::StatusOr<EnrollmentAuthority::TicketAndProof> EnrollmentAuthority::ProofOf
   if (request.invite_signature().size() != kInviteSignatureSize)
     return Malformed("invite_signature");
   TicketAndProof both;
-  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxProofSize, &both.proof));
+  FOREKEY_ASSIGN_OR_RETURN(both.proof,
+                           ParsePayload<v1::EnrollmentProof>(request.payload(), kMaxProofSize));
   FOREKEY_RETURN_IF_ERROR(CheckProof(both.proof));
   FOREKEY_ASSIGN_OR_RETURN(both.ticket,
                            tickets_.Open(both.proof.ticket(), parts_.clock->BootNanos()));
@@ -323,8 +324,8 @@ absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
                            AuthenticateInvite(label::kInviteFinish, ticket.invite_public_key,
                                               request.payload(), request.invite_signature()));
 
-  v1::EnrollmentOpening opening;
-  FOREKEY_RETURN_IF_ERROR(ParsePayload(ticket.opening, kMaxOpeningSize, &opening));
+  FOREKEY_ASSIGN_OR_RETURN(const v1::EnrollmentOpening opening,
+                           ParsePayload<v1::EnrollmentOpening>(ticket.opening, kMaxOpeningSize));
   const int64_t now = parts_.clock->BootNanos();
   if (!parts_.certificates->Accepts(opening.channel_binding(), now)) {
     return Refuse(Reason::kChannelBindingUnknown);

@@ -8,6 +8,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/gate/factor/oidc_factor.h"
+#include "src/verify/id_token.h"
 #include "src/verify/oidc_discovery.h"
 
 namespace forekey {
@@ -97,7 +99,7 @@ std::string OidcProviderConfig::KeySource() const {
   return jwks_url.empty() ? DiscoveryUrl(token.issuer) : jwks_url;
 }
 
-void ReadOidcConfig(ConfigTable factors, absl::string_view base, OidcConfig* config) {
+void OidcSection::Read(ConfigTable factors, absl::string_view base) {
   if (!factors.Has("oidc")) return;
   ConfigTable table = factors.Table("oidc");
   for (const char* key : {"issuer", "client_id", "jwks_file", "jwks_url"}) {
@@ -108,22 +110,27 @@ void ReadOidcConfig(ConfigTable factors, absl::string_view base, OidcConfig* con
   }
   for (ConfigTable& provider : table.Tables("provider")) {
     OidcProviderConfig read = ReadProvider(provider, base);
-    for (const OidcProviderConfig& other : config->providers) {
+    for (const OidcProviderConfig& other : config.providers) {
       if (other.token.issuer == read.token.issuer) {
         provider.Error("issuer",
                        "is that of another provider, too: which of the two would a token be for?");
       }
     }
-    config->providers.push_back(std::move(read));
+    config.providers.push_back(std::move(read));
   }
-  if (config->providers.empty())
+  if (config.providers.empty())
     table.Error("provider", "must be there at least once, as [[factors.oidc.provider]]");
-  if (config->providers.size() > kMostProviders) {
+  if (config.providers.size() > kMostProviders) {
     table.Error("provider", absl::StrCat("is there more than ", kMostProviders, " times"));
   }
-  table.Number("tries", 1, 1000, &config->tries);
-  table.Duration("per", absl::Seconds(10), absl::Hours(24), &config->per);
-  table.Number("remembered", 1000, 100'000'000, &config->remembered);
+  table.Number("tries", 1, 1000, &config.tries);
+  table.Duration("per", absl::Seconds(10), absl::Hours(24), &config.per);
+  table.Number("remembered", 1000, 100'000'000, &config.remembered);
+}
+
+std::unique_ptr<Factor> OidcSection::Make(const FactorEnvironment& environment) const {
+  return std::make_unique<OidcFactor>(config, *environment.registry, *environment.clock,
+                                      environment.report);
 }
 
 }  // namespace forekey

@@ -3,13 +3,14 @@
 #define FOREKEY_SRC_GATE_FACTOR_OIDC_CONFIG_H_
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "src/gate/settings/config_reader.h"
-#include "src/verify/id_token.h"
+#include "src/gate/factor/factor_settings.h"
+#include "src/verify/id_token_policy.h"
 
 namespace forekey {
 
@@ -37,8 +38,16 @@ struct OidcConfig {
   size_t remembered = 100'000;  // used tokens
 };
 
-// Relative paths are taken from `base`. Errors are reported to the table's reader.
-void ReadOidcConfig(ConfigTable factors, absl::string_view base, OidcConfig* config);
+struct OidcSection final : FactorSection {
+  OidcConfig config;
+
+  std::unique_ptr<FactorSection> Clone() const override {
+    return std::make_unique<OidcSection>(*this);
+  }
+  void Read(ConfigTable factors, absl::string_view base) override;
+  bool enabled() const override { return !config.providers.empty(); }
+  std::unique_ptr<Factor> Make(const FactorEnvironment& environment) const override;
+};
 
 }  // namespace forekey
 

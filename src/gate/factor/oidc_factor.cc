@@ -9,6 +9,7 @@
 #include "src/base/status.h"
 #include "src/gate/factor/https_get.h"
 #include "src/verify/oidc_discovery.h"
+#include "src/wire/id_token.h"
 #include "src/wire/step_up.h"
 
 namespace forekey {
@@ -74,9 +75,9 @@ OidcFactor::Provider::Provider(const OidcProviderConfig& provider, const Clock& 
            }),
       lane(absl::StrCat("keys of ", provider.token.issuer), kKeysWaiting) {}
 
-size_t OidcFactor::MostThreads(const OidcConfig& config) {
-  return kKeysWaiting * config.providers.size();
-}
+absl::string_view OidcFactor::name() const { return kOidcFactor; }
+
+size_t OidcFactor::MostThreads() const { return kKeysWaiting * providers_.size(); }
 
 OidcFactor::OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
                        JwksCache::Report report)
@@ -132,10 +133,26 @@ absl::StatusOr<VerifiedIdToken> OidcFactor::Provider::Verify(absl::string_view s
   return VerifyIdToken(token, *newer, config.token, nonce, now);
 }
 
-absl::StatusOr<VerifiedIdToken> OidcFactor::Check(absl::string_view subject,
-                                                  absl::Span<const std::string> credential_ids,
-                                                  absl::string_view nonce, const Secret& token) {
-  FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids));
+absl::StatusOr<CheckedFactor> OidcFactor::Check(const FactorAttempt& attempt, const Secret& token) {
+  FOREKEY_ASSIGN_OR_RETURN(const VerifiedIdToken verified, Verify(attempt, token));
+  // As old as the provider says that it is, not as the opening is.
+  const absl::Duration age =
+      std::max(absl::ZeroDuration(), clock_.WallNow() - verified.issued_at());
+  CheckedFactor checked;
+  checked.proved = {std::string(kOidcFactor), verified.issued_at(),
+                    clock_.BootNanos() - absl::ToInt64Nanoseconds(age)};
+  checked.remark = Describe(verified);
+  checked.commit = [this, verified] { return Use(verified); };
+  return checked;
+}
+
+absl::StatusOr<VerifiedIdToken> OidcFactor::Verify(const FactorAttempt& attempt,
+                                                   const Secret& token) {
+  FOREKEY_RETURN_IF_ERROR(tries_.Take(attempt.credential_ids));
+  const absl::string_view subject = attempt.subject;
+  const std::vector<absl::string_view> ids(attempt.credential_ids.begin(),
+                                           attempt.credential_ids.end());
+  const std::string nonce = IdTokenNonce(attempt.audience, attempt.key_share, ids);
   FOREKEY_ASSIGN_OR_RETURN(const std::vector<OidcIdentity> due,
                            registry_.FindOidcIdentities(subject));
   FOREKEY_ASSIGN_OR_RETURN(const ParsedIdToken parsed, ParsedIdToken::Parse(token.view()));

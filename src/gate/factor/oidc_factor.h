@@ -28,6 +28,7 @@
 #include "absl/types/span.h"
 #include "src/base/clock.h"
 #include "src/base/secret.h"
+#include "src/gate/factor/factor.h"
 #include "src/gate/factor/factor_lane.h"
 #include "src/gate/factor/factor_tries.h"
 #include "src/gate/factor/jwks_cache.h"
@@ -39,7 +40,7 @@ namespace forekey {
 
 // Safe from any thread. Check() takes a public-key operation, and may wait for the provider's keys
 // (at most a few seconds, see JwksCacheOptions): not for a thread that others' calls need.
-class OidcFactor {
+class OidcFactor final : public Factor {
  public:
   // `registry` and `clock` are borrowed. `report`: JwksCache's, with the issuer before it.
   OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
@@ -47,25 +48,19 @@ class OidcFactor {
 
   // Before it there are no keys. FailedPrecondition where a jwks_file can't be read; a provider
   // that can't be reached is no error here.
-  absl::Status Start();
+  absl::Status Start() override;
 
   // VerifyIdToken()'s reasons; kIdTokenIssuer where no provider has that issuer, kIdTokenSubject
   // where it is not `subject`'s, kRateLimited, kFactorBusy, kIdentityProviderUnavailable,
-  // kStoreUnavailable.
-  // `credential_ids`: who signed. The token is good until Use() took it.
-  absl::StatusOr<VerifiedIdToken> Check(absl::string_view subject,
-                                        absl::Span<const std::string> credential_ids,
-                                        absl::string_view nonce, const Secret& token);
-  // Threads that Check() may hold at once by waiting for keys.
-  static size_t MostThreads(const OidcConfig& config);
-  // Once, when all else is right: kIdTokenReplayed, kReplayStoreFull, kStoreUnavailable.
-  absl::Status Use(const VerifiedIdToken& token);
-
-  // For the audit log: whose token it was, and by which key.
-  std::string Describe(const VerifiedIdToken& token) const;
+  // kStoreUnavailable. The token is used up by the commit: kIdTokenReplayed, kReplayStoreFull,
+  // kStoreUnavailable. The factor is as old as the provider says that the token is.
+  absl::StatusOr<CheckedFactor> Check(const FactorAttempt& attempt, const Secret& token) override;
+  absl::string_view name() const override;
+  // By waiting for keys.
+  size_t MostThreads() const override;
 
   // Has every provider's keys fetched again; does not wait.
-  void RefreshSoon();
+  void RefreshSoon() override;
   // The same, and waits: what is not answered by then counts as an error.
   struct ProviderState {
     std::string issuer;
@@ -87,6 +82,10 @@ class OidcFactor {
     FactorLane lane;  // of those who wait for keys
   };
   Provider* Of(absl::string_view issuer) const;  // null: none
+  absl::StatusOr<VerifiedIdToken> Verify(const FactorAttempt& attempt, const Secret& token);
+  absl::Status Use(const VerifiedIdToken& token);
+  // For the audit log: whose token it was, and by which key.
+  std::string Describe(const VerifiedIdToken& token) const;
 
   const OidcConfig config_;
   Registry& registry_;

@@ -21,13 +21,14 @@ constexpr size_t kPasswordsWaiting = 8;
 PasswordFactor::PasswordFactor(const PasswordPolicy& policy, Registry& registry, const Clock& clock)
     : policy_(policy),
       registry_(registry),
+      clock_(clock),
       tries_({std::string(kPasswordFactor), policy.tries, policy.per, Reason::kPasswordTriesUsed},
              registry, clock),
-      lane_("passwords", MostThreads(policy)) {}
+      lane_("passwords", PasswordFactor::MostThreads()) {}
 
-size_t PasswordFactor::MostThreads(const PasswordPolicy& policy) {
-  return policy.concurrent + kPasswordsWaiting;
-}
+absl::string_view PasswordFactor::name() const { return kPasswordFactor; }
+
+size_t PasswordFactor::MostThreads() const { return policy_.concurrent + kPasswordsWaiting; }
 
 absl::Status PasswordFactor::Enter() {
   absl::MutexLock lock(&mutex_);
@@ -55,14 +56,13 @@ absl::StatusOr<std::string> PasswordFactor::Hash(const Secret& password) {
   return HashPassword(password, policy_.memory_mib << 20, policy_.passes);
 }
 
-absl::Status PasswordFactor::Check(absl::string_view subject,
-                                   absl::Span<const std::string> credential_ids,
-                                   const Secret& password) {
-  FOREKEY_ASSIGN_OR_RETURN(std::string hash, registry_.FindPasswordHash(subject));
-  FOREKEY_ASSIGN_OR_RETURN(const FactorLane::Place place, lane_.Enter(subject));
+absl::StatusOr<CheckedFactor> PasswordFactor::Check(const FactorAttempt& attempt,
+                                                    const Secret& password) {
+  FOREKEY_ASSIGN_OR_RETURN(std::string hash, registry_.FindPasswordHash(attempt.subject));
+  FOREKEY_ASSIGN_OR_RETURN(const FactorLane::Place place, lane_.Enter(attempt.subject));
   FOREKEY_RETURN_IF_ERROR(Enter());
   const absl::Cleanup leave = [this] { Leave(); };
-  FOREKEY_RETURN_IF_ERROR(tries_.Take(credential_ids));
+  FOREKEY_RETURN_IF_ERROR(tries_.Take(attempt.credential_ids));
   const bool has_one = !hash.empty();
   bool matches = false;
   if (has_one) {
@@ -72,8 +72,9 @@ absl::Status PasswordFactor::Check(absl::string_view subject,
     HashPassword(password, policy_.memory_mib << 20, policy_.passes).IgnoreError();
   }
   if (!matches || !has_one) return Refuse(Reason::kPasswordWrong);
-  tries_.GiveBack(credential_ids);
-  return absl::OkStatus();
+  tries_.GiveBack(attempt.credential_ids);
+  return CheckedFactor{
+      {std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()}, "", {}};
 }
 
 }  // namespace forekey

@@ -20,38 +20,28 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "src/base/clock.h"
 #include "src/base/secret.h"
+#include "src/gate/factor/factor.h"
 #include "src/gate/factor/factor_lane.h"
 #include "src/gate/factor/factor_tries.h"
+#include "src/gate/factor/password_config.h"
 #include "src/store/registry.h"
 
 namespace forekey {
 
-struct PasswordPolicy {
-  bool enabled = false;
-  size_t memory_mib = 64;
-  size_t passes = 3;
-  size_t concurrent = 2;  // checks at once: memory_mib each
-  size_t tries = 5;       // of one credential ...
-  absl::Duration per = absl::Minutes(15);
-};
-
 // Safe from any thread. Check() and Hash() take long on purpose.
-class PasswordFactor {
+class PasswordFactor final : public Factor {
  public:
   // Both are borrowed.
   PasswordFactor(const PasswordPolicy& policy, Registry& registry, const Clock& clock);
 
   // kPasswordWrong (also where the subject has none), kPasswordTriesUsed, kFactorBusy,
-  // kStoreUnavailable. `credential_ids`: who signed; a right password gives their tries back.
-  absl::Status Check(absl::string_view subject, absl::Span<const std::string> credential_ids,
-                     const Secret& password);
-
-  // Threads that Check() may hold at once: one that finds no place among them is refused at once.
-  static size_t MostThreads(const PasswordPolicy& policy);
+  // kStoreUnavailable. A right password gives the tries of those who signed back.
+  absl::StatusOr<CheckedFactor> Check(const FactorAttempt& attempt,
+                                      const Secret& password) override;
+  absl::string_view name() const override;
+  size_t MostThreads() const override;
 
   // What the registry keeps. InvalidArgument for less than 8 bytes, or too many.
   absl::StatusOr<std::string> Hash(const Secret& password);
@@ -62,6 +52,7 @@ class PasswordFactor {
 
   const PasswordPolicy policy_;
   Registry& registry_;
+  const Clock& clock_;
   FactorTries tries_;
   FactorLane lane_;
   absl::Mutex mutex_;

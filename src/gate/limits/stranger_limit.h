@@ -12,16 +12,10 @@
 
 #include "absl/strings/string_view.h"
 #include "src/gate/limits/host_buckets.h"
+#include "src/gate/limits/stranger_limit_options.h"
 #include "src/gate/limits/token_bucket.h"
 
 namespace forekey {
-
-struct StrangerLimitOptions {
-  double per_second = 500;  // all strangers together
-  double burst = 1000;
-  double per_address_per_second = 50;
-  double per_address_burst = 200;
-};
 
 // Fixed memory. Safe from any thread. Empty peers (whose address is not known) have a bucket of
 // their own together, take nothing from the others, and stay strangers.

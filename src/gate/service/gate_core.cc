@@ -8,13 +8,13 @@
 namespace forekey {
 
 absl::StatusOr<std::unique_ptr<GateCore>> GateCore::New(GateConfig config) {
-  return New(std::move(config), Parts());
+  return New(std::move(config), StandIns());
 }
 
-absl::StatusOr<std::unique_ptr<GateCore>> GateCore::New(GateConfig config, Parts parts) {
+absl::StatusOr<std::unique_ptr<GateCore>> GateCore::New(GateConfig config, StandIns stand_ins) {
   auto core = std::unique_ptr<GateCore>(new GateCore(std::move(config)));
-  const bool maintenance_thread = parts.maintenance_thread;
-  FOREKEY_RETURN_IF_ERROR(core->Build(std::move(parts)));
+  const bool maintenance_thread = stand_ins.maintenance_thread;
+  FOREKEY_RETURN_IF_ERROR(core->Build(std::move(stand_ins)));
   if (maintenance_thread) {
     core->maintenance_->Start();
     core->recheck_->Start();
@@ -22,19 +22,20 @@ absl::StatusOr<std::unique_ptr<GateCore>> GateCore::New(GateConfig config, Parts
   return core;
 }
 
-absl::Status GateCore::Build(Parts parts) {
+absl::Status GateCore::Build(StandIns stand_ins) {
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<CallPolicy> rules, NewMethodPolicy(config_.rules));
   policy_ = std::make_unique<LiveRules>(std::move(rules));
-  FOREKEY_ASSIGN_OR_RETURN(state_, GateState::Open(config_, {parts.clock, std::move(parts.registry),
-                                                             std::move(parts.audit)}));
+  FOREKEY_ASSIGN_OR_RETURN(state_,
+                           GateState::Open(config_, {stand_ins.clock, std::move(stand_ins.registry),
+                                                     std::move(stand_ins.audit)}));
   FOREKEY_ASSIGN_OR_RETURN(
       certificates_,
       AcceptedCertificates::New(AcceptedCertificatesOptions{{config_.tls.certificate},
                                                             config_.tls.accepted_certificates,
                                                             config_.tls.replaced_lifetime},
                                 clock()));
-  FOREKEY_RETURN_IF_ERROR(BuildVerifier(std::move(parts.tokens)));
-  FOREKEY_RETURN_IF_ERROR(BuildFactors(parts.fetch_keys));
+  FOREKEY_RETURN_IF_ERROR(BuildVerifier(std::move(stand_ins.tokens)));
+  FOREKEY_RETURN_IF_ERROR(BuildFactors(stand_ins.fetch_keys));
   BuildServices();
   FOREKEY_RETURN_IF_ERROR(trust_watch_->ReportFirstReadings());
   // Trust may have changed while no gate ran.
@@ -67,21 +68,17 @@ absl::Status GateCore::BuildVerifier(std::vector<std::shared_ptr<const TokenVeri
 absl::Status GateCore::BuildFactors(bool fetch_keys) {
   opener_ = std::make_unique<SessionOpener>(config_.sessions, clock(), state_->identities(),
                                             *certificates_, *sessions_);
-  if (config_.passwords.enabled) {
-    passwords_ = std::make_unique<PasswordFactor>(config_.passwords, state_->registry(), clock());
-  }
-  if (!config_.oidc.providers.empty()) {
-    oidc_ = std::make_unique<OidcFactor>(
-        config_.oidc, state_->registry(), clock(),
-        [&audit = state_->audit()](bool good, const std::string& what) {
-          Decision decision = audit.NewDecision(AuditEvent::kGate);
-          decision.admitted = good;
-          decision.detail = what;
-          (void)audit.Admit(decision);
-        });
-    if (fetch_keys) FOREKEY_RETURN_IF_ERROR(oidc_->Start());
-  }
-  opener_->TakeFactors(config_.audience, passwords_.get(), oidc_.get());
+  factors_ = std::make_unique<GateFactors>(
+      config_.factors,
+      FactorEnvironment{&state_->registry(), &clock(),
+                        [&audit = state_->audit()](bool good, const std::string& what) {
+                          Decision decision = audit.NewDecision(AuditEvent::kGate);
+                          decision.admitted = good;
+                          decision.detail = what;
+                          (void)audit.Admit(decision);
+                        }});
+  if (fetch_keys) FOREKEY_RETURN_IF_ERROR(factors_->Start());
+  opener_->TakeFactors(config_.audience, *factors_);
   return absl::OkStatus();
 }
 
@@ -97,23 +94,14 @@ void GateCore::BuildServices() {
   recheck_ = std::make_unique<CredentialRecheck>(config_.audience, config_.recheck, *state_,
                                                  *tokens_, sessions_.get());
   admin_ = std::make_unique<Administration>(
-      AdministrationNeeds{&config_, state_.get(), passwords_.get(), oidc_.get(),
-                          [this] { return recheck_.get(); }, sessions_.get(), &counters_});
+      AdministrationNeeds{&config_, state_.get(), factors_.get(), [this] { return recheck_.get(); },
+                          sessions_.get(), &counters_});
   rules_watch_ = std::make_unique<RulesWatch>(config_, *policy_, audit);
   trust_watch_ = std::make_unique<TrustWatch>(tokens_->trust(), audit,
                                               [this](TokenKind kind) { recheck_->Want(kind); });
   maintenance_ = std::make_unique<Maintenance>(
       MaintenanceNeeds{&clock(), sessions_.get(), &audit, certificates_.get(), rules_watch_.get(),
                        trust_watch_.get()});
-}
-
-size_t GateCore::MostOpeningThreads() const {
-  return (config_.passwords.enabled ? PasswordFactor::MostThreads(config_.passwords) : 0) +
-         OidcFactor::MostThreads(config_.oidc);
-}
-
-void GateCore::RefreshIdentityProviders() {
-  if (oidc_ != nullptr) oidc_->RefreshSoon();
 }
 
 }  // namespace forekey

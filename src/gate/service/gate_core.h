@@ -27,8 +27,7 @@
 #include "src/gate/call/refusals.h"
 #include "src/gate/config/config.h"
 #include "src/gate/enroll/enrollment.h"
-#include "src/gate/factor/oidc_factor.h"
-#include "src/gate/factor/password_factor.h"
+#include "src/gate/factor/gate_factors.h"
 #include "src/gate/limits/stranger_limit.h"
 #include "src/gate/service/maintenance.h"
 #include "src/gate/service/peer_service.h"
@@ -46,7 +45,7 @@ namespace forekey {
 class GateCore {
  public:
   // What tests bring instead of the real thing.
-  struct Parts {
+  struct StandIns {
     const Clock* clock = &Clock::System();
     std::shared_ptr<Registry> registry;  // null: SQLite under state.directory
     std::unique_ptr<AuditSink> audit;    // null: as configured
@@ -58,7 +57,7 @@ class GateCore {
 
   // Errors name the file and what to do about it.
   static absl::StatusOr<std::unique_ptr<GateCore>> New(GateConfig config);
-  static absl::StatusOr<std::unique_ptr<GateCore>> New(GateConfig config, Parts parts);
+  static absl::StatusOr<std::unique_ptr<GateCore>> New(GateConfig config, StandIns stand_ins);
   GateCore(const GateCore&) = delete;
   GateCore& operator=(const GateCore&) = delete;
 
@@ -80,7 +79,7 @@ class GateCore {
 
   // So many threads at most are held in OpenSession at once by further factors that take their
   // time.
-  size_t MostOpeningThreads() const;
+  size_t MostOpeningThreads() const { return factors_->MostThreads(); }
 
   // Reads the accepted certificates again, now. See AcceptedCertificates::Reload.
   absl::Status ReloadCertificates() { return certificates_->Reload(); }
@@ -89,14 +88,14 @@ class GateCore {
   absl::Status ReloadTrust() { return trust_watch_->Reload(); }
   // Has the keys of all identity providers fetched again; does not wait. The audit log has what
   // came.
-  void RefreshIdentityProviders();
+  void RefreshIdentityProviders() { factors_->RefreshSoon(); }
 
   // The registry answers: what a watchdog asks.
   absl::Status CheckHealth() const { return state_->registry().Count().status(); }
 
  private:
   explicit GateCore(GateConfig config) : config_(std::move(config)) {}
-  absl::Status Build(Parts parts);
+  absl::Status Build(StandIns stand_ins);
   absl::Status BuildVerifier(std::vector<std::shared_ptr<const TokenVerifier>> tokens);
   absl::Status BuildFactors(bool fetch_keys);
   void BuildServices();
@@ -113,8 +112,7 @@ class GateCore {
   std::unique_ptr<StrangerLimit> enrolling_strangers_;
   std::unique_ptr<GateTokens> tokens_;
   std::unique_ptr<CallVerifier> verifier_;
-  std::unique_ptr<PasswordFactor> passwords_;
-  std::unique_ptr<OidcFactor> oidc_;
+  std::unique_ptr<GateFactors> factors_;
   std::unique_ptr<SessionOpener> opener_;
   std::unique_ptr<EnrollmentAuthority> enrollment_;
   GateCounters counters_;

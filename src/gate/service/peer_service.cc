@@ -210,7 +210,19 @@ absl::StatusOr<v1::ReauthenticateCallResponse> PeerService::ReauthenticateCall(
     ReplaceLiveCall replace) {
   Decision decision = NewDecision(AuditEvent::kCall, kReauthenticateCallMethod, peer);
   DescribeCaller(call, decision);
-  v1::ReauthenticateCallPayload payload;
+  const absl::Status done = Reauthenticate(call, request, replace, decision);
+  if (done.ok()) return v1::ReauthenticateCallResponse();
+  decision.admitted = false;
+  return needs_.refusals->Tell(std::move(decision), done);
+}
+
+absl::Status PeerService::Reauthenticate(const VerifiedCall& call,
+                                         const v1::ReauthenticateCallRequest& request,
+                                         ReplaceLiveCall replace, Decision& decision) {
+  FOREKEY_RETURN_IF_ERROR(call.CheckDigest(request.payload()));
+  FOREKEY_ASSIGN_OR_RETURN(
+      const v1::ReauthenticateCallPayload payload,
+      ParsePayload<v1::ReauthenticateCallPayload>(request.payload(), kMaxReauthenticatePayload));
   const auto once = [&](bool commit) {
     absl::Status why = Refuse(Reason::kLiveCallUnknown);
     replace(call, [&](const VerifiedCall& live, absl::string_view path) {
@@ -222,18 +234,11 @@ absl::StatusOr<v1::ReauthenticateCallResponse> PeerService::ReauthenticateCall(
     });
     return why;
   };
-  absl::Status status = call.CheckDigest(request.payload());
-  if (status.ok()) status = ParsePayload(request.payload(), kMaxReauthenticatePayload, &payload);
-  if (status.ok()) status = once(/*commit=*/false);
-  if (status.ok()) {
-    // Written before it takes effect, and without a lock on the live calls.
-    decision.admitted = true;
-    status = needs_.audit->Admit(decision);
-  }
-  if (status.ok()) status = once(/*commit=*/true);
-  if (status.ok()) return v1::ReauthenticateCallResponse();
-  decision.admitted = false;
-  return needs_.refusals->Tell(std::move(decision), status);
+  FOREKEY_RETURN_IF_ERROR(once(/*commit=*/false));
+  // Written before it takes effect, and without a lock on the live calls.
+  decision.admitted = true;
+  FOREKEY_RETURN_IF_ERROR(needs_.audit->Admit(decision));
+  return once(/*commit=*/true);
 }
 
 absl::StatusOr<v1::GetRequirementsResponse> PeerService::GetRequirements(

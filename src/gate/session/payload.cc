@@ -30,16 +30,16 @@ bool HasUnknownFields(const google::protobuf::Message& message) {
 
 }  // namespace
 
-absl::Status ParsePayload(absl::string_view bytes, size_t max_size,
-                          google::protobuf::Message* message) {
+absl::Status ParsePayloadInto(absl::string_view bytes, size_t max_size,
+                              google::protobuf::Message& message) {
   static_assert(sizeof(size_t) >= sizeof(int));
   if (bytes.size() > max_size || bytes.size() > size_t{std::numeric_limits<int>::max()}) {
     return Refuse(Reason::kRequestMalformed, absl::StrCat("a payload of ", bytes.size(), " bytes"));
   }
-  if (!message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Refuse(Reason::kRequestMalformed, "the payload does not parse");
   }
-  if (HasUnknownFields(*message)) {
+  if (HasUnknownFields(message)) {
     return Refuse(Reason::kRequestMalformed,
                   "the payload has a field that this gate does not know");
   }

@@ -1,9 +1,10 @@
 #include "src/gate/session/session_opener.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
 #include "src/base/secret.h"
@@ -12,10 +13,8 @@
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/random.h"
 #include "src/gate/session/payload.h"
-#include "src/wire/id_token.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
-#include "src/wire/step_up.h"
 
 namespace forekey {
 namespace {
@@ -90,7 +89,7 @@ absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
 absl::StatusOr<std::string> SessionOpener::AddFurtherFactors(const DeviceCall& device,
                                                              const v1::OpenSessionPayload& payload,
                                                              Session::Parts& parts) {
-  if (!passwords_ && !oidc_) {
+  if (factors_ == nullptr || factors_->all().empty()) {
     return Refuse(Reason::kRequestMalformed, "further factors, of which this gate takes none");
   }
   FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
@@ -102,17 +101,17 @@ absl::StatusOr<std::string> SessionOpener::AddFurtherFactors(const DeviceCall& d
       const FurtherFactors sealed,
       OpenFactors(payload.sealed_factors(), FactorContext{audience_, device.challenge, id_views},
                   identity->key()));
-  if (!sealed.password.empty() && !passwords_) {
-    return Refuse(Reason::kRequestMalformed, "a password, and this gate takes none");
-  }
-  if (!sealed.id_token.empty() && !oidc_) {
-    return Refuse(Reason::kRequestMalformed, "an ID token, and this gate has no identity provider");
+  for (absl::string_view name : sealed.Names()) {
+    const auto is_named = [name](const auto& factor) { return factor->name() == name; };
+    if (std::none_of(factors_->all().begin(), factors_->all().end(), is_named)) {
+      return Refuse(Reason::kRequestMalformed,
+                    absl::StrCat("the factor ", name, ", which this gate does not take"));
+    }
   }
   return ProveFurther(device, ids, sealed, parts);
 }
 
-// The token, which is cheap to check, before the password, which is not; used up when both are
-// right.
+// All are checked, in the order in which they are listed, before any is used up.
 absl::StatusOr<std::string> SessionOpener::ProveFurther(const DeviceCall& device,
                                                         absl::Span<const std::string> ids,
                                                         const FurtherFactors& sealed,
@@ -120,24 +119,21 @@ absl::StatusOr<std::string> SessionOpener::ProveFurther(const DeviceCall& device
   const LiveSubject& subject = device.credentials.front()->subject();
   parts.factors_version =
       subject.factors_version();  // before the check: it may be changed meanwhile
-  std::optional<VerifiedIdToken> token;
-  if (!sealed.id_token.empty()) {
-    const std::vector<absl::string_view> id_views(ids.begin(), ids.end());
-    FOREKEY_ASSIGN_OR_RETURN(
-        token, oidc_->Check(subject.name(), ids,
-                            IdTokenNonce(audience_, device.key_share, id_views), sealed.id_token));
+  const FactorAttempt attempt{audience_, subject.name(), device.key_share, ids};
+  std::vector<CheckedFactor> checked;
+  for (const auto& factor : factors_->all()) {
+    const Secret* evidence = sealed.Find(factor->name());
+    if (evidence == nullptr) continue;
+    FOREKEY_ASSIGN_OR_RETURN(CheckedFactor proved, factor->Check(attempt, *evidence));
+    checked.push_back(std::move(proved));
   }
-  if (!sealed.password.empty()) {
-    FOREKEY_RETURN_IF_ERROR(passwords_->Check(subject.name(), ids, sealed.password));
-    parts.factors.push_back({std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()});
+  std::vector<std::string> remarks;
+  for (CheckedFactor& factor : checked) {
+    if (factor.commit) FOREKEY_RETURN_IF_ERROR(factor.commit());
+    if (!factor.remark.empty()) remarks.push_back(std::move(factor.remark));
+    parts.factors.push_back(std::move(factor.proved));
   }
-  if (!token) return std::string();
-  FOREKEY_RETURN_IF_ERROR(oidc_->Use(*token));
-  // As old as the provider says that it is, not as the opening is.
-  const absl::Duration age = std::max(absl::ZeroDuration(), clock_.WallNow() - token->issued_at());
-  parts.factors.push_back({std::string(kOidcFactor), token->issued_at(),
-                           clock_.BootNanos() - absl::ToInt64Nanoseconds(age)});
-  return oidc_->Describe(*token);
+  return absl::StrJoin(remarks, "; ");
 }
 
 absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
@@ -146,8 +142,8 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   // Only a proof for OpenSession bears a key share.
   if (device == nullptr || device->key_share.empty()) return Refuse(Reason::kPrefixWrongKind);
   FOREKEY_RETURN_IF_ERROR(call.CheckDigest(request.payload()));
-  v1::OpenSessionPayload payload;
-  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
+  FOREKEY_ASSIGN_OR_RETURN(const v1::OpenSessionPayload payload,
+                           ParsePayload<v1::OpenSessionPayload>(request.payload(), kMaxPayload));
   Session::Parts parts;
   parts.factors = device->factors;
   std::string remark;
@@ -178,8 +174,9 @@ absl::StatusOr<OpenedSession> SessionOpener::OpenChild(const VerifiedCall& call,
     return Refuse(Reason::kChildNotAllowed, "a child session opens no child");
   }
   FOREKEY_RETURN_IF_ERROR(call.CheckDigest(request.payload()));
-  v1::OpenChildSessionPayload payload;
-  FOREKEY_RETURN_IF_ERROR(ParsePayload(request.payload(), kMaxPayload, &payload));
+  FOREKEY_ASSIGN_OR_RETURN(
+      const v1::OpenChildSessionPayload payload,
+      ParsePayload<v1::OpenChildSessionPayload>(request.payload(), kMaxPayload));
   const int64_t now = clock_.BootNanos();
   if (!certificates_.Accepts(payload.channel_binding(), now)) {
     return Refuse(Reason::kChannelBindingUnknown,

@@ -14,20 +14,13 @@
 #include "src/base/clock.h"
 #include "src/gate/call/call_verifier.h"
 #include "src/gate/call/certificates.h"
-#include "src/gate/factor/oidc_factor.h"
-#include "src/gate/factor/password_factor.h"
+#include "src/gate/factor/gate_factors.h"
 #include "src/gate/session/identity.h"
+#include "src/gate/session/session_policy.h"
 #include "src/store/session_table.h"
 #include "src/wire/sealed_factors.h"
 
 namespace forekey {
-
-struct SessionPolicy {
-  absl::Duration idle = absl::Minutes(30);
-  absl::Duration absolute = absl::Hours(12);
-  uint32_t window = 1024;
-  SessionLimits limits;
-};
 
 // What was opened, besides what the client is told.
 struct OpenedSession {
@@ -49,12 +42,10 @@ class SessionOpener {
   absl::StatusOr<OpenedSession> Open(const VerifiedCall& call,
                                      const v1::OpenSessionRequest& request);
 
-  // Without this, further factors are refused; null: those of that kind. All outlive this; before
-  // the first call.
-  void TakeFactors(absl::string_view audience, PasswordFactor* passwords, OidcFactor* oidc) {
+  // Without this, further factors are refused. Before the first call; borrowed.
+  void TakeFactors(absl::string_view audience, const GateFactors& factors) {
     audience_ = std::string(audience);
-    passwords_ = passwords;
-    oidc_ = oidc;
+    factors_ = &factors;
   }
 
   // `call`: a session proof of OpenChildSession. Besides: kChildNotAllowed for a child,
@@ -84,8 +75,7 @@ class SessionOpener {
 
   SessionTable& sessions_;
   std::string audience_;
-  PasswordFactor* passwords_ = nullptr;
-  OidcFactor* oidc_ = nullptr;
+  const GateFactors* factors_ = nullptr;
 };
 
 }  // namespace forekey

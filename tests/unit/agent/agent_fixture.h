@@ -14,6 +14,7 @@
 #include "src/agent/agent_server.h"
 #include "src/base/file.h"
 #include "src/client/agent_socket.h"
+#include "tests/support/fake_clock.h"
 #include "tests/unit/client/fakes/fake_gate.h"
 #include "tests/unit/client/fakes/fake_token.h"
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "src/base/status.h"
+#include "tests/support/fake_clock.h"
 
 namespace forekey {
 namespace {

@@ -16,6 +16,7 @@
 #include "src/wire/prefix.h"
 #include "src/wire/statement.h"
 #include "tests/end2end/fault_proxy.h"
+#include "tests/support/fake_clock.h"
 #include "tests/unit/client/fakes/fake_gate.h"
 
 namespace forekey {

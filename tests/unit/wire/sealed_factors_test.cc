@@ -80,5 +80,48 @@ TEST_F(SealedFactorsTest, ThePlainLayoutHasOneFormAlone) {
   EXPECT_TRUE(absl::IsInvalidArgument(SerializeFactors(factors_, blinder).status()));
 }
 
+TEST_F(SealedFactorsTest, OtherFactorsComeBehindAndChangeNothingOfTheOldLayout) {
+  const std::string blinder(32, 'r');
+  const std::string before(SerializeFactors(factors_, blinder).value().view());
+  factors_.others.push_back({"corp.badge", Secret::CopyOf("4711")});
+  factors_.others.push_back({"corp.voice", Secret::CopyOf("hello")});
+  const std::string plain(SerializeFactors(factors_, blinder).value().view());
+  const size_t used = before.find_last_not_of('\0') + 1;
+  EXPECT_EQ(plain.substr(0, used), before.substr(0, used));
+  const auto read = ParseFactors(plain);
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_NE(read->Find("corp.voice"), nullptr);
+  EXPECT_EQ(read->Find("corp.voice")->view(), "hello");
+  EXPECT_EQ(read->Find("password")->view(), "open sesame");
+  EXPECT_EQ(read->Find("corp.other"), nullptr);
+  EXPECT_EQ(read->Names().size(), 4u);
+  const auto opened = OpenFactors(Seal(), Context(), identity_);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(opened->others.size(), 2u);
+}
+
+TEST_F(SealedFactorsTest, RefusesOtherFactorsThatAreNone) {
+  const std::string blinder(32, 'r');
+  const auto why_not = [&](std::vector<std::pair<std::string, std::string>> entries) {
+    std::string plain = blinder + std::string(4, '\0');
+    for (const auto& [name, evidence] : entries) {
+      plain += static_cast<char>(name.size()) + name + std::string(1, '\0') +
+               static_cast<char>(evidence.size()) + evidence;
+    }
+    plain.resize((plain.size() + 255) / 256 * 256);
+    return ReasonOf(ParseFactors(plain).status());
+  };
+  EXPECT_EQ(why_not({{"corp.badge", "1"}}), std::nullopt);
+  EXPECT_EQ(why_not({{"password", "1"}}), Reason::kFactorsMalformed) << "has a place of its own";
+  EXPECT_EQ(why_not({{"tpm", "1"}}), Reason::kFactorsMalformed) << "is not proved by a request";
+  EXPECT_EQ(why_not({{"corp.badge", ""}}), Reason::kFactorsMalformed);
+  EXPECT_EQ(why_not({{"corp.badge", "1"}, {"corp.badge", "2"}}), Reason::kFactorsMalformed);
+  EXPECT_EQ(why_not({{"a.a", "1"}, {"a.b", "1"}, {"a.c", "1"}, {"a.d", "1"}, {"a.e", "1"}}),
+            Reason::kFactorsMalformed);
+  std::string cut = blinder + std::string(4, '\0') + "\x0a" + "corp.badge" + "\xff\xff";
+  cut.resize(256, 'x');
+  EXPECT_EQ(ReasonOf(ParseFactors(cut).status()), Reason::kFactorsMalformed);
+}
+
 }  // namespace
 }  // namespace forekey

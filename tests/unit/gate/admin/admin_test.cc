@@ -251,7 +251,7 @@ TEST_F(AdminTest, StartsOnEmbeddedDefaultsAndKeepsItsIdentity) {
 TEST_F(AdminTest, DoesNotStartHalf) {
   gate_.reset();
   auto fails = [&](const GateConfig& config, const std::string& what) {
-    GateCore::Parts parts;
+    GateCore::StandIns parts;
     parts.registry = registry_;
     parts.maintenance_thread = false;
     const auto gate = GateCore::New(config, std::move(parts));

@@ -1,5 +1,7 @@
 // Administration without a gate: what it needs of the configuration, and what it writes.
 #include "src/gate/admin/gate_at_rest.h"
+#include "src/gate/factor/oidc_config.h"
+#include "src/gate/factor/password_config.h"
 
 #include <unistd.h>
 
@@ -44,8 +46,8 @@ TEST_F(GateAtRestTest, SetsAPasswordWhereTheConfigHasThem) {
   EXPECT_TRUE(
       absl::IsFailedPrecondition(Open(Config())->admin().SetPassword(request, "uid 0").status()));
   GateConfig config = Config();
-  config.passwords.enabled = true;
-  config.passwords.memory_mib = 8;
+  config.factors.Get<PasswordSection>().policy.enabled = true;
+  config.factors.Get<PasswordSection>().policy.memory_mib = 8;
   const auto set = Open(config)->admin().SetPassword(request, "uid 0");
   EXPECT_TRUE(set.ok()) << set.status();
   EXPECT_NE(registry_->FindPasswordHash("ada").value(), "");

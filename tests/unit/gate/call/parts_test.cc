@@ -11,6 +11,8 @@
 #include "src/crypto/random.h"
 #include "src/gate/audit/audit_chain.h"
 #include "src/wire/statement.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/memory_audit_sink.h"
 #include "tests/unit/gate/support/gate_fixture.h"
 
 namespace forekey::testing {

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "src/gate/config/config.h"
+#include "src/gate/factor/password_config.h"
 #include "src/gate/settings/config_reader.h"
 #include "src/gate/token/fido2_config.h"
 #include "src/gate/token/piv_config.h"
@@ -409,9 +410,10 @@ TEST(GateConfigTest, BoundsOfThePasswordFactorAndOfUnlisted) {
                                      "concurrent=1\ntries=1\nper=\"10s\"\n",
                                  "gate.toml");
   ASSERT_TRUE(least.ok()) << least.status();
-  EXPECT_TRUE(least->passwords.enabled);
-  EXPECT_EQ(least->passwords.tries, 1u);
-  EXPECT_FALSE(GateConfig::Parse(kMinimal, "gate.toml")->passwords.enabled);
+  EXPECT_TRUE(least->factors.Get<PasswordSection>().policy.enabled);
+  EXPECT_EQ(least->factors.Get<PasswordSection>().policy.tries, 1u);
+  EXPECT_FALSE(
+      GateConfig::Parse(kMinimal, "gate.toml")->factors.Get<PasswordSection>().policy.enabled);
   EXPECT_THAT(errors_of("[rules]\nunlisted=\"maybe\"\n"), HasSubstr("rules.unlisted: must be"));
   EXPECT_THAT(errors_of("[[rule]]\nmethods=[]\n"),
               HasSubstr("rule.methods: must name at least one"));

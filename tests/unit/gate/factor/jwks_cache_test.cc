@@ -6,6 +6,7 @@
 
 #include "absl/synchronization/notification.h"
 #include "src/base/status.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/id_provider.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/gate/support/gate_fixture.h"

@@ -1,6 +1,8 @@
 // [factors.oidc]: strict where it is silent, and every mistake has its line.
+#include "src/gate/factor/oidc_config.h"
 #include "absl/strings/str_cat.h"
 #include "src/gate/config/config.h"
+#include "src/gate/factor/password_config.h"
 #include "tests/unit/gate/support/gate_fixture.h"
 
 namespace forekey::testing {
@@ -30,8 +32,8 @@ constexpr char kLeast[] =
 TEST(OidcConfigTest, DefaultsAreStrict) {
   const auto config = ParseOidc(kLeast);
   ASSERT_TRUE(config.ok()) << config.status();
-  ASSERT_EQ(config->oidc.providers.size(), 1u);
-  const OidcProviderConfig& oidc = config->oidc.providers[0];
+  ASSERT_EQ(config->factors.Get<OidcSection>().config.providers.size(), 1u);
+  const OidcProviderConfig& oidc = config->factors.Get<OidcSection>().config.providers[0];
   EXPECT_TRUE(oidc.token.nonce_required);
   EXPECT_EQ(oidc.token.claim, "sub");
   EXPECT_EQ(oidc.token.max_age, absl::Minutes(5));
@@ -44,7 +46,7 @@ TEST(OidcConfigTest, DefaultsAreStrict) {
       "\"k\"\n[state]\ndirectory = \"s\"\n",
       "gate.toml");
   ASSERT_TRUE(without.ok());
-  EXPECT_TRUE(without->oidc.providers.empty());
+  EXPECT_TRUE(without->factors.Get<OidcSection>().config.providers.empty());
 }
 
 TEST(OidcConfigTest, ReadsEveryKey) {
@@ -56,7 +58,7 @@ TEST(OidcConfigTest, ReadsEveryKey) {
       "\"6h\"\ntimeout = \"3s\"\n"
       "[factors.oidc]\ntries = 20\nper = \"1m\"\nremembered = 5000\n");
   ASSERT_TRUE(config.ok()) << config.status();
-  const OidcProviderConfig& oidc = config->oidc.providers.at(0);
+  const OidcProviderConfig& oidc = config->factors.Get<OidcSection>().config.providers.at(0);
   EXPECT_EQ(oidc.KeySource(), oidc.jwks_file);
   EXPECT_EQ(oidc.jwks_file, "/etc/forekey/keys/jwks.json");
   EXPECT_FALSE(oidc.token.nonce_required);
@@ -69,9 +71,9 @@ TEST(OidcConfigTest, ReadsEveryKey) {
   EXPECT_EQ(oidc.retry, absl::Seconds(10));
   EXPECT_EQ(oidc.max_stale, absl::Hours(6));
   EXPECT_EQ(oidc.timeout, absl::Seconds(3));
-  EXPECT_EQ(config->oidc.tries, 20u);
-  EXPECT_EQ(config->oidc.per, absl::Minutes(1));
-  EXPECT_EQ(config->oidc.remembered, 5000u);
+  EXPECT_EQ(config->factors.Get<OidcSection>().config.tries, 20u);
+  EXPECT_EQ(config->factors.Get<OidcSection>().config.per, absl::Minutes(1));
+  EXPECT_EQ(config->factors.Get<OidcSection>().config.remembered, 5000u);
 }
 
 TEST(OidcConfigTest, RefusesWhatIsMissingOrWouldWeaken) {
@@ -108,9 +110,10 @@ TEST(OidcConfigTest, SeveralProvidersEachOfAnotherIssuer) {
       found = "[[factors.oidc.provider]]\nissuer = \"https://b.test/x/\"\nclient_id = \"gate\"\n";
   const auto config = ParseOidc(least + found);
   ASSERT_TRUE(config.ok()) << config.status();
-  ASSERT_EQ(config->oidc.providers.size(), 2u);
-  EXPECT_EQ(config->oidc.providers[0].KeySource(), "https://idp.test/jwks");
-  EXPECT_EQ(config->oidc.providers[1].KeySource(),
+  ASSERT_EQ(config->factors.Get<OidcSection>().config.providers.size(), 2u);
+  EXPECT_EQ(config->factors.Get<OidcSection>().config.providers[0].KeySource(),
+            "https://idp.test/jwks");
+  EXPECT_EQ(config->factors.Get<OidcSection>().config.providers[1].KeySource(),
             "https://b.test/x/.well-known/openid-configuration");
   EXPECT_THAT(OidcErrors(least + found + found),
               HasSubstr("gate.toml:15: factors.oidc.provider.issuer: is that of another provider"));

@@ -7,6 +7,8 @@
 #include "absl/strings/match.h"
 #include "absl/synchronization/notification.h"
 #include "src/gate/audit/audit.h"
+#include "src/gate/factor/oidc_config.h"
+#include "src/gate/factor/password_config.h"
 #include "src/wire/id_token.h"
 #include "src/wire/sealed_factors.h"
 #include "src/wire/statement.h"
@@ -41,10 +43,10 @@ class OidcTest : public GateFixture {
   }
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
-    config.oidc = oidc_;
-    config.passwords.enabled = passwords_;
-    config.passwords.memory_mib = 8;
-    config.passwords.passes = 1;
+    config.factors.Get<OidcSection>().config = oidc_;
+    config.factors.Get<PasswordSection>().policy.enabled = passwords_;
+    config.factors.Get<PasswordSection>().policy.memory_mib = 8;
+    config.factors.Get<PasswordSection>().policy.passes = 1;
     MethodRule rule;
     rule.methods = {std::string(kMethod)};
     rule.factors = {{{"tpm"}, {"oidc", absl::Minutes(15)}}};
@@ -285,7 +287,7 @@ TEST_F(OidcTest, AnOutageKeepsTheGoodKeysThenFailsClosed) {
 
 TEST_F(OidcTest, AGateWhoseKeyFileCantBeReadDoesNotStart) {
   std::filesystem::remove(folder_.File("jwks.json"));
-  GateCore::Parts parts;
+  GateCore::StandIns parts;
   parts.clock = &clock_;
   parts.registry = registry_;
   parts.audit = std::make_unique<MemoryAuditSink>();
@@ -320,7 +322,7 @@ TEST_F(OidcTest, AWrongPasswordDoesNotUseTheTokenUp) {
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, same, "wrong horse")), Reason::kPasswordWrong);
   auto session = OpenWith(ada, same, "correct horse");
   ASSERT_TRUE(session.ok()) << session.status();
-  EXPECT_THAT(LastDecision().factors, ::testing::ElementsAre("tpm", "password", "oidc"));
+  EXPECT_THAT(LastDecision().factors, ::testing::ElementsAre("tpm", "oidc", "password"));
   // A wrong token is no try of the password.
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, same, "correct horse")), Reason::kIdTokenReplayed);
   EXPECT_EQ(WhyNotOpened(OpenWith(ada, Honest("eve-at-idp"), "wrong horse")),

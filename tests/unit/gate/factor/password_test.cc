@@ -2,6 +2,8 @@
 #include <atomic>
 #include <thread>
 
+#include "src/gate/factor/oidc_config.h"
+#include "src/gate/factor/password_config.h"
 #include "src/wire/sealed_factors.h"
 #include "src/wire/statement.h"
 #include "tests/unit/gate/support/gate_fixture.h"
@@ -13,10 +15,10 @@ class PasswordTest : public GateFixture {
  protected:
   GateConfig Config() override {
     GateConfig config = GateFixture::Config();
-    config.passwords.enabled = enabled_;
-    config.passwords.memory_mib = memory_mib_;
-    config.passwords.passes = 1;
-    config.passwords.tries = 3;
+    config.factors.Get<PasswordSection>().policy.enabled = enabled_;
+    config.factors.Get<PasswordSection>().policy.memory_mib = memory_mib_;
+    config.factors.Get<PasswordSection>().policy.passes = 1;
+    config.factors.Get<PasswordSection>().policy.tries = 3;
     MethodRule rule;
     rule.methods = {std::string(kMethod)};
     rule.factors = {{{"tpm"}, {"password", absl::Minutes(15)}}};

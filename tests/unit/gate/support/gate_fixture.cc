@@ -133,7 +133,7 @@ GateConfig GateFixture::Config() {
 
 void GateFixture::StartGate() {
   gate_.reset();
-  GateCore::Parts parts;
+  GateCore::StandIns parts;
   parts.clock = &clock_;
   parts.registry = registry_;
   auto audit = std::make_unique<MemoryAuditSink>();

@@ -16,6 +16,8 @@
 #include "src/gate/service/gate_core.h"
 #include "src/gate/token/token_verifier.h"
 #include "src/wire/prefix.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/memory_audit_sink.h"
 #include "tests/support/status_matchers.h"
 
 namespace forekey::testing {
