@@ -281,6 +281,13 @@ absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
       const absl::Status status = list.Check(certificates[i], certificates[i + 1], time);
       if (ReasonOf(status) == Reason::kCertificateRevoked) return status;
       if (!status.ok() && list.IsByAnotherKeyThan(certificates[i + 1])) {
+        // It may be complete for the name all the same: serial numbers are one issuer's, whatever its
+        // key (RFC 5280 §5.2.1). Who is named by it is not passed over.
+        if (list.Names(certificates[i])) {
+          return BadCrl(absl::StrCat("a list by another key of \"",
+                                     certificates[i + 1].SubjectText(), "\" names \"",
+                                     certificates[i].SubjectText(), "\""));
+        }
         of_another_key = true;
         continue;
       }

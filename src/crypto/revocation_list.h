@@ -47,6 +47,10 @@ class RevocationList {
   // other one.
   bool IsByAnotherKeyThan(const Certificate& issuer) const;
 
+  // An entry has the certificate's serial number. Nothing is verified: whose number it is depends on
+  // whose list this is.
+  bool Names(const Certificate& certificate) const;
+
   // How many signatures were checked so far, by this object and its copies: one for each issuer's
   // key, of which the last few are remembered. A list of 40 MB costs 130 ms.
   int signatures_checked() const;
@@ -55,7 +59,6 @@ class RevocationList {
   struct Verdicts;  // of signatures, by the issuer's key
 
   bool IsSignedBy(const Certificate& issuer) const;
-  bool Names(const Certificate& certificate) const;
 
   explicit RevocationList(std::shared_ptr<X509_CRL> crl);
   std::shared_ptr<X509_CRL> crl_;
@@ -69,8 +72,8 @@ enum class RevocationScope {
 
 // Every certificate of the path but the anchor, against the lists of its issuer. One list that
 // names a certificate is enough to refuse it. Of several lists of one issuer those that can't be
-// used are passed over, as long as one can be; those by another key of the same CA are nobody's
-// here. Returns whether any list was asked; OK without lists.
+// used are passed over, as long as one can be; those by another key of the same CA know nobody here,
+// and refuse (kCrlInvalid) whom they name all the same. Returns whether any list was asked; OK without lists.
 absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
                                      const std::vector<RevocationList>& lists,
                                      RevocationScope scope, absl::Time time);

@@ -74,11 +74,12 @@ absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,
 absl::Status RefuseCaForTpmKeys(const VerifiedPath& path) {
   for (size_t i = 1; i < path.certificates().size(); ++i) {
     const std::vector<std::string> purposes = path.certificates()[i].ExtendedKeyUsages();
-    const bool for_tpm_keys =
-        !purposes.empty() && absl::c_all_of(purposes, [](absl::string_view purpose) {
-          return absl::StartsWith(purpose, "2.23.133.8.");  // tcg-kp
-        });
-    if (!for_tpm_keys) continue;
+    const bool for_tpm_keys = absl::c_any_of(purposes, [](absl::string_view purpose) {
+      return absl::StartsWith(purpose, "2.23.133.8.");  // tcg-kp
+    });
+    const bool for_anything =
+        absl::c_linear_search(purposes, "2.5.29.37.0");  // anyExtendedKeyUsage
+    if (!for_tpm_keys || for_anything) continue;
     return Refuse(Reason::kCertificatePurpose,
                   absl::StrCat("\"", path.certificates()[i].SubjectText(),
                                "\" is a CA for TPM keys, with a U2F token's statement"));

@@ -313,6 +313,10 @@ def refused_statements():
                          [basic_constraints(True), key_usage(CERT_SIGN), ext_key_usage("2.23.133.8.3")])
     registration("u2f-aik-ca", "a U2F statement signed by a TPM's attestation key, whose CA alone says what it is",
                  point, "fido-u2f", point.u2f(), "certificate-purpose", trust=aik_ca)
+    mixed_ca = certificate("Tokens Root", "Tokens Root", ROOT, ROOT, [
+        basic_constraints(True), key_usage(CERT_SIGN), ext_key_usage("2.23.133.8.3", "1.3.6.1.5.5.7.3.2")])
+    registration("u2f-aik-ca-mixed", "a U2F statement below a CA for TPM keys that may do something else, too",
+                 point, "fido-u2f", point.u2f(), "certificate-purpose", trust=mixed_ca)
     one("u2f-aik", "a U2F statement signed by a TPM's attestation key", "certificate-purpose",
         point.u2f([certificate(b"\x30\x00", "Tokens Root", ATTESTATION, ROOT, [
             tpm_san(), ext_key_usage("2.23.133.8.3"), basic_constraints(False)])]), "fido-u2f", of=point)

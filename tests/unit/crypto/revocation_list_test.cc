@@ -311,6 +311,11 @@ TEST_F(RevocationTest, AListOfARenewedKeyDoesNotBlockWhatHangsUnderTheOldOne) {
   // It does not know who is good there, either.
   ExpectRefused(Check({other}, RevocationScope::kLeafToo).status(), Reason::kCrlInvalid,
                 "by another key of that name");
+  // Serial numbers are the issuer's, whatever its key: who is named by it is never passed over.
+  CrlSpec naming{renewed, {42}};
+  naming.extensions = {aki(renewed)};
+  ExpectRefused(Check({List(naming)}, RevocationScope::kWhereListed).status(), Reason::kCrlInvalid,
+                "by another key of");
   // It says that it is by this key, and is not: a damaged or forged list is never passed over.
   of_renewed.extensions = {aki(ca_)};
   ExpectRefused(Check({List(of_renewed)}, RevocationScope::kWhereListed).status(),
