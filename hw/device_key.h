@@ -27,6 +27,7 @@
 #include "absl/time/time.h"
 #include "forekey/v1/gate.pb.h"
 #include "hw/driver_options.h"
+#include "src/base/deadline.h"
 #include "src/base/secret.h"
 
 namespace forekey {
@@ -77,7 +78,7 @@ struct SignOptions {
   absl::string_view origin;
   bool user_verification = false;
   Prompt* prompt = nullptr;  // null: nobody can be asked
-  absl::Time deadline = absl::InfiniteFuture();
+  Deadline deadline;
   std::function<bool()> cancelled;  // polled while waiting; may be empty
 };
 

@@ -27,7 +27,7 @@ std::vector<DeviceInfo> Fido2Driver::List(std::vector<std::string>* problems) {
   std::vector<DeviceInfo> found;
   for (const FidoAddress& address : FindFidoKeys(context_->uris)) {
     FidoWait wait;
-    wait.deadline = absl::Now() + kLookPatience;
+    wait.deadline = Deadline::In(kLookPatience);
     absl::StatusOr<HeldFidoTokenPtr> token = HoldToken(*context_, address, wait);
     if (token.ok()) {
       found.push_back({address.uri, kind(), (**token)->Describe()});

@@ -50,7 +50,7 @@ FidoEnroller::~FidoEnroller() {
   const bool dropped = step_ == Step::kCreated || step_ == Step::kProved;
   if (!dropped || !discoverable_ || verification_.pin.empty()) return;
   FidoWait wait;
-  wait.deadline = absl::Now() + absl::Seconds(5);
+  wait.deadline = Deadline::In(absl::Seconds(5));
   auto token = HoldToken(*context_, chosen_, wait);
   if (!token.ok()) return;
   const std::string pin(verification_.pin.view());

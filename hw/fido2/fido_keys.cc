@@ -58,7 +58,7 @@ absl::StatusOr<HeldFidoTokenPtr> AwaitTouch(std::vector<HeldFidoTokenPtr> tokens
     if (wait.prompt != nullptr) wait.prompt->HideTouch();
   };
   while (!tokens.empty()) {
-    if (absl::Status status = wait.CheckCancelled(); !status.ok() || absl::Now() >= wait.deadline) {
+    if (absl::Status status = wait.CheckCancelled(); !status.ok() || wait.deadline.Passed()) {
       for (const HeldFidoTokenPtr& token : tokens) (*token)->CancelTouch();
       return status.ok()
                  ? DeviceFailure(DeviceError::kTouchTimeout, "no security key was touched in time")

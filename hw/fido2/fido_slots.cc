@@ -1,6 +1,6 @@
 #include "hw/fido2/fido_slots.h"
 
-#include "absl/time/clock.h"
+#include "src/base/deadline.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -14,11 +14,11 @@ absl::Status FidoSlots::Take(const std::string& path, const FidoWait& wait) {
   while (true) {
     FOREKEY_RETURN_IF_ERROR(wait.CheckCancelled());
     absl::MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithTimeout(absl::Condition(&free), kSlotPoll)) {
+    if (AwaitFor(mutex_, absl::Condition(&free), kSlotPoll)) {
       taken_.insert(path);
       return absl::OkStatus();
     }
-    if (absl::Now() >= wait.deadline) {
+    if (wait.deadline.Passed()) {
       return DeviceFailure(DeviceError::kBusy, "the security key is in use by another call");
     }
   }

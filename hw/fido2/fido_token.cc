@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "hw/fido2/fido_error.h"
 #include "src/base/bytes.h"
+#include "src/base/deadline.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -34,12 +35,12 @@ int WriteLink(void* link, const unsigned char* report, size_t size) {
 
 // Runs `attempt` until it is not busy, or patience is over.
 absl::Status SitOut(const FidoWait& wait, absl::FunctionRef<absl::Status()> attempt) {
-  const absl::Time until = std::min(wait.deadline, absl::Now() + kBusyPatience);
+  const Deadline until = std::min(wait.deadline, Deadline::In(kBusyPatience));
   absl::Duration pause = kFirstBusyPause;
   while (true) {
     FOREKEY_RETURN_IF_ERROR(wait.CheckCancelled());
     absl::Status status = attempt();
-    if (DeviceErrorOf(status) != DeviceError::kBusy || absl::Now() + pause > until) return status;
+    if (DeviceErrorOf(status) != DeviceError::kBusy || pause > until.Left()) return status;
     absl::SleepFor(pause);
     pause = std::min(2 * pause, kLongestBusyPause);
   }

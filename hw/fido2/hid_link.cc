@@ -12,7 +12,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 
 namespace forekey {
 namespace {
@@ -98,20 +97,19 @@ void HidLink::End() {
 
 // Once: the token is asked to end what it does, and given a moment to say that it has.
 bool HidLink::MustStop() {
-  const absl::Time now = absl::Now();
   if (stop_ == Stop::kNone && wait_ != nullptr) {
     if (wait_->cancelled && wait_->cancelled())
       stop_ = Stop::kCancelled;
-    else if (now >= wait_->deadline)
+    else if (wait_->deadline.Passed())
       stop_ = Stop::kDeadline;
     if (stop_ != Stop::kNone) {
-      stopped_at_ = now;
+      answer_by_ = Deadline::In(kCancelPatience);
       in_cancel_ = true;
       if (cancel_) cancel_();
       in_cancel_ = false;
     }
   }
-  return stop_ != Stop::kNone && now > stopped_at_ + kCancelPatience;
+  return stop_ != Stop::kNone && answer_by_.Passed();
 }
 
 void HidLink::Look(const unsigned char* report) {
@@ -124,15 +122,13 @@ void HidLink::Look(const unsigned char* report) {
 }
 
 int HidLink::Read(unsigned char* report, size_t size, int timeout_ms) {
-  const absl::Time begun = absl::Now();
-  const absl::Time until =
-      timeout_ms < 0 ? absl::InfiniteFuture() : begun + absl::Milliseconds(timeout_ms);
+  const Deadline silence = Deadline::In(kLongestSilence);
+  const Deadline until =
+      timeout_ms < 0 ? Deadline::Never() : Deadline::In(absl::Milliseconds(timeout_ms));
   while (!gone_) {
     if (MustStop()) return -1;
     pollfd ready = {fd_, POLLIN, 0};
-    const int left = static_cast<int>(
-        std::clamp<int64_t>(absl::ToInt64Milliseconds(until - absl::Now()), 0, kPollMs));
-    const int got = poll(&ready, 1, left);
+    const int got = poll(&ready, 1, until.LeftMillis(kPollMs));
     if (got < 0 && errno == EINTR) continue;
     if (got > 0) {
       const ssize_t n = read(fd_, report, size);
@@ -141,8 +137,8 @@ int HidLink::Read(unsigned char* report, size_t size, int timeout_ms) {
       Look(report);
       return static_cast<int>(n);
     }
-    if (absl::Now() >= until) return -1;
-    if (absl::Now() > begun + kLongestSilence) {
+    if (until.Passed()) return -1;
+    if (silence.Passed()) {
       silent_ = true;
       return -1;
     }
@@ -157,7 +153,7 @@ int HidLink::Write(const unsigned char* report, size_t size) {
   if (!in_cancel_ && stop_ == Stop::kNone && wait_ != nullptr && wait_->cancelled &&
       wait_->cancelled()) {
     stop_ = Stop::kCancelled;
-    stopped_at_ = absl::Now();
+    answer_by_ = Deadline::In(kCancelPatience);
     return -1;
   }
   ssize_t n;

@@ -15,12 +15,13 @@
 #include "absl/time/time.h"
 #include "hw/device_key.h"
 #include "hw/fido2/fido_address.h"
+#include "src/base/deadline.h"
 
 namespace forekey {
 
 // Whose patience counts, and who is told to touch. Borrowed pointers outlive the link's use.
 struct FidoWait {
-  absl::Time deadline = absl::InfiniteFuture();
+  Deadline deadline;
   std::function<bool()> cancelled;
   Prompt* prompt = nullptr;
   std::string description;
@@ -71,7 +72,7 @@ class HidLink {
   bool touch_shown_ = false;
   bool in_cancel_ = false;
   Stop stop_ = Stop::kNone;
-  absl::Time stopped_at_;
+  Deadline answer_by_;  // to what stopped it
 };
 
 }  // namespace forekey

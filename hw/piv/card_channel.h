@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "src/base/deadline.h"
 
 namespace forekey {
 
@@ -38,7 +39,7 @@ struct CardReader {
 
 // How long the person or program that asked is ready to wait.
 struct CardPatience {
-  absl::Time deadline = absl::InfiniteFuture();
+  Deadline deadline;
   std::function<bool()> cancelled;  // called on the waiting thread; may be empty
   bool Cancelled() const { return cancelled && cancelled(); }
 };

@@ -11,6 +11,7 @@
 #include "hw/device_key.h"
 #include "hw/piv/pcsc_error.h"
 #include "src/base/bytes.h"
+#include "src/base/deadline.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -146,11 +147,10 @@ class PcscService::Opening {
   absl::StatusOr<std::unique_ptr<CardChannel>> Wait(const CardPatience& patience) {
     absl::MutexLock lock(&mutex_);
     while (true) {
-      const absl::Time until = std::min(patience.deadline, absl::Now() + kPoll);
-      mutex_.AwaitWithDeadline(absl::Condition(&done_), until);
+      AwaitUntil(mutex_, absl::Condition(&done_), std::min(patience.deadline, Deadline::In(kPoll)));
       if (done_) return std::move(channel_);
       const bool cancelled = patience.Cancelled();
-      if (!cancelled && absl::Now() < patience.deadline) continue;
+      if (!cancelled && !patience.deadline.Passed()) continue;
       wanted_ = false;
       if (cancelled) {
         return DeviceFailure(DeviceError::kCancelled, "cancelled while waiting for the card");
@@ -197,7 +197,7 @@ absl::StatusOr<std::vector<CardReader>> PcscService::Readers() {
 }
 
 void PcscService::AwaitChange(absl::Duration longest) {
-  const absl::Time until = absl::Now() + longest;
+  const Deadline until = Deadline::In(longest);
   absl::Status status;
   if (auto context = PcscContext::New(); context.ok()) {
     auto names = ReaderNames(**context);
@@ -217,7 +217,7 @@ void PcscService::AwaitChange(absl::Duration longest) {
   }
   // Without a service there is nothing that would tell: a short pause, so that the caller does not
   // spin.
-  absl::SleepFor(std::min(until - absl::Now(), absl::Milliseconds(50)));
+  absl::SleepFor(std::min(until.Left(), absl::Milliseconds(50)));
 }
 
 }  // namespace forekey

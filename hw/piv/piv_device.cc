@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "hw/device_key.h"
+#include "src/base/deadline.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -34,14 +35,14 @@ absl::Status PivDevice::Enter(const CardPatience& patience) {
   absl::MutexLock lock(&mutex_);
   while (busy_) {
     if (patience.Cancelled()) return CardCancelled();
-    const absl::Time now = absl::Now();
-    if (now >= patience.deadline) {
+    if (patience.deadline.Passed()) {
       return DeviceFailure(DeviceError::kBusy, "another operation of this agent has the card");
     }
     const bool* busy = &busy_;
-    mutex_.AwaitWithDeadline(absl::Condition(
-                                 +[](const bool* b) { return !*b; }, busy),
-                             std::min(patience.deadline, now + kCancelPoll));
+    AwaitUntil(mutex_,
+               absl::Condition(
+                   +[](const bool* b) { return !*b; }, busy),
+               std::min(patience.deadline, Deadline::In(kCancelPoll)));
   }
   busy_ = true;
   return absl::OkStatus();
@@ -117,7 +118,7 @@ absl::Status PivDevice::Run(const CardPatience& patience,
                             absl::FunctionRef<absl::Status(PivCard&)> operation) {
   FOREKEY_RETURN_IF_ERROR(Enter(patience));
   absl::Cleanup leave = [this] { Leave(); };
-  const absl::Time until = std::min(patience.deadline, absl::Now() + kCardPatience);
+  const Deadline until = std::min(patience.deadline, Deadline::In(kCardPatience));
   bool service_lost = false, application_lost = false;
   absl::Duration pause = kFirstCardPause;
   while (true) {
@@ -126,22 +127,21 @@ absl::Status PivDevice::Run(const CardPatience& patience,
     if (status.ok()) return status;
     const Interruption interruption = InterruptionOf(status);
     const auto error = DeviceErrorOf(status);
-    if (absl::Now() >= until) return status;
+    if (until.Passed()) return status;
     if (interruption == Interruption::kServiceLost) {
       // A service that was there before is on its way back; one that never was needs somebody to
       // start it.
       if (reader().empty()) return status;
       service_lost = true;
-      service_->AwaitChange(std::min(kLongestCardPause, until - absl::Now()));
+      service_->AwaitChange(std::min(kLongestCardPause, until.Left()));
     } else if (interruption == Interruption::kAnotherApplication && !application_lost) {
       application_lost =
           true;  // once: a card that really lacks the command would have us try for ever
     } else if (service_lost && error == DeviceError::kGone) {
       service_->AwaitChange(
-          std::min(kLongestCardPause, until - absl::Now()));  // readers come up one by one
+          std::min(kLongestCardPause, until.Left()));  // readers come up one by one
     } else if (interruption == Interruption::kCardReset || error == DeviceError::kBusy) {
-      if (absl::Now() + pause >= until)
-        return status;  // which says more than a wait cut short would
+      if (pause >= until.Left()) return status;  // which says more than a wait cut short would
       absl::SleepFor(pause);
       pause = std::min(2 * pause, kLongestCardPause);
     } else {

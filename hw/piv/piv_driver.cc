@@ -65,7 +65,7 @@ std::vector<DeviceInfo> PivDriver::List(std::vector<std::string>* problems) {
       DeviceInfo info{"", kind(), ""};
       if (!reader.is_mute) {
         PivDevice device(uri, service_);
-        status = device.Run({absl::Now() + kListPatience, nullptr}, [&](PivCard& card) {
+        status = device.Run({Deadline::In(kListPatience), nullptr}, [&](PivCard& card) {
           if (card.serial().has_value()) uri.serial = card.serial();
           info.description = DescribeCard(reader.name, card);
           return absl::OkStatus();
@@ -92,7 +92,7 @@ std::vector<DeviceInfo> PivDriver::List(std::vector<std::string>* problems) {
       auto device = DeviceAt(text);
       absl::Status status = device.status();
       if (device.ok()) {
-        status = (*device)->Run({absl::Now() + kListPatience, nullptr}, [&](PivCard& card) {
+        status = (*device)->Run({Deadline::In(kListPatience), nullptr}, [&](PivCard& card) {
           found.push_back(
               {(*device)->uri().DeviceText(), kind(), DescribeCard((*device)->reader(), card)});
           return absl::OkStatus();

@@ -121,7 +121,7 @@ absl::Status PivEnroller::DeleteNewKey() {
   step_ = Step::kDone;
   generating_ = false;
   return device_->Run(
-      {absl::Now() + kCleanupPatience, nullptr}, [this](PivCard& card) -> absl::Status {
+      {Deadline::In(kCleanupPatience), nullptr}, [this](PivCard& card) -> absl::Status {
         FOREKEY_RETURN_IF_ERROR(Identify(card));
         // Only what this enrolment made.
         FOREKEY_RETURN_IF_ERROR(DeleteWrittenCertificate(card));

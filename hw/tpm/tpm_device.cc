@@ -18,12 +18,12 @@ absl::Status Cancelled() {
 
 }  // namespace
 
-absl::Status TpmDevice::Run(absl::Time deadline, const std::function<bool()>& cancelled,
+absl::Status TpmDevice::Run(const Deadline& deadline, const std::function<bool()>& cancelled,
                             absl::FunctionRef<absl::Status(Esys&)> operation) {
   // Another operation may hang, too: the turn is waited for as long as somebody wants it.
   const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !busy_; };
   absl::MutexLock lock(&mutex_);
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&free), kTurnPoll)) {
+  while (!AwaitFor(mutex_, absl::Condition(&free), kTurnPoll)) {
     if (cancelled && cancelled()) return Cancelled();
   }
   busy_ = true;
@@ -34,9 +34,9 @@ absl::Status TpmDevice::Run(absl::Time deadline, const std::function<bool()>& ca
   return status;
 }
 
-absl::Status TpmDevice::RunAlone(absl::Time deadline, const std::function<bool()>& cancelled,
+absl::Status TpmDevice::RunAlone(const Deadline& deadline, const std::function<bool()>& cancelled,
                                  absl::FunctionRef<absl::Status(Esys&)> operation) {
-  const absl::Time until = std::min(deadline, absl::Now() + kPatience);
+  const Deadline until = std::min(deadline, Deadline::In(kPatience));
   absl::Duration pause = kFirstPause;
   bool reconnected = false;
   while (true) {
@@ -52,7 +52,7 @@ absl::Status TpmDevice::RunAlone(absl::Time deadline, const std::function<bool()
       reconnected = true;
       continue;
     }
-    if (error != DeviceError::kBusy || absl::Now() + pause > until) return status;
+    if (error != DeviceError::kBusy || pause > until.Left()) return status;
     esys->reset();  // closes the connection: others may be waiting for it
     absl::SleepFor(pause);
     pause = std::min(2 * pause, kLongestPause);

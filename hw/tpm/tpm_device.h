@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "hw/device_key.h"
 #include "hw/tpm/esys.h"
+#include "src/base/deadline.h"
 
 namespace forekey {
 
@@ -28,11 +29,11 @@ class TpmDevice {
   // s, when the TPM is busy or its slots are full, and once when the connection broke on the way.
   // Stops early at `deadline` and when `cancelled`, in the middle of a command that the TPM does not
   // answer, too.
-  absl::Status Run(absl::Time deadline, const std::function<bool()>& cancelled,
+  absl::Status Run(const Deadline& deadline, const std::function<bool()>& cancelled,
                    absl::FunctionRef<absl::Status(Esys&)> operation);
 
  private:
-  absl::Status RunAlone(absl::Time deadline, const std::function<bool()>& cancelled,
+  absl::Status RunAlone(const Deadline& deadline, const std::function<bool()>& cancelled,
                         absl::FunctionRef<absl::Status(Esys&)> operation);
 
   const std::string uri_;

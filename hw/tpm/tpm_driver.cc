@@ -48,7 +48,7 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
     auto device = DeviceAt(uri);
     absl::Status status = device.status();
     if (device.ok()) {
-      status = (*device)->Run(absl::InfiniteFuture(), nullptr, [&](Esys& esys) -> absl::Status {
+      status = (*device)->Run(Deadline::Never(), nullptr, [&](Esys& esys) -> absl::Status {
         FOREKEY_ASSIGN_OR_RETURN(info.description, DescribeTpm(esys));
         FOREKEY_ASSIGN_OR_RETURN(guarded, LockoutAuthIsSet(esys));
         return absl::OkStatus();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "spdlog/spdlog.h"
+#include "src/base/deadline.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/base/version.h"
@@ -207,7 +208,7 @@ void Agent::KeepSessionsAlive() {
       auto woken = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         return stopping_ || sessions_changed_;
       };
-      mutex_.AwaitWithTimeout(absl::Condition(&woken), absl::Nanoseconds(wait));
+      AwaitFor(mutex_, absl::Condition(&woken), absl::Nanoseconds(wait));
       if (stopping_) return;
       sessions_changed_ = false;
       for (const auto& [audience, account] : accounts_) accounts.push_back(account);

@@ -11,8 +11,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "src/base/deadline.h"
 
 namespace forekey {
 
@@ -20,7 +20,7 @@ namespace forekey {
 // the token is told.
 struct CallControl {
   std::function<bool()> cancelled;
-  absl::Time deadline = absl::InfiniteFuture();
+  Deadline deadline;
   std::string program;  // that it is done for, for people; empty: not known
   bool Cancelled() const { return cancelled && cancelled(); }
 };
@@ -98,18 +98,23 @@ absl::StatusOr<Result> Await(
   constexpr absl::Duration kPoll = absl::Milliseconds(20);
   auto call = std::make_shared<AgentCall>(control.program);
   struct Answer {
-    absl::Notification there;
+    absl::Mutex mutex;
+    bool there = false;
     absl::StatusOr<Result> result = absl::UnknownError("not answered");
   };
   auto answer = std::make_shared<Answer>();
   start(call, [answer](absl::StatusOr<Result> result) {
+    absl::MutexLock lock(&answer->mutex);
     answer->result = std::move(result);
-    answer->there.Notify();
+    answer->there = true;
   });
-  while (!answer->there.WaitForNotificationWithTimeout(kPoll)) {
+  for (bool there = false; !there;) {
     if (control.Cancelled()) call->Cancel();
+    absl::MutexLock lock(&answer->mutex);
+    there = AwaitFor(answer->mutex, absl::Condition(&answer->there), kPoll);
   }
   call->End();
+  absl::MutexLock lock(&answer->mutex);
   return std::move(answer->result);
 }
 

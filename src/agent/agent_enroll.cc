@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "spdlog/spdlog.h"
 #include "src/agent/agent.h"
+#include "src/base/deadline.h"
 #include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -143,7 +144,7 @@ absl::Status Agent::BeginEnrolling(const CallControl& control) {
     const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return !enrolling_ || stopping_;
     };
-    mutex_.AwaitWithTimeout(absl::Condition(&free), kTurnPoll);
+    AwaitFor(mutex_, absl::Condition(&free), kTurnPoll);
   }
   if (!enrolling_ && !stopping_ && !control.Cancelled()) {
     enrolling_ = true;

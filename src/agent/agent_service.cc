@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "spdlog/spdlog.h"
+#include "src/base/deadline.h"
 #include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/version.h"
@@ -20,7 +22,7 @@ constexpr absl::Duration kWatchPoll = absl::Milliseconds(200);  // for a watcher
 CallControl ControlFor(grpc::ServerContext* context, std::string program = "") {
   CallControl call;
   call.cancelled = [context] { return context->IsCancelled(); };
-  call.deadline = absl::FromChrono(context->deadline());
+  call.deadline = Deadline::In(absl::FromChrono(context->deadline()) - absl::Now());
   call.program = std::move(program);
   return call;
 }

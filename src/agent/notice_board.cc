@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "src/base/deadline.h"
 #include "src/base/printable.h"
 
 namespace forekey {
@@ -43,7 +44,7 @@ std::vector<NoticeBoard::Notice> NoticeBoard::After(uint64_t* seen, absl::Durati
   absl::MutexLock lock(&mutex_);
   const auto news = [this, seen]()
                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopped_ || last_ > *seen; };
-  mutex_.AwaitWithTimeout(absl::Condition(&news), patience);
+  AwaitFor(mutex_, absl::Condition(&news), patience);
   std::vector<Notice> found;
   for (const Notice& notice : notices_) {
     if (notice.number > *seen) found.push_back(notice);

@@ -22,6 +22,7 @@
 #include "absl/time/clock.h"
 #include "openssl/crypto.h"
 #include "spdlog/spdlog.h"
+#include "src/base/deadline.h"
 #include "src/base/printable.h"
 #include "src/base/status.h"
 
@@ -84,8 +85,7 @@ class Pinentry {
     if (pid_ < 0) return;
     // It may have a terminal to put in order first.
     kill(pid_, SIGTERM);
-    for (absl::Time until = absl::Now() + kEndingTime; absl::Now() < until;
-         absl::SleepFor(kEndingPoll)) {
+    for (Deadline until = Deadline::In(kEndingTime); !until.Passed(); absl::SleepFor(kEndingPoll)) {
       if (waitpid(pid_, nullptr, WNOHANG) == pid_) return;
     }
     kill(pid_, SIGKILL);
@@ -124,7 +124,7 @@ class Pinentry {
   }
 
   absl::StatusOr<Secret> ReadLine() {
-    const absl::Time until = absl::Now() + kPatience;
+    const Deadline until = Deadline::In(kPatience);
     while (true) {
       if (const size_t end = buffer_.find('\n'); end != std::string::npos) {
         Secret line = Secret::CopyOf(absl::string_view(buffer_).substr(0, end));
@@ -137,12 +137,9 @@ class Pinentry {
       if (cancelled_ && cancelled_()) {
         return DeviceFailure(DeviceError::kCancelled, "nobody waits for the answer any more");
       }
-      const absl::Duration left = std::min(until - absl::Now(), kCancelPoll);
-      if (left <= absl::ZeroDuration()) return NoAnswer("had no answer in two minutes");
-      if (poll(&ready, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1) < 0 &&
-          errno != EINTR) {
-        return NoAnswer("poll");
-      }
+      const Deadline look = std::min(until, Deadline::In(kCancelPoll));
+      if (until.Passed()) return NoAnswer("had no answer in two minutes");
+      if (poll(&ready, 1, look.LeftMillis()) < 0 && errno != EINTR) return NoAnswer("poll");
       if ((ready.revents & (POLLIN | POLLHUP)) == 0) continue;
       char part[512];
       const ssize_t n = read(fd_, part, std::min(sizeof part, kMaxLine - buffer_.size()));

@@ -21,6 +21,7 @@
 #include "absl/time/clock.h"
 #include "openssl/crypto.h"
 #include "src/agent/gate_account.h"
+#include "src/base/deadline.h"
 #include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -67,7 +68,8 @@ class RunningCommand {
   }
 
   // Reads until both outputs are closed and the command has ended. OK: it exited with 0.
-  absl::Status Finish(absl::Time deadline, const CallControl& call, const TokenCommand::Said& said);
+  absl::Status Finish(const Deadline& deadline, const CallControl& call,
+                      const TokenCommand::Said& said);
   Secret TakeOutput() {
     Secret token = Secret::CopyOf(absl::StripAsciiWhitespace(output_));
     return token;
@@ -195,12 +197,12 @@ void RunningCommand::Tell(const TokenCommand::Said& said, bool all) {
   line_.clear();
 }
 
-absl::Status RunningCommand::Finish(absl::Time deadline, const CallControl& call,
+absl::Status RunningCommand::Finish(const Deadline& deadline, const CallControl& call,
                                     const TokenCommand::Said& said) {
   siginfo_t ended = {};
   while (ended.si_pid != pid_) {
     if (call.Cancelled()) return absl::CancelledError("the caller gave up");
-    const absl::Duration left = deadline - absl::Now();
+    const absl::Duration left = deadline.Left();
     if (left <= absl::ZeroDuration()) return Failed(absl::StrCat("took too long", Complaint()));
     const size_t before = line_.size();
     FOREKEY_RETURN_IF_ERROR(ReadSome(std::min(left, kCommandPoll)));
@@ -281,7 +283,7 @@ absl::StatusOr<Secret> TokenCommand::Run(absl::string_view gate, absl::string_vi
                                                 {"FOREKEY_OIDC_CLIENT_ID", client_id},
                                                 {"FOREKEY_OIDC_NONCE", std::string(nonce)}})));
   FOREKEY_RETURN_IF_ERROR(
-      running->Finish(std::min(absl::Now() + timeout, call.deadline), call, said));
+      running->Finish(std::min(Deadline::In(timeout), call.deadline), call, said));
   Secret text = running->TakeOutput();
   const absl::StatusOr<ParsedIdToken> token = ParsedIdToken::Parse(text.view());
   if (!token.ok()) {

@@ -11,7 +11,7 @@
 #include <cerrno>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/time/clock.h"
+#include "src/base/deadline.h"
 
 namespace forekey {
 namespace {
@@ -28,11 +28,10 @@ ssize_t WriteSome(int fd, bool socket, absl::string_view bytes) {
 }
 
 // False where it can't be written to until then.
-bool AwaitRoom(int fd, absl::Time until) {
+bool AwaitRoom(int fd, const Deadline& until) {
   for (;;) {
-    const int64_t left = std::max<int64_t>(0, absl::ToInt64Milliseconds(until - absl::Now()));
     pollfd polled = {fd, POLLOUT, 0};
-    const int ready = poll(&polled, 1, static_cast<int>(std::min<int64_t>(left, INT_MAX)));
+    const int ready = poll(&polled, 1, until.LeftMillis());
     if (ready > 0) return true;
     if (ready == 0 || errno != EINTR) return false;
   }
@@ -48,7 +47,7 @@ absl::Status WriteStandardError(absl::string_view bytes, absl::Duration patience
     if (own >= 0) close(own);
   };
   const int fd = own >= 0 ? own : STDERR_FILENO;
-  const absl::Time until = absl::Now() + patience;
+  const Deadline until = Deadline::In(patience);
   const size_t size = bytes.size();
   while (!bytes.empty()) {
     if (written != nullptr) *written = size - bytes.size();

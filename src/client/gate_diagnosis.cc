@@ -21,6 +21,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/clock.h"
+#include "src/base/deadline.h"
 
 namespace forekey {
 namespace {
@@ -47,19 +49,18 @@ HostAndPort SplitAddress(absl::string_view address) {
   return {std::string(host), std::string(address.substr(colon + 1))};
 }
 
-bool WaitFor(int fd, short events, absl::Time deadline) {
+bool WaitFor(int fd, short events, const Deadline& deadline) {
   while (true) {
-    const int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now());
-    if (left <= 0) return false;
+    if (deadline.Passed()) return false;
     pollfd ready = {fd, events, 0};
-    const int n = poll(&ready, 1, static_cast<int>(left));
+    const int n = poll(&ready, 1, deadline.LeftMillis());
     if (n > 0) return true;
     if (n == 0 || errno != EINTR) return false;
   }
 }
 
 // A connected socket, or the errno.
-int ConnectTo(const addrinfo& address, absl::Time deadline, int* error) {
+int ConnectTo(const addrinfo& address, const Deadline& deadline, int* error) {
   const int fd = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) {
     *error = errno;
@@ -85,13 +86,15 @@ GateDiagnosis OfCertificate(long verified, const std::string& host) {
       return {v1::GATE_TROUBLE_CERTIFICATE_NOT_YET_VALID,
               absl::StrCat("the gate's TLS certificate is not valid yet by this machine's clock, "
                            "which says ",
-                           absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone()),
+                           absl::FormatTime(absl::RFC3339_sec, Clock::System().WallNow(),
+                                            absl::UTCTimeZone()),
                            ": set the clock, or ask the gate's administrator")};
     case X509_V_ERR_CERT_HAS_EXPIRED:
       return {v1::GATE_TROUBLE_CERTIFICATE_EXPIRED,
               absl::StrCat("the gate's TLS certificate has expired by this machine's clock, which "
                            "says ",
-                           absl::FormatTime(absl::RFC3339_sec, absl::Now(), absl::UTCTimeZone()),
+                           absl::FormatTime(absl::RFC3339_sec, Clock::System().WallNow(),
+                                            absl::UTCTimeZone()),
                            ": set the clock where it is wrong, else the gate's administrator has "
                            "to renew the certificate")};
     case X509_V_ERR_HOSTNAME_MISMATCH:
@@ -128,7 +131,7 @@ bool AddAnchors(const std::string& ca_pem, SSL_CTX* context) {
 }
 
 GateDiagnosis ShakeHands(int fd, const GateTarget& target, const std::string& host,
-                         absl::Time deadline) {
+                         const Deadline& deadline) {
   ContextPtr context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
   if (context == nullptr || !AddAnchors(target.ca_pem, context.get())) return {};
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
@@ -163,7 +166,7 @@ GateDiagnosis ShakeHands(int fd, const GateTarget& target, const std::string& ho
 }  // namespace
 
 GateDiagnosis DiagnoseGate(const GateTarget& target, absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline = Deadline::In(timeout);
   const HostAndPort at = SplitAddress(target.address);
   addrinfo hints = {};
   hints.ai_socktype = SOCK_STREAM;

@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "forekey/v1/gate.grpc.pb.h"
+#include "src/base/deadline.h"
 #include "src/crypto/digest.h"
 #include "src/wire/statement.h"
 
@@ -40,7 +41,6 @@ void LiveStreams::Add(const std::shared_ptr<CallPrefixes>& stream) {
   // Most streams end long before they matter here: the thread is not woken for each.
   if (clock_->BootNanos() + kLook < waiting_until_) {
     woken_ = true;
-    changed_.Signal();
   }
 }
 
@@ -55,7 +55,6 @@ void LiveStreams::Shutdown() {
     absl::MutexLock lock(&mutex_);
     shut_down_ = true;
     if (calling_ != nullptr) calling_->TryCancel();
-    changed_.Signal();
     thread = std::move(thread_);
   }
   if (thread.joinable()) thread.join();
@@ -81,8 +80,9 @@ void LiveStreams::Run() {
     if (next <= now) continue;
     waiting_until_ = next;
     const absl::Duration wait = std::min(absl::Nanoseconds(next - now), kLongestWait);
-    while (!woken_ && !shut_down_ && !changed_.WaitWithTimeout(&mutex_, wait)) {
-    }
+    const auto woken = [this]()
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return woken_ || shut_down_; };
+    AwaitFor(mutex_, absl::Condition(&woken), wait);
     woken_ = false;
   }
 }
@@ -190,7 +190,6 @@ void LiveStreams::Later(const std::shared_ptr<CallPrefixes>& stream, absl::Durat
     found->second.due = clock_->BootNanos() + absl::ToInt64Nanoseconds(after);
   }
   woken_ = true;
-  changed_.Signal();
 }
 
 }  // namespace forekey

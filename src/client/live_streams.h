@@ -64,7 +64,6 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
   const std::shared_ptr<grpc::Channel> gate_;
   const Clock* const clock_;
   absl::Mutex mutex_;
-  absl::CondVar changed_;
   std::map<const CallPrefixes*, Watched> streams_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* calling_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "src/base/deadline.h"
 #include "src/base/file.h"
 
 namespace forekey {
@@ -76,12 +77,12 @@ std::string PemBundle(const std::vector<std::string>& der_certificates) {
 void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout,
                  const std::atomic<bool>* given_up) {
   if (channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_TRANSIENT_FAILURE) return;
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline = Deadline::In(timeout);
   grpc::experimental::ChannelResetConnectionBackoff(channel.get());
   grpc_connectivity_state state = GRPC_CHANNEL_TRANSIENT_FAILURE;
-  while (absl::Now() < deadline && (given_up == nullptr || !*given_up)) {
-    const absl::Time look = std::min(deadline, absl::Now() + kLookInterval);
-    if (!channel->WaitForStateChange(state, absl::ToChronoTime(look))) continue;
+  while (!deadline.Passed() && (given_up == nullptr || !*given_up)) {
+    const absl::Duration look = std::min(deadline.Left(), kLookInterval);
+    if (!channel->WaitForStateChange(state, absl::ToChronoTime(absl::Now() + look))) continue;
     state = channel->GetState(true);
     if (state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_TRANSIENT_FAILURE) return;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -133,6 +134,7 @@ void LiveCredentials::MakeRoom() {
 
 absl::StatusOr<bool> LiveCredentials::Revoke(absl::string_view id, absl::string_view note,
                                              absl::Time now) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   absl::StatusOr<bool> revoked = registry_->RevokeCredential(id, note, now);
   absl::MutexLock lock(&mutex_);
@@ -160,6 +162,7 @@ absl::StatusOr<Registry::RevokedSubject> LiveCredentials::RevokeSubject(absl::st
 
 absl::Status LiveCredentials::SetRoles(absl::string_view subject,
                                        const std::vector<std::string>& roles) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   absl::Status status = registry_->SetRoles(subject, roles);
   std::shared_ptr<LiveSubject> live;
@@ -179,6 +182,7 @@ absl::Status LiveCredentials::SetRoles(absl::string_view subject,
 }
 
 absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabled) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   absl::Status status = registry_->SetDisabled(subject, disabled);
   absl::MutexLock lock(&mutex_);
@@ -191,6 +195,7 @@ absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabl
 
 absl::Status LiveCredentials::ChangeFactors(absl::string_view subject,
                                             absl::FunctionRef<absl::Status(Registry&)> change) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   absl::Status status = change(*registry_);
   absl::MutexLock lock(&mutex_);
@@ -221,6 +226,7 @@ absl::Status LiveCredentials::ClearOidcIdentities(absl::string_view subject,
 }
 
 absl::Status LiveCredentials::Enroll(const Registry::Enrollment& enrollment) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   Registry::Enrolled enrolled;
   absl::Status status = registry_->Enroll(enrollment, &enrolled);

@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -71,6 +73,10 @@ class LiveCredentials {
   // it).
   absl::StatusOr<std::shared_ptr<const LiveCredential>> Find(absl::string_view id);
 
+  // Called after each change of what is below, on the thread that made it, without a lock. Set it
+  // before the first one.
+  void TellOfChanges(std::function<void()> tell) { tell_ = std::move(tell); }
+
   // Registry first, then the flag: when they return, no later call sees the old state. The registry
   // must be changed through these while a gate runs.
   absl::StatusOr<bool> Revoke(absl::string_view id, absl::string_view note, absl::Time now);
@@ -104,6 +110,7 @@ class LiveCredentials {
 
   const std::shared_ptr<Registry> registry_;
   const size_t capacity_;
+  std::function<void()> tell_ = [] {};
   // Held over a change of the registry and of the live state, so that two changes reach both in the
   // same order. Before mutex_, which no registry call is made under.
   absl::Mutex changes_ ABSL_ACQUIRED_BEFORE(mutex_);

@@ -227,7 +227,7 @@ TEST_P(DeviceContractTest, SaysThatTheTokenStaysBusyOnceTheDeadlineHasCome) {
   ASSERT_NE(key, nullptr);
   token_->BeBusy(1'000'000);
   SignOptions options = token_->Sign();
-  options.deadline = absl::Now() + absl::Milliseconds(100);
+  options.deadline = Deadline::In(absl::Milliseconds(100));
   EXPECT_EQ(DeviceErrorOf(SignAndCheck(*key, options)), DeviceError::kBusy);
   token_->BeBusy(0);
   EXPECT_TRUE(SignAndCheck(*key).ok());

@@ -162,7 +162,7 @@ TEST_F(Fido2DriverTest, BusyUntilTheDeadline) {
   ASSERT_NE(key, nullptr);
   simulator_->Misbehave({Misbehaviour::kChannelBusy});
   SignOptions options = SignForGate();
-  options.deadline = absl::Now() + absl::Milliseconds(200);
+  options.deadline = Deadline::In(absl::Milliseconds(200));
   EXPECT_EQ(ErrorOf(*key, options), DeviceError::kBusy) << last_;
   int asked = 0;
   options = SignForGate();
@@ -177,7 +177,7 @@ TEST_F(Fido2DriverTest, NobodyTouchesIt) {
   ASSERT_NE(key, nullptr);
   simulator_->SetAutoTouch(false);
   SignOptions options = SignForGate();
-  options.deadline = absl::Now() + absl::Milliseconds(500);
+  options.deadline = Deadline::In(absl::Milliseconds(500));
   EXPECT_EQ(ErrorOf(*key, options), DeviceError::kTouchTimeout) << last_;
   std::atomic<bool> cancel{false};
   options = SignForGate();

@@ -309,7 +309,7 @@ TEST_F(PivDriverTest, NamesWhoHasTheCardToItself) {
   ASSERT_NE(key, nullptr);
   token_->BeBusy(1'000'000);
   SignOptions options = token_->Sign();
-  options.deadline = absl::Now() + absl::Milliseconds(300);
+  options.deadline = Deadline::In(absl::Milliseconds(300));
   absl::Status status = SignAndCheck(*key, options);
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kBusy) << status;
   EXPECT_THAT(status.message(), HasSubstr("another program"));
@@ -347,10 +347,10 @@ TEST_F(PivDriverTest, WaitsForATransactionNoLongerThanItsCaller) {
     TransactionHolder holder(token_->simulator().reader());
     for (int i = 0; i < 3; ++i) {
       SignOptions options = token_->Sign();
-      options.deadline = absl::Now() + absl::Milliseconds(100);
+      options.deadline = Deadline::In(absl::Milliseconds(100));
       EXPECT_EQ(DeviceErrorOf(SignAndCheck(*key, options)), DeviceError::kBusy);
       int asked = 0;
-      options.deadline = absl::InfiniteFuture();
+      options.deadline = Deadline::Never();
       options.cancelled = [&asked] { return ++asked > 3; };
       EXPECT_EQ(DeviceErrorOf(SignAndCheck(*key, options)), DeviceError::kCancelled);
     }

@@ -263,7 +263,7 @@ TEST(TpmDriverTest, SaysWhatToDoWhenAllSlotsAreTakenAndGoesOnOnceOneIsFree) {
                 return absl::OkStatus();
               }).ok());
   SignOptions options;
-  options.deadline = absl::Now() + absl::Milliseconds(50);
+  options.deadline = Deadline::In(absl::Milliseconds(50));
   absl::Status status = (*key)->Sign("x", options).status();
   EXPECT_EQ(DeviceErrorOf(status), DeviceError::kBusy) << status;
   EXPECT_THAT(
@@ -271,7 +271,7 @@ TEST(TpmDriverTest, SaysWhatToDoWhenAllSlotsAreTakenAndGoesOnOnceOneIsFree) {
       testing::AllOf(HasSubstr("0x00000902 TPM_RC_OBJECT_MEMORY"), HasSubstr("tpm2_flushcontext")));
   // It asks again while it waits; the other program ends at the second time.
   int asked = 0;
-  options.deadline = absl::InfiniteFuture();
+  options.deadline = Deadline::Never();
   options.cancelled = [&] {
     if (++asked == 2) {
       EXPECT_TRUE(With(*token, [&](RawTpm tpm) {

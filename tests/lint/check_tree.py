@@ -27,6 +27,15 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<][^">]+[">])')
 SECRET_WORD = re.compile(r"\b(secret|password|pin|mac|seed|private_key|session_key|confirmation)\w*(\(\))?(\.view\(\))?$", re.I)
 COMPARISON = re.compile(r"([\w.\->()]+)\s*(?:==|!=)\s*([\w.\->()]+)")
 
+# Waits that go by the wall clock, which may be set back while they last.
+STEPPING_WAIT = re.compile(
+    r"\b(AwaitWith(Timeout|Deadline)|WaitWith(Timeout|Deadline)|WaitForNotificationWith(Timeout|Deadline)"
+    r"|(Reader)?LockWhenWith(Timeout|Deadline)|wait_for|wait_until|try_lock_for|try_lock_until"
+    r"|pthread_cond_timedwait|pthread_mutex_timedlock|sem_timedwait)\s*\(")
+WALL_CLOCK = re.compile(r"absl::Now\(|GetCurrentTimeNanos\(|system_clock::now\(|\bgettimeofday\(|CLOCK_REALTIME|\btime\((nullptr|NULL|0)\)")
+# gRPC takes its deadlines as wall time, and turns them into its own clock's at once.
+GRPC_DEADLINE = re.compile(r"set_deadline|ToChronoTime|Shutdown\(|context->deadline\(\)")
+
 
 def room_of(path: str) -> str:
     parts = path.split("/")
@@ -74,6 +83,16 @@ def check_secrets(path, number, line, problems):
                 return
 
 
+def check_clocks(path, number, line, problems):
+    code = line.split("//")[0]
+    if STEPPING_WAIT.search(code) and path != "src/base/deadline.cc":
+        problems.append(f"{path}:{number}: waits by a clock that may be set: use src/base/deadline.h")
+    # Commands live for one question; they may ask what day it is.
+    if WALL_CLOCK.search(code) and not GRPC_DEADLINE.search(code) \
+            and path != "src/base/clock.cc" and not path.startswith("src/cli/"):
+        problems.append(f"{path}:{number}: Deadline for waits and ages, Clock::WallNow() for dates")
+
+
 def check_tests(path, number, line, problems):
     for pattern, rule in (
         (r"\bsleep_for\b|absl::SleepFor|\busleep\(", "wait for the event, don't sleep"),
@@ -109,6 +128,7 @@ def main():
             check_includes(name, number, line, problems)
             if name.startswith(("src/", "hw/")):
                 check_secrets(name, number, line, problems)
+                check_clocks(name, number, line, problems)
             if name.startswith(("tests/", "simulators/")):
                 check_tests(name, number, line, problems)
             if "AttestationBuilder" in line and not name.startswith(("src/verify/", "tests/toy/")):

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "src/base/deadline.h"
 #include "src/base/status.h"
 #include "src/gate/admin/administration.h"
 #include "src/gate/factor/oidc_factor.h"
@@ -143,7 +144,7 @@ absl::StatusOr<v1::ListIdentityProvidersResponse> Administration::ListIdentityPr
                                         "has the keys of all providers fetched"));
   }
   for (const OidcFactor::ProviderState& state :
-       request.refresh() ? oidc->RefreshBy(absl::Now() + kRefreshPatience) : oidc->States()) {
+       request.refresh() ? oidc->RefreshBy(Deadline::In(kRefreshPatience)) : oidc->States()) {
     v1::IdentityProviderInfo* info = response.add_providers();
     info->set_issuer(state.issuer);
     info->set_client_id(state.client_id);

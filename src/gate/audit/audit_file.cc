@@ -10,8 +10,8 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/clock.h"
+#include "src/base/deadline.h"
 #include "src/base/standard_error.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
@@ -38,7 +38,7 @@ ssize_t WriteOnce(int fd, absl::string_view bytes) {
 }
 
 std::string TimeNow() {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::Now(), absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", Clock::System().WallNow(), absl::UTCTimeZone());
 }
 
 class OwnedFd {
@@ -146,11 +146,10 @@ class FileAuditSink final : public AuditSink {
     // One thread writes; the others wait, but not for ever: it may be held up by the disk.
     absl::MutexLock lock(&mutex_);
     auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !writing_; };
-    if (writing_ &&
-        absl::GetCurrentTimeNanos() > writing_since_ + absl::ToInt64Nanoseconds(options_.slow)) {
+    if (writing_ && slow_from_.Passed()) {
       return absl::UnavailableError(absl::StrCat(path_, ": writing is held up"));
     }
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&free), options_.slow)) {
+    if (!AwaitFor(mutex_, absl::Condition(&free), options_.slow)) {
       return absl::UnavailableError(absl::StrCat(path_, ": writing is slow: no turn within ",
                                                  absl::FormatDuration(options_.slow)));
     }
@@ -174,7 +173,7 @@ class FileAuditSink final : public AuditSink {
     const std::string line = absl::StrCat(before, ChainLine(json, next), "\n");
     const std::string record = SerializeHead(next);
     writing_ = true;
-    writing_since_ = absl::GetCurrentTimeNanos();
+    slow_from_ = Deadline::In(options_.slow);
     mutex_.Unlock();
     absl::Status status;
     const ssize_t written = WriteOnce(fd_.get(), line);
@@ -271,7 +270,7 @@ class FileAuditSink final : public AuditSink {
   OwnedFd fd_;
   OwnedFd head_fd_;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  int64_t writing_since_ ABSL_GUARDED_BY(mutex_) = 0;
+  Deadline slow_from_ ABSL_GUARDED_BY(mutex_);  // of the writing under way
   AuditHead head_ ABSL_GUARDED_BY(mutex_);
   AuditHead told_head_ ABSL_GUARDED_BY(mutex_);
   dev_t device_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -290,7 +289,7 @@ class StderrAuditSink final : public AuditSink {
     const std::string json = DecisionToJson(decision);
     absl::MutexLock lock(&mutex_);
     auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !writing_; };
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&free), stuck_ ? absl::ZeroDuration() : slow_)) {
+    if (!AwaitFor(mutex_, absl::Condition(&free), stuck_ ? absl::ZeroDuration() : slow_)) {
       return absl::UnavailableError("standard error: writing is held up");
     }
     writing_ = true;

@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/wire/prefix.h"
+#include "src/wire/statement.h"
 
 namespace forekey {
 namespace {
@@ -102,7 +104,13 @@ absl::StatusOr<VerifiedCall> CallJudge::Recall(absl::Span<const absl::string_vie
 absl::Status CallJudge::CheckLive(const VerifiedCall& call, absl::string_view path) const {
   const int64_t now = needs_.clock->BootNanos();
   if (call.session() != nullptr) {
-    FOREKEY_RETURN_IF_ERROR(call.session()->CheckAlive(now));
+    const absl::Status alive = call.session()->CheckAlive(now);
+    // Who ends a session is told so, though the call's own session is the one that ended.
+    if (path == kEndSessionMethod && ReasonOf(alive) == Reason::kSessionEnded &&
+        now < call.session()->expires_boot_nanos()) {
+      return absl::OkStatus();
+    }
+    FOREKEY_RETURN_IF_ERROR(alive);
     call.session()->KeepUsed(now);
   } else {
     // Hardware signed this very call: it lasts no longer than a session of that signature would.

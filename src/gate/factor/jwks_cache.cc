@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 
@@ -33,7 +32,7 @@ void JwksCache::Start() {
   {
     absl::MutexLock lock(&mutex_);
     fetching_ = true;  // who asks from now on waits for the first keys
-    begun_at_ = absl::Now();
+    wait_until_ = Deadline::In(options_.longest_wait);
   }
   thread_ = std::thread([this] { Run(); });
 }
@@ -54,7 +53,7 @@ void JwksCache::Run() {
   const auto woken = [this]()
                          ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || wanted_; };
   while (true) {
-    mutex_.AwaitWithTimeout(absl::Condition(&woken), kLook);
+    AwaitFor(mutex_, absl::Condition(&woken), kLook);
     if (stopping_) return;
     if (!wanted_ && clock_.BootNanos() < Due()) continue;
     mutex_.Unlock();
@@ -69,7 +68,7 @@ absl::Status JwksCache::Refresh() {
   {
     absl::MutexLock lock(&mutex_);
     fetching_ = true;
-    begun_at_ = absl::Now();
+    wait_until_ = Deadline::In(options_.longest_wait);
     wanted_ = false;
     ++begun_;
   }
@@ -86,13 +85,13 @@ uint64_t JwksCache::RefreshSoon() {
   return begun_ + 1;  // one that is under way may have been answered already
 }
 
-absl::Status JwksCache::Await(uint64_t attempt, absl::Time deadline) {
+absl::Status JwksCache::Await(uint64_t attempt, const Deadline& deadline) {
   if (!thread_.joinable()) return Refresh();
   absl::MutexLock lock(&mutex_);
   const auto finished = [this, attempt]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return stopping_ || attempts_ >= attempt;
   };
-  if (!mutex_.AwaitWithDeadline(absl::Condition(&finished), deadline)) {
+  if (!AwaitUntil(mutex_, absl::Condition(&finished), deadline)) {
     return absl::DeadlineExceededError("it has not answered yet");
   }
   return error_.empty() ? absl::OkStatus() : absl::UnavailableError(error_);
@@ -141,17 +140,17 @@ absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Current() const {
 }
 
 void JwksCache::AskAndWait() {
-  absl::Time since = begun_at_;
+  Deadline until = wait_until_;
   if (!fetching_) {
     if (!MayAsk()) return;
     wanted_ = true;
-    since = absl::Now();
+    until = Deadline::In(options_.longest_wait);
   }
   const uint64_t before = attempts_;
   const auto finished = [this, before]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return stopping_ || attempts_ != before;
   };
-  mutex_.AwaitWithDeadline(absl::Condition(&finished), since + options_.longest_wait);
+  AwaitUntil(mutex_, absl::Condition(&finished), until);
 }
 
 absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::AtHand() const {

@@ -27,6 +27,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "src/base/clock.h"
+#include "src/base/deadline.h"
 #include "src/verify/jwk_set.h"
 
 namespace forekey {
@@ -69,7 +70,7 @@ class JwksCache {
   uint64_t RefreshSoon();
   // Until that attempt is answered: what the last one failed with, or DeadlineExceeded. Without a
   // thread it is Refresh().
-  absl::Status Await(uint64_t attempt, absl::Time deadline);
+  absl::Status Await(uint64_t attempt, const Deadline& deadline);
 
   // The keys, where they can be had without waiting; the same refusal.
   absl::StatusOr<std::shared_ptr<const JwkSet>> AtHand() const;
@@ -115,7 +116,7 @@ class JwksCache {
   uint64_t begun_ ABSL_GUARDED_BY(mutex_) = 0;     // attempts
   uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones
   std::string error_ ABSL_GUARDED_BY(mutex_);      // of the last one; empty: it was good
-  absl::Time begun_at_ ABSL_GUARDED_BY(mutex_);    // real time: of the fetch under way
+  Deadline wait_until_ ABSL_GUARDED_BY(mutex_);    // real time: for the fetch under way
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
   bool fetching_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

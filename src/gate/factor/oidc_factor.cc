@@ -196,7 +196,7 @@ void OidcFactor::RefreshSoon() {
   for (const auto& provider : providers_) (void)provider->keys.RefreshSoon();
 }
 
-std::vector<OidcFactor::ProviderState> OidcFactor::RefreshBy(absl::Time deadline) {
+std::vector<OidcFactor::ProviderState> OidcFactor::RefreshBy(const Deadline& deadline) {
   std::vector<uint64_t> attempts;  // all are asked at once
   for (const auto& provider : providers_) attempts.push_back(provider->keys.RefreshSoon());
   std::vector<absl::Status> answers;

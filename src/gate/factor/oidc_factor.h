@@ -27,6 +27,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "src/base/clock.h"
+#include "src/base/deadline.h"
 #include "src/base/secret.h"
 #include "src/gate/factor/factor.h"
 #include "src/gate/factor/factor_lane.h"
@@ -68,7 +69,7 @@ class OidcFactor final : public Factor {
     std::string source;
     JwksCache::State keys;
   };
-  std::vector<ProviderState> RefreshBy(absl::Time deadline);
+  std::vector<ProviderState> RefreshBy(const Deadline& deadline);
   std::vector<ProviderState> States() const;
 
  private:

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "src/base/deadline.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/password_hash.h"
@@ -35,7 +36,7 @@ absl::Status PasswordFactor::Enter() {
   const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return running_ < policy_.concurrent;
   };
-  if (!mutex_.AwaitWithTimeout(absl::Condition(&free), kLongestWait)) {
+  if (!AwaitFor(mutex_, absl::Condition(&free), kLongestWait)) {
     return Refuse(Reason::kFactorBusy, "passwords: none was done in ten seconds");
   }
   ++running_;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/deadline.h"
 #include "src/base/status.h"
 #include "src/gate/grpc/admin_server.h"
 #include "src/gate/grpc/call_gate.h"
@@ -20,6 +21,13 @@
 #include "src/gate/grpc/tuning.h"
 
 namespace forekey {
+
+namespace {
+
+// Between two checks of all live calls, however often something changes.
+constexpr absl::Duration kLeastCheckInterval = absl::Milliseconds(20);
+
+}  // namespace
 
 class Gate::Impl {
   // gRPC as a whole: kept initialised from before the tuning until the gate is gone.
@@ -43,6 +51,7 @@ class Gate::Impl {
       absl::MutexLock lock(&mutex_);
       stopping_ = true;
     }
+    core_->rights_changed().Ring();
     if (live_watcher_.joinable()) live_watcher_.join();
   }
 
@@ -143,9 +152,9 @@ class Gate::Impl {
   void WatchLiveCalls() {
     const absl::Duration interval = core_->config().streams.check_interval;
     for (;;) {
+      core_->rights_changed().Await(interval);
       {
         absl::MutexLock lock(&mutex_);
-        mutex_.AwaitWithTimeout(absl::Condition(&stopping_), interval);
         if (stopping_) return;
       }
       LiveCalls::OfProcess().CancelIf([this](const LiveCalls::Entry& entry) {
@@ -154,6 +163,8 @@ class Gate::Impl {
         if (!live.ok()) core_->calls().AuditEndedCall(*entry.caller, entry.method, live);
         return !live.ok();
       });
+      absl::MutexLock lock(&mutex_);
+      if (AwaitFor(mutex_, absl::Condition(&stopping_), kLeastCheckInterval)) return;
     }
   }
 

@@ -28,6 +28,7 @@ absl::Status GateCore::Build(StandIns stand_ins) {
   FOREKEY_ASSIGN_OR_RETURN(state_,
                            GateState::Open(config_, {stand_ins.clock, std::move(stand_ins.registry),
                                                      std::move(stand_ins.audit)}));
+  state_->credentials().TellOfChanges([this] { rights_changed_.Ring(); });
   FOREKEY_ASSIGN_OR_RETURN(
       certificates_,
       AcceptedCertificates::New(AcceptedCertificatesOptions{{config_.tls.certificate},
@@ -88,15 +89,16 @@ void GateCore::BuildServices() {
   judge_ = std::make_unique<CallJudge>(CallJudgeNeeds{config_.audience, config_.sessions.absolute,
                                                       &clock(), policy_.get(), verifier_.get(),
                                                       &audit, &counters_, refusals_.get()});
-  peers_ = std::make_unique<PeerService>(PeerServiceNeeds{
-      &clock(), policy_.get(), challenges_.get(), verifier_.get(), judge_.get(), sessions_.get(),
-      opener_.get(), enrollment_.get(), enrolling_strangers_.get(), &audit, refusals_.get()});
+  peers_ = std::make_unique<PeerService>(
+      PeerServiceNeeds{&clock(), policy_.get(), challenges_.get(), verifier_.get(), judge_.get(),
+                       sessions_.get(), opener_.get(), enrollment_.get(),
+                       enrolling_strangers_.get(), &audit, refusals_.get(), &rights_changed_});
   recheck_ = std::make_unique<CredentialRecheck>(config_.audience, config_.recheck, *state_,
                                                  *tokens_, sessions_.get());
   admin_ = std::make_unique<Administration>(
       AdministrationNeeds{&config_, state_.get(), factors_.get(), [this] { return recheck_.get(); },
                           sessions_.get(), &counters_});
-  rules_watch_ = std::make_unique<RulesWatch>(config_, *policy_, audit);
+  rules_watch_ = std::make_unique<RulesWatch>(config_, *policy_, audit, rights_changed_);
   trust_watch_ = std::make_unique<TrustWatch>(tokens_->trust(), audit,
                                               [this](TokenKind kind) { recheck_->Want(kind); });
   maintenance_ = std::make_unique<Maintenance>(

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "src/base/clock.h"
+#include "src/base/deadline.h"
 #include "src/gate/admin/administration.h"
 #include "src/gate/admin/gate_state.h"
 #include "src/gate/admin/recheck.h"
@@ -72,6 +73,9 @@ class GateCore {
   const Clock& clock() const { return state_->clock(); }
   const CallPolicy& rules() const { return *policy_; }
   const GateCounters& counters() const { return counters_; }
+  // Rings when somebody may have lost a right: a credential, a session, a role, a rule. For the one
+  // thread that looks after live calls.
+  Bell& rights_changed() { return rights_changed_; }
   const AuditLog& audit() const { return state_->audit(); }
   const AcceptedCertificates& certificates() const { return *certificates_; }
   const GateIdentities& identities() const { return state_->identities(); }
@@ -102,6 +106,7 @@ class GateCore {
 
   // In the order in which they are built: what comes later borrows what comes before.
   const GateConfig config_;
+  Bell rights_changed_;
   std::unique_ptr<GateState> state_;
   std::unique_ptr<LiveRules> policy_;
   std::unique_ptr<AcceptedCertificates> certificates_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/deadline.h"
 
 namespace forekey {
 namespace {
@@ -26,7 +27,7 @@ void Maintenance::Start() {
 
 void Maintenance::Run() {
   absl::MutexLock lock(&mutex_);
-  while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kInterval)) {
+  while (!AwaitFor(mutex_, absl::Condition(&stopping_), kInterval)) {
     mutex_.Unlock();
     Once();
     mutex_.Lock();

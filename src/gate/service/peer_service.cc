@@ -161,6 +161,7 @@ absl::StatusOr<v1::EndSessionResponse> PeerService::EndSession(const VerifiedCal
   if (absl::Status ended = needs_.opener->End(call); !ended.ok()) {
     return needs_.refusals->Tell(std::move(decision), ended);
   }
+  needs_.rights_changed->Ring();
   decision.admitted = true;
   (void)needs_.audit->Admit(decision);  // an end stands, whether it could be written or not
   return v1::EndSessionResponse();

@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "forekey/v1/gate.pb.h"
 #include "src/base/clock.h"
+#include "src/base/deadline.h"
 #include "src/gate/audit/audit.h"
 #include "src/gate/call/call_judge.h"
 #include "src/gate/call/call_verifier.h"
@@ -37,6 +38,7 @@ struct PeerServiceNeeds {
   StrangerLimit* enrolling_strangers = nullptr;
   AuditLog* audit = nullptr;
   Refusals* refusals = nullptr;
+  Bell* rights_changed = nullptr;  // rings when a session was ended
 };
 
 // Safe from any thread. Blocks for the registry's and the audit log's disk writes; OpenSession with

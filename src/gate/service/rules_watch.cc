@@ -28,8 +28,12 @@ std::vector<std::string> ChangedSettings(const std::map<std::string, std::string
 
 }  // namespace
 
-RulesWatch::RulesWatch(const GateConfig& config, LiveRules& rules, AuditLog& audit)
-    : config_(config), rules_(rules), audit_(audit), read_signature_(config.file_signature) {}
+RulesWatch::RulesWatch(const GateConfig& config, LiveRules& rules, AuditLog& audit, Bell& changed)
+    : config_(config),
+      rules_(rules),
+      audit_(audit),
+      changed_(changed),
+      read_signature_(config.file_signature) {}
 
 absl::Status RulesWatch::Reload() {
   if (config_.file.empty()) return absl::OkStatus();
@@ -64,6 +68,7 @@ absl::Status RulesWatch::Reload() {
     return failed;
   }
   rules_.Replace(std::move(rules));
+  changed_.Ring();
   return absl::OkStatus();
 }
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "src/base/deadline.h"
 #include "src/gate/audit/audit.h"
 #include "src/gate/call/live_rules.h"
 #include "src/gate/config/config.h"
@@ -15,8 +16,8 @@ namespace forekey {
 // Safe from any thread.
 class RulesWatch {
  public:
-  // All are borrowed.
-  RulesWatch(const GateConfig& config, LiveRules& rules, AuditLog& audit);
+  // All are borrowed. `changed` rings after each reload.
+  RulesWatch(const GateConfig& config, LiveRules& rules, AuditLog& audit, Bell& changed);
 
   // Reads them now (nothing, where the config came from no file). On an error the old rules stay;
   // either way the audit log and stderr have it, and name what else was changed in the file and
@@ -30,6 +31,7 @@ class RulesWatch {
   const GateConfig& config_;
   LiveRules& rules_;
   AuditLog& audit_;
+  Bell& changed_;
   absl::Mutex mutex_;
   std::string read_signature_ ABSL_GUARDED_BY(mutex_);  // of the file that was read last
   std::string seen_signature_ ABSL_GUARDED_BY(mutex_);  // at the last look

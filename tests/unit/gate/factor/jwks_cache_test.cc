@@ -255,16 +255,17 @@ TEST_F(JwksCacheTest, AnAdministratorsAskingIsOfNowAndSaysHowItWent) {
   WaitUntilAsked(2);
   const uint64_t attempt = cache_->RefreshSoon();
   EXPECT_EQ(attempt, 3u);
-  EXPECT_EQ(cache_->Await(attempt, absl::Now()).code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(cache_->Await(attempt, Deadline::In(absl::ZeroDuration())).code(),
+            absl::StatusCode::kDeadlineExceeded);
   Answer(one_);
   Hold(false);
-  EXPECT_THAT(cache_->Await(attempt, absl::Now() + absl::Minutes(1)), IsOk());
+  EXPECT_THAT(cache_->Await(attempt, Deadline::In(absl::Minutes(1))), IsOk());
   EXPECT_EQ(asked(), 3);
   EXPECT_EQ(cache_->state().keys, 1u)
       << "the key that was taken back is gone, no time having passed";
   EXPECT_EQ(cache_->state().age, absl::ZeroDuration());
   Answer(absl::UnavailableError("down"));
-  const absl::Status failed = cache_->Await(cache_->RefreshSoon(), absl::Now() + absl::Minutes(1));
+  const absl::Status failed = cache_->Await(cache_->RefreshSoon(), Deadline::In(absl::Minutes(1)));
   EXPECT_EQ(failed.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(cache_->state().error, "down");
   EXPECT_EQ(cache_->state().keys, 1u) << "good keys are not forgotten";
