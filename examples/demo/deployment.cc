@@ -177,7 +177,7 @@ absl::Status Deployment::StartGate(const std::string& piv_config) {
   FOREKEY_ASSIGN_OR_RETURN(
       gate_,
       Process::Start({.arguments = {Program(options_.server), gate_config_, options_.server_api},
-                      .environment = {},
+                      .environment = options_.environment,
                       .error_file = directory_ + "/gate.log"}));
   absl::StatusOr<std::string> line = gate_->ReadLine();
   if (!line.ok()) return Explained(line.status(), "gate.log");
@@ -204,19 +204,21 @@ absl::Status Deployment::StartAgent() {
                                         "--json"};
   if (!fido2_uri_.empty()) arguments.insert(arguments.end(), {"--device", fido2_uri_});
   FOREKEY_ASSIGN_OR_RETURN(agent_, Process::Start({.arguments = std::move(arguments),
-                                                   .environment = {},
+                                                   .environment = options_.environment,
                                                    .error_file = directory_ + "/agent.log"}));
   absl::StatusOr<std::string> line = agent_->ReadLine();
   return line.ok() ? absl::OkStatus() : Explained(line.status(), "agent.log");
 }
 
 absl::Status Deployment::StartCardAgent() {
+  std::vector<std::string> environment = options_.environment;
+  environment.push_back("PCSCLITE_CSOCK_NAME=" + directory_ + "/pcscd.sock");
   FOREKEY_ASSIGN_OR_RETURN(
       card_agent_,
       Process::Start(
           {.arguments = {Program("forekey-agent"), "--state", directory_ + "/card-agent",
                          "--socket", card_agent_socket(), "--device", piv_uri_, "--json"},
-           .environment = {"PCSCLITE_CSOCK_NAME=" + directory_ + "/pcscd.sock"},
+           .environment = std::move(environment),
            .error_file = directory_ + "/card-agent.log"}));
   absl::StatusOr<std::string> line = card_agent_->ReadLine();
   return line.ok() ? absl::OkStatus() : Explained(line.status(), "card-agent.log");

@@ -24,6 +24,7 @@ class Deployment {
     std::string server = "forekey-example-echo";  // takes the config's path, and `server_api`
     std::string server_api = "sync";              // of the echo service: sync, callback
     std::string extra_config;                     // appended to the gate's config
+    std::vector<std::string> environment;         // "NAME=value": more of it, for gate and agents
   };
   static absl::StatusOr<std::unique_ptr<Deployment>> Create(Options options);
   ~Deployment();

@@ -49,7 +49,8 @@ int MillisecondsUntil(absl::Time deadline) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Process>> Process::Start(const Options& options) {
-  int out[2], err[2];
+  int in[2] = {-1, -1}, out[2], err[2];
+  if (options.input && pipe2(in, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe2");
   if (pipe2(out, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe2");
   if (pipe2(err, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "pipe2");
   std::vector<std::string> environment = MergedEnvironment(options.environment);
@@ -61,8 +62,7 @@ absl::StatusOr<std::unique_ptr<Process>> Process::Start(const Options& options) 
     // Only async-signal-safe calls: the parent may have threads.
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(126);
-    int null = open("/dev/null", O_RDONLY);
-    dup2(null, 0);
+    dup2(options.input ? in[0] : open("/dev/null", O_RDONLY), 0);
     dup2(out[1], 1);
     int errors = options.error_file.empty()
                      ? err[1]
@@ -71,10 +71,12 @@ absl::StatusOr<std::unique_ptr<Process>> Process::Start(const Options& options) 
     execvpe(argv[0], argv.data(), envp.data());
     _exit(127);
   }
+  if (in[0] >= 0) close(in[0]);
   close(out[1]);
   close(err[1]);
   auto process = std::unique_ptr<Process>(new Process);
   process->pid_ = pid;
+  process->in_ = in[1];
   process->out_ = out[0];
   process->err_ = err[0];
   return process;
@@ -88,8 +90,19 @@ Process::~Process() {
       waitpid(pid_, nullptr, 0);
     }
   }
-  if (out_ >= 0) close(out_);
-  if (err_ >= 0) close(err_);
+  for (int fd : {in_, out_, err_}) {
+    if (fd >= 0) close(fd);
+  }
+}
+
+absl::Status Process::Write(absl::string_view input) {
+  while (!input.empty()) {
+    const ssize_t written = write(in_, input.data(), input.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return absl::ErrnoToStatus(errno, "write to a program");
+    input.remove_prefix(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
 }
 
 void Process::Signal(int signal) {

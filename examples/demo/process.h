@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace forekey::demo {
@@ -28,6 +29,7 @@ class Process {
     std::vector<std::string> arguments;    // [0] is the program's path
     std::vector<std::string> environment;  // "NAME=value", added to this process's own
     std::string error_file;                // standard error goes there; empty: it is kept
+    bool input = false;                    // standard input is what is given to Write()
   };
   static absl::StatusOr<std::unique_ptr<Process>> Start(const Options& options);
   // Sends SIGTERM, waits up to five seconds, then SIGKILL.
@@ -38,6 +40,7 @@ class Process {
   absl::StatusOr<std::string> ReadLine(absl::Duration timeout = absl::Seconds(60));
   // Waits for the end. DeadlineExceeded when it still runs.
   absl::StatusOr<ProcessResult> Wait(absl::Duration timeout = absl::Seconds(120));
+  absl::Status Write(absl::string_view input);
   void Signal(int signal);
   pid_t pid() const { return pid_; }
 
@@ -45,6 +48,7 @@ class Process {
   Process() = default;
   bool PumpOnce(absl::Time deadline);  // false at the deadline or when both pipes are closed
   pid_t pid_ = -1;
+  int in_ = -1;
   int out_ = -1;
   int err_ = -1;
   bool reaped_ = false;

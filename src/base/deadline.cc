@@ -1,102 +1,39 @@
 #include "src/base/deadline.h"
 
-#include <signal.h>
+#include <dlfcn.h>
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <climits>
-#include <condition_variable>
-#include <mutex>
-#include <set>
-#include <thread>
+#include <cstring>
 #include <utility>
 
+#include "absl/base/config.h"
+#include "absl/synchronization/internal/per_thread_sem.h"
+#include "src/base/alarm_thread.h"
 #include "src/base/clock.h"
 
 namespace forekey {
 namespace {
 
-// Condition variables go by CLOCK_MONOTONIC, which stands still while the machine sleeps: this is
-// how late the end of a sleep may be noticed.
-constexpr int64_t kLongestSlice = 5'000'000'000;
-// Until a mutex that was held is tried again.
-constexpr int64_t kTryAgain = 1'000'000;
 constexpr absl::Duration kForEver = absl::Hours(24 * 365 * 100);
 
-// One wait that ends by itself.
-struct Alarm {
-  absl::Mutex* const mutex;
-  const int64_t due;  // boot time
-  std::atomic<bool> rung{false};
-};
-
-// A thread that rings alarms. It never waits for a mutex of theirs: else one that is held for long
-// would keep all other alarms of the process from ringing.
-class AlarmThread {
+// A wait for a condition: it looks at `rung`, too.
+class MutexAlarm final : public Alarm {
  public:
-  // Lives for ever: threads may wait while the process ends.
-  static AlarmThread& OfProcess() {
-    static AlarmThread* const thread = new AlarmThread;
-    return *thread;
+  MutexAlarm(absl::Mutex* mutex, int64_t due) : Alarm(due), mutex_(mutex) {}
+  bool Ring() override {
+    rung_.store(true);
+    // Who unlocks a mutex looks at what its waiters wait for.
+    if (!mutex_->TryLock()) return false;
+    mutex_->Unlock();
+    return true;
   }
-
-  void Set(Alarm* alarm) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    const auto added = alarms_.emplace(alarm->due, alarm).first;
-    if (added == alarms_.begin()) changed_.notify_one();
-  }
-  // From here on the thread does not know it.
-  void Unset(Alarm* alarm) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    alarms_.erase({alarm->due, alarm});
-  }
+  bool rung() const { return rung_.load(); }
 
  private:
-  AlarmThread() {
-    // Signals are for the threads that expect them.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    std::thread([this] { Run(); }).detach();
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
-
-  [[noreturn]] void Run() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    for (;;) {
-      const int64_t now = Clock::System().BootNanos();
-      const int64_t next = RingDue(now);
-      if (alarms_.empty())
-        changed_.wait(lock);
-      else
-        changed_.wait_until(  // of the steady clock
-            lock, std::chrono::steady_clock::now() + std::chrono::nanoseconds(next - now));
-    }
-  }
-
-  // When to look again.
-  int64_t RingDue(int64_t now) {
-    int64_t next = now + kLongestSlice;
-    auto it = alarms_.begin();
-    while (it != alarms_.end() && it->first <= now) {
-      Alarm* const alarm = it->second;
-      alarm->rung.store(true);
-      // Who unlocks a mutex looks at what its waiters wait for.
-      if (alarm->mutex->TryLock()) {
-        alarm->mutex->Unlock();
-        it = alarms_.erase(it);
-      } else {
-        next = now + kTryAgain;
-        ++it;
-      }
-    }
-    return it == alarms_.end() ? next : std::min(next, it->first);
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::set<std::pair<int64_t, Alarm*>> alarms_;
+  absl::Mutex* const mutex_;
+  std::atomic<bool> rung_{false};
 };
 
 }  // namespace
@@ -128,15 +65,14 @@ bool AwaitFor(absl::Mutex& mutex, const absl::Condition& condition, absl::Durati
 
 bool AwaitUntil(absl::Mutex& mutex, const absl::Condition& condition, const Deadline& deadline) {
   if (condition.Eval()) return true;
-  const absl::Duration left = deadline.Left();
-  if (left == absl::ZeroDuration()) return false;
-  if (left == absl::InfiniteDuration()) {
+  if (deadline.boot_nanos_ == Deadline::kNever) {
     mutex.Await(condition);
     return true;
   }
-  Alarm alarm{&mutex, Clock::System().BootNanos() + absl::ToInt64Nanoseconds(left)};
+  if (deadline.Passed()) return false;
+  MutexAlarm alarm(&mutex, deadline.boot_nanos_);
   AlarmThread::OfProcess().Set(&alarm);
-  const auto over = [&] { return condition.Eval() || alarm.rung.load(); };
+  const auto over = [&] { return condition.Eval() || alarm.rung(); };
   mutex.Await(absl::Condition(&over));
   AlarmThread::OfProcess().Unset(&alarm);
   return condition.Eval();
@@ -149,3 +85,69 @@ bool Bell::Await(absl::Duration time) {
 }
 
 }  // namespace forekey
+
+// ---- Abseil's own timed waits ----
+//
+// gRPC's deadlines, retries and reconnections are timed waits of Abseil's, which go by the wall
+// clock: set back by a day, it keeps a client from reconnecting for a day. Abseil has a point of
+// extension for how a thread waits, a weak symbol; a program that contains this file has it take
+// the place of the library's. It waits without a time, and an alarm wakes it. (Waking a thread
+// that needed none is allowed: all callers look again at what they wait for.)
+//
+// Only for the version that it was tried with, as a shared library. Not under ThreadSanitizer, which sees Abseil through
+// tests/support/tsan_abseil.cc.
+#if ABSL_LTS_RELEASE_VERSION == 20220623 && defined(FOREKEY_ABSEIL_IS_SHARED) && \
+    !defined(__SANITIZE_THREAD__)
+
+namespace forekey {
+namespace {
+
+using absl::synchronization_internal::KernelTimeout;
+using Wait = bool (*)(KernelTimeout);
+
+#define FOREKEY_TEXT(symbol) #symbol
+#define FOREKEY_NAME(symbol) FOREKEY_TEXT(symbol)
+
+class ThreadAlarm final : public Alarm {
+ public:
+  explicit ThreadAlarm(int64_t due)
+      : Alarm(due), thread_(absl::synchronization_internal::GetOrCreateCurrentThreadIdentity()) {}
+  bool Ring() override {
+    rung_.store(true);
+    ABSL_INTERNAL_C_SYMBOL(AbslInternalPerThreadSemPost)(thread_);
+    return true;
+  }
+  bool rung() const { return rung_.load(); }
+
+ private:
+  absl::base_internal::ThreadIdentity* const thread_;
+  std::atomic<bool> rung_{false};
+};
+
+// How long from now: a KernelTimeout is nanoseconds of wall time, and does not tell them.
+int64_t NanosLeft(KernelTimeout timeout) {
+  static_assert(sizeof(KernelTimeout) == sizeof(int64_t));
+  int64_t until;
+  std::memcpy(&until, &timeout, sizeof until);
+  return until - absl::ToUnixNanos(Clock::System().WallNow());
+}
+
+}  // namespace
+}  // namespace forekey
+
+extern "C" bool ABSL_INTERNAL_C_SYMBOL(AbslInternalPerThreadSemWait)(
+    absl::synchronization_internal::KernelTimeout timeout) {
+  using forekey::AlarmThread;
+  static const auto library = reinterpret_cast<forekey::Wait>(
+      dlsym(RTLD_NEXT, FOREKEY_NAME(ABSL_INTERNAL_C_SYMBOL(AbslInternalPerThreadSemWait))));
+  if (!timeout.has_timeout()) return library(timeout);
+  const int64_t left = forekey::NanosLeft(timeout);
+  if (left <= 0) return library(timeout);
+  forekey::ThreadAlarm alarm(forekey::Clock::System().BootNanos() + left);
+  AlarmThread::OfProcess().Set(&alarm);
+  library(absl::synchronization_internal::KernelTimeout::Never());
+  AlarmThread::OfProcess().Unset(&alarm);
+  return !alarm.rung();
+}
+
+#endif

@@ -1,7 +1,8 @@
 // Waiting by a clock that nobody sets. Abseil's own timed waits, like absl::Now(), go by the wall
 // clock: after it was set back by an hour they end an hour late. What is here goes by
 // CLOCK_BOOTTIME, which counts the time that the machine slept, too; tests/lint forbids the others
-// in src/ and hw/.
+// in src/ and hw/. A program with this in it has Abseil's own timed waits, and so gRPC's, go by it, too
+// (deadline.cc).
 //
 // Everything is safe from any thread.
 #ifndef FOREKEY_SRC_BASE_DEADLINE_H_
@@ -34,6 +35,7 @@ class Deadline {
   }
 
  private:
+  friend bool AwaitUntil(absl::Mutex&, const absl::Condition&, const Deadline&);
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
   int64_t boot_nanos_ = kNever;
 };

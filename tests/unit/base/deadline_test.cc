@@ -86,6 +86,32 @@ TEST(AwaitForTest, ManyWaitsAtOnceEachEndAndLeaveTheirMutexAlone) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// The alarms wake threads that Abseil itself put to sleep.
+TEST(AbseilWaitTest, EndsInTimeAndLosesNoSignal) {
+  absl::Mutex mutex;
+  absl::CondVar changed;
+  int turn = 0;
+  constexpr int kTurns = 2000;
+  const auto play = [&](int mine) {
+    absl::MutexLock lock(&mutex);
+    while (turn < kTurns) {
+      if (turn % 2 != mine) {
+        changed.WaitWithTimeout(&mutex, absl::Microseconds(turn % 7 == 0 ? 20 : 60'000'000));
+        continue;
+      }
+      ++turn;
+      changed.Signal();
+    }
+  };
+  std::thread other([&] { play(1); });
+  play(0);
+  other.join();
+  absl::MutexLock lock(&mutex);
+  const bool never = false;
+  EXPECT_TRUE(changed.WaitWithTimeout(&mutex, absl::Milliseconds(1)));
+  EXPECT_FALSE(mutex.AwaitWithTimeout(absl::Condition(&never), absl::Milliseconds(1)));
+}
+
 TEST(BellTest, WakesOnceForAllThatRangBefore) {
   Bell bell;
   EXPECT_FALSE(bell.Await(absl::ZeroDuration()));
