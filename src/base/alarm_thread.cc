@@ -15,6 +15,11 @@ namespace {
 // how late the end of a sleep may be noticed.
 constexpr int64_t kLongestSlice = 5'000'000'000;
 constexpr int64_t kTryAgain = 1'000'000;
+constexpr int64_t kSmallestStep = 100'000'000;
+
+int64_t WallAhead(int64_t boot_nanos) {
+  return absl::ToUnixNanos(Clock::System().WallNow()) - boot_nanos;
+}
 
 }  // namespace
 
@@ -23,7 +28,7 @@ AlarmThread& AlarmThread::OfProcess() {
   return *thread;
 }
 
-AlarmThread::AlarmThread() {
+AlarmThread::AlarmThread() : wall_ahead_(WallAhead(Clock::System().BootNanos())) {
   // Signals are for the threads that expect them.
   sigset_t all, before;
   sigfillset(&all);
@@ -47,6 +52,7 @@ void AlarmThread::Run() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     const int64_t now = Clock::System().BootNanos();
+    LookForStepBack(now);
     const int64_t next = RingDue(now);
     if (alarms_.empty())
       changed_.wait(lock);
@@ -54,6 +60,16 @@ void AlarmThread::Run() {
       changed_.wait_until(  // of the steady clock
           lock, std::chrono::steady_clock::now() + std::chrono::nanoseconds(next - now));
   }
+}
+
+void AlarmThread::LookForStepBack(int64_t now) {
+  const int64_t ahead = WallAhead(now);
+  const bool stepped_back = ahead < wall_ahead_ - kSmallestStep;
+  wall_ahead_ = ahead;
+  if (!stepped_back) return;
+  std::erase_if(alarms_, [](const auto& entry) {
+    return entry.second->by_wall_clock() && entry.second->Ring();
+  });
 }
 
 int64_t AlarmThread::RingDue(int64_t now) {

@@ -18,6 +18,9 @@ class Alarm {
   int64_t due() const { return due_; }
   // Ends the wait, without ever blocking; false where it must be tried again in a moment.
   virtual bool Ring() = 0;
+  // Whether it was reckoned by the wall clock: where that is set back just then, it is much too
+  // late. Such an alarm rings when a step back is noticed.
+  virtual bool by_wall_clock() const { return false; }
 
  private:
   const int64_t due_;
@@ -38,10 +41,12 @@ class AlarmThread {
   AlarmThread();
   [[noreturn]] void Run();
   int64_t RingDue(int64_t now);  // when to look again
+  void LookForStepBack(int64_t now);
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<std::pair<int64_t, Alarm*>> alarms_;
+  int64_t wall_ahead_;  // of boot time
 };
 
 }  // namespace forekey

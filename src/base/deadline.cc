@@ -92,7 +92,8 @@ bool Bell::Await(absl::Duration time) {
 // clock: set back by a day, it keeps a client from reconnecting for a day. Abseil has a point of
 // extension for how a thread waits, a weak symbol; a program that contains this file has it take
 // the place of the library's. It waits without a time, and an alarm wakes it. (Waking a thread
-// that needed none is allowed: all callers look again at what they wait for.)
+// that needed none is allowed: all callers look again at what they wait for. So is to end a wait too
+// early, when the clock was set back in the moment in which its length was reckoned.)
 //
 // Only for the version that it was tried with, as a shared library. Not under ThreadSanitizer, which sees Abseil through
 // tests/support/tsan_abseil.cc.
@@ -117,6 +118,7 @@ class ThreadAlarm final : public Alarm {
     ABSL_INTERNAL_C_SYMBOL(AbslInternalPerThreadSemPost)(thread_);
     return true;
   }
+  bool by_wall_clock() const override { return true; }
   bool rung() const { return rung_.load(); }
 
  private:

@@ -21,8 +21,10 @@ class Rights:
         if self.taken and self.taken[-1][1] is None:
             self.taken[-1][1] = now
 
-    def forbidden(self, begun, grace=0.0):
-        return any(since + grace < begun and (until is None or begun < until) for since, until in self.taken)
+    def forbidden(self, begun, ended, grace=0.0):
+        """Whether it had no right all the time from its beginning to its end (None: not ended yet)."""
+        return any(since + grace < begun and (until is None or (ended is not None and ended < until))
+                   for since, until in self.taken)
 
 
 class Model:
@@ -30,7 +32,7 @@ class Model:
         self.report = report
         self.lock = threading.RLock()
         self.rights = {token: Rights() for token in tokens}
-        self.calls = {}  # id -> [token, begun, code or None, is a message of a stream, deadline]
+        self.calls = {}  # id -> [token, begun, code or None, is a message of a stream, deadline, ended or None]
         self.invites = {}  # id -> {"subject", "used": how often acknowledged, "cancelling", "cancelled"}
         self.live = {}  # credential id -> token: enrolment acknowledged, no revocation tried
         self.revoked = set()  # acknowledged
@@ -52,7 +54,7 @@ class Model:
 
     def began(self, call, token, stream=False, deadline=0.0):
         with self.lock:
-            self.calls[call] = [token, time.monotonic(), None, stream, deadline]
+            self.calls[call] = [token, time.monotonic(), None, stream, deadline, None]
 
     def ended(self, call, code):
         with self.lock:
@@ -60,6 +62,7 @@ class Model:
                 return
             token = self.calls[call][0]
             self.calls[call][2] = code
+            self.calls[call][5] = time.monotonic()
             if code == 0:
                 self.answered += 1
                 self.last_answer[token] = time.monotonic()
@@ -80,22 +83,22 @@ class Model:
                 if call not in self.calls:
                     self.find("served what nobody sent", call)
                     continue
-                token, begun, _, stream, _ = self.calls[call]
+                token, begun, _, stream, _, ended = self.calls[call]
                 if count > 1:
                     self.find("admitted twice", f"{call} of {token}: {count} times")
-                if not self.rights[token].forbidden(begun, STREAM_GRACE if stream else 0.0):
+                if not self.rights[token].forbidden(begun, ended, STREAM_GRACE if stream else 0.0):
                     continue
                 if stream and not self._ran(begun - STREAM_GRACE, begun + 1):
                     continue
                 self.find("admitted after its right was taken away, and that acknowledged", f"{call} of {token}, begun at {begun:.3f}; taken {self.rights[token].taken}")
-            for call, (token, begun, code, stream, _) in self.calls.items():
+            for call, (token, begun, code, stream, _, _) in self.calls.items():
                 if code == 0 and call not in counts:
                     self.find("answered, and not served", f"{call} of {token}")
         return sum(counts.values())
 
     def check_hung(self, now, slack=90):
         with self.lock:
-            for call, (token, begun, code, stream, deadline) in self.calls.items():
+            for call, (token, begun, code, stream, deadline, _) in self.calls.items():
                 if code is None and not stream and now > begun + deadline + slack:
                     self.find("a call outlived its deadline", f"{call} of {token}, begun {now - begun:.0f} s ago")
 

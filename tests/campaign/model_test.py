@@ -54,17 +54,18 @@ class ModelTest(unittest.TestCase):
         self.model.began("before", "tpm")
         self.model.rights["tpm"].take(time.monotonic())
         self.model.began("between", "tpm")
+        self.model.ended("between", 0)
+        self.model.began("slow", "tpm")
         self.model.rights["tpm"].may_come_back(time.monotonic())
+        self.model.ended("slow", 0)
         self.model.began("after", "tpm")
-        self.served("before", "after")
-        self.assertEqual(self.found, [])
-        self.served("between")
+        self.served("before", "slow", "after", "between")
         self.assertEqual(self.found, ["admitted after its right was taken away, and that acknowledged"])
 
     def test_a_stream_has_a_grace_while_the_gate_did_not_run(self):
         now = time.monotonic()
         self.model.rights["tpm"].take(now - 100)
-        self.model.calls = {"soon": ["tpm", now - 95, None, True, 0], "late": ["tpm", now - 50, None, True, 0]}
+        self.model.calls = {"soon": ["tpm", now - 95, None, True, 0, None], "late": ["tpm", now - 50, None, True, 0, None]}
         self.served("soon")
         self.assertEqual(self.found, [])
         self.model.gate_pauses = [[now - 55, now - 51]]
