@@ -97,7 +97,7 @@ class GateAtRestTest : public ::testing::TestWithParam<Breakage> {
     enrollment.now = absl::Now();
     enrollment.credential.id = std::string(32, 'c');
     enrollment.credential.subject = "ada";
-    enrollment.credential.kind = 1;
+    enrollment.credential.kind = v1::TOKEN_KIND_TPM;
     enrollment.credential.spki = "spki";
     enrollment.credential.enrolled_at = absl::Now();
     Must(registry->Enroll(enrollment), "enrol");
