@@ -148,6 +148,7 @@ absl::StatusOr<bool> LiveCredentials::Revoke(absl::string_view id, absl::string_
 absl::StatusOr<Registry::RevokedSubject> LiveCredentials::RevokeSubject(absl::string_view subject,
                                                                         absl::string_view note,
                                                                         absl::Time now) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   absl::StatusOr<Registry::RevokedSubject> revoked = registry_->RevokeSubject(subject, note, now);
   absl::MutexLock lock(&mutex_);

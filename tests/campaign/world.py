@@ -138,7 +138,6 @@ directory = "state"
 [audit]
 admitted = "all"
 [connections]
-tracked = 32
 forged_refusals = 0
 refusals = 0
 per_address = 100000

@@ -140,8 +140,6 @@ class ClocksTest : public ::testing::Test {
                                       .extra_config = absl::StrCat(R"(
 [audit]
 admitted = "all"
-[connections]
-tracked = 32
 [sessions]
 idle = "10s"
 absolute = "10s"
