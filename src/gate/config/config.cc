@@ -22,6 +22,8 @@ namespace {
 
 constexpr absl::Duration kDay = absl::Hours(24);
 constexpr int64_t kKibi = 1024, kMebi = 1024 * kKibi;
+// Look-ups of all strangers for one proof of all strangers.
+constexpr double kLookUpsForAProof = 10;
 
 void Resolve(absl::string_view base, std::string* path) {
   if (!path->empty() && (*path)[0] != '/' && !base.empty()) *path = absl::StrCat(base, "/", *path);
@@ -125,6 +127,9 @@ void ReadLimits(ConfigTable& root, GateConfig& config) {
   limits.Number("address_proofs_per_second", 1, 1'000'000, &proofs.per_address_per_second);
   limits.Number("address_proof_burst", 1, 1'000'000, &proofs.per_address_burst);
   config.limits.enrollments = proofs;
+  // An invite is looked up on disk, and whoever makes one up is refused only then: far more than
+  // honest enrolments need, and what a core does beside its other work.
+  config.limits.enrollments.look_ups = kLookUpsForAProof * proofs.per_second;
 
   ConfigTable table = root.Table("connections");
   GateConfig::Connections& connections = config.connections;

@@ -11,6 +11,12 @@
 #include "src/crypto/random.h"
 
 namespace forekey {
+namespace {
+
+constexpr size_t kIpv6KeySize = 8;   // a /64
+constexpr size_t kIpv6SiteSize = 6;  // a /48
+
+}  // namespace
 
 absl::string_view HostOfPeer(absl::string_view peer) {
   if (!absl::StartsWith(peer, "ipv4:") && !absl::StartsWith(peer, "ipv6:")) return peer;
@@ -34,10 +40,20 @@ std::string HostKey(absl::string_view peer) {
     in6_addr address;
     if (inet_pton(AF_INET6, text.c_str(), &address) == 1) {
       const std::string bytes(reinterpret_cast<const char*>(&address), sizeof(address));
-      return IN6_IS_ADDR_V4MAPPED(&address) ? bytes.substr(12) : bytes.substr(0, 8);
+      return IN6_IS_ADDR_V4MAPPED(&address) ? bytes.substr(12) : bytes.substr(0, kIpv6KeySize);
     }
   }
   return host;
+}
+
+absl::string_view SiteKey(absl::string_view host_key) {
+  return host_key.size() == kIpv6KeySize ? host_key.substr(0, kIpv6SiteSize) : host_key;
+}
+
+bool SiteBuckets::Take(absl::string_view host_key, int64_t now_boot_nanos) {
+  if (!hosts_.Take(HashOf(host_key), now_boot_nanos)) return false;
+  const absl::string_view site = SiteKey(host_key);
+  return site == host_key || sites_.Take(sites_.HashOf(site), now_boot_nanos);
 }
 
 HostBuckets::HostBuckets(double per_second, double burst)

@@ -5,6 +5,7 @@
 #define FOREKEY_SRC_GATE_LIMITS_HOST_BUCKETS_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,6 +23,13 @@ absl::string_view HostOfPeer(absl::string_view peer);
 // which one machine has all of; for anything else the peer without its port. Empty for an empty
 // peer.
 std::string HostKey(absl::string_view peer);
+
+// The site that a HostKey() is of: the /48 of an IPv6 address, which one customer of a provider may
+// have all of (65,536 addresses here); all else is a site of its own. Neighbours may share one, too:
+// so a site gets more than an address does, of rates and of places.
+absl::string_view SiteKey(absl::string_view host_key);
+constexpr double kSiteRates = 4;
+constexpr size_t kSitePlaces = 2;
 
 // About 100 KiB. Where more addresses than there are slots are active at once, those that used
 // least of their tokens are forgotten first. Safe from any thread.
@@ -53,6 +61,23 @@ class HostBuckets {
   const double per_nano_;
   const double burst_;
   const std::unique_ptr<std::array<Set, kSets>> sets_;
+};
+
+// HostBuckets of addresses, and of their sites with kSiteRates times as much. Safe from any thread.
+class SiteBuckets {
+ public:
+  SiteBuckets(double per_second, double burst)
+      : hosts_(per_second, burst), sites_(kSiteRates * per_second, kSiteRates * burst) {}
+  uint64_t HashOf(absl::string_view host_key) const { return hosts_.HashOf(host_key); }
+  // What the address has not got is not taken from its site.
+  bool Take(absl::string_view host_key, int64_t now_boot_nanos);
+  // The address alone pays: its neighbours would lose as much by one forger.
+  void Charge(absl::string_view host_key, double tokens, int64_t now_boot_nanos) {
+    hosts_.Charge(HashOf(host_key), tokens, now_boot_nanos);
+  }
+
+ private:
+  HostBuckets hosts_, sites_;
 };
 
 }  // namespace forekey

@@ -1,9 +1,13 @@
 #include "src/gate/limits/stranger_limit.h"
 
+#include <string>
+
 namespace forekey {
 
 StrangerLimit::StrangerLimit(const StrangerLimitOptions& options)
     : hosts_(options.per_address_per_second, options.per_address_burst),
+      look_ups_bounded_(options.look_ups > 0),
+      look_ups_(options.look_ups, options.look_ups),
       bucket_(options.per_second, options.burst),
       unknown_(options.per_second, options.burst) {}
 
@@ -13,8 +17,10 @@ uint64_t StrangerLimit::HashOf(absl::string_view peer) const {
 
 bool StrangerLimit::AllowLookUp(absl::string_view peer, int64_t now_boot_nanos) {
   if (peer.empty()) return unknown_.Take(now_boot_nanos);
-  const uint64_t hash = HashOf(peer);
-  return Knows(hash) || hosts_.Take(hash, now_boot_nanos);
+  const std::string host = HostKey(peer);
+  if (Knows(hosts_.HashOf(host))) return true;
+  return hosts_.Take(host, now_boot_nanos) &&
+         (!look_ups_bounded_ || look_ups_.Take(now_boot_nanos));
 }
 
 bool StrangerLimit::AllowSignature(absl::string_view peer, int64_t now_boot_nanos) {

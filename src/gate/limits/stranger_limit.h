@@ -1,8 +1,9 @@
 // How many public-key operations the gate spends on peers that have not shown anything yet. A host
 // that had a device proof admitted is not a stranger until a proof from it fails. Strangers have a
-// bucket for each address, which is asked before anything is looked up for them, and one together,
-// which is asked last: what is refused before takes nothing from the others. So a flood of bad
-// proofs from one address stops nobody else, and one from many stops neither the hosts that work nor any credential (LAWs 5 and 7).
+// bucket for each address and its site, which is asked before anything is looked up for them, and
+// one together, which is asked last: what is refused before takes nothing from the others. So a
+// flood of bad proofs from one address stops nobody else, and one from many stops neither the hosts
+// that work nor any credential (LAWs 5 and 7).
 #ifndef FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_
 #define FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_H_
 
@@ -23,7 +24,8 @@ class StrangerLimit {
  public:
   explicit StrangerLimit(const StrangerLimitOptions& options);
 
-  // Before a look-up in a store: false when `peer` is a stranger whose own bucket is empty.
+  // Before a look-up in a store: false when `peer` is a stranger, and its own bucket is empty, or
+  // the one of all strangers' look-ups.
   bool AllowLookUp(absl::string_view peer, int64_t now_boot_nanos);
   // After AllowLookUp, before a public-key operation: false when `peer` is a stranger, and the
   // bucket of all strangers is empty.
@@ -38,7 +40,9 @@ class StrangerLimit {
     return known_[hash % kSlots].load(std::memory_order_relaxed) == hash;
   }
 
-  HostBuckets hosts_;
+  SiteBuckets hosts_;
+  const bool look_ups_bounded_;
+  TokenBucket look_ups_;
   TokenBucket bucket_;
   TokenBucket unknown_;
   std::array<std::atomic<uint64_t>, kSlots> known_{};

@@ -9,6 +9,8 @@ struct StrangerLimitOptions {
   double burst = 1000;
   double per_address_per_second = 50;
   double per_address_burst = 200;
+  // Look-ups of all strangers together, in a second and at once; 0: each has what its address has.
+  double look_ups = 0;
 };
 
 }  // namespace forekey
