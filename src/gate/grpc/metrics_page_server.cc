@@ -88,12 +88,17 @@ MetricsPageServer::~MetricsPageServer() {
 }
 
 void MetricsPageServer::Run() {
+  int64_t paused_until = 0;
   while (!stopping_) {
-    std::vector<pollfd> waiting = {{wake_, POLLIN, 0}, {listener_, POLLIN, 0}};
+    const int64_t paused = paused_until - Clock::System().BootNanos();
+    std::vector<pollfd> waiting = {{wake_, POLLIN, 0}, {paused > 0 ? -1 : listener_, POLLIN, 0}};
     for (const Peer& peer : peers_) {
       waiting.push_back({peer.fd, static_cast<int16_t>(peer.answer.empty() ? POLLIN : POLLOUT), 0});
     }
-    poll(waiting.data(), waiting.size(), kLookMillis);
+    const int64_t pause_millis = paused / 1'000'000 + 1;
+    poll(waiting.data(), waiting.size(),
+         paused > 0 ? static_cast<int>(std::min<int64_t>(pause_millis, kLookMillis)) : kLookMillis);
+    looks_.fetch_add(1, std::memory_order_relaxed);
     const int64_t now = Clock::System().BootNanos();
     size_t i = 2;
     for (auto peer = peers_.begin(); peer != peers_.end(); ++i) {
@@ -101,14 +106,17 @@ void MetricsPageServer::Run() {
       if (done) close(peer->fd);
       peer = done ? peers_.erase(peer) : std::next(peer);
     }
-    if (waiting[1].revents != 0) Accept();
+    if (waiting[1].revents != 0 && !Accept()) {
+      paused_until = now + absl::ToInt64Nanoseconds(options_.pause);
+    }
   }
 }
 
-void MetricsPageServer::Accept() {
+bool MetricsPageServer::Accept() {
   for (;;) {
     const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) return;
+    if (fd < 0 && (errno == EINTR || errno == ECONNABORTED)) continue;
+    if (fd < 0) return errno == EAGAIN;
     if (peers_.size() >= options_.connections) {
       close(peers_.front().fd);
       peers_.pop_front();

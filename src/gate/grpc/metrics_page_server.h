@@ -27,6 +27,8 @@ class MetricsPageServer {
   struct Options {
     size_t connections = 64;
     absl::Duration patience = absl::Seconds(10);
+    // So long nobody is accepted after descriptors ran out: what waits would only be found again.
+    absl::Duration pause = absl::Milliseconds(250);
   };
 
   // `address`: numeric host:port, "[::1]:9464". `page` gives the text, on the server's thread.
@@ -36,6 +38,8 @@ class MetricsPageServer {
                                                                 Options options);
   ~MetricsPageServer();
   int port() const { return port_; }
+  // How often it looked for something to do.
+  uint64_t looks() const { return looks_.load(std::memory_order_relaxed); }
 
  private:
   struct Peer {
@@ -47,7 +51,8 @@ class MetricsPageServer {
 
   MetricsPageServer(std::function<std::string()> page, Options options);
   void Run();
-  void Accept();
+  // False: the system has no room for another one now.
+  bool Accept();
   // False: it is done with.
   bool Serve(Peer& peer);
   bool Receive(Peer& peer);
@@ -58,6 +63,7 @@ class MetricsPageServer {
   int wake_ = -1;
   int port_ = 0;
   std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> looks_{0};
   std::list<Peer> peers_;  // the oldest first; of thread_ alone
   std::thread thread_;
 };
