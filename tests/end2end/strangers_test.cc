@@ -153,6 +153,16 @@ bool AsksForAChallenge(RawHttp2& peer) {
          peer.WaitForStreamEnd(stream);
 }
 
+// Has a call admitted, and waits for its answer.
+void Says(RawHttp2& peer, SoftwareClient& client) {
+  const std::string prefix = Must(client.DevicePrefix(MethodOf(Kind::kUnary)), "prefix");
+  const uint32_t stream = peer.NextStream();
+  peer.Headers(stream, MethodOf(Kind::kUnary),
+               {{"forekey-prefix-bin", absl::Base64Escape(prefix)}});
+  peer.Data(stream, RawHttp2::Message(""), /*last=*/true);
+  EXPECT_TRUE(peer.WaitForStreamEnd(stream));
+}
+
 class StrangersTest : public ::testing::Test {
  protected:
   void Start(std::function<void(GateConfig&)> change = [](GateConfig&) {}) {
@@ -198,6 +208,22 @@ TEST_F(StrangersTest, ExemptCallsOfAnAddressHaveOneBucketForAllItsConnections) {
   const size_t lines = world().audit().decisions().size();
   EXPECT_TRUE(AsksForAChallenge(another));
   EXPECT_EQ(world().audit().decisions().size(), lines) << "another address is not refused";
+}
+
+TEST_F(StrangersTest, StrangersOfAnAddressTakeNothingFromWhoWasAdmittedBehindIt) {
+  Start([](GateConfig& config) {
+    config.connections.address_exempt_per_second = 1e-6;
+    config.connections.address_exempt_burst = 5;
+  });
+  SoftwareClient alice = world().Enrol("alice", world().NewChannel());
+  RawHttp2 admitted(port()), strangers(port());
+  Says(admitted, alice);
+  for (int i = 0; i < 40; ++i) EXPECT_TRUE(AsksForAChallenge(strangers)) << i;
+  EXPECT_EQ(AwaitLine(world(), Reason::kRateLimited).detail, "exempt calls of this address");
+  const size_t lines = world().audit().decisions().size();
+  for (int i = 0; i < 40; ++i) EXPECT_TRUE(AsksForAChallenge(admitted)) << i;
+  EXPECT_EQ(world().audit().decisions().size(), lines) << "none of them is refused";
+  EXPECT_TRUE(strangers.open()) << "nor does a stranger lose a connection for its neighbours";
 }
 
 TEST_F(StrangersTest, OnlySoManyExemptCallsOfAStrangerAreUnfinished) {
@@ -392,6 +418,28 @@ TEST_F(StrangersTest, ExemptCallsDoNotKeepAConnection) {
   peer.Headers(peer.NextStream(), kGetChallenge);
   EXPECT_TRUE(peer.WaitForEnd());
   AwaitLine(world(), Reason::kConnectionTimeout);
+}
+
+// Also where it is held open: by then its credential may be revoked, and nothing bounds what it
+// holds.
+TEST_F(StrangersTest, ExemptCallsDoNotKeepAConnectionOnWhichNothingIsAdmittedAnyMore) {
+  Start([](GateConfig& config) { config.connections.idle = absl::Seconds(1); });
+  SoftwareClient alice = world().Enrol("alice", world().NewChannel());
+  RawHttp2 lives(port(), "127.0.0.2"), quiet(port(), "127.0.0.3");
+  const uint32_t live = lives.NextStream();
+  lives.Headers(live, MethodOf(Kind::kBidi),
+                {{"forekey-prefix-bin",
+                  absl::Base64Escape(Must(alice.DevicePrefix(MethodOf(Kind::kBidi)), "prefix"))}});
+  Says(quiet, alice);
+  for (RawHttp2* peer : {&lives, &quiet}) {
+    const uint32_t stream = peer->NextStream();
+    peer->Headers(stream, kGetChallenge);
+    peer->Data(stream, RawHttp2::MessagePrefix(~uint32_t{0}), /*last=*/false);
+  }
+  EXPECT_TRUE(quiet.WaitForEnd());
+  EXPECT_THAT(AwaitLine(world(), Reason::kConnectionTimeout, "nothing was admitted").peer,
+              HasSubstr("127.0.0.3"));
+  EXPECT_TRUE(AsksForAChallenge(lives)) << "it is older, and has an admitted call that lives";
 }
 
 TEST_F(StrangersTest, WatchesOfHealthGoOnAndHaveALimitOfTheirOwn) {

@@ -71,10 +71,13 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
  private:
   void RememberCaller() {
     if (call_ != nullptr) return;
-    absl::StatusOr<VerifiedCall> caller = gate_->CallerOf(info_->server_context(), info_->method());
+    uint64_t connection = 0;
+    absl::StatusOr<VerifiedCall> caller =
+        gate_->CallerOf(info_->server_context(), info_->method(), &connection);
     if (!caller.ok()) {
       if (gate_->core()->calls().IsExempt(info_->method())) {
-        exempt_on_ = CallGate::ConnectionIdOf(info_->server_context()->c_call(), *gate_);
+        if (exempt_on_ == 0 && connection != 0) gate_->connections()->ExemptBegan(connection);
+        exempt_on_ = connection;
         return;
       }
       // A stream that was admitted, and lost its right just now: nobody would end it later.
@@ -90,7 +93,7 @@ class CallerInterceptor : public grpc::experimental::Interceptor {
     }
     caller_.emplace(*std::move(caller));
     call_ = info_->server_context()->c_call();
-    LiveCalls::OfProcess().Add(call_, {&*caller_, gate_->core(), info_->method()});
+    LiveCalls::OfProcess().Add(call_, {&*caller_, gate_->core(), info_->method(), connection});
   }
 
   CallGate* const gate_;
@@ -251,11 +254,12 @@ void CallGate::ServiceAnswered(grpc_call* call, std::optional<Reason> refusal) {
 }
 
 absl::StatusOr<VerifiedCall> CallGate::CallerOf(grpc::ServerContextBase* context,
-                                                absl::string_view method) {
-  grpc_auth_context* connection = grpc_call_auth_context(context->c_call());
-  const bool passed = connection != nullptr && ReadMark(connection).has_value();
-  grpc_auth_context_release(connection);
-  if (!passed) return absl::UnauthenticatedError("the call did not come through this gate");
+                                                absl::string_view method, uint64_t* connection) {
+  grpc_auth_context* marked = grpc_call_auth_context(context->c_call());
+  const std::optional<uint64_t> mark = marked == nullptr ? std::nullopt : ReadMark(marked);
+  grpc_auth_context_release(marked);
+  *connection = mark.value_or(0);
+  if (!mark) return absl::UnauthenticatedError("the call did not come through this gate");
 
   Prefixes prefixes;
   auto range = context->client_metadata().equal_range(

@@ -50,9 +50,10 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   void SetConnections(Connections* connections) { connections_ = connections; }
   GateCore* core() const { return core_; }
 
-  // The caller of the call behind `context`, for calls that passed Processor(). Called by the
-  // interceptor once a call.
-  absl::StatusOr<VerifiedCall> CallerOf(grpc::ServerContextBase* context, absl::string_view method);
+  // The caller of the call behind `context`, for calls that passed Processor(), and the number of
+  // the connection that it came in by (0: not known). Called by the interceptor once a call.
+  absl::StatusOr<VerifiedCall> CallerOf(grpc::ServerContextBase* context, absl::string_view method,
+                                        uint64_t* connection);
   // The number of the connection that a call came in by; 0: not known.
   static uint64_t ConnectionIdOf(grpc_call* call, const CallGate& gate);
   // One of the gate's own exempt methods has answered: with a refusal, or (nullopt) with what only

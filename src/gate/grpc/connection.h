@@ -1,5 +1,4 @@
-// One accepted connection, and what the gate keeps about those on which nothing was admitted yet:
-// the strangers.
+// One accepted connection, and what the gate keeps about it.
 #ifndef FOREKEY_SRC_GATE_GRPC_CONNECTION_H_
 #define FOREKEY_SRC_GATE_GRPC_CONNECTION_H_
 
@@ -8,14 +7,13 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "src/gate/config/config.h"
-#include "src/gate/limits/token_bucket.h"
+#include "src/gate/grpc/exempt_calls.h"
 
 namespace forekey {
 
@@ -36,10 +34,10 @@ class Connection {
   const std::string& peer() const { return peer_; }
   const std::string& host() const { return host_; }
   int64_t accepted() const { return accepted_; }
+  // Something was admitted on it: it is no stranger's.
   bool proved() const { return proved_.load(std::memory_order_relaxed); }
-
-  // Everything that the peer sent, TLS and all: the kernel's own count.
-  uint64_t BytesReceived() const;
+  // Says so; false where it was so before.
+  bool Prove() { return !proved_.exchange(true); }
 
  private:
   friend class Connections;
@@ -52,11 +50,9 @@ class Connection {
   std::atomic<bool> proved_{false};
   std::atomic<uint32_t> forged_{0};
   std::atomic<uint32_t> refused_{0};
-  std::atomic<uint32_t> exempt_refused_{0};
-  std::atomic<int32_t> exempt_running_{0};
-  std::atomic<bool> watches_{false};  // called a method that the operator exempted
   std::atomic<bool> closing_{false};
-  TokenBucket exempt_;
+  std::atomic<bool> active_{false};  // something was admitted since the accept loop looked
+  ExemptCalls exempt_;
 
   // Of the accept loop's thread alone.
   int given_fd_;
@@ -65,6 +61,8 @@ class Connection {
   ino_t inode_ = 0;
   size_t slot_ = kNoSlot;
   StrangerRoom* room_ = nullptr;
+  int64_t last_active_ = kNeverActive;  // boot nanos; when it was last seen with something admitted
+  static constexpr int64_t kNeverActive = -1;
 };
 
 // Finds connections by their ids. Safe from any thread.
@@ -81,27 +79,6 @@ class ConnectionTable {
     absl::flat_hash_map<uint64_t, std::shared_ptr<Connection>> connections ABSL_GUARDED_BY(mutex);
   };
   std::array<Shard, kShards> shards_;
-};
-
-// Strangers of one standing, the oldest first: at most `most` of them, at most `share` of one
-// address. Whoever comes when there is no room sends another one away: the oldest of his own
-// address where that has its share, else the oldest of the address that has most. So one address
-// never sends another one's away, and many addresses only what has been silent for longest.
-class StrangerRoom {
- public:
-  StrangerRoom(size_t most, size_t share) : most_(most), share_(share) {}
-
-  // Who has to leave, and is in here no more; null: nobody. With no room at all: the one that came.
-  std::shared_ptr<Connection> Add(std::shared_ptr<Connection> connection);
-  void Remove(Connection& connection);
-  size_t size() const { return by_age_.size(); }
-  const std::map<uint64_t, std::shared_ptr<Connection>>& by_age() const { return by_age_; }
-
- private:
-  using Ids = std::map<uint64_t, Connection*>;
-  const size_t most_, share_;
-  std::map<uint64_t, std::shared_ptr<Connection>> by_age_;
-  absl::flat_hash_map<std::string, Ids> by_host_;
 };
 
 }  // namespace forekey

@@ -11,10 +11,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/clock.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/gate/grpc/live_calls.h"
+#include "src/gate/grpc/received_bytes.h"
 
 namespace forekey {
 namespace {
@@ -23,13 +26,11 @@ namespace {
 // before.
 constexpr absl::Duration kAnswerTime = absl::Milliseconds(100);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(250);
+// This look goes over all connections.
+constexpr absl::Duration kQuietLookInterval = absl::Seconds(30);
 // While connections wait for a slot: gRPC does not say when it has closed one.
 constexpr int kSlotWaitMillis = 2;
 constexpr int kAcceptsAtOnce = 64;
-// Beside [connections] stranger_bytes, for strangers that stay for long: probes of health.
-constexpr double kBytesPerSecond = 1024;
-// So many exempt calls that were refused for their number, one after the other, end a connection.
-constexpr uint32_t kExemptRefusals = 16;
 
 // Made by somebody who does not hold what he claims, or by no client of ours: an honest one is
 // never refused for these, whatever happened to the gate meanwhile.
@@ -73,6 +74,7 @@ Connections::Connections(GateCore* core, std::unique_ptr<Listeners> listeners)
 
 absl::StatusOr<std::unique_ptr<Connections>> Connections::New(
     GateCore* core, const std::vector<std::string>& addresses) {
+  FOREKEY_RETURN_IF_ERROR(CheckBytesAreCounted());
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Listeners> listeners, Listeners::New(addresses));
   std::unique_ptr<Connections> made(new Connections(core, std::move(listeners)));
   made->poll_ = epoll_create1(EPOLL_CLOEXEC);
@@ -189,6 +191,7 @@ void Connections::Run() {
     now = Clock::System().BootNanos();
     EndDue(now);
     EndOld(now);
+    EndQuiet(now);
     strangers_now_.store(arriving_.size() + strangers_.size() + watching_.size(),
                          std::memory_order_relaxed);
   }
@@ -242,7 +245,7 @@ absl::Status Connections::Allow(const std::string& host) {
     return Refuse(Reason::kConnectionLimit,
                   absl::StrCat(limits_.per_address, " are open from this address"));
   }
-  if (!rates_.Take(rates_.HashOf(host), Clock::System().BootNanos())) {
+  if (!rates_.Take(host, Clock::System().BootNanos())) {
     return Refuse(Reason::kConnectionLimit, "too many new ones from this address at once");
   }
   return absl::OkStatus();
@@ -332,13 +335,22 @@ void Connections::LookAtBytes(Connection* raw) {
       raw->closing_.load(std::memory_order_relaxed)) {
     return;
   }
-  const double age = static_cast<double>(Clock::System().BootNanos() - raw->accepted_) / 1e9;
-  const uint64_t most = limits_.stranger_bytes + static_cast<uint64_t>(kBytesPerSecond * age);
-  if (raw->BytesReceived() <= most) return;
-  rates_.Charge(rates_.HashOf(raw->host()), limits_.forged_cost, Clock::System().BootNanos());
-  EndNow(found->second, Refuse(Reason::kConnectionLimit,
-                               absl::StrCat("more than ", limits_.stranger_bytes,
-                                            " bytes came, and nothing that could be admitted")));
+  const int64_t now = Clock::System().BootNanos();
+  const absl::StatusOr<uint64_t> received = BytesReceivedOn(raw->fd_);
+  const Allowance allowance = JudgeBytes(received, now - raw->accepted_, limits_.stranger_bytes);
+  if (allowance == Allowance::kWithin) return;
+  // Who was no faster than he may be comes back for nothing: a prober of health. A count that can't
+  // be read is no fault of his, either.
+  if (allowance == Allowance::kExceeded && received.ok()) {
+    rates_.Charge(raw->host(), limits_.forged_cost, now);
+  }
+  EndNow(found->second,
+         Refuse(Reason::kConnectionLimit,
+                received.ok()
+                    ? absl::StrCat(*received, " bytes came, allowed are ", limits_.stranger_bytes,
+                                   " and some more with time, and nothing was admitted")
+                    : absl::StrCat("how many bytes came can't be read: ",
+                                   received.status().message())));
 }
 
 void Connections::Forget(Connection* raw) {
@@ -369,8 +381,7 @@ void Connections::Called(const std::shared_ptr<Connection>& connection) {
 }
 
 void Connections::BecomeProved(const std::shared_ptr<Connection>& connection) {
-  if (connection->proved_.exchange(true)) return;
-  Tell(connection, Change::kProved);
+  if (connection->Prove()) Tell(connection, Change::kProved);
 }
 
 void Connections::ApplyChanges() {
@@ -383,6 +394,7 @@ void Connections::ApplyChanges() {
     if (!connections_.contains(connection.get())) continue;
     if (change == Change::kProved) {
       if (connection->room_ != nullptr) connection->room_->Remove(*connection);
+      connection->last_active_ = Clock::System().BootNanos();
       epoll_event its_end_alone = {};
       its_end_alone.data.ptr = connection.get();
       epoll_ctl(poll_, EPOLL_CTL_MOD, connection->fd_, &its_end_alone);
@@ -407,29 +419,26 @@ absl::Status Connections::AdmitExempt(const std::shared_ptr<Connection>& connect
                ? absl::OkStatus()
                : Refuse(Reason::kRateLimited, "exempt calls of unknown connections");
   }
-  absl::string_view why;
-  const int32_t running = connection->exempt_running_.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (!connection->exempt_.Take(now)) {
-    why = "exempt calls of this connection";
-  } else if (!exempt_hosts_.Take(exempt_hosts_.HashOf(connection->host()), now)) {
-    why = "exempt calls of this address";
-  } else if (!connection->proved() && running > static_cast<int32_t>(limits_.stranger_calls)) {
-    why = "exempt calls at once, with nothing admitted";
-  } else {
-    if (!own) connection->watches_.store(true, std::memory_order_relaxed);
-    connection->exempt_refused_.store(0, std::memory_order_relaxed);
-    return absl::OkStatus();
+  const bool proved = connection->proved();
+  const ExemptCalls::Answer answer =
+      connection->exempt_.Ask({.own = own, .proved = proved, .now = now},
+                              [&] { return exempt_hosts_.Take(connection->host(), now); });
+  if (answer.refused.empty()) return absl::OkStatus();
+  if (answer.ends) {
+    const double cost = proved ? limits_.refused_cost : limits_.forged_cost;
+    EndSoon(connection, answer.costs ? cost : 0);
   }
-  connection->exempt_running_.fetch_sub(1, std::memory_order_relaxed);
-  if (connection->exempt_refused_.fetch_add(1, std::memory_order_relaxed) + 1 >= kExemptRefusals) {
-    EndSoon(connection, limits_.forged_cost);
-  }
-  return Refuse(Reason::kRateLimited, why);
+  return Refuse(Reason::kRateLimited, answer.refused);
+}
+
+void Connections::ExemptBegan(uint64_t id) {
+  const std::shared_ptr<Connection> connection = Find(id);
+  if (connection != nullptr) connection->exempt_.Began();
 }
 
 void Connections::ExemptDone(uint64_t id) {
   const std::shared_ptr<Connection> connection = Find(id);
-  if (connection != nullptr) connection->exempt_running_.fetch_sub(1, std::memory_order_relaxed);
+  if (connection != nullptr) connection->exempt_.Done();
 }
 
 void Connections::Refused(const std::shared_ptr<Connection>& connection,
@@ -455,7 +464,7 @@ void Connections::EndSoon(const std::shared_ptr<Connection>& connection, double 
   // What was sent before is the last that gRPC reads: it answers, and closes. A flood that went on
   // for as long as its answer takes would cost more than the connection that it loses.
   shutdown(connection->fd_, SHUT_RD);
-  rates_.Charge(rates_.HashOf(connection->host()), cost, now);
+  rates_.Charge(connection->host(), cost, now);
 }
 
 void Connections::EndNow(const std::shared_ptr<Connection>& connection, const absl::Status& why) {
@@ -485,28 +494,45 @@ void Connections::EndDue(int64_t now) {
 void Connections::EndOld(int64_t now) {
   if (now < next_look_) return;
   next_look_ = now + absl::ToInt64Nanoseconds(kLookInterval);
-  const auto take_old = [now](StrangerRoom& room, absl::Duration age) {
-    std::vector<std::shared_ptr<Connection>> old;
-    for (const auto& [id, connection] : room.by_age()) {
-      if (now - connection->accepted_ < absl::ToInt64Nanoseconds(age)) break;
-      old.push_back(connection);
-    }
-    for (const auto& connection : old) room.Remove(*connection);
-    return old;
-  };
   const absl::Status why = Refuse(Reason::kConnectionTimeout);
-  for (const auto& connection : take_old(arriving_, limits_.proof)) {
+  for (const auto& connection : arriving_.TakeOld(now, limits_.proof)) {
     EndNow(connection, why);
     if (!connection->given_) Forget(connection.get());
   }
-  for (const auto& connection : take_old(strangers_, limits_.proof)) {
-    if (!connection->proved() && connection->watches_.load(std::memory_order_relaxed)) {
+  for (const auto& connection : strangers_.TakeOld(now, limits_.proof)) {
+    if (connection->exempt_.watches()) {
       MoveTo(watching_, connection, "with calls of exempt methods alone");
-    } else if (!connection->proved()) {
+    } else {
       EndNow(connection, why);
     }
   }
-  for (const auto& connection : take_old(watching_, limits_.watch_age)) EndNow(connection, why);
+  for (const auto& connection : watching_.TakeOld(now, limits_.watch_age)) EndNow(connection, why);
+}
+
+void Connections::EndQuiet(int64_t now) {
+  if (now < next_quiet_look_) return;
+  next_quiet_look_ = now + absl::ToInt64Nanoseconds(std::min(kQuietLookInterval, limits_.idle));
+  const int64_t longest = 2 * absl::ToInt64Nanoseconds(limits_.idle);
+  std::vector<std::shared_ptr<Connection>> quiet;
+  for (const auto& [raw, connection] : connections_) {
+    if (connection->last_active_ == Connection::kNeverActive) continue;
+    if (connection->active_.exchange(false, std::memory_order_relaxed)) {
+      connection->last_active_ = now;
+    } else if (now - connection->last_active_ >= longest) {
+      quiet.push_back(connection);
+    }
+  }
+  if (quiet.empty()) return;
+  const absl::flat_hash_set<uint64_t> alive = LiveCalls::OfProcess().ConnectionsOf(core_);
+  for (const auto& connection : quiet) {
+    if (alive.contains(connection->id())) {
+      connection->last_active_ = now;
+    } else {
+      EndNow(connection,
+             Refuse(Reason::kConnectionTimeout,
+                    "nothing was admitted on it any more, for twice [connections] idle"));
+    }
+  }
 }
 
 }  // namespace forekey

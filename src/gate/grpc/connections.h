@@ -18,7 +18,10 @@
 // bounded from the outside: how many there are, in all and of one address; how many bytes each may
 // have sent (the kernel's count, looked at as they arrive); how many exempt calls each may make, and
 // have unfinished; how old each may become. A second descriptor of the socket stays here, to see
-// its end, and to end it. Who was admitted once is none of them, and costs nothing more here.
+// its end, and to end it. Who was admitted is none of them, for as long as he goes on: a connection
+// on which nothing was admitted for twice [connections] idle, and no admitted call lives, is ended.
+// (gRPC ends it after `idle`, in order; but not where exempt calls keep it busy, and those would
+// hold whatever was sent while nothing bound it, also after a revocation.)
 //
 // A connection costs the process two descriptors.
 #ifndef FOREKEY_SRC_GATE_GRPC_CONNECTIONS_H_
@@ -40,6 +43,7 @@
 #include "absl/synchronization/mutex.h"
 #include "src/gate/grpc/connection.h"
 #include "src/gate/grpc/listeners.h"
+#include "src/gate/grpc/stranger_room.h"
 #include "src/gate/limits/host_buckets.h"
 #include "src/gate/service/gate_core.h"
 
@@ -87,18 +91,23 @@ class Connections {
   std::shared_ptr<Connection> Find(uint64_t id) const { return table_.Find(id); }
   // Its first call came in, whatever becomes of that.
   void Called(const std::shared_ptr<Connection>& connection);
-  // An exempt call came in: OK, or kRateLimited, where the connection has made too many, has too
-  // many unfinished (and nothing admitted), or its address has made too many. Who goes on after
-  // that loses the connection. `own`: the method is Forekey's, not one that the operator exempts.
-  // A call that was let in must be reported to ExemptDone; what never is counts as unfinished.
-  // `connection` may be null: not known.
+  // An exempt call came in: OK, or kRateLimited, where the connection has made too many; or nothing
+  // was admitted on it, and it has too many unfinished, or the strangers of its address made too
+  // many. Who goes on after that loses the connection, unless it is for the others of his address.
+  // `own`: the method is Forekey's, not one that the operator exempts. A call that was let in must
+  // be reported to ExemptBegan and ExemptDone; what never is counts as unfinished. `connection` may
+  // be null: not known.
   absl::Status AdmitExempt(const std::shared_ptr<Connection>& connection, bool own);
+  void ExemptBegan(uint64_t id);
   void ExemptDone(uint64_t id);
   // A call was judged, and answered where it was refused. A refusal that ends the connection lets
   // its answer out first; nothing more is read, and the address pays for it with new connections
   // that it may not make for a while.
   void Admitted(const std::shared_ptr<Connection>& connection) {
     if (!connection->proved()) BecomeProved(connection);
+    if (!connection->active_.load(std::memory_order_relaxed)) {
+      connection->active_.store(true, std::memory_order_relaxed);
+    }
     if (connection->refused_.load(std::memory_order_relaxed) != 0) {
       connection->refused_.store(0, std::memory_order_relaxed);
     }
@@ -135,6 +144,7 @@ class Connections {
   void EndSoon(const std::shared_ptr<Connection>& connection, double cost);
   void EndDue(int64_t now);
   void EndOld(int64_t now);
+  void EndQuiet(int64_t now);
   void Close();
   int WaitMillis(int64_t now);
   void Wake();
@@ -143,8 +153,8 @@ class Connections {
   GateCore* const core_;
   const GateConfig::Connections& limits_;
   const std::unique_ptr<Listeners> listeners_;
-  HostBuckets rates_;
-  HostBuckets exempt_hosts_;
+  SiteBuckets rates_;
+  SiteBuckets exempt_hosts_;  // of strangers
   TokenBucket exempt_unknown_;
   int poll_ = -1;
   int wake_ = -1;
@@ -176,6 +186,7 @@ class Connections {
   StrangerRoom arriving_, strangers_, watching_;
   uint64_t last_id_ = 0;
   int64_t next_look_ = 0;
+  int64_t next_quiet_look_ = 0;
   int64_t paused_until_ = 0;
   std::thread thread_;
 };

@@ -69,6 +69,17 @@ size_t LiveCalls::CancelIf(const std::function<bool(const Entry&)>& predicate) {
   return picked.size();
 }
 
+absl::flat_hash_set<uint64_t> LiveCalls::ConnectionsOf(const GateCore* gate) const {
+  absl::flat_hash_set<uint64_t> connections;
+  for (const Shard& shard : shards_) {
+    absl::MutexLock lock(&shard.mutex);
+    for (const auto& [call, entry] : shard.calls) {
+      if (entry.gate == gate) connections.insert(entry.connection);
+    }
+  }
+  return connections;
+}
+
 size_t LiveCalls::size() const {
   size_t total = 0;
   for (const Shard& shard : shards_) {

@@ -10,10 +10,12 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 #include "src/gate/service/gate_core.h"
@@ -33,6 +35,7 @@ class LiveCalls {
     VerifiedCall* caller = nullptr;  // replaced by Reauthenticate()
     const GateCore* gate = nullptr;  // whose call it is
     absl::string_view method;
+    uint64_t connection = 0;  // the number of the one that it came by; 0: not known
   };
 
   // `call`, and what `entry` names, must stay until Remove(call).
@@ -47,6 +50,9 @@ class LiveCalls {
   // Cancels every live call that `predicate` (which must not ask this table) picks; the peers see
   // CANCELLED. Returns how many.
   size_t CancelIf(const std::function<bool(const Entry&)>& predicate);
+
+  // The connections that `gate` has live calls on.
+  absl::flat_hash_set<uint64_t> ConnectionsOf(const GateCore* gate) const;
 
   size_t size() const;
 
