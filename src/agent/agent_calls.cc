@@ -4,6 +4,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/agent/agent.h"
+#include "src/agent/session_checks.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/wire/statement.h"
@@ -25,8 +26,9 @@ absl::Status CheckSize(absl::string_view name, absl::string_view bytes, size_t s
 absl::Status WithAdvice(const absl::Status& status, const std::string& gate) {
   auto error = DeviceErrorOf(status);
   if (error != DeviceError::kPinRequired && error != DeviceError::kWrongPin) return status;
-  absl::Status advised(status.code(), absl::StrCat(status.message(), " (run: forekey login --gate ",
-                                                   gate, " --ask-key-password)"));
+  absl::Status advised(status.code(),
+                       absl::StrCat(status.message(), " (run: forekey login --gate ", gate,
+                                    NamingAdviceOf(status), " --ask-key-password)"));
   status.ForEachPayload([&advised](absl::string_view url, const absl::Cord& payload) {
     advised.SetPayload(url, payload);
   });

@@ -68,15 +68,13 @@ void GateAccount::Post(absl::string_view lane, int width, std::function<void()> 
 }
 
 void GateAccount::Login(const AgentCallPtr& call, LoginWishes wishes, Done<LoggedIn> done) {
-  if (!wishes.with.empty()) {
-    if (absl::Status chosen = Choose(wishes.with).status(); !chosen.ok()) return done(chosen);
-  }
+  const auto chosen = Choose(wishes.with);
+  if (!chosen.ok()) return done(chosen.status());
   Opening opening;
   {
     absl::MutexLock lock(&mutex_);
     if (!wishes.key_password.empty()) {
-      key_password_ = std::move(wishes.key_password);
-      keys_.clear();
+      SetKeyPassword(std::move(wishes.key_password), FirstChoice(*chosen));
     }
     const bool others = !wishes.with.empty() && wishes.with != with_;
     const bool anew = wishes.fresh || others || !wishes.password.empty();
@@ -90,6 +88,20 @@ void GateAccount::Login(const AgentCallPtr& call, LoginWishes wishes, Done<Logge
   });
 }
 
+void GateAccount::SetKeyPassword(Secret password, const Candidates& credentials) {
+  ++key_generation_;
+  keys_.clear();
+  key_password_ = std::move(password);
+  key_password_for_.clear();
+  for (const HeldCredential& credential : credentials) {
+    // Of several tokens only one can be meant, and a wrong PIN costs a try.
+    if (credentials.size() == 1 || credential.kind == forekey::v1::TOKEN_KIND_TPM) {
+      key_password_for_.push_back(credential.id);
+    }
+  }
+  if (key_password_for_.empty()) key_password_ = Secret();
+}
+
 ClientSessionPtr GateAccount::EndAll(const absl::Status& why) {
   ClientSessionPtr session;
   {
@@ -100,8 +112,7 @@ ClientSessionPtr GateAccount::EndAll(const absl::Status& why) {
     session = std::exchange(parent_, Parent()).session;
     prefix_children_.clear();
     children_until_ = 0;
-    keys_.clear();
-    key_password_ = Secret();
+    SetKeyPassword(Secret(), {});
     with_.clear();
   }
   flights_.AbandonAll(why);

@@ -66,8 +66,10 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
 
   // What a person asks for by hand.
   struct LoginWishes {
-    bool fresh = false;   // a new session in any case
-    Secret key_password;  // not empty: replaces the one that is held for the keys
+    bool fresh = false;  // a new session in any case
+    // Not empty: replaces the one that is held. It is for the credentials that these wishes choose
+    // first, and never goes to another one, whose token would count it as a wrong try.
+    Secret key_password;
     // Which credentials sign, and "oidc": as in LoginRequest. Kept for the sessions that follow,
     // until Logout(), once a session was opened with them.
     std::vector<std::string> with;
@@ -181,6 +183,9 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   void Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Opening>& wanted);
   // Ends what is under way, and takes the session. `why`: what those who wait are told.
   ClientSessionPtr EndAll(const absl::Status& why);
+  // Replaces the key password (by none where it is empty), and forgets the keys that had the old one.
+  void SetKeyPassword(Secret password, const Candidates& credentials)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status EndAtGate(const ClientSessionPtr& session);
 
   // The tokens that prove these words' factors; those in use where the words name none.
@@ -224,11 +229,19 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
     bool user_verification = false;
   };
   Work MakeWork(CallControl control, std::string purpose, bool user_verification) const;
-  absl::StatusOr<std::shared_ptr<DeviceKey>> LoadKey(const HeldCredential& credential, bool alone);
+  // A key, and the `key_generation_` that it was loaded under.
+  struct LoadedKey {
+    std::shared_ptr<DeviceKey> key;
+    uint64_t generation = 0;
+  };
+  absl::StatusOr<LoadedKey> LoadKey(const HeldCredential& credential);
   absl::StatusOr<std::vector<Signer>> MakeSigners(const std::vector<HeldCredential>& credentials,
                                                   const Work* work);
-  Signer SignerFor(const HeldCredential& credential, std::shared_ptr<DeviceKey> key,
+  Signer SignerFor(const HeldCredential& credential, LoadedKey loaded, bool alone,
                    const Work* work);
+  // A failure of that credential's token, with what a person has to name for it.
+  absl::Status TokenFailure(const HeldCredential& credential, bool alone,
+                            absl::Status failure) const;
   // ChooseCandidates(); no name: those of the last Login that named some.
   absl::StatusOr<std::vector<Candidates>> Choose(std::vector<std::string> with) const;
 
@@ -259,6 +272,10 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   std::map<std::string, ClientSessionPtr> prefix_children_ ABSL_GUARDED_BY(mutex_);
   int64_t children_until_ ABSL_GUARDED_BY(mutex_) = 0;  // the last absolute end of a child
   Secret key_password_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> key_password_for_ ABSL_GUARDED_BY(mutex_);  // ids of credentials
+  // Counts the times that the key password was replaced or forgotten: what was loaded before has
+  // no place in `keys_`.
+  uint64_t key_generation_ ABSL_GUARDED_BY(mutex_) = 0;
   // Of the last Login that named credentials.
   std::vector<std::string> with_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::shared_ptr<DeviceKey>> keys_ ABSL_GUARDED_BY(mutex_);

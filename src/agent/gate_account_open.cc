@@ -116,28 +116,33 @@ void GateAccount::Remember(const Parent& parent, const Candidates& credentials) 
   }
 }
 
-absl::StatusOr<std::shared_ptr<DeviceKey>> GateAccount::LoadKey(const HeldCredential& credential,
-                                                                bool alone) {
-  Secret password;
-  {
-    absl::MutexLock lock(&mutex_);
-    auto known = keys_.find(credential.id);
-    if (known != keys_.end()) return known->second;
-    // Of several tokens only one can be meant, and a wrong PIN costs a try.
-    if (alone || credential.kind == forekey::v1::TOKEN_KIND_TPM) password = key_password_.Clone();
+absl::StatusOr<GateAccount::LoadedKey> GateAccount::LoadKey(const HeldCredential& credential) {
+  const auto driver = std::find_if(drivers_->begin(), drivers_->end(), [&](const auto& candidate) {
+    return candidate->scheme() == credential.driver;
+  });
+  if (driver == drivers_->end()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the key needs the driver '", credential.driver, "', which this agent was built without"));
   }
-  for (const auto& driver : *drivers_) {
-    if (driver->scheme() != credential.driver) continue;
+  while (true) {
+    LoadedKey loaded;
+    Secret password;
+    {
+      absl::MutexLock lock(&mutex_);
+      loaded.generation = key_generation_;
+      const auto known = keys_.find(credential.id);
+      if (known != keys_.end()) return LoadedKey{known->second, key_generation_};
+      if (HasWord(key_password_for_, credential.id)) password = key_password_.Clone();
+    }
     FOREKEY_ASSIGN_OR_RETURN(std::string reference,
                              state_->ReadKey(audience_, credential.key_file));
-    FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceKey> key,
-                             driver->Load(reference, std::move(password)));
+    FOREKEY_ASSIGN_OR_RETURN(loaded.key, (*driver)->Load(reference, std::move(password)));
     absl::MutexLock lock(&mutex_);
-    keys_[credential.id] = key;
-    return key;
+    // What was forgotten or replaced in the meantime is neither kept nor tried.
+    if (loaded.generation != key_generation_) continue;
+    keys_[credential.id] = loaded.key;
+    return loaded;
   }
-  return absl::FailedPreconditionError(absl::StrCat("the key needs the driver '", credential.driver,
-                                                    "', which this agent was built without"));
 }
 
 GateAccount::Work GateAccount::MakeWork(CallControl control, std::string purpose,
@@ -153,23 +158,31 @@ GateAccount::Work GateAccount::MakeWork(CallControl control, std::string purpose
 absl::StatusOr<std::vector<Signer>> GateAccount::MakeSigners(
     const std::vector<HeldCredential>& credentials, const Work* work) {
   std::vector<Signer> signers;
+  const bool alone = credentials.size() == 1;
   for (const HeldCredential& credential : credentials) {
-    auto key = LoadKey(credential, credentials.size() == 1);
-    if (!key.ok()) {
-      absl::Status failed = key.status();
-      NameCredential(credential, &failed);
-      return failed;
-    }
-    signers.push_back(SignerFor(credential, *std::move(key), work));
+    auto loaded = LoadKey(credential);
+    if (!loaded.ok()) return TokenFailure(credential, alone, loaded.status());
+    signers.push_back(SignerFor(credential, *std::move(loaded), alone, work));
   }
   return signers;
 }
 
-Signer GateAccount::SignerFor(const HeldCredential& credential, std::shared_ptr<DeviceKey> key,
+absl::Status GateAccount::TokenFailure(const HeldCredential& credential, bool alone,
+                                       absl::Status failure) const {
+  NameCredential(credential, &failure);
+  // A PIN that is given by hand goes to the first choice, unless a person names another.
+  const auto first = Choose({});
+  if (alone && (!first.ok() || FirstChoice(*first)[0].id != credential.id)) {
+    AdviseToName(credential, &failure);
+  }
+  return failure;
+}
+
+Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded, bool alone,
                               const Work* work) {
   Signer signer;
   signer.credential_id = credential.id;
-  signer.sign = [this, key, credential,
+  signer.sign = [this, loaded = std::move(loaded), credential, alone,
                  work](absl::string_view statement) -> absl::StatusOr<SignedStatement> {
     SignOptions options;
     options.rp_id = credential.rp_id;
@@ -178,16 +191,23 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, std::shared_ptr<
     options.deadline = work->control.deadline;
     options.cancelled = work->control.cancelled;
     options.prompt = work->prompt.get();
-    absl::StatusOr<DeviceSignature> signature = key->Sign(statement, options);
+    absl::StatusOr<DeviceSignature> signature = loaded.key->Sign(statement, options);
     if (!signature.ok()) {
-      // Loaded anew next time: the token may have been pulled out and put back. A wrong password is
-      // never tried twice: each try brings the token nearer to locking itself.
-      absl::MutexLock lock(&mutex_);
-      keys_.erase(credential.id);
-      if (DeviceErrorOf(signature.status()) == DeviceError::kWrongPin) key_password_ = Secret();
-      absl::Status failed = signature.status();
-      NameCredential(credential, &failed);
-      return failed;
+      const absl::Status failed = signature.status();
+      {
+        // Loaded anew next time: the token may have been pulled out and put back. A wrong password
+        // is never tried twice: each try brings the token nearer to locking itself. One that was
+        // given since has not been tried.
+        absl::MutexLock lock(&mutex_);
+        if (loaded.generation == key_generation_) {
+          keys_.erase(credential.id);
+          if (DeviceErrorOf(failed) == DeviceError::kWrongPin &&
+              HasWord(key_password_for_, credential.id)) {
+            SetKeyPassword(Secret(), {});
+          }
+        }
+      }
+      return TokenFailure(credential, alone, failed);
     }
     return SignedStatement{std::move(signature->signature),
                            std::move(signature->authenticator_data),

@@ -21,6 +21,12 @@ std::string KindOfFactor(absl::string_view factor) {
   return kind ? std::string(TokenKindName(*kind)) : "";
 }
 
+// What needs no token of a certain kind, and the agent knows how to prove.
+bool IsProvedBesides(absl::string_view word) {
+  return word == kPasswordFactor || word == kOidcFactor || word == kStepUpCall ||
+         word == kStepUpHardware;
+}
+
 }  // namespace
 
 bool WantsUserVerification(const StepUp::Words& words) { return HasWord(words, "fido2+uv"); }
@@ -31,6 +37,12 @@ absl::StatusOr<std::vector<Candidates>> GateAccount::CredentialsFor(
   std::vector<std::string> kinds;
   for (const std::string& word : words) {
     std::string kind = KindOfFactor(word);
+    // Without this, another token's signature would pass for a factor that nobody proved.
+    if (kind.empty() && !IsProvedBesides(word)) {
+      return absl::UnimplementedError(absl::StrCat(
+          "the gate wants ", absl::StrJoin(words, "&"), ", and this agent can't prove ", word,
+          ": only a program that knows this factor opens such a session"));
+    }
     if (!kind.empty() && !HasWord(kinds, kind)) kinds.push_back(std::move(kind));
   }
   auto chosen = Choose(std::move(kinds));

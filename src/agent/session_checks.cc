@@ -20,10 +20,12 @@ namespace {
 
 constexpr size_t kMaxSigners = 3;  // of one device proof
 constexpr absl::string_view kCredentialUrl = "forekey/credential";
+constexpr absl::string_view kToNameUrl = "forekey/credential-to-name";
+constexpr size_t kShownIdDigits = 8;
 
 std::string ShownName(const HeldCredential& credential) {
   return absl::StrCat(TokenKindName(credential.kind), " ", Shown(credential.label), " (",
-                      absl::BytesToHexString(credential.id).substr(0, 8), ")");
+                      absl::BytesToHexString(credential.id).substr(0, kShownIdDigits), ")");
 }
 
 bool IsKind(const std::string& name) { return TokenKindFromName(name).has_value(); }
@@ -120,6 +122,16 @@ absl::StatusOr<std::vector<Candidates>> ChooseCandidates(const GateRecord& recor
 
 void NameCredential(const HeldCredential& credential, absl::Status* status) {
   status->SetPayload(kCredentialUrl, absl::Cord(credential.id));
+}
+
+void AdviseToName(const HeldCredential& credential, absl::Status* status) {
+  status->SetPayload(kToNameUrl,
+                     absl::Cord(absl::BytesToHexString(credential.id).substr(0, kShownIdDigits)));
+}
+
+std::string NamingAdviceOf(const absl::Status& status) {
+  const auto name = status.GetPayload(kToNameUrl);
+  return name ? absl::StrCat(" --with ", std::string(*name)) : "";
 }
 
 Candidates FirstChoice(const std::vector<Candidates>& places) {

@@ -36,10 +36,15 @@ absl::StatusOr<HeldCredential> FindCredential(const GateRecord& record, const st
 
 // A failure of one credential's token.
 void NameCredential(const HeldCredential& credential, absl::Status* status);
+// ... whose PIN a person can give by hand only where the credential is named: " --with 9f3c5a7d".
+void AdviseToName(const HeldCredential& credential, absl::Status* status);
+// Empty where nothing need be named.
+std::string NamingAdviceOf(const absl::Status& status);
 
 // Makes a proof with the first candidate of each place. Where a token is not there, or is another one
 // than the credential's, its place goes to the next candidate; `notes` gets a line that says so. No
-// PIN went to it: drivers look for the credential first. `attempt` gives a StatusOr, whose errors
+// PIN went to it: drivers look for the credential first. Nor does one that was given for it go to the
+// token in its place. `attempt` gives a StatusOr, whose errors
 // went through NameCredential().
 template <typename Attempt>
 auto WithFallback(std::vector<Candidates> places, std::vector<std::string>* notes,

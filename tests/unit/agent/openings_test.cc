@@ -4,9 +4,9 @@
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "src/base/file.h"
 #include "tests/unit/agent/agent_fixture.h"
+#include "tests/unit/agent/pending.h"
 
 namespace forekey {
 namespace {
@@ -14,27 +14,9 @@ namespace {
 using testing::AgentFixture;
 using testing::FakeGate;
 using ::testing::HasSubstr;
-
-// One call whose answer comes later.
-template <typename Response>
-struct Pending {
-  AgentCallPtr call = std::make_shared<AgentCall>();
-  absl::Notification there;
-  absl::StatusOr<Response> response = absl::UnknownError("not answered");
-
-  GateAccount::Done<Response> Done() {
-    return [this](absl::StatusOr<Response> answer) {
-      response = std::move(answer);
-      there.Notify();
-    };
-  }
-  const absl::Status& Wait() {
-    there.WaitForNotification();
-    return response.status();
-  }
-};
-using PendingSession = Pending<v1::OpenLocalSessionResponse>;
-using PendingLogin = Pending<v1::LoginResponse>;
+using testing::Pending;
+using testing::PendingLogin;
+using testing::PendingSession;
 
 // Somebody who is asked, and takes the time that the test wants.
 class SlowPerson : public Prompter {
@@ -381,6 +363,30 @@ TEST_F(AgentOpeningsTest, OneGatesCallersLeaveTheOtherGatesTheirShare) {
   logout.set_gate("gate.test");
   EXPECT_TRUE(agent().Logout(logout).ok());
   for (const auto& caller : callers) EXPECT_FALSE(caller->Wait().ok());
+}
+
+// Another token's signature would be a touch for nothing, and pass for what nobody proved.
+TEST_F(AgentOpeningsTest, NoTokenSignsForAFactorThatTheAgentCannotProve) {
+  StartWithPerson();
+  FakeGate::Faults faults;
+  faults.step_up = "corp.otp";
+  gate_.Misbehave(faults);
+  ASSERT_TRUE(Login().ok());
+  token_.signatures = 0;
+  PendingSession caller;
+  Open(&caller, "/test.Echo/Say");
+  EXPECT_THAT(std::string(caller.Wait().message()), HasSubstr("can't prove corp.otp"));
+  EXPECT_EQ(token_.signatures, 0);
+  EXPECT_EQ(gate_.counts().sessions, 1);
+  faults.step_up = "corp.otp&tpm|password";
+  faults.factors_meet_step_up = true;
+  gate_.Misbehave(faults);
+  person_->Answer("open sesame");
+  PendingSession other_way;
+  Open(&other_way, "/test.Echo/Say");
+  EXPECT_TRUE(other_way.Wait().ok()) << other_way.Wait();
+  EXPECT_EQ(person_->asked(), 1);
+  EXPECT_EQ(token_.signatures, 1);
 }
 
 }  // namespace

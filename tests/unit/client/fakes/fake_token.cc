@@ -76,6 +76,7 @@ class FakeDriver : public Driver {
   absl::StatusOr<std::unique_ptr<DeviceKey>> Load(const std::string& reference,
                                                   Secret key_password) override {
     ++token_->loads;
+    token_->AwaitRelease();
     auto key = token_->Find(reference);
     if (key == nullptr) return DeviceFailure(DeviceError::kGone, "no such key");
     return std::make_unique<FakeDeviceKey>(token_, std::move(key), std::move(key_password));
@@ -109,6 +110,30 @@ void FakeToken::AwaitSigners(int count) {
   absl::MutexLock lock(&mutex_);
   auto there = [&] { return waiting_ >= count; };
   mutex_.Await(absl::Condition(&there));
+}
+
+void FakeToken::HoldLoads() {
+  absl::MutexLock lock(&mutex_);
+  loads_held_ = true;
+}
+
+void FakeToken::ReleaseLoads() {
+  absl::MutexLock lock(&mutex_);
+  loads_held_ = false;
+}
+
+void FakeToken::AwaitLoaders(int count) {
+  absl::MutexLock lock(&mutex_);
+  const auto there = [&] { return loading_ >= count; };
+  mutex_.Await(absl::Condition(&there));
+}
+
+void FakeToken::AwaitRelease() {
+  absl::MutexLock lock(&mutex_);
+  ++loading_;
+  const auto released = [this] { return !loads_held_; };
+  mutex_.Await(absl::Condition(&released));
+  --loading_;
 }
 
 std::shared_ptr<FakeToken::Key> FakeToken::NewKey(std::string password, std::string* reference) {

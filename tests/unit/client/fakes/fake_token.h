@@ -30,7 +30,12 @@ class FakeToken {
   // That key's token is not there from now on.
   void Lose(const std::string& reference);
   void AwaitSigners(int count);  // until so many wait
-  std::atomic<int> devices{1};   // how many List() shows
+  // Load() waits until ReleaseLoads().
+  void HoldLoads();
+  void ReleaseLoads();
+  void AwaitLoaders(int count);
+  void AwaitRelease();          // what Load() does
+  std::atomic<int> devices{1};  // how many List() shows
 
   struct Key {
     SoftwareKey key;
@@ -49,6 +54,8 @@ class FakeToken {
   std::string held_reference_;
   std::string lost_reference_;
   int waiting_ = 0;
+  bool loads_held_ = false;
+  int loading_ = 0;
 };
 
 }  // namespace forekey::testing
