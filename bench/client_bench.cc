@@ -18,7 +18,7 @@ ClientSession MakeSession() {
   parts.id = RandomBytes(16);
   parts.key = Secret(RandomBytes(32));
   parts.channel_binding = RandomBytes(32);
-  parts.opened_boot_nanos = Clock::System().BootNanos();
+  parts.opened_at = Clock::System().BootNow();
   parts.idle_s = 600;
   parts.absolute_s = 3600;
   return ClientSession(std::move(parts), &Clock::System());

@@ -143,7 +143,7 @@ class World {
 
  private:
   uint32_t Age() const {
-    return static_cast<uint32_t>((Clock::System().BootNanos() - opened_) / kNanosPerSecond);
+    return static_cast<uint32_t>(Clock::System().BootNow().NanosSince(opened_) / kNanosPerSecond);
   }
   void Enroll() {
     const std::string& spki = key_.public_key().spki();
@@ -181,7 +181,7 @@ class World {
     const Judgement judgement =
         gate_->calls().Judge(CallInput{absl::MakeConstSpan(&value, 1), kOpenSessionMethod, kPeer});
     const auto response = gate_->peers().OpenSession(*judgement.call, request, kPeer);
-    opened_ = Clock::System().BootNanos();
+    opened_ = Clock::System().BootNow();
     session_id_ = response->session_id();
     const auto shared = ephemeral.Agree(response->gate_share());
     const auto with_identity = ephemeral.Agree(identity->public_key());
@@ -195,7 +195,7 @@ class World {
   std::shared_ptr<Registry> registry_;
   std::unique_ptr<GateCore> gate_;
   std::unique_ptr<HmacSha256> mac_key_;
-  int64_t opened_ = 0;
+  BootTime opened_;
   uint64_t next_sequence_ = 1;
 };
 

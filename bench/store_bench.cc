@@ -43,8 +43,8 @@ static std::atomic<uint64_t> allocation_count{0};
 namespace forekey {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000'000;
-constexpr int64_t kBoot = 1000 * kSecond;
+constexpr absl::Duration kSecond = absl::Seconds(1);
+constexpr BootTime kBoot = BootTime::FromNanos(1'000'000'000'000);
 
 int64_t FromEnvironment(const char* name, int64_t otherwise) {
   const char* text = getenv(name);
@@ -80,8 +80,8 @@ Session::Parts Parts(std::shared_ptr<const LiveCredential> credential, int64_t i
   parts.credentials.push_back(std::move(credential));
   parts.factors = {{"tpm", absl::Now()}};
   parts.opened_at = absl::Now();
-  parts.opened_boot_nanos = kBoot;
-  parts.idle_nanos = parts.absolute_nanos = 100000 * kSecond;
+  parts.opened_at = kBoot;
+  parts.idle = parts.absolute = 100000 * kSecond;
   return parts;
 }
 
@@ -193,7 +193,7 @@ void BM_ReplayConsume(benchmark::State& state) {
   auto store = NewMemoryReplayStore(200000);
   const std::string base = RandomBytes(16);
   uint64_t i = 0;
-  int64_t now = kBoot;
+  BootTime now = kBoot;
   std::mt19937_64 random(1);
   std::string nonce = base;
   for (auto _ : state) {

@@ -53,14 +53,14 @@ struct LoadSession {
   std::string id;
   std::string binding;
   std::unique_ptr<HmacSha256> key;
-  int64_t opened = 0;
+  BootTime opened;
   std::atomic<uint64_t> sequence{1};
 
   std::string Prefix(absl::string_view method) {
     SessionProofView proof;
     proof.session_id = id;
     proof.sequence = sequence.fetch_add(1);
-    proof.age_s = static_cast<uint32_t>((Clock::System().BootNanos() - opened) / 1'000'000'000);
+    proof.age_s = static_cast<uint32_t>(absl::ToInt64Seconds(Clock::System().BootNow() - opened));
     const std::string mac = ComputeCallMac(*key, {.session_id = id,
                                                   .sequence = proof.sequence,
                                                   .age_s = proof.age_s,
@@ -123,7 +123,7 @@ std::unique_ptr<LoadSession> Open(const std::shared_ptr<grpc::Channel>& channel,
                                                      .gate_share = response.gate_share(),
                                                      .session_id = response.session_id()})
                                        .view());
-  session->opened = Clock::System().BootNanos();
+  session->opened = Clock::System().BootNow();
   return session;
 }
 

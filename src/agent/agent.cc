@@ -1,7 +1,6 @@
 #include "src/agent/agent.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -161,7 +160,7 @@ v1::GetStatusResponse Agent::GetStatus() {
     }
     if (ClientSessionPtr session = account->session(); session != nullptr) {
       gate->set_session_open(true);
-      gate->set_session_expires_unix_s(WallSecondsAt(session->expires_boot_nanos(), *clock_));
+      gate->set_session_expires_unix_s(WallSecondsAt(session->expires_at(), *clock_));
     }
   }
   return response;
@@ -199,8 +198,8 @@ absl::StatusOr<v1::SetDefaultResponse> Agent::SetDefault(const v1::SetDefaultReq
 }
 
 void Agent::KeepSessionsAlive() {
-  constexpr int64_t kLongest = 60'000'000'000;
-  int64_t wait = kLongest;
+  constexpr absl::Duration kLongest = absl::Minutes(1);
+  absl::Duration wait = kLongest;
   while (true) {
     std::vector<AccountPtr> accounts;
     {
@@ -208,15 +207,15 @@ void Agent::KeepSessionsAlive() {
       auto woken = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         return stopping_ || sessions_changed_;
       };
-      AwaitFor(mutex_, absl::Condition(&woken), absl::Nanoseconds(wait));
+      AwaitFor(mutex_, absl::Condition(&woken), wait);
       if (stopping_) return;
       sessions_changed_ = false;
       for (const auto& [audience, account] : accounts_) accounts.push_back(account);
     }
-    int64_t next = std::numeric_limits<int64_t>::max();
+    BootTime next = BootTime::InfiniteFuture();
     for (const AccountPtr& account : accounts) next = std::min(next, account->KeepAlive());
     // At least a second, so that a gate with a tiny idle time is no busy loop here.
-    wait = std::clamp<int64_t>(next - clock_->BootNanos(), 1'000'000'000, kLongest);
+    wait = std::clamp(next - clock_->BootNow(), absl::Seconds(1), kLongest);
   }
 }
 

@@ -148,8 +148,8 @@ class Agent {
 // excepted. InvalidArgument, or kMethodNotForAgent.
 absl::Status CheckMethodForCallers(absl::string_view method);
 
-// When that instant of CLOCK_BOOTTIME is, by the wall clock.
-int64_t WallSecondsAt(int64_t boot_nanos, const Clock& clock);
+// When that instant is, by the wall clock.
+int64_t WallSecondsAt(BootTime at, const Clock& clock);
 
 }  // namespace forekey
 

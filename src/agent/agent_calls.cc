@@ -72,8 +72,8 @@ absl::Status CheckMethodForCallers(absl::string_view method) {
   return absl::OkStatus();
 }
 
-int64_t WallSecondsAt(int64_t boot_nanos, const Clock& clock) {
-  return absl::ToUnixSeconds(clock.WallNow() + absl::Nanoseconds(boot_nanos - clock.BootNanos()));
+int64_t WallSecondsAt(BootTime at, const Clock& clock) {
+  return absl::ToUnixSeconds(clock.WallNow() + (at - clock.BootNow()));
 }
 
 template <typename Response>
@@ -121,7 +121,7 @@ void Agent::Login(const AgentCallPtr& call, v1::LoginRequest request,
         response.set_gate(gate);
         response.set_subject(session->subject());
         for (const std::string& note : opened->notes) response.add_notes(note);
-        response.set_session_expires_unix_s(WallSecondsAt(session->expires_boot_nanos(), *clock_));
+        response.set_session_expires_unix_s(WallSecondsAt(session->expires_at(), *clock_));
         answer(std::move(response));
       });
 }
@@ -183,7 +183,8 @@ void Agent::OpenSession(const AgentCallPtr& call, const v1::OpenLocalSessionRequ
 
 void Agent::OpenOutlasting(const std::shared_ptr<LocalOpening>& opening) {
   if (opening->request.outlast_boot_nanos() == 0) return OpenChild(opening);
-  opening->account->Outlast(opening->call, opening->request.outlast_boot_nanos(),
+  opening->account->Outlast(opening->call,
+                            BootTime::FromNanos(opening->request.outlast_boot_nanos()),
                             [this, opening](absl::Status renewed) {
                               if (!renewed.ok()) return opening->done(renewed);
                               OpenChild(opening);
@@ -204,7 +205,7 @@ void Agent::OpenChild(const std::shared_ptr<LocalOpening>& opening) {
                                 response.set_key(std::string((*child)->key().view()));
                                 response.set_idle_s((*child)->idle_s());
                                 response.set_absolute_s((*child)->absolute_s());
-                                response.set_opened_boot_nanos((*child)->opened_boot_nanos());
+                                response.set_opened_boot_nanos((*child)->opened_at().nanos());
                                 response.set_subject((*child)->subject());
                                 opening->done(std::move(response));
                               });

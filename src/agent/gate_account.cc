@@ -1,7 +1,6 @@
 #include "src/agent/gate_account.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -111,7 +110,7 @@ ClientSessionPtr GateAccount::EndAll(const absl::Status& why) {
     waiting_.clear();
     session = std::exchange(parent_, Parent()).session;
     prefix_children_.clear();
-    children_until_ = 0;
+    children_until_ = BootTime();
     SetKeyPassword(Secret(), {});
     with_.clear();
   }
@@ -269,18 +268,18 @@ void GateAccount::Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Op
   if (stale != nullptr) (void)EndAtGate(stale);
 }
 
-int64_t GateAccount::KeepAlive() {
-  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+BootTime GateAccount::KeepAlive() {
+  constexpr BootTime kNever = BootTime::InfiniteFuture();
   ClientSessionPtr session;
-  int64_t now = clock_->BootNanos();
+  BootTime now = clock_->BootNow();
   {
     absl::MutexLock lock(&mutex_);
     if (!Usable(parent_.session) || children_until_ <= now) return kNever;
     session = parent_.session;
   }
-  int64_t interval = int64_t{session->idle_s()} * 1'000'000'000 / 3;
-  if (now < session->last_used_boot_nanos() + interval) {
-    return session->last_used_boot_nanos() + interval;
+  const absl::Duration interval = absl::Seconds(session->idle_s()) / 3;
+  if (now < session->last_used() + interval) {
+    return session->last_used() + interval;
   }
   absl::Status alive = connection()->WhoAmI(*session).status();
   if (SessionRejected(alive)) {
@@ -288,7 +287,7 @@ int64_t GateAccount::KeepAlive() {
     if (parent_.session == session) parent_ = Parent();
     return kNever;
   }
-  return session->last_used_boot_nanos() + interval;
+  return session->last_used() + interval;
 }
 
 }  // namespace forekey

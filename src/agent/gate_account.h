@@ -93,10 +93,9 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   void MeetRequirements(const AgentCallPtr& call, std::string method, bool child,
                         Done<StepUp> done);
 
-  // Opens the session anew if it ends no later than `boot_nanos` (CLOCK_BOOTTIME). Tried once for
-  // each session; where that fails, the old one stays, and each later attempt fails at once.
-  void Outlast(const AgentCallPtr& call, int64_t boot_nanos,
-               std::function<void(absl::Status)> done);
+  // Opens the session anew if it ends no later than `ended_at`. Tried once for each session; where
+  // that fails, the old one stays, and each later attempt fails at once.
+  void Outlast(const AgentCallPtr& call, BootTime ended_at, std::function<void(absl::Status)> done);
 
   // A child for another program, good on connections with that binding (empty: the agent's own).
   void OpenChild(const AgentCallPtr& call, std::string channel_binding,
@@ -144,7 +143,7 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // that were handed out may still be in use, this asks WhoAmI once a third of the idle time passed
   // unused. (The children's own idle times are the gate's to enforce.) Returns when to call it
   // again.
-  int64_t KeepAlive();
+  BootTime KeepAlive();
 
  private:
   GateAccount(Options options, std::shared_ptr<GateConnection> connection);
@@ -191,7 +190,7 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // The tokens that prove these words' factors; those in use where the words name none.
   absl::StatusOr<std::vector<Candidates>> CredentialsFor(
       const StepUp::Words& words, const std::vector<std::string>& with) const;
-  // Of the person; an error says how to give it otherwise.
+  // Asks the person for the password at the gate. An error says how else to give it.
   absl::StatusOr<Secret> AskPassword(const CallControl& control) const;
   // Whether what is opened next has to prove an ID token.
   bool WantsIdToken(const Opening& opening) const;
@@ -270,13 +269,13 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   std::string outlasted_ ABSL_GUARDED_BY(mutex_);
   // Children that SessionPrefix uses for callers on other connections, by channel binding.
   std::map<std::string, ClientSessionPtr> prefix_children_ ABSL_GUARDED_BY(mutex_);
-  int64_t children_until_ ABSL_GUARDED_BY(mutex_) = 0;  // the last absolute end of a child
+  BootTime children_until_ ABSL_GUARDED_BY(mutex_);  // the last absolute end of a child
   Secret key_password_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> key_password_for_ ABSL_GUARDED_BY(mutex_);  // ids of credentials
   // Counts the times that the key password was replaced or forgotten: what was loaded before has
   // no place in `keys_`.
   uint64_t key_generation_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Of the last Login that named credentials.
+  // The names that the last Login gave for the credentials that sign.
   std::vector<std::string> with_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::shared_ptr<DeviceKey>> keys_ ABSL_GUARDED_BY(mutex_);
 };

@@ -15,13 +15,13 @@ constexpr int kSignWidth = 4;     // calls of one gate that hardware signs at th
 
 }  // namespace
 
-void GateAccount::Outlast(const AgentCallPtr& call, int64_t boot_nanos,
+void GateAccount::Outlast(const AgentCallPtr& call, BootTime ended_at,
                           std::function<void(absl::Status)> done) {
   Opening opening;
   {
     absl::MutexLock lock(&mutex_);
     const ClientSessionPtr& session = parent_.session;
-    if (!Usable(session) || session->expires_boot_nanos() > boot_nanos) {
+    if (!Usable(session) || session->expires_at() > ended_at) {
       opening.instead_of.clear();
     } else if (outlasted_ == session->id()) {
       return done(
@@ -63,7 +63,7 @@ void GateAccount::OpenChildOf(const AgentCallPtr& call, std::string channel_bind
         auto child = self->connection()->OpenChildSession(*parent->session, options);
         if (child.ok()) {
           absl::MutexLock lock(&self->mutex_);
-          self->children_until_ = std::max(self->children_until_, (*child)->expires_boot_nanos());
+          self->children_until_ = std::max(self->children_until_, (*child)->expires_at());
         } else if (attempts > 1 && SessionRejected(child.status())) {
           return self->OpenChildOf(call, binding, parent->session->id(), attempts - 1, done);
         }

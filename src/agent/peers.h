@@ -30,7 +30,7 @@ class Peers {
   void AddTo(grpc::ServerBuilder* builder);
   // A connection that was accepted, non-blocking; owns it.
   void Take(int fd);
-  // Of the connection that the call came on; empty where that is not known.
+  // The program at the other end of the call's connection; empty where that is not known.
   std::string Program(const grpc::AuthContext& context) const;
 
  private:

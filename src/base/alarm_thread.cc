@@ -13,12 +13,12 @@ namespace {
 
 // Condition variables go by CLOCK_MONOTONIC, which stands still while the machine sleeps: this is
 // how late the end of a sleep may be noticed.
-constexpr int64_t kLongestSlice = 5'000'000'000;
-constexpr int64_t kTryAgain = 1'000'000;
+constexpr absl::Duration kLongestSlice = absl::Seconds(5);
+constexpr absl::Duration kTryAgain = absl::Milliseconds(1);
 constexpr int64_t kSmallestStep = 100'000'000;
 
-int64_t WallAhead(int64_t boot_nanos) {
-  return absl::ToUnixNanos(Clock::System().WallNow()) - boot_nanos;
+int64_t WallAhead(BootTime now) {
+  return absl::ToUnixNanos(Clock::System().WallNow()) - now.nanos();
 }
 
 }  // namespace
@@ -28,7 +28,7 @@ AlarmThread& AlarmThread::OfProcess() {
   return *thread;
 }
 
-AlarmThread::AlarmThread() : wall_ahead_(WallAhead(Clock::System().BootNanos())) {
+AlarmThread::AlarmThread() : wall_ahead_(WallAhead(Clock::System().BootNow())) {
   // Signals are for the threads that expect them.
   sigset_t all, before;
   sigfillset(&all);
@@ -51,18 +51,18 @@ void AlarmThread::Unset(Alarm* alarm) {
 void AlarmThread::Run() {
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
-    const int64_t now = Clock::System().BootNanos();
+    const BootTime now = Clock::System().BootNow();
     LookForStepBack(now);
-    const int64_t next = RingDue(now);
+    const BootTime next = RingDue(now);
     if (alarms_.empty())
       changed_.wait(lock);
     else
       changed_.wait_until(  // of the steady clock
-          lock, std::chrono::steady_clock::now() + std::chrono::nanoseconds(next - now));
+          lock, std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(next - now));
   }
 }
 
-void AlarmThread::LookForStepBack(int64_t now) {
+void AlarmThread::LookForStepBack(BootTime now) {
   const int64_t ahead = WallAhead(now);
   const bool stepped_back = ahead < wall_ahead_ - kSmallestStep;
   wall_ahead_ = ahead;
@@ -72,8 +72,8 @@ void AlarmThread::LookForStepBack(int64_t now) {
   });
 }
 
-int64_t AlarmThread::RingDue(int64_t now) {
-  int64_t next = now + kLongestSlice;
+BootTime AlarmThread::RingDue(BootTime now) {
+  BootTime next = now + kLongestSlice;
   auto it = alarms_.begin();
   while (it != alarms_.end() && it->first <= now) {
     if (it->second->Ring()) {

@@ -8,14 +8,16 @@
 #include <set>
 #include <utility>
 
+#include "src/base/boot_time.h"
+
 namespace forekey {
 
 // One wait that ends at a moment of the machine's boot time.
 class Alarm {
  public:
-  explicit Alarm(int64_t due_boot_nanos) : due_(due_boot_nanos) {}
+  explicit Alarm(BootTime due) : due_(due) {}
   virtual ~Alarm() = default;
-  int64_t due() const { return due_; }
+  BootTime due() const { return due_; }
   // Ends the wait, without ever blocking; false where it must be tried again in a moment.
   virtual bool Ring() = 0;
   // Whether it was reckoned by the wall clock: where that is set back just then, it is much too
@@ -23,7 +25,7 @@ class Alarm {
   virtual bool by_wall_clock() const { return false; }
 
  private:
-  const int64_t due_;
+  const BootTime due_;
 };
 
 // The one thread of the process that rings alarms. It never waits for anybody: else one lock that
@@ -40,12 +42,12 @@ class AlarmThread {
  private:
   AlarmThread();
   [[noreturn]] void Run();
-  int64_t RingDue(int64_t now);  // when to look again
-  void LookForStepBack(int64_t now);
+  BootTime RingDue(BootTime now);  // when to look again
+  void LookForStepBack(BootTime now);
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::set<std::pair<int64_t, Alarm*>> alarms_;
+  std::set<std::pair<BootTime, Alarm*>> alarms_;
   int64_t wall_ahead_;  // of boot time
 };
 

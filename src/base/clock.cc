@@ -10,10 +10,10 @@ namespace {
 class SystemClock : public Clock {
  public:
   absl::Time WallNow() const override { return absl::Now(); }
-  int64_t BootNanos() const override {
+  BootTime BootNow() const override {
     timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
-    return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+    return BootTime::FromNanos(int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
   }
 };
 

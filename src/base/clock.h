@@ -1,11 +1,10 @@
-// Time as an argument. Wall time dates certificates and log lines; boot time (CLOCK_BOOTTIME, which
-// goes on through suspend and never steps) ages challenges and sessions.
+// Time as an argument. Wall time dates certificates and log lines; boot time, which never steps,
+// ages challenges and sessions (src/base/boot_time.h says when to use which).
 #ifndef FOREKEY_SRC_BASE_CLOCK_H_
 #define FOREKEY_SRC_BASE_CLOCK_H_
 
-#include <cstdint>
-
 #include "absl/time/time.h"
+#include "src/base/boot_time.h"
 
 namespace forekey {
 
@@ -13,8 +12,7 @@ class Clock {
  public:
   virtual ~Clock() = default;
   virtual absl::Time WallNow() const = 0;
-  // Nanoseconds since the machine started.
-  virtual int64_t BootNanos() const = 0;
+  virtual BootTime BootNow() const = 0;
 
   // The machine's own clocks. Lives for ever; safe from any thread.
   static const Clock& System();

@@ -21,7 +21,7 @@ constexpr absl::Duration kForEver = absl::Hours(24 * 365 * 100);
 // A wait for a condition: it looks at `rung`, too.
 class MutexAlarm final : public Alarm {
  public:
-  MutexAlarm(absl::Mutex* mutex, int64_t due) : Alarm(due), mutex_(mutex) {}
+  MutexAlarm(absl::Mutex* mutex, BootTime due) : Alarm(due), mutex_(mutex) {}
   bool Ring() override {
     rung_.store(true);
     // Who unlocks a mutex looks at what its waiters wait for.
@@ -41,15 +41,14 @@ class MutexAlarm final : public Alarm {
 Deadline Deadline::In(absl::Duration time) {
   Deadline deadline;
   if (time < kForEver) {
-    deadline.boot_nanos_ =
-        Clock::System().BootNanos() + std::max<int64_t>(0, absl::ToInt64Nanoseconds(time));
+    deadline.at_ = Clock::System().BootNow() + std::max(absl::ZeroDuration(), time);
   }
   return deadline;
 }
 
 absl::Duration Deadline::Left() const {
-  if (boot_nanos_ == kNever) return absl::InfiniteDuration();
-  return absl::Nanoseconds(std::max<int64_t>(0, boot_nanos_ - Clock::System().BootNanos()));
+  if (at_ == kNever) return absl::InfiniteDuration();
+  return std::max(absl::ZeroDuration(), at_ - Clock::System().BootNow());
 }
 
 int Deadline::LeftMillis(int most) const {
@@ -65,12 +64,12 @@ bool AwaitFor(absl::Mutex& mutex, const absl::Condition& condition, absl::Durati
 
 bool AwaitUntil(absl::Mutex& mutex, const absl::Condition& condition, const Deadline& deadline) {
   if (condition.Eval()) return true;
-  if (deadline.boot_nanos_ == Deadline::kNever) {
+  if (deadline.at_ == Deadline::kNever) {
     mutex.Await(condition);
     return true;
   }
   if (deadline.Passed()) return false;
-  MutexAlarm alarm(&mutex, deadline.boot_nanos_);
+  MutexAlarm alarm(&mutex, deadline.at_);
   AlarmThread::OfProcess().Set(&alarm);
   const auto over = [&] { return condition.Eval() || alarm.rung(); };
   mutex.Await(absl::Condition(&over));
@@ -111,7 +110,7 @@ using Wait = bool (*)(KernelTimeout);
 
 class ThreadAlarm final : public Alarm {
  public:
-  explicit ThreadAlarm(int64_t due)
+  explicit ThreadAlarm(BootTime due)
       : Alarm(due), thread_(absl::synchronization_internal::GetOrCreateCurrentThreadIdentity()) {}
   bool Ring() override {
     rung_.store(true);
@@ -145,7 +144,7 @@ extern "C" bool ABSL_INTERNAL_C_SYMBOL(AbslInternalPerThreadSemWait)(
   if (!timeout.has_timeout()) return library(timeout);
   const int64_t left = forekey::NanosLeft(timeout);
   if (left <= 0) return library(timeout);
-  forekey::ThreadAlarm alarm(forekey::Clock::System().BootNanos() + left);
+  forekey::ThreadAlarm alarm(forekey::Clock::System().BootNow().PlusNanos(left));
   AlarmThread::OfProcess().Set(&alarm);
   library(absl::synchronization_internal::KernelTimeout::Never());
   AlarmThread::OfProcess().Unset(&alarm);

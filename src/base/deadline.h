@@ -8,12 +8,10 @@
 #ifndef FOREKEY_SRC_BASE_DEADLINE_H_
 #define FOREKEY_SRC_BASE_DEADLINE_H_
 
-#include <cstdint>
-#include <limits>
-
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "src/base/boot_time.h"
 
 namespace forekey {
 
@@ -30,14 +28,12 @@ class Deadline {
   // "as long as it takes".
   int LeftMillis(int most = -1) const;
 
-  friend bool operator<(const Deadline& a, const Deadline& b) {
-    return a.boot_nanos_ < b.boot_nanos_;
-  }
+  friend bool operator<(const Deadline& a, const Deadline& b) { return a.at_ < b.at_; }
 
  private:
   friend bool AwaitUntil(absl::Mutex&, const absl::Condition&, const Deadline&);
-  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-  int64_t boot_nanos_ = kNever;
+  static constexpr BootTime kNever = BootTime::InfiniteFuture();
+  BootTime at_ = kNever;
 };
 
 // Like Mutex::AwaitWithTimeout() and AwaitWithDeadline(): until `condition` holds, or it is time.

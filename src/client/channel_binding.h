@@ -19,8 +19,8 @@ namespace forekey {
 // InvalidArgument when there is no certificate in `pem`.
 absl::StatusOr<std::string> ChannelBindingFromPem(absl::string_view pem);
 
-// Of the connection that a call ran on. FailedPrecondition when that connection has no server
-// certificate: it is not TLS.
+// The channel binding of the connection that a call ran on. FailedPrecondition when the connection
+// has no server certificate, because it is not TLS.
 absl::StatusOr<std::string> ChannelBindingOf(const grpc::AuthContext& context);
 
 // The leaf as gRPC's core has it; empty when there is none. Lives as long as the context.

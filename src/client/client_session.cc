@@ -8,37 +8,37 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kNanosPerSecond = 1'000'000'000;
 // How much earlier than the gate a client gives a session up: a tenth of the lifetime, at most
 // this.
-constexpr int64_t kMaxMargin = 10 * kSecond;
+constexpr absl::Duration kMaxMargin = absl::Seconds(10);
 // How long before its end a session begins to age: a fifth of the lifetime, at most this.
-constexpr int64_t kMaxAging = 120 * kSecond;
+constexpr absl::Duration kMaxAging = absl::Seconds(120);
 
-int64_t Nanos(uint32_t seconds) { return int64_t{seconds} * kSecond; }
-int64_t Margin(int64_t lifetime) { return std::min(lifetime / 10, kMaxMargin); }
+absl::Duration Margin(absl::Duration lifetime) { return std::min(lifetime / 10, kMaxMargin); }
 
 }  // namespace
 
 ClientSession::ClientSession(Parts parts, const Clock* clock)
     : parts_(std::move(parts)),
+      expires_at_(parts_.opened_at + absl::Seconds(parts_.absolute_s)),
+      given_up_at_(expires_at_ - Margin(absl::Seconds(parts_.absolute_s))),
+      ages_at_(given_up_at_ - std::min(absl::Seconds(parts_.absolute_s) / 5, kMaxAging)),
+      idle_nanos_(absl::ToInt64Nanoseconds(absl::Seconds(parts_.idle_s) -
+                                           Margin(absl::Seconds(parts_.idle_s)))),
       clock_(clock),
       mac_key_(parts_.key.view()),
-      last_used_(parts_.opened_boot_nanos) {}
-
-int64_t ClientSession::expires_boot_nanos() const {
-  return parts_.opened_boot_nanos + Nanos(parts_.absolute_s);
-}
+      last_used_(parts_.opened_at) {}
 
 CallMacInput ClientSession::NextCall(absl::string_view method,
                                      absl::string_view request_digest) const {
-  int64_t now = clock_->BootNanos();
+  BootTime now = clock_->BootNow();
   last_used_.store(now, std::memory_order_relaxed);
   CallMacInput input;
   input.session_id = parts_.id;
   input.sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
-  input.age_s =
-      static_cast<uint32_t>(std::max<int64_t>(0, now - parts_.opened_boot_nanos) / kSecond);
+  input.age_s = static_cast<uint32_t>(std::max<int64_t>(0, now.NanosSince(parts_.opened_at)) /
+                                      kNanosPerSecond);
   input.method = method;
   input.channel_binding = parts_.channel_binding;
   input.request_digest = request_digest;
@@ -63,11 +63,6 @@ std::string ClientSession::MakePrefix(absl::string_view method, absl::string_vie
   return Serialize(input);
 }
 
-int64_t ClientSession::ages_boot_nanos() const {
-  const int64_t absolute = Nanos(parts_.absolute_s);
-  return expires_boot_nanos() - Margin(absolute) - std::min(absolute / 5, kMaxAging);
-}
-
 ClientSession::Proof ClientSession::MakeProof(absl::string_view method,
                                               absl::string_view request_digest) const {
   CallMacInput input = NextCall(method, request_digest);
@@ -75,13 +70,9 @@ ClientSession::Proof ClientSession::MakeProof(absl::string_view method,
 }
 
 ClientSession::State ClientSession::state() const {
-  int64_t now = clock_->BootNanos();
-  int64_t absolute = Nanos(parts_.absolute_s);
-  int64_t idle = Nanos(parts_.idle_s);
-  int64_t left = expires_boot_nanos() - now;
-  if (left <= Margin(absolute)) return State::kExpired;
-  if (now - last_used_boot_nanos() >= idle - Margin(idle)) return State::kExpired;
-  if (now >= ages_boot_nanos()) return State::kAging;
+  BootTime now = clock_->BootNow();
+  if (now >= given_up_at_ || now.NanosSince(last_used()) >= idle_nanos_) return State::kExpired;
+  if (now >= ages_at()) return State::kAging;
   return State::kFresh;
 }
 

@@ -19,10 +19,10 @@ namespace forekey {
 class ClientSession {
  public:
   struct Parts {
-    std::string id;                 // 16 bytes
-    Secret key;                     // 32 bytes
-    std::string channel_binding;    // 32 bytes: the connections that the session is good on
-    int64_t opened_boot_nanos = 0;  // CLOCK_BOOTTIME
+    std::string id;               // 16 bytes
+    Secret key;                   // 32 bytes
+    std::string channel_binding;  // 32 bytes: the connections that the session is good on
+    BootTime opened_at;
     uint32_t idle_s = 0;
     uint32_t absolute_s = 0;
     std::string subject;
@@ -38,9 +38,9 @@ class ClientSession {
   const Secret& key() const { return parts_.key; }
   uint32_t idle_s() const { return parts_.idle_s; }
   uint32_t absolute_s() const { return parts_.absolute_s; }
-  int64_t opened_boot_nanos() const { return parts_.opened_boot_nanos; }
-  int64_t expires_boot_nanos() const;
-  int64_t last_used_boot_nanos() const { return last_used_.load(std::memory_order_relaxed); }
+  BootTime opened_at() const { return parts_.opened_at; }
+  BootTime expires_at() const { return expires_at_; }
+  BootTime last_used() const { return last_used_.load(std::memory_order_relaxed); }
 
   // The proof for one call: takes the next sequence number and counts as a use.
   // `method`: "/package.Service/Method". `request_digest`: 32 bytes, for Forekey's own methods that
@@ -64,17 +64,22 @@ class ClientSession {
   // Both limits are taken a little early, as the gate's clock counts from another instant.
   State state() const;
   // When its lifetime makes it age, whether it idles or not: a live call keeps it from idling.
-  int64_t ages_boot_nanos() const;
+  BootTime ages_at() const { return ages_at_; }
 
  private:
   CallMacInput NextCall(absl::string_view method, absl::string_view request_digest) const;
   std::string Serialize(const CallMacInput& input) const;
 
   const Parts parts_;
+  // What every call asks is worked out once.
+  const BootTime expires_at_;
+  const BootTime given_up_at_;
+  const BootTime ages_at_;
+  const int64_t idle_nanos_;
   const Clock* const clock_;
   const HmacSha256 mac_key_;
   mutable std::atomic<uint64_t> sequence_{0};
-  mutable std::atomic<int64_t> last_used_;
+  mutable std::atomic<BootTime> last_used_;
 };
 
 }  // namespace forekey

@@ -244,7 +244,7 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenSession(const OpenOptions& 
   input.request_digest = digest;
   FOREKEY_ASSIGN_OR_RETURN(DeviceProof proof, MakeDeviceProof(input, options.signers));
 
-  int64_t sent = options_.clock->BootNanos();
+  BootTime sent = options_.clock->BootNow();
   FOREKEY_RETURN_IF_ERROR(Call(&Gate::Stub::OpenSession, "open a session", request, &response,
                                Proof{kOpenSessionMethod, proof.prefix, challenge.channel_binding}));
   SessionOpening opening;
@@ -253,7 +253,7 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenSession(const OpenOptions& 
   opening.salt = challenge.bytes;
   opening.transcript = proof.statement;
   opening.channel_binding = challenge.channel_binding;
-  opening.sent_boot_nanos = sent;
+  opening.sent_at = sent;
   return ConfirmSession(opening, response, options_.clock);
 }
 
@@ -272,7 +272,7 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenChildSession(const ClientSe
 
   ClientSession::Proof proof = parent.MakeProof(kOpenChildSessionMethod, Sha256(request.payload()));
   std::string salt = ByteWriter().Raw(parent.id()).U64(proof.sequence).bytes();
-  int64_t sent = options_.clock->BootNanos();
+  BootTime sent = options_.clock->BootNow();
   FOREKEY_RETURN_IF_ERROR(
       Call(&Gate::Stub::OpenChildSession, "open a child session", request, &response,
            Proof{kOpenChildSessionMethod, proof.prefix, parent.channel_binding()}));
@@ -283,7 +283,7 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenChildSession(const ClientSe
   opening.salt = salt;
   opening.transcript = proof.mac_bytes;
   opening.channel_binding = options.channel_binding;
-  opening.sent_boot_nanos = sent;
+  opening.sent_at = sent;
   FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr child,
                            ConfirmSession(opening, response, options_.clock));
   if (child->subject() != parent.subject()) {

@@ -58,8 +58,7 @@ absl::StatusOr<std::shared_ptr<const ClientSession>> ConfirmSession(
   parts.key = std::move(key);
   parts.channel_binding = std::string(opening.channel_binding);
   // The gate opened it between sending and receiving: the middle is at most half a round trip off.
-  parts.opened_boot_nanos =
-      opening.sent_boot_nanos + (clock->BootNanos() - opening.sent_boot_nanos) / 2;
+  parts.opened_at = opening.sent_at + (clock->BootNow() - opening.sent_at) / 2;
   parts.idle_s = response.idle_s();
   parts.absolute_s = response.absolute_s();
   parts.subject = response.subject();

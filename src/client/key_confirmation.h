@@ -22,7 +22,7 @@ struct SessionOpening {
   absl::string_view salt;
   absl::string_view transcript;
   absl::string_view channel_binding;  // that the session is for
-  int64_t sent_boot_nanos = 0;        // when the request left
+  BootTime sent_at;                   // when the request left
 };
 
 // Refuses with kGateConfirmationInvalid (the gate doesn't hold the pinned identity, or the answer

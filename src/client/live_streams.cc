@@ -1,7 +1,6 @@
 #include "src/client/live_streams.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -14,16 +13,17 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+constexpr BootTime kNever = BootTime::InfiniteFuture();
 constexpr absl::Duration kCallTimeout = absl::Seconds(5);
 // Attempts follow each other the closer the nearer the end is.
-constexpr int64_t kShortestPause = 100'000'000, kLongestPause = 5'000'000'000;
+constexpr absl::Duration kShortestPause = absl::Milliseconds(100);
+constexpr absl::Duration kLongestPause = absl::Seconds(5);
 // A stream that has not been proved yet does not say when it will have to be again.
-constexpr int64_t kLook = 1'000'000'000;
+constexpr absl::Duration kLook = absl::Seconds(1);
 // The clock that is waited by stands still while the machine sleeps.
 constexpr absl::Duration kLongestWait = absl::Seconds(30);
 // A session that ends no later, by the seconds that lifetimes are told in, is no gain.
-constexpr int64_t kLeastGain = 1'000'000'000;
+constexpr absl::Duration kLeastGain = absl::Seconds(1);
 
 }  // namespace
 
@@ -39,7 +39,7 @@ void LiveStreams::Add(const std::shared_ptr<CallPrefixes>& stream) {
   streams_[stream.get()].stream = stream;
   if (!thread_.joinable()) thread_ = std::thread([this] { Run(); });
   // Most streams end long before they matter here: the thread is not woken for each.
-  if (clock_->BootNanos() + kLook < waiting_until_) {
+  if (clock_->BootNow() + kLook < waiting_until_) {
     woken_ = true;
   }
 }
@@ -66,20 +66,20 @@ void LiveStreams::Run() {
       absl::MutexLock lock(&mutex_);
       waiting_until_ = kNever;  // who is added from here on wakes it
     }
-    int64_t next = kNever;
+    BootTime next = kNever;
     for (const Stream& stream : Streams()) {
-      if (stream.due <= clock_->BootNanos()) {
+      if (stream.due <= clock_->BootNow()) {
         Attempt(stream.prefixes, stream.proved);
-        next = 0;
+        next = BootTime();
       }
       next = std::min(next, stream.due);
     }
     absl::MutexLock lock(&mutex_);
-    const int64_t now = clock_->BootNanos();
+    const BootTime now = clock_->BootNow();
     if (shut_down_) return;
     if (next <= now) continue;
     waiting_until_ = next;
-    const absl::Duration wait = std::min(absl::Nanoseconds(next - now), kLongestWait);
+    const absl::Duration wait = std::min(next - now, kLongestWait);
     const auto woken = [this]()
                            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return woken_ || shut_down_; };
     AwaitFor(mutex_, absl::Condition(&woken), wait);
@@ -97,23 +97,24 @@ std::vector<LiveStreams::Stream> LiveStreams::Streams() {
         streams.push_back({std::move(prefixes), {}, watched.due});
     }
   }
-  const int64_t now = clock_->BootNanos();
+  const BootTime now = clock_->BootNow();
   for (Stream& stream : streams) {
     stream.proved = stream.prefixes->proved();
-    stream.due = std::max(stream.due, stream.proved.session == nullptr
-                                          ? now + kLook
-                                          : stream.proved.session->ages_boot_nanos());
+    stream.due =
+        std::max(stream.due,
+                 stream.proved.session == nullptr ? now + kLook : stream.proved.session->ages_at());
   }
   return streams;
 }
 
 void LiveStreams::Attempt(const std::shared_ptr<CallPrefixes>& stream,
                           const CallPrefixes::Proved& proved) {
-  const int64_t left = proved.session->expires_boot_nanos() - clock_->BootNanos();
-  const absl::Duration pause = absl::Nanoseconds(
-      left <= 0 ? kLongestPause : std::clamp(left / 8, kShortestPause, kLongestPause));
+  const absl::Duration left = proved.session->expires_at() - clock_->BootNow();
+  const absl::Duration pause = left <= absl::ZeroDuration()
+                                   ? kLongestPause
+                                   : std::clamp(left / 8, kShortestPause, kLongestPause);
   const auto session =
-      sessions_->GetLater(proved.leaf_pem, proved.session->expires_boot_nanos() + kLeastGain);
+      sessions_->GetLater(proved.leaf_pem, proved.session->expires_at() + kLeastGain);
   if (!session.ok()) return Later(stream, pause);
   uint64_t sequence = 0;
   const absl::Status status = Reauthenticate(proved, *session, &sequence);
@@ -187,7 +188,7 @@ void LiveStreams::Later(const std::shared_ptr<CallPrefixes>& stream, absl::Durat
   if (after == absl::InfiniteDuration()) {
     found->second.given_up = true;
   } else {
-    found->second.due = clock_->BootNanos() + absl::ToInt64Nanoseconds(after);
+    found->second.due = clock_->BootNow() + after;
   }
   woken_ = true;
 }

@@ -36,7 +36,7 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
  private:
   struct Watched {
     std::weak_ptr<CallPrefixes> stream;
-    int64_t due = 0;  // 0: look when its session ages
+    BootTime due;  // no earlier than its session ages
     bool asked_for_more =
         false;  // the gate refused, and the agent was asked what is lacking; until OK
     bool given_up = false;
@@ -46,7 +46,7 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
   struct Stream {
     std::shared_ptr<CallPrefixes> prefixes;
     CallPrefixes::Proved proved;
-    int64_t due;
+    BootTime due;
   };
   // Those that are not given up. Held without the lock: letting go of the last reference comes back
   // here.
@@ -67,7 +67,7 @@ class LiveStreams : public std::enable_shared_from_this<LiveStreams> {
   std::map<const CallPrefixes*, Watched> streams_ ABSL_GUARDED_BY(mutex_);
   grpc::ClientContext* calling_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool woken_ ABSL_GUARDED_BY(mutex_) = false;
-  int64_t waiting_until_ ABSL_GUARDED_BY(mutex_) = 0;
+  BootTime waiting_until_ ABSL_GUARDED_BY(mutex_);
   bool shut_down_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_ ABSL_GUARDED_BY(mutex_);
 };

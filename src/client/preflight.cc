@@ -12,7 +12,7 @@ namespace {
 constexpr absl::Duration kAskTimeout = absl::Seconds(5);
 // Who starts many streams doesn't wait for each. What the gate may have forgotten meanwhile on the
 // same connection (a session among too many, a changed rule) the stream itself finds out.
-constexpr int64_t kTakenFor = 1'000'000'000;
+constexpr absl::Duration kTakenFor = absl::Seconds(1);
 constexpr size_t kMaxEntries = 256;
 
 }  // namespace
@@ -28,13 +28,13 @@ bool Preflight::IsTaken(ConnectionPtr connection, absl::string_view method,
   Flights::Ticket ticket;
   {
     absl::MutexLock lock(&mutex_);
-    const int64_t now = clock_->BootNanos();
+    const BootTime now = clock_->BootNow();
     auto known = entries_.find(key);
     if (known != entries_.end() && now < known->second.taken_until) return true;
     if (entries_.size() >= kMaxEntries) {
       std::erase_if(entries_, [now](const auto& entry) { return entry.second.taken_until <= now; });
     }
-    entries_[key] = Entry{std::move(connection), session, 0};
+    entries_[key] = Entry{std::move(connection), session, BootTime()};
     ticket = flights_.Join(
         key, [waiter = std::move(waiter)](const auto&, bool refused) { waiter(refused); });
   }
@@ -85,7 +85,7 @@ void Preflight::Finish(const Flights::FlightPtr& flight, bool refused) {
     absl::MutexLock lock(&mutex_);
     auto entry = entries_.find(flight->key());
     if (entry != entries_.end() && !refused) {
-      entry->second.taken_until = clock_->BootNanos() + kTakenFor;
+      entry->second.taken_until = clock_->BootNow() + kTakenFor;
     }
   }
   flights_.Finish(flight, refused);

@@ -4,7 +4,6 @@
 #ifndef FOREKEY_SRC_CLIENT_PREFLIGHT_H_
 #define FOREKEY_SRC_CLIENT_PREFLIGHT_H_
 
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -47,7 +46,7 @@ class Preflight : public std::enable_shared_from_this<Preflight> {
   struct Entry {
     ConnectionPtr connection;  // kept, so that no other gets its address
     std::shared_ptr<const ClientSession> session;
-    int64_t taken_until = 0;
+    BootTime taken_until;
   };
   void Ask(const Flights::FlightPtr& flight, const ClientSession& session,
            const std::string& method);

@@ -13,13 +13,13 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kRefreshPause = 5'000'000'000;
+constexpr absl::Duration kRefreshPause = absl::Seconds(5);
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // Certificates that are replaced leave a session each behind.
 constexpr size_t kMaxSlots = 8;
 constexpr size_t kMaxReplacements = 256;
 // How long a method that hardware had to sign is not tried with a session first.
-constexpr int64_t kStepUpKnown = 60'000'000'000;
+constexpr absl::Duration kStepUpKnown = absl::Minutes(1);
 
 bool Usable(const ClientSessionPtr& session) {
   return session != nullptr && session->state() != ClientSession::State::kExpired;
@@ -53,7 +53,7 @@ absl::StatusOr<ClientSessionPtr> SessionSource::Get(absl::string_view leaf_pem,
       opening = openings_.Join(
           *binding, [waiter = make_waiter()](const auto&, const auto& opened) { waiter(opened); });
     } else if (session->state() == ClientSession::State::kAging && !shut_down_ &&
-               options_.clock->BootNanos() >= slot.refresh_not_before) {
+               options_.clock->BootNow() >= slot.refresh_not_before) {
       opening = openings_.Join(*binding, [](const auto&, const auto&) {});
     }
     rejected_id = slot.rejected_id;
@@ -63,10 +63,10 @@ absl::StatusOr<ClientSessionPtr> SessionSource::Get(absl::string_view leaf_pem,
 }
 
 absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_pem,
-                                                         int64_t outlast_boot_nanos) {
+                                                         BootTime outlast) {
   FOREKEY_ASSIGN_OR_RETURN(auto binding, bindings_.Get(leaf_pem));
   const auto is_later = [&](const ClientSessionPtr& session) {
-    return Usable(session) && session->expires_boot_nanos() > outlast_boot_nanos;
+    return Usable(session) && session->expires_at() > outlast;
   };
   {
     absl::MutexLock lock(&mutex_);
@@ -78,7 +78,7 @@ absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_
     absl::StatusOr<ClientSessionPtr> session;
   };
   auto answer = std::make_shared<Answer>();
-  AskAgent(*binding, "", outlast_boot_nanos, [answer](absl::StatusOr<ClientSessionPtr> session) {
+  AskAgent(*binding, "", outlast, [answer](absl::StatusOr<ClientSessionPtr> session) {
     answer->session = std::move(session);
     answer->there.Notify();
   });
@@ -99,7 +99,7 @@ void SessionSource::Post(std::function<void()> task) {
 
 void SessionSource::StartOpening(const std::string& binding, const Openings::FlightPtr& flight,
                                  const std::string& rejected_id) {
-  AskAgent(binding, rejected_id, 0,
+  AskAgent(binding, rejected_id, BootTime(),
            [self = shared_from_this(), binding, flight](absl::StatusOr<ClientSessionPtr> opened) {
              self->FinishOpening(binding, flight, opened);
            });
@@ -114,7 +114,7 @@ void SessionSource::FinishOpening(const std::string& binding, const Openings::Fl
       slot.session = *opened;
       slot.rejected_id.clear();
     } else {
-      slot.refresh_not_before = options_.clock->BootNanos() + kRefreshPause;
+      slot.refresh_not_before = options_.clock->BootNow() + kRefreshPause;
     }
   }
   openings_.Finish(flight, opened);
@@ -161,12 +161,12 @@ void SessionSource::CallAgent(void (forekey::v1::Agent::StubInterface::async_int
 }
 
 void SessionSource::AskAgent(const std::string& binding, const std::string& rejected_id,
-                             int64_t outlast_boot_nanos, Done<ClientSessionPtr> done) {
+                             BootTime outlast, Done<ClientSessionPtr> done) {
   forekey::v1::OpenLocalSessionRequest request;
   request.set_gate(options_.gate);
   request.set_channel_binding(binding);
   request.set_rejected_session(rejected_id);
-  request.set_outlast_boot_nanos(outlast_boot_nanos);
+  request.set_outlast_boot_nanos(outlast.nanos());
   CallAgent<forekey::v1::OpenLocalSessionRequest, forekey::v1::OpenLocalSessionResponse>(
       &forekey::v1::Agent::StubInterface::async_interface::OpenSession, "open a session", request,
       [self = shared_from_this(), binding,
@@ -186,7 +186,7 @@ absl::StatusOr<ClientSessionPtr> SessionSource::MakeSession(
   parts.key = Secret::CopyOf(response.key());
   Wipe(*response.mutable_key());
   parts.channel_binding = binding;
-  parts.opened_boot_nanos = response.opened_boot_nanos();
+  parts.opened_at = BootTime::FromNanos(response.opened_boot_nanos());
   parts.idle_s = response.idle_s();
   parts.absolute_s = response.absolute_s();
   parts.subject = response.subject();
@@ -284,7 +284,7 @@ void SessionSource::AskForDeviceProof(const std::string& binding, const std::str
           absl::MutexLock lock(&self->mutex_);
           Replacement& replacement = self->replacements_[absl::StrCat(binding, method)];
           replacement.step_up = step_up;
-          replacement.step_up_until = self->options_.clock->BootNanos() + kStepUpKnown;
+          replacement.step_up_until = self->options_.clock->BootNow() + kStepUpKnown;
         }
         done(Proof{nullptr, std::move(*response->mutable_prefix()),
                    std::make_shared<std::atomic_flag>()});
@@ -300,7 +300,7 @@ bool SessionSource::SignIfKnown(absl::string_view leaf_pem, absl::string_view me
     absl::MutexLock lock(&mutex_);
     auto found = replacements_.find(absl::StrCat(**binding, method));
     if (found == replacements_.end() || found->second.step_up.empty() ||
-        options_.clock->BootNanos() >= found->second.step_up_until) {
+        options_.clock->BootNow() >= found->second.step_up_until) {
       return false;
     }
     step_up = found->second.step_up;

@@ -52,9 +52,9 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   absl::StatusOr<ClientSessionPtr> Get(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
                                        absl::FunctionRef<Waiter()> make_waiter);
 
-  // One that ends later than `outlast_boot_nanos` (CLOCK_BOOTTIME), for a live call: opened if need
-  // be, which blocks, for a touch perhaps.
-  absl::StatusOr<ClientSessionPtr> GetLater(absl::string_view leaf_pem, int64_t outlast_boot_nanos);
+  // One that ends later than `outlast`, for a live call: opened if need be, which blocks, for a
+  // touch perhaps.
+  absl::StatusOr<ClientSessionPtr> GetLater(absl::string_view leaf_pem, BootTime outlast);
 
   // What a call goes on with: a session, or a prefix that hardware made for it.
   struct Proof {
@@ -79,7 +79,7 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
  private:
   struct Slot {
     ClientSessionPtr session;
-    int64_t refresh_not_before = 0;  // after a failed refresh
+    BootTime refresh_not_before;  // after a failed refresh
     std::string rejected_id;
   };
   // What was answered last about calls of one method with one binding.
@@ -87,7 +87,7 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
     std::string rejected_id;
     ClientSessionPtr session;  // null: it was none
     std::string step_up;       // of the last device proof
-    int64_t step_up_until = 0;
+    BootTime step_up_until;
   };
   using Openings = SingleFlight<absl::StatusOr<ClientSessionPtr>>;
   using Replacings = SingleFlight<absl::StatusOr<Proof>>;
@@ -98,8 +98,8 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
                     const std::string& rejected_id);
   void FinishOpening(const std::string& binding, const Openings::FlightPtr& flight,
                      const absl::StatusOr<ClientSessionPtr>& opened);
-  void AskAgent(const std::string& binding, const std::string& rejected_id,
-                int64_t outlast_boot_nanos, Done<ClientSessionPtr> done);
+  void AskAgent(const std::string& binding, const std::string& rejected_id, BootTime outlast,
+                Done<ClientSessionPtr> done);
   // One call to the agent, that Shutdown() cancels. `done` is called from another thread.
   template <typename Request, typename Response>
   void CallAgent(void (forekey::v1::Agent::StubInterface::async_interface::*rpc)(

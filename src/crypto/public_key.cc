@@ -300,7 +300,7 @@ absl::Status PublicKey::Verify(absl::string_view message, absl::string_view sign
   EVP_PKEY_CTX* empty = nullptr;
   if (data.idle.compare_exchange_strong(empty, context.get(), std::memory_order_release,
                                         std::memory_order_relaxed)) {
-    context.release();
+    static_cast<void>(context.release());
   }
   return good ? absl::OkStatus() : RefuseSignature();
 }

@@ -42,9 +42,9 @@ class RevocationList {
   absl::Status Check(const Certificate& certificate, const Certificate& issuer,
                      absl::Time time) const;
 
-  // Of a CA of `issuer`'s name, and by another key than `issuer`'s, as its authorityKeyIdentifier
-  // says: what a CA publishes that has renewed its key. It knows nothing of what hangs under the
-  // other one.
+  // Whether this list is by a CA of `issuer`'s name, but by another key than `issuer`'s, as its
+  // authorityKeyIdentifier says. A CA that has renewed its key publishes such lists. It knows nothing
+  // of what the other key has signed.
   bool IsByAnotherKeyThan(const Certificate& issuer) const;
 
   // An entry has the certificate's serial number. Nothing is verified: whose number it is depends on

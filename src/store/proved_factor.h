@@ -2,10 +2,10 @@
 #ifndef FOREKEY_SRC_STORE_PROVED_FACTOR_H_
 #define FOREKEY_SRC_STORE_PROVED_FACTOR_H_
 
-#include <cstdint>
 #include <string>
 
 #include "absl/time/time.h"
+#include "src/base/boot_time.h"
 
 namespace forekey {
 
@@ -13,7 +13,7 @@ struct ProvedFactor {
   std::string name;      // "tpm", ...
   absl::Time proved_at;  // never moved by a child
   // The same instant: ages are taken from a clock that does not step.
-  int64_t proved_boot_nanos = 0;
+  BootTime proved_boot;
 };
 
 }  // namespace forekey

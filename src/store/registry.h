@@ -112,7 +112,7 @@ class Registry {
   // NotFound where there is none.
   virtual absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) = 0;
   virtual absl::StatusOr<std::vector<SubjectRecord>> ListSubjects() = 0;
-  // Of one subject, or of all (empty).
+  // The credentials of one subject, or of all where `subject` is empty.
   virtual absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(
       absl::string_view subject) = 0;
 

@@ -40,13 +40,15 @@ struct NonceHash {
 // for 18 years of uptime, and never forgotten early.
 constexpr int kUnitShift = 27;
 
-uint32_t UnitsUp(int64_t nanos) {
+uint32_t UnitsUp(BootTime time) {
+  const int64_t nanos = time.nanos();
   if (nanos <= 0) return 0;
   uint64_t units = ((static_cast<uint64_t>(nanos) - 1) >> kUnitShift) + 1;
   return static_cast<uint32_t>(std::min<uint64_t>(units, std::numeric_limits<uint32_t>::max()));
 }
 
-uint32_t UnitsDown(int64_t nanos) {
+uint32_t UnitsDown(BootTime time) {
+  const int64_t nanos = time.nanos();
   if (nanos <= 0) return 0;
   return static_cast<uint32_t>(
       std::min<uint64_t>(static_cast<uint64_t>(nanos) >> kUnitShift,
@@ -58,8 +60,7 @@ class MemoryReplayStore final : public ReplayStore {
  public:
   explicit MemoryReplayStore(size_t capacity) : capacity_(capacity) {}
 
-  absl::Status Consume(absl::string_view nonce, int64_t now_boot_nanos,
-                       int64_t expires_boot_nanos) override {
+  absl::Status Consume(absl::string_view nonce, BootTime now, BootTime expires_at) override {
     if (nonce.size() < kStoredSize || nonce.size() > 64) {
       return absl::InvalidArgumentError("a nonce has 16 to 64 bytes");
     }
@@ -69,15 +70,15 @@ class MemoryReplayStore final : public ReplayStore {
     } else {
       std::memcpy(stored.data(), Sha256(nonce).data(), kStoredSize);
     }
-    const uint32_t now = UnitsDown(now_boot_nanos);
-    if (expires_boot_nanos <= now_boot_nanos) return Refuse(Reason::kChallengeExpired);
-    const uint32_t expires = UnitsUp(expires_boot_nanos);
+    const uint32_t now_units = UnitsDown(now);
+    if (expires_at <= now) return Refuse(Reason::kChallengeExpired);
+    const uint32_t expires = UnitsUp(expires_at);
     Shard& shard = shards_[static_cast<uint8_t>(stored.back()) % kShards];
     // Twice at most: a full store is asked once more after the other shards dropped what expired.
     for (bool last_try : {false, true}) {
       {
         absl::MutexLock lock(&shard.mutex);
-        if (now >= shard.next_drop) Drop(shard, now);
+        if (now_units >= shard.next_drop) Drop(shard, now_units);
         if (expires <= shard.horizon) return Refuse(Reason::kChallengeExpired);
         if (shard.nonces.contains(stored)) return Refuse(Reason::kChallengeReplayed);
         if (Reserve()) {
@@ -87,7 +88,7 @@ class MemoryReplayStore final : public ReplayStore {
         }
       }
       if (last_try) break;
-      DropEverywhere(now);
+      DropEverywhere(now_units);
     }
     return Refuse(Reason::kReplayStoreFull);
   }

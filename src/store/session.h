@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "src/base/boot_time.h"
 #include "src/crypto/digest.h"
 #include "src/store/live_credentials.h"
 #include "src/store/proved_factor.h"
@@ -42,10 +43,9 @@ class Session {
     std::vector<ProvedFactor> factors;
     // Of the subject, read before the password was checked; where `factors` has one.
     std::optional<uint64_t> factors_version;
-    absl::Time opened_at;  // wall, for people
-    int64_t opened_boot_nanos = 0;
-    int64_t idle_nanos = 0;
-    int64_t absolute_nanos = 0;
+    BootTime opened_at;
+    absl::Duration idle;
+    absl::Duration absolute;
     uint32_t window = 1024;
     std::shared_ptr<const Session> parent;  // depth 1
   };
@@ -63,34 +63,30 @@ class Session {
     return credentials_;
   }
   const std::vector<ProvedFactor>& factors() const { return factors_; }
-  absl::Time opened_at() const { return opened_at_; }
-  int64_t opened_boot_nanos() const { return opened_boot_nanos_; }
+  BootTime opened_at() const { return opened_at_; }
   // Absolute; a child's is at most its parent's.
-  int64_t expires_boot_nanos() const { return expires_boot_nanos_; }
+  BootTime expires_at() const { return expires_at_; }
   const Session* parent() const { return parent_.get(); }
   // When it was last used by a call of its own; a child's calls do not count for its parent.
-  int64_t last_used_boot_nanos() const {
-    return last_used_boot_nanos_.load(std::memory_order_relaxed);
-  }
+  BootTime last_used() const { return last_used_.load(std::memory_order_relaxed); }
 
   // OK, or why it can't be used at `now`: kSessionEnded (also where the password that it proved was
   // changed), kSessionExpired (idle or absolute, its own or its parent's), kCredentialRevoked,
   // kSubjectDisabled.
-  absl::Status CheckAlive(int64_t now_boot_nanos) const;
+  absl::Status CheckAlive(BootTime now) const;
   // After the MAC verified: asks CheckAlive() again (a revocation may have come while the MAC was
   // computed), takes the sequence and, when OK, moves the idle deadline; that of this session
   // alone, so a child never keeps its parent alive. Of many threads with one sequence exactly one
   // gets OK.
-  absl::Status AcceptSequence(uint64_t sequence, int64_t now_boot_nanos) const;
+  absl::Status AcceptSequence(uint64_t sequence, BootTime now) const;
   // True when this sequence can't be accepted (any more): it was, or it lies before the window.
   // Asked for a call that was admitted before.
   bool SequenceUsed(uint64_t sequence) const;
   // A live call is a use of its session: it does not idle meanwhile. Nothing that expired comes
   // back.
-  void KeepUsed(int64_t now_boot_nanos) const {
-    int64_t last = last_used_boot_nanos();
-    while (last < now_boot_nanos && !last_used_boot_nanos_.compare_exchange_weak(
-                                        last, now_boot_nanos, std::memory_order_relaxed)) {
+  void KeepUsed(BootTime now) const {
+    BootTime last = last_used();
+    while (last < now && !last_used_.compare_exchange_weak(last, now, std::memory_order_relaxed)) {
     }
   }
   void End() const { ended_.store(true, std::memory_order_release); }
@@ -109,13 +105,13 @@ class Session {
    private:
     std::array<char, 32> bytes_;
   };
-  bool Expired(int64_t now_boot_nanos) const;
+  bool Expired(BootTime now) const;
 
   // What every call reads comes first, in as few cache lines as may be (bench prints the size).
-  mutable std::atomic<int64_t> last_used_boot_nanos_;
+  mutable std::atomic<BootTime> last_used_;
   mutable std::atomic<bool> ended_{false};
   const int64_t idle_nanos_;
-  int64_t expires_boot_nanos_;
+  BootTime expires_at_;
   const std::shared_ptr<const Session> parent_;
   const std::optional<uint64_t> factors_version_;
   const absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials_;
@@ -126,8 +122,7 @@ class Session {
   const std::string id_;
   const WipedKey key_;
   const std::vector<ProvedFactor> factors_;
-  const int64_t opened_boot_nanos_;
-  const absl::Time opened_at_;
+  const BootTime opened_at_;
 };
 
 }  // namespace forekey

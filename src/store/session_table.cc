@@ -20,7 +20,7 @@ constexpr size_t kShards = 64;
 constexpr size_t kIdSize = 16;
 constexpr size_t kKeySize = 32;
 constexpr size_t kChannelBindingBytes = 32;
-constexpr int64_t kFullTableSweepNanos = 1'000'000'000;
+constexpr absl::Duration kFullTableSweepInterval = absl::Seconds(1);
 
 using SessionId = std::array<char, kIdSize>;
 
@@ -173,10 +173,9 @@ struct SessionTable::Impl {
   }
 
   // When it, or any child of it, was last used.
-  int64_t LastUseOfFamily(const Session* session) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
-    int64_t last = session->last_used_boot_nanos();
-    for (const Session* child : ChildrenOf(session))
-      last = std::max(last, child->last_used_boot_nanos());
+  BootTime LastUseOfFamily(const Session* session) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
+    BootTime last = session->last_used();
+    for (const Session* child : ChildrenOf(session)) last = std::max(last, child->last_used());
     return last;
   }
 
@@ -193,7 +192,7 @@ struct SessionTable::Impl {
     return made;
   }
 
-  void Add(std::shared_ptr<const Session> session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
+  void Add(const std::shared_ptr<const Session>& session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
     const Session* raw = session.get();
     for (const auto& credential : raw->credentials()) {
       OfCredential& entry = credentials[credential->record().id];
@@ -255,18 +254,18 @@ struct SessionTable::Impl {
   struct Choice {
     const Session* session = nullptr;
     bool dead = false;
-    int64_t last_used = 0;
+    BootTime last_used;
   };
-  void Consider(const Session* session, int64_t now, Choice* choice)
+  void Consider(const Session* session, BootTime now, Choice* choice)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
     bool dead = !session->CheckAlive(now).ok();
-    int64_t last_used = LastUseOfFamily(session);
+    BootTime last_used = LastUseOfFamily(session);
     bool better = choice->session == nullptr || (dead && !choice->dead) ||
                   (dead == choice->dead && last_used < choice->last_used);
     if (better) *choice = {session, dead, last_used};
   }
 
-  absl::Status MakeRoomAmong(const SessionList& list, size_t cap, int64_t now)
+  absl::Status MakeRoomAmong(const SessionList& list, size_t cap, BootTime now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
     if (list.size() < cap) return absl::OkStatus();
     Choice choice;
@@ -277,7 +276,7 @@ struct SessionTable::Impl {
   }
 
   // A place among the children of all of one subject's sessions.
-  absl::Status MakeRoomAmongChildren(absl::string_view subject, int64_t now)
+  absl::Status MakeRoomAmongChildren(absl::string_view subject, BootTime now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
     auto own = subjects.find(subject);
     if (own == subjects.end()) return absl::OkStatus();
@@ -294,11 +293,11 @@ struct SessionTable::Impl {
   }
 
   // A place of the total cap, if need be one of the subject's own.
-  absl::Status MakeRoomInTotal(absl::string_view subject, const Session* parent, int64_t now)
+  absl::Status MakeRoomInTotal(absl::string_view subject, const Session* parent, BootTime now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
     if (Size() < limits.total) return absl::OkStatus();
     if (now >= next_full_sweep) {
-      next_full_sweep = now + kFullTableSweepNanos;
+      next_full_sweep = now + kFullTableSweepInterval;
       SweepLocked(now);
       if (Size() < limits.total) return absl::OkStatus();
     }
@@ -315,7 +314,7 @@ struct SessionTable::Impl {
     return absl::OkStatus();
   }
 
-  static void CollectDead(Shard& shard, int64_t now,
+  static void CollectDead(Shard& shard, BootTime now,
                           std::vector<std::shared_ptr<const Session>>* dead) {
     dead->clear();
     absl::ReaderMutexLock lock(&shard.mutex);
@@ -334,7 +333,7 @@ struct SessionTable::Impl {
     return removed;
   }
 
-  void SweepLocked(int64_t now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
+  void SweepLocked(BootTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(index) {
     std::vector<std::shared_ptr<const Session>> dead;
     for (Shard& shard : shards) {
       CollectDead(shard, now, &dead);
@@ -343,7 +342,7 @@ struct SessionTable::Impl {
   }
 
   // Looks without `index`, so that sessions can be opened meanwhile.
-  size_t Sweep(int64_t now) ABSL_LOCKS_EXCLUDED(index) {
+  size_t Sweep(BootTime now) ABSL_LOCKS_EXCLUDED(index) {
     size_t removed = 0;
     std::vector<std::shared_ptr<const Session>> dead;
     for (Shard& shard : shards) {
@@ -371,7 +370,7 @@ struct SessionTable::Impl {
   absl::flat_hash_map<const Session*, SessionList> children ABSL_GUARDED_BY(index);
   absl::flat_hash_map<std::string, std::weak_ptr<const std::string>> bindings
       ABSL_GUARDED_BY(index);
-  int64_t next_full_sweep ABSL_GUARDED_BY(index) = 0;
+  BootTime next_full_sweep ABSL_GUARDED_BY(index);
 };
 
 SessionTable::SessionTable(SessionLimits limits) : impl_(std::make_unique<Impl>(limits)) {}
@@ -382,7 +381,7 @@ std::shared_ptr<const Session> SessionTable::Find(absl::string_view id) const {
 }
 
 absl::StatusOr<std::shared_ptr<const Session>> SessionTable::Insert(Session::Parts parts,
-                                                                    int64_t now_boot_nanos) {
+                                                                    BootTime now) {
   FOREKEY_RETURN_IF_ERROR(CheckParts(parts));
   if (parts.parent != nullptr) FOREKEY_RETURN_IF_ERROR(CheckChild(parts));
   const std::shared_ptr<const Session> parent = parts.parent;
@@ -391,21 +390,21 @@ absl::StatusOr<std::shared_ptr<const Session>> SessionTable::Insert(Session::Par
   if (impl_->Find(parts.id) != nullptr)
     return absl::InvalidArgumentError("the session id is known");
   if (parent != nullptr) {
-    FOREKEY_RETURN_IF_ERROR(parent->CheckAlive(now_boot_nanos));
+    FOREKEY_RETURN_IF_ERROR(parent->CheckAlive(now));
     if (!impl_->InTable(parent.get())) return Refuse(Reason::kSessionEnded);
-    FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomAmong(
-        impl_->ChildrenOf(parent.get()), impl_->limits.children_per_parent, now_boot_nanos));
+    FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomAmong(impl_->ChildrenOf(parent.get()),
+                                                 impl_->limits.children_per_parent, now));
   }
   const std::string& subject = parts.credentials.front()->subject().name();
   if (parent != nullptr) {
-    FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomAmongChildren(subject, now_boot_nanos));
+    FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomAmongChildren(subject, now));
   } else {
     auto own = impl_->subjects.find(subject);
     FOREKEY_RETURN_IF_ERROR(
         impl_->MakeRoomAmong(own == impl_->subjects.end() ? SessionList() : own->second.sessions,
-                             impl_->limits.per_subject, now_boot_nanos));
+                             impl_->limits.per_subject, now));
   }
-  FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomInTotal(subject, parent.get(), now_boot_nanos));
+  FOREKEY_RETURN_IF_ERROR(impl_->MakeRoomInTotal(subject, parent.get(), now));
   auto binding = impl_->Intern(parts.channel_binding);
   auto session =
       std::make_shared<const Session>(Session::Tag(), std::move(parts), std::move(binding));
@@ -457,7 +456,7 @@ size_t SessionTable::EndBySubject(absl::string_view subject) {
   return ended;
 }
 
-size_t SessionTable::Sweep(int64_t now_boot_nanos) { return impl_->Sweep(now_boot_nanos); }
+size_t SessionTable::Sweep(BootTime now) { return impl_->Sweep(now); }
 
 size_t SessionTable::size() const { return impl_->Size(); }
 

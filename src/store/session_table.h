@@ -3,7 +3,6 @@
 #define FOREKEY_SRC_STORE_SESSION_TABLE_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -37,8 +36,7 @@ class SessionTable {
   // parent's subject, credentials and factors, or fewer, none proved later than the parent has it
   // (kChildNotAllowed; also for a child of a child). InvalidArgument for sizes other than Parts
   // says or a known id; kSubjectMismatch for credentials of several subjects.
-  absl::StatusOr<std::shared_ptr<const Session>> Insert(Session::Parts parts,
-                                                        int64_t now_boot_nanos);
+  absl::StatusOr<std::shared_ptr<const Session>> Insert(Session::Parts parts, BootTime now);
 
   // Ends it and its children. False where there is none. Session::End() on the object also refuses
   // all its later calls, but leaves it in the table until Sweep().
@@ -49,7 +47,7 @@ class SessionTable {
   size_t EndBySubject(absl::string_view subject);
   // Drops what no call can use at `now` (expired, ended, revoked, of a disabled subject); called
   // now and then by the gate. Returns how many.
-  size_t Sweep(int64_t now_boot_nanos);
+  size_t Sweep(BootTime now);
   size_t size() const;
 
  private:

@@ -209,7 +209,7 @@ absl::Status JwkSet::Verify(absl::string_view jws, absl::string_view algorithm,
     return key->ed25519->Verify(signing_input, signature).ok() ? absl::OkStatus()
                                                                : Refuse(Reason::kIdTokenSignature);
   }
-  if (key->curve_bytes != 0 && signature.size() != static_cast<size_t>(2 * key->curve_bytes)) {
+  if (key->curve_bytes != 0 && signature.size() != 2 * static_cast<size_t>(key->curve_bytes)) {
     return Refuse(Reason::kIdTokenSignature, "of another size than the algorithm's");
   }
   cjose_err error;

@@ -51,7 +51,7 @@ struct PivPolicy {
   // extKeyUsage that an issuer reserves for Forekey: a certificate with these alone is dedicated.
   // Every other one (TLS client, mail, logon, any, or no extKeyUsage at all) is of a shared key.
   std::vector<std::string> dedicated_usages;
-  // Of these one must be in extKeyUsage (kCertificatePurpose); empty: any.
+  // extKeyUsage must have one of these (else kCertificatePurpose). Empty: any usage will do.
   std::vector<std::string> required_usages;
 };
 

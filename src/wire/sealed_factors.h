@@ -49,11 +49,11 @@ struct FurtherFactors {
   bool empty() const { return password.empty() && id_token.empty() && others.empty(); }
   // What was sent for the factor of this name (kPasswordFactor, kOidcFactor, another); null: none.
   const Secret* Find(absl::string_view name) const;
-  // Of all that was sent.
+  // The names of all factors that were sent.
   std::vector<absl::string_view> Names() const;
 };
 
-// Of one opening. Borrowed.
+// The opening that the factors belong to. Borrowed.
 struct FactorContext {
   absl::string_view audience;
   absl::string_view challenge;                         // 64 bytes

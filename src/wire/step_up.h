@@ -34,7 +34,7 @@ class StepUp {
 
   // At most 8 alternatives of at most 6 words, each once. InvalidArgument for unknown words.
   static absl::StatusOr<StepUp> Parse(absl::string_view text);
-  // Of a status' message as the gate gives it; an empty StepUp where it has none.
+  // Reads the step-up out of the message of a status that the gate gave; empty where there is none.
   static StepUp FromMessage(absl::string_view message);
   explicit StepUp(std::vector<Words> alternatives = {}) : alternatives_(std::move(alternatives)) {}
 

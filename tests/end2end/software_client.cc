@@ -31,9 +31,8 @@ std::string SoftwareSession::PrefixOf(absl::string_view method, uint64_t sequenc
 }
 
 std::string SoftwareSession::Prefix(absl::string_view method, absl::string_view request_digest) {
-  const int64_t age = Clock::System().BootNanos() - opened_boot_nanos_;
-  return PrefixOf(method, next_sequence_.fetch_add(1), static_cast<uint32_t>(age / 1'000'000'000),
-                  request_digest);
+  const int64_t age = absl::ToInt64Seconds(Clock::System().BootNow() - opened_at_);
+  return PrefixOf(method, next_sequence_.fetch_add(1), static_cast<uint32_t>(age), request_digest);
 }
 
 SoftwareClient::SoftwareClient(std::shared_ptr<grpc::Channel> channel, GateFacts gate,
@@ -128,7 +127,7 @@ absl::StatusOr<std::unique_ptr<SoftwareSession>> SoftwareClient::OpenSession() {
   session->id_ = response.session_id();
   session->channel_binding_ = gate_.channel_binding;
   session->key_ = std::make_unique<HmacSha256>(key.view());
-  session->opened_boot_nanos_ = Clock::System().BootNanos();
+  session->opened_at_ = Clock::System().BootNow();
   return session;
 }
 

@@ -39,7 +39,7 @@ class SoftwareSession {
   std::string id_;
   std::string channel_binding_;
   std::unique_ptr<HmacSha256> key_;
-  int64_t opened_boot_nanos_ = 0;
+  BootTime opened_at_;
   std::atomic<uint64_t> next_sequence_{1};
 };
 

@@ -22,7 +22,7 @@ namespace forekey {
 inline constexpr absl::Duration kQuick = absl::Seconds(30);
 inline constexpr absl::Duration kSlow = absl::Minutes(3);
 
-// Of one run of a command; filled in by its options.
+// What one run of a command has: where it prints, and what its options said.
 struct ClientCommand {
   std::ostream& out;
   std::ostream& err;

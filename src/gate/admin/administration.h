@@ -36,7 +36,7 @@ struct AdministrationNeeds {
   GateFactors* factors = nullptr;
   // Asked at each recheck, because where no gate runs the trust is read then alone.
   std::function<absl::StatusOr<CredentialRecheck*>()> recheck;
-  // Of a gate that runs; null where none does.
+  // The running gate's; null where none runs.
   SessionTable* sessions = nullptr;
   const GateCounters* counters = nullptr;
 };
@@ -98,7 +98,8 @@ class Administration {
   absl::Status AuditChange(absl::string_view actor, absl::string_view method,
                            absl::string_view subject, absl::string_view detail);
   size_t EndSessionsOfCredential(absl::string_view id);
-  // Of a credential that the registry has as revoked: ends its sessions, audits and counts it.
+  // Finishes a revocation that the registry has already: ends the credential's sessions, writes it
+  // to the audit log, and counts it.
   void EndRevoked(const std::string& id, bool revoked, const v1::RevokeCredentialRequest& request,
                   absl::string_view actor, v1::RevokeCredentialResponse& response);
   static v1::InviteInfo InfoOf(const InviteRecord& invite);

@@ -11,7 +11,7 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kComplaintInterval = int64_t{60} * 1'000'000'000;
+constexpr absl::Duration kComplaintInterval = absl::Minutes(1);
 constexpr size_t kReferenceBytes = 8;
 
 }  // namespace
@@ -51,7 +51,7 @@ std::string NewReference() {
 }
 
 AuditLog::AuditLog(std::unique_ptr<AuditSink> sink, AuditOptions options, const Clock& clock)
-    : sink_(std::move(sink)), options_(options), clock_(clock) {
+    : sink_(std::move(sink)), options_(std::move(options)), clock_(clock) {
   for (size_t i = 0; i <= kReasonCount; ++i) {
     refusals_.push_back(
         std::make_unique<Refusals>(options_.refusals_per_second, options_.refusal_burst));
@@ -99,7 +99,7 @@ absl::Status AuditLog::Admit(const Decision& decision) {
 
 bool AuditLog::TakeRefusal(std::optional<Reason> reason) {
   Refusals& refusals = RefusalsOf(reason);
-  if (refusals.bucket.Take(clock_.BootNanos())) return true;
+  if (refusals.bucket.Take(clock_.BootNow())) return true;
   refusals.suppressed.fetch_add(1, std::memory_order_relaxed);
   suppressed_total_.fetch_add(1, std::memory_order_relaxed);
   return false;
@@ -119,7 +119,7 @@ void AuditLog::Maintain() {
   for (size_t i = 0; i < refusals_.size(); ++i) {
     Refusals& refusals = *refusals_[i];
     if (refusals.suppressed.load(std::memory_order_relaxed) == 0 ||
-        !refusals.bucket.Take(clock_.BootNanos())) {
+        !refusals.bucket.Take(clock_.BootNow())) {
       continue;
     }
     Decision decision;
@@ -134,10 +134,9 @@ void AuditLog::Maintain() {
 
 void AuditLog::CountFailure(const absl::Status& status) {
   const uint64_t failures = failed_writes_.fetch_add(1, std::memory_order_relaxed) + 1;
-  const int64_t now = clock_.BootNanos();
-  int64_t next = next_complaint_boot_nanos_.load(std::memory_order_relaxed);
-  if (now < next ||
-      !next_complaint_boot_nanos_.compare_exchange_strong(next, now + kComplaintInterval)) {
+  const BootTime now = clock_.BootNow();
+  BootTime next = next_complaint_.load(std::memory_order_relaxed);
+  if (now < next || !next_complaint_.compare_exchange_strong(next, now + kComplaintInterval)) {
     return;
   }
   // A complaint that nobody reads must not hold up the call that it is about.

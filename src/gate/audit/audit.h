@@ -60,7 +60,7 @@ struct Decision {
   std::vector<DecisionToken> tokens;        // of credential_ids, in their order
   std::optional<DecisionProof> proof;
   std::string session;  // raw, 16 bytes, or empty; proved
-  // Of a refusal: whose it said that it was, where that was not proved.
+  // Whom a refused call claimed to come from, without having proved it.
   std::vector<std::string> claimed_credential_ids;
   std::string claimed_session;
   std::vector<std::string> factors;
@@ -130,7 +130,7 @@ class AuditLog {
   std::atomic<uint64_t> suppressed_total_{0};
   std::atomic<uint64_t> failed_writes_{0};
   std::atomic<uint64_t> untold_{0};  // failed since the last line that was written
-  std::atomic<int64_t> next_complaint_boot_nanos_{0};
+  std::atomic<BootTime> next_complaint_{};
 };
 
 }  // namespace forekey

@@ -124,6 +124,7 @@ absl::StatusOr<std::vector<std::string>> AuditFilesOf(const std::string& path) {
   if (error) return absl::NotFoundError(absl::StrCat(folder.string(), ": ", error.message()));
   std::sort(found.begin(), found.end());
   std::vector<std::string> files;
+  files.reserve(found.size() + 1);
   for (auto& [seq, file] : found) files.push_back(std::move(file));
   if (std::filesystem::exists(log, error)) files.push_back(path);
   if (files.empty()) return absl::NotFoundError(absl::StrCat(path, ": no audit log is there"));

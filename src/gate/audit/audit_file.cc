@@ -20,7 +20,7 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kRotationCheckInterval = 1'000'000'000;
+constexpr absl::Duration kRotationCheckInterval = absl::Seconds(1);
 // How far back the last whole line is looked for: several times the longest line.
 constexpr size_t kTailToRead = 256 * 1024;
 
@@ -160,9 +160,9 @@ class FileAuditSink final : public AuditSink {
   absl::Status Maintain() override {
     absl::MutexLock lock(&mutex_);
     if (writing_ || options_.heads_file.empty()) return absl::OkStatus();
-    const int64_t now = Clock::System().BootNanos();
+    const BootTime now = Clock::System().BootNow();
     if (now < next_head_) return absl::OkStatus();
-    next_head_ = now + absl::ToInt64Nanoseconds(options_.heads_interval);
+    next_head_ = now + options_.heads_interval;
     return WriteHeadElsewhere();
   }
 
@@ -205,7 +205,7 @@ class FileAuditSink final : public AuditSink {
     if (fstat(fd_.get(), &info) != 0 || info.st_size < static_cast<off_t>(written) ||
         ftruncate(fd_.get(), info.st_size - static_cast<off_t>(written)) != 0) {
       inode_ = 0;
-      next_check_ = 0;
+      next_check_ = BootTime();
     }
   }
 
@@ -238,7 +238,7 @@ class FileAuditSink final : public AuditSink {
   }
 
   absl::Status FollowRotation() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const int64_t now = Clock::System().BootNanos();
+    const BootTime now = Clock::System().BootNow();
     if (now < next_check_) return absl::OkStatus();
     struct stat info;
     if (stat(path_.c_str(), &info) == 0 && info.st_dev == device_ && info.st_ino == inode_) {
@@ -275,8 +275,8 @@ class FileAuditSink final : public AuditSink {
   AuditHead told_head_ ABSL_GUARDED_BY(mutex_);
   dev_t device_ ABSL_GUARDED_BY(mutex_) = 0;
   ino_t inode_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t next_check_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t next_head_ ABSL_GUARDED_BY(mutex_) = 0;
+  BootTime next_check_ ABSL_GUARDED_BY(mutex_);
+  BootTime next_head_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A chain of its own in each process: what a service manager collects may mix several. Where nobody
@@ -315,7 +315,7 @@ class StderrAuditSink final : public AuditSink {
     const absl::Duration patience = stuck_ ? absl::ZeroDuration() : slow_;
     size_t written = 0;
     mutex_.Unlock();
-    const absl::Status status = WriteStandardError(line, patience, &written);
+    absl::Status status = WriteStandardError(line, patience, &written);
     mutex_.Lock();
     stuck_ = !status.ok();
     if (status.ok()) {

@@ -36,7 +36,7 @@ Judgement CallJudge::Judge(const CallInput& input) {
     judgement.exempt = true;
     return judgement;
   }
-  const int64_t begun = needs_.clock->BootNanos();
+  const BootTime begun = needs_.clock->BootNow();
   Verdict verdict = needs_.verifier->Verify(input);
   absl::Status why = verdict.status();
   const VerifiedCall* const call = verdict.proved();
@@ -45,7 +45,7 @@ Judgement CallJudge::Judge(const CallInput& input) {
     decision.admitted = true;
     decision.method = std::string(input.path);
     decision.peer = std::string(input.peer);
-    decision.latency_nanos = needs_.clock->BootNanos() - begun;
+    decision.latency_nanos = needs_.clock->BootNow().NanosSince(begun);
     DescribeCaller(*call, decision);
     if (call->device() != nullptr) {
       decision.proof = DecisionProof{needs_.audience, std::string(input.prefixes[0])};
@@ -56,7 +56,7 @@ Judgement CallJudge::Judge(const CallInput& input) {
     needs_.counters->admitted.fetch_add(1, std::memory_order_relaxed);
     (call->session() != nullptr ? needs_.counters->session_latency
                                 : needs_.counters->device_latency)
-        .Add(needs_.clock->BootNanos() - begun);
+        .Add(needs_.clock->BootNow().NanosSince(begun));
     judgement.call = std::move(verdict).TakeCaller();
     return judgement;
   }
@@ -67,10 +67,10 @@ Judgement CallJudge::Judge(const CallInput& input) {
 
 // A refusal in a flood of its kind is counted and answered, and costs nothing beyond that.
 absl::Status CallJudge::AnswerRefused(const CallInput& input, const VerifiedCall* proved,
-                                      int64_t begun, const absl::Status& why,
+                                      BootTime begun, const absl::Status& why,
                                       std::optional<Reason> reason) {
   needs_.refusals->Count(reason);
-  needs_.counters->refused_latency.Add(needs_.clock->BootNanos() - begun);
+  needs_.counters->refused_latency.Add(needs_.clock->BootNow().NanosSince(begun));
   const std::string reference = NewReference();
   if (needs_.audit->TakeRefusal(reason)) {
     Decision decision = needs_.audit->NewDecision(AuditEvent::kCall);
@@ -78,7 +78,7 @@ absl::Status CallJudge::AnswerRefused(const CallInput& input, const VerifiedCall
     decision.method = std::string(input.path);
     decision.peer = std::string(input.peer);
     decision.reason = reason;
-    decision.latency_nanos = needs_.clock->BootNanos() - begun;
+    decision.latency_nanos = needs_.clock->BootNow().NanosSince(begun);
     if (proved != nullptr) {
       DescribeCaller(*proved, decision);
       if (proved->device() != nullptr) {
@@ -102,12 +102,12 @@ absl::StatusOr<VerifiedCall> CallJudge::Recall(absl::Span<const absl::string_vie
 }
 
 absl::Status CallJudge::CheckLive(const VerifiedCall& call, absl::string_view path) const {
-  const int64_t now = needs_.clock->BootNanos();
+  const BootTime now = needs_.clock->BootNow();
   if (call.session() != nullptr) {
     const absl::Status alive = call.session()->CheckAlive(now);
     // Who ends a session is told so, though the call's own session is the one that ended.
     if (path == kEndSessionMethod && ReasonOf(alive) == Reason::kSessionEnded &&
-        now < call.session()->expires_boot_nanos()) {
+        now < call.session()->expires_at()) {
       return absl::OkStatus();
     }
     FOREKEY_RETURN_IF_ERROR(alive);
@@ -115,7 +115,7 @@ absl::Status CallJudge::CheckLive(const VerifiedCall& call, absl::string_view pa
   } else {
     // Hardware signed this very call: it lasts no longer than a session of that signature would.
     for (const ProvedFactor& factor : call.factors()) {
-      if (absl::Nanoseconds(now - factor.proved_boot_nanos) > needs_.longest_device_call) {
+      if (now - factor.proved_boot > needs_.longest_device_call) {
         return Refuse(Reason::kSessionExpired, "the call outlived [sessions] absolute");
       }
     }

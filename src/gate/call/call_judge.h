@@ -3,7 +3,6 @@
 #ifndef FOREKEY_SRC_GATE_CALL_CALL_JUDGE_H_
 #define FOREKEY_SRC_GATE_CALL_CALL_JUDGE_H_
 
-#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -65,7 +64,7 @@ class CallJudge {
   void AuditEndedCall(const VerifiedCall& call, absl::string_view path, const absl::Status& why);
 
  private:
-  absl::Status AnswerRefused(const CallInput& input, const VerifiedCall* proved, int64_t begun,
+  absl::Status AnswerRefused(const CallInput& input, const VerifiedCall* proved, BootTime begun,
                              const absl::Status& why, std::optional<Reason> reason);
 
   const CallJudgeNeeds needs_;

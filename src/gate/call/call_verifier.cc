@@ -21,8 +21,8 @@ constexpr size_t kMaxMacGuesses = 8;
 
 class Facts final : public CallFacts {
  public:
-  Facts(const VerifiedCall& call, int64_t now_boot_nanos, bool as_child)
-      : call_(call), now_(now_boot_nanos), as_child_(as_child) {}
+  Facts(const VerifiedCall& call, BootTime now, bool as_child)
+      : call_(call), now_(now), as_child_(as_child) {}
   absl::string_view subject() const override { return call_.subject().name(); }
   bool HasRole(absl::string_view role) const override {
     const auto roles = call_.subject().roles();
@@ -32,7 +32,7 @@ class Facts final : public CallFacts {
     std::optional<absl::Duration> age;
     for (const ProvedFactor& proved : call_.factors()) {
       if (proved.name != factor) continue;
-      const absl::Duration of_this = absl::Nanoseconds(now_ - proved.proved_boot_nanos);
+      const absl::Duration of_this = now_ - proved.proved_boot;
       if (!age || of_this < *age) age = of_this;
     }
     return age;
@@ -44,7 +44,7 @@ class Facts final : public CallFacts {
 
  private:
   const VerifiedCall& call_;
-  const int64_t now_;
+  const BootTime now_;
   const bool as_child_;
 };
 
@@ -141,7 +141,8 @@ absl::StatusOr<VerifiedCall> CallVerifier::Recall(absl::Span<const absl::string_
 // ---- A session's proof ----
 
 absl::StatusOr<VerifiedCall> CallVerifier::ProveSession(const SessionProofView& proof,
-                                                        absl::string_view path, int64_t now) const {
+                                                        absl::string_view path,
+                                                        BootTime now) const {
   VerifiedCall call;
   call.session_ = needs_.sessions->Find(proof.session_id);
   if (call.session_ == nullptr) return needs_.sessions->WhyNotFound(proof.session_id);
@@ -164,8 +165,8 @@ absl::StatusOr<VerifiedCall> CallVerifier::ProveSession(const SessionProofView& 
 }
 
 absl::Status CallVerifier::AcceptOnce(const Session& session, const SessionProofView& proof,
-                                      int64_t now) const {
-  const int64_t age = (now - session.opened_boot_nanos()) / kNanosPerSecond;
+                                      BootTime now) const {
+  const int64_t age = now.NanosSince(session.opened_at()) / kNanosPerSecond;
   const int64_t drift = age - int64_t{proof.age_s};
   if (drift > kMaxAgeDriftSeconds || drift < -kMaxAgeDriftSeconds) {
     return Refuse(Reason::kAgeDrift,
@@ -175,7 +176,7 @@ absl::Status CallVerifier::AcceptOnce(const Session& session, const SessionProof
 }
 
 Verdict CallVerifier::VerifySession(const SessionProofView& proof, const CallInput& input) {
-  const int64_t now = needs_.clock->BootNanos();
+  const BootTime now = needs_.clock->BootNow();
   absl::StatusOr<VerifiedCall> call = ProveSession(proof, input.path, now);
   if (!call.ok()) return Verdict(call.status());
   absl::Status status = AcceptOnce(*call->session(), proof, now);
@@ -185,7 +186,7 @@ Verdict CallVerifier::VerifySession(const SessionProofView& proof, const CallInp
 
 absl::StatusOr<VerifiedCall> CallVerifier::RecallSession(const SessionProofView& proof,
                                                          absl::string_view path) const {
-  FOREKEY_ASSIGN_OR_RETURN(VerifiedCall call, ProveSession(proof, path, needs_.clock->BootNanos()));
+  FOREKEY_ASSIGN_OR_RETURN(VerifiedCall call, ProveSession(proof, path, needs_.clock->BootNow()));
   if (!call.session()->SequenceUsed(proof.sequence)) {
     return Refuse(Reason::kPrefixMissing, "the gate did not admit a call with this prefix");
   }
@@ -195,7 +196,7 @@ absl::StatusOr<VerifiedCall> CallVerifier::RecallSession(const SessionProofView&
 absl::Status CallVerifier::MacMismatch(const Session& session, CallMacInput input,
                                        absl::string_view mac) const {
   size_t guesses = 0;
-  for (const std::string& binding : needs_.certificates->Bindings(needs_.clock->BootNanos())) {
+  for (const std::string& binding : needs_.certificates->Bindings(needs_.clock->BootNow())) {
     if (++guesses > kMaxMacGuesses) break;
     input.channel_binding = binding;
     if (binding != session.channel_binding() && CallMacMatches(session.mac_key(), input, mac)) {
@@ -245,20 +246,19 @@ absl::StatusOr<CallVerifier::SignatureFacts> CallVerifier::VerifySignatures(
 }
 
 void CallVerifier::AddFactors(const SignatureFacts& facts, const CheckedChallenge& challenge,
-                              int64_t now, DeviceCall& call) const {
-  const absl::Time proved_at =
-      needs_.clock->WallNow() - absl::Nanoseconds(now - challenge.issued_boot_nanos);
+                              BootTime now, DeviceCall& call) const {
+  const absl::Time proved_at = needs_.clock->WallNow() - (now - challenge.issued_at);
   for (const AssertionFacts& proved : facts) {
     for (const std::string& name : proved.factors) {
       const auto same = [&](const ProvedFactor& factor) { return factor.name == name; };
       if (std::none_of(call.factors.begin(), call.factors.end(), same)) {
-        call.factors.push_back({name, proved_at, challenge.issued_boot_nanos});
+        call.factors.push_back({name, proved_at, challenge.issued_at});
       }
     }
   }
 }
 
-absl::Status CallVerifier::CheckBinding(absl::string_view binding, int64_t now) const {
+absl::Status CallVerifier::CheckBinding(absl::string_view binding, BootTime now) const {
   if (needs_.certificates->Accepts(binding, now)) return absl::OkStatus();
   return Refuse(Reason::kChannelBindingUnknown,
                 absl::StrCat(ReasonMeaning(Reason::kChannelBindingUnknown), " (the caller saw ",
@@ -281,7 +281,7 @@ struct CallVerifier::ProvedDevice {
 
 absl::StatusOr<CallVerifier::ProvedDevice> CallVerifier::ProveDevice(const DeviceProofView& proof,
                                                                      const CallInput& input,
-                                                                     int64_t now) const {
+                                                                     BootTime now) const {
   FOREKEY_RETURN_IF_ERROR(CheckBinding(proof.channel_binding, now));
   ProvedDevice proved;
   FOREKEY_ASSIGN_OR_RETURN(proved.challenge,
@@ -309,15 +309,14 @@ absl::StatusOr<CallVerifier::ProvedDevice> CallVerifier::ProveDevice(const Devic
   return proved;
 }
 
-absl::Status CallVerifier::Consume(const ProvedDevice& proved, int64_t now) {
+absl::Status CallVerifier::Consume(const ProvedDevice& proved, BootTime now) {
   FOREKEY_RETURN_IF_ERROR(
-      needs_.replay->Consume(proved.challenge.nonce, now, proved.challenge.expires_boot_nanos));
+      needs_.replay->Consume(proved.challenge.nonce, now, proved.challenge.expires_at));
   for (size_t i = 0; i < proved.facts.size(); ++i) {
     const AssertionFacts& facts = proved.facts[i];
     if (!facts.sign_count) continue;
     const std::string& id = proved.device->credentials[i]->record().id;
-    const absl::Status advanced =
-        needs_.credentials->registry().AdvanceSignCount(id, *facts.sign_count);
+    absl::Status advanced = needs_.credentials->registry().AdvanceSignCount(id, *facts.sign_count);
     if (advanced.ok()) continue;
     if (ReasonOf(advanced) != Reason::kCounterRollback) return advanced;
     std::string remark = absl::StrCat(ReasonName(Reason::kCounterRollback), ": credential ",
@@ -330,7 +329,7 @@ absl::Status CallVerifier::Consume(const ProvedDevice& proved, int64_t now) {
 }
 
 Verdict CallVerifier::VerifyDevice(const DeviceProofView& proof, const CallInput& input) {
-  const int64_t now = needs_.clock->BootNanos();
+  const BootTime now = needs_.clock->BootNow();
   const absl::StatusOr<ProvedDevice> proved = ProveDevice(proof, input, now);
   if (!proved.ok()) return Verdict(proved.status());
   VerifiedCall call;
@@ -348,7 +347,7 @@ Verdict CallVerifier::VerifyDevice(const DeviceProofView& proof, const CallInput
 absl::StatusOr<VerifiedCall> CallVerifier::RecallDevice(const DeviceProofView& proof,
                                                         absl::string_view prefix,
                                                         absl::string_view path) const {
-  const int64_t now = needs_.clock->BootNanos();
+  const BootTime now = needs_.clock->BootNow();
   FOREKEY_RETURN_IF_ERROR(CheckBinding(proof.channel_binding, now));
   FOREKEY_ASSIGN_OR_RETURN(
       const CheckedChallenge challenge,
@@ -369,7 +368,7 @@ absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_v
     if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
   }
   if (call.subject().disabled()) return Refuse(Reason::kSubjectDisabled);
-  const int64_t now = needs_.clock->BootNanos();
+  const BootTime now = needs_.clock->BootNow();
   if (!needs_.certificates->Accepts(call.channel_binding(), now)) {
     return Refuse(Reason::kChannelBindingUnknown, "its TLS certificate is no longer accepted");
   }
@@ -377,13 +376,13 @@ absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_v
 }
 
 absl::Status CallVerifier::Authorize(absl::string_view path, const VerifiedCall& call,
-                                     int64_t now) const {
+                                     BootTime now) const {
   return needs_.policy->Authorize(path, Facts(call, now, /*as_child=*/false));
 }
 
 absl::Status CallVerifier::WouldPermit(absl::string_view path, const VerifiedCall& call,
                                        bool as_child) const {
-  return needs_.policy->Authorize(path, Facts(call, needs_.clock->BootNanos(), as_child));
+  return needs_.policy->Authorize(path, Facts(call, needs_.clock->BootNow(), as_child));
 }
 
 }  // namespace forekey

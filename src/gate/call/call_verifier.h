@@ -179,9 +179,9 @@ class CallVerifier {
   absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
                                       absl::string_view path);
 
-  // Of a call that was verified before: none of its credentials is revoked, its subject is not
-  // disabled, its certificate is still accepted, and the rules allow it still. Its session is for
-  // the caller to ask.
+  // Whether a call that was verified before may go on: none of its credentials is revoked, its
+  // subject is not disabled, its certificate is still accepted, and the rules still allow it. Whether
+  // its session lives is for the caller to ask.
   absl::Status StillAllowed(const VerifiedCall& call, absl::string_view path) const;
   // What the rules that are in force now would say to a call of `path` by that caller. `as_child`:
   // as a child session of the caller's would be judged. Asks nothing but the rules.
@@ -197,31 +197,32 @@ class CallVerifier {
 
   // Both: the session lives, its certificate is accepted, its MAC is right.
   absl::StatusOr<VerifiedCall> ProveSession(const SessionProofView& proof, absl::string_view path,
-                                            int64_t now) const;
+                                            BootTime now) const;
   Verdict VerifySession(const SessionProofView& proof, const CallInput& input);
   absl::StatusOr<VerifiedCall> RecallSession(const SessionProofView& proof,
                                              absl::string_view path) const;
   // The proof is of now, and was not seen before.
-  absl::Status AcceptOnce(const Session& session, const SessionProofView& proof, int64_t now) const;
+  absl::Status AcceptOnce(const Session& session, const SessionProofView& proof,
+                          BootTime now) const;
   absl::Status MacMismatch(const Session& session, CallMacInput input, absl::string_view mac) const;
 
   // Both: what a device proof says, by whom; its signatures are not verified yet.
   absl::StatusOr<std::shared_ptr<DeviceCall>> ReadDevice(const DeviceProofView& proof,
                                                          absl::string_view path) const;
-  absl::Status CheckBinding(absl::string_view binding, int64_t now) const;
+  absl::Status CheckBinding(absl::string_view binding, BootTime now) const;
   absl::StatusOr<CredentialList> FindSigners(const DeviceProofView& proof) const;
   absl::StatusOr<SignatureFacts> VerifySignatures(const DeviceProofView& proof,
                                                   const DeviceCall& call) const;
-  void AddFactors(const SignatureFacts& facts, const CheckedChallenge& challenge, int64_t now,
+  void AddFactors(const SignatureFacts& facts, const CheckedChallenge& challenge, BootTime now,
                   DeviceCall& call) const;
   absl::StatusOr<ProvedDevice> ProveDevice(const DeviceProofView& proof, const CallInput& input,
-                                           int64_t now) const;
+                                           BootTime now) const;
   Verdict VerifyDevice(const DeviceProofView& proof, const CallInput& input);
   absl::StatusOr<VerifiedCall> RecallDevice(const DeviceProofView& proof, absl::string_view prefix,
                                             absl::string_view path) const;
-  absl::Status Consume(const ProvedDevice& proved, int64_t now);
+  absl::Status Consume(const ProvedDevice& proved, BootTime now);
 
-  absl::Status Authorize(absl::string_view path, const VerifiedCall& call, int64_t now) const;
+  absl::Status Authorize(absl::string_view path, const VerifiedCall& call, BootTime now) const;
 
   const CallVerifierNeeds needs_;
   AdmittedCalls admitted_;

@@ -12,7 +12,7 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kForever = INT64_MAX;
+constexpr BootTime kForever = BootTime::InfiniteFuture();
 
 absl::StatusOr<std::string> ReadLeafBinding(const std::string& path) {
   FOREKEY_ASSIGN_OR_RETURN(std::string content, ReadFile(path));
@@ -30,7 +30,7 @@ absl::StatusOr<std::string> ReadLeafBinding(const std::string& path) {
 struct AcceptedCertificates::Snapshot {
   struct Entry {
     std::string binding;
-    int64_t until_boot_nanos;
+    BootTime until;
     std::string path;  // of a replaced one: where it was
   };
   std::vector<Entry> entries;
@@ -46,25 +46,25 @@ absl::StatusOr<std::unique_ptr<AcceptedCertificates>> AcceptedCertificates::New(
   auto certificates =
       std::unique_ptr<AcceptedCertificates>(new AcceptedCertificates(std::move(options), clock));
   FOREKEY_RETURN_IF_ERROR(certificates->Reload());
-  if (certificates->Bindings(clock.BootNanos()).empty()) {
+  if (certificates->Bindings(clock.BootNow()).empty()) {
     return absl::FailedPreconditionError(
         "no TLS certificate is accepted: every call would be refused. Set [tls] certificate");
   }
   return certificates;
 }
 
-bool AcceptedCertificates::Accepts(absl::string_view binding, int64_t now_boot_nanos) const {
+bool AcceptedCertificates::Accepts(absl::string_view binding, BootTime now) const {
   const Snapshot* snapshot = current_.load(std::memory_order_acquire);
   for (const Snapshot::Entry& entry : snapshot->entries) {
-    if (entry.binding == binding && now_boot_nanos < entry.until_boot_nanos) return true;
+    if (entry.binding == binding && now < entry.until) return true;
   }
   return false;
 }
 
-std::vector<std::string> AcceptedCertificates::Bindings(int64_t now_boot_nanos) const {
+std::vector<std::string> AcceptedCertificates::Bindings(BootTime now) const {
   std::vector<std::string> bindings;
   for (const Snapshot::Entry& entry : current_.load(std::memory_order_acquire)->entries) {
-    if (now_boot_nanos < entry.until_boot_nanos) bindings.push_back(entry.binding);
+    if (now < entry.until) bindings.push_back(entry.binding);
   }
   return bindings;
 }
@@ -90,7 +90,7 @@ absl::Status AcceptedCertificates::Reload() {
   const Snapshot* old = current_.load(std::memory_order_relaxed);
   if (old != nullptr && by_path == by_path_) return absl::OkStatus();
 
-  const int64_t now = clock_.BootNanos();
+  const BootTime now = clock_.BootNow();
   auto snapshot = std::make_unique<Snapshot>();
   std::set<std::string> live;
   auto add_live = [&](const std::string& path) {
@@ -109,21 +109,19 @@ absl::Status AcceptedCertificates::Reload() {
       if (found == by_path.end()) {
         removed.insert(binding);
       } else if (found->second != binding && !live.contains(binding)) {
-        snapshot->entries.push_back(
-            {binding, now + absl::ToInt64Nanoseconds(options_.replaced_lifetime), path});
+        snapshot->entries.push_back({binding, now + options_.replaced_lifetime, path});
         live.insert(binding);
       }
     }
     // Those replaced before go on until their own time.
     for (const Snapshot::Entry& entry : old->entries) {
-      if (entry.until_boot_nanos != kForever && entry.until_boot_nanos > now &&
-          live.insert(entry.binding).second) {
+      if (entry.until != kForever && entry.until > now && live.insert(entry.binding).second) {
         snapshot->entries.push_back(entry);
       }
     }
   }
   std::erase_if(snapshot->entries, [&](const Snapshot::Entry& entry) {
-    return entry.until_boot_nanos != kForever &&
+    return entry.until != kForever &&
            (removed.contains(entry.binding) || !by_path.contains(entry.path));
   });
 

@@ -39,9 +39,9 @@ class AcceptedCertificates {
   ~AcceptedCertificates();
 
   // `binding`: 32 bytes.
-  bool Accepts(absl::string_view binding, int64_t now_boot_nanos) const;
+  bool Accepts(absl::string_view binding, BootTime now) const;
   // The accepted bindings, own first: for messages and for asking which one a caller saw.
-  std::vector<std::string> Bindings(int64_t now_boot_nanos) const;
+  std::vector<std::string> Bindings(BootTime now) const;
 
   // Reads everything again. On an error the last good set stays, and the error says which file.
   absl::Status Reload();

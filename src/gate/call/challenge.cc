@@ -23,7 +23,7 @@ static_assert(kHeadSize + kSha256Size == kChallengeSize);
 ChallengeIssuer::ChallengeIssuer(absl::string_view audience, const Clock& clock,
                                  absl::Duration lifetime)
     : clock_(clock),
-      lifetime_nanos_(absl::ToInt64Nanoseconds(lifetime)),
+      lifetime_(lifetime),
       mac_prefix_(ByteWriter().Raw(label::kChallenge).U8(0).Len2(audience).bytes()),
       instance_tag_(RandomBytes(kInstanceTagSize)),
       key_(Secret(RandomBytes(kSha256Size)).view()) {}
@@ -34,7 +34,7 @@ std::string ChallengeIssuer::Issue(ChallengePurpose purpose) const {
   writer.U8(kVersion)
       .U8(static_cast<uint8_t>(purpose))
       .Raw(instance_tag_)
-      .U64(static_cast<uint64_t>(clock_.BootNanos()))
+      .U64(static_cast<uint64_t>(clock_.BootNow().nanos()))
       .Raw(RandomBytes(kNonceSize));
   const auto mac = key_.Mac({mac_prefix_, writer.bytes()});
   writer.Raw(View(mac.data(), mac.size()));
@@ -57,8 +57,8 @@ absl::StatusOr<CheckedChallenge> ChallengeIssuer::CheckAnyAge(absl::string_view 
     return Refuse(Reason::kChallengeForged, "its instance");
   }
   CheckedChallenge checked;
-  checked.issued_boot_nanos = static_cast<int64_t>(reader.U64());
-  checked.expires_boot_nanos = checked.issued_boot_nanos + lifetime_nanos_;
+  checked.issued_at = BootTime::FromNanos(static_cast<int64_t>(reader.U64()));
+  checked.expires_at = checked.issued_at + lifetime_;
   checked.nonce = head.substr(kNonceOffset);
   return checked;
 }
@@ -66,11 +66,11 @@ absl::StatusOr<CheckedChallenge> ChallengeIssuer::CheckAnyAge(absl::string_view 
 absl::StatusOr<CheckedChallenge> ChallengeIssuer::Check(absl::string_view challenge,
                                                         ChallengePurpose purpose) const {
   FOREKEY_ASSIGN_OR_RETURN(CheckedChallenge checked, CheckAnyAge(challenge, purpose));
-  const int64_t now = clock_.BootNanos();
-  if (checked.issued_boot_nanos > now) {
+  const BootTime now = clock_.BootNow();
+  if (checked.issued_at > now) {
     return Refuse(Reason::kChallengeForged, "issued in the future");
   }
-  if (checked.expires_boot_nanos <= now) return Refuse(Reason::kChallengeExpired);
+  if (checked.expires_at <= now) return Refuse(Reason::kChallengeExpired);
   return checked;
 }
 

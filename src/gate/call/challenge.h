@@ -25,8 +25,8 @@ inline constexpr absl::Duration kDefaultChallengeLifetime = absl::Seconds(120);
 
 struct CheckedChallenge {
   absl::string_view nonce;  // the 20 random bytes: a view into the challenge given to Check
-  int64_t issued_boot_nanos = 0;
-  int64_t expires_boot_nanos = 0;  // until then it must be remembered once used
+  BootTime issued_at;
+  BootTime expires_at;  // until then it must be remembered once used
 };
 
 // Immutable; safe from any thread.
@@ -47,11 +47,11 @@ class ChallengeIssuer {
   absl::StatusOr<CheckedChallenge> CheckAnyAge(absl::string_view challenge,
                                                ChallengePurpose purpose) const;
 
-  absl::Duration lifetime() const { return absl::Nanoseconds(lifetime_nanos_); }
+  absl::Duration lifetime() const { return lifetime_; }
 
  private:
   const Clock& clock_;
-  const int64_t lifetime_nanos_;
+  const absl::Duration lifetime_;
   const std::string mac_prefix_;  // label 00 || len2 audience
   const std::string instance_tag_;
   const HmacSha256 key_;

@@ -146,7 +146,7 @@ absl::StatusOr<InviteRecord> EnrollmentAuthority::AuthenticateInvite(absl::strin
                            parts_.credentials->registry().FindInvite(public_key));
   if (invite.used_at) return Refuse(Reason::kInviteUsed);
   if (invite.expires_at <= parts_.clock->WallNow()) return Refuse(Reason::kInviteExpired);
-  const int64_t now = parts_.clock->BootNanos();
+  const BootTime now = parts_.clock->BootNow();
   if (!invites_.Take(invites_.HashOf(public_key), now)) {
     return Refuse(Reason::kRateLimited, "signatures of this invite");
   }
@@ -196,7 +196,7 @@ absl::StatusOr<v1::EnrollmentOpening> EnrollmentAuthority::OpeningOf(
   FOREKEY_RETURN_IF_ERROR(CheckOpening(opening));
   FOREKEY_RETURN_IF_ERROR(
       parts_.challenges->Check(opening.challenge(), ChallengePurpose::kEnroll).status());
-  if (!parts_.certificates->Accepts(opening.channel_binding(), parts_.clock->BootNanos())) {
+  if (!parts_.certificates->Accepts(opening.channel_binding(), parts_.clock->BootNow())) {
     return Refuse(Reason::kChannelBindingUnknown);
   }
   return opening;
@@ -211,7 +211,7 @@ absl::StatusOr<EnrollmentAuthority::TicketAndProof> EnrollmentAuthority::ProofOf
                            ParsePayload<v1::EnrollmentProof>(request.payload(), kMaxProofSize));
   FOREKEY_RETURN_IF_ERROR(CheckProof(both.proof));
   FOREKEY_ASSIGN_OR_RETURN(both.ticket,
-                           tickets_.Open(both.proof.ticket(), parts_.clock->BootNanos()));
+                           tickets_.Open(both.proof.ticket(), parts_.clock->BootNow()));
   return both;
 }
 
@@ -226,7 +226,7 @@ absl::Status EnrollmentAuthority::CheckCheaply(const v1::FinishEnrollmentRequest
 absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
     const v1::BeginEnrollmentRequest& request) {
   FOREKEY_ASSIGN_OR_RETURN(const v1::EnrollmentOpening opening, OpeningOf(request));
-  const int64_t now = parts_.clock->BootNanos();
+  const BootTime now = parts_.clock->BootNow();
   FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
                            parts_.identities->Find(opening.gate_identity()));
   FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite,
@@ -238,7 +238,7 @@ absl::StatusOr<BegunEnrollment> EnrollmentAuthority::Begin(
   FOREKEY_ASSIGN_OR_RETURN(const Secret confirmation_key, ConfirmationKey(*identity, opening));
 
   EnrollmentTicket ticket;
-  ticket.expires_boot_nanos = now + absl::ToInt64Nanoseconds(kEnrollmentTicketLifetime);
+  ticket.expires_at = now + kEnrollmentTicketLifetime;
   ticket.enrollment_id = RandomBytes(kEnrollmentIdSize);
   ticket.invite_public_key = request.invite_public_key();
   ticket.opening = request.payload();
@@ -326,7 +326,7 @@ absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
 
   FOREKEY_ASSIGN_OR_RETURN(const v1::EnrollmentOpening opening,
                            ParsePayload<v1::EnrollmentOpening>(ticket.opening, kMaxOpeningSize));
-  const int64_t now = parts_.clock->BootNanos();
+  const BootTime now = parts_.clock->BootNow();
   if (!parts_.certificates->Accepts(opening.channel_binding(), now)) {
     return Refuse(Reason::kChannelBindingUnknown);
   }
@@ -364,9 +364,8 @@ absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
   FOREKEY_ASSIGN_OR_RETURN(
       const CheckedChallenge challenge,
       parts_.challenges->CheckAnyAge(opening.challenge(), ChallengePurpose::kEnroll));
-  FOREKEY_RETURN_IF_ERROR(parts_.replay->Consume(
-      challenge.nonce, now,
-      challenge.expires_boot_nanos + absl::ToInt64Nanoseconds(kEnrollmentTicketLifetime)));
+  FOREKEY_RETURN_IF_ERROR(parts_.replay->Consume(challenge.nonce, now,
+                                                 challenge.expires_at + kEnrollmentTicketLifetime));
   FOREKEY_RETURN_IF_ERROR(parts_.credentials->Enroll(
       Registry::Enrollment{invite.id, record, parts_.one_subject_a_device, record.enrolled_at}));
 

@@ -22,7 +22,7 @@ Secret EnrollmentTicket::Serialize() const {
   ByteWriter writer;
   writer.Reserve(64 + state.size() + opening.size());  // no reallocation leaves the state behind
   writer.U8(kVersion)
-      .U64(static_cast<uint64_t>(expires_boot_nanos))
+      .U64(static_cast<uint64_t>(expires_at.nanos()))
       .Raw(enrollment_id)
       .Raw(invite_public_key)
       .Len2(state.view())
@@ -34,7 +34,7 @@ absl::StatusOr<EnrollmentTicket> EnrollmentTicket::Parse(absl::string_view bytes
   ByteReader reader(bytes);
   const uint8_t version = reader.U8();
   EnrollmentTicket ticket;
-  ticket.expires_boot_nanos = static_cast<int64_t>(reader.U64());
+  ticket.expires_at = BootTime::FromNanos(static_cast<int64_t>(reader.U64()));
   ticket.enrollment_id = std::string(reader.Raw(kEnrollmentIdSize));
   ticket.invite_public_key = std::string(reader.Raw(kInviteKeySize));
   ticket.state = Secret::CopyOf(reader.Len2());
@@ -55,12 +55,11 @@ std::string TicketSealer::Seal(const EnrollmentTicket& ticket) const {
   return AeadSeal(key_, plain.view(), associated_data_);
 }
 
-absl::StatusOr<EnrollmentTicket> TicketSealer::Open(absl::string_view sealed,
-                                                    int64_t now_boot_nanos) const {
+absl::StatusOr<EnrollmentTicket> TicketSealer::Open(absl::string_view sealed, BootTime now) const {
   absl::StatusOr<Secret> plain = AeadOpen(key_, sealed, associated_data_);
   if (!plain.ok()) return Refuse(Reason::kEnrollmentTicketInvalid);
   FOREKEY_ASSIGN_OR_RETURN(EnrollmentTicket ticket, EnrollmentTicket::Parse(plain->view()));
-  if (ticket.expires_boot_nanos <= now_boot_nanos) {
+  if (ticket.expires_at <= now) {
     return Refuse(Reason::kEnrollmentTicketInvalid, "begun too long ago");
   }
   return ticket;

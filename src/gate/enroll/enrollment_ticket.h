@@ -3,17 +3,17 @@
 #ifndef FOREKEY_SRC_GATE_ENROLL_ENROLLMENT_TICKET_H_
 #define FOREKEY_SRC_GATE_ENROLL_ENROLLMENT_TICKET_H_
 
-#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/base/boot_time.h"
 #include "src/base/secret.h"
 
 namespace forekey {
 
 struct EnrollmentTicket {
-  int64_t expires_boot_nanos = 0;
+  BootTime expires_at;
   std::string enrollment_id;      // 16 bytes
   std::string invite_public_key;  // 32 bytes
   Secret state;                   // the token kind's, at most 65535 bytes: an activation secret
@@ -30,8 +30,8 @@ class TicketSealer {
  public:
   explicit TicketSealer(absl::string_view audience);
   std::string Seal(const EnrollmentTicket& ticket) const;
-  // Refuses with kEnrollmentTicketInvalid; also a ticket that has expired at `now_boot_nanos`.
-  absl::StatusOr<EnrollmentTicket> Open(absl::string_view sealed, int64_t now_boot_nanos) const;
+  // Refuses with kEnrollmentTicketInvalid; also a ticket that has expired at `now`.
+  absl::StatusOr<EnrollmentTicket> Open(absl::string_view sealed, BootTime now) const;
 
  private:
   const std::string associated_data_;

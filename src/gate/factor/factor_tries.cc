@@ -16,19 +16,18 @@ FactorTries::FactorTries(FactorTriesOptions options, Registry& registry, const C
     : options_(std::move(options)), registry_(registry), clock_(clock) {}
 
 absl::Status FactorTries::TakeInMemory(absl::Span<const std::string> credential_ids) {
-  const int64_t now = clock_.BootNanos();
-  const int64_t per_nanos = absl::ToInt64Nanoseconds(options_.per);
+  const BootTime now = clock_.BootNow();
   absl::MutexLock lock(&mutex_);
   if (used_.size() + credential_ids.size() > kMaxTriers) {
-    absl::erase_if(
-        used_, [&](const auto& entry) { return now - entry.second.since_boot_nanos >= per_nanos; });
+    absl::erase_if(used_,
+                   [&](const auto& entry) { return now - entry.second.since >= options_.per; });
     if (used_.size() + credential_ids.size() > kMaxTriers) {
       return Refuse(options_.reason, "too many credentials try further factors");
     }
   }
   for (const std::string& id : credential_ids) {
     Used& used = used_[id];
-    if (now - used.since_boot_nanos >= per_nanos) used = Used{0, now};
+    if (now - used.since >= options_.per) used = Used{0, now};
     if (used.tries >= options_.tries) return Refuse(options_.reason, kTooMany);
   }
   for (const std::string& id : credential_ids) ++used_[id].tries;

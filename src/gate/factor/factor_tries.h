@@ -7,7 +7,6 @@
 #ifndef FOREKEY_SRC_GATE_FACTOR_FACTOR_TRIES_H_
 #define FOREKEY_SRC_GATE_FACTOR_FACTOR_TRIES_H_
 
-#include <cstdint>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -43,7 +42,7 @@ class FactorTries {
  private:
   struct Used {
     size_t tries = 0;
-    int64_t since_boot_nanos = 0;
+    BootTime since;
   };
   absl::Status TakeInMemory(absl::Span<const std::string> credential_ids);
 

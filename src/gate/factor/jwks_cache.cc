@@ -37,14 +37,13 @@ void JwksCache::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-int64_t JwksCache::Due() const {
+BootTime JwksCache::Due() const {
   const absl::Duration pause = error_.empty() ? lifetime_ : options_.retry;
-  return asked_at_ + absl::ToInt64Nanoseconds(pause);
+  return asked_at_ + pause;
 }
 
 bool JwksCache::MayAsk() const {
-  return attempts_ == 0 ||
-         clock_.BootNanos() - asked_at_ >= absl::ToInt64Nanoseconds(options_.retry);
+  return attempts_ == 0 || clock_.BootNow() - asked_at_ >= options_.retry;
 }
 
 void JwksCache::Run() {
@@ -55,7 +54,7 @@ void JwksCache::Run() {
   while (true) {
     AwaitFor(mutex_, absl::Condition(&woken), kLook);
     if (stopping_) return;
-    if (!wanted_ && clock_.BootNanos() < Due()) continue;
+    if (!wanted_ && clock_.BootNow() < Due()) continue;
     mutex_.Unlock();
     (void)Refresh();
     mutex_.Lock();
@@ -64,7 +63,7 @@ void JwksCache::Run() {
 
 absl::Status JwksCache::Refresh() {
   absl::MutexLock fetching(&fetching_mutex_);
-  const int64_t begun = clock_.BootNanos();
+  const BootTime begun = clock_.BootNow();
   {
     absl::MutexLock lock(&mutex_);
     fetching_ = true;
@@ -98,7 +97,7 @@ absl::Status JwksCache::Await(uint64_t attempt, const Deadline& deadline) {
 }
 
 void JwksCache::Take(const absl::StatusOr<std::shared_ptr<const JwkSet>>& got,
-                     const JwksDocument& document, int64_t begun) {
+                     const JwksDocument& document, BootTime begun) {
   std::string news;
   {
     absl::MutexLock lock(&mutex_);
@@ -132,7 +131,7 @@ absl::StatusOr<std::shared_ptr<const JwkSet>> JwksCache::Current() const {
     return Refuse(Reason::kIdentityProviderUnavailable,
                   error_.empty() ? "its keys were not fetched yet" : error_);
   }
-  if (clock_.BootNanos() - good_at_ > absl::ToInt64Nanoseconds(options_.max_stale)) {
+  if (clock_.BootNow() - good_at_ > options_.max_stale) {
     return Refuse(Reason::kIdentityProviderUnavailable,
                   absl::StrCat("its keys are older than max_stale: ", error_));
   }
@@ -177,10 +176,10 @@ JwksCache::State JwksCache::state() const {
   absl::MutexLock lock(&mutex_);
   State state;
   state.error = error_;
-  state.due_in = absl::Nanoseconds(Due() - clock_.BootNanos());
+  state.due_in = Due() - clock_.BootNow();
   if (keys_ == nullptr) return state;
   state.keys = keys_->size();
-  state.age = absl::Nanoseconds(clock_.BootNanos() - good_at_);
+  state.age = clock_.BootNow() - good_at_;
   return state;
 }
 

@@ -91,14 +91,14 @@ class JwksCache {
 
  private:
   void Run();
-  // Nanoseconds of boot time at which it will be asked again.
-  int64_t Due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // When it will be asked again.
+  BootTime Due() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool MayAsk() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AskAndWait() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::shared_ptr<const JwkSet>> Current() const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Take(const absl::StatusOr<std::shared_ptr<const JwkSet>>& got, const JwksDocument& document,
-            int64_t begun);
+            BootTime begun);
 
   const JwksCacheOptions options_;
   const Clock& clock_;
@@ -110,9 +110,9 @@ class JwksCache {
   mutable absl::Mutex mutex_;
   std::shared_ptr<const JwkSet> keys_ ABSL_GUARDED_BY(mutex_);
   std::string body_ ABSL_GUARDED_BY(mutex_);         // that they were read from
-  int64_t good_at_ ABSL_GUARDED_BY(mutex_) = 0;      // when they were asked for last with success
+  BootTime good_at_ ABSL_GUARDED_BY(mutex_);         // when they were asked for last with success
   absl::Duration lifetime_ ABSL_GUARDED_BY(mutex_);  // of the good answer
-  int64_t asked_at_ ABSL_GUARDED_BY(mutex_) = 0;
+  BootTime asked_at_ ABSL_GUARDED_BY(mutex_);
   uint64_t begun_ ABSL_GUARDED_BY(mutex_) = 0;     // attempts
   uint64_t attempts_ ABSL_GUARDED_BY(mutex_) = 0;  // finished ones
   std::string error_ ABSL_GUARDED_BY(mutex_);      // of the last one; empty: it was good

@@ -80,7 +80,7 @@ absl::string_view OidcFactor::name() const { return kOidcFactor; }
 size_t OidcFactor::MostThreads() const { return kKeysWaiting * providers_.size(); }
 
 OidcFactor::OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
-                       JwksCache::Report report)
+                       const JwksCache::Report& report)
     : config_(config),
       registry_(registry),
       clock_(clock),
@@ -139,8 +139,7 @@ absl::StatusOr<CheckedFactor> OidcFactor::Check(const FactorAttempt& attempt, co
   const absl::Duration age =
       std::max(absl::ZeroDuration(), clock_.WallNow() - verified.issued_at());
   CheckedFactor checked;
-  checked.proved = {std::string(kOidcFactor), verified.issued_at(),
-                    clock_.BootNanos() - absl::ToInt64Nanoseconds(age)};
+  checked.proved = {std::string(kOidcFactor), verified.issued_at(), clock_.BootNow() - age};
   checked.remark = Describe(verified);
   checked.commit = [this, verified] { return Use(verified); };
   return checked;

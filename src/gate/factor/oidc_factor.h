@@ -45,7 +45,7 @@ class OidcFactor final : public Factor {
  public:
   // `registry` and `clock` are borrowed. `report`: JwksCache's, with the issuer before it.
   OidcFactor(const OidcConfig& config, Registry& registry, const Clock& clock,
-             JwksCache::Report report);
+             const JwksCache::Report& report);
 
   // Before it there are no keys. FailedPrecondition where a jwks_file can't be read; a provider
   // that can't be reached is no error here.

@@ -74,8 +74,7 @@ absl::StatusOr<CheckedFactor> PasswordFactor::Check(const FactorAttempt& attempt
   }
   if (!matches || !has_one) return Refuse(Reason::kPasswordWrong);
   tries_.GiveBack(attempt.credential_ids);
-  return CheckedFactor{
-      {std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNanos()}, "", {}};
+  return CheckedFactor{{std::string(kPasswordFactor), clock_.WallNow(), clock_.BootNow()}, "", {}};
 }
 
 }  // namespace forekey

@@ -7,7 +7,7 @@
 namespace forekey {
 
 Connection::Connection(uint64_t id, std::string peer, std::string host, int fd, int given_fd,
-                       const GateConfig::Connections& limits, int64_t accepted)
+                       const GateConfig::Connections& limits, BootTime accepted)
     : id_(id),
       peer_(std::move(peer)),
       host_(std::move(host)),

@@ -8,10 +8,12 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "src/base/boot_time.h"
 #include "src/gate/config/config.h"
 #include "src/gate/grpc/exempt_calls.h"
 
@@ -25,7 +27,7 @@ class Connection {
 
   // `fd`: a second descriptor of the socket, which this owns. `given_fd`: gRPC's, or what will be.
   Connection(uint64_t id, std::string peer, std::string host, int fd, int given_fd,
-             const GateConfig::Connections& limits, int64_t accepted);
+             const GateConfig::Connections& limits, BootTime accepted);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -33,7 +35,7 @@ class Connection {
   uint64_t id() const { return id_; }
   const std::string& peer() const { return peer_; }
   const std::string& host() const { return host_; }
-  int64_t accepted() const { return accepted_; }
+  BootTime accepted() const { return accepted_; }
   // Something was admitted on it: it is no stranger's.
   bool proved() const { return proved_.load(std::memory_order_relaxed); }
   // Says so; false where it was so before.
@@ -46,7 +48,7 @@ class Connection {
   const std::string peer_;  // "ipv4:192.0.2.1:4711"
   const std::string host_;  // HostKey
   const int fd_;
-  const int64_t accepted_;  // boot nanos
+  const BootTime accepted_;
   std::atomic<bool> proved_{false};
   std::atomic<uint32_t> forged_{0};
   std::atomic<uint32_t> refused_{0};
@@ -54,15 +56,14 @@ class Connection {
   std::atomic<bool> active_{false};  // something was admitted since the accept loop looked
   ExemptCalls exempt_;
 
-  // Of the accept loop's thread alone.
+  // The accept loop's thread alone touches these.
   int given_fd_;
   bool given_ = false;  // to gRPC, which closes given_fd_
   dev_t device_ = 0;    // of the socket: tells when given_fd_ is somebody else's
   ino_t inode_ = 0;
   size_t slot_ = kNoSlot;
   StrangerRoom* room_ = nullptr;
-  int64_t last_active_ = kNeverActive;  // boot nanos; when it was last seen with something admitted
-  static constexpr int64_t kNeverActive = -1;
+  std::optional<BootTime> last_active_;  // when it was last seen with something admitted
 };
 
 // Finds connections by their ids. Safe from any thread.

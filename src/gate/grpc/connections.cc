@@ -158,7 +158,7 @@ void Connections::Run() {
       if (stopping_) break;
       accepting = accepting_;
     }
-    int64_t now = Clock::System().BootNanos();
+    BootTime now = Clock::System().BootNow();
     const bool listen_now = accepting && now >= paused_until_;
     if (listen_now != listening) {
       for (int& listener : listeners) {
@@ -188,7 +188,7 @@ void Connections::Run() {
     ApplyChanges();
     FreeClosed();
     HandOut();
-    now = Clock::System().BootNanos();
+    now = Clock::System().BootNow();
     EndDue(now);
     EndOld(now);
     EndQuiet(now);
@@ -213,12 +213,12 @@ void Connections::Close() {
   for (auto& slot : slots_) slot->Set(nullptr);
 }
 
-int Connections::WaitMillis(int64_t now) {
+int Connections::WaitMillis(BootTime now) {
   if (!waiting_.empty()) return kSlotWaitMillis;
-  int64_t wait = absl::ToInt64Nanoseconds(kLookInterval);
+  absl::Duration wait = kLookInterval;
   absl::MutexLock lock(&mutex_);
   for (const Ending& ending : endings_) wait = std::min(wait, ending.at - now);
-  return static_cast<int>(std::max<int64_t>(0, wait) / 1'000'000) + 1;
+  return static_cast<int>(absl::ToInt64Milliseconds(std::max(absl::ZeroDuration(), wait))) + 1;
 }
 
 void Connections::AcceptFrom(int listener) {
@@ -230,8 +230,7 @@ void Connections::AcceptFrom(int listener) {
     }
     if (errno == EINTR || errno == ECONNABORTED) continue;
     // Out of descriptors or memory: what is open goes on, and asking again at once would only spin.
-    if (errno != EAGAIN)
-      paused_until_ = Clock::System().BootNanos() + absl::ToInt64Nanoseconds(kLookInterval);
+    if (errno != EAGAIN) paused_until_ = Clock::System().BootNow() + kLookInterval;
     return;
   }
 }
@@ -245,7 +244,7 @@ absl::Status Connections::Allow(const std::string& host) {
     return Refuse(Reason::kConnectionLimit,
                   absl::StrCat(limits_.per_address, " are open from this address"));
   }
-  if (!rates_.Take(host, Clock::System().BootNanos())) {
+  if (!rates_.Take(host, Clock::System().BootNow())) {
     return Refuse(Reason::kConnectionLimit, "too many new ones from this address at once");
   }
   return absl::OkStatus();
@@ -268,7 +267,7 @@ void Connections::Admit(int fd, int listener) {
     return;
   }
   auto connection = std::make_shared<Connection>(++last_id_, std::move(peer), std::move(host), own,
-                                                 fd, limits_, Clock::System().BootNanos());
+                                                 fd, limits_, Clock::System().BootNow());
   connection->device_ = socket.st_dev;
   connection->inode_ = socket.st_ino;
   ++per_host_[connection->host()];
@@ -335,7 +334,7 @@ void Connections::LookAtBytes(Connection* raw) {
       raw->closing_.load(std::memory_order_relaxed)) {
     return;
   }
-  const int64_t now = Clock::System().BootNanos();
+  const BootTime now = Clock::System().BootNow();
   const absl::StatusOr<uint64_t> received = BytesReceivedOn(raw->fd_);
   const Allowance allowance = JudgeBytes(received, now - raw->accepted_, limits_.stranger_bytes);
   if (allowance == Allowance::kWithin) return;
@@ -394,7 +393,7 @@ void Connections::ApplyChanges() {
     if (!connections_.contains(connection.get())) continue;
     if (change == Change::kProved) {
       if (connection->room_ != nullptr) connection->room_->Remove(*connection);
-      connection->last_active_ = Clock::System().BootNanos();
+      connection->last_active_ = Clock::System().BootNow();
       epoll_event its_end_alone = {};
       its_end_alone.data.ptr = connection.get();
       epoll_ctl(poll_, EPOLL_CTL_MOD, connection->fd_, &its_end_alone);
@@ -413,7 +412,7 @@ void Connections::ApplyChanges() {
 }
 
 absl::Status Connections::AdmitExempt(const std::shared_ptr<Connection>& connection, bool own) {
-  const int64_t now = Clock::System().BootNanos();
+  const BootTime now = Clock::System().BootNow();
   if (connection == nullptr) {
     return exempt_unknown_.Take(now)
                ? absl::OkStatus()
@@ -455,10 +454,10 @@ void Connections::Refused(const std::shared_ptr<Connection>& connection,
 
 void Connections::EndSoon(const std::shared_ptr<Connection>& connection, double cost) {
   if (connection->closing_.exchange(true)) return;
-  const int64_t now = Clock::System().BootNanos();
+  const BootTime now = Clock::System().BootNow();
   {
     absl::MutexLock lock(&mutex_);
-    endings_.push_back({connection, now + absl::ToInt64Nanoseconds(kAnswerTime)});
+    endings_.push_back({connection, now + kAnswerTime});
   }
   Wake();
   // What was sent before is the last that gRPC reads: it answers, and closes. A flood that went on
@@ -474,7 +473,7 @@ void Connections::EndNow(const std::shared_ptr<Connection>& connection, const ab
   shutdown(connection->fd_, SHUT_RDWR);
 }
 
-void Connections::EndDue(int64_t now) {
+void Connections::EndDue(BootTime now) {
   std::vector<Ending> due;
   {
     absl::MutexLock lock(&mutex_);
@@ -491,9 +490,9 @@ void Connections::EndDue(int64_t now) {
   }
 }
 
-void Connections::EndOld(int64_t now) {
+void Connections::EndOld(BootTime now) {
   if (now < next_look_) return;
-  next_look_ = now + absl::ToInt64Nanoseconds(kLookInterval);
+  next_look_ = now + kLookInterval;
   const absl::Status why = Refuse(Reason::kConnectionTimeout);
   for (const auto& connection : arriving_.TakeOld(now, limits_.proof)) {
     EndNow(connection, why);
@@ -509,16 +508,16 @@ void Connections::EndOld(int64_t now) {
   for (const auto& connection : watching_.TakeOld(now, limits_.watch_age)) EndNow(connection, why);
 }
 
-void Connections::EndQuiet(int64_t now) {
+void Connections::EndQuiet(BootTime now) {
   if (now < next_quiet_look_) return;
-  next_quiet_look_ = now + absl::ToInt64Nanoseconds(std::min(kQuietLookInterval, limits_.idle));
-  const int64_t longest = 2 * absl::ToInt64Nanoseconds(limits_.idle);
+  next_quiet_look_ = now + std::min(kQuietLookInterval, limits_.idle);
+  const absl::Duration longest = 2 * limits_.idle;
   std::vector<std::shared_ptr<Connection>> quiet;
   for (const auto& [raw, connection] : connections_) {
-    if (connection->last_active_ == Connection::kNeverActive) continue;
+    if (!connection->last_active_) continue;
     if (connection->active_.exchange(false, std::memory_order_relaxed)) {
       connection->last_active_ = now;
-    } else if (now - connection->last_active_ >= longest) {
+    } else if (now - *connection->last_active_ >= longest) {
       quiet.push_back(connection);
     }
   }

@@ -122,7 +122,7 @@ class Connections {
   enum class Change { kCalled, kProved };
   struct Ending {
     std::shared_ptr<Connection> connection;
-    int64_t at;
+    BootTime at;
   };
 
   Connections(GateCore* core, std::unique_ptr<Listeners> listeners);
@@ -142,11 +142,11 @@ class Connections {
   void Forget(Connection* raw);
   void EndNow(const std::shared_ptr<Connection>& connection, const absl::Status& why);
   void EndSoon(const std::shared_ptr<Connection>& connection, double cost);
-  void EndDue(int64_t now);
-  void EndOld(int64_t now);
-  void EndQuiet(int64_t now);
+  void EndDue(BootTime now);
+  void EndOld(BootTime now);
+  void EndQuiet(BootTime now);
   void Close();
-  int WaitMillis(int64_t now);
+  int WaitMillis(BootTime now);
   void Wake();
   void AddToPoll(int fd, void* tag, uint32_t events);
 
@@ -169,7 +169,7 @@ class Connections {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool accepting_ ABSL_GUARDED_BY(mutex_) = true;
 
-  // Of thread_ alone.
+  // thread_ alone touches these.
   struct Resting {
     size_t slot;
     std::shared_ptr<Connection> last;  // which gRPC has not closed yet
@@ -185,9 +185,9 @@ class Connections {
   std::deque<Waiting> waiting_;  // for a slot
   StrangerRoom arriving_, strangers_, watching_;
   uint64_t last_id_ = 0;
-  int64_t next_look_ = 0;
-  int64_t next_quiet_look_ = 0;
-  int64_t paused_until_ = 0;
+  BootTime next_look_;
+  BootTime next_quiet_look_;
+  BootTime paused_until_;
   std::thread thread_;
 };
 

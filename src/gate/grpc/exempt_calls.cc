@@ -23,8 +23,9 @@ ExemptCalls::Answer ExemptCalls::Ask(const Call& call, absl::FunctionRef<bool()>
     if (!watches()) return Refused(kWhy, true);
     // A prober whose calls were given up before anybody saw them: it shall probe on, by another
     // connection, instead of being refused for ever.
-    const bool all_are_lost = began_.load(std::memory_order_relaxed) == 0 &&
-                              call.now - let_in_.load(std::memory_order_relaxed) > kWayNanos;
+    const bool all_are_lost =
+        began_.load(std::memory_order_relaxed) == 0 &&
+        call.now.NanosSince(let_in_.load(std::memory_order_relaxed)) > kWayNanos;
     if (all_are_lost) return {kWhy, /*ends=*/true, /*costs=*/false};
     return Refused(kWhy, too_fast_.load(std::memory_order_relaxed));
   }

@@ -8,6 +8,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "src/base/boot_time.h"
 #include "src/gate/config/config.h"
 #include "src/gate/limits/token_bucket.h"
 
@@ -19,7 +20,7 @@ class ExemptCalls {
   struct Call {
     bool own;     // the method is Forekey's, not one that the operator exempts
     bool proved;  // somebody was admitted on the connection
-    int64_t now;  // boot nanos
+    BootTime now;
   };
   struct Answer {
     absl::string_view refused;  // why; empty: it is let in
@@ -55,7 +56,7 @@ class ExemptCalls {
   std::atomic<int32_t> began_{0};
   std::atomic<uint32_t> refused_{0};   // in a row
   std::atomic<bool> too_fast_{false};  // one of these, for the rate
-  std::atomic<int64_t> let_in_{0};     // when the last one was
+  std::atomic<BootTime> let_in_{};     // when the last one was
   std::atomic<bool> watches_{false};
 };
 

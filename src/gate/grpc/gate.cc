@@ -141,7 +141,7 @@ class Gate::Impl {
  private:
   // The gate accepts what its files hold, so it is asked to read them again first.
   absl::Status MakeAccepted(absl::string_view binding) {
-    const int64_t now = core_->clock().BootNanos();
+    const BootTime now = core_->clock().BootNow();
     if (core_->certificates().Accepts(binding, now)) return absl::OkStatus();
     FOREKEY_RETURN_IF_ERROR(core_->ReloadCertificates());
     if (core_->certificates().Accepts(binding, now)) return absl::OkStatus();

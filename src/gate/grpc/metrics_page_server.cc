@@ -88,9 +88,9 @@ MetricsPageServer::~MetricsPageServer() {
 }
 
 void MetricsPageServer::Run() {
-  int64_t paused_until = 0;
+  BootTime paused_until;
   while (!stopping_) {
-    const int64_t paused = paused_until - Clock::System().BootNanos();
+    const int64_t paused = paused_until.NanosSince(Clock::System().BootNow());
     std::vector<pollfd> waiting = {{wake_, POLLIN, 0}, {paused > 0 ? -1 : listener_, POLLIN, 0}};
     for (const Peer& peer : peers_) {
       waiting.push_back({peer.fd, static_cast<int16_t>(peer.answer.empty() ? POLLIN : POLLOUT), 0});
@@ -99,7 +99,7 @@ void MetricsPageServer::Run() {
     poll(waiting.data(), waiting.size(),
          paused > 0 ? static_cast<int>(std::min<int64_t>(pause_millis, kLookMillis)) : kLookMillis);
     looks_.fetch_add(1, std::memory_order_relaxed);
-    const int64_t now = Clock::System().BootNanos();
+    const BootTime now = Clock::System().BootNow();
     size_t i = 2;
     for (auto peer = peers_.begin(); peer != peers_.end(); ++i) {
       const bool done = waiting[i].revents != 0 ? !Serve(*peer) : now >= peer->until;
@@ -107,7 +107,7 @@ void MetricsPageServer::Run() {
       peer = done ? peers_.erase(peer) : std::next(peer);
     }
     if (waiting[1].revents != 0 && !Accept()) {
-      paused_until = now + absl::ToInt64Nanoseconds(options_.pause);
+      paused_until = now + options_.pause;
     }
   }
 }
@@ -121,8 +121,7 @@ bool MetricsPageServer::Accept() {
       close(peers_.front().fd);
       peers_.pop_front();
     }
-    peers_.push_back(
-        {fd, Clock::System().BootNanos() + absl::ToInt64Nanoseconds(options_.patience), "", ""});
+    peers_.push_back({fd, Clock::System().BootNow() + options_.patience, "", ""});
     // What a scraper sends is here already, mostly: it is served before anybody can send it away.
     if (!Serve(peers_.back())) {
       close(fd);

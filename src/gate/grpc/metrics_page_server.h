@@ -5,7 +5,6 @@
 #define FOREKEY_SRC_GATE_GRPC_METRICS_PAGE_SERVER_H_
 
 #include <atomic>
-#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
@@ -15,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "src/base/boot_time.h"
 
 namespace forekey {
 
@@ -44,7 +44,7 @@ class MetricsPageServer {
  private:
   struct Peer {
     int fd;
-    int64_t until;  // boot nanos
+    BootTime until;
     std::string request;
     std::string answer;  // not empty: the rest of it is to be sent
   };

@@ -73,10 +73,10 @@ absl::Status CheckBytesAreCounted() {
       "network of their own"));
 }
 
-Allowance JudgeBytes(const absl::StatusOr<uint64_t>& received, int64_t age_nanos,
+Allowance JudgeBytes(const absl::StatusOr<uint64_t>& received, absl::Duration age,
                      size_t stranger_bytes) {
   if (!received.ok()) return Allowance::kExceeded;
-  const uint64_t seconds = static_cast<uint64_t>(std::max<int64_t>(0, age_nanos) / 1'000'000'000);
+  const uint64_t seconds = static_cast<uint64_t>(std::max<int64_t>(0, absl::ToInt64Seconds(age)));
   const uint64_t grown = kBytesPerSecond * seconds;
   if (*received > stranger_bytes + grown) return Allowance::kExceeded;
   return *received > stranger_bytes + std::min<uint64_t>(grown, stranger_bytes)

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace forekey {
 
@@ -28,7 +29,7 @@ enum class Allowance {
 
 // A stranger may send `stranger_bytes`, and a KiB more with each second, but never more than twice
 // `stranger_bytes`: what a peer may send is what it can make gRPC keep, however slowly it does so.
-Allowance JudgeBytes(const absl::StatusOr<uint64_t>& received, int64_t age_nanos,
+Allowance JudgeBytes(const absl::StatusOr<uint64_t>& received, absl::Duration age,
                      size_t stranger_bytes);
 
 }  // namespace forekey

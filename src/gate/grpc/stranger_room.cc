@@ -61,10 +61,10 @@ void StrangerRoom::Remove(Connection& connection) {
   by_age_.erase(connection.id());
 }
 
-std::vector<std::shared_ptr<Connection>> StrangerRoom::TakeOld(int64_t now, absl::Duration age) {
+std::vector<std::shared_ptr<Connection>> StrangerRoom::TakeOld(BootTime now, absl::Duration age) {
   std::vector<std::shared_ptr<Connection>> old;
   for (const auto& [id, connection] : by_age_) {
-    if (now - connection->accepted() < absl::ToInt64Nanoseconds(age)) break;
+    if (now - connection->accepted() < age) break;
     old.push_back(connection);
   }
   for (const auto& connection : old) Remove(*connection);

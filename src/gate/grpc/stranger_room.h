@@ -30,7 +30,7 @@ class StrangerRoom {
   std::shared_ptr<Connection> Add(std::shared_ptr<Connection> connection);
   void Remove(Connection& connection);
   // Takes out who was accepted `age` before `now`, and gives the strangers among them.
-  std::vector<std::shared_ptr<Connection>> TakeOld(int64_t now, absl::Duration age);
+  std::vector<std::shared_ptr<Connection>> TakeOld(BootTime now, absl::Duration age);
   size_t size() const { return by_age_.size(); }
 
  private:

@@ -50,10 +50,10 @@ absl::string_view SiteKey(absl::string_view host_key) {
   return host_key.size() == kIpv6KeySize ? host_key.substr(0, kIpv6SiteSize) : host_key;
 }
 
-bool SiteBuckets::Take(absl::string_view host_key, int64_t now_boot_nanos) {
-  if (!hosts_.Take(HashOf(host_key), now_boot_nanos)) return false;
+bool SiteBuckets::Take(absl::string_view host_key, BootTime now) {
+  if (!hosts_.Take(HashOf(host_key), now)) return false;
   const absl::string_view site = SiteKey(host_key);
-  return site == host_key || sites_.Take(sites_.HashOf(site), now_boot_nanos);
+  return site == host_key || sites_.Take(sites_.HashOf(site), now);
 }
 
 HostBuckets::HostBuckets(double per_second, double burst)
@@ -68,32 +68,32 @@ uint64_t HostBuckets::HashOf(absl::string_view host_key) const {
   return hash == 0 ? 1 : hash;
 }
 
-HostBuckets::Bucket& HostBuckets::Refilled(Set& set, uint64_t hash, int64_t now_boot_nanos) {
+HostBuckets::Bucket& HostBuckets::Refilled(Set& set, uint64_t hash, BootTime now) {
   Bucket* chosen = nullptr;
   for (Bucket& bucket : set.ways) {
-    const int64_t passed = std::max<int64_t>(0, now_boot_nanos - bucket.last);
+    const int64_t passed = std::max<int64_t>(0, now.NanosSince(bucket.last));
     bucket.tokens = std::min(burst_, bucket.tokens + per_nano_ * static_cast<double>(passed));
-    bucket.last = std::max(bucket.last, now_boot_nanos);
+    bucket.last = std::max(bucket.last, now);
     if (bucket.hash == hash) return bucket;
     if (chosen == nullptr || bucket.tokens > chosen->tokens) chosen = &bucket;
   }
-  *chosen = Bucket{hash, now_boot_nanos, burst_};
+  *chosen = Bucket{hash, now, burst_};
   return *chosen;
 }
 
-bool HostBuckets::Take(uint64_t hash, int64_t now_boot_nanos) {
+bool HostBuckets::Take(uint64_t hash, BootTime now) {
   Set& set = (*sets_)[hash % kSets];
   absl::MutexLock lock(&set.mutex);
-  Bucket& bucket = Refilled(set, hash, now_boot_nanos);
+  Bucket& bucket = Refilled(set, hash, now);
   if (bucket.tokens < 1) return false;
   bucket.tokens -= 1;
   return true;
 }
 
-void HostBuckets::Charge(uint64_t hash, double tokens, int64_t now_boot_nanos) {
+void HostBuckets::Charge(uint64_t hash, double tokens, BootTime now) {
   Set& set = (*sets_)[hash % kSets];
   absl::MutexLock lock(&set.mutex);
-  Bucket& bucket = Refilled(set, hash, now_boot_nanos);
+  Bucket& bucket = Refilled(set, hash, now);
   bucket.tokens = std::max(-burst_, bucket.tokens - tokens);
 }
 

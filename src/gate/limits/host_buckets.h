@@ -12,6 +12,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "src/base/boot_time.h"
 #include "src/crypto/digest.h"
 
 namespace forekey {
@@ -38,24 +39,23 @@ class HostBuckets {
   HostBuckets(double per_second, double burst);
   // A keyed hash of a HostKey(), never 0: nobody chooses whose slot he takes.
   uint64_t HashOf(absl::string_view host_key) const;
-  bool Take(uint64_t hash, int64_t now_boot_nanos);
+  bool Take(uint64_t hash, BootTime now);
   // Takes `tokens` whether they are there or not: at most `burst` are owed.
-  void Charge(uint64_t hash, double tokens, int64_t now_boot_nanos);
+  void Charge(uint64_t hash, double tokens, BootTime now);
 
  private:
   static constexpr size_t kSets = 1024;
   static constexpr size_t kWays = 4;
   struct Bucket {
     uint64_t hash = 0;
-    int64_t last = 0;
+    BootTime last;
     double tokens = 0;
   };
   struct Set {
     absl::Mutex mutex;
     std::array<Bucket, kWays> ways ABSL_GUARDED_BY(mutex);
   };
-  Bucket& Refilled(Set& set, uint64_t hash, int64_t now_boot_nanos)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(set.mutex);
+  Bucket& Refilled(Set& set, uint64_t hash, BootTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(set.mutex);
 
   const HmacSha256 key_;
   const double per_nano_;
@@ -70,10 +70,10 @@ class SiteBuckets {
       : hosts_(per_second, burst), sites_(kSiteRates * per_second, kSiteRates * burst) {}
   uint64_t HashOf(absl::string_view host_key) const { return hosts_.HashOf(host_key); }
   // What the address has not got is not taken from its site.
-  bool Take(absl::string_view host_key, int64_t now_boot_nanos);
+  bool Take(absl::string_view host_key, BootTime now);
   // The address alone pays: its neighbours would lose as much by one forger.
-  void Charge(absl::string_view host_key, double tokens, int64_t now_boot_nanos) {
-    hosts_.Charge(HashOf(host_key), tokens, now_boot_nanos);
+  void Charge(absl::string_view host_key, double tokens, BootTime now) {
+    hosts_.Charge(HashOf(host_key), tokens, now);
   }
 
  private:

@@ -15,16 +15,15 @@ uint64_t StrangerLimit::HashOf(absl::string_view peer) const {
   return hosts_.HashOf(HostKey(peer));
 }
 
-bool StrangerLimit::AllowLookUp(absl::string_view peer, int64_t now_boot_nanos) {
-  if (peer.empty()) return unknown_.Take(now_boot_nanos);
+bool StrangerLimit::AllowLookUp(absl::string_view peer, BootTime now) {
+  if (peer.empty()) return unknown_.Take(now);
   const std::string host = HostKey(peer);
   if (Knows(hosts_.HashOf(host))) return true;
-  return hosts_.Take(host, now_boot_nanos) &&
-         (!look_ups_bounded_ || look_ups_.Take(now_boot_nanos));
+  return hosts_.Take(host, now) && (!look_ups_bounded_ || look_ups_.Take(now));
 }
 
-bool StrangerLimit::AllowSignature(absl::string_view peer, int64_t now_boot_nanos) {
-  return peer.empty() || Knows(HashOf(peer)) || bucket_.Take(now_boot_nanos);
+bool StrangerLimit::AllowSignature(absl::string_view peer, BootTime now) {
+  return peer.empty() || Knows(HashOf(peer)) || bucket_.Take(now);
 }
 
 void StrangerLimit::Succeeded(absl::string_view peer) {

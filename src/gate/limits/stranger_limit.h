@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "src/base/boot_time.h"
 #include "src/gate/limits/host_buckets.h"
 #include "src/gate/limits/stranger_limit_options.h"
 #include "src/gate/limits/token_bucket.h"
@@ -26,10 +27,10 @@ class StrangerLimit {
 
   // Before a look-up in a store: false when `peer` is a stranger, and its own bucket is empty, or
   // the one of all strangers' look-ups.
-  bool AllowLookUp(absl::string_view peer, int64_t now_boot_nanos);
+  bool AllowLookUp(absl::string_view peer, BootTime now);
   // After AllowLookUp, before a public-key operation: false when `peer` is a stranger, and the
   // bucket of all strangers is empty.
-  bool AllowSignature(absl::string_view peer, int64_t now_boot_nanos);
+  bool AllowSignature(absl::string_view peer, BootTime now);
   void Succeeded(absl::string_view peer);
   void Failed(absl::string_view peer);
 

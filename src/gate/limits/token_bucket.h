@@ -3,9 +3,9 @@
 #define FOREKEY_SRC_GATE_LIMITS_TOKEN_BUCKET_H_
 
 #include <algorithm>
-#include <cstdint>
 
 #include "absl/synchronization/mutex.h"
+#include "src/base/boot_time.h"
 
 namespace forekey {
 
@@ -15,15 +15,15 @@ class TokenBucket {
   TokenBucket(double per_second, double burst)
       : per_nano_(per_second / 1e9), burst_(burst), tokens_(burst) {}
 
-  // Takes one token at this time (CLOCK_BOOTTIME); false, taking nothing, where there is none.
-  bool Take(int64_t now_boot_nanos) {
+  // Takes one token at this time; false, taking nothing, where there is none.
+  bool Take(BootTime now) {
     absl::MutexLock lock(&mutex_);
-    if (now_boot_nanos > last_) {
-      if (last_ != 0) {
+    if (now > last_) {
+      if (last_ != BootTime()) {
         tokens_ =
-            std::min(burst_, tokens_ + per_nano_ * static_cast<double>(now_boot_nanos - last_));
+            std::min(burst_, tokens_ + per_nano_ * static_cast<double>(now.NanosSince(last_)));
       }
-      last_ = now_boot_nanos;
+      last_ = now;
     }
     if (tokens_ < 1) return false;
     tokens_ -= 1;
@@ -35,7 +35,7 @@ class TokenBucket {
   const double burst_;
   absl::Mutex mutex_;
   double tokens_ ABSL_GUARDED_BY(mutex_);
-  int64_t last_ ABSL_GUARDED_BY(mutex_) = 0;
+  BootTime last_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace forekey

@@ -81,8 +81,8 @@ class GateCore {
   const GateIdentities& identities() const { return state_->identities(); }
   const SessionTable& sessions() const { return *sessions_; }
 
-  // So many threads at most are held in OpenSession at once by further factors that take their
-  // time.
+  // How many threads further factors can hold in OpenSession at the same time, because they wait
+  // for something.
   size_t MostOpeningThreads() const { return factors_->MostThreads(); }
 
   // Reads the accepted certificates again, now. See AcceptedCertificates::Reload.

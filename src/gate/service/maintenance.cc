@@ -35,7 +35,7 @@ void Maintenance::Run() {
 }
 
 void Maintenance::Once() {
-  needs_.sessions->Sweep(needs_.clock->BootNanos());
+  needs_.sessions->Sweep(needs_.clock->BootNow());
   needs_.audit->Maintain();
   needs_.rules->Look();
   needs_.trust->Look();

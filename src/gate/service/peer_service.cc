@@ -53,7 +53,7 @@ absl::StatusOr<v1::GetChallengeResponse> PeerService::GetChallenge(
 absl::Status PeerService::TellEnrollment(const absl::Status& checked, absl::string_view method,
                                          absl::string_view peer) {
   absl::Status why = checked;
-  if (why.ok() && !needs_.enrolling_strangers->AllowLookUp(peer, needs_.clock->BootNanos())) {
+  if (why.ok() && !needs_.enrolling_strangers->AllowLookUp(peer, needs_.clock->BootNow())) {
     why = Refuse(Reason::kRateLimited, "enrolments from an address that showed nothing yet");
   }
   if (why.ok()) return why;
@@ -189,9 +189,8 @@ absl::StatusOr<v1::WhoAmIResponse> PeerService::WhoAmI(const VerifiedCall& call,
   if (const Session* session = call.session(); session != nullptr) {
     response.set_session(absl::BytesToHexString(session->id()));
     response.set_child_session(session->parent() != nullptr);
-    const int64_t left = session->expires_boot_nanos() - needs_.clock->BootNanos();
-    response.set_session_expires_unix_s(
-        absl::ToUnixSeconds(needs_.clock->WallNow() + absl::Nanoseconds(left)));
+    const absl::Duration left = session->expires_at() - needs_.clock->BootNow();
+    response.set_session_expires_unix_s(absl::ToUnixSeconds(needs_.clock->WallNow() + left));
   }
   return response;
 }

@@ -93,8 +93,7 @@ class PeerService {
                                                         const VerifiedCall& call,
                                                         absl::string_view method,
                                                         absl::string_view peer);
-  // Of a call whose caller is in `decision`: puts what was done into it, and audits it before it is
-  // done.
+  // `decision` names the caller already. This adds what is done, and audits it before it is done.
   absl::Status Reauthenticate(const VerifiedCall& call,
                               const v1::ReauthenticateCallRequest& request, ReplaceLiveCall replace,
                               Decision& decision);

@@ -20,7 +20,6 @@ namespace forekey {
 namespace {
 
 constexpr size_t kMaxPayload = 16 * 1024;
-constexpr int64_t kNanosPerSecond = 1'000'000'000;
 
 // The shorter of what the gate gives and what was asked for, in seconds; 0 asks for nothing.
 uint32_t Lifetime(absl::Duration most, uint32_t asked_s) {
@@ -59,16 +58,15 @@ absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
   FOREKEY_ASSIGN_OR_RETURN(const Secret identity_secret, identity->key().Agree(exchange.key_share));
 
   parts.id = RandomBytes(kSessionIdSize);
-  parts.opened_at = clock_.WallNow();
-  parts.idle_nanos = exchange.idle_s * kNanosPerSecond;
-  parts.absolute_nanos = exchange.absolute_s * kNanosPerSecond;
+  parts.idle = absl::Seconds(exchange.idle_s);
+  parts.absolute = absl::Seconds(exchange.absolute_s);
   parts.window = policy_.window;
   const Secret key = DeriveSessionKey(
       SessionKeyInput{&ephemeral_secret, &identity_secret, exchange.parent_key, exchange.salt,
                       exchange.transcript, ephemeral.public_key(), parts.id});
   parts.key = key.view();
 
-  const int64_t now = parts.opened_boot_nanos;
+  const BootTime now = parts.opened_at;
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const Session> session,
                            sessions_.Insert(std::move(parts), now));
   v1::OpenSessionResponse response;
@@ -159,7 +157,7 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   exchange.absolute_s = Lifetime(policy_.absolute, payload.max_absolute_s());
   parts.channel_binding = device->channel_binding;
   parts.credentials.assign(device->credentials.begin(), device->credentials.end());
-  parts.opened_boot_nanos = clock_.BootNanos();
+  parts.opened_at = clock_.BootNow();
   FOREKEY_ASSIGN_OR_RETURN(OpenedSession opened, Establish(exchange, std::move(parts)));
   opened.remark = std::move(remark);
   return opened;
@@ -177,13 +175,13 @@ absl::StatusOr<OpenedSession> SessionOpener::OpenChild(const VerifiedCall& call,
   FOREKEY_ASSIGN_OR_RETURN(
       const v1::OpenChildSessionPayload payload,
       ParsePayload<v1::OpenChildSessionPayload>(request.payload(), kMaxPayload));
-  const int64_t now = clock_.BootNanos();
+  const BootTime now = clock_.BootNow();
   if (!certificates_.Accepts(payload.channel_binding(), now)) {
     return Refuse(Reason::kChannelBindingUnknown,
                   "the certificate that the child would be used under");
   }
   // Whole seconds, rounded down: a child never outlives its parent.
-  const int64_t left_s = (parent->expires_boot_nanos() - now) / kNanosPerSecond;
+  const int64_t left_s = absl::ToInt64Seconds(parent->expires_at() - now);
   if (left_s <= 0) return Refuse(Reason::kSessionExpired, "the parent is about to expire");
 
   const std::string transcript = BuildCallMacBytes(
@@ -203,7 +201,7 @@ absl::StatusOr<OpenedSession> SessionOpener::OpenChild(const VerifiedCall& call,
   parts.channel_binding = payload.channel_binding();
   parts.credentials.assign(parent->credentials().begin(), parent->credentials().end());
   parts.factors = parent->factors();
-  parts.opened_boot_nanos = now;
+  parts.opened_at = now;
   parts.parent = parent;
   return Establish(exchange, std::move(parts));
 }

@@ -71,7 +71,7 @@ class ConfigTable {
   void Bytes(absl::string_view key, int64_t least, int64_t most, size_t* out);
   // An empty table where there is none.
   ConfigTable Table(absl::string_view key);
-  // Of an array of tables, [[key]].
+  // The tables of an array of tables, [[key]].
   std::vector<ConfigTable> Tables(absl::string_view key);
 
  private:

@@ -29,7 +29,7 @@ class GateTokens {
   // Tests: `verifier` in the place of what the configuration says of its kind.
   void Put(std::shared_ptr<const TokenVerifier> verifier);
 
-  // Of the kinds that read files.
+  // The trust of those kinds that read it from files.
   const std::vector<LiveTrust*>& trust() const { return trust_; }
   std::vector<TokenKind> EnrollingKinds() const;
 

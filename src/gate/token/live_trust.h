@@ -45,7 +45,7 @@ class LiveTrust {
   TokenKind kind() const { return Now()->kind(); }
 
   const std::string& name() const { return source_.name; }
-  // Of the first reading.
+  // What the first reading gave.
   const std::string& detail() const { return detail_; }
   const std::vector<std::string>& left_out() const { return left_out_; }
 

@@ -78,7 +78,7 @@ class FakeAgent : public v1::Agent::Service {
     response->set_key(std::string((*session)->key().view()));
     response->set_idle_s((*session)->idle_s());
     response->set_absolute_s((*session)->absolute_s());
-    response->set_opened_boot_nanos((*session)->opened_boot_nanos());
+    response->set_opened_boot_nanos((*session)->opened_at().nanos());
     response->set_subject((*session)->subject());
     return grpc::Status::OK;
   }

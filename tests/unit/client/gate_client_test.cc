@@ -362,7 +362,7 @@ TEST(ClientSessionTest, SequencesAndAgesGoUp) {
   parts.id = RandomBytes(16);
   parts.key = Secret(RandomBytes(32));
   parts.channel_binding = RandomBytes(32);
-  parts.opened_boot_nanos = clock.BootNanos();
+  parts.opened_at = clock.BootNow();
   parts.idle_s = 600;
   parts.absolute_s = 3600;
   ClientSession session(std::move(parts), &clock);
@@ -381,7 +381,7 @@ TEST(ClientSessionTest, EndsBeforeTheGateEndsIt) {
   parts.id = RandomBytes(16);
   parts.key = Secret(RandomBytes(32));
   parts.channel_binding = RandomBytes(32);
-  parts.opened_boot_nanos = clock.BootNanos();
+  parts.opened_at = clock.BootNow();
   parts.idle_s = 100;
   parts.absolute_s = 200;
   ClientSession session(std::move(parts), &clock);

@@ -19,14 +19,14 @@ using testing::RefusedWith;
 using namespace forekey::testing;  // NOLINT: the fixtures
 
 std::string Nonce(int i) { return Bytes32(absl::StrCat("nonce ", i)).substr(0, 16); }
-constexpr int64_t kLife = 120 * kSecond;
+constexpr absl::Duration kLife = absl::Seconds(120);
 
 TEST(ReplayStoreTest, ANonceIsConsumedOnce) {
   auto store = NewMemoryReplayStore(100);
   EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot + kLife), IsOk());
   EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot + kLife),
               RefusedWith(Reason::kChallengeReplayed));
-  EXPECT_THAT(store->Consume(Nonce(1), kBoot + kLife - 1, kBoot + kLife),
+  EXPECT_THAT(store->Consume(Nonce(1), kBoot + kLife - kNano, kBoot + kLife),
               RefusedWith(Reason::kChallengeReplayed))
       << "to its last nanosecond";
   EXPECT_THAT(store->Consume(Nonce(2), kBoot, kBoot + kLife), IsOk());
@@ -56,19 +56,20 @@ TEST(ReplayStoreTest, AnExpiredNonceIsNotEvenFresh) {
   EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot), RefusedWith(Reason::kChallengeExpired));
   EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot - kSecond),
               RefusedWith(Reason::kChallengeExpired));
-  EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot + 1), IsOk());
+  EXPECT_THAT(store->Consume(Nonce(1), kBoot, kBoot + kNano), IsOk());
 }
 
 TEST(ReplayStoreTest, AFullStoreRefusesAndForgetsNothing) {
   constexpr int kCapacity = 500;
   auto store = NewMemoryReplayStore(kCapacity);
   for (int i = 0; i < kCapacity; ++i) {
-    ASSERT_THAT(store->Consume(Nonce(i), kBoot + i, kBoot + i + kLife), IsOk()) << i;
+    ASSERT_THAT(store->Consume(Nonce(i), kBoot + i * kNano, kBoot + i * kNano + kLife), IsOk())
+        << i;
   }
   EXPECT_THAT(store->Consume(Nonce(kCapacity), kBoot + kSecond, kBoot + kLife + kSecond),
               RefusedWith(Reason::kReplayStoreFull));
   for (int i = 0; i < kCapacity; ++i) {
-    EXPECT_THAT(store->Consume(Nonce(i), kBoot + kSecond, kBoot + i + kLife),
+    EXPECT_THAT(store->Consume(Nonce(i), kBoot + kSecond, kBoot + i * kNano + kLife),
                 RefusedWith(Reason::kChallengeReplayed))
         << i;
   }
@@ -97,17 +98,17 @@ TEST(ReplayStoreTest, AStragglerWithAnOldClockCannotReplayWhatWasForgotten) {
   // Another thread's later clock drops it, whatever shard its own nonce is in.
   ASSERT_THAT(store->Consume(Nonce(2), kBoot + 2 * kLife, kBoot + 4 * kLife), IsOk());
   // This one read the clock before the expiry and was held up since.
-  EXPECT_THAT(store->Consume(Nonce(1), kBoot + kLife - 1, kBoot + kLife),
+  EXPECT_THAT(store->Consume(Nonce(1), kBoot + kLife - kNano, kBoot + kLife),
               RefusedWith(Reason::kChallengeExpired));
 }
 
 TEST(ReplayStoreTest, ExpiriesAtTheEndsOfTheirRange) {
   auto store = NewMemoryReplayStore(2);
-  constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-  EXPECT_THAT(store->Consume(Nonce(1), 0, kNever), IsOk());
-  EXPECT_THAT(store->Consume(Nonce(2), -5, 1), IsOk());
-  EXPECT_THAT(store->Consume(Nonce(3), kNever - 1, kNever), IsOk()) << "nonce 2 is gone";
-  EXPECT_THAT(store->Consume(Nonce(1), kNever - 1, kNever),
+  constexpr BootTime kNever = BootTime::InfiniteFuture();
+  EXPECT_THAT(store->Consume(Nonce(1), BootTime(), kNever), IsOk());
+  EXPECT_THAT(store->Consume(Nonce(2), BootTime() - 5 * kNano, BootTime() + kNano), IsOk());
+  EXPECT_THAT(store->Consume(Nonce(3), kNever - kNano, kNever), IsOk()) << "nonce 2 is gone";
+  EXPECT_THAT(store->Consume(Nonce(1), kNever - kNano, kNever),
               RefusedWith(Reason::kChallengeReplayed));
 }
 

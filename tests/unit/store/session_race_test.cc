@@ -114,7 +114,7 @@ TEST(SessionRaceTest, StaysConsistentUnderEverythingAtOnce) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kSteps; ++i) {
-        const int64_t now = kBoot + i * kSecond / 10;
+        const BootTime now = kBoot + i * kSecond / 10;
         const std::string name = absl::StrCat((i * 7 + t * 13) % kIds);
         const std::string id = MakeParts(name, {}).id;
         auto session = table.Find(id);
@@ -123,8 +123,8 @@ TEST(SessionRaceTest, StaysConsistentUnderEverythingAtOnce) {
           if (i % 5 == 0) table.End(id);
         } else {
           Session::Parts parts = MakeParts(name, {credentials[i % 4]});
-          parts.opened_boot_nanos = now;
-          parts.idle_nanos = 20 * kSecond;
+          parts.opened_at = now;
+          parts.idle = 20 * kSecond;
           if (i % 3 == 0) {
             auto parent = table.Find(MakeParts(absl::StrCat(i % kIds), {}).id);
             if (parent != nullptr && parent->parent() == nullptr) parts.parent = parent;

@@ -18,17 +18,17 @@ using SessionPtr = std::shared_ptr<const Session>;
 
 class SessionTableTest : public ::testing::Test {
  protected:
-  SessionPtr Open(SessionTable& table, Session::Parts parts, int64_t now = kBoot) {
-    parts.opened_boot_nanos = now;
+  SessionPtr Open(SessionTable& table, Session::Parts parts, BootTime now = kBoot) {
+    parts.opened_at = now;
     auto session = table.Insert(std::move(parts), now);
     EXPECT_THAT(session, IsOk());
     return session.ok() ? *session : nullptr;
   }
-  SessionPtr OpenFor(SessionTable& table, const std::string& name, int64_t now = kBoot) {
+  SessionPtr OpenFor(SessionTable& table, const std::string& name, BootTime now = kBoot) {
     return Open(table, MakeParts(name, {alice_}), now);
   }
   SessionPtr OpenChild(SessionTable& table, const std::string& name, SessionPtr parent,
-                       int64_t now = kBoot) {
+                       BootTime now = kBoot) {
     return Open(table, ChildParts(name, std::move(parent)), now);
   }
   Session::Parts ChildParts(const std::string& name, SessionPtr parent) {
@@ -52,7 +52,7 @@ TEST_F(SessionTableTest, FindsWhatWasInsertedAndNothingElse) {
   EXPECT_EQ(session->key(), SessionKey());
   EXPECT_EQ(session->channel_binding(), Bytes32("certificate"));
   EXPECT_EQ(session->subject().name(), "alice");
-  EXPECT_EQ(session->expires_boot_nanos(), kBoot + 3600 * kSecond);
+  EXPECT_EQ(session->expires_at(), kBoot + 3600 * kSecond);
   std::string other = session->id();
   for (size_t i = 0; i < other.size(); ++i) {
     other[i] ^= 1;
@@ -93,18 +93,18 @@ TEST_F(SessionTableTest, RefusesPartsOfOtherShapes) {
 
 TEST_F(SessionTableTest, EndsWhenIdleAndInAnyCaseAtItsAbsoluteEnd) {
   SessionPtr session = OpenFor(table_, "s");
-  const int64_t idle = 300 * kSecond;
-  EXPECT_THAT(session->CheckAlive(kBoot + idle - 1), IsOk());
+  const absl::Duration idle = 300 * kSecond;
+  EXPECT_THAT(session->CheckAlive(kBoot + idle - kNano), IsOk());
   EXPECT_THAT(session->CheckAlive(kBoot + idle), RefusedWith(Reason::kSessionExpired));
   EXPECT_THAT(session->AcceptSequence(1, kBoot + idle), RefusedWith(Reason::kSessionExpired))
       << "a late proof revives nothing";
-  int64_t now = kBoot;
+  BootTime now = kBoot;
   uint64_t sequence = 0;
-  while (now + idle - 1 < kBoot + 3600 * kSecond) {
-    now += idle - 1;
+  while (now + idle - kNano < kBoot + 3600 * kSecond) {
+    now += idle - kNano;
     ASSERT_THAT(session->AcceptSequence(++sequence, now), IsOk());
   }
-  EXPECT_THAT(session->CheckAlive(kBoot + 3600 * kSecond - 1), IsOk());
+  EXPECT_THAT(session->CheckAlive(kBoot + 3600 * kSecond - kNano), IsOk());
   EXPECT_THAT(session->CheckAlive(kBoot + 3600 * kSecond), RefusedWith(Reason::kSessionExpired));
 }
 
@@ -125,16 +125,16 @@ TEST_F(SessionTableTest, ACallWithAnOldClockMovesNoDeadlineBack) {
 
 TEST_F(SessionTableTest, LifetimesDoNotOverflow) {
   Session::Parts parts = MakeParts("s", {alice_});
-  parts.idle_nanos = parts.absolute_nanos = std::numeric_limits<int64_t>::max();
+  parts.idle = parts.absolute = absl::InfiniteDuration();
   SessionPtr session = Open(table_, parts);
   EXPECT_THAT(session->CheckAlive(kBoot + 1'000'000 * kSecond), IsOk());
-  for (int64_t bad : {int64_t{0}, int64_t{-1}, std::numeric_limits<int64_t>::min()}) {
-    parts = MakeParts(absl::StrCat("idle", bad), {alice_});
-    parts.idle_nanos = bad;
+  for (absl::Duration bad : {absl::ZeroDuration(), -kNano, -absl::InfiniteDuration()}) {
+    parts = MakeParts(absl::StrCat("idle", absl::FormatDuration(bad)), {alice_});
+    parts.idle = bad;
     EXPECT_THAT(Open(table_, parts)->CheckAlive(kBoot), RefusedWith(Reason::kSessionExpired))
         << bad;
-    parts = MakeParts(absl::StrCat("absolute", bad), {alice_});
-    parts.absolute_nanos = bad;
+    parts = MakeParts(absl::StrCat("absolute", absl::FormatDuration(bad)), {alice_});
+    parts.absolute = bad;
     EXPECT_THAT(Open(table_, parts)->CheckAlive(kBoot), RefusedWith(Reason::kSessionExpired))
         << bad;
   }
@@ -216,15 +216,15 @@ TEST_F(SessionTableTest, KnowsWhyTheLastThatWereEndedAreGone) {
 TEST_F(SessionTableTest, AChildNeverOutlivesItsParent) {
   SessionPtr parent = OpenFor(table_, "p");
   Session::Parts parts = ChildParts("c", parent);
-  parts.absolute_nanos = 7200 * kSecond;
+  parts.absolute = 7200 * kSecond;
   SessionPtr child = Open(table_, parts, kBoot + 100 * kSecond);
-  EXPECT_EQ(child->expires_boot_nanos(), parent->expires_boot_nanos());
+  EXPECT_EQ(child->expires_at(), parent->expires_at());
   SessionPtr brief = Open(table_, [&] {
     auto p = ChildParts("b", parent);
-    p.absolute_nanos = kSecond;
+    p.absolute = kSecond;
     return p;
   }());
-  EXPECT_EQ(brief->expires_boot_nanos(), kBoot + kSecond) << "it may be shorter";
+  EXPECT_EQ(brief->expires_at(), kBoot + kSecond) << "it may be shorter";
   EXPECT_TRUE(table_.End(parent->id()));
   EXPECT_THAT(child->CheckAlive(kBoot + 100 * kSecond), RefusedWith(Reason::kSessionEnded));
   EXPECT_FALSE(InTable(table_, child));
@@ -327,7 +327,7 @@ TEST_F(SessionTableTest, AtTheCapTheExpiredGoFirst) {
   SessionTable table({.total = 100, .per_subject = 2, .children_per_parent = 2});
   SessionPtr idle = OpenFor(table, "idle");
   Session::Parts parts = MakeParts("brief", {alice_});
-  parts.absolute_nanos = 10 * kSecond;
+  parts.absolute = 10 * kSecond;
   SessionPtr brief = Open(table, parts);
   ASSERT_THAT(brief->AcceptSequence(1, kBoot + 9 * kSecond), IsOk());
   OpenFor(table, "new", kBoot + 20 * kSecond);

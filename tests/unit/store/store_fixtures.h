@@ -126,8 +126,9 @@ class LiveWorld {
   LiveCredentials live_;
 };
 
-inline constexpr int64_t kSecond = 1'000'000'000;
-inline constexpr int64_t kBoot = 1000 * kSecond;
+inline constexpr absl::Duration kSecond = absl::Seconds(1);
+inline constexpr absl::Duration kNano = absl::Nanoseconds(1);
+inline constexpr BootTime kBoot = BootTime::FromNanos(1'000'000'000'000);
 inline const std::string& SessionKey() {
   static const std::string* const key = new std::string(Bytes32("session key"));
   return *key;
@@ -142,10 +143,9 @@ inline Session::Parts MakeParts(const std::string& name,
   parts.channel_binding = Bytes32("certificate");
   parts.credentials.assign(credentials.begin(), credentials.end());
   parts.factors = {{"tpm", TestNow()}};
-  parts.opened_at = TestNow();
-  parts.opened_boot_nanos = kBoot;
-  parts.idle_nanos = 300 * kSecond;
-  parts.absolute_nanos = 3600 * kSecond;
+  parts.opened_at = kBoot;
+  parts.idle = 300 * kSecond;
+  parts.absolute = 3600 * kSecond;
   return parts;
 }
 

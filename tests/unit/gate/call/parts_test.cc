@@ -39,11 +39,11 @@ TEST(ChallengeTest, IsWhatTheProtocolSays) {
   EXPECT_EQ(reader.U8(), 1);
   EXPECT_EQ(reader.U8(), 2);
   reader.U16();
-  EXPECT_EQ(static_cast<int64_t>(reader.U64()), clock.BootNanos());
+  EXPECT_EQ(static_cast<int64_t>(reader.U64()), clock.BootNow().nanos());
   const auto checked = issuer.Check(challenge, ChallengePurpose::kEnroll);
   ASSERT_TRUE(checked.ok());
   EXPECT_EQ(checked->nonce, challenge.substr(12, 20));
-  EXPECT_EQ(checked->expires_boot_nanos, clock.BootNanos() + int64_t{120'000'000'000});
+  EXPECT_EQ(checked->expires_at, clock.BootNow() + absl::Seconds(120));
   EXPECT_NE(issuer.Issue(ChallengePurpose::kCall).substr(12, 20), checked->nonce);
 }
 
@@ -167,7 +167,7 @@ class CertificatesTest : public ::testing::Test {
     WriteText(folder_.File("accepted") + "/" + name, certificate.pem);
   }
   bool Accepts(const AcceptedCertificates& certificates, const TestCertificate& certificate) {
-    return certificates.Accepts(certificate.binding, clock_.BootNanos());
+    return certificates.Accepts(certificate.binding, clock_.BootNow());
   }
   TempFolder folder_;
   FakeClock clock_;
@@ -181,8 +181,8 @@ TEST_F(CertificatesTest, AcceptsItsOwnAndTheFolders) {
   EXPECT_TRUE(Accepts(*certificates, own_));
   EXPECT_TRUE(Accepts(*certificates, balancer_));
   EXPECT_FALSE(Accepts(*certificates, MakeTlsCertificate("other")));
-  EXPECT_FALSE(certificates->Accepts("", clock_.BootNanos()));
-  EXPECT_EQ(certificates->Bindings(clock_.BootNanos()).front(), own_.binding);
+  EXPECT_FALSE(certificates->Accepts("", clock_.BootNow()));
+  EXPECT_EQ(certificates->Bindings(clock_.BootNow()).front(), own_.binding);
 }
 
 TEST_F(CertificatesTest, OfAChainTheLeafAloneCounts) {
@@ -389,37 +389,38 @@ TEST(HostBucketsTest, AHashIsKeyedAndUsesEverySlot) {
 }
 TEST(HostBucketsTest, ManyAddressesNeitherShareNorGrowTheTable) {
   HostBuckets buckets(1, 2);
-  for (uint64_t hash = 1; hash < 100'000; ++hash) EXPECT_TRUE(buckets.Take(hash, 1'000'000'000));
-  EXPECT_TRUE(buckets.Take(7'777'777, 2'000'000'000));
-  EXPECT_TRUE(buckets.Take(7'777'777, 2'000'000'000));
-  EXPECT_FALSE(buckets.Take(7'777'777, 2'000'000'000));
-  EXPECT_TRUE(buckets.Take(7'777'777, 3'000'000'000));
+  for (uint64_t hash = 1; hash < 100'000; ++hash)
+    EXPECT_TRUE(buckets.Take(hash, BootTime::FromNanos(1'000'000'000)));
+  EXPECT_TRUE(buckets.Take(7'777'777, BootTime::FromNanos(2'000'000'000)));
+  EXPECT_TRUE(buckets.Take(7'777'777, BootTime::FromNanos(2'000'000'000)));
+  EXPECT_FALSE(buckets.Take(7'777'777, BootTime::FromNanos(2'000'000'000)));
+  EXPECT_TRUE(buckets.Take(7'777'777, BootTime::FromNanos(3'000'000'000)));
 }
 
 TEST(HostBucketsTest, WhatIsOwedIsPaidBackFirstAndIsNeverMoreThanABurst) {
   HostBuckets buckets(1, 4);
-  int64_t now = 1'000'000'000;
+  BootTime now = BootTime::FromNanos(1'000'000'000);
   buckets.Charge(1, 5, now);
-  now += 1'000'000'000;
+  now += absl::Seconds(1);
   EXPECT_FALSE(buckets.Take(1, now)) << "one owed, one paid back";
   EXPECT_TRUE(buckets.Take(2, now)) << "each address for itself";
-  now += 1'000'000'000;
+  now += absl::Seconds(1);
   EXPECT_TRUE(buckets.Take(1, now));
   for (int i = 0; i < 100; ++i) buckets.Charge(1, 1000, now);
-  EXPECT_FALSE(buckets.Take(1, now + int64_t{4} * 1'000'000'000));
-  EXPECT_TRUE(buckets.Take(1, now + int64_t{5} * 1'000'000'000));
+  EXPECT_FALSE(buckets.Take(1, now + absl::Seconds(4)));
+  EXPECT_TRUE(buckets.Take(1, now + absl::Seconds(5)));
 }
 
 TEST(TokenBucketTest, GivesABurstThenTheRate) {
   TokenBucket bucket(2, 3);
-  int64_t now = 1'000'000'000;
+  BootTime now = BootTime::FromNanos(1'000'000'000);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(bucket.Take(now));
   EXPECT_FALSE(bucket.Take(now));
-  now += 500'000'000;
+  now += absl::Milliseconds(500);
   EXPECT_TRUE(bucket.Take(now));
   EXPECT_FALSE(bucket.Take(now));
-  EXPECT_FALSE(bucket.Take(now - 10'000'000'000)) << "a clock that steps back gives nothing";
-  now += int64_t{1000} * 1'000'000'000;
+  EXPECT_FALSE(bucket.Take(now - absl::Seconds(10))) << "a clock that steps back gives nothing";
+  now += absl::Seconds(1000);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(bucket.Take(now));
   EXPECT_FALSE(bucket.Take(now));
 }

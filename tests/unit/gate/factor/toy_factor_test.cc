@@ -30,7 +30,7 @@ class BadgeFactor final : public Factor {
                                       const Secret& evidence) override {
     ++badges_.checked;
     if (!ConstantTimeEqual(evidence.view(), badges_.number)) return Refuse(Reason::kPasswordWrong);
-    return CheckedFactor{{std::string(kBadge), clock_.WallNow(), clock_.BootNanos()},
+    return CheckedFactor{{std::string(kBadge), clock_.WallNow(), clock_.BootNow()},
                          absl::StrCat("badge of ", attempt.subject),
                          [this] {
                            if (badges_.use.ok()) ++badges_.used;

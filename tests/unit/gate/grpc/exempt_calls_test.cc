@@ -5,8 +5,6 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kSecond = 1'000'000'000;
-
 class ExemptCallsTest : public ::testing::Test {
  protected:
   ExemptCallsTest() {
@@ -20,7 +18,7 @@ class ExemptCallsTest : public ::testing::Test {
   bool LetsIn(ExemptCalls& calls, bool own = true) { return Ask(calls, own).refused.empty(); }
 
   GateConfig::Connections limits_;
-  int64_t now_ = 1000 * kSecond;
+  BootTime now_ = BootTime() + absl::Seconds(1000);
   bool address_ = true;  // whether the bucket of the address has something
 };
 
@@ -71,7 +69,7 @@ TEST_F(ExemptCallsTest, AProberWhoseCallsWereAllLostComesBackForNothing) {
   ExemptCalls calls(limits_);
   for (int i = 0; i < 4; ++i) {
     EXPECT_TRUE(LetsIn(calls, /*own=*/false)) << "given up before its interceptor saw it";
-    now_ += 5 * kSecond;
+    now_ += absl::Seconds(5);
   }
   const ExemptCalls::Answer fifth = Ask(calls, /*own=*/false);
   EXPECT_FALSE(fifth.refused.empty());
@@ -84,7 +82,7 @@ TEST_F(ExemptCallsTest, CallsThatAreOnTheirWayOrServedAreNotLost) {
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(LetsIn(calls, /*own=*/false));
   EXPECT_FALSE(Ask(calls, /*own=*/false).ends) << "all of them came just now";
   calls.Began();
-  now_ += 5 * kSecond;
+  now_ += absl::Seconds(5);
   for (int i = 0; i < 14; ++i) EXPECT_FALSE(Ask(calls, /*own=*/false).ends);
   const ExemptCalls::Answer last = Ask(calls, /*own=*/false);
   EXPECT_TRUE(last.ends);

@@ -7,12 +7,11 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kNanos = 1'000'000'000;  // in a second
 constexpr size_t kKibi = 1024;
 constexpr size_t kMost = 256 * kKibi;  // [connections] stranger_bytes
 
 Allowance Judge(uint64_t received, int64_t seconds) {
-  return JudgeBytes(received, seconds * kNanos, kMost);
+  return JudgeBytes(received, absl::Seconds(seconds), kMost);
 }
 
 TEST(AllowanceTest, GrowsWithTime) {
@@ -37,7 +36,7 @@ TEST(AllowanceTest, AClockThatStepsBackAllowsNoMore) {
 }
 
 TEST(AllowanceTest, WhatIsNotKnownIsTooMuch) {
-  EXPECT_EQ(JudgeBytes(absl::UnimplementedError("no count"), 1000 * kNanos, kMost),
+  EXPECT_EQ(JudgeBytes(absl::UnimplementedError("no count"), absl::Seconds(1000), kMost),
             Allowance::kExceeded);
 }
 

@@ -15,7 +15,8 @@ namespace {
 class StrangerRoomTest : public ::testing::Test {
  protected:
   std::shared_ptr<Connection> From(const std::string& host) {
-    return std::make_shared<Connection>(++last_id_, "peer of " + host, host, -1, -1, limits_, 0);
+    return std::make_shared<Connection>(++last_id_, "peer of " + host, host, -1, -1, limits_,
+                                        BootTime());
   }
   // The id of who leaves; 0: nobody.
   static uint64_t Leaves(StrangerRoom& room, const std::shared_ptr<Connection>& connection) {
@@ -79,8 +80,8 @@ TEST_F(StrangerRoomTest, WhoWasAdmittedMeanwhileIsNotTakenForAnOldStranger) {
   room.Add(silent);
   room.Add(proved);
   proved->Prove();
-  EXPECT_TRUE(room.TakeOld(absl::ToInt64Nanoseconds(absl::Seconds(9)), absl::Seconds(10)).empty());
-  EXPECT_EQ(room.TakeOld(absl::ToInt64Nanoseconds(absl::Seconds(10)), absl::Seconds(10)),
+  EXPECT_TRUE(room.TakeOld(BootTime() + absl::Seconds(9), absl::Seconds(10)).empty());
+  EXPECT_EQ(room.TakeOld(BootTime() + absl::Seconds(10), absl::Seconds(10)),
             std::vector<std::shared_ptr<Connection>>{silent});
   EXPECT_EQ(room.size(), 0u);
 }

@@ -11,7 +11,7 @@
 namespace forekey {
 namespace {
 
-constexpr int64_t kNow = 1'000'000'000;
+constexpr BootTime kNow = BootTime::FromNanos(1'000'000'000);
 
 std::string PeerOf(int site, int network) {
   return absl::StrCat("ipv6:[2001:db8:", absl::Hex(site), ":", absl::Hex(network), "::1]:4711");

@@ -59,8 +59,7 @@ TEST_F(GateRulesTest, AFactorIsAsOldAsTheChallengeThatItSigned) {
   const absl::string_view admitted = in_time;
   auto recalled = gate().calls().Recall(absl::MakeConstSpan(&admitted, 1), kMethod);
   ASSERT_TRUE(recalled.ok()) << recalled.status();
-  EXPECT_EQ(recalled->factors()[0].proved_boot_nanos,
-            clock_.BootNanos() - absl::ToInt64Nanoseconds(absl::Seconds(59)));
+  EXPECT_EQ(recalled->factors()[0].proved_boot, clock_.BootNow() - absl::Seconds(59));
   clock_.Advance(absl::Seconds(2));
   EXPECT_EQ(WhyRefused(held.SignAndSerialize()), Reason::kFactorStale);
 }
