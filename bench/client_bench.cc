@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_client
 // What the client pays for each call: making a session proof, beside the bare HMAC.
 #include <string>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate_service PkgConfig::FIDO2
 // A FIDO2 assertion as the gate verifies it on the path of a call, against the bare P-256
 // verification that nobody can do without, and against libfido2's fido_assert_verify over the same

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate_service
 // What the gate decides per call, against the bare cryptography that nobody can do without:
 //   a session's proof      at most 2 us and 6 times the bare HMAC

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_verify
 // One ID token, from its text to VerifiedIdToken; a 2048-bit RSA key and a P-256 key. Beside it,
 // reading it alone: what a token costs whose key is not known.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate_service
 // What rules cost a call: exact methods, patterns, and the lock of the rules in force, from one
 // thread and from several.

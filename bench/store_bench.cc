@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_store
 //
 // The store room: a session's look-up and acceptance, memory per session and per remembered nonce,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Build helpers: one library a folder, one test program a folder, one fuzz target a file.
 
 set(FOREKEY_WARNINGS -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # `cmake --install`: the programs, and the library for find_package(forekey): forekey::gate for servers
 # and forekey::client for clients, with their public headers alone.
 include(GNUInstallDirs)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] [--stream] TEXT...: says
 // each TEXT to the echo service, in calls of their own or in one stream, and prints the answers.
 #include <forekey/client.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-example-echo CONFIG [sync|callback]: an echo service behind a gate.
 #include <forekey/gate.h>
 #include <signal.h>

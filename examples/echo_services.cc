@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "examples/echo_services.h"
 
 #include <forekey/caller.h>

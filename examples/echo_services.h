@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The echo service, twice: for gRPC's sync and callback APIs. What Forekey adds to a handler is one
 // line: forekey::Caller(context).
 #ifndef FOREKEY_EXAMPLES_ECHO_SERVICES_H_

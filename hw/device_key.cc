@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hw/device_key.h"
 
 #include "absl/strings/cord.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The seam to hardware: all that the agent knows of tokens. Implemented by hw/tpm, hw/fido2 and
 // hw/piv; tests run one contract suite (tests/contract) over every driver and its simulator.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Options of an enrolment that one driver alone understands, by name: "slot" of a PIV card,
 // "discoverable" of a FIDO2 key. Programs hand them through; only the driver knows their names, and
 // refuses one that it does not know, so that nobody believes in an option that does nothing.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The one place where drivers are listed. Only the programs in src/cli (and tests) include it: all
 // others see hw/device_key.h alone.
 #ifndef FOREKEY_HW_DRIVERS_H_

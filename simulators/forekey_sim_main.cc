@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-sim: hardware tokens in software, for anybody's tests. One subcommand a kind of token.
 #include <string>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Child processes of the simulators: started without a shell, with exactly the descriptors that
 // they were given, in a process group of their own (so that ^C on a terminal reaches us alone and
 // we can end them in order), and never left behind.

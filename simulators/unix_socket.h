@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sockets that simulators serve on.
 #ifndef FOREKEY_SIMULATORS_UNIX_SOCKET_H_
 #define FOREKEY_SIMULATORS_UNIX_SOCKET_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the server of the pair tells the load, in a file.
 #ifndef FOREKEY_BENCH_GRPC_PAIR_PAIR_FACTS_H_
 #define FOREKEY_BENCH_GRPC_PAIR_PAIR_FACTS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-bench-pair-load D CALLS IN_FLIGHT KIND [HOST]: calls the server of D/facts.json, at
 // 127.0.0.1 unless HOST says otherwise, and prints one JSON line with what the calls took. KIND:
 //   gated    with session proofs

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-bench-pair-server --directory D [--gated | --bare | --refusing] [--tuned] [--callback]
 // [--one-address] [--proxied]: the example's echo service, with the gate, without, or (--bare) with
 // the least that any gate must have in gRPC: a metadata processor that looks at nothing and admits

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-bench-pair-strangers D KIND SECONDS ADDRESSES: does to the server of D/facts.json what
 // strangers do, from so many addresses of 127.0.0.0/8, for so long, and prints one JSON line with
 // what it did. KIND:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Calls of the demo: made as an application makes them, and as an attacker would.
 #ifndef FOREKEY_EXAMPLES_DEMO_DEMO_CALLS_H_
 #define FOREKEY_EXAMPLES_DEMO_DEMO_CALLS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-demo: the main job, for real, on this machine; then what is refused, and why. Ends with a
 // table, and with status 1 when anything was not as expected.
 #include <limits.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A whole Forekey on this machine, out of the real programs: a TPM and a smartcard (forekey-sim), a
 // gate with the echo service behind it (forekey-example-echo), and an agent for the owner of each
 // (forekey-agent). Everything lives in one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Child processes for the demo and the end-to-end tests: started with pipes, awaited by what they
 // print, stopped by pid, and never left behind (they die with their parent).
 #ifndef FOREKEY_EXAMPLES_DEMO_PROCESS_H_

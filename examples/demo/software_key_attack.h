@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An attack of the demo: somebody who owns a real TPM and an invite tries to enrol a software key
 // as if the TPM held it.
 #ifndef FOREKEY_EXAMPLES_DEMO_SOFTWARE_KEY_ATTACK_H_

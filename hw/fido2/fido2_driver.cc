@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hw/fido2/fido2_driver.h"
 
 #include <fido.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The FIDO2 driver, over libfido2. URIs: hw/fido2/fido_address.h. This is the folder's only public
 // header.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where FIDO2 keys are, and their URIs. Private to hw/fido2.
 //
 //   fido2:                                        any key that is plugged in; of several, the one

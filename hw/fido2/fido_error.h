@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // libfido2's and CTAP's codes (CTAP 2.1 section 8.2) as errors of hw/device_key.h. Private to
 // hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_ERROR_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An enrolled credential of a FIDO2 key, and an enrolment of a new one. Private to hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_KEY_H_
 #define FOREKEY_HW_FIDO2_FIDO_KEY_H_

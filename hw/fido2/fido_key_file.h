@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Key references of FIDO2 credentials: one JSON object. The credential id is of use with the key
 // alone. Private to hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_KEY_FILE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The keys that are plugged in, for one operation: taken, opened, chosen from. Private to hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_KEYS_H_
 #define FOREKEY_HW_FIDO2_FIDO_KEYS_H_

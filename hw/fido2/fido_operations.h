@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The two operations of an authenticator, as WebAuthn wants them (Level 3 sections 6.3.2
 // and 6.3.3). Private to hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_OPERATIONS_H_

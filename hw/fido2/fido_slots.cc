@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hw/fido2/fido_slots.h"
 
 #include "src/base/deadline.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which keys are in use by which thread of this process: one operation a key at a time; the others
 // wait no longer than their callers do. Private to hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_SLOTS_H_

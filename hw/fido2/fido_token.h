@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One open FIDO2 key, through libfido2. Private to hw/fido2.
 #ifndef FOREKEY_HW_FIDO2_FIDO_TOKEN_H_
 #define FOREKEY_HW_FIDO2_FIDO_TOKEN_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hw/fido2/hid_link.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reports to and from one FIDO HID device (CTAP 2.1 section 11.2), below libfido2: so that waiting
 // can be ended at any moment, and that a key that was pulled out, one that is busy and one that
 // waits for a touch are told apart, which libfido2's own codes do not do. Private to hw/fido2.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Command and response APDUs (ISO/IEC 7816-4 §5.1, SP 800-73-4 part 2 §2.4). Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_APDU_H_
 #define FOREKEY_HW_PIV_APDU_H_

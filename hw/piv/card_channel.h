@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the driver needs of a smartcard service: readers, and a connection to the card in one of
 // them. Implemented by hw/piv/pcsc.h over PC/SC; unit tests bring cards of their own. Private to
 // hw/piv.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Key references: what is kept to find a card's key again. Text, no secret:
 //
 //   Forekey-Device: piv:serial=12345678#82

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The client's side of mutual authentication with the management key (slot 9B; SP 800-73-4 part 2
 // appendix A.1), for 3DES and AES. Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_MANAGEMENT_KEY_H_

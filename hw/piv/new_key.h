@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which kind of key a card is asked to make. Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_NEW_KEY_H_
 #define FOREKEY_HW_PIV_NEW_KEY_H_

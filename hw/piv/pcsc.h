@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Smartcards through PC/SC (libpcsclite). Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_PCSC_H_
 #define FOREKEY_HW_PIV_PCSC_H_

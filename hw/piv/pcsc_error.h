@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What PC/SC return codes mean for the person in front of the machine. Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_PCSC_ERROR_H_
 #define FOREKEY_HW_PIV_PCSC_ERROR_H_

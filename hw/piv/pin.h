@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One PIN, for one operation on one card. Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_PIN_H_
 #define FOREKEY_HW_PIV_PIN_H_

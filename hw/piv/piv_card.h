@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PIV application of one card (SP 800-73-4 part 2 §3), with YubiKey's instructions where the
 // card has them. Private to hw/piv. Lives within one transaction, on one thread. Errors are
 // DeviceFailures.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // SP 800-73-4's slots, algorithms and data objects, and those that YubiKeys add. Private to hw/piv.
 // Everything here parses what a card says, or somebody in its place: whole buffers, exactly.
 #ifndef FOREKEY_HW_PIV_PIV_DATA_H_

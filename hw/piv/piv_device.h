@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One card, shared by everything in this process that uses it: one operation at a time, each in a
 // transaction of its own, so that other programs get their turn, and a card, reader or pcscd that
 // went away and came back is simply used again. Private to hw/piv. Safe from any thread.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PIV driver: smartcards and security keys with a PIV application (NIST SP 800-73-4), through
 // PC/SC. URIs: see hw/piv/piv_uri.h and docs. This is the folder's only public header.
 //

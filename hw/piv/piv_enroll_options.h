@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an enrolment with a PIV card can be told besides what all drivers take. Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_PIV_ENROLL_OPTIONS_H_
 #define FOREKEY_HW_PIV_PIV_ENROLL_OPTIONS_H_

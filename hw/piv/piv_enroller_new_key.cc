@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an enrolment of a new key does to the card: authority, the key, its certificate, and how
 // they go again.
 #include <utility>

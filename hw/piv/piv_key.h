@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An enrolled key of a card. Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_PIV_KEY_H_
 #define FOREKEY_HW_PIV_PIV_KEY_H_

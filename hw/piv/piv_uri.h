@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // PIV URIs. Private to hw/piv.
 //
 //   piv:                            the only card there is

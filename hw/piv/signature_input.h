@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What GENERAL AUTHENTICATE gets as the challenge to sign (SP 800-73-4 part 2 appendix A.4).
 // Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_SIGNATURE_INPUT_H_

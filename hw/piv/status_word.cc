@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hw/piv/status_word.h"
 
 #include "absl/strings/str_format.h"

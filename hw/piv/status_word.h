@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a card's status words mean for the person (ISO/IEC 7816-4 §5.1.3, SP 800-73-4 part 2 §3).
 // Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_STATUS_WORD_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // BER-TLV as ISO/IEC 7816-4 §5.2.2 and SP 800-73-4 use it: tags of one to three bytes, definite
 // lengths. Private to hw/piv. Input comes from a card, or from somebody between it and us: nothing
 // is trusted.

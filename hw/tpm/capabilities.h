@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a TPM says of itself (TPM2_GetCapability). Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_CAPABILITIES_H_
 #define FOREKEY_HW_TPM_CAPABILITIES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Certificates as they lie in a TPM's NV memory. Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_CERTIFICATE_BYTES_H_
 #define FOREKEY_HW_TPM_CERTIFICATE_BYTES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The endorsement key: its certificate in NV, the key itself, and what authorises its use (TCG EK
 // Credential Profile for TPM family 2.0). Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_ENDORSEMENT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Owners for what ESYS hands out, so that every path, the failing ones too, leaves nothing in the
 // TPM. Private to hw/tpm. Nothing here is thread-safe: TpmDevice serialises.
 #ifndef FOREKEY_HW_TPM_ESYS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A transport that stops waiting for a TPM when nobody wants its answer any more: ESYS waits without
 // end for one that hangs. Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_INTERRUPTIBLE_TCTI_H_

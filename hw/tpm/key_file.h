@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Key references: the ecosystem's TSS2 key file (draft-bottomley-tpm2-keys, ASN.1 TPMKey, type
 // "loadable key", 2.23.133.10.1.3) with two lines before it that PEM readers skip:
 //

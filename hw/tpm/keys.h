@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The storage key, keys under it, and sessions salted to it. Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_KEYS_H_
 #define FOREKEY_HW_TPM_KEYS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPM URIs, and the transports (TCTI) that they name. Private to hw/tpm.
 //
 //   tpm:                          /dev/tpmrm0, then tpm2-abrmd where the system bus has it

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Public areas that the driver asks the TPM to make. Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_TEMPLATES_H_
 #define FOREKEY_HW_TPM_TEMPLATES_H_

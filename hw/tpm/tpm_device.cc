@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hw/tpm/tpm_device.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One TPM, shared by everything in this process that uses it: one operation at a time, each on a
 // connection of its own, so that other programs get their turn and a TPM that went away and came
 // back is simply used again. Private to hw/tpm. Safe from any thread.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The TPM 2.0 driver. URIs: see hw/tpm/tcti.h and docs. This is the folder's only public header.
 //
 // Keys: unrestricted P-256 signing keys (ES256), made in the TPM, fixed to it and to its storage

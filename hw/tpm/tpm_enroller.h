@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One enrolment of a new TPM key (docs/PROTOCOL.md, section 15). Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_TPM_ENROLLER_H_
 #define FOREKEY_HW_TPM_TPM_ENROLLER_H_

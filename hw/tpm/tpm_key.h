@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An enrolled key of a TPM. Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_TPM_KEY_H_
 #define FOREKEY_HW_TPM_TPM_KEY_H_

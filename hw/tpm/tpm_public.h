@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPMT_PUBLIC and its kin, to and from bytes and public keys. Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_TPM_PUBLIC_H_
 #define FOREKEY_HW_TPM_TPM_PUBLIC_H_

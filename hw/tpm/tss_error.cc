@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hw/tpm/tss_error.h"
 
 #include <tss2/tss2_common.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What TSS2 return codes mean for the person in front of the machine. Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_TSS_ERROR_H_
 #define FOREKEY_HW_TPM_TSS_ERROR_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The commands of a security key: CTAP 2.1 section 6 (authenticatorMakeCredential and so on) and
 // the U2F raw messages, without any transport. Implements the Config, keeps the State, misbehaves
 // on request. One command at a time, from one thread.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CBOR as CTAP2 has it (CTAP 2.1 section 8, "Message Encoding"): the simulated token's own reader
 // and writer, sharing nothing with the ones that judge its answers.
 #ifndef FOREKEY_SIMULATORS_FIDO2_CBOR_ITEM_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // authenticatorClientPIN (CTAP 2.1 section 6.5).
 #include <algorithm>
 

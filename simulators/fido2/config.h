@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a simulated security key is (Config), and what it does wrong at this moment (Misbehaviour).
 // What it holds is in state.h.
 #ifndef FOREKEY_SIMULATORS_FIDO2_CONFIG_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The control socket's requests: see simulators/README.md.
 #include <sys/socket.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // authenticatorCredentialManagement (CTAP 2.1 section 6.8), and its preview command 0x41.
 #include <algorithm>
 

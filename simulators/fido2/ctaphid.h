@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CTAPHID (CTAP 2.1 section 11.2): reports into messages and messages into reports, channels, busy
 // and sequence errors. Knows neither commands of the authenticator nor file descriptors.
 #ifndef FOREKEY_SIMULATORS_FIDO2_CTAPHID_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey-sim fido2`.
 #ifndef FOREKEY_SIMULATORS_FIDO2_FIDO2_COMMAND_H_
 #define FOREKEY_SIMULATORS_FIDO2_FIDO2_COMMAND_H_

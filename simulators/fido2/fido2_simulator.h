@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A security key in software, plugged in: the engine on a thread of its own, behind
 //   - a unix SOCK_SEQPACKET socket: exists while the token is plugged in; each connection is an
 //     open of the device, which writes 65-byte reports (report id 0 first) and reads 64-byte

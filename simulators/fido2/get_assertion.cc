@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // authenticatorGetAssertion and authenticatorGetNextAssertion (CTAP 2.1 sections 6.2 and 6.3).
 #include <algorithm>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // authenticatorMakeCredential (CTAP 2.1 section 6.1) and the attestation statements (WebAuthn Level
 // 3 section 8).
 #include "absl/strings/str_cat.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads the parameters of a CTAP command: the first thing wrong decides the status.
 #ifndef FOREKEY_SIMULATORS_FIDO2_PARAMS_H_
 #define FOREKEY_SIMULATORS_FIDO2_PARAMS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "simulators/fido2/state.h"
 
 #include "absl/strings/escaping.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a simulated security key holds: its credentials, PIN and counters, and the attestation key
 // with its vendor's CA. One file, state.json, replaced as a whole after every change, so that a
 // killed simulator comes back with the last answer's state.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "simulators/fido2/token_crypto.h"
 
 #include <openssl/core_names.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The token's own cryptography: credential keys of the COSE algorithms that it supports, and what
 // the PIN/UV auth protocols need. OpenSSL alone; nothing of src/crypto.
 #ifndef FOREKEY_SIMULATORS_FIDO2_TOKEN_CRYPTO_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // U2F raw messages (FIDO U2F Raw Message Formats 1.2), as CTAPHID_MSG carries them. Key handles are
 // credential ids, so that a key registered by U2F also answers to CTAP2 and the other way round.
 #include "absl/strings/str_cat.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The vendor of the simulated tokens: a CA, and attestation certificates as WebAuthn Level 3
 // section 8.2.1 (packed) and the U2F message formats (fido-u2f) want them.
 #include <openssl/bio.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Simulated security keys as USB devices of a umockdev testbed: programs with libumockdev-preload
 // see them in /sys, in udev's enumeration and as /dev/hidrawN, and udev tells when they come and
 // go. For what the socket and the PTY don't show: discovery, hotplug, the stock tools' own list.

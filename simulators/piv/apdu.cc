@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "simulators/piv/apdu.h"
 
 #include "src/base/bytes.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Command APDUs, short and extended (ISO/IEC 7816-4, section 5.1), and BER-TLV as PIV uses it (tags
 // of one to three bytes, definite lengths). The simulator's own reading of the format: the
 // product's lives in src/wire, so that a mistake in one does not hide the same mistake in the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A simulated card in its reader: the applet behind the unix socket that the reader driver connects
 // to. Presence, power, latency and touch are decided here.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The line protocol by which a running `forekey-sim piv` is told what happens to its card: one
 // request a line, one line as the answer, "ok", "ok <JSON>" or "error <why>". See
 // simulators/README.md.

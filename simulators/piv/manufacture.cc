@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A card as it leaves the factory, or the agency.
 #include "absl/strings/str_cat.h"
 #include "simulators/piv/apdu.h"

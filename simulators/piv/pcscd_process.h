@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A pcscd of one's own, without root: it gets its listening socket as systemd would hand it over,
 // and readers of simulated cards by a configuration of its own. Debian's pcscd also looks for USB
 // readers: where real ones are plugged in and accessible, it serves those, too.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "simulators/piv/piv_applet.h"
 
 #include <algorithm>

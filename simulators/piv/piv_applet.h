@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PIV applet of a simulated card: SP 800-73-4 part 2, and the commands that Yubico adds (GET
 // VERSION, GET SERIAL, GET METADATA, ATTEST, IMPORT, SET MANAGEMENT KEY, SET PIN RETRIES, MOVE KEY,
 // RESET), as far as the configured firmware has them. Command APDU in, answer out; no transport.

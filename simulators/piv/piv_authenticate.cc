@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // GENERAL AUTHENTICATE, GENERATE ASYMMETRIC KEY PAIR (SP 800-73-4 part 2, 3.2.4 and 3.3.2), IMPORT
 // (Yubico).
 #include <utility>

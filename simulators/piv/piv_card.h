@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a simulated PIV card is (PivConfig), what it keeps (PivState) and what it does wrong at the
 // moment (PivMisbehaviour). Three things, apart from each other.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "simulators/piv/piv_certificates.h"
 
 #include <openssl/bio.h>

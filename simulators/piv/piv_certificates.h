@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Certificates of the simulated cards: a vendor with its attestation hierarchy, and an agency with
 // an issuing CA. Yubico's shapes are kept (extensions .3, .7, .8, .9, .10, .11
 // under 1.3.6.1.4.1.41482.3, no criticality, the slot in the common name alone); the names say that

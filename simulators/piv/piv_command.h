@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The subcommand `forekey-sim piv`.
 #ifndef FOREKEY_SIMULATORS_PIV_PIV_COMMAND_H_
 #define FOREKEY_SIMULATORS_PIV_PIV_COMMAND_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "simulators/piv/piv_keys.h"
 
 #include <openssl/bn.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Private keys of the simulated card: made, imported, used, and written as PIV writes them.
 #ifndef FOREKEY_SIMULATORS_PIV_PIV_KEYS_H_
 #define FOREKEY_SIMULATORS_PIV_PIV_KEYS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // VERIFY, CHANGE REFERENCE DATA, RESET RETRY COUNTER (SP 800-73-4 part 2, 3.2), SET PIN RETRIES
 // (Yubico).
 #include <algorithm>

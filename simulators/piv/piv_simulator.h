@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A PIV card for tests, in a reader, behind the real pcscd. Never linked into a product binary.
 //
 //   PivSimulatorConfig config;                        // config.card: what it is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Yubico's own commands: ATTEST, GET METADATA, SET MANAGEMENT KEY, MOVE KEY, RESET.
 #include <utility>
 

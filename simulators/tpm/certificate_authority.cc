@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "simulators/tpm/certificate_authority.h"
 
 #include <openssl/bio.h>

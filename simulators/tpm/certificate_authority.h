@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The CA of the simulated manufacturer: EC P-256, fresh for every TPM, never to be trusted outside
 // tests.
 #ifndef FOREKEY_SIMULATORS_TPM_CERTIFICATE_AUTHORITY_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Makes a TPM as a manufacturer does: seeds, EK certificates signed by a CA of its own, NV indices.
 // Takes 1 to 2 seconds: swtpm_setup (RSA-2048 and P-384 EK certificates) and swtpm_localca.
 #ifndef FOREKEY_SIMULATORS_TPM_MANUFACTURE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "simulators/tpm/raw_tpm.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The few TPM 2.0 commands that the simulator itself sends to swtpm, as bytes (TPM 2.0 Library
 // Specification, part 3), so that it shares no encoder with the driver that is tested against it.
 #ifndef FOREKEY_SIMULATORS_TPM_RAW_TPM_H_

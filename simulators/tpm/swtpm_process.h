@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One running swtpm, reached over a socket pair: nothing listens, nothing has to be waited for, and
 // when this process dies in whatever way, swtpm reads the end of its socket and ends too.
 #ifndef FOREKEY_SIMULATORS_TPM_SWTPM_PROCESS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey-sim tpm`.
 #ifndef FOREKEY_SIMULATORS_TPM_TPM_COMMAND_H_
 #define FOREKEY_SIMULATORS_TPM_TPM_COMMAND_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stands between programs and swtpm: speaks the wire of tss2's swtpm TCTI (whole TPM commands and
 // responses on a stream socket, control commands on a second one named <path>.ctrl), serves any
 // number of programs, one command after the other, as /dev/tpm0 would, and misbehaves on request.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The line protocol of the <path>.sim socket: see simulators/README.md.
 #include <cstdlib>
 #include <optional>

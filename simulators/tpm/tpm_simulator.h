@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TPM 2.0 for tests: swtpm behind a proxy that can misbehave. Never linked into a product binary.
 //
 //   TpmSimulatorConfig config;                       // what it is (capabilities)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The agent: what its API (proto/forekey/v1/agent.proto) does, without the socket.
 //
 // It is no oracle (LAW 8). Threats that are answered here, each with its test in

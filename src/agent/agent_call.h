@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One request of a program on the agent's socket: whether it still waits.
 #ifndef FOREKEY_SRC_AGENT_AGENT_CALL_H_
 #define FOREKEY_SRC_AGENT_AGENT_CALL_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The agent's methods that may have to wait for a person.
 #include <utility>
 

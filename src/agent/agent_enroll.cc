@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Enrolment by the agent: between the invite, the token and the state directory. In an order such
 // that a credential that the gate acknowledged is never lost: key and record are on the disk,
 // marked pending, before the gate is asked to enrol.

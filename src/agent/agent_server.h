@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The agent behind its socket: what forekey-agent runs, and tests too.
 #ifndef FOREKEY_SRC_AGENT_AGENT_SERVER_H_
 #define FOREKEY_SRC_AGENT_AGENT_SERVER_H_

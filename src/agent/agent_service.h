@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The Agent service over gRPC: nothing but the passage between messages and src/agent/agent.h.
 #ifndef FOREKEY_SRC_AGENT_AGENT_SERVICE_H_
 #define FOREKEY_SRC_AGENT_AGENT_SERVICE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One enrolled gate in the running agent: its record, its keys, its session. There is one object a
 // gate, as long as the agent is enrolled there.
 //

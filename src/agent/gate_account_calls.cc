@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a GateAccount gives to programs: children of its session, and prefixes.
 #include <algorithm>
 #include <utility>

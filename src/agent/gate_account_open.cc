@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a GateAccount opens its session: which identity, which tokens, which further factors.
 #include <algorithm>
 #include <utility>

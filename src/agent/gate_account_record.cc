@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A GateAccount's record: merged under the account's lock, whoever changes it.
 #include <algorithm>
 #include <utility>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a GateAccount does when the gate wants more than the session has: stronger or fresher
 // sessions, and calls that hardware signs.
 #include <algorithm>

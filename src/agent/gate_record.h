@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the agent remembers of a gate: record.json in the gate's folder (docs/AGENT.md, "State").
 #ifndef FOREKEY_SRC_AGENT_GATE_RECORD_H_
 #define FOREKEY_SRC_AGENT_GATE_RECORD_H_

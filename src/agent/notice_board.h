@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What commands of the user's tell them while they run, for who waits at a terminal: a line is here
 // from when it was said until its command ends, and whoever watches has it at once.
 #ifndef FOREKEY_SRC_AGENT_NOTICE_BOARD_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which program is at the other end of a connection to the agent's socket: asked of the kernel
 // (SO_PEERCRED) when it connects, so that a prompt can name it.
 //

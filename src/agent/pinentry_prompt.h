@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // PINs and passwords through a pinentry program (Assuan on its standard input and output), and
 // notices that a token waits for a touch.
 #ifndef FOREKEY_SRC_AGENT_PINENTRY_PROMPT_H_

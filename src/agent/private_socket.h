@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A unix socket that only its owner can use: mode 0600 in a folder of mode 0700, and, as modes are
 // easily changed by accident, the uid of every peer is asked of the kernel (SO_PEERCRED) besides.
 #ifndef FOREKEY_SRC_AGENT_PRIVATE_SOCKET_H_

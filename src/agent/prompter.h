@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who asks the person at the workstation, and what the person is told about why.
 #ifndef FOREKEY_SRC_AGENT_PROMPTER_H_
 #define FOREKEY_SRC_AGENT_PROMPTER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the parts of GateAccount ask of sessions and credentials.
 #ifndef FOREKEY_SRC_AGENT_SESSION_CHECKS_H_
 #define FOREKEY_SRC_AGENT_SESSION_CHECKS_H_

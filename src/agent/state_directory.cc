@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/agent/state_directory.h"
 
 #include <dirent.h>

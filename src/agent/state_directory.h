@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The agent's state directory (docs/AGENT.md, "State"): mode 0700, one agent at a time.
 //
 //   <state>/lock                          held (flock) while an agent runs

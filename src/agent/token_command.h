@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The command that gives ID tokens for one gate, as the user configured it (docs/AGENT.md, "ID
 // tokens").
 //

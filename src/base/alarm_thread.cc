@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/base/alarm_thread.h"
 
 #include <signal.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What ends the timed waits of src/base/deadline.h, and those of Abseil itself.
 #ifndef FOREKEY_SRC_BASE_ALARM_THREAD_H_
 #define FOREKEY_SRC_BASE_ALARM_THREAD_H_

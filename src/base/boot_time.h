@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An instant of CLOCK_BOOTTIME, which goes on through suspend and which nobody sets. Whatever has
 // an age or a lifetime while the process runs is counted by it: challenges, sessions, limits,
 // pauses. Who sets the wall clock then makes nothing live longer and ends nothing early.

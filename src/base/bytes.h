@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bytes, everywhere in Forekey, are std::string when owned and absl::string_view when borrowed: the
 // same types that protobuf and Abseil use, so that nothing is copied to change its type.
 #ifndef FOREKEY_SRC_BASE_BYTES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Time as an argument. Wall time dates certificates and log lines; boot time, which never steps,
 // ages challenges and sessions (src/base/boot_time.h says when to use which).
 #ifndef FOREKEY_SRC_BASE_CLOCK_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Waiting by a clock that nobody sets. Abseil's own timed waits, like absl::Now(), go by the wall
 // clock: after it was set back by an hour they end an hour late. What is here goes by
 // CLOCK_BOOTTIME, which counts the time that the machine slept, too; tests/lint forbids the others

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files: read with a bound, written so that a crash or a full disk leaves the old or the new file,
 // never a half; modes are exact whatever the umask is.
 #ifndef FOREKEY_SRC_BASE_FILE_H_

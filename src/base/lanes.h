@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads for work that blocks: tasks stand in lanes, and of each lane so many run at once. So a
 // lane whose tasks all hang holds up nobody else.
 #ifndef FOREKEY_SRC_BASE_LANES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text that others chose, on its way to a terminal or a log.
 #ifndef FOREKEY_SRC_BASE_PRINTABLE_H_
 #define FOREKEY_SRC_BASE_PRINTABLE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Refusals. A verifier that refuses returns an absl::Status made by Refuse(): it carries the exact
 // Reason (for the audit log, tests and administrators) and a detail for people. What a peer may
 // learn of it is only PublicCode(): see LAW 6 in docs/PROTOCOL.md.

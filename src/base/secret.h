@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory for secrets: wiped when it goes, never printed, compared in constant time.
 #ifndef FOREKEY_SRC_BASE_SECRET_H_
 #define FOREKEY_SRC_BASE_SECRET_H_

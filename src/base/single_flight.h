@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One piece of work for all who wait for it at the same time. Who asks for what is under way already
 // joins it; when everybody has left, it is abandoned, and who comes then starts it anew.
 #ifndef FOREKEY_SRC_BASE_SINGLE_FLIGHT_H_

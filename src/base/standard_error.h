@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Writes to standard error without waiting for whoever reads it. Behind it may be a pipe or a
 // socket of a service manager; where nobody reads that any more, a write(2) never returns, and a
 // server whose threads log would stop with it.

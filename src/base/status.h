@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Small helpers over absl::Status.
 #ifndef FOREKEY_SRC_BASE_STATUS_H_
 #define FOREKEY_SRC_BASE_STATUS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-agent: the signing daemon on the workstation.
 #include <errno.h>
 #include <signal.h>

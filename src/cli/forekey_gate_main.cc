@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-gate: runs and administrates a gate. This file only lists commands.
 #include <exception>
 #include <iostream>

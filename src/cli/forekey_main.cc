@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey: the user's and the administrator's tool. This file only lists commands.
 #include <exception>
 #include <iostream>

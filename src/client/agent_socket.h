@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where the agent is, and a stub to it.
 #ifndef FOREKEY_SRC_CLIENT_AGENT_SOCKET_H_
 #define FOREKEY_SRC_CLIENT_AGENT_SOCKET_H_

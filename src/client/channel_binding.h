@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The channel binding of a connection: SHA-256 of the DER of the server's TLS leaf certificate
 // (docs/PROTOCOL.md, "Channel binding"). gRPC gives the leaf as PEM, in the auth context of a call.
 #ifndef FOREKEY_SRC_CLIENT_CHANNEL_BINDING_H_

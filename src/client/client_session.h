@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A session as its client holds it: a key, and what each call's proof needs besides
 // (docs/PROTOCOL.md, "Call MAC").
 #ifndef FOREKEY_SRC_CLIENT_CLIENT_SESSION_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Device proofs, the client's side: the statement is built from what the client itself knows,
 // signed by every token, and never sent.
 #ifndef FOREKEY_SRC_CLIENT_DEVICE_PROOF_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The client's side of an enrolment (docs/PROTOCOL.md, "Enrolment"): everything between an invite
 // and a credential, except what the token does.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The client's side of the Gate service (proto/forekey/v1/gate.proto; docs/PROTOCOL.md,
 // "Sessions").
 //

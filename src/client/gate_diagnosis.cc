@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/client/gate_diagnosis.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Why a gate can't be reached. gRPC has one code for all that keeps a connection from being made, and
 // words that change with its version; so the connection is tried once more without it, as far as the
 // TLS handshake, and each step says what was wrong. Nothing is sent to the gate.

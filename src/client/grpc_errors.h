@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What went wrong on a call, said for people: what was tried, what came back, what to do.
 #ifndef FOREKEY_SRC_CLIENT_GRPC_ERRORS_H_
 #define FOREKEY_SRC_CLIENT_GRPC_ERRORS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The end of opening a session, for both kinds: derive the key, check the gate's confirmation, and
 // only then believe what the answer says.
 #ifndef FOREKEY_SRC_CLIENT_KEY_CONFIRMATION_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The streaming calls of one channel, kept alive over the ends of their sessions: shortly before a
 // session ends, the calls that it proved are proved again by the next one (docs/PROTOCOL.md, "Live
 // calls"), where the gate's rule lets them. Where it does not, they end with the session.

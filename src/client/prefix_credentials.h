@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Puts a prefix on a call through gRPC's call credentials: gRPC asks for it once an attempt, with
 // the auth context of the very connection that the attempt will run on, and never on a connection
 // that isn't TLS. grpc::MetadataCredentialsFromPlugin would make a pool of threads an object, and

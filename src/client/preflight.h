@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Asks the gate about a stream before it starts, so that no stream starts with a session that the
 // gate would refuse: gRPC 1.51 loses operations of a stream that it has to start again, and can
 // crash over it. Unary calls need no such care.

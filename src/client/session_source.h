@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sessions of one channel: one a server certificate, opened by the agent as children of its
 // own. One opening at a time for a certificate; everybody else waits for its result. Waiting costs
 // no thread.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TLS to a gate: what is trusted, and how the channel behaves.
 #ifndef FOREKEY_SRC_CLIENT_TLS_CHANNEL_H_
 #define FOREKEY_SRC_CLIENT_TLS_CHANNEL_H_

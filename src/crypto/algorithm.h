@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The algorithms of credentials, and the only ones that Forekey verifies them with: one table, from
 // which everybody takes names, numbers, curves and sizes.
 #ifndef FOREKEY_SRC_CRYPTO_ALGORITHM_H_

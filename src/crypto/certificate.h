@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // X.509 certificates (RFC 5280) of attestation chains, and paths to trust anchors. OpenSSL parses
 // and checks signatures; what may issue what, which critical extensions are understood, and the
 // quirks of vendors' certificates are decided here and in certificate_quirks.cc, each with its

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Paths: RFC 5280 §6.1, with these deviations.
 // - An anchor is a name, a key and a path length: its validity, extensions and own signature are
 //   not looked at (§6.1.1 (d) leaves them to local policy). Vendors' roots expire before their EKs

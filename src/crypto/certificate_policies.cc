@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/crypto/certificate_policies.h"
 
 #include <openssl/err.h>

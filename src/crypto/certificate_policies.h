@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Certificate policies along a path: RFC 5280 §6.1.2 to §6.1.5, with every policy acceptable to the
 // user and all initial indicators off. For certificate_path.cc.
 //

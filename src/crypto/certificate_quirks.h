@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Certificates of real vendors that OpenSSL can't parse or verify as they stand, and the narrow
 // repair for each. What is repaired is only what OpenSSL parses: Certificate::der() and the bytes
 // that the issuer's signature covers stay the original ones.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Hashes, and HMAC-SHA256 with its key schedule done once.
 #ifndef FOREKEY_SRC_CRYPTO_DIGEST_H_
 #define FOREKEY_SRC_CRYPTO_DIGEST_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/crypto/key_agreement.h"
 
 #include <openssl/core_names.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // X25519 (RFC 7748), HKDF-SHA256 (RFC 5869), and sealing of bytes: what sessions, the gate identity
 // and enrolment tickets are made of.
 #ifndef FOREKEY_SRC_CRYPTO_KEY_AGREEMENT_H_

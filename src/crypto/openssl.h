@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One deleter an OpenSSL type, and OpenSSL's error queue as an absl::Status.
 #ifndef FOREKEY_SRC_CRYPTO_OPENSSL_H_
 #define FOREKEY_SRC_CRYPTO_OPENSSL_H_

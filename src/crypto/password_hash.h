@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Argon2id (RFC 9106) by libsodium, as a string that holds salt and parameters.
 #ifndef FOREKEY_SRC_CRYPTO_PASSWORD_HASH_H_
 #define FOREKEY_SRC_CRYPTO_PASSWORD_HASH_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Public keys of enrolled credentials, each of one of the algorithms of algorithm.h.
 #ifndef FOREKEY_SRC_CRYPTO_PUBLIC_KEY_H_
 #define FOREKEY_SRC_CRYPTO_PUBLIC_KEY_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef FOREKEY_SRC_CRYPTO_RANDOM_H_
 #define FOREKEY_SRC_CRYPTO_RANDOM_H_
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Certificate revocation lists (RFC 5280 §5), complete ones only: what a CA publishes as one file.
 // Lists that cover a part of its certificates or of the reasons (issuingDistributionPoint), deltas
 // and indirect lists are refused when they are read: a certificate that such a list does not name

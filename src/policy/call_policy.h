@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who may call what, asked last, once a call is verified. The seam is CallPolicy; the rules of the
 // configuration (docs/CONFIG.md, "Rules") are what implements it.
 #ifndef FOREKEY_SRC_POLICY_CALL_POLICY_H_

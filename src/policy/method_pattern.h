@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which methods a rule is for: "/package.Service/Method", or with a '*' at the end of either part:
 //   /shop.Orders/*      every method of one service
 //   /shop.Orders/Get*   those that begin with Get

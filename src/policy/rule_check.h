@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One rule, made ready: judges the facts of a call that it is for.
 #ifndef FOREKEY_SRC_POLICY_RULE_CHECK_H_
 #define FOREKEY_SRC_POLICY_RULE_CHECK_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Abseil's statuses as gRPC's, and back. Their codes are the same numbers
 // (grpc/include/grpcpp/support/status_code_enum.h), so that nothing is lost but payloads.
 #ifndef FOREKEY_SRC_RPC_STATUS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Credentials as the verifier needs them: looked up once in the registry, their key parsed once,
 // and shared by every session that they opened. Revocation flips a flag that all of them see.
 #ifndef FOREKEY_SRC_STORE_LIVE_CREDENTIALS_H_

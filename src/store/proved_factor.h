@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One factor that a session or a call has proved, and when.
 #ifndef FOREKEY_SRC_STORE_PROVED_FACTOR_H_
 #define FOREKEY_SRC_STORE_PROVED_FACTOR_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The registry: subjects, their roles, credentials with what was proved of them, and invites. An
 // interface, so that shared stores can be added; src/store/sqlite_registry.h is the embedded
 // default.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threats, each with what stops it:
 //   one challenge used twice, also at the same moment   look-up and insertion under one shard's
 //   lock a replay by a thread that read the clock before the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Challenges that were used. In memory: challenges die with the process that issued them, because
 // their HMAC key does.
 #ifndef FOREKEY_SRC_STORE_REPLAY_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sequence numbers that may come out of order within a window (RFC 6479): a ring of 64-bit words,
 // one more than the window has, so that a whole word is cleared as the window moves into it.
 // Sequences start at 1. Not thread-safe by itself.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A session: what turns one hardware signature into many calls. SessionTable makes and keeps them.
 #ifndef FOREKEY_SRC_STORE_SESSION_H_
 #define FOREKEY_SRC_STORE_SESSION_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many sessions a gate holds.
 #ifndef FOREKEY_SRC_STORE_SESSION_LIMITS_H_
 #define FOREKEY_SRC_STORE_SESSION_LIMITS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Locks: `index` first, then one shard's. Calls take a shard's reader lock alone; opening, ending
 // and revoking, which are rare, take `index`, so that they happen one after the other.
 #include "src/store/session_table.h"

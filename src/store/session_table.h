@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate's sessions, in memory alone; a restart ends them.
 #ifndef FOREKEY_SRC_STORE_SESSION_TABLE_H_
 #define FOREKEY_SRC_STORE_SESSION_TABLE_H_

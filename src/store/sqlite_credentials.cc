@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Enrolment, credentials and their revocation; the rest of SqliteRegistry is in sqlite_registry.cc.
 //
 // Threats at enrolment, each with its check and its refusal:

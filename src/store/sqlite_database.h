@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One SQLite connection: statements prepared once, transactions that roll back unless committed,
 // and SQLite's result codes as kStoreUnavailable with what to do about them. Used by one thread at
 // a time: the owner's mutex sees to that.

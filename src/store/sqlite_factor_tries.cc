@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tries of further factors.
 #include <utility>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Identities at identity providers, and the ID tokens that were used.
 #include <utility>
 #include <vector>

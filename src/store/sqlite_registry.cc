@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Opening, invites and subjects; credentials and enrolment are in sqlite_credentials.cc.
 #include "src/store/sqlite_registry.h"
 

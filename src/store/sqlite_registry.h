@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The embedded registry: one SQLite file (WAL, synchronous=FULL, foreign keys), mode 0600, in a
 // folder that only its owner may enter. `PRAGMA user_version` is the schema's version; older
 // schemas are migrated at opening, a transaction a step; newer ones are refused.

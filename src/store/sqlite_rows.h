@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Records of src/store/registry.h as rows of the schema, and the shapes that they must have.
 #ifndef FOREKEY_SRC_STORE_SQLITE_ROWS_H_
 #define FOREKEY_SRC_STORE_SQLITE_ROWS_H_

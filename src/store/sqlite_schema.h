@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The registry's schema and how older ones become it.
 #ifndef FOREKEY_SRC_STORE_SQLITE_SCHEMA_H_
 #define FOREKEY_SRC_STORE_SQLITE_SCHEMA_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // FIDO Metadata Service 3 (fido-metadata-service-v3.0, section 3.1): the BLOB, a JWS (RFC 7515,
 // compact) that says of each authenticator model which roots its attestation chains to and how it
 // fares.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Verifies an ID token as a further factor of one opening (OpenID Connect Core 1.0, section
 // 3.1.3.7, stricter; docs/PROTOCOL.md, "Further factors").
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an ID token must be to be taken (src/verify/id_token.h).
 #ifndef FOREKEY_SRC_VERIFY_ID_TOKEN_POLICY_H_
 #define FOREKEY_SRC_VERIFY_ID_TOKEN_POLICY_H_

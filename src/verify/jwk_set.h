@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An identity provider's public keys: a JWK Set (RFC 7517, section 5), of which those that can
 // verify an ID token are kept.
 //

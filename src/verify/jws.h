@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A compact JWS (RFC 7515) whose signer comes with it in x5c. For fido_metadata.cc.
 #ifndef FOREKEY_SRC_VERIFY_JWS_H_
 #define FOREKEY_SRC_VERIFY_JWS_H_

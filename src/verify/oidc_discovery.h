@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // OpenID Connect Discovery 1.0: where an identity provider keeps its keys.
 //
 // Threats, and what meets each (tests/unit/verify/oidc_discovery_test.cc):

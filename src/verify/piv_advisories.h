@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Firmware and keys that are publicly known to be weak, as far as PIV signatures and attestations
 // are concerned. The list ships with Forekey; each entry says why, and how bad it is.
 #ifndef FOREKEY_SRC_VERIFY_PIV_ADVISORIES_H_

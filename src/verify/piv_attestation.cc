@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threats to the attestation, and what stands against each:
 //  V1 a chain under Yubico's names with other keys       VerifyPath to the administrator's anchors
 //  V2 the slot's key used as an issuer (its owner signs with it what he likes)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // PIV keys: the attestation of a slot (Yubico's: slot certificate <- F9 certificate <- vendor), or,
 // for cards without one, the certificate of an issuing CA.
 #ifndef FOREKEY_SRC_VERIFY_PIV_ATTESTATION_H_

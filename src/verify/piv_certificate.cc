@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threats to a card's certificate, and what stands against each:
 //  W1 a certificate of a CA that was not configured    VerifyPath to the issuing CAs alone
 //  W2 the CA also certifies keys in software           `cert`, unless a policy OID says hardware

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a slot's attestation and a card's certificate have in common.
 #ifndef FOREKEY_SRC_VERIFY_PIV_PATH_H_
 #define FOREKEY_SRC_VERIFY_PIV_PATH_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a gate, or an administrator offline, asks of PIV keys. Empty members ask nothing.
 #ifndef FOREKEY_SRC_VERIFY_PIV_POLICY_H_
 #define FOREKEY_SRC_VERIFY_PIV_POLICY_H_

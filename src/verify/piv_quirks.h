@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What real YubiKeys' PIV certificates do that specifications don't say, in one place. Each
 // allowance names the cards that need it and asks for everything that tells them from other
 // certificates.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threats to the certification of a key, and what stands against each:
 //  C1 a software key shown as a TPM's                  the AK's signature; the AK was activated
 //  C2 a key that can leave the TPM, or came from outside

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPM attestation, the server's half (verb pairs as in go-attestation: client Certify, server
 // Verify; client ActivateCredential, server MakeCredential). No TPM, no I/O: pure functions of
 // bytes.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threats to the endorsement, and what stands against each:
 //  E1 a certificate made by anyone                     VerifyPath to the administrator's anchors
 //  E2 another certificate of the same vendor (an AK's, a platform's, a CA's) shown as an EK's

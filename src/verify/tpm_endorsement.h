@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TPM's endorsement key (EK), checked without a TPM: TCG EK Credential Profile for TPM
 // Family 2.0, version 2.x, and RFC 5280.
 #ifndef FOREKEY_SRC_VERIFY_TPM_ENDORSEMENT_H_

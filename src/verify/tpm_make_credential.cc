@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/verify/tpm_make_credential.h"
 
 #include <openssl/core_names.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPM2_MakeCredential in software: TPM 2.0 Library, Part 1 §24 (credential protection) and annexes
 // B.10 and C.6; Part 3 §12.6.
 #ifndef FOREKEY_SRC_VERIFY_TPM_MAKE_CREDENTIAL_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What real TPMs' certificates do that the specifications don't say, in one place: it reads what
 // vendors wrote, however they wrote it. One allowance, IsEkByItsIssuersPurpose, takes what the
 // profile would not.

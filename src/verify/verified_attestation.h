@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an attestation verifier proved, whatever the token kind.
 #ifndef FOREKEY_SRC_VERIFY_VERIFIED_ATTESTATION_H_
 #define FOREKEY_SRC_VERIFY_VERIFIED_ATTESTATION_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Assertions: WebAuthn Level 3 section 7.2. Pure functions of bytes; one public-key operation, and
 // that comes last.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What registration and assertion have in common (WebAuthn Level 3 sections 7.1 and 7.2): who
 // asked, and what the client says it was asked. For src/verify/webauthn_*.cc.
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_CEREMONY_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/verify/webauthn_certificate.h"
 
 #include <algorithm>

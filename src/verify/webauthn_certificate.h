@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What attestation certificates must say of themselves: WebAuthn Level 3 sections 8.2.1 (packed),
 // 8.3.1 (AIKs of tpm statements) and 8.6 (U2F). For src/verify/webauthn_*.cc.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Packed attestation (WebAuthn Level 3 section 8.2).
 //
 // Threats: a statement lifted from another registration (the signature covers authenticator data

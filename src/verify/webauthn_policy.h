@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an administrator may choose about FIDO2 keys. The defaults are the gate's: an attested key
 // in hardware that it can't leave.
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_POLICY_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Registrations: WebAuthn Level 3 section 7.1, with the attestation verified to a trust anchor.
 // Pure functions of bytes, anchors, policy and time.
 //

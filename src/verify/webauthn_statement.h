@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attestation statements (WebAuthn Level 3 section 8): each format's own checks. Whether the chain
 // leads to somebody trusted is webauthn_trust.h's business. For src/verify/webauthn_*.cc.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPM attestation (WebAuthn Level 3 section 8.3; TPM 2.0 Library, Part 2 §10.12 and §12.2).
 //
 // Threats: a structure that the TPM did not make (magic), another of its attestations (type), one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Whether an attestation statement that verified leads to somebody trusted: WebAuthn Level 3
 // section 7.1 steps 22 to 24. For webauthn_registration.cc.
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_TRUST_H_

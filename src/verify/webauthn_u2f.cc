@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // FIDO U2F attestation (WebAuthn Level 3 section 8.6).
 //
 // The signature covers rpIdHash, client data, credential id and public key. It does not cover

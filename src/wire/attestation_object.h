@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attestation object (WebAuthn Level 3 section 6.5.4): { fmt: text, attStmt: map, authData: bytes
 // }, encoded by the client. Nothing signs this outer object; authData is under the statement's
 // signature.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Authenticator data (WebAuthn Level 3 section 6.1): what the authenticator itself says, and signs.
 //
 //   rpIdHash (32) | flags (1) | signCount (4) | attested credential data, with AT | extensions,

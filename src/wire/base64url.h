@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // base64url without padding (RFC 4648 section 5), as JOSE and WebAuthn use it.
 #ifndef FOREKEY_SRC_WIRE_BASE64URL_H_
 #define FOREKEY_SRC_WIRE_BASE64URL_H_

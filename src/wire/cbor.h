@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // CBOR (RFC 8949) as CTAP 2.1 section 8 restricts it ("CTAP2 canonical CBOR encoding form"): what
 // authenticators and WebAuthn clients encode attestation objects, credential keys and extensions
 // in.

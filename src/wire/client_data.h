@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // clientDataJSON (WebAuthn Level 3 section 5.8.1, CollectedClientData): what the client says of the
 // ceremony. The authenticator signs its SHA-256, so its bytes are kept as they are; what it says is
 // parsed, never matched as a string.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // COSE_Key (RFC 9052 section 7, RFC 9053 section 7) of a credential: WebAuthn Level 3 sections
 // 5.8.5 and 6.5.1. Only the algorithms of src/crypto/algorithm.h.
 #ifndef FOREKEY_SRC_WIRE_COSE_KEY_H_

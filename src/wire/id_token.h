@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An OpenID Connect ID token (OpenID Connect Core 1.0, section 2) in the JWS compact serialization
 // (RFC 7515, section 3.1), and the nonce by which Forekey binds one to an opening
 // (docs/PROTOCOL.md, "Further factors").

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An invite: what `forekey-gate invite` prints and `forekey enroll` takes. One line of text:
 // "forekey-invite:" and the base64url of version (1 byte, 1) || len1 audience || len2 address ||
 // identity fingerprint (32) || seed (16) || len2 CA certificates (DER, each with len2; may be

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // JSON objects out of untrusted text, read in one way alone.
 #ifndef FOREKEY_SRC_WIRE_JSON_OBJECT_H_
 #define FOREKEY_SRC_WIRE_JSON_OBJECT_H_

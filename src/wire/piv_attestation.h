@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Yubico's extensions of PIV attestation certificates (arc 1.3.6.1.4.1.41482.3), as
 // developers.yubico.com, "PIV attestation", lists them. Only the serial number is DER: the others
 // are raw octets in the extension's OCTET STRING.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The prefix (proto/forekey/v1/prefix.proto), read without copying or allocating: views into the
 // metadata's own bytes. This reader is stricter than protobuf's: unknown fields, a singular field
 // twice, a field of a size that the protocol does not have, fields out of ascending order,

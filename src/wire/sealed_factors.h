@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Further factors of an OpenSession: a password, an ID token, sealed to the gate's identity so that
 // who ends TLS in between learns nothing of them (docs/PROTOCOL.md, "Further factors").
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The key schedule of sessions and of enrolment (docs/PROTOCOL.md, "Session keys"). Both sides call
 // the same functions: the client with its ephemeral key and the gate's two public keys, the gate
 // with its two private keys and the client's share.

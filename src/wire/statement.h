@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is signed and what is MACed (docs/PROTOCOL.md, "Signed bytes"). Both sides build these bytes
 // from what they know; nobody ever parses them. Integers are big endian; lenN is an N-byte length.
 #ifndef FOREKEY_SRC_WIRE_STATEMENT_H_

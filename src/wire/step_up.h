@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a refused caller lacks, as the gate says it to callers that it knows (docs/PROTOCOL.md,
 // "Step-up"):
 //   forekey: step-up fido2+uv&call|tpm&password, reference 9f3c5a7d01e2b486

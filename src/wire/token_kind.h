@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kinds of hardware tokens: one list of their numbers, names and factors. The numbers are the
 // wire's (proto/forekey/v1/gate.proto) and the registry's; whoever reads one from either may hold a
 // number that is not listed, and such a kind is refused where it is used: nobody verifies it.

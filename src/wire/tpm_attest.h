@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPMS_ATTEST (TPM 2.0 Library, Part 2 §10.12.12) of type TPM_ST_ATTEST_CERTIFY: what a TPM signs
 // when it certifies another of its keys.
 #ifndef FOREKEY_SRC_WIRE_TPM_ATTEST_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/wire/tpm_constants.h"
 
 #include "absl/strings/str_cat.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Numbers of the TPM 2.0 Library specification, Part 2: Structures (revision 1.59).
 #ifndef FOREKEY_SRC_WIRE_TPM_CONSTANTS_H_
 #define FOREKEY_SRC_WIRE_TPM_CONSTANTS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // EK certificates as they lie in a TPM's NV indices.
 #ifndef FOREKEY_SRC_WIRE_TPM_NV_CERTIFICATE_H_
 #define FOREKEY_SRC_WIRE_TPM_NV_CERTIFICATE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPMT_PUBLIC (TPM 2.0 Library, Part 2 §12.2.4): what a TPM says of a key. Parsing asks only
 // whether the structure is one; what is acceptable is asked in src/verify.
 #ifndef FOREKEY_SRC_WIRE_TPM_PUBLIC_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/wire/tpm_signature.h"
 
 #include "absl/cleanup/cleanup.h"

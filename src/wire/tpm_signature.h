@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPMT_SIGNATURE (TPM 2.0 Library, Part 2 §11.3.4): RSASSA, RSAPSS, ECDSA.
 #ifndef FOREKEY_SRC_WIRE_TPM_SIGNATURE_H_
 #define FOREKEY_SRC_WIRE_TPM_SIGNATURE_H_

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs the attacks on running parts: tests/attacks/live/*/attack.json.
 
 Each says what the attacker does, what stops it, the audit reason, and which tests mount it. This

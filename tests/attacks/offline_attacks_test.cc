@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs `forekey` over every directory in piv, tpm and webauthn here, and compares verdict, reason
 // and exit status with its attack.json. The law: forged, malformed and misused evidence is refused
 // for the reason that is its own, and honest evidence is not.

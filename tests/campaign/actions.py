@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What administrators and users do, each told to the model: before it is begun, and when it was
 acknowledged. What failed may have been done all the same; it is asked, or done again."""
 import threading

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-test-caller AGENT_SOCKET: an application whose calls of the echo service its standard
 // input asks for, a line each, as many at once as it is told:
 //   say ID MILLIS      a unary call with that text and deadline

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How each fault of the schedule is done, and how it is over. None of them waits."""
 import os
 import signal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Applications that call all the while, at a bounded rate."""
 import json
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What must be true: acknowledged, admitted, taken away. Asked while the world is calm."""
 import threading
 import time

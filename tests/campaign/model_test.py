@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model finds what it is there to find: each rule is broken once here, and found by its name."""
 import os
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The programs of a campaign: started like a service manager would, watched, stopped, killed."""
 import concurrent.futures
 import json

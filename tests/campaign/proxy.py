@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A TCP proxy between the clients and the gate, whose connections can be made to suffer."""
 import random
 import select

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What happens when: all of it follows from the seed, before anything is started."""
 import random
 

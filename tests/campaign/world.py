@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A gate, three simulated tokens, an agent and an application for each, in a folder of their own."""
 import glob
 import json

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The laws of hw/device_key.h, run on every driver and its simulator.
 #include <atomic>
 #include <thread>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The FIDO2 driver on simulated security keys: each misbehaviour told apart, no PIN sent twice,
 // several keys plugged in, and what it makes verified by the gate's own verifiers.
 #include <atomic>

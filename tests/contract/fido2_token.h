@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The FIDO2 driver on the simulated security key, for the contract suite and the driver's own
 // tests.
 #ifndef FOREKEY_TESTS_CONTRACT_FIDO2_TOKEN_H_

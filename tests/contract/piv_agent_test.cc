@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The real agent with the real PIV driver, on the simulated card behind the real pcscd, at a gate
 // that checks signatures, MACs and sequences, and knows nothing of attestation.
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PIV driver's own laws, on the simulated card behind the real pcscd: each misbehaviour, other
 // programs that use the same card, cards and readers and pcscd that come and go.
 #include <winscard.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/contract/piv_token.h"
 
 #include <winscard.h>

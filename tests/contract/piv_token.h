@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PIV driver on the simulated card behind the real pcscd, for the contract suite and the
 // driver's own tests.
 #ifndef FOREKEY_TESTS_CONTRACT_PIV_TOKEN_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the contract suite needs of a token under test: a driver, a simulator behind it, the gate's
 // part of an enrolment, and ways to misbehave. One implementation a kind: tpm_token.cc, ...
 #ifndef FOREKEY_TESTS_CONTRACT_TOKEN_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The TPM driver's own laws, on the TPM simulator.
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The TPM driver on the TPM simulator, for the contract suite and the driver's own tests.
 #ifndef FOREKEY_TESTS_CONTRACT_TPM_TOKEN_H_
 #define FOREKEY_TESTS_CONTRACT_TPM_TOKEN_H_

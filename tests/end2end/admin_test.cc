@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Administration over the unix socket.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // kill -9 of the agent, at whatever moment: what it had acknowledged is still there when it comes
 // back, and nothing that was half done is in its way.
 #include <gmock/gmock.h>

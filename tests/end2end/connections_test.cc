@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Connections: counted, limited, ended; and calls that outlive their permission.
 #include <arpa/inet.h>
 #include <gmock/gmock.h>

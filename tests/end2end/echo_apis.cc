@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/end2end/echo_apis.h"
 
 #include <forekey/caller.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The echo service behind every API that gRPC has for servers. A call that carries the metadata
 // "x-fail" is counted and ends with the handler's own UNAUTHENTICATED.
 #ifndef FOREKEY_TESTS_END2END_ECHO_APIS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One call of each kind to the echo service, with a prefix (or without).
 #ifndef FOREKEY_TESTS_END2END_ECHO_CALLS_H_
 #define FOREKEY_TESTS_END2END_ECHO_CALLS_H_

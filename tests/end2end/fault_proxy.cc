@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/end2end/fault_proxy.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TCP proxy that does what networks do: cuts a connection after so many bytes, half-closes it,
 // holds what is under way, or lets one overtake another. It understands nothing of what it carries.
 #ifndef FOREKEY_TESTS_END2END_FAULT_PROXY_H_

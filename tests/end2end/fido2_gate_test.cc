@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The real FIDO2 driver on a simulated key, through the real client at the real gate: enrolment by
 // attestation, sessions (by the key alone and with a second key), calls that hardware signs, a
 // clone refused with its reason in the audit log.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate before every API that gRPC has for servers, and every kind of method.
 #include <gmock/gmock.h>
 #include <grpcpp/impl/client_unary_call.h>

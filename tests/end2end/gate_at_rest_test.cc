@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-gate's commands for a gate that can't start: that is when a stolen key must be revoked.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs one command of forekey-gate in the test's own process, as forekey_gate_main.cc does.
 #ifndef FOREKEY_TESTS_END2END_GATE_COMMAND_H_
 #define FOREKEY_TESTS_END2END_GATE_COMMAND_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-gate's commands, with and without a running gate.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What `forekey-gate explain` answers.
 #include "src/cli/gate/gate_explain.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What Install() puts into a server, and what it must not let through.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Certificates replaced while the gate runs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A gate with a registry, a TLS certificate and enrolled software keys, in a folder of its own:
 // what every end-to-end test begins with. (The attestation is what enrolment tests are about; here
 // the credentials are put into the registry directly.)

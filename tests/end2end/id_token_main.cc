@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-test-id-token KEY.pem SUBJECT [CLAIMS]: writes an ID token that the key signed (ES256,
 // key id "test-key") for what FOREKEY_OIDC_* say; CLAIMS is a JSON object that replaces some of its
 // claims. Each run adds a line with the nonce to KEY.pem.runs.

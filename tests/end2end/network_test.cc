@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Real networks: connections that break at every stage, and a gate that comes and goes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

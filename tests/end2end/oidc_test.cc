@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An ID token that a rule wants: got by the user's command, through a real agent, sealed to a real
 // gate that has its provider's keys over HTTPS, all within one call of the application.
 #include <csignal>

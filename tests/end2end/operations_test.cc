@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What an operator has: metrics, health, backup and restore, an orderly end.
 #include <arpa/inet.h>
 #include <fcntl.h>

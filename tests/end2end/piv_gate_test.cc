@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An agency's card, which attests nothing: the real driver on the simulated card behind the real
 // pcscd, through the real client at the real gate, by the word of its issuing CA and under that
 // CA's revocation list.

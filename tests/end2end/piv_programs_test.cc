@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A smartcard from end to end, with the real programs: forekey-gate, a gated server, forekey-agent,
 // forekey, and the simulated card behind a pcscd of its own.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A peer that speaks HTTP/2 by hand, as no client library would: what attacks from strangers are
 // made of. It knows frames, windows and the least of HPACK; what the other side answers is only
 // looked at as far as it takes to go on.

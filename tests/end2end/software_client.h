@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A client that makes its proofs by itself: from the wire's own functions and a key in software, so
 // that tests can also send what no honest client sends.
 #ifndef FOREKEY_TESTS_END2END_SOFTWARE_CLIENT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rules in front of a real server, met by the client library within one call of the application:
 // through a real agent, over a token in software.
 #include "absl/strings/match.h"

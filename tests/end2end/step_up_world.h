@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rules in front of a real server, a real agent over a token in software, and an application's
 // channel: all in one process, with "ada" enrolled.
 #ifndef FOREKEY_TESTS_END2END_STEP_UP_WORLD_H_

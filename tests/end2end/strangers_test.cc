@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What strangers send beside calls: it costs them their connection, and the gate next to nothing.
 #include <arpa/inet.h>
 #include <gmock/gmock.h>

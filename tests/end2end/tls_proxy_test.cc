@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An active TLS proxy between the real client library and the real gate (LAW 2, and the threats of
 // src/client/gate_client.h and enrollment.h): a process of its own, whose certificate the client
 // accepts. First a stranger's proxy; then one whose certificate the gate was told to accept (a

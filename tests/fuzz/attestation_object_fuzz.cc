@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_verify
 // Whole registrations, as a relying party that takes every type: nothing that is made up may get an
 // attestation type with a certificate, since nobody is trusted here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate_service
 // Lines of audit logs, as `forekey-gate audit verify` meets them: changed by anybody.
 #include <cstddef>

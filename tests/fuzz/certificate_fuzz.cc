@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_crypto
 // Parses hostile certificates and asks everything of them, a path included.
 #include "src/base/bytes.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate_service
 // Challenges: nothing that this process did not issue is taken for one.
 #include <cstdint>

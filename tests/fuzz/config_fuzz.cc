@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate_service
 // The gate's configuration: never crashes; what parses is whole.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_wire
 // COSE keys, from strict CBOR and as the browser writes those of U2F tokens.
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate_service
 // Enrolment tickets: what parses serializes to the same bytes, and no bytes open as sealed ones.
 #include <cstdint>

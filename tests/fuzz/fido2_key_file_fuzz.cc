@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_hw_fido2
 // A key reference that parses is written back as itself.
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_sim_fido2
 // What a simulated security key reads from strangers: reports, CTAP2 commands, U2F messages. The
 // first byte chooses.

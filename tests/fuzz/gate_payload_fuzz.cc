@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate_service
 // Payloads of requests to the gate itself: what parses has no field that the gate does not know.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_verify forekey_agent
 // The first byte chooses. 'T': a token as it comes from a client. 'C': claims, in a token that is
 // signed as it must be. 'H': a header, likewise. 'K': a provider's key set. 'D': its discovery

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_wire
 // What Invite::Parse accepts serializes to the same text. The input is taken twice: as the text,
 // and as the bytes under a right checksum, which no fuzzer finds by itself.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_verify
 // The first byte chooses: 'J', the rest is a JWS as it comes from the network; else the rest is the
 // payload of one that is signed as it must be.

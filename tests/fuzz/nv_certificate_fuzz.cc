@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_verify
 // What stands in an NV index, up to the attributes that administrators are shown.
 #include "src/base/bytes.h"

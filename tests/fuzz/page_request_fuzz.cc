@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_gate
 // What a scraper's request gets is decided by its first bytes, and stays so when more come.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_hw_piv
 // A card that answers whatever it likes: nothing that the driver asks of it crashes or goes on for
 // ever. The input is the ATR and the answers, each with its length (2 bytes) before it; then every

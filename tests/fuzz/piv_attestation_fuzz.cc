@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_verify
 // A slot's attestation as it comes from a card: the value of a single extension, or a
 // whole certificate up to the verifier, which trusts the certificate itself so that all is reached.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_hw_piv
 // A key reference that parses is written back as itself; so is a URI's canonical text.
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_hw_piv
 // TLV that parses is written back with the same meaning; data objects never crash.
 #include <cstdlib>

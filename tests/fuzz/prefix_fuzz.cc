@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_wire
 // What Prefix::Parse accepts is the one encoding of what it read, and protobuf reads it too.
 #include <cstdint>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target over its corpus without libFuzzer: every file of the folders named, each
 // whole, cut short, and with one byte changed.
 #include <cstdint>

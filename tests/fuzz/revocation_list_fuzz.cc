@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_crypto
 // A revocation list from a folder, in DER or PEM, and everything that is asked of it.
 #include "src/base/bytes.h"

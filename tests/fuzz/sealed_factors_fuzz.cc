@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_wire
 // What a client sealed, once it is open: the layout inside.
 #include <cstddef>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_sim_piv
 // The simulated card's command parser and applet: bytes off a socket that any local program may
 // write to. The input is a row of commands, each behind two bytes of length.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_crypto
 // What PublicKey::FromSpki accepts is a key's one encoding, and verifying with it is safe.
 #include <openssl/err.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_hw_tpm
 // What a TPM's NV memory holds, whatever a vendor or an interposer put there.
 #include <cstdlib>

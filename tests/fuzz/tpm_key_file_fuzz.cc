@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_hw_tpm
 // A key reference that parses is written back as itself, whatever stood around it.
 #include <cstdlib>

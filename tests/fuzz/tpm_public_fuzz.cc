@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_verify
 #include "src/base/bytes.h"
 #include "src/base/secret.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // deps: forekey_wire
 #include "src/base/bytes.h"
 #include "src/wire/tpm_signature.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Simulated security keys as USB devices: what the stock tool and our driver find, and that they
 // follow when keys come, go, and move to other ports. Runs with libumockdev-preload.
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Debian's fido2-tools against the simulated security key behind a pseudo-terminal.
 #include <fcntl.h>
 #include <pty.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A real identity provider, Debian's glewlwyd, in front of a real gate and a real agent: its tokens
 // are got by a command as a user would write one, its keys come over HTTPS, and are rotated.
 #include <arpa/inet.h>

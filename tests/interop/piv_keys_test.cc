@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Keys that Forekey's driver made, as other programs see them; keys of kinds that cards came to
 // have later.
 #include "absl/strings/str_cat.h"

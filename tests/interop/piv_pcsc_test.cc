@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The simulated card and its reader as a PC/SC program sees them: coming, going, resets, a pcscd
 // that restarts.
 #include <signal.h>

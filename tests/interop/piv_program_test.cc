@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey-sim piv`, as somebody's CI uses it.
 #include <fcntl.h>
 #include <signal.h>

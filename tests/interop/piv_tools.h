@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the interop tests of stock programs on the simulated PIV card share: the card, and the
 // programs, run so that they find its pcscd.
 #ifndef FOREKEY_TESTS_INTEROP_PIV_TOOLS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stock programs against the simulated card, through the distribution's pcscd: yubico-piv-tool,
 // pkcs11-tool with OpenSC's and with Yubico's module, piv-tool.
 #include "tests/interop/piv_tools.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey_interop_sign REFERENCE STATEMENT OUT: signs with an enrolled key, for tests that need
 // another process (tpm2-abrmd wants to run in a D-Bus session of its own).
 #include <cstdio>

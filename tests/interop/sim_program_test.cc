@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The program forekey-sim, as somebody's CI uses it.
 #include <fcntl.h>
 #include <signal.h>

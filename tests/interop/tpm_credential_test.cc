@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The law: a credential that the server makes in software is opened by a TPM that has the EK and
 // the AK it was made for, and by no other. swtpm is the TPM, tpm2-tools drive it.
 #include <gmock/gmock.h>

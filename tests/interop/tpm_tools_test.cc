@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Stock TPM programs (tpm2-tools, the OpenSSL provider "tpm2") against our simulator and our
 // driver.
 #include <sys/stat.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What headless Chromium's virtual authenticators make, verified by `forekey verify`: the browser
 // builds clientDataJSON and its own CTAP2 and U2F tokens; nothing of it is ours.
 #include <stdlib.h>

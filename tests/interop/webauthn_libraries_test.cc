@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What our driver and our simulated security keys make, verified by two WebAuthn libraries that
 // share nothing with Forekey: Debian's python3-fido2, and @simplewebauthn/server, which
 // scripts/test installs.

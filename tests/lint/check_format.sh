@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The formatter decides: every C++ file is as clang-format 14 with the repository's .clang-format leaves it.
 #   tests/lint/check_format.sh         names the files that differ, exits 1 where there are any
 #   tests/lint/check_format.sh --fix   mends them

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Reads what the libraries of a build define.
 
 Nothing is defined twice: a function that two libraries define with a body of their own each (T in both, or T

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Runs clang-tidy with the repository's .clang-tidy over what was changed, or over everything.
 
   tests/lint/check_tidy.py [--build build/dev] [--base HEAD~1]   what differs from the base, and is not committed

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks that hold for the whole tree: who may include whom, vendor headers, secrets, tests.
 
 Exits 1 and names file, line and rule when one is broken. Run from anywhere.

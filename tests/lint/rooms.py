@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rooms of the tree: what each holds, and whom it may include.
 
 Read by check_tree.py, which fails on an include that is not allowed here, and printed into ARCHITECTURE.md by

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where the audit log goes can be full, or not be read by anybody: with fail_closed what needs a
 // line is refused, without it the gate goes on and counts; both say so, and afterwards the chain is
 // whole.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Connections that break, or stop for ever, at each stage of a client's life: the TLS handshake,
 // between challenge and session, and in the middle of a stream. The gate gets back what they held.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The real programs under clocks that somebody sets, by minutes and by days, back and forth, and
 // after a sleep: every loop of the gate, the agent and the client library goes on as before. On a
 // loop that waits by the wall clock each step back here would be a pause of ten minutes or of days.

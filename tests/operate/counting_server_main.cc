@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey-test-counting-server CONFIG: the echo service behind a gate, whose Say() and Chat() first
 // append the text that came to CONFIG.calls (or the file that FOREKEY_TEST_CALLS names), in one
 // write: what was accepted is known whatever becomes of this process. A text that begins with

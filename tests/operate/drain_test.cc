@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An orderly end of a real server: health says so first, live calls go on and finish, new
 // connections are refused, and the program ends well.
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a gate in this process holds, for tests that break things: afterwards everything must be
 // where it was.
 #ifndef FOREKEY_TESTS_OPERATE_GATE_CALM_H_

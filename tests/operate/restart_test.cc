@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A gate that is stopped and started again under its clients: in order, and with kill -9.
 #include <forekey/client.h>
 #include <gmock/gmock.h>

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs into a folder, and builds a program of somebody else's against what was installed.
 #   installed_package_test.sh BUILD_DIRECTORY SOURCE_DIRECTORY
 set -euo pipefail

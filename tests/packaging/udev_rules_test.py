@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """udev/70-forekey.rules by udev's own parser, on devices of a umockdev testbed: who gets what.
 
 The rules are put where udevadm looks in a mount namespace of the test's own. Where none can be had (a

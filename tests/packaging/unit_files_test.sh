@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Lets `systemd-analyze verify` read the unit files, which needs no running systemd. Whatever it says is a
 # failure; so is a copy with a misspelt key of which it says nothing.
 #   unit_files_test.sh SOURCE_DIRECTORY

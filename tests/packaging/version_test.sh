@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # version_test.sh BIN SOURCE: every program prints its name and the one version there is.
 set -euo pipefail
 bin=$1 source=$2

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Revocation lists for tests, made with OpenSSL's builder: every field can be wrong on purpose.
 #ifndef FOREKEY_TESTS_SUPPORT_CRL_MAKER_H_
 #define FOREKEY_TESTS_SUPPORT_CRL_MAKER_H_

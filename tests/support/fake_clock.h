@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A clock for tests.
 #ifndef FOREKEY_TESTS_SUPPORT_FAKE_CLOCK_H_
 #define FOREKEY_TESTS_SUPPORT_FAKE_CLOCK_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #ifndef FOREKEY_TESTS_SUPPORT_HEX_H_
 #define FOREKEY_TESTS_SUPPORT_HEX_H_
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An HTTPS server of the tests' own on loopback, with a certificate made for "localhost" or any
 // other name. It answers each request with the bytes that its handler gives, then closes: so
 // answers can be wrong in any way, come slowly, or never.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An identity provider's half of JOSE for tests, by OpenSSL alone: it shares no encoder with what
 // verifies. Everything in a token can be wrong on purpose.
 #ifndef FOREKEY_TESTS_SUPPORT_ID_PROVIDER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An audit log that tests read.
 #ifndef FOREKEY_TESTS_SUPPORT_MEMORY_AUDIT_SINK_H_
 #define FOREKEY_TESTS_SUPPORT_MEMORY_AUDIT_SINK_H_

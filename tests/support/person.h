@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A Prompter for tests: every question goes to one Prompt.
 #ifndef FOREKEY_TESTS_SUPPORT_PERSON_H_
 #define FOREKEY_TESTS_SUPPORT_PERSON_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // gMock matchers for absl::Status and absl::StatusOr.
 #ifndef FOREKEY_TESTS_SUPPORT_STATUS_MATCHERS_H_
 #define FOREKEY_TESTS_SUPPORT_STATUS_MATCHERS_H_

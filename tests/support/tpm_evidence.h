@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // TPM structures for tests, written field by field from the TPM 2.0 Library, Part 2, without the
 // parsers' code.
 #ifndef FOREKEY_TESTS_SUPPORT_TPM_EVIDENCE_H_

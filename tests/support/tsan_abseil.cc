@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Linked into every program of a ThreadSanitizer build. The distribution's Abseil is a shared
 // library built without ThreadSanitizer, which therefore sees none of the order that absl::Mutex
 // makes, and calls every access under one a race. The functions here take the place of the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Registrations and assertions for tests, made by hand: an encoder of CBOR that knows nothing of
 // the parser, and a token whose every field can be wrong on purpose.
 #ifndef FOREKEY_TESTS_SUPPORT_WEBAUTHN_MAKER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/toy/toy_driver.h"
 
 #include <utility>

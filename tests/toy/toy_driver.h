@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The agent's side of toys (toy_kind.h): a driver of the seam hw/device_key.h.
 #ifndef FOREKEY_TESTS_TOY_TOY_DRIVER_H_
 #define FOREKEY_TESTS_TOY_TOY_DRIVER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A fourth kind of token from end to end: an agent with a driver for it, a gate that has read
 // [attestation.custom], an application's calls. Nothing below src/ and hw/ knows toys.
 #include <fstream>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A fourth kind of token, to prove that one is added without an edit of the gate or of the agent:
 // all of it is in this folder. It uses TOKEN_KIND_CUSTOM, the number that the wire keeps for kinds of
 // one's own.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Checks tests/vectors/forekey-v1.json against docs/PROTOCOL.md without any of Forekey's code.
 
 Needs Python's standard library and python3-cryptography (X25519, Ed25519, AES-GCM). It is also the shortest

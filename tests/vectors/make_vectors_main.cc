@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Prints tests/vectors/forekey-v1.json:
 //   build/dev/bin/forekey-make-vectors > tests/vectors/forekey-v1.json
 // Deterministic: the same code prints the same bytes. Every key in it is public and for tests

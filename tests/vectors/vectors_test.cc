@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Recomputes every value of forekey-v1.json from the inputs that stand beside it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

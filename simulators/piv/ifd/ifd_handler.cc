@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The reader driver that pcscd loads (IFD handler interface 3.0, ifdhandler.h): a reader with one
 // slot, whose card lives behind a unix socket, DEVICENAME in reader.conf. Insertion and removal are
 // reported at once, by pcscd's polling thread; nothing is buffered here, the card server knows

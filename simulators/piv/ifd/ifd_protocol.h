@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the reader driver (the shared object that pcscd loads) and the card server say to each
 // other: one SOCK_SEQPACKET message a request, one message its answer.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the client commands share: a stub to the agent, and how results and errors are told.
 #ifndef FOREKEY_SRC_CLI_CLIENT_AGENT_CLIENT_H_
 #define FOREKEY_SRC_CLI_CLIENT_AGENT_CLIENT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the commands that talk to the agent share: who is talked to, and how each ends.
 #ifndef FOREKEY_SRC_CLI_CLIENT_CLIENT_COMMAND_PARTS_H_
 #define FOREKEY_SRC_CLI_CLIENT_CLIENT_COMMAND_PARTS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The commands of `forekey` that talk to the agent: devices, enroll, login, logout, status, whoami,
 // prefix, forget. --json everywhere.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey devices` and `forekey enroll`.
 #include <iostream>
 #include <memory>

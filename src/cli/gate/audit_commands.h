@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey-gate audit verify` and `audit show`: read an audit log's files, beside a running gate or
 // without one; change nothing. Exit status of verify: 0 whole, 1 something was found, 2 could not
 // be read.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An administrator's way to a gate: over its admin socket when it runs, or straight into its state
 // when it does not. Either way the same code answers (Administration), so that both say the same.
 #ifndef FOREKEY_SRC_CLI_GATE_GATE_ADMIN_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The commands of `forekey-gate`: running a gate, and administrating one.
 //
 // Exit status: 0 done; 1 refused or failed (no such credential, a config with errors); 2 could not

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey-gate explain`: what the rules of a config would say to a call.
 #ifndef FOREKEY_SRC_CLI_GATE_GATE_EXPLAIN_H_
 #define FOREKEY_SRC_CLI_GATE_GATE_EXPLAIN_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey-gate init` and `forekey-gate check-config`.
 #ifndef FOREKEY_SRC_CLI_GATE_GATE_INIT_H_
 #define FOREKEY_SRC_CLI_GATE_GATE_INIT_H_

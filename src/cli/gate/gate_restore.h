@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey-gate restore`: puts a backup of the registry in the place of the one that is there.
 #ifndef FOREKEY_SRC_CLI_GATE_GATE_RESTORE_H_
 #define FOREKEY_SRC_CLI_GATE_GATE_RESTORE_H_

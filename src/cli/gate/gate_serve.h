@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey-gate serve`: a gate of its own, with no application behind it: what front ends
 // (auth_request and the like) and enrolment need.
 #ifndef FOREKEY_SRC_CLI_GATE_GATE_SERVE_H_

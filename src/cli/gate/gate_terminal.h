@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the commands of `forekey-gate` share: where they print, and how those that talk to a gate,
 // running or not, are wired. Private to this folder.
 #ifndef FOREKEY_SRC_CLI_GATE_GATE_TERMINAL_H_

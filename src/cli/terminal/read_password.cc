@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/cli/terminal/read_password.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Passwords from people: never an argument, which every process of the machine could read.
 #ifndef FOREKEY_SRC_CLI_TERMINAL_READ_PASSWORD_H_
 #define FOREKEY_SRC_CLI_TERMINAL_READ_PASSWORD_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/cli/terminal/time_text.h"
 
 #include "absl/time/time.h"

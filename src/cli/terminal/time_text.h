@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How every program of Forekey prints a time.
 #ifndef FOREKEY_SRC_CLI_TERMINAL_TIME_TEXT_H_
 #define FOREKEY_SRC_CLI_TERMINAL_TIME_TEXT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which metadata BLOBs `forekey trust import-mds` has verified on this machine, for this user: so
 // that `forekey verify --mds F` needs no root, and so that a BLOB older than one seen before is
 // refused.

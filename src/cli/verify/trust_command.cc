@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/cli/verify/trust_command.h"
 
 #include <memory>

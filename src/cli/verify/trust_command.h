@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey trust import-mds F --root F`: verifies a FIDO metadata BLOB and remembers that it did.
 #ifndef FOREKEY_SRC_CLI_VERIFY_TRUST_COMMAND_H_
 #define FOREKEY_SRC_CLI_VERIFY_TRUST_COMMAND_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey verify attestation --kind K ...`: checks evidence offline, for an administrator who asks
 // why a machine was refused. One VerifyKind a token kind, each in a file of its own; what they
 // share (--trust, --intermediates, --at, --json, printing, exit status) is here.

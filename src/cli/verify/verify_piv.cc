@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey verify attestation --kind piv`: a slot's attestation, or a card's certificate.
 #include <openssl/err.h>
 #include <openssl/pem.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey verify attestation --kind tpm`: the endorsement, the certified key, or both.
 #include <memory>
 #include <optional>

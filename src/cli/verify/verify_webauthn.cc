@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // `forekey verify attestation --kind webauthn` and `forekey verify assertion --kind webauthn`.
 #include <memory>
 #include <optional>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Enrolled credentials: listed, revoked, rechecked.
 #include <vector>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Subjects: who they are, what they may do, their passwords and their names elsewhere.
 #include <map>
 #include <utility>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Administration of a gate: its invites, subjects and credentials, its identity and its registry.
 // The same code answers over the admin socket of a gate that runs and, where none runs, straight
 // from the state folder (src/gate/admin/gate_at_rest.h).

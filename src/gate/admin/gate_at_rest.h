@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Administration while no gate runs: what `forekey-gate` falls back to. It opens the state folder,
 // and nothing else that a gate needs to run: no TLS certificate, no trust folder, no rules, no keys
 // of identity providers. A gate that can't start is just when credentials must still be revoked.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a gate keeps on its disk: the registry, its identity and the audit log. A gate that runs
 // holds it; administration opens it by itself where none runs. It needs nothing else of the
 // configuration: no TLS certificate, no trust folder, no rules.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Enrolled credentials, verified once more by what enrolments are verified by now: a certificate
 // that was revoked since, a model that was reported, a CA that is not trusted any more.
 //

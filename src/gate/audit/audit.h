@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The audit log: what the gate decided, about whom, and exactly why. Peers get a coarse code and a
 // reference number; the number finds the line here (LAW 6). No secret is ever in it.
 #ifndef FOREKEY_SRC_GATE_AUDIT_AUDIT_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The chain over the audit log's lines. A line is
 //   {"seq":N,"prev":"<hash of the line before>", ...the decision..., "hash":"<64 hex digits>"}
 // and its hash is SHA-256("forekey/1 audit" 00 || every byte of the line before ',"hash":'). So a

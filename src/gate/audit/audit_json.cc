@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A decision as one JSON object. Written out by hand for the common case, because it lies on the
 // way of every call that hardware signed; whatever is not plain ASCII goes through the JSON
 // library.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the configuration says of the audit log ([audit], docs/CONFIG.md).
 #ifndef FOREKEY_SRC_GATE_AUDIT_AUDIT_OPTIONS_H_
 #define FOREKEY_SRC_GATE_AUDIT_AUDIT_OPTIONS_H_

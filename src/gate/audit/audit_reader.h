@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads an audit log's file without copying it, and finds lines in it.
 #ifndef FOREKEY_SRC_GATE_AUDIT_AUDIT_READER_H_
 #define FOREKEY_SRC_GATE_AUDIT_AUDIT_READER_H_

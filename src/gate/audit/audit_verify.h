@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks an audit log offline: the chain over its files, and every device proof in it again, by the
 // keys that the lines hold. A credential's id is a hash over subject and key, and the ids are under
 // each signature, so a key that was put in the place of another is found without the registry.

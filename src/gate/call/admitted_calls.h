@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The device proofs that were admitted last, in a fixed number of slots: so that a handler's
 // accessor need not check signatures twice. Calls are found by a MAC over prefix and path under a
 // key of this process, so nobody can make one hit; one that was overwritten only costs the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Judges calls for the adapters: the exempt list, the verifier, the counters and the audit log in
 // one place. What it refuses carries a public status already (src/gate/call/refusals.h).
 #ifndef FOREKEY_SRC_GATE_CALL_CALL_JUDGE_H_

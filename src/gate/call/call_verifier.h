@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Judges one call by its prefix: the heart of the gate (docs/PROTOCOL.md, "Order of checks").
 //
 // Threats, and the check that meets each:

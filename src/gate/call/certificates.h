@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The TLS leaf certificates through which callers may reach this gate, as channel bindings (SHA-256
 // of the DER): its own, and those in a folder (a balancer's, RSA and ECDSA twins). Read again while
 // the gate runs. There is no "off": a caller who saw another certificate is refused.

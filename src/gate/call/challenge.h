@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Challenges: 64 bytes that the gate issues to anyone and remembers nothing of (docs/PROTOCOL.md,
 // "Challenges"). Big endian:
 //   version 1 (= 1) || purpose 1 || instance tag 2 || issue time 8 (CLOCK_BOOTTIME, ns) || random

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a gate counts of the calls that it judges: for metrics and for its status.
 #ifndef FOREKEY_SRC_GATE_CALL_GATE_COUNTERS_H_
 #define FOREKEY_SRC_GATE_CALL_GATE_COUNTERS_H_

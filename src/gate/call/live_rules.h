@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The rules that are in force: a CallPolicy whose content can be replaced while calls are judged. A
 // call is judged by the old rules or by the new ones, never by some of each; when Replace()
 // returns, every later call, of sessions that are open already too, is judged by the new ones.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate's configuration: one TOML file (docs/CONFIG.md lists every key). Everything is validated
 // before anything starts; every error is reported at once, each with its line. A key that is not
 // known is an error: a misspelt limit must not become a default.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The [rules] and [[rule]] of the configuration, which can be read again while the gate runs.
 #ifndef FOREKEY_SRC_GATE_CONFIG_CONFIG_RULES_H_
 #define FOREKEY_SRC_GATE_CONFIG_CONFIG_RULES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Enrolment: an invite's holder brings a token, the gate verifies by the token's attestation that
 // the key lives in hardware, and the registry gets the credential (docs/PROTOCOL.md, "Enrolment").
 //

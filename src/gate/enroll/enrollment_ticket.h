@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate's memory between the two steps of an enrolment, which the client keeps for it: sealed
 // under a key of this process, so that nothing a stranger sends makes the gate remember anything.
 #ifndef FOREKEY_SRC_GATE_ENROLL_ENROLLMENT_TICKET_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The seam for further factors of a session: what is proved at an opening besides the tokens'
 // signatures. A factor is one object: its name, how it is checked and used up, how many threads it
 // may hold. What the configuration says of it is its section (factor_settings.h), and factor_list.cc

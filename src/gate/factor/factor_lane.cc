@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/gate/factor/factor_lane.h"
 
 #include "absl/strings/str_cat.h"

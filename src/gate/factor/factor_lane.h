@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A bound on how many openings at once one further factor may hold up: the password, or the keys of
 // one identity provider. What is full refuses at once, so that a slow factor never takes the
 // threads of another; and no subject takes more than a few of the places.

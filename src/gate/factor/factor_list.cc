@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where further factors are listed, in the order in which they are checked.
 #include "src/gate/factor/factor_settings.h"
 #include "src/gate/factor/oidc_config.h"

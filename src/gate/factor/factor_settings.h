@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the configuration says of further factors: for each a section of its own, [factors.NAME],
 // which reads itself and makes the factor. The gate goes through the sections and names no factor.
 #ifndef FOREKEY_SRC_GATE_FACTOR_FACTOR_SETTINGS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How often one credential may try a further factor. Nobody else's tries count, so that nobody is
 // locked out by another.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/gate/factor/gate_factors.h"
 
 #include "src/base/status.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The further factors that a gate takes.
 #ifndef FOREKEY_SRC_GATE_FACTOR_GATE_FACTORS_H_
 #define FOREKEY_SRC_GATE_FACTOR_GATE_FACTORS_H_

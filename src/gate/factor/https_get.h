@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One document of another server, over HTTPS, bounded in every way: what the gate asks an identity
 // provider for its keys with. Blocks: never on a thread that serves calls.
 #ifndef FOREKEY_SRC_GATE_FACTOR_HTTPS_GET_H_

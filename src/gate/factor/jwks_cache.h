@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An identity provider's keys, kept and renewed by a thread of its own.
 //
 // Threats, and what meets each (tests/unit/gate/core_jwks_cache_test.cc):

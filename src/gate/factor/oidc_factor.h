@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The ID token of an identity provider as a further factor of a session ([factors.oidc]).
 //
 // What a token must be: src/verify/id_token.h. Where the keys come from:

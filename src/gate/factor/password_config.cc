@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/gate/factor/password_config.h"
 
 #include "src/gate/factor/password_factor.h"

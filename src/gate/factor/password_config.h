@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [factors.password] of the gate's configuration (docs/CONFIG.md).
 #ifndef FOREKEY_SRC_GATE_FACTOR_PASSWORD_CONFIG_H_
 #define FOREKEY_SRC_GATE_FACTOR_PASSWORD_CONFIG_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The password as a further factor of a session ([factors.password]).
 //
 // Threats, and what meets each:

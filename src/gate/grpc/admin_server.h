@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey.v1.Admin on <state.directory>/admin.sock: a gRPC server of its own, for the gate's own
 // user and root. The socket has mode 0600 in a folder of mode 0700, and each connection's peer is
 // asked of the kernel (SO_PEERCRED) before gRPC sees a byte of it.

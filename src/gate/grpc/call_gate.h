@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The two places where gRPC meets the gate on a call's way: before routing (the metadata processor)
 // and before the handler (the interceptor).
 //

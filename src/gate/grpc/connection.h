@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One accepted connection, and what the gate keeps about it.
 #ifndef FOREKEY_SRC_GATE_GRPC_CONNECTION_H_
 #define FOREKEY_SRC_GATE_GRPC_CONNECTION_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate's own accept loop. It counts and limits connections before TLS begins, knows the peer of
 // every call, and can end a connection.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The exempt calls of one connection: how many come, and how many are unfinished. Nobody is known
 // by them, and each costs gRPC memory that it is slow to give back.
 #ifndef FOREKEY_SRC_GATE_GRPC_EXEMPT_CALLS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey.v1.Gate: what the gate itself answers. All decisions are PeerService's; here are threads
 // alone.
 //

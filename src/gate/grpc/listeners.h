@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The sockets that the gate listens on.
 #ifndef FOREKEY_SRC_GATE_GRPC_LISTENERS_H_
 #define FOREKEY_SRC_GATE_GRPC_LISTENERS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The admitted calls that are being served: who each one's caller is, for as long as the call
 // lives. The accessor in public/forekey/caller.h reads it; ending a session's live streams walks
 // it.

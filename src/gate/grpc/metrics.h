@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Prometheus metrics on a loopback address ([metrics] listen), at /metrics. They hold numbers and
 // reasons; no subject, peer or method, which strangers choose and which are nobody's business
 // there. They are read when they are asked for, from counters that the gate has anyway.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A page over HTTP/1 on a loopback address: what Prometheus asks for. One thread serves all, and
 // never waits for one: a request that is sent by halves, or an answer that is not read, holds up
 // nobody. Each connection has some seconds and one request; of too many, the oldest goes.

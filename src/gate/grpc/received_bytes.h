@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How much strangers may send. gRPC 1.51 keeps whatever a peer sends before a message or a header
 // field is finished, so the bound is on what arrives, by the kernel's own count (LAW 7).
 #ifndef FOREKEY_SRC_GATE_GRPC_RECEIVED_BYTES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/gate/grpc/self_signed.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A self-signed TLS certificate, for development and tests: `forekey-gate init` and the demo. A
 // real deployment uses the certificates that it has.
 #ifndef FOREKEY_SRC_GATE_GRPC_SELF_SIGNED_H_

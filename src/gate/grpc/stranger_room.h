@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where strangers are counted: connections on which nothing was admitted yet.
 #ifndef FOREKEY_SRC_GATE_GRPC_STRANGER_ROOM_H_
 #define FOREKEY_SRC_GATE_GRPC_STRANGER_ROOM_H_

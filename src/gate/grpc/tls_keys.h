@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate's TLS certificate and private key, and the server credentials that present them.
 //
 // The files may be replaced while the gate runs. A new pair is presented only once it is whole (the

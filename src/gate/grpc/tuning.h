@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where gRPC itself loses time behind a metadata processor, and what is done about it.
 #ifndef FOREKEY_SRC_GATE_GRPC_TUNING_H_
 #define FOREKEY_SRC_GATE_GRPC_TUNING_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Threads with one bounded queue.
 #ifndef FOREKEY_SRC_GATE_GRPC_WORKER_H_
 #define FOREKEY_SRC_GATE_GRPC_WORKER_H_

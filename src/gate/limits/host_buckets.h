@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Token buckets, one for each address that does something, in fixed memory: what a stranger does
 // costs his own address, and nobody can make the gate remember more by coming from many (LAWs
 // 5 and 7).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Places for work that takes long: so many in all, so many for one address and one site. Who has
 // none is refused at once, so that one address never fills what all wait in.
 #ifndef FOREKEY_SRC_GATE_LIMITS_HOST_PLACES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How long decisions take: a histogram of fixed bounds that costs a call three relaxed additions.
 #ifndef FOREKEY_SRC_GATE_LIMITS_LATENCY_H_
 #define FOREKEY_SRC_GATE_LIMITS_LATENCY_H_

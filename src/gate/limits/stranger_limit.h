@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How many public-key operations the gate spends on peers that have not shown anything yet. A host
 // that had a device proof admitted is not a stranger until a proof from it fails. Strangers have a
 // bucket for each address and its site, which is asked before anything is looked up for them, and

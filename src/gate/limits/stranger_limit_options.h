@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the configuration says of strangers ([limits], docs/CONFIG.md).
 #ifndef FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_OPTIONS_H_
 #define FOREKEY_SRC_GATE_LIMITS_STRANGER_LIMIT_OPTIONS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A token bucket: at most `burst` at once, `per_second` on average.
 #ifndef FOREKEY_SRC_GATE_LIMITS_TOKEN_BUCKET_H_
 #define FOREKEY_SRC_GATE_LIMITS_TOKEN_BUCKET_H_

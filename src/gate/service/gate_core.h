@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate without gRPC, wired from a GateConfig. What it does is done by the objects that it owns:
 //   calls()        judges calls                                   src/gate/call/call_judge.h
 //   peers()        answers the Gate service                       src/gate/service/peer_service.h

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a gate does once a second besides judging calls: it drops expired sessions, and reads changed
 // certificates, rules and trust.
 #ifndef FOREKEY_SRC_GATE_SERVICE_MAINTENANCE_H_

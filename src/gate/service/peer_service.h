@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey.v1.Gate without gRPC: what the gate itself answers to peers. Every error that leaves it is
 // public already (src/gate/call/refusals.h): give it to the peer as it is.
 #ifndef FOREKEY_SRC_GATE_SERVICE_PEER_SERVICE_H_

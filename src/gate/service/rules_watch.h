@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads the rules again while the gate runs, from the file that the config came from.
 #ifndef FOREKEY_SRC_GATE_SERVICE_RULES_WATCH_H_
 #define FOREKEY_SRC_GATE_SERVICE_RULES_WATCH_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads what enrolments are verified by again while the gate runs: trust folders, revocation lists,
 // metadata.
 #ifndef FOREKEY_SRC_GATE_SERVICE_TRUST_WATCH_H_

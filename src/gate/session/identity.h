@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate's long-term X25519 identity. Agents pin its fingerprint at enrolment, so that whoever
 // ends TLS in between can neither learn session keys nor pose as the gate.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Request payloads: bytes that were signed or MACed as they are, and are parsed only after that.
 #ifndef FOREKEY_SRC_GATE_SESSION_PAYLOAD_H_
 #define FOREKEY_SRC_GATE_SESSION_PAYLOAD_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Opens and ends sessions, for calls that are verified already (docs/PROTOCOL.md, "Sessions").
 #ifndef FOREKEY_SRC_GATE_SESSION_SESSION_OPENER_H_
 #define FOREKEY_SRC_GATE_SESSION_SESSION_OPENER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the configuration says of sessions ([sessions], docs/CONFIG.md).
 #ifndef FOREKEY_SRC_GATE_SESSION_SESSION_POLICY_H_
 #define FOREKEY_SRC_GATE_SESSION_SESSION_POLICY_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Reads typed values out of a TOML document, collects every error with its line, and reports keys
 // that nobody asked for.
 #ifndef FOREKEY_SRC_GATE_SETTINGS_CONFIG_READER_H_

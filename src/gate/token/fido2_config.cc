@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/gate/token/fido2_config.h"
 
 #include <optional>

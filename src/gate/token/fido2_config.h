@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [attestation.fido2] of the gate's configuration (docs/CONFIG.md).
 #ifndef FOREKEY_SRC_GATE_TOKEN_FIDO2_CONFIG_H_
 #define FOREKEY_SRC_GATE_TOKEN_FIDO2_CONFIG_H_

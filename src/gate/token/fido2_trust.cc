@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loads what [attestation.fido2] names: folders of roots, and the metadata BLOB with its history.
 #include <cstdint>
 #include <optional>

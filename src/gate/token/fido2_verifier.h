@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // FIDO2 keys: enrolment over src/verify's registration verifier (docs/PROTOCOL.md, "Enrolment:
 // FIDO2"), and calls, which such keys sign as WebAuthn assertions (src/verify/webauthn_assertion.h)
 // whose challenge is SHA-256(statement), for the rpId and the origin that were pinned at enrolment.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/gate/token/gate_tokens.h"
 
 #include <utility>

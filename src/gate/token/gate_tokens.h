@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kinds of tokens of a running gate: each one's verifier, by the trust that was read last.
 #ifndef FOREKEY_SRC_GATE_TOKEN_GATE_TOKENS_H_
 #define FOREKEY_SRC_GATE_TOKEN_GATE_TOKENS_H_

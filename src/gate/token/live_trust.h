@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the enrolments of one kind of token are verified by (vendors' roots, issuing CAs, revocation
 // lists, metadata), read again while the gate runs. An enrolment is verified by the old reading or
 // by the new one, never by some of each; keys that are enrolled are the business of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loads what [attestation.piv] names: folders of roots and issuing CAs, and revocation lists.
 #include <algorithm>
 #include <optional>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Keys of PIV smartcards: enrolment over src/verify's PIV verifiers (docs/PROTOCOL.md, "Enrolment:
 // PIV"), and plain signatures.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where the gate's kinds of tokens are listed.
 #include "src/gate/token/fido2_config.h"
 #include "src/gate/token/piv_config.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the configuration says of kinds of tokens: for each kind a section of its own,
 // [attestation.NAME], which reads itself and makes the kind's verifier. The gate goes through the
 // sections and names no kind.

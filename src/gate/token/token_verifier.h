@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the gate knows of one kind of token, as one object: what it asks of a new token, how it
 // verifies what the token answers, and how it reads a signature of that kind. Kinds are listed in
 // token_kinds.cc.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Keys of TPMs: enrolment over src/verify's TPM verifiers (docs/PROTOCOL.md, "Enrolment: TPM"), and
 // plain signatures.
 #ifndef FOREKEY_SRC_GATE_TOKEN_TPM_VERIFIER_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/gate/token/trust_folder.h"
 
 #include "absl/strings/str_cat.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Trust anchors and revocation lists out of folders that the configuration names.
 #ifndef FOREKEY_SRC_GATE_TOKEN_TRUST_FOLDER_H_
 #define FOREKEY_SRC_GATE_TOKEN_TRUST_FOLDER_H_

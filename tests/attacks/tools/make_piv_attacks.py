@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes tests/attacks/piv: forged, malformed and misused PIV evidence, honest evidence with each
 quirk of real cards, and what must be said of it.
 

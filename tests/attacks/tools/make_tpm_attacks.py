@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes tests/attacks/tpm: forged, malformed and misused TPM evidence, and what must be said of it.
 
 Needs python3-cryptography. The files are committed; run this again only to add or change some, whose names

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Writes tests/attacks/webauthn: registrations, assertions and metadata that are forged, malformed or
 misused, beside honest ones as real tokens make them, and what must be said of each.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encoders of TPM evidence for attacks: X.509 in DER, TPMT_PUBLIC, TPMS_ATTEST, TPMT_SIGNATURE.
 
 Written from RFC 5280 and the TPM 2.0 Library, Part 2, by hand: it shares no code with the verifiers,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encoders of WebAuthn evidence for attacks: CBOR, COSE keys, authenticator data, statements, JWS.
 
 Written from the specifications by hand: it shares no code with the verifiers, and can write what is

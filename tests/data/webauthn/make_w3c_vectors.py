@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Derives the values of WebAuthn Level 3, section "Test Vectors", and writes w3c_vectors.json.
 
 Everything there is determined: random values are HKDF-SHA-256(IKM = "WebAuthn test vectors", salt = a

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An active TLS proxy, in a process of its own: it ends TLS with a certificate of its own, which
 // the client accepts, speaks to the real gate on its other side, and changes what passes as it is
 // told.

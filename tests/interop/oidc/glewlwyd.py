@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Drives a glewlwyd of the tests' own over its HTTPS API.
 
   glewlwyd.py database FILE                         makes the database as Debian's package does

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Registrations and assertions made by headless Chromium with its own virtual authenticators, in a page on
 http://localhost. Writes into FOLDER, for each authenticator, a folder of raw files:
   attestation-object client-data registration-challenge public-key (COSE) vendor/root.der credential-id

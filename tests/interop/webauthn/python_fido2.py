@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
 """Verifies WebAuthn ceremonies with Debian's python3-fido2: a cases file of webauthn_libraries_test.cc
 in, one JSON object out: name of the case -> "ok", or why it was refused. Needs the distribution's own
 interpreter, whose package it is.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Verifies WebAuthn ceremonies with @simplewebauthn/server: a cases file of
 // webauthn_libraries_test.cc in, one JSON object out: name of the case -> "ok", or why it was refused.
 //   node simplewebauthn.cjs CASES ANSWERS NODE_MODULES

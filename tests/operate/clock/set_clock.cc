@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A shared library for LD_PRELOAD: the program sees clocks that somebody sets while it runs. The
 // file that FOREKEY_TEST_CLOCK names holds two numbers, 64 bits each in the machine's own order:
 // the nanoseconds by which CLOCK_REALTIME, and those by which CLOCK_BOOTTIME is off. To set the

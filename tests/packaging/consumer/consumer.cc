@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Uses each public header; says what the gate says of a config that is not there.
 #include <forekey/caller.h>
 #include <forekey/client.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // An agent on a socket of its own, over a token and a gate in software.
 #ifndef FOREKEY_TESTS_UNIT_AGENT_AGENT_FIXTURE_H_
 #define FOREKEY_TESTS_UNIT_AGENT_AGENT_FIXTURE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // LAW 8: the agent is no oracle. And its sessions: one opening for many, never a lost record.
 #include "src/agent/agent.h"
 

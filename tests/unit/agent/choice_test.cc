@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which token signs: the default, what a name means, and the next one where a token is not there.
 // And what an invite of a gate that changed its identity does.
 #include "src/base/file.h"

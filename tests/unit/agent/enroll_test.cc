@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Enrolment by the agent: an acknowledged credential is never lost, a pinned gate never re-pinned.
 #include "src/base/file.h"
 #include "src/base/reason.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A PIN that a person gave goes to the token that it was given for, as long as it is held, and
 // nowhere else: each wrong try brings a token nearer to locking itself.
 #include "absl/strings/escaping.h"

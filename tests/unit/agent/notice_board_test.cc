@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What commands tell while they run: heard by who waits and by who comes later, and gone with the
 // command.
 #include "src/agent/notice_board.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Openings are the agent's: one for all who want the same, never one with less than was wished for,
 // never a prompt that nobody waits for, never a secret that outlives its opening.
 #include <atomic>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A call of the agent whose answer is waited for later.
 #ifndef FOREKEY_TESTS_UNIT_AGENT_PENDING_H_
 #define FOREKEY_TESTS_UNIT_AGENT_PENDING_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The agent's side of Assuan, against programs that answer as pinentry does, and as it must not.
 #include "src/agent/pinentry_prompt.h"
 

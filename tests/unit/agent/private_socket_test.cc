@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The agent's socket answers its owner alone, and is taken from nobody.
 #include "src/agent/private_socket.h"
 

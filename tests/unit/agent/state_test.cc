@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Bad input from the disk: a clear error, nothing lost, nothing written over.
 #include <sys/stat.h>
 

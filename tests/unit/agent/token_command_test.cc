@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The user's command for ID tokens: what it gets, what is taken from it, and how it ends.
 #include "src/agent/token_command.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a stranger's text may do to a terminal: nothing.
 #include "src/base/printable.h"
 

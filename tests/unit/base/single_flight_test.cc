@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Work that is shared, and the threads that do it.
 #include "src/base/single_flight.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A terminal must echo again however the question for a password ends.
 #include "src/cli/terminal/read_password.h"
 

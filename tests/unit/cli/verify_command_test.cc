@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Laws guarded: 0 means valid, 1 refused and 2 that nothing was judged; the three are never mixed
 // up. What is judged, and how, is in tests/attacks.
 #include "src/cli/verify/verify_command.h"

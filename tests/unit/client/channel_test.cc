@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // forekey::Channel: sessions within the application's calls. LAW 2 for the library, and "a
 // handler's own UNAUTHENTICATED is not run twice".
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // LAW 2 on the client's side: the invite decides which gate may enrol.
 #include "src/client/enrollment.h"
 

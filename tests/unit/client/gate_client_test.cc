@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // LAW 3 and the client's half of the session protocol: nothing of a gate's answer is believed
 // before its confirmation verified.
 #include "src/client/gate_client.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Law guarded: VerifyPath and OpenSSL's X509_verify_cert agree on random chains, but for the kinds of
 // difference that are named here with their reasons. A difference without a name is a failure.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Laws guarded: only a chain of true issuers that may issue, ending at an anchor, is a path; the
 // work on hostile intermediates is bounded; the quirks of real vendors' certificates don't refuse
 // honest hardware.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Chains of certificates drawn at random, of what CAs say and of what they had better not say.
 #ifndef FOREKEY_TESTS_UNIT_CRYPTO_RANDOM_CHAIN_H_
 #define FOREKEY_TESTS_UNIT_CRYPTO_RANDOM_CHAIN_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Revocation lists: which are read, whose they are, when they hold, and whom they revoke.
 #include "src/crypto/revocation_list.h"
 

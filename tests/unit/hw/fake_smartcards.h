@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cards at the level of APDUs, for the PIV driver's unit tests: a small PIV application with just
 // what the tests look at, readers that it can be taken out of, and faults at chosen commands. The
 // real thing, behind pcscd, is simulators/piv.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TPM that hangs is given up when nobody waits for it.
 #include "hw/tpm/interruptible_tcti.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PIV driver on cards at the level of APDUs: whose PIN is sent when, what is locked, what is
 // begun again.
 #include "absl/strings/escaping.h"

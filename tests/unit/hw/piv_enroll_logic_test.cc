@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Enrolments of PIV keys on cards at the level of APDUs: what is written where, and what is left
 // alone.
 #include "absl/strings/escaping.h"

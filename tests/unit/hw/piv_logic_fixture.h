@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A PIV card at the level of APDUs with the driver before it, for the tests of the driver's logic.
 #ifndef FOREKEY_TESTS_UNIT_HW_PIV_LOGIC_FIXTURE_H_
 #define FOREKEY_TESTS_UNIT_HW_PIV_LOGIC_FIXTURE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cards of other vendors than Yubico, as agencies have them: what they do that the standard does
 // not say.
 #include <zlib.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The PIV driver's parts: TLV, APDUs, data objects, URIs, references, what errors mean.
 #include <stdlib.h>
 #include <winscard.h>

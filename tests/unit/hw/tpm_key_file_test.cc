@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "hw/tpm/key_file.h"
 
 #include "absl/strings/escaping.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The TPM driver's parts that need no TPM.
 #include <tss2/tss2_common.h>
 #include <tss2/tss2_mu.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who may call what: the rules' matching, roles, factors and freshness, and what no rules may say.
 #include <map>
 #include <set>

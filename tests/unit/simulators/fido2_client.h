@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A platform for tests of the simulated security key: CTAPHID over its socket and the platform's
 // half of the PIN/UV auth protocols.
 #ifndef FOREKEY_TESTS_UNIT_SIMULATORS_FIDO2_CLIENT_H_

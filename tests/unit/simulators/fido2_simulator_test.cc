@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The laws of CTAP that the simulated security key keeps, and each way in which it breaks one.
 #include "simulators/fido2/fido2_simulator.h"
 

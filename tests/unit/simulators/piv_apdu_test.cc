@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Command APDUs and data objects as the simulated card reads them.
 #include "absl/strings/escaping.h"
 #include "gmock/gmock.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The simulated card's applet, command by command, as SP 800-73-4 and Yubico's documentation say
 // it.
 #include "simulators/piv/piv_applet.h"

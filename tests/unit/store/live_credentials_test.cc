@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Revocation reaches every holder, and no look-up brings back the state before it.
 #include "src/store/live_credentials.h"
 

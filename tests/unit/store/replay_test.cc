@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A challenge is used once, whatever the threads, the clock and the load do.
 #include "src/store/replay.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The window of sequence numbers, against a plain set that remembers everything.
 #include <gtest/gtest.h>
 

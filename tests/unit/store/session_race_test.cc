@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sessions under many threads (most telling under ThreadSanitizer): each sequence once, no session
 // beside a revocation, and a table that stays consistent.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What sessions may and may not outlive, and who gives way when the table is full.
 #include "src/store/session_table.h"
 

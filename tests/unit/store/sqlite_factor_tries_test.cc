@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tries of further factors: counted before they are judged, and never given back by accident.
 #include <gtest/gtest.h>
 #include <sched.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The registry's file: who may read it, who holds it, what a full disk, a damaged file, another
 // version or a read-only folder do, and copies of it.
 #include <fcntl.h>

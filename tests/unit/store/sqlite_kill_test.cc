@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A registry whose process is killed at any moment has lost nothing that it acknowledged.
 #include <gtest/gtest.h>
 #include <sched.h>

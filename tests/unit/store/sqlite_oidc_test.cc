@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who somebody is at the identity provider, and tokens that are good once.
 #include <atomic>
 #include <thread>

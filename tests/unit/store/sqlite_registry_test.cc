@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the registry promises of invites, enrolment, subjects and credentials. The file itself is
 // tested in sqlite_file_test.cc, being killed in sqlite_kill_test.cc.
 #include "src/store/sqlite_registry.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A private temporary folder, and invites, credentials and sessions made of made-up bytes.
 #ifndef FOREKEY_TESTS_UNIT_STORE_STORE_FIXTURES_H_
 #define FOREKEY_TESTS_UNIT_STORE_STORE_FIXTURES_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Attacks on ID tokens, each with the reason for which it is refused.
 #include "src/verify/id_token.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Which keys of a provider are kept, and what is no key set at all.
 #include "src/verify/jwk_set.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Where a provider's keys are, as its own document has it.
 #include "src/verify/oidc_discovery.h"
 

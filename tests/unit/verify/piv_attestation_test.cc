@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a slot's attestation must say, for each thing that a policy may ask; what it earns and what
 // is kept.
 #include "tests/unit/verify/piv_fixture.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the certificate of a card's key proves by the word of its issuing CA, and what it does not.
 #include "tests/unit/verify/piv_fixture.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A vendor and its card in software, for the tests of the PIV verifiers: root, F9, slot.
 #ifndef FOREKEY_TESTS_UNIT_VERIFY_PIV_FIXTURE_H_
 #define FOREKEY_TESTS_UNIT_VERIFY_PIV_FIXTURE_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Each allowance for real cards, and what is next to it and not allowed.
 #include "src/verify/piv_quirks.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Laws guarded: a key is a TPM's only if an AK that signs nothing else says so, freshly, of exactly
 // this public area. (tests/attacks/tpm has the same through files and the program.)
 #include "src/verify/tpm_attestation.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Laws guarded: an EK is a vendor's only by a path to an anchor and as an EK's own certificate; an
 // allow-list speaks for exactly the EK it names. (tests/attacks/tpm has more, through files.)
 #include "src/verify/tpm_endorsement.h"

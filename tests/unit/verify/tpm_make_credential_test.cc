@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Laws guarded: only the EK's private key opens a credential, and only for the Name it was made
 // for. The opening here is written from Part 1 §24 with HMAC and SHA alone, not with the library's
 // KDFs. (That a TPM opens it is tested in tests/interop.)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // WebAuthn Level 3, section "Test Vectors": registrations and assertions that are not ours.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The per-call path allocates nothing where its headers say so.
 #include <gtest/gtest.h>
 

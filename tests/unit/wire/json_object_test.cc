@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Law guarded: what others nest cannot outgrow the stack of who reads it.
 #include "src/wire/json_object.h"
 

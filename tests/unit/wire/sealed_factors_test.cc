@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Factors that travel sealed to the gate's identity: LAW 2 (one opening alone) and LAW 6.
 #include "src/wire/sealed_factors.h"
 

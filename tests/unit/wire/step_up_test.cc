@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a refusal tells a caller that only has to show more.
 #include "src/wire/step_up.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "src/wire/token_kind.h"
 
 #include <set>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Laws guarded: TPM structures are consumed whole, in their one encoding; what an NV index holds
 // behind a certificate is filler or a refusal.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // COSE keys, client data, authenticator data and attestation objects: the nouns of WebAuthn.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The client library: a gRPC channel to a gate that the agent is enrolled at. Every call on it
 // carries a prefix; nothing else changes for the application.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Who made the call that a handler is serving.
 #ifndef FOREKEY_CALLER_H_
 #define FOREKEY_CALLER_H_

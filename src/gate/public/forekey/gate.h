@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Forekey's gate, for a gRPC server: every call must carry a prefix that enrolled hardware made for
 // it.
 //

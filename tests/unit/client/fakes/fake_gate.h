@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A gate for tests: TLS, challenges, sessions and enrolment over real crypto, kept in maps. It
 // checks what the client promises (signatures, MACs, sequences, digests), knows nothing of
 // attestation, and can be told to misbehave.

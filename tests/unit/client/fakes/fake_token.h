@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A token in software: a Driver whose keys live as long as the FakeToken, so that an agent can be
 // ended and started again over them.
 #ifndef FOREKEY_TESTS_UNIT_CLIENT_FAKES_FAKE_TOKEN_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TLS identity for a test's server.
 #ifndef FOREKEY_TESTS_UNIT_CLIENT_FAKES_TLS_H_
 #define FOREKEY_TESTS_UNIT_CLIENT_FAKES_TLS_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The administrator's calls, the audit's failures, and the gate's starting.
 #include <sys/stat.h>
 

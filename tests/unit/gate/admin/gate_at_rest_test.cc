@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Administration without a gate: what it needs of the configuration, and what it writes.
 #include "src/gate/admin/gate_at_rest.h"
 #include "src/gate/factor/oidc_config.h"

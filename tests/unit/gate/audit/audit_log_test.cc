@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The audit log's file: what is found when somebody changes it, and what survives a crash.
 #include <fcntl.h>
 #include <signal.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Calls that hardware signed: every reason for which one is refused, by real signatures.
 #include <set>
 #include <thread>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Calls that FIDO2 keys signed: every reason for which one is refused, and the counter.
 #include <functional>
 #include <set>

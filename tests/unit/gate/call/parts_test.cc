@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Challenge, identity, accepted certificates, audit, limits: each part by itself.
 #include <sys/stat.h>
 

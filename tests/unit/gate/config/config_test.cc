@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The configuration: defaults that work, and every mistake named with its line, all at once.
 #include <fstream>
 #include <map>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Enrolment from invite to credential, against the real TPM verifiers, with a TPM in software on
 // the allow-list: every reason for which a step is refused.
 #include <thread>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one slow factor may hold, and what it leaves to others.
 #include "src/gate/factor/factor_lane.h"
 

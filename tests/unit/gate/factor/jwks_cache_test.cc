@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A provider's keys through outages, rotations and garbage, on a clock that moves only when told
 // to.
 #include "src/gate/factor/jwks_cache.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // [factors.oidc]: strict where it is silent, and every mistake has its line.
 #include "src/gate/factor/oidc_config.h"
 #include "absl/strings/str_cat.h"

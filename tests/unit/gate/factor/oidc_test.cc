@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The ID token as a factor: whose it is, which opening it is for, that it is good once, and what
 // happens when the provider's keys change or can't be had.
 #include <csignal>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The password as a factor: who gets to try, how often, and what is told.
 #include <atomic>
 #include <thread>

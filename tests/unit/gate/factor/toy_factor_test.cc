@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A factor that no file of the product knows: it is added to the configuration's sections, and a
 // session is opened with it. What this file does is all that another factor needs in the gate.
 #include <atomic>

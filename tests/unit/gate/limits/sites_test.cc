@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of addresses, and of the sites that they are of.
 #include <gtest/gtest.h>
 

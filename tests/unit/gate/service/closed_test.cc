@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // LAW 5: what is full, gone or can't answer refuses, and stops nobody else.
 #include <filesystem>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A live call that goes on under a later session: whose, which, and where the rule lets it.
 #include <deque>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Rules in a running gate: factors and their ages, children, step-ups, and reading them again.
 #include <utime.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sessions: opening, per-call proofs, children, ending, revocation.
 #include <atomic>
 #include <thread>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/gate/support/gate_fixture.h"
 
 #include <stdlib.h>

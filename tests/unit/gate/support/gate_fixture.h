@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A gate without gRPC on a clock that moves only when told to, its registry in a temporary folder,
 // and the client's half of the protocol written out in the tests' own words.
 #ifndef FOREKEY_TESTS_UNIT_GATE_SUPPORT_GATE_FIXTURE_H_

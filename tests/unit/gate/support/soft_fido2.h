@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A FIDO2 key in software, enrolled straight into the registry or by its registration: what the
 // gate's tests sign WebAuthn assertions with. Every field can be wrong on purpose.
 #ifndef FOREKEY_TESTS_UNIT_GATE_SUPPORT_SOFT_FIDO2_H_

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/gate/support/soft_tpm.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TPM's enrolment in software, out of plain OpenSSL and the specification's byte layouts: what
 // the gate sees of a real one, and every lie that a software key can tell. Shares no encoder with
 // the verifiers.

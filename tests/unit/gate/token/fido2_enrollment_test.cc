@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // FIDO2 enrolments against the real registration verifier, with a key in software that has a
 // vendor's attestation: every reason for which a step is refused.
 #include <filesystem>

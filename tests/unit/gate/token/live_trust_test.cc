@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Trust of kinds of tokens, read again: what is taken, what is kept, what is said.
 #include "src/gate/token/live_trust.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // PIV enrolments against the real verifiers, with a card in software that has a vendor's
 // attestation, and one that has an issuing CA's certificate: every reason for which a step is
 // refused.
