@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "src/base/status.h"
+#include "src/gate/service/rule_factors.h"
 #include "src/gate/token/tpm_config.h"
 
 namespace forekey {
@@ -79,6 +80,7 @@ absl::Status GateCore::BuildFactors(bool fetch_keys) {
                           decision.detail = what;
                           (void)audit.Admit(decision);
                         }});
+  FOREKEY_RETURN_IF_ERROR(CheckRuleFactors(config_.rules, config_.file, *factors_, config_.tokens));
   if (fetch_keys) FOREKEY_RETURN_IF_ERROR(factors_->Start());
   opener_->TakeFactors(config_.audience, *factors_);
   return absl::OkStatus();
@@ -99,7 +101,7 @@ void GateCore::BuildServices() {
   admin_ = std::make_unique<Administration>(
       AdministrationNeeds{&config_, state_.get(), factors_.get(), [this] { return recheck_.get(); },
                           sessions_.get(), &counters_});
-  rules_watch_ = std::make_unique<RulesWatch>(config_, *policy_, audit, rights_changed_);
+  rules_watch_ = std::make_unique<RulesWatch>(config_, *factors_, *policy_, audit, rights_changed_);
   trust_watch_ = std::make_unique<TrustWatch>(tokens_->trust(), audit,
                                               [this](TokenKind kind) { recheck_->Want(kind); });
   maintenance_ = std::make_unique<Maintenance>(

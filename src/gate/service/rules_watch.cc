@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/file.h"
+#include "src/gate/service/rule_factors.h"
 
 namespace forekey {
 namespace {
@@ -29,8 +30,10 @@ std::vector<std::string> ChangedSettings(const std::map<std::string, std::string
 
 }  // namespace
 
-RulesWatch::RulesWatch(const GateConfig& config, LiveRules& rules, AuditLog& audit, Bell& changed)
+RulesWatch::RulesWatch(const GateConfig& config, const GateFactors& factors, LiveRules& rules,
+                       AuditLog& audit, Bell& changed)
     : config_(config),
+      factors_(factors),
       rules_(rules),
       audit_(audit),
       changed_(changed),
@@ -45,6 +48,7 @@ absl::Status RulesWatch::Reload() {
   absl::StatusOr<GateConfig> read = GateConfig::Load(config_.file, config_.tokens);
   absl::Status failed = read.status();
   std::shared_ptr<const CallPolicy> rules;
+  if (failed.ok()) failed = CheckRuleFactors(read->rules, config_.file, factors_, config_.tokens);
   if (failed.ok()) {
     absl::StatusOr<std::unique_ptr<CallPolicy>> made = NewMethodPolicy(read->rules);
     failed = made.status();

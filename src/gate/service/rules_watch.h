@@ -11,6 +11,7 @@
 #include "src/gate/audit/audit.h"
 #include "src/gate/call/live_rules.h"
 #include "src/gate/config/config.h"
+#include "src/gate/factor/gate_factors.h"
 
 namespace forekey {
 
@@ -18,7 +19,8 @@ namespace forekey {
 class RulesWatch {
  public:
   // All are borrowed. `changed` rings after each reload.
-  RulesWatch(const GateConfig& config, LiveRules& rules, AuditLog& audit, Bell& changed);
+  RulesWatch(const GateConfig& config, const GateFactors& factors, LiveRules& rules,
+             AuditLog& audit, Bell& changed);
 
   // Reads them now (nothing, where the config came from no file). On an error the old rules stay;
   // either way the audit log and stderr have it, and name what else was changed in the file and
@@ -30,6 +32,7 @@ class RulesWatch {
 
  private:
   const GateConfig& config_;
+  const GateFactors& factors_;
   LiveRules& rules_;
   AuditLog& audit_;
   Bell& changed_;

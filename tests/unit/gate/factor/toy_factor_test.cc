@@ -76,7 +76,7 @@ class ToyFactorTest : public GateFixture {
     MethodRule rule;
     rule.methods = {std::string(kMethod)};
     rule.factors = {{{"tpm"}, {std::string(kBadge), absl::Minutes(15)}}};
-    config.rules.rules = {rule};
+    if (ruled_) config.rules.rules = {rule};
     return config;
   }
   absl::StatusOr<ClientSession> OpenWith(const Token& token, const std::string& badge,
@@ -94,6 +94,7 @@ class ToyFactorTest : public GateFixture {
   }
   Badges badges_;
   bool in_use_ = true;
+  bool ruled_ = true;  // a rule wants it
 };
 
 TEST_F(ToyFactorTest, ASessionThatProvedItMeetsARuleThatDemandsIt) {
@@ -126,7 +127,7 @@ TEST_F(ToyFactorTest, AWrongOneOpensNothingAndIsNotUsedUp) {
 }
 
 TEST_F(ToyFactorTest, IsRefusedWhereTheGateDoesNotTakeIt) {
-  in_use_ = false;
+  in_use_ = ruled_ = false;
   StartGate();
   const Token token = Enroll("ada");
   EXPECT_EQ(AuditedReason(OpenWith(token, "4711").status()), Reason::kRequestMalformed);
@@ -137,8 +138,17 @@ TEST_F(ToyFactorTest, IsRefusedWhereTheGateDoesNotTakeIt) {
   EXPECT_EQ(badges_.checked, 0) << "nothing is checked where something is not known";
 }
 
-TEST_F(ToyFactorTest, ItsThreadsAreCounted) {
+// Nobody could ever call those methods: most likely the name is misspelt.
+TEST_F(ToyFactorTest, ARuleThatWantsItWhereTheGateDoesNotTakeItIsAnErrorAtTheStart) {
   in_use_ = false;
+  const absl::Status refused = TryToStartGate();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()),
+              ::testing::HasSubstr("corp.badge is no factor that this gate takes"));
+}
+
+TEST_F(ToyFactorTest, ItsThreadsAreCounted) {
+  in_use_ = ruled_ = false;
   StartGate();
   const size_t without = gate().MostOpeningThreads();
   in_use_ = true;

@@ -209,7 +209,9 @@ TEST_F(ReloadTest, ABrokenFileKeepsTheOldRulesAndSaysSo) {
   ClientSession session = Open(Enroll("ada"));
   for (const std::string& broken :
        {std::string("[[rule]]\nmethods = [\"/shop.Orders/*x\"]\n"), std::string("[[rule]\n"),
-        std::string("[[rule]]\nmethod = []\n")}) {
+        std::string("[[rule]]\nmethod = []\n"),
+        std::string(
+            "[[rule]]\nmethods = [\"/shop.Orders/Buy\"]\nfactors = [[\"corp.bagde\"]]\n")}) {
     Write(broken);
     EXPECT_TRUE(absl::IsInvalidArgument(gate().ReloadRules()));
     EXPECT_THAT(LastGateLine(), HasSubstr("the old rules stay"));

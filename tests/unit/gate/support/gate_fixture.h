@@ -103,6 +103,7 @@ class GateFixture : public ::testing::Test {
   virtual std::vector<std::shared_ptr<const TokenVerifier>> Tokens() { return {}; }
   // Makes the gate (again): a restart.
   void StartGate();
+  absl::Status TryToStartGate();
   GateCore& gate() { return *gate_; }
 
   Token Enroll(const std::string& subject, Algorithm algorithm = Algorithm::kEs256,
