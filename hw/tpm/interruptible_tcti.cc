@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hw/tpm/interruptible_tcti.h"
 
+#include <errno.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -55,8 +56,12 @@ TSS2_RC InterruptibleTcti::Receive(TSS2_TCTI_CONTEXT* context, size_t* size, uin
   const bool polled =
       outer.cancelled && timeout == TSS2_TCTI_TIMEOUT_BLOCK &&
       Tss2_Tcti_GetPollHandles(outer.inner.get(), handles, &count) == TSS2_RC_SUCCESS && count > 0;
-  while (polled &&
-         poll(handles, static_cast<nfds_t>(std::min(count, kMostHandles)), kLookMs) == 0) {
+  // "Writable", which a transport may ask for, is no answer.
+  for (pollfd& handle : handles) handle.events = POLLIN;
+  while (polled) {
+    const int ready = poll(handles, static_cast<nfds_t>(std::min(count, kMostHandles)), kLookMs);
+    // A signal ends a look and not the wait: behind it lies one that can't be cancelled.
+    if (ready > 0 || (ready < 0 && errno != EINTR)) break;
     if (!outer.cancelled()) continue;
     outer.interrupted = true;
     return TSS2_TCTI_RC_IO_ERROR;

@@ -21,11 +21,15 @@ absl::Status Cancelled() {
 
 absl::Status TpmDevice::Run(const Deadline& deadline, const std::function<bool()>& cancelled,
                             absl::FunctionRef<absl::Status(Esys&)> operation) {
-  // Another operation may hang, too: the turn is waited for as long as somebody wants it.
+  // Another operation may hang, too: the turn is waited for as long as somebody wants it, and there
+  // is time.
   const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !busy_; };
   absl::MutexLock lock(&mutex_);
   while (!AwaitFor(mutex_, absl::Condition(&free), kTurnPoll)) {
     if (cancelled && cancelled()) return Cancelled();
+    if (deadline.Passed()) {
+      return DeviceFailure(DeviceError::kBusy, "the TPM is busy with something else, or it hangs");
+    }
   }
   busy_ = true;
   mutex_.Unlock();

@@ -28,8 +28,8 @@ class TpmDevice {
   // Runs `operation` with the TPM to itself (within this process). It must hold its objects in
   // EsysHandles and be fit to be run again from the start: it is, with growing pauses for up to 5
   // s, when the TPM is busy or its slots are full, and once when the connection broke on the way.
-  // Stops early at `deadline` and when `cancelled`, in the middle of a command that the TPM does not
-  // answer, too.
+  // Stops early when `cancelled`, in the middle of a command that the TPM does not answer, too. From
+  // `deadline` on neither a turn is waited for nor anything tried again.
   absl::Status Run(const Deadline& deadline, const std::function<bool()>& cancelled,
                    absl::FunctionRef<absl::Status(Esys&)> operation);
 

@@ -18,6 +18,8 @@
 namespace forekey {
 namespace {
 
+constexpr absl::Duration kListPatience = absl::Seconds(3);  // for each TPM
+
 constexpr char kUnguarded[] =
     " has no lockoutAuth: whoever may open it can reset its count of wrong passwords, and clear "
     "it. "
@@ -49,7 +51,10 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
     auto device = DeviceAt(uri);
     absl::Status status = device.status();
     if (device.ok()) {
-      status = (*device)->Run(Deadline::Never(), nullptr, [&](Esys& esys) -> absl::Status {
+      // A TPM that hangs must not keep who only wants to know what there is.
+      const Deadline until = Deadline::In(kListPatience);
+      const auto too_long = [until] { return until.Passed(); };
+      status = (*device)->Run(until, too_long, [&](Esys& esys) -> absl::Status {
         FOREKEY_ASSIGN_OR_RETURN(info.description, DescribeTpm(esys));
         FOREKEY_ASSIGN_OR_RETURN(guarded, LockoutAuthIsSet(esys));
         return absl::OkStatus();
@@ -59,6 +64,12 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
       found.push_back(std::move(info));
       if (!guarded && problems != nullptr) problems->push_back(absl::StrCat(uri, kUnguarded));
       continue;
+    }
+    if (DeviceErrorOf(status) == DeviceError::kCancelled) {
+      status = DeviceFailure(
+          DeviceError::kBusy,
+          absl::StrCat("has not answered within ", absl::ToInt64Seconds(kListPatience),
+                       " s: it is busy with something long, or it hangs"));
     }
     // A machine without TPM has no problem; a TPM whose resource manager is missing is one.
     if (uri == "tpm:" && DeviceErrorOf(status) == DeviceError::kGone) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -119,7 +120,9 @@ absl::StatusOr<Agent::AccountPtr> Agent::Find(const std::string& gate) {
                                    "; it is enrolled at: ", names));
 }
 
-v1::ListDevicesResponse Agent::ListDevices() {
+absl::StatusOr<v1::ListDevicesResponse> Agent::ListDevices(const CallControl& call) {
+  FOREKEY_RETURN_IF_ERROR(TakeTurn(&listings_, call));
+  const absl::Cleanup end = [this] { EndTurn(&listings_); };
   v1::ListDevicesResponse response;
   std::vector<std::string> problems;
   for (const auto& driver : drivers_) {

@@ -49,7 +49,9 @@ class Agent {
   static absl::StatusOr<std::unique_ptr<Agent>> New(Options options);
   ~Agent();
 
-  forekey::v1::ListDevicesResponse ListDevices();
+  // One at a time: a token that hangs may keep it for some seconds. ResourceExhausted where many
+  // wait already.
+  absl::StatusOr<forekey::v1::ListDevicesResponse> ListDevices(const CallControl& call);
   absl::StatusOr<forekey::v1::EnrollResponse> Enroll(const forekey::v1::EnrollRequest& request,
                                                      const CallControl& call);
   forekey::v1::GetStatusResponse GetStatus();
@@ -93,9 +95,13 @@ class Agent {
   absl::StatusOr<Driver*> ChooseDevice(std::string* uri);
   // Asks the gate for the identity that it announces, where the invite's is not known here.
   absl::Status CheckInviteAgainstRecord(const Invite& invite, const CallControl& control);
-  // One enrolment at a time, as tokens have little room: waits for its turn.
-  absl::Status BeginEnrolling(const CallControl& control);
-  void EndEnrolling();
+  // What is done by one caller at a time; the others wait for their turn, each in a thread.
+  struct Turns {
+    int callers = 0;  // the one that has the turn, and who waits
+    bool taken = false;
+  };
+  absl::Status TakeTurn(Turns* turns, const CallControl& control);
+  void EndTurn(Turns* turns);
   bool Stopping();
   // `account`: null where the gate is new.
   absl::StatusOr<forekey::v1::EnrollResponse> EnrollWith(const Invite& invite,
@@ -138,8 +144,8 @@ class Agent {
   // Folders that can't be read, and why: nothing is ever written into them.
   std::map<std::string, std::string> problems_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, int> calls_ ABSL_GUARDED_BY(mutex_);  // under way, by gate
-  int enrolments_ ABSL_GUARDED_BY(mutex_) = 0;                // the one that runs, and who waits
-  bool enrolling_ ABSL_GUARDED_BY(mutex_) = false;
+  Turns enrolments_;                                          // tokens have little room
+  Turns listings_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool sessions_changed_ ABSL_GUARDED_BY(mutex_) = false;  // wakes the keeper
   std::thread keeper_;

@@ -25,7 +25,7 @@ namespace {
 
 constexpr size_t kMaxLabel = 64;
 constexpr size_t kKeyFileDigits = 16;
-constexpr int kMaxEnrolments = 8;  // under way and waiting
+constexpr int kMostCallers = 8;  // of one kind, under way and waiting
 constexpr absl::Duration kTurnPoll = absl::Milliseconds(50);
 
 std::string DefaultLabel() {
@@ -135,30 +135,30 @@ absl::Status Agent::CheckInviteAgainstRecord(const Invite& invite, const CallCon
                    invite.audience, " first"));
 }
 
-absl::Status Agent::BeginEnrolling(const CallControl& control) {
+absl::Status Agent::TakeTurn(Turns* turns, const CallControl& control) {
   absl::MutexLock lock(&mutex_);
-  if (enrolments_ >= kMaxEnrolments) {
-    return absl::ResourceExhaustedError("several enrolments wait already: try again later");
+  if (turns->callers >= kMostCallers) {
+    return absl::ResourceExhaustedError("several wait for the tokens already: try again later");
   }
-  ++enrolments_;
-  while (enrolling_ && !stopping_ && !control.Cancelled()) {
-    const auto free = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return !enrolling_ || stopping_;
+  ++turns->callers;
+  while (turns->taken && !stopping_ && !control.Cancelled()) {
+    const auto free = [this, turns]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return !turns->taken || stopping_;
     };
     AwaitFor(mutex_, absl::Condition(&free), kTurnPoll);
   }
-  if (!enrolling_ && !stopping_ && !control.Cancelled()) {
-    enrolling_ = true;
+  if (!turns->taken && !stopping_ && !control.Cancelled()) {
+    turns->taken = true;
     return absl::OkStatus();
   }
-  --enrolments_;
+  --turns->callers;
   return stopping_ ? absl::CancelledError("the agent ends") : CallerGone();
 }
 
-void Agent::EndEnrolling() {
+void Agent::EndTurn(Turns* turns) {
   absl::MutexLock lock(&mutex_);
-  enrolling_ = false;
-  --enrolments_;
+  turns->taken = false;
+  --turns->callers;
 }
 
 absl::StatusOr<v1::EnrollResponse> Agent::Enroll(const v1::EnrollRequest& request,
@@ -170,8 +170,8 @@ absl::StatusOr<v1::EnrollResponse> Agent::Enroll(const v1::EnrollRequest& reques
   if (!IsPrintable(request.label())) {
     return absl::InvalidArgumentError("the label has characters that are not shown");
   }
-  FOREKEY_RETURN_IF_ERROR(BeginEnrolling(call));
-  const absl::Cleanup end = [this] { EndEnrolling(); };
+  FOREKEY_RETURN_IF_ERROR(TakeTurn(&enrolments_, call));
+  const absl::Cleanup end = [this] { EndTurn(&enrolments_); };
   CallControl waiting = call;
   waiting.cancelled = [this, &call] { return call.Cancelled() || Stopping(); };
   FOREKEY_RETURN_IF_ERROR(CheckInviteAgainstRecord(invite, waiting));

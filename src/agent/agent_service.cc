@@ -10,6 +10,7 @@
 #include "src/base/deadline.h"
 #include "src/base/printable.h"
 #include "src/base/reason.h"
+#include "src/base/secret.h"
 #include "src/base/version.h"
 #include "src/client/gate_diagnosis.h"
 
@@ -90,14 +91,18 @@ class CallReactor final : public grpc::ServerUnaryReactor {
 
 }  // namespace
 
-grpc::Status AgentService::ListDevices(grpc::ServerContext*, const v1::ListDevicesRequest*,
+grpc::Status AgentService::ListDevices(grpc::ServerContext* context, const v1::ListDevicesRequest*,
                                        v1::ListDevicesResponse* response) {
-  *response = agent_->ListDevices();
-  return grpc::Status::OK;
+  return Answer("ListDevices", agent_->ListDevices(ControlFor(context)), response);
 }
 
 grpc::Status AgentService::Enroll(grpc::ServerContext* context, const v1::EnrollRequest* request,
                                   v1::EnrollResponse* response) {
+  const absl::Cleanup wipe = [request] {
+    auto* theirs = const_cast<v1::EnrollRequest*>(request);
+    Wipe(*theirs->mutable_key_password());
+    for (auto& [name, value] : *theirs->mutable_options()) Wipe(value);
+  };
   return Answer(
       "Enroll",
       agent_->Enroll(*request, ControlFor(context, peers_->Program(*context->auth_context()))),
@@ -115,7 +120,11 @@ grpc::ServerUnaryReactor* AgentService::Login(grpc::CallbackServerContext* conte
                                               v1::LoginResponse* response) {
   auto* reactor = new CallReactor<v1::LoginResponse>("Login", response,
                                                      peers_->Program(*context->auth_context()));
-  agent_->Login(reactor->call(), *request, reactor->MakeDone());
+  v1::LoginRequest own = *request;  // which the agent wipes
+  auto* theirs = const_cast<v1::LoginRequest*>(request);
+  Wipe(*theirs->mutable_key_password());
+  Wipe(*theirs->mutable_password());
+  agent_->Login(reactor->call(), std::move(own), reactor->MakeDone());
   return reactor;
 }
 

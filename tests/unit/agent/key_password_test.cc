@@ -84,14 +84,14 @@ TEST_F(AgentKeyPasswordTest, GoesToTheOneThatIsNamed) {
 
 TEST_F(AgentKeyPasswordTest, IsNotPutBackByALoadThatOutlastsALogout) {
   StartWithTwoKeys();
-  token_.HoldLoads();
+  token_.loading.Hold();
   PendingLogin login;
   v1::LoginRequest request;
   request.set_key_password("newer PIN");
   agent().Login(login.call, request, login.Done());
-  token_.AwaitLoaders(1);
+  token_.loading.AwaitWaiters(1);
   ASSERT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
-  token_.ReleaseLoads();
+  token_.loading.Release();
   EXPECT_TRUE(absl::IsCancelled(login.Wait())) << login.Wait();
   EXPECT_EQ(DeviceErrorOf(Login().status()), DeviceError::kPinRequired);
 }

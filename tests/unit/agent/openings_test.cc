@@ -343,6 +343,53 @@ TEST_F(AgentOpeningsTest, StatusAndLogoutGetThroughWhereHundredsWait) {
   token_.Release();
 }
 
+// Those that a token which hangs keeps must leave threads for what ends things.
+TEST_F(AgentOpeningsTest, StatusAndLogoutGetThroughWhereHundredsListDevices) {
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  token_.listing.Hold();
+  auto channel = AgentChannel(socket_);
+  ASSERT_TRUE(channel.ok()) << channel.status();
+  auto stub = v1::Agent::NewStub(*channel);
+  struct Caller {
+    grpc::ClientContext context;
+    v1::ListDevicesRequest request;
+    v1::ListDevicesResponse response;
+    grpc::Status status;
+    absl::Notification there;
+  };
+  std::vector<std::unique_ptr<Caller>> callers;
+  std::atomic<int> refused{0};
+  for (int i = 0; i < 300; ++i) {
+    callers.push_back(std::make_unique<Caller>());
+    Caller* caller = callers.back().get();
+    stub->async()->ListDevices(&caller->context, &caller->request, &caller->response,
+                               [caller, &refused](grpc::Status status) {
+                                 if (!status.ok()) ++refused;
+                                 caller->status = std::move(status);
+                                 caller->there.Notify();
+                               });
+  }
+  token_.listing.AwaitWaiters(1);
+  while (refused < 290) std::this_thread::yield();  // who waits for a turn keeps a thread, too
+  grpc::ClientContext status_context, logout_context;
+  v1::GetStatusResponse status;
+  EXPECT_TRUE(stub->GetStatus(&status_context, v1::GetStatusRequest(), &status).ok());
+  v1::LogoutResponse logged_out;
+  EXPECT_TRUE(stub->Logout(&logout_context, v1::LogoutRequest(), &logged_out).ok());
+  token_.listing.Release();
+  int listed = 0;
+  for (const auto& caller : callers) {
+    caller->there.WaitForNotification();
+    if (caller->status.ok()) {
+      ++listed;
+    } else {
+      EXPECT_EQ(caller->status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    }
+  }
+  EXPECT_GE(listed, 1);
+}
+
 TEST_F(AgentOpeningsTest, OneGatesCallersLeaveTheOtherGatesTheirShare) {
   StartEnrolled();
   FakeGate second("second.test");

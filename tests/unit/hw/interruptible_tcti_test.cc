@@ -3,9 +3,12 @@
 #include "hw/tpm/interruptible_tcti.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <thread>
 
 namespace forekey {
 namespace {
@@ -69,6 +72,31 @@ TEST(InterruptibleTctiTest, GivesUpATpmThatHangsAndPassesAnswersOn) {
   EXPECT_EQ(Tss2_Tcti_Transmit(tcti.get(), 1, bytes), TSS2_TCTI_RC_IO_ERROR)
       << "the late answer would be taken for that command's";
   EXPECT_EQ(pipe.transmitted, 1);
+}
+
+// A signal must not lead into a wait that nobody can end.
+TEST(InterruptibleTctiTest, ASignalIsNoAnswer) {
+  struct sigaction action = {}, before = {};
+  action.sa_handler = [](int) {};  // without SA_RESTART
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  PipeTcti pipe;
+  std::atomic<int> looked{0};
+  InterruptibleTcti tcti(TctiPtr(pipe.get()), [&] { return ++looked > 20; });
+  std::atomic<bool> received{false};
+  std::thread signals([&, receiver = pthread_self()] {
+    while (!received) {
+      pthread_kill(receiver, SIGUSR1);
+      std::this_thread::yield();
+    }
+  });
+  uint8_t bytes[16] = {};
+  size_t size = sizeof(bytes);
+  EXPECT_EQ(Tss2_Tcti_Receive(tcti.get(), &size, bytes, TSS2_TCTI_TIMEOUT_BLOCK),
+            TSS2_TCTI_RC_IO_ERROR);
+  EXPECT_TRUE(tcti.interrupted());
+  received = true;
+  signals.join();
+  sigaction(SIGUSR1, &before, nullptr);
 }
 
 }  // namespace

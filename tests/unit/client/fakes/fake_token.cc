@@ -63,6 +63,7 @@ class FakeDriver : public Driver {
   forekey::v1::TokenKind kind() const override { return forekey::v1::TOKEN_KIND_TPM; }
   absl::string_view scheme() const override { return "fake"; }
   std::vector<DeviceInfo> List(std::vector<std::string>* problems) override {
+    token_->listing.Pass();
     std::vector<DeviceInfo> devices;
     for (int i = 0; i < token_->devices; ++i) {
       devices.push_back({absl::StrCat("fake:", i), kind(), "a token in software"});
@@ -77,7 +78,7 @@ class FakeDriver : public Driver {
   absl::StatusOr<std::unique_ptr<DeviceKey>> Load(const std::string& reference,
                                                   Secret key_password) override {
     ++token_->loads;
-    token_->AwaitRelease();
+    token_->loading.Pass();
     auto key = token_->Find(reference);
     if (key == nullptr) return DeviceFailure(DeviceError::kGone, "no such key");
     return std::make_unique<FakeDeviceKey>(token_, std::move(key), std::move(key_password));
@@ -111,30 +112,6 @@ void FakeToken::AwaitSigners(int count) {
   absl::MutexLock lock(&mutex_);
   auto there = [&] { return waiting_ >= count; };
   mutex_.Await(absl::Condition(&there));
-}
-
-void FakeToken::HoldLoads() {
-  absl::MutexLock lock(&mutex_);
-  loads_held_ = true;
-}
-
-void FakeToken::ReleaseLoads() {
-  absl::MutexLock lock(&mutex_);
-  loads_held_ = false;
-}
-
-void FakeToken::AwaitLoaders(int count) {
-  absl::MutexLock lock(&mutex_);
-  const auto there = [&] { return loading_ >= count; };
-  mutex_.Await(absl::Condition(&there));
-}
-
-void FakeToken::AwaitRelease() {
-  absl::MutexLock lock(&mutex_);
-  ++loading_;
-  const auto released = [this] { return !loads_held_; };
-  mutex_.Await(absl::Condition(&released));
-  --loading_;
 }
 
 std::shared_ptr<FakeToken::Key> FakeToken::NewKey(std::string password, std::string* reference) {

@@ -16,6 +16,34 @@
 
 namespace forekey::testing {
 
+// Holds up whoever passes it, from Hold() to Release().
+class Latch {
+ public:
+  void Hold() { Set(true); }
+  void Release() { Set(false); }
+  void AwaitWaiters(int count) {  // until so many wait
+    absl::MutexLock lock(&mutex_);
+    const auto there = [&] { return waiting_ >= count; };
+    mutex_.Await(absl::Condition(&there));
+  }
+  void Pass() {
+    absl::MutexLock lock(&mutex_);
+    ++waiting_;
+    const auto released = [this] { return !held_; };
+    mutex_.Await(absl::Condition(&released));
+    --waiting_;
+  }
+
+ private:
+  void Set(bool held) {
+    absl::MutexLock lock(&mutex_);
+    held_ = held;
+  }
+  absl::Mutex mutex_;
+  bool held_ = false;
+  int waiting_ = 0;
+};
+
 class FakeToken {
  public:
   // For Agent::Options::drivers. The token outlives it.
@@ -31,11 +59,8 @@ class FakeToken {
   // That key's token is not there from now on.
   void Lose(const std::string& reference);
   void AwaitSigners(int count);  // until so many wait
-  // Load() waits until ReleaseLoads().
-  void HoldLoads();
-  void ReleaseLoads();
-  void AwaitLoaders(int count);
-  void AwaitRelease();          // what Load() does
+  // What Load() and List() wait for.
+  Latch loading, listing;
   std::atomic<int> devices{1};  // how many List() shows
 
   struct Key {
@@ -55,8 +80,6 @@ class FakeToken {
   std::string held_reference_;
   std::string lost_reference_;
   int waiting_ = 0;
-  bool loads_held_ = false;
-  int loading_ = 0;
 };
 
 }  // namespace forekey::testing
