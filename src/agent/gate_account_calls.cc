@@ -32,15 +32,16 @@ void GateAccount::Outlast(const AgentCallPtr& call, BootTime ended_at,
     }
   }
   if (opening.instead_of.empty()) return done(absl::OkStatus());
-  EnsureParent(
-      call, std::move(opening),
-      [self = shared_from_this(), id = opening.instead_of, done](absl::StatusOr<Parent> parent) {
-        if (!parent.ok()) {
-          absl::MutexLock lock(&self->mutex_);
-          self->outlasted_ = id;
-        }
-        done(parent.status());
-      });
+  // Copied before the move: in which order arguments are made is the compiler's to choose.
+  const std::string id = opening.instead_of;
+  EnsureParent(call, std::move(opening),
+               [self = shared_from_this(), id, done](absl::StatusOr<Parent> parent) {
+                 if (!parent.ok()) {
+                   absl::MutexLock lock(&self->mutex_);
+                   self->outlasted_ = id;
+                 }
+                 done(parent.status());
+               });
 }
 
 void GateAccount::OpenChild(const AgentCallPtr& call, std::string channel_binding,
