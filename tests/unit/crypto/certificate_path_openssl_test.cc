@@ -6,6 +6,9 @@
 // at another seed. A failure prints the seed of its chain.
 #include <gtest/gtest.h>
 #include <openssl/x509_vfy.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include <algorithm>
 #include <cstdio>
@@ -31,6 +34,15 @@ constexpr char kPathPurpose[] = "1.3.6.1.5.5.7.3.2";  // clientAuth: one that Op
 using StorePtr = std::unique_ptr<X509_STORE, OpenSslFree<X509_STORE_free>>;
 using StoreCtxPtr = std::unique_ptr<X509_STORE_CTX, OpenSslFree<X509_STORE_CTX_free>>;
 
+// OpenSSL 3.0 leaks the policyConstraints of a certificate that has no policies (ossl_policy_cache_set,
+// which returns too early): what it leaves behind in here is not looked at.
+bool Verify(X509_STORE_CTX* context) {
+#if defined(__SANITIZE_ADDRESS__)
+  const __lsan::ScopedDisabler openssl;
+#endif
+  return X509_verify_cert(context) == 1;
+}
+
 // X509_V_OK, or why not. `policy`: one that must hold, or -1.
 int OpenSslVerdict(const std::vector<Certificate>& certificates, bool purpose, int policy) {
   const StorePtr store(X509_STORE_new());
@@ -49,7 +61,7 @@ int OpenSslVerdict(const std::vector<Certificate>& certificates, bool purpose, i
   const std::string acceptable = policy < 0 ? "2.5.29.32.0" : absl::StrCat("1.2.", policy);
   X509_VERIFY_PARAM_add0_policy(param, OBJ_txt2obj(acceptable.c_str(), 1));
   if (policy >= 0) X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_EXPLICIT_POLICY);
-  const bool good = X509_verify_cert(context.get()) == 1;
+  const bool good = Verify(context.get());
   const int error = X509_STORE_CTX_get_error(context.get());
   sk_X509_free(between);
   return good ? X509_V_OK : error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error;
