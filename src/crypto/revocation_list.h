@@ -74,7 +74,8 @@ enum class RevocationScope {
 // Every certificate of the path but the anchor, against the lists of its issuer. One list that
 // names a certificate is enough to refuse it. Of several lists of one issuer those that can't be
 // used are passed over, as long as one can be; those by another key of the same CA know nobody here,
-// and refuse (kCrlInvalid) whom they name all the same. Returns whether any list was asked; OK without lists.
+// and refuse (kCrlInvalid) whom they name all the same. Returns whether any list was asked; OK
+// without lists.
 absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
                                      const std::vector<RevocationList>& lists,
                                      RevocationScope scope, absl::Time time);
