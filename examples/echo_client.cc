@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] [--stream] TEXT...: says
-// each TEXT to the echo service, in calls of their own or in one stream, and prints the answers.
+// forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] [--target HOST:PORT]
+// [--stream] TEXT...: says each TEXT to the echo service, in calls of their own or in one stream,
+// and prints the answers.
 #include <forekey/client.h>
 
 #include <iostream>
@@ -45,7 +46,7 @@ grpc::Status Chat(Echo::Stub& echo, const std::vector<std::string>& texts) {
 
 int Usage() {
   std::cerr << "usage: forekey-example-echo-client [--gate AUDIENCE] [--socket AGENT_SOCKET] "
-               "[--stream] TEXT...\n";
+               "[--target HOST:PORT] [--stream] TEXT...\n";
   return 2;
 }
 
@@ -61,6 +62,8 @@ int main(int argc, char** argv) {
       options.gate = argv[++i];
     else if (word == "--socket" && i + 1 < argc)
       options.agent_socket = argv[++i];
+    else if (word == "--target" && i + 1 < argc)
+      options.target = argv[++i];
     else if (word == "--stream")
       stream = true;
     else if (word.rfind("-", 0) == 0)

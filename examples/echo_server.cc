@@ -33,7 +33,10 @@ int main(int argc, char** argv) {
   if (server == nullptr) return std::cerr << "the server did not start\n", 2;
   std::cout << "listening on port " << (*gate)->port() << std::endl;
 
-  for (int signal = 0; sigwait(&signals, &signal) == 0 && signal == SIGHUP;) {
+  const timespec second = {1, 0};
+  for (int signal; (signal = sigtimedwait(&signals, nullptr, &second)) < 0 || signal == SIGHUP;) {
+    (*gate)->TellHealth(*server);
+    if (signal < 0) continue;
     if (absl::Status reloaded = (*gate)->Reload(); !reloaded.ok())
       std::cerr << reloaded.message() << "\n";
   }

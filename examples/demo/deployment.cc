@@ -200,6 +200,8 @@ absl::Status Deployment::StartAgent() {
                                         directory_ + "/agent",
                                         "--socket",
                                         agent_socket(),
+                                        "--pinentry",
+                                        "none",
                                         "--device",
                                         tpm_uri_,
                                         "--json"};
@@ -216,11 +218,11 @@ absl::Status Deployment::StartCardAgent() {
   environment.push_back("PCSCLITE_CSOCK_NAME=" + directory_ + "/pcscd.sock");
   FOREKEY_ASSIGN_OR_RETURN(
       card_agent_,
-      Process::Start(
-          {.arguments = {Program("forekey-agent"), "--state", directory_ + "/card-agent",
-                         "--socket", card_agent_socket(), "--device", piv_uri_, "--json"},
-           .environment = std::move(environment),
-           .error_file = directory_ + "/card-agent.log"}));
+      Process::Start({.arguments = {Program("forekey-agent"), "--state", directory_ + "/card-agent",
+                                    "--socket", card_agent_socket(), "--pinentry", "none",
+                                    "--device", piv_uri_, "--json"},
+                      .environment = std::move(environment),
+                      .error_file = directory_ + "/card-agent.log"}));
   absl::StatusOr<std::string> line = card_agent_->ReadLine();
   return line.ok() ? absl::OkStatus() : Explained(line.status(), "card-agent.log");
 }
