@@ -19,15 +19,26 @@ as_root() {
 packages=(
   g++ cmake ninja-build ccache mold pkg-config git ca-certificates python3
   libgrpc++-dev libgrpc-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libabsl-dev
-  libssl-dev libsqlite3-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
-  libsodium-dev libcjose-dev libjansson-dev libcurl4-openssl-dev prometheus-cpp-dev libsystemd-dev systemd libtss2-dev libtss2-tcti-tabrmd0 libpcsclite-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libssl-dev libsqlite3-dev libpq-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
+  libsodium-dev libcjose-dev libjansson-dev libcurl4-openssl-dev prometheus-cpp-dev libsystemd-dev libboost-dev libqrencode-dev systemd libtss2-dev libtss2-tcti-tabrmd0 libpcsclite-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev
   swtpm swtpm-tools tpm2-tools tpm2-openssl openssl python3-cryptography dbus tpm2-abrmd libglib2.0-bin
   pcscd opensc yubico-piv-tool ykcs11 libfido2-dev
   fido2-tools libumockdev-dev
 )
 # What scripts/test runs besides: programs of others, to compare with.
-test_packages=(clang-format-14 python3-fido2 chromium glewlwyd umockdev udev)
+test_packages=(spin clang-format-14 clang-tidy-14 python3-fido2 python3-grpcio python3-grpc-tools chromium glewlwyd umockdev
+               udev postgresql-15 mandoc zsh fish nginx-light haproxy caddy python3-jwt)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
+
+# A machine is not to serve the web because it ran tests: a package that is installed now starts nothing.
+leave_stopped() {
+  local server
+  for server in "$@"; do
+    if [ -d /run/systemd/system ] && ! [ -e "/usr/sbin/$server" ] && ! [ -e "/usr/bin/$server" ]; then
+      as_root systemctl mask --quiet "$server.service"
+    fi
+  done
+}
 
 install_missing() {
   local missing=() package
@@ -41,6 +52,13 @@ install_missing() {
   fi
   echo "installing: ${missing[*]}"
   as_root apt-get update -qq
+  # The tests start PostgreSQL servers of their own. Its package would make a cluster and start that, too.
+  if [[ " ${missing[*]} " == *" postgresql-15 "* ]]; then
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      postgresql-common >/dev/null
+    as_root sed -i 's/^#*\s*create_main_cluster.*/create_main_cluster = false/' \
+      /etc/postgresql-common/createcluster.conf
+  fi
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     "${missing[@]}" >/dev/null
 }
