@@ -67,6 +67,13 @@ function(forekey_tell_tsan name)
   endif()
 endfunction()
 
+# A test program of an AddressSanitizer build counts its leaks when its tests are over.
+function(forekey_count_leaks name)
+  if("${FOREKEY_SANITIZE}" MATCHES "address")
+    target_sources(${name} PRIVATE ${forekey_SOURCE_DIR}/tests/support/leak_check.cc)
+  endif()
+endfunction()
+
 # forekey_program(NAME SOURCES ... DEPS ...): a program in build/<preset>/bin.
 function(forekey_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
@@ -105,6 +112,7 @@ function(forekey_tests name)
   target_compile_options(${name} PRIVATE -include ${CMAKE_BINARY_DIR}/gen/forekey_test_paths.h
                                          -ffile-prefix-map=${forekey_SOURCE_DIR}/=)
   forekey_tell_tsan(${name})
+  forekey_count_leaks(${name})
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
   if(ARG_SERIAL)

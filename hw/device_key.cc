@@ -59,4 +59,6 @@ std::optional<DeviceError> DeviceErrorOf(const absl::Status& status) {
   return static_cast<DeviceError>(value);
 }
 
+absl::StatusOr<std::optional<FoundKey>> Driver::KeyAt(const std::string&) { return std::nullopt; }
+
 }  // namespace forekey

@@ -124,7 +124,16 @@ class KeyEnroller {
 struct EnrollOptions {
   Secret key_password;  // TPM: optional auth value of the new key; FIDO2 and PIV: the token's PIN
   DriverOptions named;  // what only this driver understands; it refuses what it does not know
+  // Called before a key is made that stays on the token when this process is killed, with its place
+  // there, for Driver::KeyAt(). An error ends the enrolment. May be empty.
+  std::function<absl::Status(const std::string& place)> before_key;
   SignOptions sign;
+};
+
+// A key on a token.
+struct FoundKey {
+  std::string spki;    // DER; empty where the token can't say which key it is
+  std::string advice;  // how to use it or to be rid of it, for people
 };
 
 class Driver {
@@ -137,10 +146,19 @@ class Driver {
   virtual std::vector<DeviceInfo> List(std::vector<std::string>* problems) = 0;
   virtual absl::StatusOr<std::unique_ptr<KeyEnroller>> Enroll(const std::string& uri,
                                                               EnrollOptions options) = 0;
+  // The certificates by which an enrolment would prove the hardware, in DER: the token's own first,
+  // then those above it that it holds. Empty: it has none, or shows none before an enrolment. Makes
+  // nothing, asks nobody.
+  virtual absl::StatusOr<std::vector<std::string>> HardwareCertificates(const std::string& uri) {
+    return std::vector<std::string>();
+  }
   // `reference`: from KeyReference(). Does not touch the token where it needn't. `key_password`
   // unlocks a key that has one.
   virtual absl::StatusOr<std::unique_ptr<DeviceKey>> Load(const std::string& reference,
                                                           Secret key_password) = 0;
+  // What is at a place that EnrollOptions::before_key was told; nothing where no key is there. An
+  // error: it can't be seen now, as the token is not there, for one.
+  virtual absl::StatusOr<std::optional<FoundKey>> KeyAt(const std::string& place);
 };
 
 }  // namespace forekey

@@ -13,9 +13,9 @@
 #include <cstdlib>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "src/base/status.h"
 
@@ -23,28 +23,6 @@ extern char** environ;
 
 namespace forekey {
 namespace {
-
-// "NAME=value" strings: ours, with `overrides` in place of those of the same name.
-std::vector<std::string> MergedEnvironment(const std::vector<std::string>& overrides) {
-  std::vector<std::string> merged = overrides;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    absl::string_view line(*entry);
-    absl::string_view name = line.substr(0, line.find('=') + 1);
-    bool overridden = false;
-    for (const std::string& other : overrides) {
-      overridden = overridden || absl::string_view(other).substr(0, name.size()) == name;
-    }
-    if (!overridden) merged.emplace_back(line);
-  }
-  return merged;
-}
-
-std::vector<char*> Pointers(std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (std::string& string : strings) pointers.push_back(string.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 int MillisecondsUntil(absl::Time deadline) {
   int64_t left = absl::ToInt64Milliseconds(deadline - absl::Now()) + 1;
@@ -73,7 +51,7 @@ absl::StatusOr<ChildProcess> SpawnTo(const SpawnOptions& options, int output_fd,
   posix_spawnattr_setflags(&attributes,
                            POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   std::vector<std::string> argv = options.argv;
-  std::vector<std::string> environment = MergedEnvironment(options.environment);
+  std::vector<std::string> environment = MergedEnvironment(OwnEnvironment(), options.environment);
   int error = posix_spawnp(pid, argv[0].c_str(), &actions, &attributes, Pointers(argv).data(),
                            Pointers(environment).data());
   posix_spawn_file_actions_destroy(&actions);
@@ -85,6 +63,33 @@ absl::StatusOr<ChildProcess> SpawnTo(const SpawnOptions& options, int output_fd,
 }
 
 }  // namespace
+
+std::vector<std::string> OwnEnvironment() {
+  std::vector<std::string> lines;
+  for (char** entry = environ; *entry != nullptr; ++entry) lines.emplace_back(*entry);
+  return lines;
+}
+
+std::vector<std::string> MergedEnvironment(const std::vector<std::string>& own,
+                                           const std::vector<std::string>& overrides) {
+  std::vector<std::string> merged = overrides;
+  for (const std::string& line : own) {
+    const std::string name = line.substr(0, line.find('=') + 1);
+    bool overridden = false;
+    for (const std::string& other : overrides) {
+      overridden = overridden || absl::StartsWith(other, name);
+    }
+    if (!overridden) merged.push_back(line);
+  }
+  return merged;
+}
+
+std::vector<char*> Pointers(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (std::string& string : strings) pointers.push_back(string.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
 
 UniqueFd& UniqueFd::operator=(UniqueFd&& other) noexcept {
   if (this != &other) reset(other.release());

@@ -60,6 +60,16 @@ class ChildProcess {
   UniqueFd pidfd_;
 };
 
+// This process's own environment, as "NAME=value" strings.
+std::vector<std::string> OwnEnvironment();
+
+// Such strings: `own`, with `overrides` in place of those of the same name.
+std::vector<std::string> MergedEnvironment(const std::vector<std::string>& own,
+                                           const std::vector<std::string>& overrides);
+
+// What exec takes: a pointer to each string, and a null at the end. They live as long as `strings`.
+std::vector<char*> Pointers(std::vector<std::string>& strings);
+
 // Runs a program to its end and returns what it printed on stdout and stderr. Internal, with that
 // text, when it does not exit with 0.
 absl::StatusOr<std::string> RunTool(const SpawnOptions& options,

@@ -41,7 +41,8 @@ FidoAddress SimulatorAt(const std::string& uri) {
 
 std::string TextOf(const char* text) { return text == nullptr ? "" : std::string(text); }
 
-// What hardware calls itself, for prompts, terminals and logs: whoever made the key chose the bytes.
+// What hardware calls itself, for prompts, terminals and logs: whoever made the key chose the
+// bytes.
 std::string NameOf(const char* text) {
   constexpr size_t kMaxName = 64;
   const std::string name = TextOf(text);

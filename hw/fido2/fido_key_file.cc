@@ -9,6 +9,7 @@
 #include "src/crypto/public_key.h"
 #include "src/wire/authenticator_data.h"
 #include "src/wire/base64url.h"
+#include "src/wire/json_object.h"
 
 namespace forekey {
 namespace {
@@ -52,8 +53,7 @@ std::string SerializeFidoKeyFile(const FidoKeyFile& key) {
 
 absl::StatusOr<FidoKeyFile> ParseFidoKeyFile(absl::string_view text) {
   if (text.size() > kMaxKeyFileSize) return BadKeyFile("too long");
-  const auto object = nlohmann::json::parse(text.begin(), text.end(), nullptr,
-                                            /*allow_exceptions=*/false);
+  const auto object = ParseBoundedJson(text);
   if (!object.is_object()) return BadKeyFile("not its JSON object");
   FidoKeyFile key;
   if (const auto hidden = object.find("hidden"); hidden != object.end()) {

@@ -123,7 +123,8 @@ absl::StatusOr<FidoKeyFile> KeyOf(const fido_cred_t* cred, const FidoToken& toke
   key.spki = data.attested->key.key.spki();
   key.aaguid = token.info().aaguid;
   // A key that protects credentials more than by default without being asked says so (CTAP 2.1
-  // section 12.1). What MakeFidoCredential() asks for leaves a credential visible to who has its id.
+  // section 12.1). What MakeFidoCredential() asks for leaves a credential visible to who has its
+  // id.
   const bool asked = fido_cred_prot(cred) != 0;
   key.hidden = !asked && absl::c_linear_search(data.extensions, "credProtect");
   return key;

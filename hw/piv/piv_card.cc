@@ -14,6 +14,7 @@
 #include "hw/piv/tlv.h"
 #include "src/base/bytes.h"
 #include "src/base/status.h"
+#include "src/crypto/certificate.h"
 
 namespace forekey {
 namespace {
@@ -187,6 +188,12 @@ absl::StatusOr<std::optional<std::string>> PivCard::GetObject(uint32_t tag) {
   if (!content.ok()) return CardLies(command, content.status());
   if (content->empty()) return std::nullopt;
   return std::string(*content);
+}
+
+absl::StatusOr<PublicKey> PivCard::Slot::Key() const {
+  if (metadata.has_value() && metadata->public_key.has_value()) return *metadata->public_key;
+  FOREKEY_ASSIGN_OR_RETURN(Certificate parsed, Certificate::ParseDer(certificate));
+  return PublicKey::FromSpki(parsed.Spki());
 }
 
 absl::StatusOr<PivCard::Slot> PivCard::ReadSlot(PivSlot slot) {

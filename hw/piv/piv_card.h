@@ -56,6 +56,7 @@ class PivCard {
     SlotState state = SlotState::kUnknown;
     std::optional<SlotMetadata> metadata;
     std::string certificate;  // DER, empty where there is none
+    absl::StatusOr<PublicKey> Key() const;
   };
   // What can be learnt of a slot without PIN. kUnknown: no certificate, and the card can't say
   // whether there is a key all the same.

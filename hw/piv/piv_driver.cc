@@ -9,6 +9,7 @@
 #include "hw/piv/key_reference.h"
 #include "hw/piv/pcsc.h"
 #include "hw/piv/pcsc_error.h"
+#include "hw/piv/piv_data.h"
 #include "hw/piv/piv_device.h"
 #include "hw/piv/piv_enroller.h"
 #include "hw/piv/piv_key.h"
@@ -115,11 +116,49 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivDriver::Enroll(const std::string
   return PivEnroller::New(std::move(device), parsed.slot, std::move(piv));
 }
 
+absl::StatusOr<std::vector<std::string>> PivDriver::HardwareCertificates(const std::string& uri) {
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<PivDevice> device, DeviceAt(uri));
+  std::vector<std::string> certificates;
+  FOREKEY_RETURN_IF_ERROR(device->Run(
+      {Deadline::In(kListPatience), nullptr}, [&certificates](PivCard& card) -> absl::Status {
+        certificates.clear();
+        FOREKEY_ASSIGN_OR_RETURN(const auto object, card.GetObject(kObjectAttestation));
+        if (!object.has_value()) return absl::OkStatus();
+        FOREKEY_ASSIGN_OR_RETURN(std::string certificate, ParseCertificateObject(*object));
+        certificates.push_back(std::move(certificate));
+        return absl::OkStatus();
+      }));
+  return certificates;
+}
+
 absl::StatusOr<std::unique_ptr<DeviceKey>> PivDriver::Load(const std::string& reference,
                                                            Secret key_password) {
   FOREKEY_ASSIGN_OR_RETURN(PivKeyReference parsed, ParseKeyReference(reference));
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<PivDevice> device, DeviceAt(parsed.uri.Text()));
   return std::make_unique<PivKey>(std::move(device), std::move(parsed), std::move(key_password));
+}
+
+absl::StatusOr<std::optional<FoundKey>> PivDriver::KeyAt(const std::string& place) {
+  FOREKEY_ASSIGN_OR_RETURN(PivUri uri, PivUri::Parse(place));
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<PivDevice> device, DeviceAt(place));
+  if (!uri.slot.has_value()) return absl::InvalidArgumentError("the place has no slot");
+  std::optional<FoundKey> found;
+  const auto look = [&](PivCard& card) -> absl::Status {
+    found.reset();
+    FOREKEY_ASSIGN_OR_RETURN(const PivCard::Slot slot, card.ReadSlot(*uri.slot));
+    if (slot.state == PivCard::SlotState::kEmpty) return absl::OkStatus();
+    const auto key = slot.Key();
+    const std::string name = SlotName(*uri.slot);
+    found = FoundKey{
+        key.ok() ? key->spki() : "",
+        absl::StrCat("enrol it (--device '", uri.DeviceText(), "' --slot ", name,
+                     " --existing), have a new key take its place (--overwrite instead), or "
+                     "delete it (ykman piv keys delete ",
+                     name, ", on a YubiKey with firmware 5.7 or later)")};
+    return absl::OkStatus();
+  };
+  FOREKEY_RETURN_IF_ERROR(device->Run({Deadline::In(kListPatience), nullptr}, look));
+  return found;
 }
 
 }  // namespace forekey

@@ -11,6 +11,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,8 +39,11 @@ class PivDriver : public Driver {
   std::vector<DeviceInfo> List(std::vector<std::string>* problems) override;
   absl::StatusOr<std::unique_ptr<KeyEnroller>> Enroll(const std::string& uri,
                                                       EnrollOptions options) override;
+  // F9's, which attests the keys of a YubiKey.
+  absl::StatusOr<std::vector<std::string>> HardwareCertificates(const std::string& uri) override;
   absl::StatusOr<std::unique_ptr<DeviceKey>> Load(const std::string& reference,
                                                   Secret key_password) override;
+  absl::StatusOr<std::optional<FoundKey>> KeyAt(const std::string& place) override;
 
  private:
   // The same object for the same card, so that its operations queue up.

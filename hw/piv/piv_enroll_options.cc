@@ -22,6 +22,7 @@ absl::StatusOr<PivEnrollOptions> PivEnrollOptions::From(EnrollOptions options) {
   piv.algorithm = std::string(named.Text("algorithm"));
   FOREKEY_ASSIGN_OR_RETURN(piv.write_certificate, named.Flag("write-certificate"));
   piv.key_password = std::move(options.key_password);
+  piv.before_key = std::move(options.before_key);
   piv.sign = std::move(options.sign);
   return piv;
 }

@@ -3,6 +3,7 @@
 #ifndef FOREKEY_HW_PIV_PIV_ENROLL_OPTIONS_H_
 #define FOREKEY_HW_PIV_PIV_ENROLL_OPTIONS_H_
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -33,6 +34,7 @@ struct PivEnrollOptions {
 
   Secret key_password;
   SignOptions sign;
+  std::function<absl::Status(const std::string& place)> before_key;  // as in EnrollOptions
 
   // InvalidArgument for a name that is not one of the above, and for a flag that is none.
   static absl::StatusOr<PivEnrollOptions> From(EnrollOptions options);

@@ -20,13 +20,6 @@ absl::Status StepOutOfOrder() {
   return absl::FailedPreconditionError("the steps of an enrolment come in their order, each once");
 }
 
-absl::StatusOr<PublicKey> KeyOfSlot(const PivCard::Slot& slot) {
-  if (slot.metadata.has_value() && slot.metadata->public_key.has_value())
-    return *slot.metadata->public_key;
-  FOREKEY_ASSIGN_OR_RETURN(Certificate certificate, Certificate::ParseDer(slot.certificate));
-  return PublicKey::FromSpki(certificate.Spki());
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<PivDevice> device,
@@ -144,7 +137,7 @@ absl::StatusOr<PivSlot> PivEnroller::ChooseFreeSlot(PivCard& card) {
 absl::StatusOr<PivSlot> PivEnroller::ChooseExistingKey(PivCard& card) {
   if (wanted_.has_value()) {
     FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(*wanted_));
-    if (KeyOfSlot(slot).ok()) return *wanted_;
+    if (slot.Key().ok()) return *wanted_;
     return SlotProblem(
         absl::StrCat("slot ", SlotName(*wanted_), " holds no key that can be enrolled"));
   }
@@ -153,7 +146,7 @@ absl::StatusOr<PivSlot> PivEnroller::ChooseExistingKey(PivCard& card) {
   std::vector<PivSlot> dedicated;
   for (PivSlot candidate : DedicatedSlots()) {
     FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(candidate));
-    if (KeyOfSlot(slot).ok()) dedicated.push_back(candidate);
+    if (slot.Key().ok()) dedicated.push_back(candidate);
   }
   if (dedicated.size() > 1) {
     return SlotProblem(absl::StrCat(
@@ -163,7 +156,7 @@ absl::StatusOr<PivSlot> PivEnroller::ChooseExistingKey(PivCard& card) {
   }
   if (dedicated.size() == 1) return dedicated[0];
   FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(kSlotAuthentication));
-  if (KeyOfSlot(slot).ok()) return kSlotAuthentication;
+  if (slot.Key().ok()) return kSlotAuthentication;
   return SlotProblem("the card holds no key that can be enrolled");
 }
 
@@ -203,7 +196,7 @@ absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::Enrollment
     }
     FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) -> absl::Status {
       FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(slot_));
-      FOREKEY_ASSIGN_OR_RETURN(public_key_, KeyOfSlot(slot));
+      FOREKEY_ASSIGN_OR_RETURN(public_key_, slot.Key());
       return AlgorithmOf(*public_key_).status();
     }));
   } else {

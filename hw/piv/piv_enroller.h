@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One enrolment of a PIV key: a new one, or one that the card has already (docs/PROTOCOL.md, section 15).
-// Private to hw/piv.
+// One enrolment of a PIV key: a new one, or one that the card has already (docs/PROTOCOL.md,
+// section 15). Private to hw/piv.
 #ifndef FOREKEY_HW_PIV_PIV_ENROLLER_H_
 #define FOREKEY_HW_PIV_PIV_ENROLLER_H_
 

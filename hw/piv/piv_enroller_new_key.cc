@@ -75,6 +75,11 @@ absl::Status PivEnroller::Generate(PivCard& card) {
     return SlotProblem(absl::StrCat("the gate does not take keys in slot ", SlotName(slot_)));
   }
   FOREKEY_RETURN_IF_ERROR(AuthorizeGeneration(card));
+  if (options_.before_key) {
+    PivUri place = uri_;
+    place.slot = slot_;
+    FOREKEY_RETURN_IF_ERROR(options_.before_key(place.Text()));
+  }
   generating_ = true;
   FOREKEY_ASSIGN_OR_RETURN(public_key_,
                            card.Generate(slot_, algorithm_, pin_policy_, touch_policy_));

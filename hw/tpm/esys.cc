@@ -8,11 +8,11 @@
 
 namespace forekey {
 
-absl::StatusOr<std::unique_ptr<Esys>> Esys::Open(absl::string_view uri,
-                                                 std::function<bool()> cancelled) {
+absl::StatusOr<std::unique_ptr<Esys>> Esys::Open(const std::string& uri, TpmWait wait,
+                                                 std::shared_ptr<const void> lease) {
   std::unique_ptr<Esys> esys(new Esys);
-  FOREKEY_ASSIGN_OR_RETURN(TctiPtr tcti, OpenTcti(uri));
-  esys->tcti_ = std::make_unique<InterruptibleTcti>(std::move(tcti), std::move(cancelled));
+  FOREKEY_ASSIGN_OR_RETURN(esys->tcti_, InterruptibleTcti::Open([uri] { return OpenTcti(uri); },
+                                                                std::move(wait), std::move(lease)));
   FOREKEY_RETURN_IF_ERROR(
       FromTss(Esys_Initialize(&esys->context_, esys->tcti_->get(), nullptr), "Esys_Initialize"));
   return esys;

@@ -6,7 +6,6 @@
 
 #include <tss2/tss2_esys.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -46,9 +45,9 @@ EsysOut<T> Out(EsysPtr<T>& target) {
 // An open connection to a TPM.
 class Esys {
  public:
-  // `cancelled`: see InterruptibleTcti.
-  static absl::StatusOr<std::unique_ptr<Esys>> Open(absl::string_view uri,
-                                                    std::function<bool()> cancelled = nullptr);
+  // `wait` and `lease`: see InterruptibleTcti.
+  static absl::StatusOr<std::unique_ptr<Esys>> Open(const std::string& uri, TpmWait wait = {},
+                                                    std::shared_ptr<const void> lease = nullptr);
   ~Esys();
   Esys(const Esys&) = delete;
   Esys& operator=(const Esys&) = delete;
@@ -57,7 +56,7 @@ class Esys {
   // further call with "bad sequence", which says nothing.
   const absl::Status& broken() const { return broken_; }
   void set_broken(absl::Status status) { broken_ = std::move(status); }
-  bool interrupted() const { return tcti_->interrupted(); }
+  const absl::Status& given_up() const { return tcti_->given_up(); }
 
  private:
   Esys() = default;

@@ -1,72 +1,152 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hw/tpm/interruptible_tcti.h"
 
-#include <errno.h>
-#include <poll.h>
+#include <tss2/tss2_tpm2_types.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "hw/device_key.h"
+#include "src/base/bytes.h"
+
 namespace forekey {
 namespace {
 
-constexpr int kLookMs = 100;
-constexpr size_t kMostHandles = 8;
+constexpr absl::Duration kLook = absl::Milliseconds(100);
+constexpr absl::Duration kClosingTime = absl::Seconds(5);
+
+// One command to the TPM, and its answer. Blocks for as long as the TPM takes.
+TSS2_RC Exchange(TSS2_TCTI_CONTEXT* tcti, absl::string_view command, std::string& response) {
+  if (TSS2_RC rc = Tss2_Tcti_Transmit(tcti, command.size(), U8(command)); rc != TSS2_RC_SUCCESS) {
+    return rc;
+  }
+  uint8_t bytes[TPM2_MAX_RESPONSE_SIZE];
+  size_t size = sizeof(bytes);
+  const TSS2_RC rc = Tss2_Tcti_Receive(tcti, &size, bytes, TSS2_TCTI_TIMEOUT_BLOCK);
+  if (rc == TSS2_RC_SUCCESS) response.assign(bytes, bytes + size);
+  return rc;
+}
 
 }  // namespace
 
-InterruptibleTcti::InterruptibleTcti(TctiPtr inner, std::function<bool()> cancelled) {
-  outer_.common.v1.magic = TSS2_TCTI_MAGIC(inner.get());
+InterruptibleTcti::InterruptibleTcti(TpmWait wait) : wait_(std::move(wait)) {
+  outer_.self = this;
+  outer_.common.v1.magic = 0x666f72656b6579;  // "forekey"
   outer_.common.v1.version = 2;
   outer_.common.v1.transmit = Transmit;
   outer_.common.v1.receive = Receive;
-  outer_.common.v1.finalize = [](TSS2_TCTI_CONTEXT*) {};  // the inner one ends with this object
-  outer_.common.v1.cancel = [](TSS2_TCTI_CONTEXT* context) -> TSS2_RC {
-    return Tss2_Tcti_Cancel(Of(context).inner.get());
+  outer_.common.v1.finalize = [](TSS2_TCTI_CONTEXT*) {};  // the real one ends with this object
+  // ESYS's synchronous calls ask for none of these.
+  outer_.common.v1.cancel = [](TSS2_TCTI_CONTEXT*) -> TSS2_RC {
+    return TSS2_TCTI_RC_NOT_IMPLEMENTED;
   };
-  outer_.common.v1.getPollHandles = [](TSS2_TCTI_CONTEXT* context, TSS2_TCTI_POLL_HANDLE* handles,
-                                       size_t* count) -> TSS2_RC {
-    return Tss2_Tcti_GetPollHandles(Of(context).inner.get(), handles, count);
+  outer_.common.v1.getPollHandles = [](TSS2_TCTI_CONTEXT*, TSS2_TCTI_POLL_HANDLE*,
+                                       size_t*) -> TSS2_RC { return TSS2_TCTI_RC_NOT_IMPLEMENTED; };
+  outer_.common.v1.setLocality = [](TSS2_TCTI_CONTEXT*, uint8_t) -> TSS2_RC {
+    return TSS2_TCTI_RC_NOT_IMPLEMENTED;
   };
-  outer_.common.v1.setLocality = [](TSS2_TCTI_CONTEXT* context, uint8_t locality) -> TSS2_RC {
-    return Tss2_Tcti_SetLocality(Of(context).inner.get(), locality);
+  outer_.common.makeSticky = [](TSS2_TCTI_CONTEXT*, TPM2_HANDLE*, uint8_t) -> TSS2_RC {
+    return TSS2_TCTI_RC_NOT_IMPLEMENTED;
   };
-  outer_.common.makeSticky = [](TSS2_TCTI_CONTEXT* context, TPM2_HANDLE* handle,
-                                uint8_t sticky) -> TSS2_RC {
-    return Tss2_Tcti_MakeSticky(Of(context).inner.get(), handle, sticky);
+}
+
+absl::StatusOr<std::unique_ptr<InterruptibleTcti>> InterruptibleTcti::Open(
+    Opener open, TpmWait wait, std::shared_ptr<const void> lease) {
+  std::unique_ptr<InterruptibleTcti> tcti(new InterruptibleTcti(std::move(wait)));
+  tcti->thread_ =
+      std::thread([line = tcti->line_, open = std::move(open), lease = std::move(lease)]() mutable {
+        Serve(*line, open);
+        lease.reset();
+        absl::MutexLock lock(&line->mutex);
+        line->closed = true;
+      });
+  if (absl::Status status = tcti->AwaitAnswer(); !status.ok()) return status;
+  absl::MutexLock lock(&tcti->line_->mutex);
+  if (!tcti->line_->opened.ok()) return tcti->line_->opened;
+  return tcti;
+}
+
+InterruptibleTcti::~InterruptibleTcti() {
+  const auto closed = [this]()
+                          ABSL_EXCLUSIVE_LOCKS_REQUIRED(line_->mutex) { return line_->closed; };
+  bool ended = false;
+  {
+    absl::MutexLock lock(&line_->mutex);
+    line_->closing = true;
+    ended = given_up_.ok() ? AwaitFor(line_->mutex, absl::Condition(&closed), kClosingTime)
+                           : line_->closed;
+  }
+  ended ? thread_.join() : thread_.detach();
+}
+
+// In the thread of its own.
+void InterruptibleTcti::Serve(Line& line, const Opener& open) {
+  const auto tcti = open();
+  const auto wanted = [&line]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(line.mutex) {
+    return line.working || line.closing;
   };
-  outer_.inner = std::move(inner);
-  outer_.cancelled = std::move(cancelled);
+  absl::MutexLock lock(&line.mutex);
+  line.opened = tcti.status();
+  line.working = false;
+  while (tcti.ok()) {
+    line.mutex.Await(absl::Condition(&wanted));
+    if (!line.working) return;
+    const std::string command = std::move(line.command);
+    std::string response;
+    line.mutex.Unlock();
+    const TSS2_RC code = Exchange(tcti->get(), command, response);
+    line.mutex.Lock();
+    line.code = code;
+    line.response = std::move(response);
+    line.working = false;
+  }
+}
+
+absl::Status InterruptibleTcti::AwaitAnswer() {
+  const Deadline until = std::min(wait_.deadline, Deadline::In(wait_.answer));
+  const auto idle = [this]()
+                        ABSL_EXCLUSIVE_LOCKS_REQUIRED(line_->mutex) { return !line_->working; };
+  while (true) {
+    {
+      absl::MutexLock lock(&line_->mutex);
+      if (AwaitFor(line_->mutex, absl::Condition(&idle), std::min(kLook, until.Left()))) return {};
+    }
+    if (wait_.cancelled && wait_.cancelled()) {
+      given_up_ = DeviceFailure(DeviceError::kCancelled, "cancelled while waiting for the TPM");
+    } else if (until.Passed()) {
+      given_up_ = DeviceFailure(DeviceError::kBusy,
+                                "the TPM has not answered in time: it is busy with something long, "
+                                "or it hangs");
+    }
+    if (!given_up_.ok()) return given_up_;
+  }
 }
 
 TSS2_RC InterruptibleTcti::Transmit(TSS2_TCTI_CONTEXT* context, size_t size,
                                     const uint8_t* command) {
-  Outer& outer = Of(context);
-  if (outer.interrupted) return TSS2_TCTI_RC_IO_ERROR;
-  return Tss2_Tcti_Transmit(outer.inner.get(), size, command);
+  InterruptibleTcti& self = Of(context);
+  if (!self.given_up_.ok()) return TSS2_TCTI_RC_IO_ERROR;
+  absl::MutexLock lock(&self.line_->mutex);
+  if (self.line_->working) return TSS2_TCTI_RC_BAD_SEQUENCE;
+  self.line_->command = std::string(View(command, size));
+  self.line_->working = true;
+  return TSS2_RC_SUCCESS;
 }
 
 TSS2_RC InterruptibleTcti::Receive(TSS2_TCTI_CONTEXT* context, size_t* size, uint8_t* response,
                                    int32_t timeout) {
-  Outer& outer = Of(context);
-  if (outer.interrupted) return TSS2_TCTI_RC_IO_ERROR;
-  pollfd handles[kMostHandles] = {};
-  size_t count = kMostHandles;
-  // A transport that can't be polled (tpm2-abrmd's, over D-Bus) is waited for as ever.
-  const bool polled =
-      outer.cancelled && timeout == TSS2_TCTI_TIMEOUT_BLOCK &&
-      Tss2_Tcti_GetPollHandles(outer.inner.get(), handles, &count) == TSS2_RC_SUCCESS && count > 0;
-  // "Writable", which a transport may ask for, is no answer.
-  for (pollfd& handle : handles) handle.events = POLLIN;
-  while (polled) {
-    const int ready = poll(handles, static_cast<nfds_t>(std::min(count, kMostHandles)), kLookMs);
-    // A signal ends a look and not the wait: behind it lies one that can't be cancelled.
-    if (ready > 0 || (ready < 0 && errno != EINTR)) break;
-    if (!outer.cancelled()) continue;
-    outer.interrupted = true;
-    return TSS2_TCTI_RC_IO_ERROR;
-  }
-  return Tss2_Tcti_Receive(outer.inner.get(), size, response, timeout);
+  InterruptibleTcti& self = Of(context);
+  if (timeout != TSS2_TCTI_TIMEOUT_BLOCK) return TSS2_TCTI_RC_NOT_IMPLEMENTED;
+  if (!self.given_up_.ok() || !self.AwaitAnswer().ok()) return TSS2_TCTI_RC_IO_ERROR;
+  absl::MutexLock lock(&self.line_->mutex);
+  const std::string& answer = self.line_->response;
+  if (self.line_->code != TSS2_RC_SUCCESS) return self.line_->code;
+  const bool fits = *size >= answer.size();
+  *size = answer.size();
+  if (response == nullptr) return TSS2_RC_SUCCESS;  // asked for its size alone
+  if (!fits) return TSS2_TCTI_RC_INSUFFICIENT_BUFFER;
+  std::copy(answer.begin(), answer.end(), response);
+  return TSS2_RC_SUCCESS;
 }
 
 }  // namespace forekey

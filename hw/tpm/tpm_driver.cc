@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "hw/tpm/capabilities.h"
+#include "hw/tpm/endorsement.h"
 #include "hw/tpm/key_file.h"
 #include "hw/tpm/tcti.h"
 #include "hw/tpm/tpm_device.h"
@@ -19,6 +20,8 @@ namespace forekey {
 namespace {
 
 constexpr absl::Duration kListPatience = absl::Seconds(3);  // for each TPM
+
+constexpr absl::Duration kEndorsementPatience = absl::Seconds(60);  // an RSA key may be made
 
 constexpr char kUnguarded[] =
     " has no lockoutAuth: whoever may open it can reset its count of wrong passwords, and clear "
@@ -53,8 +56,7 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
     if (device.ok()) {
       // A TPM that hangs must not keep who only wants to know what there is.
       const Deadline until = Deadline::In(kListPatience);
-      const auto too_long = [until] { return until.Passed(); };
-      status = (*device)->Run(until, too_long, [&](Esys& esys) -> absl::Status {
+      status = (*device)->Run(until, nullptr, [&](Esys& esys) -> absl::Status {
         FOREKEY_ASSIGN_OR_RETURN(info.description, DescribeTpm(esys));
         FOREKEY_ASSIGN_OR_RETURN(guarded, LockoutAuthIsSet(esys));
         return absl::OkStatus();
@@ -64,12 +66,6 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
       found.push_back(std::move(info));
       if (!guarded && problems != nullptr) problems->push_back(absl::StrCat(uri, kUnguarded));
       continue;
-    }
-    if (DeviceErrorOf(status) == DeviceError::kCancelled) {
-      status = DeviceFailure(
-          DeviceError::kBusy,
-          absl::StrCat("has not answered within ", absl::ToInt64Seconds(kListPatience),
-                       " s: it is busy with something long, or it hangs"));
     }
     // A machine without TPM has no problem; a TPM whose resource manager is missing is one.
     if (uri == "tpm:" && DeviceErrorOf(status) == DeviceError::kGone) {
@@ -88,6 +84,21 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> TpmDriver::Enroll(const std::string
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<TpmDevice> device, DeviceAt(uri));
   FOREKEY_RETURN_IF_ERROR(options.named.CheckNames("tpm", {}));
   return std::make_unique<TpmEnroller>(std::move(device), std::move(options));
+}
+
+absl::StatusOr<std::vector<std::string>> TpmDriver::HardwareCertificates(const std::string& uri) {
+  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<TpmDevice> device, DeviceAt(uri));
+  std::vector<std::string> certificates;
+  FOREKEY_RETURN_IF_ERROR(device->Run(
+      Deadline::In(kEndorsementPatience), nullptr, [&certificates](Esys& esys) -> absl::Status {
+        FOREKEY_ASSIGN_OR_RETURN(EndorsementKey ek, FindEndorsementKey(esys));
+        certificates.clear();
+        if (ek.certificate.empty()) return absl::OkStatus();
+        certificates.push_back(std::move(ek.certificate));
+        for (std::string& one : ek.intermediates) certificates.push_back(std::move(one));
+        return absl::OkStatus();
+      }));
+  return certificates;
 }
 
 absl::StatusOr<std::unique_ptr<DeviceKey>> TpmDriver::Load(const std::string& reference,

@@ -31,6 +31,8 @@ class TpmDriver : public Driver {
   std::vector<DeviceInfo> List(std::vector<std::string>* problems) override;
   absl::StatusOr<std::unique_ptr<KeyEnroller>> Enroll(const std::string& uri,
                                                       EnrollOptions options) override;
+  // That of the endorsement key.
+  absl::StatusOr<std::vector<std::string>> HardwareCertificates(const std::string& uri) override;
   absl::StatusOr<std::unique_ptr<DeviceKey>> Load(const std::string& reference,
                                                   Secret key_password) override;
 

@@ -50,7 +50,7 @@ void AnnounceToken(fido2sim::Fido2Simulator& token, const FidoOptions& options) 
     if (!pty.empty())
       std::fprintf(stderr, "  fido2-token -I %s, and the other fido2-tools\n", pty.c_str());
     if (!options.trust_out.empty()) {
-      std::fprintf(stderr, "  trust its CA: %s/root.pem\n", options.trust_out.c_str());
+      std::fprintf(stderr, "  trust its CA: %s\n", options.trust_out.c_str());
     }
     std::fprintf(stderr, "  requests: %s (see simulators/README.md)\n  ends on SIGTERM or ^C\n",
                  token.control_path().c_str());
@@ -101,7 +101,7 @@ void AddFido2Command(CLI::App& app, int* exit_code) {
       "Folder that keeps its keys, PIN and CA, to serve the same one again later; made if "
       "missing. Default: none, it forgets at the end");
   command->add_option("--trust-out", options->trust_out,
-                      "Folder that gets root.pem, the CA to trust");
+                      "Folder that gets the CA certificate to trust");
   command->add_option(
       "--socket", options->simulator.socket_path,
       "Path of the socket that stands for the device (SOCK_SEQPACKET). Default: in --state");

@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "simulators/trust_out.h"
 #include "simulators/unix_socket.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
@@ -115,9 +116,7 @@ Fido2Simulator::~Fido2Simulator() {
 }
 
 absl::Status Fido2Simulator::WriteTrust(const std::string& directory) const {
-  std::error_code error;
-  fs::create_directories(directory, error);
-  return WriteFileAtomically(directory + "/root.pem", root_pem_);
+  return AddToTrust(directory, "forekey-sim-fido2-root", root_pem_);
 }
 
 // ---- Plugged in and pulled out ----

@@ -17,6 +17,7 @@
 #include "nlohmann/json.hpp"
 #include "simulators/piv/control_socket.h"
 #include "simulators/piv/piv_simulator.h"
+#include "simulators/trust_out.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -105,11 +106,7 @@ absl::Status ServePiv(PivOptions& options) {
   }
   FOREKEY_ASSIGN_OR_RETURN(auto simulator, PivSimulator::Start(options.simulator));
   if (!options.trust_out.empty()) {
-    absl::Status written;
-    simulator->card().WithApplet([&](piv::PivApplet& applet) {
-      written = piv::WriteTrust(applet.state(), options.trust_out);
-    });
-    FOREKEY_RETURN_IF_ERROR(written);
+    FOREKEY_RETURN_IF_ERROR(CopyTrust(simulator->trust_directory(), options.trust_out));
   }
   std::unique_ptr<piv::ControlSocket> control;
   if (!options.control.empty()) {

@@ -37,9 +37,13 @@ std::string Atr(const PivConfig& config) {
 }
 
 absl::StatusOr<std::string> TemporaryFolder() {
-  std::string path = "/tmp/forekey-piv-XXXXXX";
+  const char* base = getenv("TMPDIR");
+  std::string path = base != nullptr && *base == '/' ? base : "/tmp";
+  // A unix socket's path has 108 bytes.
+  if (path.size() > 60) path = "/tmp";
+  path += "/forekey-piv-XXXXXX";
   if (mkdtemp(path.data()) == nullptr)
-    return absl::ErrnoToStatus(errno, "can't make a folder in /tmp");
+    return absl::ErrnoToStatus(errno, absl::StrCat("can't make a folder like ", path));
   return path;
 }
 

@@ -4,7 +4,6 @@
 #include <signal.h>
 
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -12,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "simulators/tpm/tpm_simulator.h"
-#include "src/base/file.h"
+#include "simulators/trust_out.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -29,17 +28,6 @@ struct Options {
   bool no_ek_certificate = false;
   bool intermediate = false;
 };
-
-absl::Status CopyTrust(const std::string& from, const std::string& to) {
-  std::error_code error;
-  std::filesystem::create_directories(to, error);
-  FOREKEY_ASSIGN_OR_RETURN(auto names, ListFiles(from));
-  for (const std::string& name : names) {
-    FOREKEY_ASSIGN_OR_RETURN(std::string content, ReadFile(absl::StrCat(from, "/", name)));
-    FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(to, "/", name), content));
-  }
-  return absl::OkStatus();
-}
 
 void Announce(const TpmSimulator& tpm, const Options& options) {
   const std::string& trust = options.trust_out.empty() ? tpm.trust_directory() : options.trust_out;

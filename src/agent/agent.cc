@@ -30,7 +30,11 @@ Agent::Agent(Options options, std::unique_ptr<StateDirectory> state)
     : state_(std::move(state)),
       drivers_(std::move(options.drivers)),
       clock_(options.clock),
-      prompter_(std::move(options.prompter)) {}
+      person_(clock_, options.keep_pins),
+      desktop_(options.desktop_notices ? std::make_unique<DesktopNotices>() : nullptr),
+      prompter_(
+          ConsideratePrompter(std::move(options.prompter), &person_, &notices_, desktop_.get())),
+      affinity_(options.affinity) {}
 
 Agent::~Agent() {
   Stop();
@@ -81,6 +85,7 @@ absl::StatusOr<Agent::AccountPtr> Agent::MakeAccount(GateRecord record) {
   options.lanes = &lanes_;
   options.prompter = prompter_.get();
   options.notices = &notices_;
+  options.affinity = affinity_;
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, GateAccount::New(std::move(options)));
   absl::MutexLock lock(&mutex_);
   if (stopping_) return absl::CancelledError("the agent ends");
@@ -133,6 +138,7 @@ absl::StatusOr<v1::ListDevicesResponse> Agent::ListDevices(const CallControl& ca
       device->set_description(info.description);
     }
   }
+  for (std::string& left : LookForLeftKeys()) problems.push_back(std::move(left));
   for (const std::string& problem : problems) response.add_problems(problem);
   return response;
 }
@@ -172,6 +178,7 @@ v1::GetStatusResponse Agent::GetStatus() {
 
 absl::Status Agent::Logout(const v1::LogoutRequest& request) {
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
+  person_.ForgetPins();
   return account->Logout();
 }
 

@@ -15,6 +15,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +28,7 @@
 #include "hw/device_key.h"
 #include "src/agent/agent_call.h"
 #include "src/agent/gate_account.h"
+#include "src/agent/person_memory.h"
 #include "src/agent/prompter.h"
 #include "src/agent/state_directory.h"
 #include "src/base/clock.h"
@@ -43,6 +45,10 @@ class Agent {
     std::vector<std::unique_ptr<Driver>> drivers;
     const Clock* clock = &Clock::System();
     std::unique_ptr<Prompter> prompter;  // null: nobody can be asked for a PIN or told to touch
+    bool affinity = false;               // calls carry an id for balancers (docs/BALANCERS.md)
+    // For how long a PIN that was good is not asked for again; zero: it is asked for each time.
+    absl::Duration keep_pins;
+    bool desktop_notices = false;  // touches that are waited for are shown on the desktop
   };
   // Errors: StateDirectory::Open's. Records that can't be read are no error here: they are reported
   // by GetStatus, and their gates refuse to work.
@@ -52,6 +58,8 @@ class Agent {
   // One at a time: a token that hangs may keep it for some seconds. ResourceExhausted where many
   // wait already.
   absl::StatusOr<forekey::v1::ListDevicesResponse> ListDevices(const CallControl& call);
+  absl::StatusOr<forekey::v1::GetHardwareCertificatesResponse> GetHardwareCertificates(
+      const forekey::v1::GetHardwareCertificatesRequest& request, const CallControl& call);
   absl::StatusOr<forekey::v1::EnrollResponse> Enroll(const forekey::v1::EnrollRequest& request,
                                                      const CallControl& call);
   forekey::v1::GetStatusResponse GetStatus();
@@ -108,6 +116,10 @@ class Agent {
                                                          const forekey::v1::EnrollRequest& request,
                                                          const AccountPtr& account,
                                                          const CallControl& control);
+  // What enrolments that were interrupted left on tokens, with what to do, for people. Forgets what
+  // is not there any more, or was enrolled after all.
+  std::vector<std::string> LookForLeftKeys();
+  bool IsHeld(absl::string_view spki);
   EnrollOptions MakeEnrollOptions(const forekey::v1::EnrollRequest& request,
                                   const CallControl& control, Prompt* prompt) const;
   // Puts the credential on the disk, asks the gate, and makes the disk say how it ended.
@@ -135,8 +147,11 @@ class Agent {
   const std::unique_ptr<StateDirectory> state_;
   const std::vector<std::unique_ptr<Driver>> drivers_;
   const Clock* const clock_;
-  const std::unique_ptr<Prompter> prompter_;
   NoticeBoard notices_;
+  PersonMemory person_;
+  const std::unique_ptr<DesktopNotices> desktop_;  // null: not asked for
+  const std::unique_ptr<Prompter> prompter_;
+  const bool affinity_;
   Lanes lanes_;  // all of these outlive the accounts
 
   absl::Mutex mutex_;
@@ -146,6 +161,8 @@ class Agent {
   std::map<std::string, int> calls_ ABSL_GUARDED_BY(mutex_);  // under way, by gate
   Turns enrolments_;                                          // tokens have little room
   Turns listings_;
+  // Of the enrolment under way: not left yet.
+  std::optional<StateDirectory::LeftKey> making_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool sessions_changed_ ABSL_GUARDED_BY(mutex_) = false;  // wakes the keeper
   std::thread keeper_;

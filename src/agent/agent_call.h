@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "src/agent/prompt_place.h"
 #include "src/base/deadline.h"
 
 namespace forekey {
@@ -23,6 +24,7 @@ struct CallControl {
   std::function<bool()> cancelled;
   Deadline deadline;
   std::string program;  // that it is done for, for people; empty: not known
+  PromptPlace place;    // where its person sits
   bool Cancelled() const { return cancelled && cancelled(); }
 };
 
@@ -31,9 +33,11 @@ inline absl::Status CallerGone() { return absl::CancelledError("the caller gave 
 // Safe from any thread.
 class AgentCall {
  public:
-  explicit AgentCall(std::string program = "") : program_(std::move(program)) {}
+  explicit AgentCall(std::string program = "", PromptPlace place = {})
+      : program_(std::move(program)), place_(std::move(place)) {}
   // That asks, for people: "/usr/bin/orders (process 4711)"; empty where it is not known.
   const std::string& program() const { return program_; }
+  const PromptPlace& place() const { return place_; }
 
   bool cancelled() const {
     absl::MutexLock lock(&mutex_);
@@ -74,6 +78,7 @@ class AgentCall {
   }
 
   const std::string program_;
+  const PromptPlace place_;
   mutable absl::Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
@@ -87,6 +92,7 @@ inline CallControl ControlOf(const AgentCallPtr& call) {
   CallControl control;
   control.cancelled = [call] { return call->cancelled(); };
   control.program = call->program();
+  control.place = call->place();
   return control;
 }
 
@@ -97,7 +103,7 @@ absl::StatusOr<Result> Await(
     const std::function<void(const AgentCallPtr&, std::function<void(absl::StatusOr<Result>)>)>&
         start) {
   constexpr absl::Duration kPoll = absl::Milliseconds(20);
-  auto call = std::make_shared<AgentCall>(control.program);
+  auto call = std::make_shared<AgentCall>(control.program, control.place);
   struct Answer {
     absl::Mutex mutex;
     bool there = false;

@@ -36,11 +36,15 @@ absl::Status WithAdvice(const absl::Status& status, const std::string& gate) {
   return advised;
 }
 
-// Answers with the advice where there is an error.
+// Answers with the advice where there is an error, and remembers what the person said to it.
 template <typename Result>
-GateAccount::Done<Result> Advising(const std::string& gate, GateAccount::Done<Result> done) {
-  return [gate, done = std::move(done)](absl::StatusOr<Result> result) {
-    if (!result.ok()) return done(WithAdvice(result.status(), gate));
+GateAccount::Done<Result> Advising(PersonMemory* person, const std::string& gate,
+                                   GateAccount::Done<Result> done) {
+  return [person, gate, done = std::move(done)](absl::StatusOr<Result> result) {
+    if (!result.ok()) {
+      person->Ended(gate, result.status());
+      return done(WithAdvice(result.status(), gate));
+    }
     done(std::move(result));
   };
 }
@@ -111,7 +115,9 @@ void Agent::Login(const AgentCallPtr& call, v1::LoginRequest request,
   absl::StatusOr<AccountPtr> account = Find(request.gate());
   if (!account.ok()) return done(account.status());
   const std::string gate = (*account)->audience();
-  auto answer = Admit<v1::LoginResponse>(call, gate, Advising(gate, std::move(done)));
+  person_.Forget(gate);  // by hand: whoever types this wants to be asked
+  if (request.fresh()) person_.ForgetPins();
+  auto answer = Admit<v1::LoginResponse>(call, gate, Advising(&person_, gate, done));
   if (!answer.ok()) return done(answer.status());
   (*account)->Login(
       call, std::move(wishes),
@@ -136,12 +142,14 @@ void Agent::GetPrefix(const AgentCallPtr& call, const v1::GetPrefixRequest& requ
   absl::StatusOr<AccountPtr> account = Find(request.gate());
   if (!account.ok()) return done(account.status());
   const std::string gate = (*account)->audience();
-  auto answer = Admit<v1::GetPrefixResponse>(call, gate, Advising(gate, done));
+  auto answer = Admit<v1::GetPrefixResponse>(call, gate, Advising(&person_, gate, done));
   if (!answer.ok()) return done(answer.status());
   GateAccount::Done<GateAccount::Prefix> give =
-      [answer = *answer](absl::StatusOr<GateAccount::Prefix> prefix) {
+      [answer = *answer,
+       affinity = (*account)->affinity()](absl::StatusOr<GateAccount::Prefix> prefix) {
         if (!prefix.ok()) return answer(prefix.status());
         v1::GetPrefixResponse response;
+        response.set_affinity(affinity);
         response.set_prefix(std::move(prefix->prefix));
         response.set_session_id(std::move(prefix->session_id));
         answer(std::move(response));
@@ -162,24 +170,31 @@ void Agent::OpenSession(const AgentCallPtr& call, const v1::OpenLocalSessionRequ
                         Done<v1::OpenLocalSessionResponse> done) {
   absl::Status checked =
       CheckSize("channel_binding", request.channel_binding(), kChannelBindingSize);
-  if (checked.ok() && !request.method().empty()) checked = CheckMethodForCallers(request.method());
+  for (const std::string& method : {request.method(), request.first_method()}) {
+    if (checked.ok() && !method.empty()) checked = CheckMethodForCallers(method);
+  }
   if (!checked.ok()) return done(checked);
   absl::StatusOr<AccountPtr> found = Find(request.gate());
   if (!found.ok()) return done(found.status());
   const std::string gate = (*found)->audience();
-  auto admitted = Admit<v1::OpenLocalSessionResponse>(call, gate, Advising(gate, done));
+  auto admitted = Admit<v1::OpenLocalSessionResponse>(call, gate, Advising(&person_, gate, done));
   if (!admitted.ok()) return done(admitted.status());
   auto opening = std::make_shared<LocalOpening>(
       LocalOpening{call, *std::move(found), request, *std::move(admitted)});
-  if (request.method().empty()) return OpenOutlasting(opening);
-  opening->account->MeetRequirements(call, request.method(), /*child=*/true,
-                                     [this, opening](absl::StatusOr<StepUp> lacking) {
-                                       if (!lacking.ok()) return opening->done(lacking.status());
-                                       if (lacking->empty()) return OpenOutlasting(opening);
-                                       v1::OpenLocalSessionResponse response;
-                                       response.set_step_up(lacking->Serialize());
-                                       opening->done(std::move(response));
-                                     });
+  const auto go_on = [this, opening](absl::StatusOr<StepUp> lacking) {
+    if (!lacking.ok()) return opening->done(lacking.status());
+    if (lacking->empty()) return OpenOutlasting(opening);
+    v1::OpenLocalSessionResponse response;
+    response.set_step_up(lacking->Serialize());
+    opening->done(std::move(response));
+  };
+  if (!request.method().empty()) {
+    opening->account->MeetRequirements(call, request.method(), /*child=*/true, go_on);
+  } else if (!request.first_method().empty()) {
+    opening->account->OpenFor(call, request.first_method(), go_on);
+  } else {
+    OpenOutlasting(opening);
+  }
 }
 
 void Agent::OpenOutlasting(const std::shared_ptr<LocalOpening>& opening) {
@@ -208,6 +223,7 @@ void Agent::OpenChild(const std::shared_ptr<LocalOpening>& opening) {
                                 response.set_absolute_s((*child)->absolute_s());
                                 response.set_opened_boot_nanos((*child)->opened_at().nanos());
                                 response.set_subject((*child)->subject());
+                                response.set_affinity(opening->account->affinity());
                                 opening->done(std::move(response));
                               });
 }

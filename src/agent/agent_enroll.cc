@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "spdlog/spdlog.h"
 #include "src/agent/agent.h"
 #include "src/base/deadline.h"
@@ -66,6 +68,14 @@ bool IsPinned(const Invite& invite, const GateRecord& record) {
       [&](const std::string& identity) { return Sha256(identity) == invite.identity_fingerprint; });
 }
 
+// The status as it is, payloads and all, with more to say.
+absl::Status WithNote(const absl::Status& status, absl::string_view note) {
+  absl::Status noted(status.code(), absl::StrCat(status.message(), "; ", note));
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { noted.SetPayload(url, payload); });
+  return noted;
+}
+
 void LogIfBad(const absl::Status& status) {
   if (!status.ok()) spdlog::error("{}", std::string(status.message()));
 }
@@ -99,6 +109,21 @@ absl::StatusOr<Driver*> Agent::ChooseDevice(std::string* uri) {
   for (const std::string& found : uris) absl::StrAppend(&message, "; ", found);
   for (const std::string& problem : problems) absl::StrAppend(&message, "; ", problem);
   return uris.empty() ? absl::NotFoundError(message) : absl::InvalidArgumentError(message);
+}
+
+absl::StatusOr<v1::GetHardwareCertificatesResponse> Agent::GetHardwareCertificates(
+    const v1::GetHardwareCertificatesRequest& request, const CallControl& call) {
+  FOREKEY_RETURN_IF_ERROR(TakeTurn(&listings_, call));
+  const absl::Cleanup end = [this] { EndTurn(&listings_); };
+  std::string uri = request.device_uri();
+  FOREKEY_ASSIGN_OR_RETURN(Driver * driver, ChooseDevice(&uri));
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> certificates,
+                           driver->HardwareCertificates(uri));
+  v1::GetHardwareCertificatesResponse response;
+  response.set_device_uri(uri);
+  response.set_kind(driver->kind());
+  for (std::string& one : certificates) response.add_certificates(std::move(one));
+  return response;
 }
 
 absl::Status Agent::CheckInviteAgainstRecord(const Invite& invite, const CallControl& control) {
@@ -186,7 +211,15 @@ absl::StatusOr<v1::EnrollResponse> Agent::Enroll(const v1::EnrollRequest& reques
   control.cancelled = [this, &call, account] {
     return call.Cancelled() || Stopping() || (account != nullptr && !account->ended().ok());
   };
-  return EnrollWith(invite, request, account, control);
+  absl::StatusOr<v1::EnrollResponse> response = EnrollWith(invite, request, account, control);
+  const std::vector<std::string> left = LookForLeftKeys();
+  for (const std::string& note : left) spdlog::warn("{}", note);
+  if (response.ok()) {
+    for (const std::string& note : left) response->add_notes(note);
+  } else if (!left.empty()) {
+    return WithNote(response.status(), absl::StrJoin(left, "; "));
+  }
+  return response;
 }
 
 // One enrolment, as far as it has come.
@@ -225,17 +258,30 @@ absl::StatusOr<v1::EnrollResponse> Agent::EnrollWith(const Invite& invite,
   GateConnection::Options connection_options;
   connection_options.target = record.target;
   connection_options.clock = clock_;
+  // Both steps and the challenge before them meet one process of the gate.
+  if (affinity_) connection_options.affinity = NewAffinity();
   FOREKEY_ASSIGN_OR_RETURN(auto gate, GateConnection::New(std::move(connection_options)));
 
   std::string uri = request.device_uri();
   FOREKEY_ASSIGN_OR_RETURN(Driver * driver, ChooseDevice(&uri));
   std::unique_ptr<Prompt> prompt;
   if (prompter_ != nullptr) {
-    prompt =
-        prompter_->For({invite.audience, "to enrol a key", control.program, control.cancelled});
+    prompt = prompter_->For(
+        {invite.audience, "to enrol a key", control.program, control.cancelled, control.place});
   }
-  FOREKEY_ASSIGN_OR_RETURN(auto enroller,
-                           driver->Enroll(uri, MakeEnrollOptions(request, control, prompt.get())));
+  EnrollOptions options = MakeEnrollOptions(request, control, prompt.get());
+  std::optional<StateDirectory::LeftKey> made;
+  const absl::Cleanup no_longer_making = [this] {
+    absl::MutexLock lock(&mutex_);
+    making_.reset();
+  };
+  options.before_key = [&](const std::string& place) {
+    made = StateDirectory::LeftKey{std::string(driver->scheme()), place};
+    absl::MutexLock lock(&mutex_);
+    making_ = made;
+    return state_->AddLeftKey(*made);
+  };
+  FOREKEY_ASSIGN_OR_RETURN(auto enroller, driver->Enroll(uri, std::move(options)));
   FOREKEY_ASSIGN_OR_RETURN(v1::EnrollmentOpening opening, enroller->Opening());
   if (control.Cancelled()) return CallerGone();
   FOREKEY_ASSIGN_OR_RETURN(auto enrollment,
@@ -246,6 +292,14 @@ absl::StatusOr<v1::EnrollResponse> Agent::EnrollWith(const Invite& invite,
                   absl::StrCat("this machine is enrolled at ", invite.audience, " as ",
                                record.subject, ", the invite is for ", demand.subject(),
                                ": run forekey forget first, if that is meant"));
+  }
+  if (request.look_only()) {
+    v1::EnrollResponse seen;
+    seen.set_gate(record.target.audience);
+    seen.set_address(record.target.address);
+    seen.set_subject(demand.subject());
+    seen.set_device_uri(uri);
+    return seen;
   }
   FOREKEY_ASSIGN_OR_RETURN(enrolling.spki, enroller->CreateKey(demand, enrollment->Statement("")));
   v1::EnrollmentProof proof;
@@ -261,6 +315,7 @@ absl::StatusOr<v1::EnrollResponse> Agent::EnrollWith(const Invite& invite,
   enrolling.proof = &proof;
   enrolling.enrollment = enrollment.get();
   FOREKEY_RETURN_IF_ERROR(Commit(enrolling));
+  if (made.has_value()) LogIfBad(state_->RemoveLeftKey(*made));
   v1::EnrollResponse response;
   response.set_gate(record.target.audience);
   response.set_subject(record.subject);

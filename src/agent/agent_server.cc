@@ -3,9 +3,9 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "src/base/status.h"
+#include "src/rpc/call_deadline.h"
 
 namespace forekey {
 namespace {
@@ -20,7 +20,9 @@ absl::StatusOr<std::unique_ptr<AgentServer>> AgentServer::Start(Options options)
   std::unique_ptr<AgentServer> result(new AgentServer);
   FOREKEY_ASSIGN_OR_RETURN(result->agent_, Agent::New(std::move(options.agent)));
   result->service_ = std::make_unique<AgentService>(result->agent_.get(), &result->peers_);
-  FOREKEY_ASSIGN_OR_RETURN(result->socket_, PrivateSocket::Listen(options.socket));
+  FOREKEY_ASSIGN_OR_RETURN(result->socket_, options.listening_fd < 0
+                                                ? PrivateSocket::Listen(options.socket)
+                                                : PrivateSocket::Adopt(options.listening_fd));
 
   grpc::ServerBuilder builder;
   grpc::ResourceQuota quota("forekey-agent");
@@ -41,7 +43,7 @@ AgentServer::~AgentServer() {
     agent_->notices().Stop();
     agent_->Stop();
   }
-  if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now() + kGrace));
+  if (server_ != nullptr) server_->Shutdown(CallDeadline(kGrace));
 }
 
 }  // namespace forekey

@@ -19,9 +19,11 @@ class AgentServer {
  public:
   struct Options {
     std::string socket;  // absolute path
+    // A listening socket of the service manager's, taken in the place of `socket`; -1: none.
+    int listening_fd = -1;
     Agent::Options agent;
   };
-  // Errors: Agent::New's and PrivateSocket::Listen's. When this returns, the socket answers.
+  // Errors: Agent::New's and PrivateSocket's. When this returns, the socket answers.
   static absl::StatusOr<std::unique_ptr<AgentServer>> Start(Options options);
   // Removes the socket, ends what waits (prompts and touches, too), gives running calls two seconds
   // and cancels the rest.

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "spdlog/spdlog.h"
 #include "src/base/deadline.h"
@@ -13,6 +12,8 @@
 #include "src/base/secret.h"
 #include "src/base/version.h"
 #include "src/client/gate_diagnosis.h"
+#include "src/rpc/call_deadline.h"
+#include "src/wire/step_up.h"
 
 namespace forekey {
 
@@ -21,16 +22,17 @@ namespace {
 constexpr absl::Duration kWatchPoll = absl::Milliseconds(200);  // for a watcher that is gone
 
 // A client that goes away, or whose deadline passes, ends what is done for it.
-CallControl ControlFor(grpc::ServerContext* context, std::string program = "") {
+CallControl ControlFor(grpc::ServerContext* context, Peer peer = {}) {
   CallControl call;
   call.cancelled = [context] { return context->IsCancelled(); };
-  call.deadline = Deadline::In(absl::FromChrono(context->deadline()) - absl::Now());
-  call.program = std::move(program);
+  call.deadline = Deadline::In(TimeLeft(context->raw_deadline()));
+  call.program = std::move(peer.program);
+  call.place = std::move(peer.place);
   return call;
 }
 
-// Every error of the agent's own has details, so that nobody has to guess from words whether it came
-// from an agent, and what it is about.
+// Every error of the agent's own has details, so that nobody has to guess from words whether it
+// came from an agent, and what it is about.
 grpc::Status WithDetails(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   v1::AgentErrorDetails details;
@@ -39,6 +41,7 @@ grpc::Status WithDetails(const absl::Status& status) {
     details.set_reason(std::string(ReasonName(*reason)));
   }
   details.set_gate_trouble(GateTroubleOf(status));
+  details.set_lacking(LackingOf(status));
   if (const auto error = DeviceErrorOf(status); error.has_value()) {
     details.set_device_trouble(static_cast<v1::DeviceTrouble>(static_cast<int>(*error) + 1));
   }
@@ -69,10 +72,10 @@ grpc::Status Answer(const char* method, absl::StatusOr<Response> result, Respons
 template <typename Response>
 class CallReactor final : public grpc::ServerUnaryReactor {
  public:
-  CallReactor(const char* method, Response* response, std::string program)
+  CallReactor(const char* method, Response* response, Peer peer)
       : method_(method),
         response_(response),
-        call_(std::make_shared<AgentCall>(std::move(program))) {}
+        call_(std::make_shared<AgentCall>(std::move(peer.program), std::move(peer.place))) {}
 
   const AgentCallPtr& call() const { return call_; }
   GateAccount::Done<Response> MakeDone() {
@@ -96,6 +99,13 @@ grpc::Status AgentService::ListDevices(grpc::ServerContext* context, const v1::L
   return Answer("ListDevices", agent_->ListDevices(ControlFor(context)), response);
 }
 
+grpc::Status AgentService::GetHardwareCertificates(
+    grpc::ServerContext* context, const v1::GetHardwareCertificatesRequest* request,
+    v1::GetHardwareCertificatesResponse* response) {
+  return Answer("GetHardwareCertificates",
+                agent_->GetHardwareCertificates(*request, ControlFor(context)), response);
+}
+
 grpc::Status AgentService::Enroll(grpc::ServerContext* context, const v1::EnrollRequest* request,
                                   v1::EnrollResponse* response) {
   const absl::Cleanup wipe = [request] {
@@ -103,10 +113,9 @@ grpc::Status AgentService::Enroll(grpc::ServerContext* context, const v1::Enroll
     Wipe(*theirs->mutable_key_password());
     for (auto& [name, value] : *theirs->mutable_options()) Wipe(value);
   };
-  return Answer(
-      "Enroll",
-      agent_->Enroll(*request, ControlFor(context, peers_->Program(*context->auth_context()))),
-      response);
+  return Answer("Enroll",
+                agent_->Enroll(*request, ControlFor(context, peers_->Of(*context->auth_context()))),
+                response);
 }
 
 grpc::Status AgentService::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
@@ -118,8 +127,8 @@ grpc::Status AgentService::GetStatus(grpc::ServerContext*, const v1::GetStatusRe
 grpc::ServerUnaryReactor* AgentService::Login(grpc::CallbackServerContext* context,
                                               const v1::LoginRequest* request,
                                               v1::LoginResponse* response) {
-  auto* reactor = new CallReactor<v1::LoginResponse>("Login", response,
-                                                     peers_->Program(*context->auth_context()));
+  auto* reactor =
+      new CallReactor<v1::LoginResponse>("Login", response, peers_->Of(*context->auth_context()));
   v1::LoginRequest own = *request;  // which the agent wipes
   auto* theirs = const_cast<v1::LoginRequest*>(request);
   Wipe(*theirs->mutable_key_password());
@@ -137,7 +146,7 @@ grpc::ServerUnaryReactor* AgentService::GetPrefix(grpc::CallbackServerContext* c
                                                   const v1::GetPrefixRequest* request,
                                                   v1::GetPrefixResponse* response) {
   auto* reactor = new CallReactor<v1::GetPrefixResponse>("GetPrefix", response,
-                                                         peers_->Program(*context->auth_context()));
+                                                         peers_->Of(*context->auth_context()));
   agent_->GetPrefix(reactor->call(), *request, reactor->MakeDone());
   return reactor;
 }
@@ -146,7 +155,7 @@ grpc::ServerUnaryReactor* AgentService::OpenSession(grpc::CallbackServerContext*
                                                     const v1::OpenLocalSessionRequest* request,
                                                     v1::OpenLocalSessionResponse* response) {
   auto* reactor = new CallReactor<v1::OpenLocalSessionResponse>(
-      "OpenSession", response, peers_->Program(*context->auth_context()));
+      "OpenSession", response, peers_->Of(*context->auth_context()));
   agent_->OpenSession(reactor->call(), *request, reactor->MakeDone());
   return reactor;
 }

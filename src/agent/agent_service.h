@@ -20,6 +20,9 @@ class AgentService final
 
   grpc::Status ListDevices(grpc::ServerContext*, const forekey::v1::ListDevicesRequest*,
                            forekey::v1::ListDevicesResponse* response) override;
+  grpc::Status GetHardwareCertificates(
+      grpc::ServerContext* context, const forekey::v1::GetHardwareCertificatesRequest* request,
+      forekey::v1::GetHardwareCertificatesResponse* response) override;
   grpc::Status Enroll(grpc::ServerContext* context, const forekey::v1::EnrollRequest* request,
                       forekey::v1::EnrollResponse* response) override;
   grpc::Status GetStatus(grpc::ServerContext*, const forekey::v1::GetStatusRequest*,

@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@
 #include "src/agent/gate_record.h"
 #include "src/agent/notice_board.h"
 #include "src/agent/prompter.h"
+#include "src/agent/refused_keys.h"
 #include "src/agent/session_checks.h"
 #include "src/agent/state_directory.h"
 #include "src/base/clock.h"
@@ -52,10 +54,13 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
     Lanes* lanes = nullptr;
     Prompter* prompter = nullptr;  // null: nobody can be asked
     NoticeBoard* notices = nullptr;
+    bool affinity = false;  // calls carry an id for balancers (docs/BALANCERS.md)
   };
   static absl::StatusOr<std::shared_ptr<GateAccount>> New(Options options);
 
   const std::string& audience() const { return audience_; }
+  // What the calls of its sessions carry for balancers; empty: nothing.
+  const std::string& affinity() const { return affinity_; }
   GateRecord record() const;
   // Not OK: forgotten, or the agent ends.
   absl::Status ended() const;
@@ -93,6 +98,12 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // with. An error says what the person at the keyboard has to do.
   void MeetRequirements(const AgentCallPtr& call, std::string method, bool child,
                         Done<StepUp> done);
+
+  // Before a first session is opened for a call of `method`: where there is none, and it is known
+  // what the gate wants for that method, opens one that has it, or answers what hardware must sign
+  // the call with; so one signature does where it took two when that was learnt. Else answers at
+  // once, with an empty StepUp.
+  void OpenFor(const AgentCallPtr& call, const std::string& method, Done<StepUp> done);
 
   // Opens the session anew if it ends no later than `ended_at`. Tried once for each session; where
   // that fails, the old one stays, and each later attempt fails at once.
@@ -142,32 +153,37 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
 
   // A parent that idles out takes its children with it, however busy they are. So while children
   // that were handed out may still be in use, this asks WhoAmI once a third of the idle time passed
-  // unused. (The children's own idle times are the gate's to enforce.) Returns when to call it
-  // again.
+  // unused. (The children's own idle times are the gate's to enforce.) A session that was used
+  // since its ticket was made gets another ticket in the same way. Returns when to call it again.
   BootTime KeepAlive();
 
  private:
-  GateAccount(Options options, std::shared_ptr<GateConnection> connection);
+  GateAccount(Options options, std::shared_ptr<GateConnection> connection, std::string affinity);
   static absl::StatusOr<std::shared_ptr<GateConnection>> Connect(const GateTarget& target,
-                                                                 const Clock* clock);
+                                                                 const Clock* clock,
+                                                                 const std::string& affinity);
 
-  // What one session is opened with, besides what is always so. A waiter with wishes of its own
-  // never takes a session that was opened with less.
-  struct Opening {
+  // What is asked of a session, besides what is always so.
+  struct Asked {
     StepUp::Words words;            // factors that it must prove
     std::vector<std::string> with;  // of Login(); empty: those in use
+  };
+  static bool Fulfils(const Asked& opened, const Asked& wanted);
+  // What one session is opened with. A waiter with wishes of its own never takes a session that was
+  // opened with less.
+  struct Opening : Asked {
     Secret password;
     std::string instead_of;  // id of a session that is not taken
     bool refused = false;    // ... because the gate no longer takes it
+    bool anew = false;       // a person wants the token to sign: no session is resumed
     std::string program;     // that asked first, for people
+    PromptPlace place;       // ... and where its person sits
 
     bool plain() const { return words.empty() && with.empty() && password.empty(); }
   };
-  struct Parent {
+  struct Parent : Asked {
     ClientSessionPtr session;
-    std::string gate_identity;  // that it was opened with
-    StepUp::Words words;        // of its opening
-    std::vector<std::string> with;
+    std::string gate_identity;       // that it was opened with
     std::vector<std::string> notes;  // for people: see WithFallback()
   };
   using ParentDone = Done<Parent>;
@@ -178,15 +194,27 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   void Board(const AgentCallPtr& call, std::shared_ptr<Opening> wanted, bool alone,
              ParentDone done);
   std::string KeyOf(const Opening& opening) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Flights::Ticket TakeSeat(const Opening& wanted, bool alone, const std::string& key,
+                           const Flights::Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Openings under way for which the session that is there will do: they are no longer under way.
+  std::vector<Flights::FlightPtr> TakeServed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the session that is there is what was wished for.
   bool Covered(const Opening& opening) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Opening>& wanted);
   // Ends what is under way, and takes the session. `why`: what those who wait are told.
-  ClientSessionPtr EndAll(const absl::Status& why);
-  // Replaces the key password (by none where it is empty), and forgets the keys that had the old one.
+  Parent EndAll(const absl::Status& why);
+  // Replaces the key password (by none where it is empty), and forgets the keys that had the old
+  // one.
   void SetKeyPassword(Secret password, const Candidates& credentials)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status EndAtGate(const ClientSessionPtr& session);
+  // A session that a gate which was restarted would go on with is resumed for that.
+  absl::Status EndAtGate(const Parent& parent);
+  // A session of which the gate says what can't be: it is ended, and the next call opens another.
+  void EndDoubtful(const Parent& parent, const absl::Status& why);
+  // The gate no longer takes the session: the next opening resumes it, where it has a ticket.
+  void DropParent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The session that was dropped, gone on with; nullopt where there is none, or the gate refuses.
+  std::optional<absl::StatusOr<Parent>> ResumeParent();
 
   // The tokens that prove these words' factors; those in use where the words name none.
   absl::StatusOr<std::vector<Candidates>> CredentialsFor(
@@ -206,12 +234,24 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // What a session that was opened with that identity announced.
   bool LearnNext(const std::string& identity, const ClientSession& session)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The CAs that a session announced are trusted for the gate's TLS from now on, besides the old.
+  bool LearnTlsAnchors(const ClientSession& session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Save() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void OpenChildOf(const AgentCallPtr& call, std::string channel_binding, std::string rejected,
                    int attempts, Done<ClientSessionPtr> done);
   void GiveChildPrefix(const AgentCallPtr& call, const std::string& method,
                        const std::string& binding, const std::string& rejected, Done<Prefix> done);
+  // What the gate wanted for a method, and how it was met: with a session of these words, or signed
+  // by hardware. Not known for longer than a day: rules change.
+  struct Demand {
+    StepUp::Words words;
+    StepUp by_hardware = StepUp();
+    BootTime until;
+  };
+  void LearnDemand(const std::string& method, Demand demand);
+  // Nullopt where none is known, or a session is there already.
+  std::optional<Demand> DemandOfFirst(const std::string& method);
   struct Meeting;
   void GoOnMeeting(const std::shared_ptr<Meeting>& meeting);
   void AskWhatIsLacking(const std::shared_ptr<Meeting>& meeting, const Parent& parent);
@@ -249,6 +289,7 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   void Post(absl::string_view lane, int width, std::function<void()> task);
 
   const std::string audience_;
+  const std::string affinity_;
   const StateDirectory* const state_;
   const std::vector<std::unique_ptr<Driver>>* const drivers_;
   const Clock* const clock_;
@@ -256,18 +297,28 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   Prompter* const prompter_;
   NoticeBoard* const notices_;
   Flights flights_;
+  RefusedKeys refused_keys_;
 
   mutable absl::Mutex mutex_;
   std::shared_ptr<GateConnection> connection_ ABSL_GUARDED_BY(mutex_);
   GateRecord record_ ABSL_GUARDED_BY(mutex_);
+  // What sessions taught the record could not be written: the next session tries again.
+  bool unsaved_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status ended_ ABSL_GUARDED_BY(mutex_);  // see ended()
   Parent parent_ ABSL_GUARDED_BY(mutex_);
+  Parent resumable_ ABSL_GUARDED_BY(mutex_);  // see DropParent(); none while there is a parent_
   uint64_t logouts_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t own_openings_ ABSL_GUARDED_BY(mutex_) = 0;  // that nobody else may join
+  struct UnderWay {
+    Asked asked;
+    bool own = false;  // with a secret of its own: nothing else will do
+  };
+  std::map<Flights::FlightPtr, UnderWay> under_way_ ABSL_GUARDED_BY(mutex_);
   // Openings that have not begun: their secrets are wiped by Logout().
   std::set<std::shared_ptr<Opening>> waiting_ ABSL_GUARDED_BY(mutex_);
   // The session that Outlast() failed to replace last.
   std::string outlasted_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Demand> demands_ ABSL_GUARDED_BY(mutex_);  // by method
   // Children that SessionPrefix uses for callers on other connections, by channel binding.
   std::map<std::string, ClientSessionPtr> prefix_children_ ABSL_GUARDED_BY(mutex_);
   BootTime children_until_ ABSL_GUARDED_BY(mutex_);  // the last absolute end of a child

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "spdlog/spdlog.h"
 #include "src/agent/gate_account.h"
+#include "src/base/reason.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -68,14 +70,29 @@ void GateAccount::OpenChildOf(const AgentCallPtr& call, std::string channel_bind
           self->children_until_ = std::max(self->children_until_, (*child)->expires_at());
         } else if (attempts > 1 && SessionRejected(child.status())) {
           return self->OpenChildOf(call, binding, parent->session->id(), attempts - 1, done);
+        } else if (ReasonOf(child.status()) == Reason::kSubjectMismatch) {
+          self->EndDoubtful(*parent, child.status());
         }
         done(std::move(child));
       });
 }
 
+void GateAccount::EndDoubtful(const Parent& parent, const absl::Status& why) {
+  spdlog::warn("gate {}: its session is ended: {}", audience_, std::string(why.message()));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (parent_.session != nullptr && parent_.session->id() == parent.session->id()) {
+      parent_ = Parent();
+      prefix_children_.clear();
+      children_until_ = BootTime();
+    }
+  }
+  (void)EndAtGate(parent);
+}
+
 void GateAccount::LearnIdentity(const AgentCallPtr& call, Done<ClientSessionPtr> done) {
   OpenChild(call, "", [self = shared_from_this(), done](absl::StatusOr<ClientSessionPtr> child) {
-    if (child.ok()) (void)self->EndAtGate(*child);  // it has served
+    if (child.ok()) (void)self->connection()->EndSession(**child);  // it has served
     done(std::move(child));
   });
 }
@@ -140,6 +157,7 @@ absl::StatusOr<GateAccount::Prefix> GateAccount::SignCall(const AgentCallPtr& ca
     logouts = logouts_;
   }
   control.program = call->program();
+  control.place = call->place();
   control.cancelled = [this, call, logouts] {
     if (call->cancelled()) return true;
     absl::MutexLock lock(&mutex_);

@@ -43,6 +43,7 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWith(const Candidates& cred
       parent = OpenWithIdentity(identity, credentials, control, opening);
     }
     if (parent.ok()) {
+      refused_keys_.Taken(credentials);
       Remember(*parent, credentials);
       return parent;
     }
@@ -59,6 +60,8 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWith(const Candidates& cred
           absl::StrCat("the gate may not take the ID token: ", refused.message()));
     }
   }
+  // A gate that wants more than that knows the credential.
+  if (StepUp::FromMessage(refused.message()).empty()) refused_keys_.Refused(credentials, refused);
   return refused;
 }
 
@@ -78,13 +81,18 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(const std::str
   const Work work = MakeWork(control, "to open a session", WantsUserVerification(opening.words));
   FOREKEY_ASSIGN_OR_RETURN(options.signers, MakeSigners(credentials, &work));
   FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, connection()->OpenSession(options));
-  Parent parent{std::move(session), identity, opening.words, opening.with, {}};
-  absl::MutexLock lock(&mutex_);
-  if (parent.session->subject() != record_.subject) {
-    return Refuse(Reason::kSubjectMismatch,
-                  absl::StrCat("the gate opened a session of ", parent.session->subject(),
-                               ", this machine enrolled ", record_.subject));
+  if (const std::string enrolled = record().subject; session->subject() != enrolled) {
+    const absl::Status refused = Refuse(
+        Reason::kSubjectMismatch, absl::StrCat("the gate opened a session of ", session->subject(),
+                                               ", this machine enrolled ", enrolled));
+    (void)connection()->EndSession(*session);  // nobody will use it
+    return refused;
   }
+  Parent parent;
+  static_cast<Asked&>(parent) = opening;
+  parent.session = std::move(session);
+  parent.gate_identity = identity;
+  absl::MutexLock lock(&mutex_);
   if (opening.plain()) parent.with = with_;
   return parent;
 }
@@ -103,6 +111,7 @@ bool GateAccount::LearnNext(const std::string& identity, const ClientSession& se
 void GateAccount::Remember(const Parent& parent, const Candidates& credentials) {
   absl::MutexLock lock(&mutex_);
   bool changed = LearnNext(parent.gate_identity, *parent.session);
+  changed = LearnTlsAnchors(*parent.session) || changed;
   for (HeldCredential& known : record_.credentials) {
     const bool signed_with = std::any_of(credentials.begin(), credentials.end(),
                                          [&](const HeldCredential& c) { return c.id == known.id; });
@@ -110,8 +119,10 @@ void GateAccount::Remember(const Parent& parent, const Candidates& credentials) 
     known.pending = false;
     changed = true;
   }
-  if (!changed || !ended_.ok()) return;
-  if (absl::Status saved = Save(); !saved.ok()) {
+  if ((!changed && !unsaved_) || !ended_.ok()) return;
+  const absl::Status saved = Save();
+  unsaved_ = !saved.ok();
+  if (unsaved_) {
     spdlog::error("gate {}: the record could not be written, it is kept in memory: {}", audience_,
                   std::string(saved.message()));
   }
@@ -150,8 +161,8 @@ GateAccount::Work GateAccount::MakeWork(CallControl control, std::string purpose
                                         bool user_verification) const {
   Work work{std::move(control), nullptr, user_verification};
   if (prompter_ != nullptr) {
-    work.prompt = prompter_->For(
-        {audience_, std::move(purpose), work.control.program, work.control.cancelled});
+    work.prompt = prompter_->For({audience_, std::move(purpose), work.control.program,
+                                  work.control.cancelled, work.control.place});
   }
   return work;
 }
@@ -161,6 +172,7 @@ absl::StatusOr<std::vector<Signer>> GateAccount::MakeSigners(
   std::vector<Signer> signers;
   const bool alone = credentials.size() == 1;
   for (const HeldCredential& credential : credentials) {
+    FOREKEY_RETURN_IF_ERROR(refused_keys_.MayAsk(credential));
     auto loaded = LoadKey(credential);
     if (!loaded.ok()) return TokenFailure(credential, alone, loaded.status());
     signers.push_back(SignerFor(credential, *std::move(loaded), alone, work));
@@ -191,10 +203,17 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded
     options.user_verification = work->user_verification;
     options.deadline = work->control.deadline;
     options.cancelled = work->control.cancelled;
-    options.prompt = work->prompt.get();
+    NotingPrompt prompt(work->prompt.get());
+    if (work->prompt != nullptr) options.prompt = &prompt;
     absl::StatusOr<DeviceSignature> signature = loaded.key->Sign(statement, options);
+    // A security key wants its touch even where a program's person could not be told.
+    const bool touched = prompter_ != nullptr && credential.kind == v1::TOKEN_KIND_FIDO2;
+    if (prompt.asked() || touched) {
+      refused_keys_.NeedsPerson(credential);
+    }
+    if (work->prompt != nullptr) prompter_->Ended(*work->prompt, signature.status());
     if (!signature.ok()) {
-      const absl::Status failed = signature.status();
+      const absl::Status& failed = signature.status();
       {
         // Loaded anew next time: the token may have been pulled out and put back. A wrong password
         // is never tried twice: each try brings the token nearer to locking itself. One that was
@@ -210,6 +229,8 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded
       }
       return TokenFailure(credential, alone, failed);
     }
+    // What it would open, with a password beside it perhaps, nobody waits for.
+    if (work->control.Cancelled()) return CallerGone();
     return SignedStatement{std::move(signature->signature),
                            std::move(signature->authenticator_data),
                            std::move(signature->client_data_json)};

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "spdlog/spdlog.h"
 #include "src/agent/gate_account.h"
+#include "src/agent/tls_anchors.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -32,6 +34,27 @@ absl::StatusOr<std::vector<Candidates>> GateAccount::Choose(std::vector<std::str
 
 absl::Status GateAccount::Save() { return ended_.ok() ? state_->Save(record_) : ended_; }
 
+bool GateAccount::LearnTlsAnchors(const ClientSession& session) {
+  // Who trusts the system's CAs does so for another reason than the gate's word.
+  if (!ended_.ok() || session.tls_anchors().empty() || record_.target.ca_pem.empty()) return false;
+  GateTarget target = record_.target;
+  const absl::StatusOr<std::string> merged =
+      MergeTlsAnchors(target.ca_pem, session.tls_anchors(), clock_->WallNow());
+  if (merged.ok() && *merged == target.ca_pem) return false;
+  if (merged.ok()) target.ca_pem = *merged;
+  absl::StatusOr<std::shared_ptr<GateConnection>> connection =
+      merged.ok() ? Connect(target, clock_, affinity_) : merged.status();
+  if (!connection.ok()) {
+    spdlog::error("gate {}: the CA that its TLS changes to could not be learnt: {}", audience_,
+                  std::string(connection.status().message()));
+    return false;
+  }
+  spdlog::info("gate {}: learnt the CA that its TLS changes to", audience_);
+  connection_ = *std::move(connection);
+  record_.target = std::move(target);
+  return true;
+}
+
 absl::Status GateAccount::AddPending(const HeldCredential& credential,
                                      absl::string_view reference) {
   absl::MutexLock lock(&mutex_);
@@ -52,8 +75,9 @@ absl::Status GateAccount::Keep(const HeldCredential& credential, bool pending,
   HeldCredential* known = FindIn(&record_, credential.id);
   if (known == nullptr) return absl::InternalError("the credential left the record");
   known->pending = known->pending && pending;
+  refused_keys_.Forget();
   if (!SameTarget(record_.target, target)) {
-    FOREKEY_ASSIGN_OR_RETURN(connection_, Connect(target, clock_));
+    FOREKEY_ASSIGN_OR_RETURN(connection_, Connect(target, clock_, affinity_));
     record_.target = target;
   }
   // When this fails, it is pending on the disk, which the next session clears.
@@ -91,6 +115,7 @@ absl::StatusOr<HeldCredential> GateAccount::SetDefault(const std::string& name) 
 
 absl::StatusOr<HeldCredential> GateAccount::ForgetCredential(const std::string& name) {
   HeldCredential forgotten;
+  absl::Status removed;
   {
     absl::MutexLock lock(&mutex_);
     FOREKEY_ASSIGN_OR_RETURN(forgotten, FindCredential(record_, name));
@@ -106,12 +131,18 @@ absl::StatusOr<HeldCredential> GateAccount::ForgetCredential(const std::string& 
       record_ = before;
       return saved;
     }
-    FOREKEY_RETURN_IF_ERROR(state_->RemoveKey(audience_, forgotten.key_file));
+    removed = state_->RemoveKey(audience_, forgotten.key_file);
   }
   // It may be one of those that the session was opened with.
   if (absl::Status ended = Logout(); !ended.ok()) {
     spdlog::warn("gate {}: the session could not be ended: {}", audience_,
                  std::string(ended.message()));
+  }
+  if (!removed.ok()) {
+    return absl::Status(removed.code(),
+                        absl::StrCat("the credential is forgotten and its session ended, but its "
+                                     "key file is still there; remove it by hand: ",
+                                     removed.message()));
   }
   return forgotten;
 }

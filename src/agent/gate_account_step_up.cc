@@ -11,6 +11,7 @@
 #include "src/agent/gate_account.h"
 #include "src/agent/token_command.h"
 #include "src/base/status.h"
+#include "src/wire/step_up.h"
 #include "src/wire/token_kind.h"
 
 namespace forekey {
@@ -28,6 +29,8 @@ bool IsProvedBesides(absl::string_view word) {
          word == kStepUpHardware;
 }
 
+constexpr absl::Duration kDemandKnown = absl::Hours(24);
+
 }  // namespace
 
 bool WantsUserVerification(const StepUp::Words& words) { return HasWord(words, "fido2+uv"); }
@@ -40,9 +43,11 @@ absl::StatusOr<std::vector<Candidates>> GateAccount::CredentialsFor(
     std::string kind = KindOfFactor(word);
     // Without this, another token's signature would pass for a factor that nobody proved.
     if (kind.empty() && !IsProvedBesides(word)) {
-      return absl::UnimplementedError(absl::StrCat(
-          "the gate wants ", absl::StrJoin(words, "&"), ", and this agent can't prove ", word,
-          ": only a program that knows this factor opens such a session"));
+      const std::string wanted = absl::StrJoin(words, "&");
+      return WithLacking(absl::UnimplementedError(absl::StrCat(
+                             "the gate wants ", wanted, ", and this agent can't prove ", word,
+                             ": only a program that knows this factor opens such a session")),
+                         wanted);
     }
     if (!kind.empty() && !HasWord(kinds, kind)) kinds.push_back(std::move(kind));
   }
@@ -92,6 +97,44 @@ absl::StatusOr<Secret> GateAccount::RunTokenCommand(absl::string_view nonce,
   });
 }
 
+void GateAccount::LearnDemand(const std::string& method, Demand demand) {
+  constexpr size_t kMostDemands = 256;
+  demand.until = clock_->BootNow() + kDemandKnown;
+  absl::MutexLock lock(&mutex_);
+  if (demands_.size() >= kMostDemands && !demands_.contains(method)) demands_.clear();
+  demands_[method] = std::move(demand);
+}
+
+std::optional<GateAccount::Demand> GateAccount::DemandOfFirst(const std::string& method) {
+  absl::MutexLock lock(&mutex_);
+  if (parent_.session != nullptr || resumable_.session != nullptr) return std::nullopt;
+  const auto known = demands_.find(method);
+  if (known == demands_.end()) return std::nullopt;
+  if (clock_->BootNow() >= known->second.until) {
+    demands_.erase(known);
+    return std::nullopt;
+  }
+  return known->second;
+}
+
+void GateAccount::OpenFor(const AgentCallPtr& call, const std::string& method, Done<StepUp> done) {
+  std::optional<Demand> demand = DemandOfFirst(method);
+  if (!demand.has_value()) return done(StepUp());
+  if (!demand->by_hardware.empty()) return done(std::move(demand->by_hardware));
+  Opening opening;
+  opening.words = std::move(demand->words);
+  EnsureParent(call, std::move(opening),
+               [self = shared_from_this(), method, done](absl::StatusOr<Parent> parent) {
+                 if (parent.ok()) return done(StepUp());
+                 // It may be another token's turn, which the long way finds.
+                 {
+                   absl::MutexLock lock(&self->mutex_);
+                   self->demands_.erase(method);
+                 }
+                 done(parent.status());
+               });
+}
+
 // One caller's way to a session that meets what the gate wants for a method.
 struct GateAccount::Meeting {
   AgentCallPtr call;
@@ -102,6 +145,7 @@ struct GateAccount::Meeting {
   Opening next;             // how the session of the next attempt is opened
   std::string last_wanted;  // by the gate
   bool met = false;         // ... and a session was opened that should have it
+  StepUp::Words met_with;   // with these words
   absl::Status last;
   // Of this attempt: the session that lacks something, and the ways to get it, one after the other.
   std::string lacking;
@@ -123,8 +167,10 @@ void GateAccount::GoOnMeeting(const std::shared_ptr<Meeting>& meeting) {
   constexpr int kAttempts = 3;
   if (meeting->attempts++ == kAttempts) {
     if (!meeting->last.ok()) return meeting->done(meeting->last);
-    return meeting->done(absl::FailedPreconditionError(
-        absl::StrCat("the gate wanted something else each time, ", meeting->last_wanted, " last")));
+    return meeting->done(WithLacking(
+        absl::FailedPreconditionError(absl::StrCat("the gate wanted something else each time, ",
+                                                   meeting->last_wanted, " last")),
+        meeting->last_wanted));
   }
   EnsureParent(meeting->call, std::exchange(meeting->next, Opening()),
                [self = shared_from_this(), meeting](absl::StatusOr<Parent> parent) {
@@ -145,10 +191,15 @@ void GateAccount::AskWhatIsLacking(const std::shared_ptr<Meeting>& meeting, cons
     meeting->next.refused = true;
     return GoOnMeeting(meeting);
   }
-  if (text->empty()) return meeting->done(StepUp());
+  if (text->empty()) {
+    if (meeting->met) LearnDemand(meeting->method, {.words = meeting->met_with});
+    return meeting->done(StepUp());
+  }
   if (meeting->met && *text == meeting->last_wanted) {
-    return meeting->done(absl::FailedPreconditionError(
-        absl::StrCat("the gate wants ", *text, ", which a new session did not bring")));
+    return meeting->done(
+        WithLacking(absl::FailedPreconditionError(absl::StrCat(
+                        "the gate wants ", *text, ", which a new session did not bring")),
+                    *text));
   }
   meeting->last = absl::OkStatus();
   meeting->last_wanted = *text;
@@ -174,6 +225,7 @@ void GateAccount::TryAlternative(const std::shared_ptr<Meeting>& meeting) {
       continue;
     }
     Opening opening;
+    meeting->met_with = words;
     opening.words = std::move(words);
     opening.instead_of = meeting->lacking;
     EnsureParent(meeting->call, std::move(opening),
@@ -186,8 +238,12 @@ void GateAccount::TryAlternative(const std::shared_ptr<Meeting>& meeting) {
                  });
     return;
   }
-  if (!meeting->by_hardware.empty()) return meeting->done(StepUp(meeting->by_hardware));
-  meeting->done(meeting->last);
+  if (!meeting->by_hardware.empty()) {
+    LearnDemand(meeting->method, {.by_hardware = StepUp(meeting->by_hardware)});
+    return meeting->done(StepUp(meeting->by_hardware));
+  }
+  meeting->done(meeting->last.ok() ? meeting->last
+                                   : WithLacking(meeting->last, meeting->last_wanted));
 }
 
 }  // namespace forekey

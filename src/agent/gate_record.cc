@@ -8,6 +8,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/status.h"
 #include "src/crypto/key_agreement.h"
+#include "src/wire/json_object.h"
 #include "src/wire/statement.h"
 #include "src/wire/token_kind.h"
 
@@ -99,7 +100,7 @@ absl::Status ParseTarget(const json& object, GateRecord* record) {
 }  // namespace
 
 absl::StatusOr<GateRecord> GateRecord::Parse(absl::string_view text) {
-  json object = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  json object = ParseBoundedJson(text);
   if (object.is_discarded()) return Malformed("it is not JSON");
   if (!object.is_object()) return Malformed("it is not a JSON object");
   auto version = object.find("version");

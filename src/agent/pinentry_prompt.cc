@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -36,7 +37,12 @@ constexpr absl::Duration kPatience = absl::Minutes(2);
 constexpr absl::Duration kEndingTime = absl::Seconds(2);
 constexpr absl::Duration kEndingPoll = absl::Milliseconds(5);
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(50);
-constexpr size_t kMaxLine = 2048;                      // Assuan's lines have at most 1000 bytes
+constexpr size_t kMaxLine = 2048;  // of pinentry's; Assuan allows 1000 bytes
+constexpr size_t kMaxOwnLine = 1000;
+// Of the parts of a description, escaped: together less than a line.
+constexpr size_t kMaxPart = 200;
+constexpr size_t kMaxSecretName = 300;
+constexpr size_t kMaxProgram = 250;
 constexpr absl::string_view kCancelCode = "83886179";  // GPG_ERR_SOURCE_PINENTRY, GPG_ERR_CANCELED
 
 absl::Status NoAnswer(absl::string_view what) {
@@ -48,6 +54,7 @@ absl::Status NoAnswer(absl::string_view what) {
 class Pinentry {
  public:
   static absl::StatusOr<std::unique_ptr<Pinentry>> Start(const std::string& program,
+                                                         std::vector<std::string> environment,
                                                          std::function<bool()> cancelled) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
@@ -70,8 +77,12 @@ class Pinentry {
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     std::string name = program;
     char* argv[] = {name.data(), nullptr};
+    std::vector<char*> variables;
+    for (std::string& variable : environment) variables.push_back(variable.data());
+    variables.push_back(nullptr);
     pid_t pid = -1;
-    const int error = posix_spawnp(&pid, program.c_str(), &actions, &attributes, argv, environ);
+    const int error =
+        posix_spawnp(&pid, program.c_str(), &actions, &attributes, argv, variables.data());
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     close(ends[1]);
@@ -95,6 +106,7 @@ class Pinentry {
   }
 
   absl::Status Send(absl::string_view line) {
+    if (line.size() > kMaxOwnLine) return NoAnswer("takes no lines as long as this one");
     const std::string text = absl::StrCat(line, "\n");
     const ssize_t n = send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
     return n == static_cast<ssize_t>(text.size()) ? absl::OkStatus() : NoAnswer("has ended");
@@ -157,18 +169,54 @@ class Pinentry {
   std::string buffer_;
 };
 
+// The agent's own, but for where a question appears: that is the program's, where it has a place.
+std::vector<std::string> EnvironmentAt(const PromptPlace& place) {
+  constexpr absl::string_view kOfThePlace[] = {
+      "DISPLAY=", "WAYLAND_DISPLAY=", "XAUTHORITY=", "GPG_TTY=", "TERM="};
+  std::vector<std::string> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const absl::string_view text(*variable);
+    const bool other = !place.empty() && std::any_of(std::begin(kOfThePlace), std::end(kOfThePlace),
+                                                     [text](absl::string_view name) {
+                                                       return absl::StartsWith(text, name);
+                                                     });
+    if (!other) environment.emplace_back(text);
+  }
+  const auto add = [&environment](absl::string_view name, const std::string& value) {
+    if (!value.empty()) environment.push_back(absl::StrCat(name, value));
+  };
+  add("DISPLAY=", place.display);
+  add("WAYLAND_DISPLAY=", place.wayland_display);
+  add("XAUTHORITY=", place.xauthority);
+  add("GPG_TTY=", place.tty);
+  add("TERM=", place.term);
+  return environment;
+}
+
+// Where the agent itself was started.
+PromptPlace OwnPlace() {
+  const auto of = [](const char* name) {
+    const char* value = getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  PromptPlace place{of("DISPLAY"), of("WAYLAND_DISPLAY"), of("XAUTHORITY"), of("GPG_TTY"),
+                    of("TERM")};
+  if (place.tty.empty()) place.term.clear();
+  return place;
+}
+
 class PinentryPrompt final : public Prompt {
  public:
   PinentryPrompt(std::string program, PromptContext context)
       : program_(std::move(program)), context_(std::move(context)) {}
 
   absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) override {
-    std::string what = absl::StrCat("The PIN of ", Shown(device));
+    std::string what = absl::StrCat("The PIN of ", Part(device, kMaxPart));
     if (tries_left >= 0) absl::StrAppend(&what, " (", tries_left, " tries are left)");
     return Ask(what, "PIN:");
   }
   absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
-    return Ask(absl::StrCat("Enter ", Shown(whose)), "Password:");
+    return Ask(absl::StrCat("Enter ", Part(whose, kMaxSecretName)), "Password:");
   }
   void ShowTouch(absl::string_view device) override {
     spdlog::info("touch {} now, {}", Shown(device), Why());
@@ -176,25 +224,33 @@ class PinentryPrompt final : public Prompt {
   void HideTouch() override {}
 
  private:
+  static std::string Part(absl::string_view text, size_t most) {
+    return AssuanFitted(Shown(text), most);
+  }
   // "to open a session at gate.example, for /usr/bin/orders (process 4711)"
   std::string Why() const {
-    return absl::StrCat(Shown(context_.purpose), " at ", Shown(context_.gate),
-                        context_.program.empty() ? "" : ", for ", Shown(context_.program));
+    return absl::StrCat(Part(context_.purpose, kMaxPart), " at ", Part(context_.gate, kMaxPart),
+                        context_.program.empty() ? "" : ", for ",
+                        Part(context_.program, kMaxProgram));
   }
 
   absl::StatusOr<Secret> Ask(absl::string_view what, absl::string_view prompt) {
-    FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Pinentry> pinentry,
-                             Pinentry::Start(program_, context_.cancelled));
+    FOREKEY_ASSIGN_OR_RETURN(
+        std::unique_ptr<Pinentry> pinentry,
+        Pinentry::Start(program_, EnvironmentAt(context_.place), context_.cancelled));
     FOREKEY_RETURN_IF_ERROR(pinentry->Answer().status());  // its greeting
     const std::string description = absl::StrCat(what, "\n", Why());
-    std::vector<std::string> lines = {absl::StrCat("SETDESC ", AssuanEscape(description)),
-                                      absl::StrCat("SETPROMPT ", prompt), "SETTIMEOUT 110"};
-    if (const char* tty = getenv("GPG_TTY"); tty != nullptr && *tty != '\0') {
-      lines.insert(lines.begin(), absl::StrCat("OPTION ttyname=", AssuanEscape(tty)));
-      const char* type = getenv("TERM");
-      if (type != nullptr)
-        lines.insert(lines.begin(), absl::StrCat("OPTION ttytype=", AssuanEscape(type)));
+    std::vector<std::string> lines;
+    const PromptPlace place = context_.place.empty() ? OwnPlace() : context_.place;
+    for (const auto& [option, value] :
+         {std::pair("OPTION ttytype=", place.term), std::pair("OPTION ttyname=", place.tty)}) {
+      if (value.empty()) continue;
+      std::string line = absl::StrCat(option, AssuanEscape(value));
+      if (line.size() <= kMaxOwnLine) lines.push_back(std::move(line));
     }
+    lines.push_back(absl::StrCat("SETDESC ", AssuanEscape(description)));
+    lines.push_back(absl::StrCat("SETPROMPT ", prompt));
+    lines.push_back("SETTIMEOUT 110");
     for (const std::string& line : lines) {
       FOREKEY_RETURN_IF_ERROR(pinentry->Send(line));
       FOREKEY_RETURN_IF_ERROR(pinentry->Answer().status());
@@ -214,7 +270,12 @@ class PinentryPrompter final : public Prompter {
  public:
   explicit PinentryPrompter(std::string program) : program_(std::move(program)) {}
   std::unique_ptr<Prompt> For(PromptContext context) override {
-    return std::make_unique<PinentryPrompt>(program_, std::move(context));
+    if (program_ != kAnyPinentry) {
+      return std::make_unique<PinentryPrompt>(program_, std::move(context));
+    }
+    // The system's asks where it can, and nobody is there where it could not.
+    if (context.place.empty() && OwnPlace().empty()) return nullptr;
+    return std::make_unique<PinentryPrompt>("pinentry", std::move(context));
   }
 
  private:
@@ -237,6 +298,28 @@ std::string AssuanEscape(absl::string_view text) {
     }
   }
   return escaped;
+}
+
+std::string AssuanFitted(absl::string_view text, size_t most) {
+  if (AssuanEscape(text).size() <= most) return std::string(text);
+  constexpr absl::string_view kGap = "...";
+  const auto inner = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; };
+  size_t left = most - kGap.size();
+  // A third for the beginning: as many whole characters as fit.
+  size_t head = 0;
+  for (size_t next = 0; next < text.size(); head = next) {
+    do ++next;
+    while (next < text.size() && inner(text[next]));
+    if (AssuanEscape(text.substr(0, next)).size() > left / 3) break;
+  }
+  left -= AssuanEscape(text.substr(0, head)).size();
+  size_t tail = text.size();
+  for (size_t next = tail; next > head; tail = next) {
+    do --next;
+    while (next > head && inner(text[next]));
+    if (AssuanEscape(text.substr(next)).size() > left) break;
+  }
+  return absl::StrCat(text.substr(0, head), kGap, text.substr(tail));
 }
 
 absl::StatusOr<std::string> AssuanUnescape(absl::string_view text) {

@@ -121,6 +121,35 @@ absl::StatusOr<std::unique_ptr<PrivateSocket>> PrivateSocket::Listen(const std::
   return result;
 }
 
+absl::StatusOr<std::unique_ptr<PrivateSocket>> PrivateSocket::Adopt(int fd) {
+  absl::Cleanup close_fd = [&fd] {
+    if (fd >= 0) close(fd);
+  };
+  int listens = 0, type = 0;
+  socklen_t size = sizeof(listens);
+  sockaddr_un address = {};
+  socklen_t address_size = sizeof(address);
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0 ||
+      getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &address_size) != 0 ||
+      address.sun_family != AF_UNIX || address.sun_path[0] != '/') {
+    return absl::InvalidArgumentError(
+        "the socket that the service manager gave is not a unix socket with a path that it listens "
+        "on: the socket unit needs one ListenStream=%t/forekey/agent.sock");
+  }
+  const std::string path(address.sun_path, strnlen(address.sun_path, sizeof(address.sun_path)));
+  FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(path.substr(0, path.rfind('/'))));
+  if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0 ||
+      fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+    return Errno("fcntl", path);
+  }
+  std::unique_ptr<PrivateSocket> result(new PrivateSocket(path));
+  result->listen_fd_ = std::exchange(fd, -1);
+  result->stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (result->stop_fd_ < 0) return Errno("eventfd", path);
+  return result;
+}
+
 PrivateSocket::~PrivateSocket() {
   Stop();
   for (int fd : {stop_fd_, lock_fd_}) {
@@ -134,7 +163,8 @@ void PrivateSocket::Accept(std::function<void(int fd)> handle) {
 
 void PrivateSocket::Stop() {
   struct stat info;
-  if (lstat(path_.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) && info.st_ino == inode_) {
+  if (inode_ != 0 && lstat(path_.c_str(), &info) == 0 && S_ISSOCK(info.st_mode) &&
+      info.st_ino == inode_) {
     unlink(path_.c_str());
   }
   if (thread_.joinable()) {

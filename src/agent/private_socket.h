@@ -26,13 +26,19 @@ class PrivateSocket {
   // another process is just opening it; a socket on which nobody answers is replaced; anything else
   // at that path is left alone (FailedPrecondition).
   static absl::StatusOr<std::unique_ptr<PrivateSocket>> Listen(const std::string& path);
+  // Takes over a socket that the service manager listens on (sd_listen_fds); owns `fd` from now on,
+  // also on errors. It stays the manager's: Stop() leaves it where it is, and whoever connects next
+  // starts the next agent. InvalidArgument when `fd` is no listening unix stream socket with a
+  // path; FailedPrecondition when its folder is open to others.
+  static absl::StatusOr<std::unique_ptr<PrivateSocket>> Adopt(int fd);
   // Stop()
   ~PrivateSocket();
 
   // From now on `handle` gets each connection of this user, non-blocking, and owns it. It is called
   // from one thread of this object's. Once.
   void Accept(std::function<void(int fd)> handle);
-  // Removes the socket first, so that nobody finds one on which nobody answers.
+  // Removes the socket first (but an adopted one), so that nobody finds one on which nobody
+  // answers.
   void Stop();
 
   const std::string& path() const { return path_; }
@@ -45,7 +51,7 @@ class PrivateSocket {
   int listen_fd_ = -1;
   int lock_fd_ = -1;
   int stop_fd_ = -1;  // eventfd
-  ino_t inode_ = 0;
+  ino_t inode_ = 0;   // 0: adopted, and not ours to remove
   std::thread thread_;
 };
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "hw/device_key.h"
+#include "src/agent/prompt_place.h"
 
 namespace forekey {
 
@@ -17,6 +18,7 @@ struct PromptContext {
   std::string program;  // which program asks, where that is known
   // When it says so, nobody waits for an answer any more: the question ends.
   std::function<bool()> cancelled;
+  PromptPlace place;  // where the program's person sits; empty: where the agent's does
 };
 
 // Safe from any thread.
@@ -25,6 +27,8 @@ class Prompter {
   virtual ~Prompter() = default;
   // For one piece of work; does not outlive the Prompter.
   virtual std::unique_ptr<Prompt> For(PromptContext context) = 0;
+  // What `prompt` (one of For()'s) was asked for has ended so: whether its answers were good.
+  virtual void Ended(Prompt& prompt, const absl::Status& status) {}
 };
 
 }  // namespace forekey

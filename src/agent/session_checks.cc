@@ -13,6 +13,7 @@
 #include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/crypto/random.h"
 #include "src/wire/step_up.h"
 #include "src/wire/token_kind.h"
 
@@ -22,6 +23,7 @@ namespace {
 constexpr size_t kMaxSigners = 3;  // of one device proof
 constexpr absl::string_view kCredentialUrl = "forekey/credential";
 constexpr absl::string_view kToNameUrl = "forekey/credential-to-name";
+constexpr absl::string_view kRestingUrl = "forekey/credential-resting";
 constexpr size_t kShownIdDigits = 8;
 
 std::string ShownName(const HeldCredential& credential) {
@@ -66,6 +68,8 @@ absl::StatusOr<Candidates> MeantBy(const GateRecord& record, const std::string& 
 }
 
 }  // namespace
+
+std::string NewAffinity() { return absl::BytesToHexString(RandomBytes(8)); }
 
 bool HasWord(const std::vector<std::string>& words, absl::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -130,6 +134,8 @@ void AdviseToName(const HeldCredential& credential, absl::Status* status) {
                      absl::Cord(absl::BytesToHexString(credential.id).substr(0, kShownIdDigits)));
 }
 
+void MarkResting(absl::Status* status) { status->SetPayload(kRestingUrl, absl::Cord("1")); }
+
 std::string NamingAdviceOf(const absl::Status& status) {
   const auto name = status.GetPayload(kToNameUrl);
   return name ? absl::StrCat(" --with ", std::string(*name)) : "";
@@ -143,7 +149,10 @@ Candidates FirstChoice(const std::vector<Candidates>& places) {
 
 std::optional<std::string> FallBack(const absl::Status& failure, std::vector<Candidates>* places) {
   const auto error = DeviceErrorOf(failure);
-  if (error != DeviceError::kGone && error != DeviceError::kNoCredentials) return std::nullopt;
+  if (error != DeviceError::kGone && error != DeviceError::kNoCredentials &&
+      !failure.GetPayload(kRestingUrl).has_value()) {
+    return std::nullopt;
+  }
   const auto id = failure.GetPayload(kCredentialUrl);
   if (!id) return std::nullopt;
   for (Candidates& place : *places) {

@@ -9,12 +9,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
@@ -23,6 +25,7 @@ namespace forekey {
 namespace {
 
 constexpr char kRecordFile[] = "record.json";
+constexpr char kLeftKeys[] = "left-keys";
 constexpr char kIdTokenFile[] = "id-token.json";
 constexpr size_t kMaxIdTokenFile = 64 * 1024;
 constexpr mode_t kPrivate = 0600;
@@ -62,6 +65,11 @@ absl::Status Remove(const std::string& path) {
     return absl::ErrnoToStatus(errno, absl::StrCat("unlink ", path));
   }
   return absl::OkStatus();
+}
+
+std::string PathOf(const std::string& state, const StateDirectory::LeftKey& key) {
+  const std::string name = Sha256(absl::StrCat(key.scheme, "\n", key.place)).substr(0, 8);
+  return absl::StrCat(state, "/", kLeftKeys, "/", absl::BytesToHexString(name));
 }
 
 absl::StatusOr<GateRecord> LoadRecord(const std::string& folder, const std::string& expected_in) {
@@ -168,6 +176,33 @@ absl::Status StateDirectory::RemoveGate(const GateRecord& record) const {
     return absl::ErrnoToStatus(errno, absl::StrCat("rmdir ", folder));
   }
   return absl::OkStatus();
+}
+
+absl::Status StateDirectory::AddLeftKey(const LeftKey& key) const {
+  FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(absl::StrCat(path_, "/", kLeftKeys)));
+  return WriteFileAtomically(PathOf(path_, key), absl::StrCat(key.scheme, "\n", key.place),
+                             kPrivate);
+}
+
+absl::Status StateDirectory::RemoveLeftKey(const LeftKey& key) const {
+  return Remove(PathOf(path_, key));
+}
+
+absl::StatusOr<std::vector<StateDirectory::LeftKey>> StateDirectory::LeftKeys() const {
+  const std::string folder = absl::StrCat(path_, "/", kLeftKeys);
+  std::vector<LeftKey> keys;
+  if (access(folder.c_str(), F_OK) != 0 && errno == ENOENT) return keys;
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> files, ListFiles(folder));
+  for (const std::string& file : files) {
+    FOREKEY_ASSIGN_OR_RETURN(const std::string text,
+                             ReadPrivateFile(absl::StrCat(folder, "/", file)));
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(text, absl::MaxSplits('\n', 1));
+    LeftKey key{parts.first, parts.second};
+    // What a crash left half written has another name.
+    if (PathOf(path_, key) == absl::StrCat(folder, "/", file)) keys.push_back(std::move(key));
+  }
+  return keys;
 }
 
 }  // namespace forekey

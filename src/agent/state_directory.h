@@ -4,6 +4,7 @@
 //   <state>/lock                          held (flock) while an agent runs
 //   <state>/gates/<name>/record.json      0600, GateRecord
 //   <state>/gates/<name>/<hex>.key        0600, Driver::Load's reference
+//   <state>/left-keys/<hex>               0600, where on a token an enrolment makes a key
 //   <state>/gates/<name>/id-token.json    0600, the user's own: only read here (token_command.h)
 //
 // Every file is written beside its place, synced and renamed: a crash or a full disk leaves the old
@@ -50,6 +51,15 @@ class StateDirectory {
   absl::Status RemoveKey(absl::string_view audience, const std::string& file) const;
   // The record first, so that a crash leaves no record without its keys.
   absl::Status RemoveGate(const GateRecord& record) const;
+
+  // A place on a token (EnrollOptions::before_key), from before a key is made there until it is
+  // enrolled, or is not there any more: what a crash leaves is found by it.
+  struct LeftKey {
+    std::string scheme, place;
+  };
+  absl::Status AddLeftKey(const LeftKey& key) const;
+  absl::Status RemoveLeftKey(const LeftKey& key) const;
+  absl::StatusOr<std::vector<LeftKey>> LeftKeys() const;
 
   std::string FolderOf(absl::string_view audience) const;
   const std::string& path() const { return path_; }

@@ -17,9 +17,20 @@ namespace {
 constexpr absl::Duration kLongestSlice = absl::Seconds(5);
 constexpr absl::Duration kTryAgain = absl::Milliseconds(1);
 constexpr int64_t kSmallestStep = 100'000'000;
+// How long before its Set() a wait may have been reckoned; and how long waits are meanwhile.
+constexpr absl::Duration kCaution = absl::Seconds(10);
+constexpr absl::Duration kCautiousWait = absl::Milliseconds(100);
+// No more than this counts as time in which the process ran since the last look.
+constexpr absl::Duration kMostBetweenLooks = absl::Seconds(1);
+constexpr int64_t kUninterrupted = 10'000'000;
 
-int64_t WallAhead(BootTime now) {
-  return absl::ToUnixNanos(Clock::System().WallNow()) - now.nanos();
+int64_t WallAhead() {
+  for (;;) {
+    // A thread that loses its processor between the two would take that for a step.
+    const BootTime before = Clock::System().BootNow();
+    const int64_t wall = absl::ToUnixNanos(Clock::System().WallNow());
+    if (Clock::System().BootNow().NanosSince(before) < kUninterrupted) return wall - before.nanos();
+  }
 }
 
 }  // namespace
@@ -29,7 +40,7 @@ AlarmThread& AlarmThread::OfProcess() {
   return *thread;
 }
 
-AlarmThread::AlarmThread() : wall_ahead_(WallAhead(Clock::System().BootNow())) {
+AlarmThread::AlarmThread() : wall_ahead_(WallAhead()), last_look_(Clock::System().BootNow()) {
   // Signals are for the threads that expect them.
   sigset_t all, before;
   sigfillset(&all);
@@ -40,6 +51,13 @@ AlarmThread::AlarmThread() : wall_ahead_(WallAhead(Clock::System().BootNow())) {
 
 void AlarmThread::Set(Alarm* alarm) {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (alarm->by_wall_clock()) {
+    // The clock may have been set back after the wait was reckoned and before now: what is noticed
+    // later finds the alarm here, what is noticed now or was before does not.
+    const BootTime now = Clock::System().BootNow();
+    LookForStepBack(now);
+    if (caution_ > absl::ZeroDuration()) alarm->due_ = std::min(alarm->due_, now + kCautiousWait);
+  }
   const auto added = alarms_.emplace(alarm->due(), alarm).first;
   if (added == alarms_.begin()) changed_.notify_one();
 }
@@ -64,10 +82,13 @@ void AlarmThread::Run() {
 }
 
 void AlarmThread::LookForStepBack(BootTime now) {
-  const int64_t ahead = WallAhead(now);
+  caution_ -= std::min({caution_, now - last_look_, kMostBetweenLooks});
+  last_look_ = now;
+  const int64_t ahead = WallAhead();
   const bool stepped_back = ahead < wall_ahead_ - kSmallestStep;
   wall_ahead_ = ahead;
   if (!stepped_back) return;
+  caution_ = kCaution;
   std::erase_if(alarms_, [](const auto& entry) {
     return entry.second->by_wall_clock() && entry.second->Ring();
   });

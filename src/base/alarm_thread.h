@@ -22,11 +22,12 @@ class Alarm {
   // Ends the wait, without ever blocking; false where it must be tried again in a moment.
   virtual bool Ring() = 0;
   // Whether it was reckoned by the wall clock: where that is set back just then, it is much too
-  // late. Such an alarm rings when a step back is noticed.
+  // late. Such an alarm rings when a step back is noticed, and soon where one was just before.
   virtual bool by_wall_clock() const { return false; }
 
  private:
-  const BootTime due_;
+  friend class AlarmThread;
+  BootTime due_;  // stays while it is set
 };
 
 // The one thread of the process that rings alarms. It never waits for anybody: else one lock that
@@ -36,6 +37,7 @@ class AlarmThread {
   // Lives for ever: threads may wait while the process ends.
   static AlarmThread& OfProcess();
 
+  // One by the wall clock may be made due earlier.
   void Set(Alarm* alarm);
   // From here on it is not rung.
   void Unset(Alarm* alarm);
@@ -49,7 +51,11 @@ class AlarmThread {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::set<std::pair<BootTime, Alarm*>> alarms_;
-  int64_t wall_ahead_;  // of boot time
+  int64_t wall_ahead_;  // nanoseconds, of boot time
+  // For so long no wait by the wall clock is a long one. It becomes shorter only while this process
+  // runs: a thread that reckoned its wait before the step has been there since, too.
+  absl::Duration caution_;
+  BootTime last_look_;
 };
 
 }  // namespace forekey

@@ -3,14 +3,17 @@
 
 #include <time.h>
 
-#include "absl/time/clock.h"
-
 namespace forekey {
 namespace {
 
 class SystemClock : public Clock {
  public:
-  absl::Time WallNow() const override { return absl::Now(); }
+  // Not absl::Now(), which sees up to two seconds late that the clock was set.
+  absl::Time WallNow() const override {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return absl::TimeFromTimespec(now);
+  }
   BootTime BootNow() const override {
     timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);

@@ -11,6 +11,7 @@
 
 #include "absl/base/config.h"
 #include "absl/synchronization/internal/per_thread_sem.h"
+#include "absl/time/clock.h"
 #include "src/base/alarm_thread.h"
 #include "src/base/clock.h"
 
@@ -92,11 +93,11 @@ bool Bell::Await(absl::Duration time) {
 // clock: set back by a day, it keeps a client from reconnecting for a day. Abseil has a point of
 // extension for how a thread waits, a weak symbol; a program that contains this file has it take
 // the place of the library's. It waits without a time, and an alarm wakes it. (Waking a thread
-// that needed none is allowed: all callers look again at what they wait for. So is to end a wait too
-// early, when the clock was set back in the moment in which its length was reckoned.)
+// that needed none is allowed: all callers look again at what they wait for. So is to end a wait
+// too early, when the clock was set about the time at which its length was reckoned.)
 //
-// Only for the version that it was tried with, as a shared library. Not under ThreadSanitizer, which sees Abseil through
-// tests/support/tsan_abseil.cc.
+// Only for the version that it was tried with, as a shared library. Not under ThreadSanitizer,
+// which sees Abseil through tests/support/tsan_abseil.cc.
 #if ABSL_LTS_RELEASE_VERSION == 20220623 && defined(FOREKEY_ABSEIL_IS_SHARED) && \
     !defined(__SANITIZE_THREAD__)
 
@@ -126,12 +127,20 @@ class ThreadAlarm final : public Alarm {
   std::atomic<bool> rung_{false};
 };
 
-// How long from now: a KernelTimeout is nanoseconds of wall time, and does not tell them.
+// What a wait lasts that by one clock is over, and by the other is not.
+constexpr int64_t kOneMoment = 10'000'000;
+
+// How long from now: a KernelTimeout is nanoseconds of wall time, and does not tell them. gRPC
+// reckons them by the kernel's clock, Abseil's own functions by absl::Now(), which asks the kernel
+// every two seconds only and until then knows nothing of a step. Which of them it was can't be
+// told, so the shorter time is taken.
 int64_t NanosLeft(KernelTimeout timeout) {
   static_assert(sizeof(KernelTimeout) == sizeof(int64_t));
   int64_t until;
   std::memcpy(&until, &timeout, sizeof until);
-  return until - absl::ToUnixNanos(Clock::System().WallNow());
+  const auto [less, more] = std::minmax({until - absl::ToUnixNanos(Clock::System().WallNow()),
+                                         until - absl::ToUnixNanos(absl::Now())});
+  return less > 0 ? less : std::min(more, kOneMoment);
 }
 
 }  // namespace
@@ -144,7 +153,8 @@ extern "C" bool ABSL_INTERNAL_C_SYMBOL(AbslInternalPerThreadSemWait)(
       dlsym(RTLD_NEXT, FOREKEY_NAME(ABSL_INTERNAL_C_SYMBOL(AbslInternalPerThreadSemWait))));
   if (!timeout.has_timeout()) return library(timeout);
   const int64_t left = forekey::NanosLeft(timeout);
-  if (left <= 0) return library(timeout);
+  // It is over whatever the clock is set to meanwhile; but a signal that is there counts.
+  if (left <= 0) return library(absl::synchronization_internal::KernelTimeout(absl::UnixEpoch()));
   forekey::ThreadAlarm alarm(forekey::Clock::System().BootNow().PlusNanos(left));
   AlarmThread::OfProcess().Set(&alarm);
   library(absl::synchronization_internal::KernelTimeout::Never());

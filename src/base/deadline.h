@@ -2,8 +2,8 @@
 // Waiting by a clock that nobody sets. Abseil's own timed waits, like absl::Now(), go by the wall
 // clock: after it was set back by an hour they end an hour late. What is here goes by
 // CLOCK_BOOTTIME, which counts the time that the machine slept, too; tests/lint forbids the others
-// in src/ and hw/. A program with this in it has Abseil's own timed waits, and so gRPC's, go by it, too
-// (deadline.cc).
+// in src/ and hw/. A program with this in it has Abseil's own timed waits, and so gRPC's, go by it,
+// too (deadline.cc).
 //
 // Everything is safe from any thread.
 #ifndef FOREKEY_SRC_BASE_DEADLINE_H_

@@ -89,7 +89,10 @@ absl::StatusOr<std::string> ReadPrivateFile(const std::string& path, size_t max_
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode) {
-  std::string temporary = path + ".XXXXXX";
+  // Hidden, so that nobody who reads the folder takes what a crash left for one of its files.
+  const size_t slash = path.rfind('/');
+  const size_t name = slash == std::string::npos ? 0 : slash + 1;
+  std::string temporary = absl::StrCat(path.substr(0, name), ".", path.substr(name), ".XXXXXX");
   int fd = mkostemp(temporary.data(), O_CLOEXEC);
   if (fd < 0) return Errno("create", temporary);
   absl::Status status =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One piece of work for all who wait for it at the same time. Who asks for what is under way already
-// joins it; when everybody has left, it is abandoned, and who comes then starts it anew.
+// One piece of work for all who wait for it at the same time. Who asks for what is under way
+// already joins it; when everybody has left, it is abandoned, and who comes then starts it anew.
 #ifndef FOREKEY_SRC_BASE_SINGLE_FLIGHT_H_
 #define FOREKEY_SRC_BASE_SINGLE_FLIGHT_H_
 
@@ -55,11 +55,12 @@ class SingleFlight {
                                    : Board(found->second, std::move(waiter));
   }
 
-  // Waits for any flight that is under way; where there is none, starts that of the key.
-  Ticket JoinAny(const std::string& key, Waiter waiter) {
+  // Waits for that very flight; a ticket without one where it has landed or was abandoned.
+  Ticket JoinFlight(const FlightPtr& flight, Waiter waiter) {
     absl::MutexLock lock(&mutex_);
-    return flights_.empty() ? Start(key, std::move(waiter))
-                            : Board(flights_.begin()->second, std::move(waiter));
+    auto found = flights_.find(flight->key_);
+    if (found == flights_.end() || found->second != flight) return Ticket();
+    return Board(flight, std::move(waiter));
   }
 
   // True when the waiter had not been called and never will be. The last one's leaving abandons
@@ -74,6 +75,15 @@ class SingleFlight {
   // Answers all who wait. Does nothing more for a flight that was abandoned.
   void Finish(const FlightPtr& flight, const Result& result) {
     for (const auto& [number, waiter] : Land(flight)) waiter(*flight, result);
+  }
+
+  // Answers all who wait, before the work is done: it is abandoned.
+  void FinishEarly(const FlightPtr& flight, const Result& result) {
+    {
+      absl::MutexLock lock(&mutex_);
+      Abandon(flight);
+    }
+    Finish(flight, result);
   }
 
   // Answers everybody with `result`, and abandons what is under way.

@@ -8,8 +8,24 @@
 #include "CLI/CLI.hpp"
 #include "src/base/version.h"
 #include "src/cli/client/client_commands.h"
+#include "src/cli/terminal/command_pages.h"
+#include "src/cli/terminal/suggest_command.h"
 #include "src/cli/verify/trust_command.h"
 #include "src/cli/verify/verify_command.h"
+#include "src/wire/token_kind.h"
+
+namespace {
+
+absl::StatusOr<forekey::DeviceHardware> HardwareByAgent(const std::string& uri,
+                                                        const std::string& socket) {
+  const auto shown = forekey::GetHardwareCertificates(uri, socket);
+  if (!shown.ok()) return shown.status();
+  return forekey::DeviceHardware{shown->device_uri(),
+                                 std::string(forekey::TokenKindName(shown->kind())),
+                                 {shown->certificates().begin(), shown->certificates().end()}};
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv + (argc > 0 ? 1 : 0), argv + argc);
@@ -19,12 +35,17 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string("forekey ") + forekey::kForekeyVersion);
   forekey::AddClientCommands(app, std::cout, std::cerr, &exit_status);
   forekey::AddVerifyCommand(app, words, std::cout, std::cerr, &exit_status);
-  forekey::AddTrustCommand(app, std::cout, std::cerr, &exit_status);
+  forekey::AddTrustCommand(app, std::cout, std::cerr, &exit_status, HardwareByAgent);
+  forekey::AddPages(app, std::cout);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     // Help is no failure; anything else is a command line that can't be run.
-    return app.exit(error) == 0 ? forekey::kExitOk : forekey::kExitNotRun;
+    if (app.exit(error) == 0) return forekey::kExitOk;
+    if (const std::string meant = forekey::SuggestCommand(app, words); !meant.empty()) {
+      std::cerr << "forekey: " << meant << "\n";
+    }
+    return forekey::kExitNotRun;
   } catch (const std::exception& error) {
     std::cerr << "forekey: " << error.what() << "\n";
     return forekey::kExitNotRun;

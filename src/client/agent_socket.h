@@ -31,7 +31,8 @@ absl::StatusOr<std::string> FindAgentSocket(const std::string& runtime_root = "/
 
 // What to tell people when a call to the agent failed: OK for OK. What came from the agent itself
 // has its code and message, a Reason (ReasonOf) where it was a refusal, and the details
-// (AgentErrorDetailsOf); kUnavailable without them is an agent that does not run, or has just ended.
+// (AgentErrorDetailsOf); kUnavailable without them is an agent that does not run, or has just
+// ended.
 absl::Status AgentError(const grpc::Status& status, const std::string& socket);
 // Nullopt where the error did not come from an agent.
 std::optional<forekey::v1::AgentErrorDetails> AgentErrorDetailsOf(const absl::Status& status);

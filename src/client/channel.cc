@@ -2,19 +2,21 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "forekey/client.h"
 #include "forekey/v1/agent.grpc.pb.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/client/agent_socket.h"
 #include "src/client/live_streams.h"
+#include "src/client/notice_watcher.h"
 #include "src/client/prefix_credentials.h"
 #include "src/client/preflight.h"
 #include "src/client/session_source.h"
 #include "src/client/tls_channel.h"
+#include "src/rpc/call_deadline.h"
 
 namespace forekey {
 namespace {
@@ -51,12 +53,38 @@ class StreamPrefixes : public CallPrefixes {
   const std::shared_ptr<LiveStreams> streams_;
 };
 
-// Gives every call its credentials; intercepts nothing.
+// gRPC says UNAVAILABLE where credentials could not be made, whatever they said, and drops details:
+// the application gets what was said.
+class FailureInterceptor : public grpc::experimental::Interceptor {
+ public:
+  explicit FailureInterceptor(std::shared_ptr<CallPrefixes> prefixes)
+      : prefixes_(std::move(prefixes)) {}
+  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
+    if (methods->QueryInterceptionHookPoint(
+            grpc::experimental::InterceptionHookPoints::POST_RECV_STATUS)) {
+      grpc::Status* status = methods->GetRecvStatus();
+      if (status != nullptr && status->error_code() == grpc::StatusCode::UNAVAILABLE) {
+        const std::optional<grpc::Status> failure = prefixes_->failure();
+        // Else the call's last attempt had a prefix, and failed otherwise.
+        if (failure && absl::StrContains(status->error_message(), failure->error_message())) {
+          *status = *failure;
+        }
+      }
+    }
+    methods->Proceed();
+  }
+
+ private:
+  const std::shared_ptr<CallPrefixes> prefixes_;
+};
+
+// Gives every call its credentials.
 class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterface {
  public:
   PrefixFactory(std::shared_ptr<SessionSource> source, const std::shared_ptr<grpc::Channel>& gate,
-                const std::shared_ptr<Lanes>& lanes)
-      : source_(std::move(source)),
+                const std::shared_ptr<Lanes>& lanes, std::unique_ptr<NoticeWatcher> notices)
+      : notices_(std::move(notices)),
+        source_(std::move(source)),
         preflight_(std::make_shared<Preflight>(gate, lanes)),
         streams_(std::make_shared<LiveStreams>(source_, gate)) {}
   ~PrefixFactory() override {
@@ -79,11 +107,12 @@ class PrefixFactory : public grpc::experimental::ClientInterceptorFactoryInterfa
       prefixes = std::make_shared<StreamPrefixes>(source_, preflight_, streams_);
       streams_->Add(prefixes);
     }
-    context->set_credentials(MakePrefixCredentials(std::move(prefixes)));
-    return nullptr;
+    context->set_credentials(MakePrefixCredentials(prefixes));
+    return new FailureInterceptor(std::move(prefixes));
   }
 
  private:
+  const std::unique_ptr<NoticeWatcher> notices_;  // null: nobody is told
   const std::shared_ptr<SessionSource> source_;
   const std::shared_ptr<Preflight> preflight_;
   const std::shared_ptr<LiveStreams> streams_;
@@ -93,7 +122,7 @@ absl::StatusOr<forekey::v1::EnrolledGate> AskForGate(const std::shared_ptr<grpc:
                                                      const std::string& socket,
                                                      const std::string& gate) {
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kAgentTimeout));
+  context.set_deadline(CallDeadline(kAgentTimeout));
   forekey::v1::GetStatusRequest request;
   forekey::v1::GetStatusResponse response;
   grpc::Status status = forekey::v1::Agent::NewStub(agent)->GetStatus(&context, request, &response);
@@ -150,12 +179,16 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Channel(const ChannelOptions& opt
   source.gate = gate.audience();
   source.socket = socket;
   source.agent = std::move(agent);
+  std::unique_ptr<NoticeWatcher> notices;
+  if (options.on_notice) {
+    notices = std::make_unique<NoticeWatcher>(source.agent, source.gate, options.on_notice);
+  }
   source.lanes = std::make_shared<Lanes>();
   const std::shared_ptr<Lanes> lanes = source.lanes;
   source.open_timeout = options.open_timeout;
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> factories;
   factories.push_back(std::make_unique<PrefixFactory>(
-      std::make_shared<SessionSource>(std::move(source)), gate_alone, lanes));
+      std::make_shared<SessionSource>(std::move(source)), gate_alone, lanes, std::move(notices)));
   return grpc::experimental::CreateCustomChannelWithInterceptors(target.address, credentials,
                                                                  arguments, std::move(factories));
 }

@@ -2,6 +2,7 @@
 #include "src/client/client_session.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "src/wire/prefix.h"
 #include "src/wire/statement.h"
@@ -29,7 +30,18 @@ ClientSession::ClientSession(Parts parts, const Clock* clock)
                                            Margin(absl::Seconds(parts_.idle_s)))),
       clock_(clock),
       mac_key_(parts_.key.view()),
-      last_used_(parts_.opened_at) {}
+      last_used_(parts_.opened_at),
+      ticket_{parts_.ticket, parts_.opened_at} {}
+
+ClientSession::Ticket ClientSession::ticket() const {
+  absl::MutexLock lock(&ticket_mutex_);
+  return ticket_;
+}
+
+void ClientSession::SetTicket(Ticket ticket) const {
+  absl::MutexLock lock(&ticket_mutex_);
+  ticket_ = std::move(ticket);
+}
 
 CallMacInput ClientSession::NextCall(absl::string_view method,
                                      absl::string_view request_digest) const {

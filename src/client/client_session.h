@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "src/base/clock.h"
 #include "src/base/secret.h"
 #include "src/crypto/digest.h"
@@ -28,6 +30,9 @@ class ClientSession {
     uint32_t absolute_s = 0;
     std::string subject;
     std::string next_gate_identity;  // 32 bytes, or empty
+    std::string tls_anchors;         // PEM: CAs that the gate announced, or empty
+    std::string ticket;              // for GateConnection::ResumeSession; empty: there is none
+    std::string affinity;            // that its calls carry beside the prefix; empty: none
   };
   // `clock` outlives the session.
   ClientSession(Parts parts, const Clock* clock);
@@ -36,12 +41,23 @@ class ClientSession {
   const std::string& channel_binding() const { return parts_.channel_binding; }
   const std::string& subject() const { return parts_.subject; }
   const std::string& next_gate_identity() const { return parts_.next_gate_identity; }
+  const std::string& tls_anchors() const { return parts_.tls_anchors; }
+  const std::string& affinity() const { return parts_.affinity; }
   const Secret& key() const { return parts_.key; }
   uint32_t idle_s() const { return parts_.idle_s; }
   uint32_t absolute_s() const { return parts_.absolute_s; }
   BootTime opened_at() const { return parts_.opened_at; }
   BootTime expires_at() const { return expires_at_; }
   BootTime last_used() const { return last_used_.load(std::memory_order_relaxed); }
+
+  // The newest ticket, and when the gate can have sealed it at the earliest: it is good for
+  // idle_s() from then on.
+  struct Ticket {
+    std::string bytes;
+    BootTime made_at;
+  };
+  Ticket ticket() const;
+  void SetTicket(Ticket ticket) const;
 
   // The proof for one call: takes the next sequence number and counts as a use.
   // `method`: "/package.Service/Method". `request_digest`: 32 bytes, for Forekey's own methods that
@@ -81,6 +97,8 @@ class ClientSession {
   const HmacSha256 mac_key_;
   mutable std::atomic<uint64_t> sequence_{0};
   mutable std::atomic<BootTime> last_used_;
+  mutable absl::Mutex ticket_mutex_;
+  mutable Ticket ticket_ ABSL_GUARDED_BY(ticket_mutex_);
 };
 
 }  // namespace forekey

@@ -71,22 +71,32 @@ absl::StatusOr<std::unique_ptr<Enrollment>> Enrollment::Begin(
   FOREKEY_ASSIGN_OR_RETURN(SoftwareKey invite_key, invite.SigningKey());
   FOREKEY_ASSIGN_OR_RETURN(std::string invite_public, RawPublicKey(invite_key));
   std::unique_ptr<Enrollment> enrollment(new Enrollment(gate, std::move(invite_key)));
-  FOREKEY_ASSIGN_OR_RETURN(enrollment->challenge_,
-                           gate->GetChallenge(forekey::v1::GetChallengeRequest::PURPOSE_ENROLL));
+  constexpr auto kPurpose = forekey::v1::GetChallengeRequest::PURPOSE_ENROLL;
+  FOREKEY_ASSIGN_OR_RETURN(enrollment->challenge_, gate->GetChallenge(kPurpose));
   X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
   enrollment->kind_ = opening.kind();
-  opening.set_challenge(enrollment->challenge_.bytes);
-  opening.set_channel_binding(enrollment->challenge_.channel_binding);
   opening.set_key_share(ephemeral.public_key());
   opening.set_gate_identity(invite.identity_fingerprint);
-
   forekey::v1::BeginEnrollmentRequest request;
-  opening.SerializeToString(request.mutable_payload());
   request.set_invite_public_key(invite_public);
-  request.set_invite_signature(enrollment->invite_key_.Sign(
-      BuildInviteStatement(label::kInviteBegin, invite.audience, request.payload())));
-  FOREKEY_ASSIGN_OR_RETURN(auto response,
-                           gate->BeginEnrollment(request, enrollment->challenge_.channel_binding));
+  const auto begin = [&] {
+    opening.set_challenge(enrollment->challenge_.bytes);
+    opening.set_channel_binding(enrollment->challenge_.channel_binding);
+    opening.SerializeToString(request.mutable_payload());
+    request.set_invite_signature(enrollment->invite_key_.Sign(
+        BuildInviteStatement(label::kInviteBegin, invite.audience, request.payload())));
+    return gate->BeginEnrollment(request, enrollment->challenge_.channel_binding);
+  };
+  absl::StatusOr<forekey::v1::BeginEnrollmentResponse> begun = begin();
+  if (absl::IsUnauthenticated(begun.status()) && !ReasonOf(begun.status())) {
+    // Behind a balancer another process may have been asked than the one that issued the challenge.
+    const auto next = gate->GetChallenge(kPurpose);
+    if (next.ok() && !next->OfSameProcessAs(enrollment->challenge_)) {
+      enrollment->challenge_ = *next;
+      begun = begin();
+    }
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const forekey::v1::BeginEnrollmentResponse response, std::move(begun));
   FOREKEY_RETURN_IF_ERROR(enrollment->Confirm(invite, ephemeral, request.payload(), response));
   FOREKEY_RETURN_IF_ERROR(enrollment->CheckRelyingParty(allowed_rp_id));
   return enrollment;

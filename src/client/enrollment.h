@@ -10,8 +10,8 @@
 //   a gate poses under another gate's name                -> the audience is the invite's
 //   a proxy ends TLS with a certificate of its own        -> the payload, signed, has the binding
 //   the gate acknowledges another credential              -> the id is computed here and compared
-//   a gate has a security key make a credential for        -> its own name or a parent domain of it;
-//   another relying party ("ssh:", a web site)               else only what the person named
+//   a gate has a security key make a credential for       -> its own name or a parent domain of
+//   another relying party ("ssh:", a web site)               it; else only what the person named
 #ifndef FOREKEY_SRC_CLIENT_ENROLLMENT_H_
 #define FOREKEY_SRC_CLIENT_ENROLLMENT_H_
 
@@ -70,8 +70,8 @@ class Enrollment {
   Secret confirmation_key_;
 };
 
-// Whether a gate of that name may have credentials of security keys made for that relying party: its
-// own name, or a domain above it of at least two labels that is no public suffix.
+// Whether a gate of that name may have credentials of security keys made for that relying party:
+// its own name, or a domain above it of at least two labels that is no public suffix.
 bool IsOwnRpId(absl::string_view audience, absl::string_view rp_id);
 
 }  // namespace forekey

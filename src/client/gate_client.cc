@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -18,8 +17,11 @@
 #include "src/client/prefix_credentials.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/key_agreement.h"
+#include "src/rpc/call_deadline.h"
 #include "src/wire/id_token.h"
+#include "src/wire/prefix.h"
 #include "src/wire/sealed_factors.h"
+#include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
@@ -136,11 +138,14 @@ template <typename Request, typename Response>
 absl::Status GateConnection::Call(
     grpc::Status (Gate::Stub::*rpc)(grpc::ClientContext*, const Request&, Response*),
     absl::string_view tried, const Request& request, Response* response, std::optional<Proof> proof,
-    std::string* channel_binding, std::optional<absl::Duration> timeout) {
+    std::string* channel_binding, std::optional<absl::Duration> timeout, std::string* tls_anchors) {
   const WirePtr wire = CurrentWire();
   WakeChannel(wire->channel, kConnectTimeout, &shut_down_);
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + timeout.value_or(options_.rpc_timeout)));
+  context.set_deadline(CallDeadline(timeout.value_or(options_.rpc_timeout)));
+  if (!options_.affinity.empty()) {
+    context.AddMetadata(std::string(kAffinityMetadataKey), options_.affinity);
+  }
   std::shared_ptr<MadePrefix> provider;
   if (proof.has_value()) {
     provider = std::make_shared<MadePrefix>(proof->method, std::move(proof->prefix),
@@ -160,6 +165,14 @@ absl::Status GateConnection::Call(
   if (provider != nullptr && provider->binding_changed()) return BindingChanged();
   if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) GiveUp(wire);
   if (!status.ok()) return GateError(status, tried, options_.target.address, Diagnose(status));
+  if (tls_anchors != nullptr) {
+    const auto& trailers = context.GetServerTrailingMetadata();
+    const auto announced = trailers.find(
+        grpc::string_ref(kTlsAnchorsMetadataKey.data(), kTlsAnchorsMetadataKey.size()));
+    if (announced != trailers.end()) {
+      tls_anchors->assign(announced->second.data(), announced->second.size());
+    }
+  }
   if (channel_binding != nullptr) {
     auto auth_context = context.auth_context();
     if (auth_context == nullptr) return absl::InternalError("gRPC gives no auth context");
@@ -213,13 +226,46 @@ absl::StatusOr<FurtherFactors> CollectFactors(const GateConnection::OpenOptions&
 
 }  // namespace
 
+bool GateConnection::Challenge::OfSameProcessAs(const Challenge& other) const {
+  constexpr size_t kTagAt = 2, kTagSize = 2;
+  return absl::string_view(bytes).substr(kTagAt, kTagSize) ==
+         absl::string_view(other.bytes).substr(kTagAt, kTagSize);
+}
+
+template <typename Attempt>
+absl::StatusOr<ClientSessionPtr> GateConnection::WithChallenge(Attempt attempt) {
+  constexpr auto kPurpose = forekey::v1::GetChallengeRequest::PURPOSE_CALL;
+  FOREKEY_ASSIGN_OR_RETURN(const Challenge challenge, GetChallenge(kPurpose));
+  bool sent = false;
+  absl::StatusOr<ClientSessionPtr> session = attempt(challenge, &sent);
+  if (!sent || !absl::IsUnauthenticated(session.status()) || ReasonOf(session.status())) {
+    return session;
+  }
+  const absl::StatusOr<Challenge> next = GetChallenge(kPurpose);
+  if (!next.ok() || next->OfSameProcessAs(challenge)) return session;
+  return attempt(*next, &sent);
+}
+
+// What an opening has besides its challenge.
+struct GateConnection::Prepared {
+  X25519PrivateKey ephemeral;
+  FurtherFactors factors;
+};
+
 absl::StatusOr<ClientSessionPtr> GateConnection::OpenSession(const OpenOptions& options) {
-  X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
-  FOREKEY_ASSIGN_OR_RETURN(
-      const FurtherFactors factors,
-      CollectFactors(options, options_.target.audience, ephemeral.public_key()));
-  FOREKEY_ASSIGN_OR_RETURN(Challenge challenge,
-                           GetChallenge(forekey::v1::GetChallengeRequest::PURPOSE_CALL));
+  Prepared prepared{X25519PrivateKey::Generate(), {}};
+  FOREKEY_ASSIGN_OR_RETURN(prepared.factors, CollectFactors(options, options_.target.audience,
+                                                            prepared.ephemeral.public_key()));
+  return WithChallenge([&](const Challenge& challenge, bool* sent) {
+    return OpenOver(challenge, options, prepared, sent);
+  });
+}
+
+absl::StatusOr<ClientSessionPtr> GateConnection::OpenOver(const Challenge& challenge,
+                                                          const OpenOptions& options,
+                                                          const Prepared& prepared, bool* sent) {
+  const X25519PrivateKey& ephemeral = prepared.ephemeral;
+  const FurtherFactors& factors = prepared.factors;
   forekey::v1::OpenSessionPayload payload;
   payload.set_gate_identity(Sha256(options.gate_identity));
   payload.set_max_idle_s(options.max_idle_s);
@@ -245,17 +291,74 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenSession(const OpenOptions& 
   input.request_digest = digest;
   FOREKEY_ASSIGN_OR_RETURN(DeviceProof proof, MakeDeviceProof(input, options.signers));
 
-  BootTime sent = options_.clock->BootNow();
+  const BootTime sent_at = options_.clock->BootNow();
+  *sent = true;
+  std::string tls_anchors;
   FOREKEY_RETURN_IF_ERROR(Call(&Gate::Stub::OpenSession, "open a session", request, &response,
-                               Proof{kOpenSessionMethod, proof.prefix, challenge.channel_binding}));
+                               Proof{kOpenSessionMethod, proof.prefix, challenge.channel_binding},
+                               nullptr, std::nullopt, &tls_anchors));
   SessionOpening opening;
+  opening.tls_anchors = tls_anchors;
   opening.ephemeral = &ephemeral;
   opening.gate_identity = options.gate_identity;
   opening.salt = challenge.bytes;
   opening.transcript = proof.statement;
   opening.channel_binding = challenge.channel_binding;
-  opening.sent_at = sent;
+  opening.sent_at = sent_at;
   return ConfirmSession(opening, response, options_.clock);
+}
+
+absl::StatusOr<ClientSessionPtr> GateConnection::ResumeSession(const ClientSession& old,
+                                                               const std::string& gate_identity) {
+  if (old.ticket().bytes.empty()) {
+    return absl::InvalidArgumentError("the session has no ticket");
+  }
+  // A ticket that was refused for its challenge was not used.
+  return WithChallenge([&](const Challenge& challenge, bool* sent) {
+    return ResumeOver(challenge, old, gate_identity, sent);
+  });
+}
+
+absl::StatusOr<ClientSessionPtr> GateConnection::ResumeOver(const Challenge& challenge,
+                                                            const ClientSession& old,
+                                                            const std::string& gate_identity,
+                                                            bool* sent) {
+  const std::string ticket = old.ticket().bytes;
+  const X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
+  forekey::v1::ResumeSessionPayload payload;
+  payload.set_gate_identity(Sha256(gate_identity));
+  forekey::v1::ResumeSessionRequest request;
+  forekey::v1::OpenSessionResponse response;
+  payload.SerializeToString(request.mutable_payload());
+  const std::string digest = Sha256(request.payload());
+  const std::string statement = BuildStatement(
+      ResumptionStatement{options_.target.audience, kResumeSessionMethod, ticket, challenge.bytes,
+                          challenge.channel_binding, ephemeral.public_key(), digest});
+  const std::string mac = ComputeResumptionMac(old.key().view(), statement);
+  const std::string prefix = SerializePrefix(ResumptionProofView{
+      ticket, challenge.bytes, challenge.channel_binding, ephemeral.public_key(), digest, mac});
+  const BootTime sent_at = options_.clock->BootNow();
+  *sent = true;
+  std::string tls_anchors;
+  FOREKEY_RETURN_IF_ERROR(Call(&Gate::Stub::ResumeSession, "resume a session", request, &response,
+                               Proof{kResumeSessionMethod, prefix, challenge.channel_binding},
+                               nullptr, std::nullopt, &tls_anchors));
+  SessionOpening opening;
+  opening.tls_anchors = tls_anchors;
+  opening.ephemeral = &ephemeral;
+  opening.gate_identity = gate_identity;
+  opening.parent_key = old.key().view();
+  opening.salt = challenge.bytes;
+  opening.transcript = statement;
+  opening.channel_binding = challenge.channel_binding;
+  opening.sent_at = sent_at;
+  FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr resumed,
+                           ConfirmSession(opening, response, options_.clock));
+  if (resumed->subject() != old.subject()) {
+    (void)EndSession(*resumed);  // nobody will use it
+    return Refuse(Reason::kSubjectMismatch, "the resumed session is of another subject");
+  }
+  return resumed;
 }
 
 absl::StatusOr<ClientSessionPtr> GateConnection::OpenChildSession(const ClientSession& parent,
@@ -288,7 +391,10 @@ absl::StatusOr<ClientSessionPtr> GateConnection::OpenChildSession(const ClientSe
   FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr child,
                            ConfirmSession(opening, response, options_.clock));
   if (child->subject() != parent.subject()) {
-    return Refuse(Reason::kSubjectMismatch, "the child session is of another subject");
+    (void)EndSession(*child);  // nobody will use it
+    return Refuse(Reason::kSubjectMismatch,
+                  absl::StrCat("the gate opened a child of the session of ", parent.subject(),
+                               " for ", child->subject()));
   }
   return child;
 }
@@ -304,9 +410,13 @@ absl::Status GateConnection::EndSession(const ClientSession& session) {
 absl::StatusOr<forekey::v1::WhoAmIResponse> GateConnection::WhoAmI(const ClientSession& session) {
   forekey::v1::WhoAmIRequest request;
   forekey::v1::WhoAmIResponse response;
-  FOREKEY_RETURN_IF_ERROR(
-      Call(&Gate::Stub::WhoAmI, "ask who this session is", request, &response,
-           Proof{kWhoAmIMethod, session.MakePrefix(kWhoAmIMethod), session.channel_binding()}));
+  const std::string prefix = session.MakePrefix(kWhoAmIMethod);
+  const BootTime sent = options_.clock->BootNow();
+  FOREKEY_RETURN_IF_ERROR(Call(&Gate::Stub::WhoAmI, "ask who this session is", request, &response,
+                               Proof{kWhoAmIMethod, prefix, session.channel_binding()}));
+  if (!response.ticket().empty() && response.ticket().size() <= kMaxTicketSize) {
+    session.SetTicket({response.ticket(), sent});
+  }
   return response;
 }
 

@@ -8,6 +8,8 @@
 //   it changes lifetimes, subject or next identity in between   -> they are under the confirmation
 //   the connection changes its certificate in mid-protocol      -> the proof is not sent
 //   it redirects a child to another subject                     -> compared with the parent's
+//   ... or a session that is resumed                            -> compared with the old one's
+//   who has a ticket, or relays a resumption                    -> the old key is in the new one
 #ifndef FOREKEY_SRC_CLIENT_GATE_CLIENT_H_
 #define FOREKEY_SRC_CLIENT_GATE_CLIENT_H_
 
@@ -52,6 +54,8 @@ class GateConnection {
     // black hole (another network, a long sleep) is given up after so long, and made anew.
     absl::Duration challenge_timeout = absl::Seconds(5);
     const Clock* clock = &Clock::System();  // outlives the sessions
+    // Goes with every call, as kAffinityMetadataKey; empty: nothing does.
+    std::string affinity;
     // For how long the machine has been suspended since it started; null: as the kernel says. When
     // it grew, the connection is made anew.
     std::function<int64_t()> asleep_nanos;
@@ -66,6 +70,9 @@ class GateConnection {
   struct Challenge {
     std::string bytes;            // 64
     std::string channel_binding;  // 32, of the connection that it came on
+    // Whether the same process of the gate issued both (docs/PROTOCOL.md, "Challenges"): another
+    // one refuses a proof over it, whoever made it.
+    bool OfSameProcessAs(const Challenge& other) const;
   };
   absl::StatusOr<Challenge> GetChallenge(forekey::v1::GetChallengeRequest::Purpose purpose);
 
@@ -79,8 +86,16 @@ class GateConnection {
     // gate is asked for a challenge, so it may take its time.
     std::function<absl::StatusOr<Secret>(absl::string_view nonce)> id_token;
   };
-  // Every signer signs once.
+  // Every signer signs once; and once more where the gate refused, and its next challenge is of
+  // another process: behind a balancer, the proof may have come to one that did not issue its
+  // challenge.
   absl::StatusOr<ClientSessionPtr> OpenSession(const OpenOptions& options);
+
+  // Goes on with a session that the gate does not know (any more): no token signs. The old one is
+  // not to be used afterwards, nor its ticket again, however this ends, but where the gate could
+  // not be reached or answers kUnavailable. InvalidArgument where it has no ticket.
+  absl::StatusOr<ClientSessionPtr> ResumeSession(const ClientSession& old,
+                                                 const std::string& gate_identity);
 
   struct ChildOptions {
     std::string gate_identity;
@@ -92,6 +107,7 @@ class GateConnection {
                                                     const ChildOptions& options);
 
   absl::Status EndSession(const ClientSession& session);
+  // The session then has the newer ticket that came with the answer, if one did.
   absl::StatusOr<forekey::v1::WhoAmIResponse> WhoAmI(const ClientSession& session);
   // What the session lacks for `method`, itself or a child of it: src/wire/step_up.h, or empty.
   absl::StatusOr<std::string> GetRequirements(const ClientSession& session,
@@ -133,12 +149,23 @@ class GateConnection {
     std::string prefix;
     std::string channel_binding;
   };
+  // Makes a proof over a challenge and sends it: `attempt` gets the challenge, and says whether it
+  // was the gate that refused. Once more, where another process than the challenge's did.
+  template <typename Attempt>
+  absl::StatusOr<ClientSessionPtr> WithChallenge(Attempt attempt);
+  struct Prepared;
+  absl::StatusOr<ClientSessionPtr> OpenOver(const Challenge& challenge, const OpenOptions& options,
+                                            const Prepared& prepared, bool* sent);
+  absl::StatusOr<ClientSessionPtr> ResumeOver(const Challenge& challenge, const ClientSession& old,
+                                              const std::string& gate_identity, bool* sent);
+
   template <typename Request, typename Response>
   absl::Status Call(grpc::Status (forekey::v1::Gate::Stub::*rpc)(grpc::ClientContext*,
                                                                  const Request&, Response*),
                     absl::string_view tried, const Request& request, Response* response,
                     std::optional<Proof> proof, std::string* channel_binding = nullptr,
-                    std::optional<absl::Duration> timeout = std::nullopt);
+                    std::optional<absl::Duration> timeout = std::nullopt,
+                    std::string* tls_anchors = nullptr);
 
   const Options options_;
   const std::shared_ptr<grpc::ChannelCredentials> credentials_;

@@ -24,6 +24,7 @@
 #include "absl/time/clock.h"
 #include "src/base/clock.h"
 #include "src/base/deadline.h"
+#include "src/client/name_lookup.h"
 
 namespace forekey {
 namespace {
@@ -169,18 +170,14 @@ GateDiagnosis ShakeHands(int fd, const GateTarget& target, const std::string& ho
 GateDiagnosis DiagnoseGate(const GateTarget& target, absl::Duration timeout) {
   const Deadline deadline = Deadline::In(timeout);
   const HostAndPort at = SplitAddress(target.address);
-  addrinfo hints = {};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* addresses = nullptr;
-  if (const int error = getaddrinfo(at.host.c_str(), at.port.c_str(), &hints, &addresses);
-      error != 0) {
+  const absl::StatusOr<Addresses> addresses = LookUpName(at.host, at.port, deadline);
+  if (!addresses.ok()) {
     return {v1::GATE_TROUBLE_NO_ADDRESS,
-            absl::StrCat("no address is known for ", at.host, " (", gai_strerror(error),
+            absl::StrCat("no address is known for ", at.host, " (", addresses.status().message(),
                          "): check the name and the network")};
   }
-  const absl::Cleanup free_addresses = [addresses] { freeaddrinfo(addresses); };
   int error = 0;
-  for (const addrinfo* address = addresses; address != nullptr; address = address->ai_next) {
+  for (const addrinfo* address = addresses->get(); address != nullptr; address = address->ai_next) {
     const int fd = ConnectTo(*address, deadline, &error);
     if (fd < 0) continue;
     const absl::Cleanup close_fd = [fd] { close(fd); };

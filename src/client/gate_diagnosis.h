@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Why a gate can't be reached. gRPC has one code for all that keeps a connection from being made, and
-// words that change with its version; so the connection is tried once more without it, as far as the
-// TLS handshake, and each step says what was wrong. Nothing is sent to the gate.
+// Why a gate can't be reached. gRPC has one code for all that keeps a connection from being made,
+// and words that change with its version; so the connection is tried once more without it, as far
+// as the TLS handshake, and each step says what was wrong. Nothing is sent to the gate.
 #ifndef FOREKEY_SRC_CLIENT_GATE_DIAGNOSIS_H_
 #define FOREKEY_SRC_CLIENT_GATE_DIAGNOSIS_H_
 
@@ -19,7 +19,7 @@ struct GateDiagnosis {
   std::string advice;  // what is wrong and what to do, for people
 };
 
-// Blocks for at most about `timeout`, unless the system's name service takes longer.
+// Blocks for at most about `timeout`.
 GateDiagnosis DiagnoseGate(const GateTarget& target, absl::Duration timeout);
 
 // The trouble as a payload of the status, for GateTroubleOf() and the agent's clients.

@@ -6,6 +6,7 @@
 #include "src/base/reason.h"
 #include "src/base/secret.h"
 #include "src/base/status.h"
+#include "src/wire/prefix.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 
@@ -54,6 +55,16 @@ absl::StatusOr<std::shared_ptr<const ClientSession>> ConfirmSession(
     return Refuse(Reason::kGateConfirmationInvalid,
                   "the gate's answer has no usable subject or lifetime");
   }
+  absl::string_view anchors;
+  if (!opening.tls_anchors.empty()) {
+    const absl::string_view mac = opening.tls_anchors.substr(0, kSha256Size);
+    anchors = opening.tls_anchors.substr(mac.size());
+    if (anchors.empty() || anchors.size() > kMaxTlsAnchors ||
+        !ConstantTimeEqual(ComputeTlsAnchorsMac(key, response.session_id(), anchors), mac)) {
+      return Refuse(Reason::kGateConfirmationInvalid,
+                    "the gate's answer names CAs of its TLS that are not the gate's own word");
+    }
+  }
   ClientSession::Parts parts;
   parts.id = response.session_id();
   parts.key = std::move(key);
@@ -64,6 +75,9 @@ absl::StatusOr<std::shared_ptr<const ClientSession>> ConfirmSession(
   parts.absolute_s = response.absolute_s();
   parts.subject = response.subject();
   parts.next_gate_identity = response.next_gate_identity();
+  parts.tls_anchors = std::string(anchors);
+  // It proves nothing: one that something between put here is refused when it is used.
+  if (response.ticket().size() <= kMaxTicketSize) parts.ticket = response.ticket();
   return std::make_shared<const ClientSession>(std::move(parts), clock);
 }
 

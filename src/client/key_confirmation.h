@@ -24,6 +24,8 @@ struct SessionOpening {
   absl::string_view transcript;
   absl::string_view channel_binding;  // that the session is for
   BootTime sent_at;                   // when the request left
+  // Of the answer's trailers: kTlsAnchorsMetadataKey, or empty.
+  absl::string_view tls_anchors;
 };
 
 // Refuses with kGateConfirmationInvalid (the gate doesn't hold the pinned identity, or the answer

@@ -5,10 +5,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/deadline.h"
 #include "src/crypto/digest.h"
+#include "src/rpc/call_deadline.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
@@ -142,9 +142,10 @@ absl::Status LiveStreams::Reauthenticate(const CallPrefixes::Proved& proved,
   forekey::v1::ReauthenticateCallRequest request;
   request.set_payload(payload.SerializeAsString());
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kCallTimeout));
+  context.set_deadline(CallDeadline(kCallTimeout));
   context.set_credentials(MakePrefixCredentials(std::make_shared<OnePrefix>(
-      by->MakePrefix(kReauthenticateCallMethod, Sha256(request.payload()), sequence))));
+      by->MakePrefix(kReauthenticateCallMethod, Sha256(request.payload()), sequence),
+      by->affinity())));
   {
     absl::MutexLock lock(&mutex_);
     if (shut_down_) return absl::CancelledError("the channel is gone");

@@ -16,13 +16,21 @@ namespace {
 
 using ProviderPtr = std::shared_ptr<PrefixProvider>;
 
-// Owns one reference to the value's slice.
-grpc_metadata PrefixMetadata(absl::string_view prefix) {
+// Owns one reference to the value's slice. `key`: lives for ever.
+grpc_metadata Metadata(absl::string_view key, absl::string_view value) {
   grpc_metadata metadata{};
-  metadata.key =
-      grpc_slice_from_static_buffer(kPrefixMetadataKey.data(), kPrefixMetadataKey.size());
-  metadata.value = grpc_slice_from_copied_buffer(prefix.data(), prefix.size());
+  metadata.key = grpc_slice_from_static_buffer(key.data(), key.size());
+  metadata.value = grpc_slice_from_copied_buffer(value.data(), value.size());
   return metadata;
+}
+
+// The prefix, and what goes beside it; returns how many.
+size_t FillMetadata(absl::string_view prefix, const std::string& affinity,
+                    grpc_metadata* metadata) {
+  metadata[0] = Metadata(kPrefixMetadataKey, prefix);
+  if (affinity.empty()) return 1;
+  metadata[1] = Metadata(kAffinityMetadataKey, affinity);
+  return 2;
 }
 
 int GetMetadata(void* state, grpc_auth_metadata_context context,
@@ -33,15 +41,13 @@ int GetMetadata(void* state, grpc_auth_metadata_context context,
   *code = GRPC_STATUS_OK;
   *details = nullptr;
   const std::string method = MethodFromServiceUrl(context.service_url, context.method_name);
-  std::optional<absl::StatusOr<std::string>> prefix =
-      (*static_cast<ProviderPtr*>(state))
-          ->GetPrefix(
-              {method, LeafPemOf(context.channel_auth_context), context.channel_auth_context},
-              PrefixWaiter(callback, user_data));
+  const ProviderPtr& provider = *static_cast<ProviderPtr*>(state);
+  std::optional<absl::StatusOr<std::string>> prefix = provider->GetPrefix(
+      {method, LeafPemOf(context.channel_auth_context), context.channel_auth_context},
+      PrefixWaiter(callback, user_data, provider));
   if (!prefix.has_value()) return 0;
   if (prefix->ok()) {
-    metadata[0] = PrefixMetadata(**prefix);
-    *count = 1;
+    *count = FillMetadata(**prefix, provider->affinity(), metadata);
   } else {
     *code = static_cast<grpc_status_code>(prefix->status().code());
     *details = gpr_strdup(std::string(prefix->status().message()).c_str());
@@ -101,9 +107,10 @@ void PrefixWaiter::Answer(const absl::StatusOr<std::string>& prefix) const {
               std::string(prefix.status().message()).c_str());
     return;
   }
-  grpc_metadata metadata = PrefixMetadata(*prefix);
-  callback_(user_data_, &metadata, 1, GRPC_STATUS_OK, nullptr);
-  grpc_slice_unref(metadata.value);
+  grpc_metadata metadata[2];
+  const size_t count = FillMetadata(*prefix, provider_->affinity(), metadata);
+  callback_(user_data_, metadata, count, GRPC_STATUS_OK, nullptr);
+  for (size_t i = 0; i < count; ++i) grpc_slice_unref(metadata[i].value);
 }
 
 std::shared_ptr<grpc::CallCredentials> MakePrefixCredentials(ProviderPtr provider) {

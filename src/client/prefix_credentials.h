@@ -18,17 +18,24 @@
 
 namespace forekey {
 
+// Which process of the gate a balancer that spreads calls shall give a call to (docs/BALANCERS.md).
+// Its value is no secret and proves nothing; the gate takes it away.
+inline constexpr absl::string_view kAffinityMetadataKey = "forekey-affinity";
+
 // gRPC waits for an answer. Answer() must be called exactly once, from another thread than the one
 // that was asked.
+class PrefixProvider;
 class PrefixWaiter {
  public:
-  PrefixWaiter(grpc_credentials_plugin_metadata_cb callback, void* user_data)
-      : callback_(callback), user_data_(user_data) {}
+  PrefixWaiter(grpc_credentials_plugin_metadata_cb callback, void* user_data,
+               std::shared_ptr<PrefixProvider> provider)
+      : callback_(callback), user_data_(user_data), provider_(std::move(provider)) {}
   void Answer(const absl::StatusOr<std::string>& prefix) const;
 
  private:
   grpc_credentials_plugin_metadata_cb callback_;
   void* user_data_;
+  std::shared_ptr<PrefixProvider> provider_;
 };
 
 // Tells one connection from every other, as long as it is held.
@@ -50,17 +57,23 @@ class PrefixProvider {
   // Returns the prefix or an error, or nullopt when `waiter` will be answered later.
   virtual std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt& attempt,
                                                                PrefixWaiter waiter) = 0;
+  // What goes beside the prefix for a balancer (kAffinityMetadataKey); empty: nothing. Asked when
+  // the prefix is there.
+  virtual std::string affinity() const { return ""; }
 };
 
 // A prefix that was made beforehand, for one attempt: its sequence is used up then.
 class OnePrefix : public PrefixProvider {
  public:
-  explicit OnePrefix(std::string prefix) : prefix_(std::move(prefix)) {}
+  explicit OnePrefix(std::string prefix, std::string affinity = "")
+      : prefix_(std::move(prefix)), affinity_(std::move(affinity)) {}
+  std::string affinity() const override { return affinity_; }
   std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt& attempt,
                                                        PrefixWaiter waiter) override;
 
  private:
   std::string prefix_;
+  const std::string affinity_;
 };
 
 // For one call: ClientContext::set_credentials().

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "src/rpc/call_deadline.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
@@ -59,9 +59,9 @@ void Preflight::Ask(const Flights::FlightPtr& flight, const ClientSession& sessi
   auto asked = std::make_shared<Asked>();
   asked->request.set_method(method);
   asked->request.set_child(true);
-  asked->context.set_deadline(absl::ToChronoTime(absl::Now() + kAskTimeout));
+  asked->context.set_deadline(CallDeadline(kAskTimeout));
   asked->context.set_credentials(MakePrefixCredentials(
-      std::make_shared<OnePrefix>(session.MakePrefix(kGetRequirementsMethod))));
+      std::make_shared<OnePrefix>(session.MakePrefix(kGetRequirementsMethod), session.affinity())));
   bool gone = false;
   {
     absl::MutexLock lock(&mutex_);

@@ -5,10 +5,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
 #include "src/base/status.h"
 #include "src/client/agent_socket.h"
+#include "src/client/refusal_details.h"
 #include "src/client/tls_channel.h"
+#include "src/rpc/call_deadline.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
@@ -33,6 +34,7 @@ SessionSource::SessionSource(Options options)
 
 absl::StatusOr<ClientSessionPtr> SessionSource::Get(absl::string_view leaf_pem,
                                                     const ClientSessionPtr& rejected,
+                                                    absl::string_view method,
                                                     absl::FunctionRef<Waiter()> make_waiter) {
   FOREKEY_ASSIGN_OR_RETURN(auto binding, bindings_.Get(leaf_pem));
   Openings::Ticket opening;
@@ -59,7 +61,10 @@ absl::StatusOr<ClientSessionPtr> SessionSource::Get(absl::string_view leaf_pem,
     }
     rejected_id = slot.rejected_id;
   }
-  if (opening.started) StartOpening(*binding, opening.flight, rejected_id);
+  if (opening.started) {
+    StartOpening(*binding, opening.flight, rejected_id,
+                 session == nullptr ? std::string(method) : "");
+  }
   return session;
 }
 
@@ -79,7 +84,7 @@ absl::StatusOr<ClientSessionPtr> SessionSource::GetLater(absl::string_view leaf_
     absl::StatusOr<ClientSessionPtr> session;
   };
   auto answer = std::make_shared<Answer>();
-  AskAgent(*binding, "", outlast, [answer](absl::StatusOr<ClientSessionPtr> session) {
+  AskAgent(*binding, "", "", outlast, [answer](absl::StatusOr<ClientSessionPtr> session) {
     answer->session = std::move(session);
     answer->there.Notify();
   });
@@ -99,8 +104,8 @@ void SessionSource::Post(std::function<void()> task) {
 }
 
 void SessionSource::StartOpening(const std::string& binding, const Openings::FlightPtr& flight,
-                                 const std::string& rejected_id) {
-  AskAgent(binding, rejected_id, BootTime(),
+                                 const std::string& rejected_id, const std::string& method) {
+  AskAgent(binding, rejected_id, method, BootTime(),
            [self = shared_from_this(), binding, flight](absl::StatusOr<ClientSessionPtr> opened) {
              self->FinishOpening(binding, flight, opened);
            });
@@ -111,10 +116,10 @@ void SessionSource::FinishOpening(const std::string& binding, const Openings::Fl
   {
     absl::MutexLock lock(&mutex_);
     Slot& slot = slots_[binding];
-    if (opened.ok()) {
+    if (opened.ok() && *opened != nullptr) {
       slot.session = *opened;
       slot.rejected_id.clear();
-    } else {
+    } else if (!opened.ok()) {
       slot.refresh_not_before = options_.clock->BootNow() + kRefreshPause;
     }
   }
@@ -137,7 +142,7 @@ void SessionSource::CallAgent(void (forekey::v1::Agent::StubInterface::async_int
   Post([self = shared_from_this(), rpc, tried = std::string(tried), asked, done] {
     // The agent may just have been started again.
     WakeChannel(self->options_.agent, kConnectTimeout, &self->shut_down_);
-    asked->context.set_deadline(absl::ToChronoTime(absl::Now() + self->options_.open_timeout));
+    asked->context.set_deadline(CallDeadline(self->options_.open_timeout));
     bool gone = false;
     {
       absl::MutexLock lock(&self->mutex_);
@@ -154,25 +159,34 @@ void SessionSource::CallAgent(void (forekey::v1::Agent::StubInterface::async_int
           }
           if (status.ok()) return done(std::move(asked->response));
           absl::Status error = AgentError(status, self->options_.socket);
-          done(
-              absl::Status(error.code(), absl::StrCat("forekey could not ", tried, " at ",
-                                                      self->options_.gate, ": ", error.message())));
+          absl::Status told(error.code(), absl::StrCat("forekey could not ", tried, " at ",
+                                                       self->options_.gate, ": ", error.message()));
+          error.ForEachPayload([&told](absl::string_view url, const absl::Cord& payload) {
+            told.SetPayload(url, payload);
+          });
+          done(std::move(told));
         });
   });
 }
 
 void SessionSource::AskAgent(const std::string& binding, const std::string& rejected_id,
-                             BootTime outlast, Done<ClientSessionPtr> done) {
+                             const std::string& first_method, BootTime outlast,
+                             Done<ClientSessionPtr> done) {
   forekey::v1::OpenLocalSessionRequest request;
   request.set_gate(options_.gate);
   request.set_channel_binding(binding);
   request.set_rejected_session(rejected_id);
+  request.set_first_method(first_method);
   request.set_outlast_boot_nanos(outlast.nanos());
   CallAgent<forekey::v1::OpenLocalSessionRequest, forekey::v1::OpenLocalSessionResponse>(
       &forekey::v1::Agent::StubInterface::async_interface::OpenSession, "open a session", request,
-      [self = shared_from_this(), binding,
+      [self = shared_from_this(), binding, first_method,
        done](absl::StatusOr<forekey::v1::OpenLocalSessionResponse> response) {
         if (!response.ok()) return done(response.status());
+        if (!first_method.empty() && !response->step_up().empty()) {
+          self->LearnStepUp(binding, first_method, response->step_up());
+          return done(ClientSessionPtr());
+        }
         done(self->MakeSession(binding, *std::move(response)));
       });
 }
@@ -191,6 +205,7 @@ absl::StatusOr<ClientSessionPtr> SessionSource::MakeSession(
   parts.idle_s = response.idle_s();
   parts.absolute_s = response.absolute_s();
   parts.subject = response.subject();
+  parts.affinity = response.affinity();
   return std::make_shared<const ClientSession>(std::move(parts), options_.clock);
 }
 
@@ -223,7 +238,7 @@ void SessionSource::Replace(absl::string_view leaf_pem, const ClientSessionPtr& 
           });
     }
   }
-  if (known != nullptr) return Post([waiter, known] { waiter(Proof{known, "", nullptr}); });
+  if (known != nullptr) return Post([waiter, known] { waiter(Proof{known, "", nullptr, ""}); });
   if (!asking.started) return;
   AskWhatIsLacking(binding, rejected_id, std::string(method),
                    [self = shared_from_this(), binding, rejected_id, method = std::string(method),
@@ -263,7 +278,7 @@ void SessionSource::AskWhatIsLacking(const std::string& binding, const std::stri
         }
         absl::StatusOr<ClientSessionPtr> session = self->MakeSession(binding, *std::move(response));
         if (!session.ok()) return done(session.status());
-        done(Proof{*std::move(session), "", nullptr});
+        done(Proof{*std::move(session), "", nullptr, ""});
       });
 }
 
@@ -281,15 +296,19 @@ void SessionSource::AskForDeviceProof(const std::string& binding, const std::str
       [self = shared_from_this(), binding, method, step_up,
        done](absl::StatusOr<forekey::v1::GetPrefixResponse> response) {
         if (!response.ok()) return done(response.status());
-        {
-          absl::MutexLock lock(&self->mutex_);
-          Replacement& replacement = self->replacements_[absl::StrCat(binding, method)];
-          replacement.step_up = step_up;
-          replacement.step_up_until = self->options_.clock->BootNow() + kStepUpKnown;
-        }
+        self->LearnStepUp(binding, method, step_up);
         done(Proof{nullptr, std::move(*response->mutable_prefix()),
-                   std::make_shared<std::atomic_flag>()});
+                   std::make_shared<std::atomic_flag>(), response->affinity()});
       });
+}
+
+void SessionSource::LearnStepUp(const std::string& binding, const std::string& method,
+                                const std::string& step_up) {
+  absl::MutexLock lock(&mutex_);
+  if (replacements_.size() >= kMaxReplacements) replacements_.clear();
+  Replacement& replacement = replacements_[absl::StrCat(binding, method)];
+  replacement.step_up = step_up;
+  replacement.step_up_until = options_.clock->BootNow() + kStepUpKnown;
 }
 
 bool SessionSource::SignIfKnown(absl::string_view leaf_pem, absl::string_view method,
@@ -326,14 +345,41 @@ struct CallPrefixes::Answerer {
   PrefixWaiter waiter;
 
   void operator()(const absl::StatusOr<SessionSource::Proof>& proof) const {
-    if (!proof.ok()) return waiter.Answer(proof.status());
-    std::string prefix = self->Prove(proof->session, method, leaf_pem);
-    waiter.Answer(proof->session == nullptr ? proof->prefix : std::move(prefix));
+    if (!proof.ok()) {
+      self->Failed(proof.status());
+      return waiter.Answer(proof.status());
+    }
+    const std::string prefix = self->Prove(proof->session, method, leaf_pem);
+    if (proof->session == nullptr) {
+      absl::MutexLock lock(&self->mutex_);
+      self->affinity_ = proof->affinity;
+    }
+    waiter.Answer(proof->session == nullptr ? proof->prefix : prefix);
   }
 
   // The gate refuses that session; any thread.
   void Replace(const ClientSessionPtr& rejected) const {
     self->source_->Replace(leaf_pem, rejected, method, *this);
+  }
+
+  // What SessionSource::Get() answers later.
+  SessionSource::Waiter OnOpened(const ConnectionPtr& connection) const {
+    return [answerer = *this, connection](const absl::StatusOr<ClientSessionPtr>& opened) {
+      if (!opened.ok()) return answerer(opened.status());
+      ClientSessionPtr session = *opened;
+      if (session == nullptr) {
+        // Another method's call asked, where it isn't this one that hardware signs.
+        SessionSource& source = *answerer.self->source_;
+        if (source.SignIfKnown(answerer.leaf_pem, answerer.method, answerer)) return;
+        auto again = source.Get(answerer.leaf_pem, nullptr, answerer.method,
+                                [&] { return answerer.OnOpened(connection); });
+        if (!again.ok()) return answerer(again.status());
+        if (*again == nullptr) return;
+        session = *std::move(again);
+      }
+      if (answerer.MayStart(connection, session))
+        answerer(SessionSource::Proof{session, "", nullptr, ""});
+    };
   }
 
   // True when the call may go on with that session at once; else it is answered later.
@@ -342,7 +388,7 @@ struct CallPrefixes::Answerer {
     return self->preflight_->IsTaken(connection, method, session,
                                      [answer = *this, session](bool refused) {
                                        if (refused) return answer.Replace(session);
-                                       answer(SessionSource::Proof{session, "", nullptr});
+                                       answer(SessionSource::Proof{session, "", nullptr, ""});
                                      });
   }
 };
@@ -353,6 +399,13 @@ std::optional<absl::StatusOr<std::string>> CallPrefixes::GetPrefix(const CallAtt
   bool again;
   {
     absl::MutexLock lock(&mutex_);
+    // gRPC calls every failure of ours UNAVAILABLE, which an application's retry policy may try
+    // again: but what a person has to mend is asked once a call.
+    if (failure_.has_value() && failure_->error_code() != grpc::StatusCode::UNAVAILABLE) {
+      return absl::Status(static_cast<absl::StatusCode>(failure_->error_code()),
+                          failure_->error_message());
+    }
+    failure_.reset();
     rejected = proved_.session;
     again = std::exchange(asked_, true);
   }
@@ -367,16 +420,24 @@ std::optional<absl::StatusOr<std::string>> CallPrefixes::FirstPrefix(const CallA
                                                                      const Answerer& answerer) {
   if (source_->SignIfKnown(attempt.leaf_pem, attempt.method, answerer)) return std::nullopt;
   const ConnectionPtr connection = preflight_ == nullptr ? nullptr : attempt.connection();
-  absl::StatusOr<ClientSessionPtr> session = source_->Get(attempt.leaf_pem, nullptr, [&] {
-    return [answerer, connection](const absl::StatusOr<ClientSessionPtr>& opened) {
-      if (!opened.ok()) return answerer(opened.status());
-      if (answerer.MayStart(connection, *opened))
-        answerer(SessionSource::Proof{*opened, "", nullptr});
-    };
-  });
-  if (!session.ok()) return session.status();
+  absl::StatusOr<ClientSessionPtr> session = source_->Get(
+      attempt.leaf_pem, nullptr, attempt.method, [&] { return answerer.OnOpened(connection); });
+  if (!session.ok()) {
+    Failed(session.status());
+    return session.status();
+  }
   if (*session == nullptr || !answerer.MayStart(connection, *session)) return std::nullopt;
   return Prove(*session, attempt.method, attempt.leaf_pem);
+}
+
+void CallPrefixes::Failed(const absl::Status& why) {
+  absl::MutexLock lock(&mutex_);
+  failure_ = CallFailure(why);
+}
+
+std::optional<grpc::Status> CallPrefixes::failure() const {
+  absl::MutexLock lock(&mutex_);
+  return failure_;
 }
 
 // Empty without a session.
@@ -387,11 +448,17 @@ std::string CallPrefixes::Prove(const ClientSessionPtr& session, absl::string_vi
   absl::MutexLock lock(&mutex_);
   proved_.session = session;
   proved_.sequence = sequence;
+  affinity_ = session == nullptr ? "" : session->affinity();
   if (preflight_ != nullptr) {
     proved_.method = std::string(method);
     proved_.leaf_pem = std::string(leaf_pem);
   }
   return prefix;
+}
+
+std::string CallPrefixes::affinity() const {
+  absl::MutexLock lock(&mutex_);
+  return affinity_;
 }
 
 CallPrefixes::Proved CallPrefixes::proved() const {

@@ -47,10 +47,13 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   explicit SessionSource(Options options);
 
   using Waiter = std::function<void(const absl::StatusOr<ClientSessionPtr>&)>;
-  // A session that is good on connections with that leaf; never `rejected` (may be null), which the
-  // gate no longer takes. Null when there is none: then, and only then, `make_waiter` is called,
-  // and its result later, once, from another thread. Never blocks.
+  // A session that is good on connections with that leaf, for a call of `method`; never `rejected`
+  // (may be null), which the gate no longer takes. Null when there is none: then, and only then,
+  // `make_waiter` is called, and its result later, once, from another thread. Where the agent has
+  // none either, and knows that hardware must sign calls of a method, what comes later is null:
+  // ask SignIfKnown(), and where it isn't that method, Get() again. Never blocks.
   absl::StatusOr<ClientSessionPtr> Get(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
+                                       absl::string_view method,
                                        absl::FunctionRef<Waiter()> make_waiter);
 
   // One that ends later than `outlast`, for a live call: opened if need be, which blocks, for a
@@ -62,12 +65,13 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
     ClientSessionPtr session;
     std::string prefix;
     std::shared_ptr<std::atomic_flag> used;  // a prefix is good for one call
+    std::string affinity;                    // of a prefix; a session has its own
   };
   using ProofWaiter = std::function<void(const absl::StatusOr<Proof>&)>;
   // The gate refused a call of `method` with `rejected` (null: with a device proof): the agent asks
   // it what is lacking, and then opens another session, with more factors where those were lacking,
-  // or has hardware sign the call. `waiter` is called once, from another thread. Calls of one method that were refused with one session share the answer where it is a
-  // session.
+  // or has hardware sign the call. `waiter` is called once, from another thread. Calls of one
+  // method that were refused with one session share the answer where it is a session.
   void Replace(absl::string_view leaf_pem, const ClientSessionPtr& rejected,
                absl::string_view method, ProofWaiter waiter);
   // Methods that hardware had to sign lately are not tried with a session first: asks at once, and
@@ -96,11 +100,15 @@ class SessionSource : public std::enable_shared_from_this<SessionSource> {
   using Done = std::function<void(absl::StatusOr<Result>)>;
 
   void StartOpening(const std::string& binding, const Openings::FlightPtr& flight,
-                    const std::string& rejected_id);
+                    const std::string& rejected_id, const std::string& method);
+  // Hardware has to sign calls of that method, for now.
+  void LearnStepUp(const std::string& binding, const std::string& method,
+                   const std::string& step_up);
   void FinishOpening(const std::string& binding, const Openings::FlightPtr& flight,
                      const absl::StatusOr<ClientSessionPtr>& opened);
-  void AskAgent(const std::string& binding, const std::string& rejected_id, BootTime outlast,
-                Done<ClientSessionPtr> done);
+  // Null: see Get().
+  void AskAgent(const std::string& binding, const std::string& rejected_id,
+                const std::string& first_method, BootTime outlast, Done<ClientSessionPtr> done);
   // One call to the agent, that Shutdown() cancels. `done` is called from another thread.
   template <typename Request, typename Response>
   void CallAgent(void (forekey::v1::Agent::StubInterface::async_interface::*rpc)(
@@ -142,6 +150,7 @@ class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<
       : source_(std::move(source)), preflight_(std::move(preflight)) {}
   std::optional<absl::StatusOr<std::string>> GetPrefix(const CallAttempt& attempt,
                                                        PrefixWaiter waiter) override;
+  std::string affinity() const override;
 
   // What the gate knows a streaming call by; without a session where it was asked for none yet, or
   // hardware signed the call.
@@ -152,6 +161,9 @@ class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<
     std::string leaf_pem;
   };
   Proved proved() const;
+  // Why no prefix could be made at the last attempt, as the application is to see it; nullopt where
+  // one was.
+  std::optional<grpc::Status> failure() const;
   // The gate took another session's proof for it.
   void SetProved(ClientSessionPtr session, uint64_t sequence);
 
@@ -161,12 +173,15 @@ class CallPrefixes : public PrefixProvider, public std::enable_shared_from_this<
                                                          const Answerer& answerer);
   std::string Prove(const ClientSessionPtr& session, absl::string_view method,
                     absl::string_view leaf_pem);
+  void Failed(const absl::Status& why);
 
   const std::shared_ptr<SessionSource> source_;
   const std::shared_ptr<Preflight> preflight_;
   mutable absl::Mutex mutex_;
   bool asked_ ABSL_GUARDED_BY(mutex_) = false;
   Proved proved_ ABSL_GUARDED_BY(mutex_);
+  std::string affinity_ ABSL_GUARDED_BY(mutex_);  // of the last prefix
+  std::optional<grpc::Status> failure_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace forekey

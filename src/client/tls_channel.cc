@@ -6,9 +6,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "src/base/deadline.h"
 #include "src/base/file.h"
+#include "src/rpc/call_deadline.h"
 
 namespace forekey {
 namespace {
@@ -83,7 +83,7 @@ void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration t
   grpc_connectivity_state state = GRPC_CHANNEL_TRANSIENT_FAILURE;
   while (!deadline.Passed() && (given_up == nullptr || !*given_up)) {
     const absl::Duration look = std::min(deadline.Left(), kLookInterval);
-    if (!channel->WaitForStateChange(state, absl::ToChronoTime(absl::Now() + look))) continue;
+    if (!channel->WaitForStateChange(state, CallDeadline(look))) continue;
     state = channel->GetState(true);
     if (state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_TRANSIENT_FAILURE) return;
   }

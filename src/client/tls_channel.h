@@ -40,8 +40,8 @@ bool IsSet(const char* name, const grpc::ChannelArguments& arguments);
 std::string PemBundle(const std::vector<std::string>& der_certificates);
 
 // A channel whose last attempt to connect failed answers with that old failure until its back-off
-// ends. This ends the back-off, and waits until it has connected or failed anew, or until `given_up`
-// (may be null) says so.
+// ends. This ends the back-off, and waits until it has connected or failed anew, or until
+// `given_up` (may be null) says so.
 void WakeChannel(const std::shared_ptr<grpc::Channel>& channel, absl::Duration timeout,
                  const std::atomic<bool>* given_up = nullptr);
 

@@ -72,14 +72,25 @@ class Certificate {
   bool MayBeFor(absl::string_view purpose) const;
   // All of extended key usage, dotted; empty when it is absent or does not parse.
   std::vector<std::string> ExtendedKeyUsages() const;
-  X509* x509() const { return x509_.get(); }  // borrowed
-  // OpenSSL could only parse a repaired form of der() (certificate_quirks.h): X509_verify on x509()
-  // would check other bytes than the ones that were signed.
+  // Borrowed. It has no key that OpenSSL knows of, and can't be verified by X509_verify: it belongs
+  // to a library context without algorithms. Key and signature are asked for here.
+  X509* x509() const { return x509_.get(); }
+  // Borrowed; null for one that OpenSSL does not know.
+  EVP_PKEY* key() const { return key_.get(); }
+  // Whether `key` made its signature, over the bytes of der() as they stand, by the algorithm that
+  // it names. Which algorithms and keys are good enough is for the caller to say.
+  bool IsSignedBy(EVP_PKEY* key) const;
+  // The identifiers of keys that it has of its own and of its issuer (RFC 5280 sections 4.2.1.2 and
+  // 4.2.1.1); nullopt where there is none that can be read.
+  std::optional<std::string> SubjectKeyId() const;
+  std::optional<std::string> AuthorityKeyId() const;
+  // OpenSSL could only parse a repaired form of der() (certificate_quirks.h).
   bool repaired() const { return repaired_; }
 
  private:
   Certificate(std::shared_ptr<X509> x509, std::string der, bool repaired);
   std::shared_ptr<X509> x509_;
+  std::shared_ptr<EVP_PKEY> key_;
   std::string der_;
   absl::Time not_before_;
   absl::Time not_after_;
@@ -154,12 +165,12 @@ class VerifiedPath {
 // ignored) to an anchor: names chain, signatures, validity of each but the anchor at `time` (an
 // anchor that has expired still anchors: Nuvoton EKs outlive their root), issuers are CAs with
 // keyCertSign where they say so, and may issue for the purpose where one is asked for, path lengths
-// (the anchor's, too), critical extensions understood, a policy that holds throughout where a policyConstraints requires one. Issuers' keys:
-// RSA of 2048 to 8192 bits, P-256, P-384, P-521, Ed25519, Ed448. Signatures with hashes
-// weaker than SHA-256 are refused on every certificate but the anchor. Does not check revocation,
-// the leaf's EKU, which policies, names or the leaf's key: the caller does. Refuses with the most telling
-// Certificate reason; tries every candidate before it refuses. Hostile input costs at most
-// `max_signature_checks` public-key operations.
+// (the anchor's, too), critical extensions understood, a policy that holds throughout where a
+// policyConstraints requires one. Issuers' keys: RSA of 2048 to 8192 bits, P-256, P-384, P-521,
+// Ed25519, Ed448. Signatures with hashes weaker than SHA-256 are refused on every certificate but
+// the anchor. Does not check revocation, the leaf's EKU, which policies, names or the leaf's key:
+// the caller does. Refuses with the most telling Certificate reason; tries every candidate before
+// it refuses. Hostile input costs at most `max_signature_checks` public-key operations.
 absl::StatusOr<VerifiedPath> VerifyPath(const Certificate& leaf,
                                         const std::vector<Certificate>& intermediates,
                                         const TrustAnchors& anchors, const PathOptions& options);

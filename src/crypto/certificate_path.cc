@@ -47,7 +47,6 @@
 #include "src/base/status.h"
 #include "src/crypto/certificate.h"
 #include "src/crypto/certificate_policies.h"
-#include "src/crypto/certificate_quirks.h"
 #include "src/crypto/public_key.h"
 
 namespace forekey {
@@ -113,15 +112,18 @@ absl::Status CheckIssuerKey(EVP_PKEY* key, const Certificate& issuer) {
   }
 }
 
-absl::Status CheckSignatureAlgorithm(const Certificate& certificate, int* md_nid, int* key_nid) {
+absl::Status CheckSignatureAlgorithm(const Certificate& certificate) {
+  int md_nid = NID_undef;
+  int key_nid = NID_undef;
   int security_bits = 0;
   uint32_t flags = 0;
   const bool known =
-      X509_get_signature_info(certificate.x509(), md_nid, key_nid, &security_bits, &flags) == 1;
+      X509_get_signature_info(certificate.x509(), &md_nid, &key_nid, &security_bits, &flags) == 1;
+  ERR_clear_error();
   static constexpr std::array<int, 6> kHashes = {NID_sha256,   NID_sha384,   NID_sha512,
                                                  NID_sha3_256, NID_sha3_384, NID_sha3_512};
-  const bool strong = *key_nid == NID_ED25519 || *key_nid == NID_ED448 ||
-                      std::find(kHashes.begin(), kHashes.end(), *md_nid) != kHashes.end();
+  const bool strong = key_nid == NID_ED25519 || key_nid == NID_ED448 ||
+                      std::find(kHashes.begin(), kHashes.end(), md_nid) != kHashes.end();
   if (known && strong) return absl::OkStatus();
   return Refuse(Reason::kCertificateAlgorithm,
                 absl::StrCat(OBJ_nid2sn(X509_get_signature_nid(certificate.x509())),
@@ -129,27 +131,9 @@ absl::Status CheckSignatureAlgorithm(const Certificate& certificate, int* md_nid
 }
 
 absl::Status CheckSignature(const Certificate& certificate, const Certificate& issuer) {
-  EVP_PKEY* key = X509_get0_pubkey(issuer.x509());
-  ERR_clear_error();
-  FOREKEY_RETURN_IF_ERROR(CheckIssuerKey(key, issuer));
-  int md_nid = NID_undef;
-  int key_nid = NID_undef;
-  FOREKEY_RETURN_IF_ERROR(CheckSignatureAlgorithm(certificate, &md_nid, &key_nid));
-  bool ok = false;
-  if (!certificate.repaired()) {
-    ok = X509_verify(certificate.x509(), key) == 1;
-  } else if (key_nid == NID_rsaEncryption || key_nid == NID_X9_62_id_ecPublicKey) {
-    // Over the bytes that were signed, not the ones that OpenSSL could parse.
-    const X509_ALGOR* outer = nullptr;
-    X509_get0_signature(nullptr, &outer, certificate.x509());
-    std::optional<CertificateParts> parts = SplitCertificate(certificate.der());
-    ok = parts && X509_ALGOR_cmp(outer, X509_get0_tbs_sigalg(certificate.x509())) == 0 &&
-         VerifyWithHash(key, EVP_get_digestbynid(md_nid), /*rsa_pss=*/false, parts->tbs,
-                        parts->signature)
-             .ok();
-  }
-  ERR_clear_error();
-  if (ok) return absl::OkStatus();
+  FOREKEY_RETURN_IF_ERROR(CheckIssuerKey(issuer.key(), issuer));
+  FOREKEY_RETURN_IF_ERROR(CheckSignatureAlgorithm(certificate));
+  if (certificate.IsSignedBy(issuer.key())) return absl::OkStatus();
   return Refuse(Reason::kCertificateSignatureInvalid,
                 absl::StrCat("the signature of ", Describe(certificate), " is not by the key of \"",
                              issuer.SubjectText(), "\""));
@@ -220,11 +204,10 @@ absl::Status CheckLeaf(const Certificate& leaf, const PathOptions& options) {
 enum class KeyIdentifiers { kMatch, kUnknown, kDiffer };
 
 KeyIdentifiers CompareKeyIdentifiers(const Certificate& certificate, const Certificate& issuer) {
-  const ASN1_OCTET_STRING* wanted = X509_get0_authority_key_id(certificate.x509());
-  const ASN1_OCTET_STRING* has = X509_get0_subject_key_id(issuer.x509());
-  ERR_clear_error();
-  if (wanted == nullptr || has == nullptr) return KeyIdentifiers::kUnknown;
-  return ASN1_OCTET_STRING_cmp(wanted, has) == 0 ? KeyIdentifiers::kMatch : KeyIdentifiers::kDiffer;
+  const std::optional<std::string> wanted = certificate.AuthorityKeyId();
+  const std::optional<std::string> has = issuer.SubjectKeyId();
+  if (!wanted || !has) return KeyIdentifiers::kUnknown;
+  return *wanted == *has ? KeyIdentifiers::kMatch : KeyIdentifiers::kDiffer;
 }
 
 bool IsSameNameAndKey(const Certificate& one, const Certificate& other) {

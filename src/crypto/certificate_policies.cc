@@ -178,8 +178,8 @@ class PolicyWalk {
   }
 
   uint64_t explicit_policy_, policy_mapping_, inhibit_any_policy_;
-  // The lowest level of the valid_policy_tree: whether it has a node for anyPolicy, and the expected
-  // policies of the others. It is NULL when neither is there.
+  // The lowest level of the valid_policy_tree: whether it has a node for anyPolicy, and the
+  // expected policies of the others. It is NULL when neither is there.
   bool any_ = true;
   std::set<std::string> expected_;
   bool mapped_ = false;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "src/base/secret.h"
 
 namespace forekey {
@@ -16,6 +17,12 @@ absl::StatusOr<std::string> HashPassword(const Secret& password, size_t memory_b
                                          size_t passes);
 // False also for a hash that does not parse. Takes the time and memory that the hash says.
 bool PasswordMatches(const std::string& hash, const Secret& password);
+
+// A key of 32 bytes out of a passphrase, for what is sealed and carried: 256 MiB and 3 passes,
+// which are fixed, so that no file says what its opening costs. ResourceExhausted where the memory
+// can't be had; InvalidArgument for another size of the salt.
+inline constexpr size_t kPassphraseSaltSize = 16;
+absl::StatusOr<Secret> KeyFromPassphrase(const Secret& passphrase, absl::string_view salt);
 
 }  // namespace forekey
 

@@ -4,7 +4,6 @@
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/obj_mac.h>
-#include <openssl/params.h>
 #include <openssl/rsa.h>
 #include <sodium/crypto_core_ed25519.h>
 
@@ -18,6 +17,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
+#include "src/crypto/spki.h"
 
 namespace forekey {
 namespace {
@@ -42,26 +42,7 @@ const EVP_MD* HashOf(Algorithm algorithm) {
   return algorithm == Algorithm::kEs384 ? sha384 : sha256;
 }
 
-// DER (SPKI or not) into OpenSSL's type; null unless the whole buffer is one.
-EvpPkeyPtr Decode(absl::string_view spki) {
-  const uint8_t* at = U8(spki);
-  EvpPkeyPtr key(d2i_PUBKEY(nullptr, &at, static_cast<long>(spki.size())));
-  if (key != nullptr && at != U8(spki) + spki.size()) key.reset();
-  ERR_clear_error();
-  return key;
-}
-
-std::string Encode(EVP_PKEY* key) {
-  uint8_t* der = nullptr;
-  int size = i2d_PUBKEY(key, &der);
-  ERR_clear_error();
-  if (size <= 0) return "";
-  std::string spki(View(der, size));
-  OPENSSL_free(der);
-  return spki;
-}
-
-absl::Status CheckRsa(EVP_PKEY* key, absl::string_view spki) {
+absl::Status CheckRsa(EVP_PKEY* key, bool canonical) {
   if (!EVP_PKEY_is_a(key, "RSA")) {  // RSA-PSS keys have a type of their own
     return Refuse(Reason::kKeyAlgorithm, "not a key of an algorithm that is accepted");
   }
@@ -78,9 +59,7 @@ absl::Status CheckRsa(EVP_PKEY* key, absl::string_view spki) {
   if (!BN_is_word(e, kRsaExponent)) {
     return Refuse(Reason::kKeyAlgorithm, "an RSA exponent other than 65537");
   }
-  if (Encode(key) != spki) {
-    return Refuse(Reason::kKeyAlgorithm, "not the canonical encoding of the key");
-  }
+  if (!canonical) return Refuse(Reason::kKeyAlgorithm, "not the canonical encoding of the key");
   return absl::OkStatus();
 }
 
@@ -134,8 +113,8 @@ absl::Status RefuseSignature(absl::string_view detail = "") {
 }
 
 // A key of small order verifies signatures that nobody made. Ed448's such points, of order 1, 2 and
-// 4, are those with y = 1, -1 and 0; `raw` is y, little endian, and a byte whose top bit is x's sign.
-// An encoding that is not the least one (y of p and more) is another key's or none.
+// 4, are those with y = 1, -1 and 0; `raw` is y, little endian, and a byte whose top bit is x's
+// sign. An encoding that is not the least one (y of p and more) is another key's or none.
 bool IsSoundEd448Key(absl::string_view raw) {
   constexpr size_t kFieldSize = 56;
   // p = 2^448 - 2^224 - 1, little endian, less one.
@@ -219,13 +198,16 @@ absl::StatusOr<PublicKey> PublicKey::FromSpki(absl::string_view spki) {
   if (algorithm == Algorithm::kRs256 && spki.size() > kMaxRsaSpkiSize) {
     return Refuse(Reason::kKeyAlgorithm, "a public key of more than 600 bytes");
   }
-  EvpPkeyPtr key = Decode(spki);
+  std::optional<EvpPkeyPtr> canonical = KeyOfCanonicalSpki(spki);
+  EvpPkeyPtr key = canonical ? *std::move(canonical) : KeyOfSpki(spki);
   if (key == nullptr) return Refuse(Reason::kKeyAlgorithm, "not a public key that can be read");
-  if (algorithm == Algorithm::kRs256) FOREKEY_RETURN_IF_ERROR(CheckRsa(key.get(), spki));
+  if (algorithm == Algorithm::kRs256) {
+    FOREKEY_RETURN_IF_ERROR(CheckRsa(key.get(), canonical.has_value()));
+  }
   return PublicKey(std::make_shared<const Data>(std::move(key), algorithm, spki));
 }
 
-absl::StatusOr<PublicKey> PublicKey::FromEvp(EVP_PKEY* key) { return FromSpki(Encode(key)); }
+absl::StatusOr<PublicKey> PublicKey::FromEvp(EVP_PKEY* key) { return FromSpki(SpkiOfKey(key)); }
 
 absl::StatusOr<PublicKey> PublicKey::FromEcPoint(int nid, absl::string_view x,
                                                  absl::string_view y) {
@@ -240,29 +222,13 @@ absl::StatusOr<PublicKey> PublicKey::FromEcPoint(int nid, absl::string_view x,
 }
 
 absl::StatusOr<PublicKey> PublicKey::FromRsa(absl::string_view modulus, uint32_t exponent) {
-  // OpenSSL wants the machine's byte order; it is also where leading zeros go.
   while (!modulus.empty() && modulus.front() == 0) modulus.remove_prefix(1);
   if (modulus.size() > kMaxRsaBits / 8 || modulus.size() < kMinRsaBits / 8) {
     return Refuse(Reason::kKeyAlgorithm, "an RSA modulus outside 2048 to 4096 bits");
   }
-  BignumPtr n(BN_bin2bn(U8(modulus), static_cast<int>(modulus.size()), nullptr));
-  std::string native(modulus.size(), '\0');
-  if (n == nullptr || BN_bn2nativepad(n.get(), U8(native), static_cast<int>(native.size())) < 0) {
-    return OpenSslError("BN_bn2nativepad");
-  }
-  OSSL_PARAM params[] = {
-      OSSL_PARAM_construct_BN(OSSL_PKEY_PARAM_RSA_N, U8(native), native.size()),
-      OSSL_PARAM_construct_uint32(OSSL_PKEY_PARAM_RSA_E, &exponent),
-      OSSL_PARAM_construct_end(),
-  };
-  EvpPkeyCtxPtr context(EVP_PKEY_CTX_new_from_name(nullptr, "RSA", nullptr));
-  EVP_PKEY* key = nullptr;
-  if (context == nullptr || EVP_PKEY_fromdata_init(context.get()) != 1 ||
-      EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, params) != 1) {
-    return OpenSslError("EVP_PKEY_fromdata(RSA)");
-  }
-  EvpPkeyPtr own(key);
-  return FromEvp(key);
+  const EvpPkeyPtr key = RsaKey(modulus, exponent);
+  if (key == nullptr) return OpenSslError("EVP_PKEY_fromdata(RSA)");
+  return FromEvp(key.get());
 }
 
 absl::StatusOr<PublicKey> PublicKey::FromEd25519(absl::string_view raw) {

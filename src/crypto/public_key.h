@@ -22,9 +22,9 @@ class PublicKey {
  public:
   // From DER SubjectPublicKeyInfo, whole buffer. Refuses (kKeyAlgorithm) what none of the
   // algorithms takes: other curves, explicit curve parameters, compressed points, points off the
-  // curve, RSA outside 2048..4096 bits or e != 65537, Ed25519 keys outside the prime-order group, Ed448
-  // keys of small order.
-  // `spki` must be the canonical encoding, so that one key has one encoding and one credential id.
+  // curve, RSA outside 2048..4096 bits or e != 65537, Ed25519 keys outside the prime-order group,
+  // Ed448 keys of small order. `spki` must be the canonical encoding, so that one key has one
+  // encoding and one credential id.
   static absl::StatusOr<PublicKey> FromSpki(absl::string_view spki);
   // From an OpenSSL key, by its encoding: what FromSpki refuses is refused here too.
   static absl::StatusOr<PublicKey> FromEvp(EVP_PKEY* key);

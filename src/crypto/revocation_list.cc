@@ -189,7 +189,7 @@ bool RevocationList::IsSignedBy(const Certificate& issuer) const {
       if (verdict.key == key_hash) return verdict.good;
     }
   }
-  EVP_PKEY* key = X509_get0_pubkey(issuer.x509());
+  EVP_PKEY* key = issuer.key();
   const bool good = key != nullptr && X509_CRL_verify(crl_.get(), key) == 1;
   ERR_clear_error();
   absl::MutexLock lock(&verdicts_->mutex);
@@ -207,16 +207,16 @@ int RevocationList::signatures_checked() const {
 bool RevocationList::IsByAnotherKeyThan(const Certificate& issuer) const {
   const AuthorityKeyIdPtr named(static_cast<AUTHORITY_KEYID*>(
       X509_CRL_get_ext_d2i(crl_.get(), NID_authority_key_identifier, nullptr, nullptr)));
-  const ASN1_OCTET_STRING* own = X509_get0_subject_key_id(issuer.x509());
+  const std::optional<std::string> own = issuer.SubjectKeyId();
   uint8_t digest[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   const bool hashed = X509_pubkey_digest(issuer.x509(), EVP_sha1(), digest, &size) == 1;
   ERR_clear_error();
   if (!IsOfNameOf(issuer) || named == nullptr || named->keyid == nullptr || !hashed) return false;
-  if (own != nullptr && ASN1_OCTET_STRING_cmp(named->keyid, own) == 0) return false;
-  // RFC 5280 §4.2.1.2, method 1: what the key's identifier mostly is, also where it is not written.
   const absl::string_view id =
       View(ASN1_STRING_get0_data(named->keyid), ASN1_STRING_length(named->keyid));
+  if (own == id) return false;
+  // RFC 5280 §4.2.1.2, method 1: what the key's identifier mostly is, also where it is not written.
   return id != View(digest, size) && !IsSignedBy(issuer);
 }
 
@@ -282,8 +282,8 @@ absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
       const absl::Status status = list.Check(certificates[i], certificates[i + 1], time);
       if (ReasonOf(status) == Reason::kCertificateRevoked) return status;
       if (!status.ok() && list.IsByAnotherKeyThan(certificates[i + 1])) {
-        // It may be complete for the name all the same: serial numbers are one issuer's, whatever its
-        // key (RFC 5280 §5.2.1). Who is named by it is not passed over.
+        // It may be complete for the name all the same: serial numbers are one issuer's, whatever
+        // its key (RFC 5280 §5.2.1). Who is named by it is not passed over.
         if (list.Names(certificates[i])) {
           return BadCrl(absl::StrCat("a list by another key of \"",
                                      certificates[i + 1].SubjectText(), "\" names \"",

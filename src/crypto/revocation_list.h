@@ -44,12 +44,12 @@ class RevocationList {
                      absl::Time time) const;
 
   // Whether this list is by a CA of `issuer`'s name, but by another key than `issuer`'s, as its
-  // authorityKeyIdentifier says. A CA that has renewed its key publishes such lists. It knows nothing
-  // of what the other key has signed.
+  // authorityKeyIdentifier says. A CA that has renewed its key publishes such lists. It knows
+  // nothing of what the other key has signed.
   bool IsByAnotherKeyThan(const Certificate& issuer) const;
 
-  // An entry has the certificate's serial number. Nothing is verified: whose number it is depends on
-  // whose list this is.
+  // An entry has the certificate's serial number. Nothing is verified: whose number it is depends
+  // on whose list this is.
   bool Names(const Certificate& certificate) const;
 
   // How many signatures were checked so far, by this object and its copies: one for each issuer's
@@ -73,9 +73,9 @@ enum class RevocationScope {
 
 // Every certificate of the path but the anchor, against the lists of its issuer. One list that
 // names a certificate is enough to refuse it. Of several lists of one issuer those that can't be
-// used are passed over, as long as one can be; those by another key of the same CA know nobody here,
-// and refuse (kCrlInvalid) whom they name all the same. Returns whether any list was asked; OK
-// without lists.
+// used are passed over, as long as one can be; those by another key of the same CA know nobody
+// here, and refuse (kCrlInvalid) whom they name all the same. Returns whether any list was asked;
+// OK without lists.
 absl::StatusOr<bool> CheckRevocation(const VerifiedPath& path,
                                      const std::vector<RevocationList>& lists,
                                      RevocationScope scope, absl::Time time);

@@ -59,7 +59,7 @@ class MethodPolicy final : public CallPolicy {
   absl::Status Authorize(absl::string_view method, const CallFacts& facts) const override {
     if (absl::StartsWith(method, kOwnService)) return absl::OkStatus();
     const Entry* entry = Find(method);
-    if (entry != nullptr) return entry->check->Judge(facts);
+    if (entry != nullptr) return entry->check->Authorize(facts);
     return permit_unlisted_ ? absl::OkStatus()
                             : Refuse(Reason::kMethodNotPermitted, "the method is in no rule");
   }

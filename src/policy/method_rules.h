@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules as the configuration says them (docs/CONFIG.md, "Rules"): data. What they mean is CallPolicy's.
+// Rules as the configuration says them (docs/CONFIG.md, "Rules"): data. What they mean is
+// CallPolicy's.
 #ifndef FOREKEY_SRC_POLICY_METHOD_RULES_H_
 #define FOREKEY_SRC_POLICY_METHOD_RULES_H_
 

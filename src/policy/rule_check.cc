@@ -96,7 +96,7 @@ absl::StatusOr<RuleCheck> RuleCheck::New(MethodRule rule) {
   return check;
 }
 
-absl::Status RuleCheck::Judge(const CallFacts& facts) const {
+absl::Status RuleCheck::Authorize(const CallFacts& facts) const {
   bool has_role = rule_.any_role.empty();
   for (const std::string& role : rule_.any_role) has_role = has_role || facts.HasRole(role);
   if (!has_role) {
@@ -111,10 +111,10 @@ absl::Status RuleCheck::Judge(const CallFacts& facts) const {
     return WithStepUp(Refuse(Reason::kChildNotAllowed, "the rule takes no child session"),
                       child_step_up_);
   }
-  return JudgeFactors(facts);
+  return AuthorizeFactors(facts);
 }
 
-absl::Status RuleCheck::JudgeFactors(const CallFacts& facts) const {
+absl::Status RuleCheck::AuthorizeFactors(const CallFacts& facts) const {
   bool stale = false;
   if (rule_.factors.empty()) {
     if (rule_.max_age == absl::InfiniteDuration()) return absl::OkStatus();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One rule, made ready: judges the facts of a call that it is for.
+// One rule, made ready to be asked about the calls that it is for.
 #ifndef FOREKEY_SRC_POLICY_RULE_CHECK_H_
 #define FOREKEY_SRC_POLICY_RULE_CHECK_H_
 
@@ -20,11 +20,11 @@ class RuleCheck {
 
   const MethodRule& rule() const { return rule_; }
   // See CallPolicy::Authorize.
-  absl::Status Judge(const CallFacts& facts) const;
+  absl::Status Authorize(const CallFacts& facts) const;
 
  private:
   explicit RuleCheck(MethodRule rule) : rule_(std::move(rule)) {}
-  absl::Status JudgeFactors(const CallFacts& facts) const;
+  absl::Status AuthorizeFactors(const CallFacts& facts) const;
 
   MethodRule rule_;
   std::string step_up_;        // where a factor is lacking

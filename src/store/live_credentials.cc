@@ -35,10 +35,19 @@ absl::StatusOr<PublicKey> StoredKey(const CredentialRecord& record) {
 
 }  // namespace
 
-LiveSubject::LiveSubject(std::string name, std::vector<std::string> roles, bool disabled)
-    : name_(std::move(name)),
-      disabled_(disabled),
-      roles_(std::make_shared<const std::vector<std::string>>(std::move(roles))) {}
+LiveSubject::LiveSubject(const SubjectRecord& record)
+    : name_(record.name),
+      disabled_(record.disabled),
+      sessions_epoch_(record.sessions_epoch),
+      roles_(std::make_shared<const std::vector<std::string>>(record.roles)) {}
+
+// Written one at a time. The epoch goes first: who sees that the subject is enabled again sees that
+// it was disabled.
+void LiveSubject::Take(bool disabled, uint64_t sessions_epoch) {
+  sessions_epoch_.store(std::max(sessions_epoch, this->sessions_epoch()),
+                        std::memory_order_release);
+  disabled_.store(disabled, std::memory_order_release);
+}
 
 std::shared_ptr<const std::vector<std::string>> LiveSubject::roles() const {
   absl::ReaderMutexLock lock(&mutex_);
@@ -108,7 +117,7 @@ std::shared_ptr<LiveSubject> LiveCredentials::LiveSubjectNamed(absl::string_view
 
 std::shared_ptr<LiveSubject> LiveCredentials::SubjectFor(const SubjectRecord& record) {
   if (auto live = LiveSubjectNamed(record.name)) return live;
-  auto made = std::make_shared<LiveSubject>(record.name, record.roles, record.disabled);
+  auto made = std::make_shared<LiveSubject>(record);
   subjects_[record.name] = made;
   return made;
 }
@@ -187,11 +196,13 @@ absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabl
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   absl::Status status = registry_->SetDisabled(subject, disabled);
+  // Read again, so that the epoch is the registry's, whoever else changed it.
+  if (status.ok() && ReadSubjectAgain(subject).ok()) return status;
   absl::MutexLock lock(&mutex_);
   ++generation_;
   if (!status.ok()) return status;
   if (auto live = LiveSubjectNamed(subject))
-    live->disabled_.store(disabled, std::memory_order_release);
+    live->Take(disabled, live->sessions_epoch() + (disabled ? 1 : 0));
   return absl::OkStatus();
 }
 
@@ -238,6 +249,98 @@ absl::Status LiveCredentials::Enroll(const Registry::Enrollment& enrollment) {
   auto found = credentials_.find(enrolled.replaced_credential);
   if (found != credentials_.end()) found->second->revoked_.store(true, std::memory_order_release);
   return absl::OkStatus();
+}
+
+absl::Status LiveCredentials::FollowCredential(absl::string_view id) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the lock
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  auto found = credentials_.find(id);
+  if (found != credentials_.end()) found->second->revoked_.store(true, std::memory_order_release);
+  return absl::OkStatus();
+}
+
+absl::Status LiveCredentials::ReadSubjectAgain(absl::string_view name) {
+  {
+    absl::MutexLock lock(&mutex_);
+    ++generation_;
+    if (LiveSubjectNamed(name) == nullptr) return absl::OkStatus();
+  }
+  absl::StatusOr<SubjectRecord> record = registry_->FindSubject(name);
+  if (!record.ok() && !absl::IsNotFound(record.status())) return record.status();
+  std::shared_ptr<LiveSubject> live;
+  {
+    absl::MutexLock lock(&mutex_);
+    ++generation_;
+    live = LiveSubjectNamed(name);
+  }
+  if (live == nullptr) return absl::OkStatus();
+  if (!record.ok()) {
+    live->Take(/*disabled=*/true, live->sessions_epoch() + 1);
+    return absl::OkStatus();
+  }
+  if (record->sessions_epoch < live->sessions_epoch()) {
+    // The registry's history went back, and has forgotten a disabling. What the subject has open,
+    // and its tickets everywhere, may be of either history: all of it is over.
+    record->sessions_epoch = live->sessions_epoch() + 1;
+    FOREKEY_RETURN_IF_ERROR(registry_->RaiseSessionsEpoch(name, record->sessions_epoch));
+  }
+  live->Take(record->disabled, record->sessions_epoch);
+  auto snapshot = std::make_shared<const std::vector<std::string>>(record->roles);
+  absl::MutexLock lock(&live->mutex_);
+  live->roles_ = std::move(snapshot);
+  return absl::OkStatus();
+}
+
+absl::Status LiveCredentials::FollowSubject(absl::string_view name) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
+  absl::MutexLock order(&changes_);
+  return ReadSubjectAgain(name);
+}
+
+absl::Status LiveCredentials::FollowFactors(absl::string_view subject,
+                                            absl::FunctionRef<bool()> mine) {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
+  absl::MutexLock order(&changes_);
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  if (mine()) return absl::OkStatus();
+  if (auto live = LiveSubjectNamed(subject))
+    live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll() {
+  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
+  absl::MutexLock order(&changes_);
+  std::vector<std::shared_ptr<LiveCredential>> credentials;
+  std::vector<std::shared_ptr<LiveSubject>> subjects;
+  {
+    absl::MutexLock lock(&mutex_);
+    ++generation_;
+    for (const auto& [id, credential] : credentials_) credentials.push_back(credential);
+    for (const auto& [name, subject] : subjects_) {
+      if (auto live = subject.lock()) subjects.push_back(std::move(live));
+    }
+  }
+  std::vector<std::string> revoked;
+  for (const auto& credential : credentials) {
+    const absl::StatusOr<CredentialRecord> record =
+        registry_->FindCredential(credential->record().id);
+    if (!record.ok() && ReasonOf(record.status()) != Reason::kCredentialUnknown) {
+      return record.status();
+    }
+    if (record.ok() && !record->revoked_at) continue;
+    credential->revoked_.store(true, std::memory_order_release);
+    revoked.push_back(credential->record().id);
+  }
+  for (const auto& subject : subjects) {
+    FOREKEY_RETURN_IF_ERROR(ReadSubjectAgain(subject->name()));
+    subject->factors_version_.fetch_add(1, std::memory_order_acq_rel);
+  }
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  return revoked;
 }
 
 }  // namespace forekey

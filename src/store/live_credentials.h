@@ -25,18 +25,24 @@ namespace forekey {
 // A subject as sessions see it. Roles are replaced as a whole; readers take a snapshot.
 class LiveSubject {
  public:
-  LiveSubject(std::string name, std::vector<std::string> roles, bool disabled);
+  explicit LiveSubject(const SubjectRecord& record);
   const std::string& name() const { return name_; }
   bool disabled() const { return disabled_.load(std::memory_order_acquire); }
   std::shared_ptr<const std::vector<std::string>> roles() const;
   // Another number after each change of the password: who proved an older one did not prove this
   // one.
   uint64_t factors_version() const { return factors_version_.load(std::memory_order_acquire); }
+  // How often it was disabled (SubjectRecord). What was proved under a smaller number is over, also
+  // where the subject is enabled again. Read it before disabled().
+  uint64_t sessions_epoch() const { return sessions_epoch_.load(std::memory_order_acquire); }
 
  private:
   friend class LiveCredentials;
   std::string name_;
+  // What the registry says; the epoch never goes back.
+  void Take(bool disabled, uint64_t sessions_epoch);
   std::atomic<bool> disabled_;
+  std::atomic<uint64_t> sessions_epoch_;
   std::atomic<uint64_t> factors_version_{0};
   mutable absl::Mutex mutex_;
   std::shared_ptr<const std::vector<std::string>> roles_ ABSL_GUARDED_BY(mutex_);
@@ -95,9 +101,25 @@ class LiveCredentials {
   // An enrolment may revoke the credential that it replaces.
   absl::Status Enroll(const Registry::Enrollment& enrollment);
 
+  // What another program changed in a registry that is shared. Each reads the registry where it has
+  // to, so that what is applied is at least as new as the change; when it returns OK, no later call
+  // sees the state before. Errors are the registry's; then nothing is known, and it is done again.
+  absl::Status FollowCredential(absl::string_view id);  // it was revoked
+  // Its roles, or whether it is disabled; where it was disabled since, its sessions are over, also
+  // where it is enabled again.
+  absl::Status FollowSubject(absl::string_view name);
+  // Its further factors. `mine`, asked while no change of this object's is under way: this object
+  // made that very change, and has told the sessions already.
+  absl::Status FollowFactors(absl::string_view subject, absl::FunctionRef<bool()> mine);
+  // Everything that is kept may have changed. A credential or subject that the registry does not
+  // know any more counts as revoked, or disabled. Gives the ids of what was found revoked.
+  absl::StatusOr<std::vector<std::string>> FollowAll();
+
   Registry& registry() { return *registry_; }
 
  private:
+  // By what the registry says now. The caller holds changes_.
+  absl::Status ReadSubjectAgain(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(changes_);
   // One attempt at a load; null when the registry changed meanwhile.
   absl::StatusOr<std::shared_ptr<LiveCredential>> Load(absl::string_view id);
   std::shared_ptr<LiveSubject> SubjectFor(const SubjectRecord& record)

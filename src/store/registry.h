@@ -28,6 +28,12 @@ struct SubjectRecord {
   std::vector<std::string> roles;  // sorted, each once
   bool disabled = false;
   absl::Time created_at;
+  // Both only grow, in the transaction of the change that they count: what a ticket of resumption
+  // says of its subject is held against them. With each SetDisabled(true): all its sessions ended
+  // then.
+  uint64_t sessions_epoch = 0;
+  // With each change of its password or its identities at identity providers.
+  uint64_t factors_epoch = 0;
 };
 
 struct CredentialRecord {
@@ -187,6 +193,74 @@ class Registry {
   virtual absl::Status GiveFactorTriesBack(absl::Span<const std::string> credential_ids,
                                            absl::string_view factor) = 0;
 
+  // Resumption of sessions (docs/PROTOCOL.md, "Resumption"). A store without these answers
+  // Unimplemented, and its gate starts with `[sessions] resumption` off alone.
+  //
+  // The keys that tickets are sealed under, as the gates that share this registry keep them: bytes
+  // that they alone can open, with a version that begins at 1 and grows by one with each change.
+  // Version 0, no bytes: there were none yet.
+  struct TicketState {
+    uint64_t version = 0;
+    std::string sealed;
+    // The wall clock of a store that has one of its own, when it was asked: what the clocks of the
+    // gates that share it are measured by.
+    std::optional<absl::Time> store_time = std::nullopt;
+  };
+  virtual absl::StatusOr<TicketState> FindTicketState() { return NoResumption(); }
+  // Atomic: of several callers with one `expected` version exactly one gets true. False, and
+  // nothing is changed, where the version is another one.
+  virtual absl::StatusOr<bool> SwapTicketState(uint64_t expected, absl::string_view sealed) {
+    return NoResumption();
+  }
+
+  // A family is all the sessions that were resumed from one opening, one after the other: the
+  // `serial`-th of them goes over into the next. Entries stay for an hour beyond the end of what
+  // they are about, so that a clock that is set back by less revives nothing. Of one subject
+  // `most` are remembered that were resumed, and as many that were ended: nobody fills others'.
+  struct FamilyStep {
+    std::string family;  // 16 bytes
+    uint64_t serial = 0;
+    absl::Time ends_at;   // no ticket of the family is good after that
+    absl::Time now;       // of no other use than to forget what is over
+    std::string subject;  // whose it is
+    uint64_t most = 1000;
+    // Of AdvanceFamily alone: when its ticket was made.
+    absl::Time ticket_made;
+    // Of EndFamily alone. When it is asked, by the gate's clock: a store that has one of its own
+    // goes by that, so that a gate with a wrong clock makes nothing forgotten too early, nor
+    // void for too long.
+    absl::Time ended_at;
+    // How long a ticket of its first session is good; of one that was resumed (by its serial here,
+    // or by what the store knows), others may have been made until the end, to be good until
+    // `ends_at`.
+    absl::Duration ticket_life;
+    // No ticket of it is made later than so long after its end.
+    absl::Duration heard_within;
+    // Of AdvanceFamily alone: what the ticket says of its subject (SubjectRecord; nullopt: no
+    // further factor was proved), and whose signatures opened the session.
+    uint64_t sessions_epoch = 0;
+    std::optional<uint64_t> factors_epoch = std::nullopt;
+    std::vector<std::string> credential_ids = {};
+  };
+  // One transaction, durable. Refuses with kSubjectDisabled; kSessionEnded where the subject was
+  // disabled or its further factors changed since, or the family was ended; kCredentialUnknown,
+  // kCredentialRevoked; kTicketReplayed: of several callers with one serial exactly one gets OK;
+  // kTicketExpired where EndFamily made older tickets void; kReplayStoreFull rather than forget a
+  // family that may still be good.
+  virtual absl::Status AdvanceFamily(const FamilyStep& step) { return NoResumption(); }
+  // None of its sessions is resumed any more. Durable; OK, too, where it was ended before, and
+  // never refused for want of room: where `most` of the subject's were ended already, they are
+  // forgotten one by one, and all tickets of the subject that are made within `heard_within` from
+  // now are void instead. NotFound where there is no such subject.
+  virtual absl::Status EndFamily(const FamilyStep& step) { return NoResumption(); }
+
+  // The subject's sessions_epoch is at least this from now on: for who knows a greater one than the
+  // store, because its history went back (a failover, a restore). NotFound where there is no
+  // such subject.
+  virtual absl::Status RaiseSessionsEpoch(absl::string_view subject, uint64_t least) {
+    return NoResumption();
+  }
+
   // FIDO2's signature counter: stores `count` if it is greater than the stored one, or both are
   // zero; otherwise refuses with kCounterRollback. Atomic; durable before the call is admitted.
   virtual absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) = 0;
@@ -203,6 +277,11 @@ class Registry {
     uint64_t invites = 0;
   };
   virtual absl::StatusOr<Counts> Count() = 0;
+
+ private:
+  static absl::Status NoResumption() {
+    return absl::UnimplementedError("this registry keeps nothing for the resumption of sessions");
+  }
 };
 
 }  // namespace forekey

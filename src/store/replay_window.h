@@ -6,8 +6,8 @@
 #define FOREKEY_SRC_STORE_REPLAY_WINDOW_H_
 
 #include <cstdint>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 
 namespace forekey {
@@ -27,7 +27,8 @@ class ReplayWindow {
   enum class State { kFresh, kReplayed, kTooOld };
   State StateOf(uint64_t sequence) const;
   uint64_t highest_ = 0;
-  std::vector<uint64_t> words_;
+  // A window of 1024, which is the default, lies where the session does.
+  absl::InlinedVector<uint64_t, 17> words_;
 };
 
 }  // namespace forekey

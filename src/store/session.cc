@@ -24,14 +24,16 @@ Session::Session(Tag, Parts parts, std::shared_ptr<const std::string> channel_bi
       expires_at_(parts.opened_at + parts.absolute),
       parent_(std::move(parts.parent)),
       factors_version_(parts.factors_version),
+      sessions_epoch_(parts.sessions_epoch),
       credentials_(std::move(parts.credentials)),
       window_(parts.window),
       mac_key_(parts.key),
       channel_binding_(std::move(channel_binding)),
-      id_(std::move(parts.id)),
       key_(parts.key),
-      factors_(std::move(parts.factors)),
-      opened_at_(parts.opened_at) {
+      factors_(parts.factors.begin(), parts.factors.end()),
+      opened_at_(parts.opened_at),
+      lineage_(std::move(parts.lineage)) {
+  std::copy_n(parts.id.data(), id_.size(), id_.data());  // SessionTable looked at its size
   if (parent_ != nullptr) {
     expires_at_ = std::min(expires_at_, parent_->expires_at_);
   }
@@ -41,19 +43,27 @@ bool Session::Expired(BootTime now) const {
   return now >= expires_at_ || now >= last_used().PlusNanos(idle_nanos_);
 }
 
-absl::Status Session::CheckAlive(BootTime now) const {
+absl::Status Session::CheckAlive(BootTime now) const { return Check(now, State::kOpen); }
+
+absl::Status Session::CheckLiveCall(BootTime now) const { return Check(now, State::kMovedOn); }
+
+// `most`: how far it may have gone.
+absl::Status Session::Check(BootTime now, State most) const {
   // Revocation before expiry: of several reasons the administrator wants to read the gravest.
   for (const auto& credential : credentials_) {
     if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
   }
   if (subject().disabled()) return Refuse(Reason::kSubjectDisabled);
-  if (ended_.load(std::memory_order_acquire)) return Refuse(Reason::kSessionEnded);
+  if (state_.load(std::memory_order_acquire) > most) return Refuse(Reason::kSessionEnded);
+  if (sessions_epoch_ < subject().sessions_epoch()) {
+    return Refuse(Reason::kSessionEnded, "the subject was disabled meanwhile");
+  }
   if (factors_version_ && *factors_version_ != subject().factors_version()) {
     return Refuse(Reason::kSessionEnded, "the password or the identity that it proved was changed");
   }
   if (Expired(now)) return Refuse(Reason::kSessionExpired);
   // The parent's credentials too: a child may have been opened with fewer.
-  return parent_ == nullptr ? absl::OkStatus() : parent_->CheckAlive(now);
+  return parent_ == nullptr ? absl::OkStatus() : parent_->Check(now, most);
 }
 
 absl::Status Session::AcceptSequence(uint64_t sequence, BootTime now) const {

@@ -25,6 +25,18 @@
 
 namespace forekey {
 
+inline constexpr size_t kSessionIdBytes = 16;
+
+// What resumption (docs/PROTOCOL.md, "Resumption") has to know of a session besides what it is.
+struct SessionLineage {
+  std::string family;   // 16 bytes: of all sessions that are resumed from one opening
+  uint64_t serial = 0;  // the first has 0
+  // Of the subject (SubjectRecord), read before what they count was proved.
+  uint64_t sessions_epoch = 0;
+  uint64_t factors_epoch = 0;
+  absl::Time ends_at;  // the opening's absolute end on the wall clock; no resumption moves it
+};
+
 // A session is safe from any thread. Who holds the shared_ptr may use it after it left the table;
 // it is ended then.
 class Session {
@@ -44,18 +56,21 @@ class Session {
     std::vector<ProvedFactor> factors;
     // Of the subject, read before the password was checked; where `factors` has one.
     std::optional<uint64_t> factors_version;
+    uint64_t sessions_epoch = 0;  // of the subject, read before anything was proved
     BootTime opened_at;
     absl::Duration idle;
     absl::Duration absolute;
     uint32_t window = 1024;
     std::shared_ptr<const Session> parent;  // depth 1
+    // Null where it can't be resumed: the gate resumes none, or it is a child.
+    std::shared_ptr<const SessionLineage> lineage;
   };
 
   Session(Tag, Parts parts, std::shared_ptr<const std::string> channel_binding);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  const std::string& id() const { return id_; }
+  absl::string_view id() const { return absl::string_view(id_.data(), id_.size()); }
   const HmacSha256& mac_key() const { return mac_key_; }
   absl::string_view key() const { return key_.view(); }  // a child's key schedule needs it
   const std::string& channel_binding() const { return *channel_binding_; }
@@ -63,25 +78,33 @@ class Session {
   absl::Span<const std::shared_ptr<const LiveCredential>> credentials() const {
     return credentials_;
   }
-  const std::vector<ProvedFactor>& factors() const { return factors_; }
+  absl::Span<const ProvedFactor> factors() const { return factors_; }
   BootTime opened_at() const { return opened_at_; }
   // Absolute; a child's is at most its parent's.
   BootTime expires_at() const { return expires_at_; }
   const Session* parent() const { return parent_.get(); }
+  const SessionLineage* lineage() const { return lineage_.get(); }
+  uint64_t sessions_epoch() const { return sessions_epoch_; }
+  absl::Duration idle() const { return absl::Nanoseconds(idle_nanos_); }
+  // True where it proved a password or an identity at an identity provider.
+  bool has_further_factors() const { return factors_version_.has_value(); }
   // When it was last used by a call of its own; a child's calls do not count for its parent.
   BootTime last_used() const { return last_used_.load(std::memory_order_relaxed); }
 
   // OK, or why it can't be used at `now`: kSessionEnded (also where the password that it proved was
-  // changed), kSessionExpired (idle or absolute, its own or its parent's), kCredentialRevoked,
-  // kSubjectDisabled.
+  // changed, or its subject was disabled since and is enabled again), kSessionExpired (idle or
+  // absolute, its own or its parent's), kCredentialRevoked, kSubjectDisabled.
   absl::Status CheckAlive(BootTime now) const;
+  // The same for a call that was admitted while the session could be used: it goes on, too, where
+  // the session went on in another process and this one lets its live calls finish.
+  absl::Status CheckLiveCall(BootTime now) const;
   // After the MAC verified: asks CheckAlive() again (a revocation may have come while the MAC was
   // computed), takes the sequence and, when OK, moves the idle deadline; that of this session
   // alone, so a child never keeps its parent alive. Of many threads with one sequence exactly one
   // gets OK.
   absl::Status AcceptSequence(uint64_t sequence, BootTime now) const;
-  // True when this sequence can't be accepted (any more): it was, or it lies before the window.
-  // Asked for a call that was admitted before.
+  // False: AcceptSequence() could still say OK to it, so no call with it was admitted. True: it was
+  // accepted, or it never will be, as it lies before the window or is 0.
   bool SequenceUsed(uint64_t sequence) const;
   // A live call is a use of its session: it does not idle meanwhile. Nothing that expired comes
   // back.
@@ -90,7 +113,7 @@ class Session {
     while (last < now && !last_used_.compare_exchange_weak(last, now, std::memory_order_relaxed)) {
     }
   }
-  void End() const { ended_.store(true, std::memory_order_release); }
+  void End() const { state_.store(State::kEnded, std::memory_order_release); }
 
  private:
   friend class SessionTable;
@@ -106,24 +129,33 @@ class Session {
    private:
     std::array<char, 32> bytes_;
   };
+  enum class State : uint8_t { kOpen, kMovedOn, kEnded };
+  // No call is admitted any more, and those that live may finish.
+  void MoveOn() const {
+    State open = State::kOpen;
+    state_.compare_exchange_strong(open, State::kMovedOn, std::memory_order_acq_rel);
+  }
+  absl::Status Check(BootTime now, State most) const;
   bool Expired(BootTime now) const;
 
   // What every call reads comes first, in as few cache lines as may be (bench prints the size).
   mutable std::atomic<BootTime> last_used_;
-  mutable std::atomic<bool> ended_{false};
+  mutable std::atomic<State> state_{State::kOpen};
   const int64_t idle_nanos_;
   BootTime expires_at_;
   const std::shared_ptr<const Session> parent_;
   const std::optional<uint64_t> factors_version_;
+  const uint64_t sessions_epoch_;
   const absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials_;
   mutable absl::Mutex mutex_;
   mutable ReplayWindow window_ ABSL_GUARDED_BY(mutex_);
   const HmacSha256 mac_key_;
   const std::shared_ptr<const std::string> channel_binding_;  // one string for all sessions of it
-  const std::string id_;
+  std::array<char, kSessionIdBytes> id_;
   const WipedKey key_;
-  const std::vector<ProvedFactor> factors_;
+  const absl::InlinedVector<ProvedFactor, 1> factors_;
   const BootTime opened_at_;
+  const std::shared_ptr<const SessionLineage> lineage_;
 };
 
 }  // namespace forekey

@@ -39,9 +39,30 @@ class SessionTable {
   // says or a known id; kSubjectMismatch for credentials of several subjects.
   absl::StatusOr<std::shared_ptr<const Session>> Insert(Session::Parts parts, BootTime now);
 
+  // Insert() in two steps, for a session without a parent that takes another's place once the
+  // registry agrees. Hold() puts it where ends and revocations find it, and gives up no other for
+  // it; Settle() then makes room for it. Until then nobody knows its key. Where no other could be
+  // given up for it, Hold() refuses with kSessionTableFull; once it is held, it has a place,
+  // whatever others open meanwhile. Settle() refuses, and lets it go, where it was ended meanwhile.
+  // Exactly one of Settle() and LetGo() comes after it. Sessions that are held are as many as
+  // threads that resume.
+  absl::StatusOr<std::shared_ptr<const Session>> Hold(Session::Parts parts, BootTime now);
+  absl::Status Settle(const Session& session, BootTime now);
+  void LetGo(const Session& session);  // the registry did not agree
+
   // Ends it and its children. False where there is none. Session::End() on the object also refuses
   // all its later calls, but leaves it in the table until Sweep().
   bool End(absl::string_view id);
+  // Ends the sessions of that family (SessionLineage) with a serial below this one, with their
+  // children; returns how many. Called after the registry has it. UINT64_MAX: the family is over.
+  size_t EndFamily(absl::string_view subject, absl::string_view family, uint64_t below);
+  // This process is on its way out. From now on a session that goes on elsewhere, while its family
+  // is not over, leaves the table as ever, but its live calls may finish (Session::CheckLiveCall);
+  // whatever ends the family, or revokes a credential, ends them still.
+  void LetLiveCallsFinish();
+  // Ends every session that has a family, with its children: where it is not known which of them
+  // were resumed or ended elsewhere.
+  size_t EndFamilies();
   // Ends every session that a credential opened, or a subject's; returns how many. Called after the
   // registry has the revocation.
   size_t EndByCredential(absl::string_view credential_id);
@@ -52,6 +73,8 @@ class SessionTable {
   size_t size() const;
 
  private:
+  std::shared_ptr<const Session> Put(Session::Parts parts);
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -11,12 +11,11 @@
 //   that raises an existing subject's roles roles are written only for a new subject a recovery
 //   that revokes another's credential      CheckReplaced, again at use a crash or a full disk half
 //   way                   one transaction
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
+#include "src/store/record_shapes.h"
 #include "src/store/sqlite_registry.h"
 #include "src/store/sqlite_rows.h"
 
@@ -25,18 +24,7 @@ namespace forekey {
 absl::Status SqliteRegistry::CheckEnrollment(const Enrollment& enrollment,
                                              const InviteRecord& invite) {
   const CredentialRecord& credential = enrollment.credential;
-  if (invite.used_at) return Refuse(Reason::kInviteUsed);
-  if (enrollment.now >= invite.expires_at) return Refuse(Reason::kInviteExpired);
-  if (credential.subject != invite.subject) {
-    return Refuse(Reason::kSubjectMismatch, "the invite is for another subject");
-  }
-  if (!invite.kinds.empty() &&
-      std::find(invite.kinds.begin(), invite.kinds.end(), credential.kind) == invite.kinds.end()) {
-    return Refuse(Reason::kTokenKindNotAllowed);
-  }
-  if (!invite.pinned_device.empty() && credential.device_id != invite.pinned_device) {
-    return Refuse(Reason::kDeviceNotPinned);
-  }
+  FOREKEY_RETURN_IF_ERROR(CheckInviteIsFor(invite, enrollment));
   std::string key_hash = Sha256(credential.spki);
   FOREKEY_ASSIGN_OR_RETURN(
       auto same_key,

@@ -46,6 +46,7 @@ absl::Status SqliteRegistry::SetOidcIdentity(absl::string_view subject,
     set.Int(id).Text(identity.issuer).Text(identity.claim).Text(identity.value);
     FOREKEY_RETURN_IF_ERROR(set.Int(absl::ToUnixNanos(now)).Run());
   }
+  FOREKEY_RETURN_IF_ERROR(CountFactorChange(id));
   return transaction.Commit();
 }
 
@@ -62,6 +63,7 @@ absl::Status SqliteRegistry::ClearOidcIdentities(absl::string_view subject,
                            "OR issuer = ?2)"));
     FOREKEY_RETURN_IF_ERROR(remove.Int(id).Text(issuer).Run());
   }
+  FOREKEY_RETURN_IF_ERROR(CountFactorChange(id));
   return transaction.Commit();
 }
 

@@ -18,6 +18,7 @@
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/random.h"
+#include "src/store/record_shapes.h"
 #include "src/store/sqlite_rows.h"
 #include "src/store/sqlite_schema.h"
 
@@ -332,7 +333,8 @@ absl::Status SqliteRegistry::SetDisabled(absl::string_view subject, bool disable
   FOREKEY_RETURN_IF_ERROR(Writable());
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(auto update,
-                           database_->Prepare("UPDATE subjects SET disabled = ?1 WHERE name = ?2"));
+                           database_->Prepare("UPDATE subjects SET disabled = ?1, sessions_epoch = "
+                                              "sessions_epoch + ?1 WHERE name = ?2"));
   FOREKEY_RETURN_IF_ERROR(update.Int(disabled ? 1 : 0).Text(subject).Run());
   if (database_->Changes() == 0) return absl::NotFoundError(absl::StrCat("no subject ", subject));
   return absl::OkStatus();
@@ -364,6 +366,7 @@ absl::Status SqliteRegistry::SetPasswordHash(absl::string_view subject, absl::st
                            "?3) ON CONFLICT (subject_id) DO UPDATE SET hash = ?2, set_at = ?3"));
     FOREKEY_RETURN_IF_ERROR(set.Int(id).Text(hash).Int(absl::ToUnixNanos(now)).Run());
   }
+  FOREKEY_RETURN_IF_ERROR(CountFactorChange(id));
   return transaction.Commit();
 }
 

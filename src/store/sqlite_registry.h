@@ -75,6 +75,11 @@ class SqliteRegistry final : public Registry {
   absl::StatusOr<bool> TakeFactorTry(const FactorTry& attempt) override;
   absl::Status GiveFactorTriesBack(absl::Span<const std::string> credential_ids,
                                    absl::string_view factor) override;
+  absl::StatusOr<TicketState> FindTicketState() override;
+  absl::StatusOr<bool> SwapTicketState(uint64_t expected, absl::string_view sealed) override;
+  absl::Status AdvanceFamily(const FamilyStep& step) override;
+  absl::Status EndFamily(const FamilyStep& step) override;
+  absl::Status RaiseSessionsEpoch(absl::string_view subject, uint64_t least) override;
   absl::Status AdvanceSignCount(absl::string_view id, uint32_t count) override;
   absl::StatusOr<Counts> Count() override;
 
@@ -101,6 +106,25 @@ class SqliteRegistry final : public Registry {
   // One credential's, within TakeFactorTry()'s transaction; what is over is forgotten.
   absl::StatusOr<bool> HasFactorTry(absl::string_view credential_id, const FactorTry& attempt)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  struct Family {
+    uint64_t serial = 0;
+    bool ended = false;
+    bool known = false;
+  };
+  // What is kept of a family, after what is over was forgotten; within the caller's transaction, as
+  // all of these.
+  absl::StatusOr<Family> FindFamily(const FamilyStep& step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether `most` of the subject's families are kept, of those that were ended or of the others.
+  absl::StatusOr<bool> FamiliesFull(int64_t subject_id, bool ended, uint64_t most)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status KeepFamily(const FamilyStep& step, int64_t subject_id, const Family& family,
+                          absl::Time good_until) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The subject's id; refuses by what the registry says of subject and credentials.
+  absl::StatusOr<int64_t> CheckClaim(const FamilyStep& step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status ForgetEndedFamilies(const FamilyStep& step, int64_t subject_id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Within the transaction that changes a further factor of that subject.
+  absl::Status CountFactorChange(int64_t subject_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Writable() const;
 
   const bool read_only_;

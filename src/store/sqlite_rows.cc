@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/store/sqlite_rows.h"
 
-#include <algorithm>
-
-#include "absl/strings/escaping.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "src/base/status.h"
-#include "src/crypto/digest.h"
-#include "src/wire/statement.h"
+#include "src/store/record_shapes.h"
 
 namespace forekey {
 namespace {
@@ -18,17 +10,6 @@ namespace {
 std::optional<absl::Time> OptionalTime(const SqliteDatabase::Statement& row, int column) {
   if (row.IsNull(column)) return std::nullopt;
   return absl::FromUnixNanos(row.Integer(column));
-}
-
-// A number that is not listed stays what it is, and is refused where it is used; one that does not
-// fit must not become a listed one by losing its upper half.
-TokenKind KindFromRow(int64_t value) {
-  return value >= 0 && value <= INT32_MAX ? static_cast<TokenKind>(value)
-                                          : v1::TOKEN_KIND_UNSPECIFIED;
-}
-
-std::vector<std::string> SplitWords(const std::string& words) {
-  return absl::StrSplit(words, ' ', absl::SkipEmpty());
 }
 
 }  // namespace
@@ -39,11 +20,7 @@ InviteRecord InviteFromRow(const SqliteDatabase::Statement& row) {
   invite.public_key = row.Bytes(1);
   invite.subject = row.Bytes(2);
   invite.roles = SplitWords(row.Bytes(3));
-  for (const std::string& kind : SplitWords(row.Bytes(4))) {
-    // A kind that does not read is one that no token has, so that "only these" never becomes "any".
-    int64_t value = 0;
-    invite.kinds.push_back(KindFromRow(absl::SimpleAtoi(kind, &value) ? value : 0));
-  }
+  invite.kinds = SplitKinds(row.Bytes(4));
   invite.pinned_device = row.Bytes(5);
   invite.replaces_credential = row.Bytes(6);
   invite.created_at = absl::FromUnixNanos(row.Integer(7));
@@ -85,6 +62,8 @@ absl::StatusOr<std::vector<SubjectRecord>> SubjectsFromRows(SqliteDatabase::Stat
       subject.disabled = rows.Integer(1) != 0;
       subject.created_at = absl::FromUnixNanos(rows.Integer(2));
     }
+    subjects.back().sessions_epoch = static_cast<uint64_t>(rows.Integer(4));
+    subjects.back().factors_epoch = static_cast<uint64_t>(rows.Integer(5));
     if (!rows.IsNull(3)) subjects.back().roles.push_back(rows.Bytes(3));
   }
 }
@@ -103,48 +82,6 @@ void BindOptionalTime(SqliteDatabase::Statement& statement, const std::optional<
   } else {
     statement.Null();
   }
-}
-
-std::string JoinWords(const std::vector<std::string>& words) { return absl::StrJoin(words, " "); }
-std::string JoinKinds(const std::vector<TokenKind>& kinds) {
-  return absl::StrJoin(std::vector<int>(kinds.begin(), kinds.end()), " ");
-}
-
-std::vector<std::string> SortedOnce(std::vector<std::string> words) {
-  std::sort(words.begin(), words.end());
-  words.erase(std::unique(words.begin(), words.end()), words.end());
-  return words;
-}
-
-absl::Status CheckNames(const std::vector<std::string>& names) {
-  for (const std::string& name : names) {
-    if (!IsWellFormedSubject(name)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("\"", absl::CEscape(name), "\" is no well-formed name"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckInviteShape(const InviteRecord& invite) {
-  FOREKEY_RETURN_IF_ERROR(CheckNames({invite.subject}));
-  FOREKEY_RETURN_IF_ERROR(CheckNames(invite.roles));
-  if (invite.public_key.size() != 32 || invite.id != Sha256(invite.public_key)) {
-    return absl::InvalidArgumentError("an invite's id is the SHA-256 of its 32-byte public key");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckCredentialShape(const CredentialRecord& credential) {
-  FOREKEY_RETURN_IF_ERROR(CheckNames({credential.subject}));
-  // Factors have the alphabet of names: "piv+pin", "tpm".
-  FOREKEY_RETURN_IF_ERROR(CheckNames(credential.factors));
-  if (credential.id.size() != kCredentialIdSize) {
-    return absl::InvalidArgumentError("a credential's id has 32 bytes");
-  }
-  if (credential.spki.empty()) return absl::InvalidArgumentError("a credential has a key");
-  if (credential.revoked_at) return absl::InvalidArgumentError("a new credential is not revoked");
-  return absl::OkStatus();
 }
 
 }  // namespace forekey

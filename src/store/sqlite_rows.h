@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Records of src/store/registry.h as rows of the schema, and the shapes that they must have.
+// Records of src/store/registry.h as rows of the schema.
 #ifndef FOREKEY_SRC_STORE_SQLITE_ROWS_H_
 #define FOREKEY_SRC_STORE_SQLITE_ROWS_H_
 
@@ -19,8 +19,8 @@ inline constexpr absl::string_view kSelectInvite =
     "SELECT id, public_key, subject, roles, kinds, pinned_device, replaces_credential, created_at, "
     "expires_at, used_at FROM invites";
 inline constexpr absl::string_view kSelectSubject =
-    "SELECT s.name, s.disabled, s.created_at, r.role FROM subjects s LEFT JOIN subject_roles r ON "
-    "r.subject_id = s.id";
+    "SELECT s.name, s.disabled, s.created_at, r.role, s.sessions_epoch, s.factors_epoch FROM "
+    "subjects s LEFT JOIN subject_roles r ON r.subject_id = s.id";
 inline constexpr absl::string_view kSelectCredential =
     "SELECT c.id, s.name, c.kind, c.algorithm, c.sign_count, c.enrolled_at, c.revoked_at, "
     "c.revocation_note, c.spki, c.label, c.device_id, c.factors, c.rp_id, c.origin, c.proved_json, "
@@ -34,15 +34,6 @@ absl::StatusOr<std::vector<SubjectRecord>> SubjectsFromRows(SqliteDatabase::Stat
 // NULL where empty.
 void BindOptionalBlob(SqliteDatabase::Statement& statement, absl::string_view bytes);
 void BindOptionalTime(SqliteDatabase::Statement& statement, const std::optional<absl::Time>& time);
-
-std::string JoinWords(const std::vector<std::string>& words);
-std::string JoinKinds(const std::vector<TokenKind>& kinds);
-std::vector<std::string> SortedOnce(std::vector<std::string> words);
-
-// InvalidArgument, saying what is wrong.
-absl::Status CheckNames(const std::vector<std::string>& names);
-absl::Status CheckInviteShape(const InviteRecord& invite);
-absl::Status CheckCredentialShape(const CredentialRecord& credential);
 
 }  // namespace forekey
 

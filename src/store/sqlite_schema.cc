@@ -106,6 +106,29 @@ INSERT INTO identities SELECT subject_id, issuer, claim, identity, set_at FROM o
 DROP TABLE oidc_identities;
 ALTER TABLE identities RENAME TO oidc_identities;
 )sql",
+    R"sql(
+ALTER TABLE subjects ADD COLUMN sessions_epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE subjects ADD COLUMN factors_epoch INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE session_families (
+  family BLOB NOT NULL PRIMARY KEY CHECK (length(family) = 16),
+  serial INTEGER NOT NULL,
+  ended INTEGER NOT NULL CHECK (ended IN (0, 1)),
+  good_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX session_families_by_time ON session_families (good_until);
+
+CREATE TABLE ticket_state (
+  only_one INTEGER PRIMARY KEY CHECK (only_one = 1),
+  version INTEGER NOT NULL,
+  sealed BLOB NOT NULL
+) STRICT;
+)sql",
+    R"sql(
+ALTER TABLE subjects ADD COLUMN tickets_after INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session_families ADD COLUMN subject_id INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX session_families_by_subject ON session_families (subject_id, ended);
+)sql",
 };
 
 absl::Status Unavailable(const SqliteDatabase& database, absl::string_view detail) {

@@ -24,7 +24,7 @@
 
 #include "src/crypto/public_key.h"
 
-struct _cjose_jwk_int;
+struct _cjose_jwk_int;  // NOLINT(bugprone-reserved-identifier): cjose names it so
 
 namespace forekey {
 

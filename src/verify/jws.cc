@@ -98,7 +98,7 @@ absl::StatusOr<Jws> Jws::Parse(absl::string_view text) {
 }
 
 absl::Status Jws::VerifySignature() const {
-  EVP_PKEY* key = X509_get0_pubkey(x5c.front().x509());
+  EVP_PKEY* key = x5c.front().key();
   if (key == nullptr) return Invalid("the signer's key is not understood");
   std::string der = signature;
   if (algorithm == "ES256") {

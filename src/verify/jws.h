@@ -21,12 +21,14 @@ struct Jws {
   std::string signature;
 
   // Refuses with kMetadataInvalid: other than three base64url parts, a header that is no JSON
-  // object, or one in which a member is there twice or that is nested too deep, another algorithm, no x5c, more than 10 certificates, a first certificate that does not
-  // parse (later ones are left out), any "crit".
+  // object, or one in which a member is there twice or that is nested too deep, another algorithm,
+  // no x5c, more than 10 certificates, a first certificate that does not parse (later ones are left
+  // out), any "crit".
   static absl::StatusOr<Jws> Parse(absl::string_view text);
 
   // By the key of x5c[0]: kMetadataInvalid when it does not verify, or when the key is not one for
-  // the algorithm (RSA of 2048 to 8192 bits with a short exponent, P-256). Says nothing of who the signer is.
+  // the algorithm (RSA of 2048 to 8192 bits with a short exponent, P-256). Says nothing of who the
+  // signer is.
   absl::Status VerifySignature() const;
 };
 

@@ -42,9 +42,9 @@ absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(
 // Verifies the certificate of a card's key to an issuing CA. Nothing but a policy OID of
 // `hardware_policies`, named in the certificate and holding from the anchor to it (RFC 5280 §6.1;
 // none below a CA with policyMappings), says that the key is in hardware: then it is `piv`
-// (dedicated) or `piv-shared`; else `cert`. Which slot, PIN or touch: nothing is known. Refuses with kCertificate*, kCrl*,
-// kKeyAlgorithm, kPivSharedKey and kEvidenceMalformed; with lists in policy.revocation, the
-// issuer's must be there.
+// (dedicated) or `piv-shared`; else `cert`. Which slot, PIN or touch: nothing is known. Refuses
+// with kCertificate*, kCrl*, kKeyAlgorithm, kPivSharedKey and kEvidenceMalformed; with lists in
+// policy.revocation, the issuer's must be there.
 absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
     const Certificate& certificate, const std::vector<Certificate>& intermediates,
     const PivPolicy& policy);

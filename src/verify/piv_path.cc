@@ -32,8 +32,7 @@ absl::Status RefuseCa(const Certificate& leaf) {
 }
 
 absl::StatusOr<PublicKey> PivKeyOf(const Certificate& leaf) {
-  EVP_PKEY* key = X509_get0_pubkey(leaf.x509());
-  ERR_clear_error();
+  EVP_PKEY* key = leaf.key();
   if (key == nullptr) return Refuse(Reason::kKeyAlgorithm, "the slot's key is not understood");
   FOREKEY_ASSIGN_OR_RETURN(PublicKey public_key, PublicKey::FromEvp(key));
   // Cards make no others, and the agent's driver signs with no others.

@@ -45,8 +45,7 @@ absl::StatusOr<PublicKey> EkOf(const Certificate& certificate) {
   if (IsTpm12Certificate(certificate)) {
     return Refuse(Reason::kEkUnsupported, "the certificate is of a TPM 1.2");
   }
-  EVP_PKEY* key = X509_get0_pubkey(certificate.x509());
-  ERR_clear_error();
+  EVP_PKEY* key = certificate.key();
   if (key == nullptr) return Refuse(Reason::kEkUnsupported, "the EK's algorithm is not known");
   absl::StatusOr<PublicKey> ek = PublicKey::FromEvp(key);
   if (!ek.ok()) return Refuse(Reason::kEkUnsupported, ek.status().message());

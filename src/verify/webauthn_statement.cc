@@ -154,7 +154,7 @@ const EVP_MD* StatementHash(int64_t algorithm, bool allow_rs1) {
 
 absl::Status VerifyStatementSignature(const Certificate& signer, int64_t algorithm, bool allow_rs1,
                                       absl::string_view message, absl::string_view signature) {
-  EVP_PKEY* key = X509_get0_pubkey(signer.x509());
+  EVP_PKEY* key = signer.key();
   if (key == nullptr) return WrongAlgorithm(algorithm, "the certificate's key is not understood");
   const EVP_MD* md = StatementHash(algorithm, allow_rs1);
   if (md == nullptr && !IsEdwards(algorithm)) return WrongAlgorithm(algorithm, "not accepted");

@@ -70,8 +70,9 @@ absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,
   return FindPathTo(anchors, options, statement);
 }
 
-// A TPM's attestation key signs for its owner what U2F tokens sign, too (webauthn_u2f.cc). Where its
-// certificate does not say what it is, one above it may: no CA for TPM keys vouches for a U2F token.
+// A TPM's attestation key signs for its owner what U2F tokens sign, too (webauthn_u2f.cc). Where
+// its certificate does not say what it is, one above it may: no CA for TPM keys vouches for a U2F
+// token.
 absl::Status RefuseCaForTpmKeys(const VerifiedPath& path) {
   for (size_t i = 1; i < path.certificates().size(); ++i) {
     const std::vector<std::string> purposes = path.certificates()[i].ExtendedKeyUsages();

@@ -50,7 +50,7 @@ absl::StatusOr<StatementResult> VerifyFidoU2fStatement(const StatementInput& inp
     return MalformedStatement("x5c of fido-u2f holds exactly one certificate");
   }
   FOREKEY_ASSIGN_OR_RETURN(result.x5c, StatementCertificates(statement));
-  if (!IsP256(X509_get0_pubkey(result.x5c.front().x509()))) {
+  if (!IsP256(result.x5c.front().key())) {
     return Refuse(Reason::kCertificateProfile,
                   "attestation certificate, section 8.6: its key is not on P-256");
   }

@@ -25,6 +25,13 @@ bool IsJsonDeeperThan(int depth, absl::string_view text) {
   return false;
 }
 
+nlohmann::json ParseBoundedJson(absl::string_view text) {
+  if (text.find('\0') != absl::string_view::npos || IsJsonDeeperThan(kMaxJsonDepth, text)) {
+    return nlohmann::json(nlohmann::json::value_t::discarded);
+  }
+  return nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+}
+
 absl::StatusOr<nlohmann::json> ParseJsonObject(absl::string_view text) {
   using Json = nlohmann::json;
   // The JSON library takes a NUL byte for the end and would not look at what follows.

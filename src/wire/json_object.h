@@ -17,6 +17,10 @@ inline constexpr int kMaxJsonDepth = 64;
 // anything is built of it. Of text that is no JSON it may say either.
 bool IsJsonDeeperThan(int depth, absl::string_view text);
 
+// Any value. Discarded (`is_discarded()`) where the text is no JSON, has a NUL byte in it, or goes
+// beyond kMaxJsonDepth. Members that are there twice are not told. The caller bounds the size.
+nlohmann::json ParseBoundedJson(absl::string_view text);
+
 // RFC 8259, UTF-8. InvalidArgument, with what is wrong: no object, something left over, a NUL byte,
 // a depth beyond kMaxJsonDepth, a member that is there twice at any depth (readers disagree on
 // which one counts). The caller bounds the size.

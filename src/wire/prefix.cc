@@ -147,6 +147,29 @@ absl::StatusOr<SessionProofView> ParseSessionProof(absl::string_view bytes) {
   return proof;
 }
 
+absl::StatusOr<ResumptionProofView> ParseResumptionProof(absl::string_view bytes) {
+  FieldReader reader(bytes);
+  ResumptionProofView proof;
+  if (!reader.Bytes(1, 1, kMaxTicketSize, &proof.ticket)) return Malformed("ticket");
+  if (!reader.Bytes(2, kChallengeSize, kChallengeSize, &proof.challenge)) {
+    return Malformed("challenge");
+  }
+  if (!reader.Bytes(3, kChannelBindingSize, kChannelBindingSize, &proof.channel_binding)) {
+    return Malformed("channel_binding");
+  }
+  if (!reader.Bytes(4, kKeyShareSize, kKeyShareSize, &proof.key_share)) {
+    return Malformed("key_share");
+  }
+  if (!reader.Bytes(5, kRequestDigestSize, kRequestDigestSize, &proof.request_digest)) {
+    return Malformed("request_digest");
+  }
+  if (!reader.Bytes(6, kResumptionMacSize, kResumptionMacSize, &proof.mac)) {
+    return Malformed("mac");
+  }
+  if (!reader.Finished()) return Malformed("the resumption proof has bytes left over");
+  return proof;
+}
+
 class FieldWriter {
  public:
   explicit FieldWriter(size_t size) { out_.reserve(size); }
@@ -176,22 +199,33 @@ class FieldWriter {
 
 constexpr int kDeviceField = 1;
 constexpr int kSessionField = 2;
+constexpr int kResumptionField = 3;
 
 }  // namespace
+
+bool Prefix::IsOfSession(absl::string_view bytes) {
+  return FieldReader(bytes).NextIs(BytesTag(kSessionField));
+}
 
 absl::StatusOr<Prefix> Prefix::Parse(absl::string_view bytes) {
   if (bytes.size() > kMaxPrefixSize) {
     return Refuse(Reason::kPrefixOversize, absl::StrCat(bytes.size(), " bytes"));
   }
   FieldReader reader(bytes);
-  const bool is_session = reader.NextIs(BytesTag(kSessionField));
+  int kind = kDeviceField;
+  if (reader.NextIs(BytesTag(kSessionField))) kind = kSessionField;
+  if (reader.NextIs(BytesTag(kResumptionField))) kind = kResumptionField;
   absl::string_view field;
-  if (!reader.Bytes(is_session ? kSessionField : kDeviceField, 1, kMaxPrefixSize, &field)) {
-    return Malformed("neither a device nor a session proof");
+  if (!reader.Bytes(kind, 1, kMaxPrefixSize, &field)) {
+    return Malformed("neither a device nor a session nor a resumption proof");
   }
   if (!reader.Finished()) return Malformed("the prefix has bytes left over");
-  if (is_session) {
+  if (kind == kSessionField) {
     FOREKEY_ASSIGN_OR_RETURN(SessionProofView proof, ParseSessionProof(field));
+    return Prefix(proof);
+  }
+  if (kind == kResumptionField) {
+    FOREKEY_ASSIGN_OR_RETURN(ResumptionProofView proof, ParseResumptionProof(field));
     return Prefix(proof);
   }
   FOREKEY_ASSIGN_OR_RETURN(DeviceProofView proof, ParseDeviceProof(field));
@@ -226,6 +260,18 @@ std::string SerializePrefix(const SessionProofView& proof) {
                           .Bytes(5, proof.request_digest)
                           .Take();
   return FieldWriter(bytes.size() + 2).Bytes(kSessionField, bytes).Take();
+}
+
+std::string SerializePrefix(const ResumptionProofView& proof) {
+  std::string bytes = FieldWriter(kMaxPrefixSize)
+                          .Bytes(1, proof.ticket)
+                          .Bytes(2, proof.challenge)
+                          .Bytes(3, proof.channel_binding)
+                          .Bytes(4, proof.key_share)
+                          .Bytes(5, proof.request_digest)
+                          .Bytes(6, proof.mac)
+                          .Take();
+  return FieldWriter(bytes.size() + 4).Bytes(kResumptionField, bytes).Take();
 }
 
 }  // namespace forekey

@@ -2,7 +2,7 @@
 // The prefix (proto/forekey/v1/prefix.proto), read without copying or allocating: views into the
 // metadata's own bytes. This reader is stricter than protobuf's: unknown fields, a singular field
 // twice, a field of a size that the protocol does not have, fields out of ascending order,
-// non-minimal varints, a default value that is present, and both or neither kind of proof are all
+// non-minimal varints, a default value that is present, and several or no kinds of proof are all
 // refused. So one proof has one encoding: the one that protobuf's serializers make.
 #ifndef FOREKEY_SRC_WIRE_PREFIX_H_
 #define FOREKEY_SRC_WIRE_PREFIX_H_
@@ -20,6 +20,7 @@ namespace forekey {
 
 inline constexpr size_t kMaxPrefixSize = 2048;
 inline constexpr size_t kMaxAssertions = 3;
+inline constexpr size_t kMaxTicketSize = 1024;
 
 struct AssertionView {
   absl::string_view credential_id;       // 32 bytes
@@ -44,25 +45,42 @@ struct SessionProofView {
   absl::string_view request_digest;  // 32 bytes or empty
 };
 
+struct ResumptionProofView {
+  absl::string_view ticket;           // 1..1024 bytes
+  absl::string_view challenge;        // 64 bytes
+  absl::string_view channel_binding;  // 32 bytes
+  absl::string_view key_share;        // 32 bytes
+  absl::string_view request_digest;   // 32 bytes
+  absl::string_view mac;              // 32 bytes
+};
+
 // Views into the bytes given to Parse, which must outlive it.
 class Prefix {
  public:
   // Refuses with kPrefixOversize or kPrefixMalformed.
   static absl::StatusOr<Prefix> Parse(absl::string_view bytes);
 
+  // What Parse() takes is a session's proof: so says its first byte, before the rest is looked at.
+  static bool IsOfSession(absl::string_view bytes);
+
   // Exactly one is not null.
   const DeviceProofView* device() const { return std::get_if<DeviceProofView>(&proof_); }
   const SessionProofView* session() const { return std::get_if<SessionProofView>(&proof_); }
+  const ResumptionProofView* resumption() const {
+    return std::get_if<ResumptionProofView>(&proof_);
+  }
 
  private:
   explicit Prefix(DeviceProofView proof) : proof_(std::move(proof)) {}
   explicit Prefix(SessionProofView proof) : proof_(proof) {}
-  std::variant<DeviceProofView, SessionProofView> proof_;
+  explicit Prefix(ResumptionProofView proof) : proof_(proof) {}
+  std::variant<DeviceProofView, SessionProofView, ResumptionProofView> proof_;
 };
 
 // The pair of Parse: what a client sends. The views' sizes must be right already.
 std::string SerializePrefix(const DeviceProofView& proof);
 std::string SerializePrefix(const SessionProofView& proof);
+std::string SerializePrefix(const ResumptionProofView& proof);
 
 }  // namespace forekey
 

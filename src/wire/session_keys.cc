@@ -48,6 +48,13 @@ std::string ComputeConfirmation(const Secret& session_key, const ConfirmationInp
   return Hmac(session_key, message.bytes());
 }
 
+std::string ComputeTlsAnchorsMac(const Secret& session_key, absl::string_view session_id,
+                                 absl::string_view anchors) {
+  ByteWriter message;
+  message.Raw(label::kTlsAnchors).U8(0).Raw(session_id).Raw(anchors);
+  return Hmac(session_key, message.bytes());
+}
+
 Secret DeriveEnrollmentKey(const Secret& identity_secret, absl::string_view challenge,
                            absl::string_view audience) {
   ByteWriter info;

@@ -41,6 +41,18 @@ struct ConfirmationInput {
 };
 std::string ComputeConfirmation(const Secret& session_key, const ConfirmationInput& input);
 
+namespace label {
+inline constexpr absl::string_view kTlsAnchors = "forekey/1 tls-anchors";
+}  // namespace label
+
+// HMAC-SHA256(session key, label kTlsAnchors 00 || session_id || anchors): the gate's word for the
+// CAs of its TLS. `anchors`: at most kMaxTlsAnchors bytes, not empty. Both go, the MAC first, in
+// the trailers of the answer to an opening: kTlsAnchorsMetadataKey.
+inline constexpr size_t kMaxTlsAnchors = 4096;
+inline constexpr absl::string_view kTlsAnchorsMetadataKey = "forekey-tls-anchors-bin";
+std::string ComputeTlsAnchorsMac(const Secret& session_key, absl::string_view session_id,
+                                 absl::string_view anchors);
+
 // Enrolment: key = HKDF-SHA256(DH(client share, gate identity), salt = challenge,
 // info = label kEnrollConfirm 00 || len2 audience), then HMAC over step (1 byte: 1 begin, 2 finish)
 // || SHA-256(request payload) || SHA-256(response payload). At finish the response payload is the

@@ -119,6 +119,26 @@ std::string BuildStatement(const EnrollStatement& statement) {
   return std::move(writer).bytes();
 }
 
+std::string BuildStatement(const ResumptionStatement& statement) {
+  ByteWriter writer =
+      Begin(label::kResume, 2 + statement.audience.size() + 2 + statement.method.size() +
+                                kSha256Size + kChallengeSize + kChannelBindingSize + kKeyShareSize +
+                                kRequestDigestSize);
+  writer.Len2(statement.audience)
+      .Len2(statement.method)
+      .Raw(Sha256(statement.ticket))
+      .Raw(statement.challenge)
+      .Raw(statement.channel_binding)
+      .Raw(statement.key_share)
+      .Raw(statement.request_digest);
+  return std::move(writer).bytes();
+}
+
+std::string ComputeResumptionMac(absl::string_view session_key, absl::string_view statement) {
+  const std::array<uint8_t, kSha256Size> mac = HmacSha256(session_key).Mac({statement});
+  return std::string(View(mac.data(), mac.size()));
+}
+
 std::string BuildInviteStatement(absl::string_view label, absl::string_view audience,
                                  absl::string_view payload) {
   ByteWriter writer = Begin(label, 2 + audience.size() + kSha256Size);

@@ -23,6 +23,8 @@ inline constexpr size_t kRequestDigestSize = 32;
 inline constexpr size_t kSessionIdSize = 16;
 inline constexpr size_t kSessionKeySize = 32;
 inline constexpr size_t kCallMacSize = 16;
+inline constexpr size_t kResumptionMacSize = 32;
+inline constexpr size_t kSessionFamilySize = 16;
 inline constexpr size_t kEnrollmentIdSize = 16;
 inline constexpr size_t kMaxAudienceSize = 255;
 inline constexpr size_t kMaxSubjectSize = 255;
@@ -44,10 +46,14 @@ inline constexpr absl::string_view kEnrollConfirm = "forekey/1 enroll-confirm";
 inline constexpr absl::string_view kChallenge = "forekey/1 challenge";
 inline constexpr absl::string_view kFactors = "forekey/1 factors";
 inline constexpr absl::string_view kIdToken = "forekey/1 id-token";
+inline constexpr absl::string_view kResume = "forekey/1 resume";
+inline constexpr absl::string_view kTicket = "forekey/1 ticket";
+inline constexpr absl::string_view kTicketKeys = "forekey/1 ticket-keys";
 }  // namespace label
 
 // The full names of Forekey's own methods.
 inline constexpr absl::string_view kOpenSessionMethod = "/forekey.v1.Gate/OpenSession";
+inline constexpr absl::string_view kResumeSessionMethod = "/forekey.v1.Gate/ResumeSession";
 inline constexpr absl::string_view kOpenChildSessionMethod = "/forekey.v1.Gate/OpenChildSession";
 inline constexpr absl::string_view kEndSessionMethod = "/forekey.v1.Gate/EndSession";
 inline constexpr absl::string_view kWhoAmIMethod = "/forekey.v1.Gate/WhoAmI";
@@ -119,6 +125,22 @@ std::string ComputeCallMac(const HmacSha256& key, const CallMacInput& input);
 bool CallMacMatches(const HmacSha256& key, const CallMacInput& input, absl::string_view mac);
 // The same bytes as one string: what a child session's key schedule hashes.
 std::string BuildCallMacBytes(const CallMacInput& input);
+
+// What is MACed, whole, with the key of the session that is resumed, and hashed by the key schedule
+// of the new one: label 00 || len2 audience || len2 method || SHA-256(ticket) || challenge ||
+// channel_binding || key_share || request_digest. The sizes must be right already.
+struct ResumptionStatement {
+  absl::string_view audience;
+  absl::string_view method;
+  absl::string_view ticket;
+  absl::string_view challenge;
+  absl::string_view channel_binding;
+  absl::string_view key_share;
+  absl::string_view request_digest;
+};
+std::string BuildStatement(const ResumptionStatement& statement);
+// kResumptionMacSize bytes.
+std::string ComputeResumptionMac(absl::string_view session_key, absl::string_view statement);
 
 }  // namespace forekey
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -19,6 +20,7 @@ namespace {
 constexpr size_t kMaxAlternatives = 8;
 constexpr size_t kMaxWords = 6;
 constexpr size_t kMaxOtherName = 32;
+constexpr absl::string_view kLackingUrl = "forekey/lacking";
 constexpr absl::string_view kStepUpOpening = "forekey: step-up ";
 
 absl::StatusOr<StepUp::Words> ParseStepUpWords(absl::string_view text) {
@@ -81,6 +83,16 @@ std::string StepUp::Serialize() const {
   return absl::StrJoin(alternatives_, "|", [](std::string* out, const Words& words) {
     absl::StrAppend(out, absl::StrJoin(words, "&"));
   });
+}
+
+absl::Status WithLacking(absl::Status status, absl::string_view step_up) {
+  status.SetPayload(kLackingUrl, absl::Cord(step_up));
+  return status;
+}
+
+std::string LackingOf(const absl::Status& status) {
+  const auto payload = status.GetPayload(kLackingUrl);
+  return payload.has_value() ? std::string(*payload) : "";
 }
 
 std::string RefusalMessage(absl::string_view reference, absl::string_view step_up) {

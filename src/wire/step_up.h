@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -46,6 +47,11 @@ class StepUp {
  private:
   std::vector<Words> alternatives_;
 };
+
+// What the gate wants and could not be proved, as a payload of an error on the workstation, for
+// programs; empty where there is none.
+absl::Status WithLacking(absl::Status status, absl::string_view step_up);
+std::string LackingOf(const absl::Status& status);
 
 // The message of every refusal. `step_up`: serialized, or empty.
 std::string RefusalMessage(absl::string_view reference, absl::string_view step_up);

@@ -25,8 +25,8 @@ std::optional<TokenKind> TokenKindFromName(absl::string_view name);
 // All names, in the order of the numbers.
 std::vector<std::string> TokenKindNames();
 
-// The kind whose signature proves a factor: kinds prove a factor of their own name, and more. Nullopt
-// for a factor that no token proves.
+// The kind whose signature proves a factor: kinds prove a factor of their own name, and more.
+// Nullopt for a factor that no token proves.
 std::optional<TokenKind> TokenKindOfFactor(absl::string_view factor);
 // The factors of which every signature of a token proves one ("piv", but not "piv+pin").
 const std::vector<absl::string_view>& BareTokenFactors();

@@ -9,7 +9,6 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "src/base/file.h"
 #include "src/base/printable.h"
 #include "src/base/status.h"
@@ -32,19 +31,18 @@ absl::StatusOr<AgentClient> AgentClient::New(std::string socket) {
   return client;
 }
 
-std::chrono::system_clock::time_point AgentClient::DeadlineAfter(absl::Duration timeout) {
-  return absl::ToChronoTime(absl::Now() + timeout);
-}
-
 absl::Status AgentClient::Explain(const grpc::Status& status) const {
   return AgentError(status, socket_);
 }
 
 AgentClient::Notices::Notices(AgentClient& agent, std::ostream& err)
+    : Notices(agent, [&err](const std::string& line) { err << line << std::endl; }) {}
+
+AgentClient::Notices::Notices(AgentClient& agent, std::function<void(const std::string& line)> tell)
     : reader_(agent.stub_->WatchNotices(&context_, v1::WatchNoticesRequest())),
-      thread_([this, &err] {
+      thread_([this, tell = std::move(tell)] {
         for (v1::Notice notice; reader_->Read(&notice);) {
-          err << Shown(notice.gate()) << ": " << Shown(notice.text()) << std::endl;
+          tell(absl::StrCat(Shown(notice.gate()), ": ", Shown(notice.text())));
         }
         (void)reader_->Finish();
       }) {}

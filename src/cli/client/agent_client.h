@@ -3,6 +3,7 @@
 #ifndef FOREKEY_SRC_CLI_CLIENT_AGENT_CLIENT_H_
 #define FOREKEY_SRC_CLI_CLIENT_AGENT_CLIENT_H_
 
+#include <functional>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -14,6 +15,7 @@
 #include "forekey/v1/agent.grpc.pb.h"
 #include "nlohmann/json.hpp"
 #include "src/base/secret.h"
+#include "src/rpc/call_deadline.h"
 
 namespace forekey {
 
@@ -27,16 +29,18 @@ class AgentClient {
                                                          Response*),
                     const Request& request, Response* response, absl::Duration timeout) {
     grpc::ClientContext context;
-    context.set_deadline(DeadlineAfter(timeout));
+    context.set_deadline(CallDeadline(timeout));
     return Explain((stub_.get()->*rpc)(&context, request, response));
   }
   const std::string& socket() const { return socket_; }
 
-  // While it lives, what the agent's token commands tell the person goes to `err`, line by line. An
-  // agent that can't be asked is no error here.
+  // While it lives, what the agent tells the person (a token that waits for a touch, a command that
+  // gives a token) goes to `err` or `tell`, line by line. An agent that can't be asked is no error
+  // here.
   class Notices {
    public:
     Notices(AgentClient& agent, std::ostream& err);
+    Notices(AgentClient& agent, std::function<void(const std::string& line)> tell);
     ~Notices();
     Notices(const Notices&) = delete;
     Notices& operator=(const Notices&) = delete;
@@ -49,7 +53,6 @@ class AgentClient {
 
  private:
   explicit AgentClient(std::string socket) : socket_(std::move(socket)) {}
-  static std::chrono::system_clock::time_point DeadlineAfter(absl::Duration timeout);
   absl::Status Explain(const grpc::Status& status) const;
 
   std::string socket_;

@@ -14,6 +14,7 @@
 #include "forekey/v1/gate.pb.h"
 #include "src/base/secret.h"
 #include "src/cli/client/agent_client.h"
+#include "src/cli/terminal/dialogue.h"
 #include "src/cli/terminal/time_text.h"
 #include "src/wire/token_kind.h"
 
@@ -30,6 +31,7 @@ struct ClientCommand {
   int* exit_status;
   std::string socket;
   bool json = false;
+  Dialogue dialogue;  // with whoever sits there
 };
 
 // The password of a key in a device, for commands that may need it.

@@ -10,7 +10,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/clock.h"
 #include "forekey/client.h"
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/file.h"
@@ -18,8 +17,13 @@
 #include "src/base/status.h"
 #include "src/cli/client/agent_client.h"
 #include "src/cli/client/client_command_parts.h"
+#include "src/cli/client/doctor.h"
+#include "src/cli/client/local_proxy.h"
 #include "src/cli/terminal/read_password.h"
+#include "src/cli/terminal/table.h"
+#include "src/client/agent_socket.h"
 #include "src/client/grpc_errors.h"
+#include "src/rpc/call_deadline.h"
 
 namespace forekey {
 namespace {
@@ -176,18 +180,27 @@ absl::Status Status(const ClientCommand& shared) {
                        ? absl::StrCat("session until ", TimeText(gate.session_expires_unix_s()))
                        : std::string("no session"))
                << "\n";
+    Table table = Table::For(shared.out);
     for (const v1::CredentialInfo& credential : gate.credentials()) {
-      shared.out << "  " << TokenKindName(credential.kind()) << "  " << credential.id() << "  "
-                 << Shown(credential.label())
-                 << (credential.id() == gate.default_credential() ? " (default)" : "")
-                 << (credential.device().empty() ? ""
-                                                 : absl::StrCat(" (", credential.device(), ")"))
-                 << "\n";
+      table.Add(
+          {absl::StrCat("  ", TokenKindName(credential.kind())), credential.id(),
+           absl::StrCat(
+               Shown(credential.label()),
+               credential.id() == gate.default_credential() ? " (default)" : "",
+               credential.device().empty() ? "" : absl::StrCat(" (", credential.device(), ")"))});
     }
+    table.Print(shared.out);
   }
   if (response.gates().empty()) shared.out << "enrolled nowhere: forekey enroll INVITE\n";
   for (const std::string& problem : response.problems()) shared.err << problem << "\n";
   return absl::OkStatus();
+}
+
+// What was proved of a device is JSON in a string on the wire, and an object here; other texts stay
+// texts.
+json ObjectIn(const std::string& text) {
+  json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  return value.is_object() ? value : json(text);
 }
 
 json WhoAmIJson(const v1::WhoAmIResponse& response) {
@@ -196,7 +209,7 @@ json WhoAmIJson(const v1::WhoAmIResponse& response) {
     credentials.push_back({{"id", credential.id()},
                            {"kind", TokenKindName(credential.kind())},
                            {"label", credential.label()},
-                           {"device", credential.device()}});
+                           {"device", ObjectIn(credential.device())}});
   }
   json factors = json::array();
   for (const v1::Factor& factor : response.factors()) {
@@ -214,21 +227,13 @@ json WhoAmIJson(const v1::WhoAmIResponse& response) {
           {"session_expires", TimeText(response.session_expires_unix_s())}};
 }
 
-absl::Status OpenAgentSession(const ClientCommand& shared, const std::string& gate) {
-  FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
-  v1::LoginRequest request;
-  request.set_gate(gate);
-  v1::LoginResponse response;
-  return agent.Call(&v1::Agent::Stub::Login, request, &response, kSlow);
-}
-
 absl::Status WhoAmI(const ClientCommand& shared, const GateArguments& arguments) {
   ChannelOptions options;
   options.gate = arguments.gate;
   options.agent_socket = shared.socket;
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<grpc::Channel> channel, Channel(options));
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kSlow));
+  context.set_deadline(CallDeadline(kSlow));
   FOREKEY_ASSIGN_OR_RETURN(AgentClient agent, AgentClient::New(shared.socket));
   v1::WhoAmIResponse response;
   grpc::Status status;
@@ -236,11 +241,8 @@ absl::Status WhoAmI(const ClientCommand& shared, const GateArguments& arguments)
     const AgentClient::Notices notices(agent, shared.err);
     status = v1::Gate::NewStub(channel)->WhoAmI(&context, v1::WhoAmIRequest(), &response);
   }
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    // gRPC has one code for whatever keeps credentials from being made: the agent knows the real
-    // one.
-    FOREKEY_RETURN_IF_ERROR(OpenAgentSession(shared, arguments.gate));
-  }
+  // The agent's own words, where it could not make the call's proof.
+  if (!status.error_details().empty()) return AgentError(status, agent.socket());
   if (!status.ok()) return GateError(status, "ask who this is", "the gate");
   if (shared.json) {
     shared.out << Dump(WhoAmIJson(response)) << std::endl;
@@ -350,14 +352,58 @@ void AddSessionCommands(CLI::App& app, const std::shared_ptr<ClientCommand>& sha
   AddGate(preferred, &arguments->gate);
 }
 
+void AddProxyCommand(CLI::App& app, const std::shared_ptr<ClientCommand>& shared) {
+  auto arguments = std::make_shared<ProxyArguments>();
+  CLI::App* command = AddCommand(
+      app, shared, "proxy", "Serve a local endpoint for gRPC clients that know nothing of Forekey",
+      "Clients connect to it without TLS; their calls go to the gate as yours. Sessions are opened "
+      "as they are needed, and touches asked for within the call.\n\nExamples:\n"
+      "  forekey proxy --gate prod.example.com --listen unix:$XDG_RUNTIME_DIR/forekey/prod.sock\n"
+      "  forekey proxy --listen 127.0.0.1:7000 --token-file ~/.forekey-token",
+      [arguments](const ClientCommand& s) {
+        arguments->agent_socket = s.socket;
+        return RunLocalProxy(*arguments, s.json, s.out);
+      });
+  AddGate(command, &arguments->gate);
+  command->add_option("--listen", arguments->proxy.listen, "unix:PATH, or 127.0.0.1:PORT")
+      ->required();
+  command->add_option("--token-file", arguments->proxy.token_file,
+                      "Of a port: made anew at each start; every call must carry what stands in it "
+                      "as the metadata forekey-proxy-token");
+}
+
+void AddDoctor(CLI::App& app, const std::shared_ptr<ClientCommand>& shared) {
+  CLI::App* command =
+      AddCommand(app, shared, "doctor", "Find out why a token, a call or a gate does not work",
+                 "Looks at devices and who may open them, the agent, its gates and the way to "
+                 "them. Asks for no "
+                 "PIN and no touch, and changes nothing.\n\nExample:\n  forekey doctor --json",
+                 [](const ClientCommand&) { return absl::OkStatus(); });
+  // Its exit status is of what it found: 0 well, 1 something to mend.
+  command->callback([shared] {
+    DoctorOptions options;
+    options.socket = shared->socket;
+    const std::vector<Finding> findings = Diagnose(options);
+    if (shared->json) {
+      PrintFindingsAsJson(findings, shared->out);
+    } else {
+      PrintFindings(findings, MayColour(shared->out), shared->out);
+    }
+    *shared->exit_status = ExitStatusOf(findings);
+  });
+}
+
 }  // namespace
 
-void AddClientCommands(CLI::App& app, std::ostream& out, std::ostream& err, int* exit_status) {
-  auto shared = std::make_shared<ClientCommand>(ClientCommand{out, err, exit_status});
+void AddClientCommands(CLI::App& app, std::ostream& out, std::ostream& err, int* exit_status,
+                       const Dialogue& dialogue) {
+  auto shared = std::make_shared<ClientCommand>(
+      ClientCommand{.out = out, .err = err, .exit_status = exit_status, .dialogue = dialogue});
   AddEnrollCommands(app, shared);
   AddSessionCommands(app, shared);
   AddCommand(app, shared, "status", "Show the agent's gates, credentials and sessions",
              "Example:\n  forekey status --json", Status);
+  AddDoctor(app, shared);
   auto prefix = std::make_shared<PrefixArguments>();
   CLI::App* command =
       AddCommand(app, shared, "prefix", "Print a prefix for one call, in base64",
@@ -374,6 +420,7 @@ void AddClientCommands(CLI::App& app, std::ostream& out, std::ostream& err, int*
       "than the agent sees");
   command->add_flag("--device", prefix->device, "Have the hardware sign this very call");
   AddWith(command, &prefix->with);
+  AddProxyCommand(app, shared);
 }
 
 }  // namespace forekey

@@ -11,6 +11,7 @@
 #include "forekey/v1/admin.grpc.pb.h"
 #include "src/gate/admin/gate_at_rest.h"
 #include "src/gate/config/config.h"
+#include "src/rpc/call_deadline.h"
 #include "src/rpc/status.h"
 
 namespace forekey {
@@ -51,7 +52,7 @@ class GateAdmin {
       grpc::Status (v1::Admin::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
       const Request& request, absl::Duration patience = absl::Seconds(30)) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(patience));
+    context.set_deadline(CallDeadline(patience));
     Response response;
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return ToAbsl(status);

@@ -1,36 +1,76 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/gate/gate_commands.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/cli/gate/audit_commands.h"
 #include "src/cli/gate/gate_admin.h"
 #include "src/cli/gate/gate_explain.h"
-#include "src/cli/gate/gate_init.h"
 #include "src/cli/gate/gate_restore.h"
 #include "src/cli/gate/gate_serve.h"
 #include "src/cli/gate/gate_terminal.h"
+#include "src/cli/gate/identity_commands.h"
+#include "src/cli/gate/registry_commands.h"
+#include "src/cli/terminal/did_you_mean.h"
+#include "src/cli/terminal/plural.h"
 
 namespace forekey {
 namespace {
 
 using Json = nlohmann::json;
 
+Json ReplicasOf(const v1::GetGateStatusResponse& status) {
+  Json replicas = Json::array();
+  std::set<std::string> rules;
+  for (const v1::ReplicaInfo& replica : status.replicas()) {
+    rules.insert(replica.rules());
+    replicas.push_back({{"name", replica.name()},
+                        {"lease_ms", replica.lease_ms()},
+                        {"unheard_ms", replica.unheard_ms()},
+                        {"behind", replica.behind()},
+                        {"rules", replica.rules()}});
+  }
+  return Json{{"replicas", replicas}, {"same_rules", rules.size() <= 1}};
+}
+
+void PrintReplicas(const Json& json, std::ostream& out) {
+  for (const Json& replica : json["replicas"]) {
+    out << replica["name"].get<std::string>() << "  heard of " << replica["unheard_ms"]
+        << " ms ago (lease " << replica["lease_ms"] << " ms)  behind by " << replica["behind"]
+        << " changes  rules " << replica["rules"].get<std::string>() << "\n";
+  }
+  out << json["replicas"].size() << " replicas\n";
+  if (!json["same_rules"].get<bool>()) out << "their rules are not the same\n";
+}
+
 void AddStatus(CLI::App& app, const GateTerminal& terminal) {
   AdminCommand command;
+  auto all = std::make_shared<bool>(false);
   command.app = app.add_subcommand("status", "What the gate is and does");
+  command.app->add_flag("--all", *all, "Every replica that shares its registry");
   command.uses = {"listen"};
-  command.body = [](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
-    FOREKEY_ASSIGN_OR_RETURN(
-        auto status, admin.Ask(&v1::Admin::Stub::GetGateStatus, &Administration::GetGateStatus,
-                               v1::GetGateStatusRequest()));
+  command.body = [all](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
+    v1::GetGateStatusRequest request;
+    request.set_all_replicas(*all);
+    FOREKEY_ASSIGN_OR_RETURN(auto status, admin.Ask(&v1::Admin::Stub::GetGateStatus,
+                                                    &Administration::GetGateStatus, request));
+    if (*all) return ReplicasOf(status);
+    FOREKEY_ASSIGN_OR_RETURN(auto credentials, admin.Ask(&v1::Admin::Stub::ListCredentials,
+                                                         &Administration::ListCredentials,
+                                                         v1::ListCredentialsRequest()));
+    const auto revoked =
+        std::count_if(credentials.credentials().begin(), credentials.credentials().end(),
+                      [](const auto& credential) { return credential.revoked_unix_s() != 0; });
     return Json{{"running", admin.gate_runs()},
                 {"version", status.version()},
                 {"audience", status.audience()},
@@ -39,10 +79,13 @@ void AddStatus(CLI::App& app, const GateTerminal& terminal) {
                 {"sessions", status.sessions()},
                 {"subjects", status.subjects()},
                 {"credentials", status.credentials()},
+                {"credentials_revoked", revoked},
                 {"admitted", status.admitted()},
-                {"refused", status.refused()}};
+                {"refused", status.refused()},
+                {"lease_ended", status.lease_ended()}};
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
+    if (json.contains("replicas")) return PrintReplicas(json, out);
     for (const auto& [key, value] : json.items()) {
       out << key << ": " << (value.is_string() ? value.get<std::string>() : value.dump()) << "\n";
     }
@@ -85,8 +128,9 @@ void AddBackup(CLI::App& app, const GateTerminal& terminal) {
                 {"credentials", response.credentials()}};
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
-    out << json["backup"].get<std::string>() << ": " << json["subjects"] << " subjects, "
-        << json["credentials"] << " credentials\n";
+    out << json["backup"].get<std::string>() << ": "
+        << Plural(json["subjects"].get<uint64_t>(), "subject") << ", "
+        << Plural(json["credentials"].get<uint64_t>(), "credential") << "\n";
   };
   WireAdminCommand(std::move(command), terminal);
 }
@@ -109,14 +153,25 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
     if (!config.ok()) return terminal.Fail(config.status(), kGateNotRun);
     absl::StatusOr<std::string> kept = RestoreRegistry(*config, args->from);
     if (!kept.ok()) return terminal.Fail(kept.status(), kGateFailed);
-    *terminal.exit_status = kGateDone;
+    // What was taken away since the backup must not come back.
+    absl::StatusOr<std::vector<std::string>> again = ReapplyRevocations(*config);
+    *terminal.exit_status = again.ok() ? kGateDone : kGateFailed;
     if (args->json) {
-      terminal.out << Json{{"restored", args->from}, {"kept", *kept}}.dump(2) << "\n";
-    } else {
-      terminal.out
-          << "restored " << args->from << (kept->empty() ? "" : "; the old registry is " + *kept)
-          << "\nrevocations, used invites and signature counters since the backup are not in it\n";
+      terminal.out << Json{{"restored", args->from},
+                           {"kept", *kept},
+                           {"reapplied", again.ok() ? Json(*again) : Json()},
+                           {"error", std::string(again.status().message())}}
+                          .dump(2)
+                   << "\n";
+      return;
     }
+    terminal.out << "restored " << args->from
+                 << (kept->empty() ? "" : "; the old registry is " + *kept) << "\n";
+    if (!again.ok()) return terminal.Fail(again.status(), kGateFailed);
+    for (const std::string& line : *again) terminal.out << line << "\n";
+    terminal.out << again->size()
+                 << " taken away again by the audit log; used invites and signature "
+                    "counters since the backup are not in it\n";
   });
 }
 
@@ -131,31 +186,6 @@ void AddServe(CLI::App& app, const GateTerminal& terminal) {
     const absl::Status served = ServeGate(*config_file, terminal.out, terminal.err);
     *terminal.exit_status = kGateDone;
     if (!served.ok()) terminal.Fail(served, kGateNotRun);
-  });
-}
-
-void AddCheckConfig(CLI::App& app, const GateTerminal& terminal) {
-  struct Args {
-    std::string config_file = "/etc/forekey/gate.toml";
-    bool json = false;
-  };
-  auto args = std::make_shared<Args>();
-  CLI::App* command =
-      app.add_subcommand("check-config", "Read a config and all that it names; change nothing");
-  command->add_option("--config,-c", args->config_file, "The gate's configuration")
-      ->capture_default_str();
-  command->add_flag("--json", args->json, "Print one JSON value");
-  command->callback([args, terminal] {
-    const absl::Status checked = CheckGateConfig(args->config_file);
-    *terminal.exit_status = checked.ok() ? kGateDone : kGateFailed;
-    const std::string errors(checked.message());
-    if (args->json) {
-      terminal.out << Json{{"valid", checked.ok()}, {"errors", errors}}.dump(2) << "\n";
-    } else if (checked.ok()) {
-      terminal.out << args->config_file << ": good\n";
-    } else {
-      terminal.err << errors << "\n";
-    }
   });
 }
 
@@ -179,19 +209,31 @@ void AddExplain(CLI::App& app, const GateTerminal& terminal) {
         auto all, admin.Ask(&v1::Admin::Stub::ListSubjects, &Administration::ListSubjects,
                             v1::ListSubjectsRequest()));
     bool known = false;
+    std::vector<std::string> names;
+    const auto refused = [](const char* why, Reason reason) {
+      return Json{{"verdict", "refused"},
+                  {"why", why},
+                  {"reason", std::string(ReasonName(reason))},
+                  {"rule", nullptr},
+                  {"step_up", ""}};
+    };
     for (const auto& subject : all.subjects()) {
+      names.push_back(subject.subject());
       if (subject.subject() != question->subject) continue;
       known = true;
       question->roles.assign(subject.roles().begin(), subject.roles().end());
       if (subject.disabled()) {
-        return Json{{"verdict", "refused"},
-                    {"why", "the subject is disabled"},
-                    {"reason", "subject-disabled"},
-                    {"rule", nullptr},
-                    {"step_up", ""}};
+        return refused("the subject is disabled", Reason::kSubjectDisabled);
+      }
+      if (subject.live_credentials() == 0) {
+        return refused("the subject has no credential that is not revoked",
+                       Reason::kCredentialRevoked);
       }
     }
-    if (!known) return absl::NotFoundError(absl::StrCat("no subject ", question->subject));
+    if (!known) {
+      return absl::NotFoundError(
+          absl::StrCat("no subject ", question->subject, DidYouMean(question->subject, names)));
+    }
     FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<CallPolicy> policy, NewMethodPolicy(config.rules));
     return Explain(*policy, *question);
   };
@@ -208,48 +250,11 @@ void AddExplain(CLI::App& app, const GateTerminal& terminal) {
   WireAdminCommand(std::move(command), terminal);
 }
 
-void AddInit(CLI::App& app, const GateTerminal& terminal) {
-  struct Args {
-    GateInitOptions options;
-    bool json = false;
-  };
-  auto args = std::make_shared<Args>();
-  GateInitOptions& options = args->options;
-  CLI::App* command = app.add_subcommand("init",
-                                         "Make a folder with a config, a state folder and a "
-                                         "self-signed TLS certificate, to begin with");
-  command->add_option("--directory,-d", options.directory, "The folder")->required();
-  command
-      ->add_option("--audience", options.audience,
-                   "The gate's own name, for example gate.example.com")
-      ->required();
-  command->add_option("--listen", options.listen, "host:port to listen on")->capture_default_str();
-  command->add_option("--advertise", options.advertise, "host:port that clients will call");
-  command->add_option("--host", options.hosts,
-                      "A name or address of the certificate; may be repeated");
-  command->add_option("--tpm-trust", options.tpm_trust, "Folder of TPM vendors' root certificates");
-  command->add_option("--tpm-simulator-trust", options.tpm_simulator_trust,
-                      "Folder of simulators' roots: for tests alone");
-  command->add_flag("--json", args->json, "Print one JSON value");
-  command->callback([args, terminal] {
-    absl::StatusOr<std::string> config = InitGate(args->options);
-    if (!config.ok()) return terminal.Fail(config.status(), kGateFailed);
-    *terminal.exit_status = kGateDone;
-    if (args->json) {
-      terminal.out << Json{{"config", *config}}.dump(2) << "\n";
-    } else {
-      terminal.out << "made " << *config << "\nnext: forekey-gate serve --config " << *config
-                   << "\n      forekey-gate invite --config " << *config << " --subject NAME\n";
-    }
-  });
-}
-
 }  // namespace
 
 void AddGateCommands(CLI::App& app, std::ostream& out, std::ostream& err, int* exit_status) {
   const GateTerminal terminal{out, err, exit_status};
-  AddInit(app, terminal);
-  AddCheckConfig(app, terminal);
+  AddSetupCommands(app, terminal);
   AddExplain(app, terminal);
   AddServe(app, terminal);
   AddPeopleCommands(app, terminal);
@@ -257,6 +262,8 @@ void AddGateCommands(CLI::App& app, std::ostream& out, std::ostream& err, int* e
   AddRotateIdentity(app, terminal);
   AddBackup(app, terminal);
   AddRestore(app, terminal);
+  AddRegistryCommands(app, terminal);
+  AddIdentityCommands(app, terminal);
   AddAuditCommands(app, out, err, exit_status);
 }
 

@@ -1,29 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/gate/gate_init.h"
 
+#include <errno.h>
+#include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "src/base/clock.h"
 #include "src/base/file.h"
+#include "src/base/public_directory.h"
 #include "src/base/status.h"
-#include "src/crypto/certificate.h"
-#include "src/gate/call/certificates.h"
+#include "src/cli/gate/gate_tls.h"
 #include "src/gate/config/config.h"
-#include "src/gate/factor/oidc_config.h"
 #include "src/gate/grpc/self_signed.h"
-#include "src/gate/grpc/tls_keys.h"
-#include "src/gate/token/tpm_config.h"
-#include "src/verify/jwk_set.h"
 
 namespace forekey {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr absl::Duration kCertificateLifetime = absl::Hours(24 * 365);
+constexpr size_t kMaxEmptyConfig = 1 << 16;
+constexpr absl::Duration kCaLifetime = absl::Hours(24 * 365 * 20);
 
 // TOML's basic strings: what came from a command line must not become another key.
 std::string Quoted(absl::string_view text) {
@@ -39,6 +43,28 @@ std::string Quoted(absl::string_view text) {
   return quoted + "\"";
 }
 
+// A folder that stands in the configuration, which is read from another folder than the one that
+// the person is in.
+std::string Placed(const std::string& folder) {
+  std::error_code ignored;
+  return Quoted(fs::absolute(folder, ignored).lexically_normal().string());
+}
+
+// [attestation.KIND] where the options trust something of that kind.
+void AddTrust(const GateInitOptions::Trust& trust, absl::string_view kind, std::string& text) {
+  if (trust.vendors.empty() && trust.simulators.empty() && trust.mds.empty()) return;
+  absl::StrAppend(&text, "\n[attestation.", kind, "]\n");
+  if (!trust.vendors.empty()) absl::StrAppend(&text, "trust = ", Placed(trust.vendors), "\n");
+  if (!trust.mds.empty()) {
+    absl::StrAppend(&text, "mds = ", Placed(trust.mds), "\nmds_root = ", Placed(trust.mds_root),
+                    "\n");
+  }
+  if (!trust.simulators.empty()) {
+    absl::StrAppend(&text, "insecure_simulators = true   # never in production\nsimulator_trust = ",
+                    Placed(trust.simulators), "\n");
+  }
+}
+
 std::string ConfigText(const GateInitOptions& options, const std::string& advertise) {
   std::string text = absl::StrCat(
       "# A gate's configuration: every key is in docs/CONFIG.md. Relative paths are taken from "
@@ -47,45 +73,76 @@ std::string ConfigText(const GateInitOptions& options, const std::string& advert
       Quoted(options.audience), "   # the gate's own name: enrolments are bound to it\n\n",
       "[listen]\naddress = ", Quoted(options.listen), "\n", "advertise = ", Quoted(advertise),
       "   # what invites name\n\n", "[tls]\n",
-      "certificate = \"tls/certificate.pem\"   # self-signed by `forekey-gate init`: for "
-      "development\n",
+      "certificate = \"tls/certificate.pem\"   # by the CA below: forekey-gate tls renew\n",
       "private_key = \"tls/key.pem\"\n",
-      "ca = \"tls/certificate.pem\"            # goes into invites, so that clients trust it\n\n",
-      "[state]\ndirectory = \"state\"\n");
-  if (!options.tpm_trust.empty() || !options.tpm_simulator_trust.empty()) {
-    absl::StrAppend(&text, "\n[attestation.tpm]\n");
-    if (!options.tpm_trust.empty())
-      absl::StrAppend(&text, "trust = ", Quoted(options.tpm_trust), "\n");
-    if (!options.tpm_simulator_trust.empty()) {
-      absl::StrAppend(&text,
-                      "insecure_simulators = true   # never in production\nsimulator_trust = ",
-                      Quoted(options.tpm_simulator_trust), "\n");
-    }
-  }
+      "ca = \"tls/ca.pem\"            # of this gate alone; invites bring it to the agents\n\n",
+      "[state]\ndirectory = ", options.state.empty() ? "\"state\"" : Placed(options.state), "\n");
+  AddTrust(options.tpm, "tpm", text);
+  AddTrust(options.fido2, "fido2", text);
+  AddTrust(options.piv, "piv", text);
   return text;
 }
 
-absl::Status CheckFolder(absl::string_view key, const std::string& folder) {
-  if (folder.empty()) return absl::OkStatus();
-  std::vector<std::string> skipped;
-  absl::StatusOr<TrustAnchors> anchors = TrustAnchors::FromDirectory(folder, &skipped);
-  if (!anchors.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(key, ": ", anchors.status().message()));
+// Who the gate will run as: everything that it must own is given to that user. -1, -1: nobody else.
+struct Owner {
+  uid_t uid = -1;
+  gid_t gid = -1;
+};
+
+absl::StatusOr<Owner> FindOwner(const std::string& user) {
+  if (user.empty()) return Owner();
+  errno = 0;
+  const passwd* entry = getpwnam(user.c_str());
+  if (entry == nullptr) {
+    return absl::NotFoundError(absl::StrCat(
+        "there is no user ", user,
+        ": run systemd-sysusers, which makes it where Forekey's packages are installed"));
   }
-  if (!skipped.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(key, ": ", absl::StrJoin(skipped, "; ")));
+  if (geteuid() != 0 && geteuid() != entry->pw_uid) {
+    return absl::PermissionDeniedError(
+        absl::StrCat("giving files to ", user, " takes root: run it with sudo"));
   }
-  if (anchors->empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(key, ": ", folder, " holds no certificate"));
+  return Owner{entry->pw_uid, entry->pw_gid};
+}
+
+absl::Status Give(const std::string& path, const Owner& owner) {
+  if (owner.uid == static_cast<uid_t>(-1) || chown(path.c_str(), owner.uid, owner.gid) == 0) {
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, absl::StrCat("chown ", path));
+}
+
+// One that only the gate may enter; what is there already keeps its owner and has to be right.
+absl::Status MakeOwned(const std::string& path, const Owner& owner) {
+  struct stat info;
+  if (stat(path.c_str(), &info) == 0 && owner.uid == info.st_uid) return absl::OkStatus();
+  FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(path));
+  return Give(path, owner);
+}
+
+// The configuration's own folder. Where the gate runs as somebody else it holds nothing secret, and
+// the gate must be able to read it.
+absl::Status MakeConfigFolder(const std::string& path, const Owner& owner) {
+  if (owner.uid == static_cast<uid_t>(-1)) return EnsurePrivateDirectory(path);
+  return MakePublicDirectory(path);
+}
+
+// True for a file that says nothing: comments alone, as a package leaves it for `init` to replace.
+bool SaysNothing(const std::string& path) {
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxEmptyConfig);
+  if (!text.ok()) return false;
+  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
+    line = absl::StripLeadingAsciiWhitespace(line);
+    if (!line.empty() && line[0] != '#') return false;
+  }
+  return true;
 }
 
 }  // namespace
 
 absl::StatusOr<std::string> InitGate(const GateInitOptions& options) {
   const std::string config_path = options.directory + "/gate.toml";
-  if (access(config_path.c_str(), F_OK) == 0) {
+  if (access(config_path.c_str(), F_OK) == 0 && !SaysNothing(config_path)) {
     return absl::AlreadyExistsError(
         absl::StrCat(config_path, " is there already: nothing was changed"));
   }
@@ -100,63 +157,32 @@ absl::StatusOr<std::string> InitGate(const GateInitOptions& options) {
   const std::string text = ConfigText(options, advertise);
   // The whole text is tried before anything is written.
   FOREKEY_RETURN_IF_ERROR(GateConfig::Parse(text, config_path, options.directory).status());
-  FOREKEY_ASSIGN_OR_RETURN(SelfSignedCertificate certificate,
-                           MakeSelfSignedCertificate(hosts, absl::Now(), kCertificateLifetime));
-  FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(options.directory));
-  FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(options.directory + "/tls"));
-  FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(options.directory + "/state"));
+  const absl::Time now = absl::Now();
+  FOREKEY_ASSIGN_OR_RETURN(
+      const SelfSignedCertificate ca,
+      MakeGateCa(absl::StrCat("CA of the gate ", options.audience), now, kCaLifetime));
+  FOREKEY_ASSIGN_OR_RETURN(const SelfSignedCertificate certificate,
+                           IssueGateCertificate(ca, hosts, now, kCertificateLifetime));
+  FOREKEY_ASSIGN_OR_RETURN(const Owner owner, FindOwner(options.user));
+  const std::string tls = options.directory + "/tls";
+  FOREKEY_RETURN_IF_ERROR(MakeConfigFolder(options.directory, owner));
+  FOREKEY_RETURN_IF_ERROR(MakeOwned(tls, owner));
   FOREKEY_RETURN_IF_ERROR(
-      WriteFileAtomically(options.directory + "/tls/key.pem", certificate.key_pem, 0600));
-  FOREKEY_RETURN_IF_ERROR(
-      WriteFileAtomically(options.directory + "/tls/certificate.pem", certificate.certificate_pem));
+      MakeOwned(options.state.empty() ? options.directory + "/state" : options.state, owner));
+  const struct {
+    std::string path;
+    const std::string& content;
+    mode_t mode;
+  } files[] = {{tls + "/ca.pem", ca.certificate_pem, 0644},
+               {CaKeyPath(tls + "/ca.pem"), ca.key_pem, 0600},
+               {tls + "/certificate.pem", certificate.certificate_pem, 0644},
+               {tls + "/key.pem", certificate.key_pem, 0600}};
+  for (const auto& file : files) {
+    FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(file.path, file.content, file.mode));
+    FOREKEY_RETURN_IF_ERROR(Give(file.path, owner));
+  }
   FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(config_path, text));
   return config_path;
-}
-
-namespace {
-
-// Files alone: whether keys can be fetched is what `providers --refresh` says.
-absl::Status CheckProvider(const OidcProviderConfig& provider) {
-  const auto named = [&](const char* key, const absl::Status& status) {
-    return absl::InvalidArgumentError(absl::StrCat("factors.oidc.provider.", key, " of ",
-                                                   provider.token.issuer, ": ", status.message()));
-  };
-  if (!provider.jwks_file.empty()) {
-    const absl::StatusOr<std::string> text = ReadFile(provider.jwks_file, kMaxJwkSetSize);
-    const absl::Status keys = text.ok() ? JwkSet::Parse(*text).status() : text.status();
-    if (!keys.ok()) return named("jwks_file", keys);
-  }
-  if (!provider.ca.empty()) {
-    if (absl::Status ca = ReadFile(provider.ca, kMaxJwkSetSize).status(); !ca.ok())
-      return named("ca", ca);
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::Status CheckGateConfig(const std::string& path) {
-  FOREKEY_ASSIGN_OR_RETURN(GateConfig config, GateConfig::Load(path));
-  std::vector<std::string> errors;
-  auto note = [&errors](const absl::Status& status) {
-    if (!status.ok()) errors.emplace_back(status.message());
-  };
-  absl::Status pair = ReadTlsKeyPair(config.tls.certificate, config.tls.private_key).status();
-  note(pair);
-  if (pair.ok()) {
-    note(AcceptedCertificates::New(
-             {.own_files = {config.tls.certificate}, .folder = config.tls.accepted_certificates},
-             Clock::System())
-             .status());
-  }
-  const TpmConfig& tpm = config.tokens.Get<TpmConfig>();
-  note(CheckFolder("attestation.tpm.trust", tpm.trust));
-  note(CheckFolder("attestation.tpm.simulator_trust", tpm.simulator_trust));
-  for (const OidcProviderConfig& provider : config.factors.Get<OidcSection>().config.providers)
-    note(CheckProvider(provider));
-  note(ResolveListenAddress(config.listen.address, /*try_bind=*/false).status());
-  if (errors.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
 }
 
 }  // namespace forekey

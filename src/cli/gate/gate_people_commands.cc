@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -15,7 +17,13 @@
 #include "src/base/printable.h"
 #include "src/base/status.h"
 #include "src/cli/gate/gate_terminal.h"
+#include "src/cli/gate/qr_code.h"
+#include "src/cli/terminal/did_you_mean.h"
+#include "src/cli/terminal/finding.h"
+#include "src/cli/terminal/plural.h"
 #include "src/cli/terminal/read_password.h"
+#include "src/cli/terminal/table.h"
+#include "src/policy/method_rules.h"
 #include "src/wire/invite.h"
 #include "src/wire/token_kind.h"
 
@@ -64,10 +72,32 @@ absl::StatusOr<std::string> CredentialIdFrom(GateAdmin& admin, const std::string
   return found;
 }
 
+// A role is only a word: one that nobody else has and no rule names is most likely misspelt.
+void NoteRareRoles(GateAdmin& admin, const GateConfig& config, const std::string& subject,
+                   const std::vector<std::string>& roles, std::ostream& err) {
+  const auto all = admin.Ask(&v1::Admin::Stub::ListSubjects, &Administration::ListSubjects,
+                             v1::ListSubjectsRequest());
+  if (!all.ok()) return;
+  std::vector<std::string> known;
+  for (const auto& other : all->subjects()) {
+    if (other.subject() == subject) continue;
+    known.insert(known.end(), other.roles().begin(), other.roles().end());
+  }
+  for (const MethodRule& rule : config.rules.rules) {
+    known.insert(known.end(), rule.any_role.begin(), rule.any_role.end());
+  }
+  for (const std::string& role : roles) {
+    if (std::find(known.begin(), known.end(), role) != known.end()) continue;
+    err << "forekey-gate: note: nobody else has the role " << role << ", and no rule names it"
+        << DidYouMean(role, known) << "\n";
+  }
+}
+
 void AddInvite(CLI::App& app, const GateTerminal& terminal) {
   struct Args {
     std::string subject, lifetime = "24h", address, replaces, device;
     std::vector<std::string> roles, kinds;
+    bool qr = false;
   };
   auto args = std::make_shared<Args>();
   AdminCommand command;
@@ -86,10 +116,13 @@ void AddInvite(CLI::App& app, const GateTerminal& terminal) {
                           "Recovery: this credential is revoked when the new one is enrolled");
   command.app->add_option("--device", args->device,
                           "Only this device: SHA-256 in hex that its attestation must prove");
+  command.app->add_flag("--qr", args->qr, "Show it as a QR code, too");
   command.prepare = [args](GateConfig& config) {
     if (!args->address.empty()) config.listen.advertise = args->address;
   };
-  command.body = [args](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
+  command.body = [args, &err = terminal.err](GateAdmin& admin,
+                                             const GateConfig& config) -> absl::StatusOr<Json> {
+    NoteRareRoles(admin, config, args->subject, args->roles, err);
     v1::CreateInviteRequest request;
     request.set_subject(args->subject);
     for (const std::string& role : args->roles) request.add_roles(role);
@@ -129,27 +162,78 @@ void AddInvite(CLI::App& app, const GateTerminal& terminal) {
                 {"expires", TimeText(response.expires_unix_s())}};
   };
   // The invite alone on stdout, so that it can be piped.
-  command.text = [](const Json& json, bool, std::ostream& out) {
-    out << json["invite"].get<std::string>() << "\n";
+  command.text = [args, &err = terminal.err](const Json& json, bool, std::ostream& out) {
+    const std::string invite = json["invite"].get<std::string>();
+    if (args->qr) {
+      const absl::StatusOr<std::string> code =
+          QrCode(invite, TerminalColumns(STDOUT_FILENO), MayColour(out));
+      if (code.ok()) out << *code;
+      if (!code.ok()) err << "forekey-gate: " << code.status().message() << "\n";
+    }
+    out << invite << "\n";
   };
   WireAdminCommand(std::move(command), terminal);
+}
+
+// Exit status 1 where it is not known who has a change: it is durable all the same.
+absl::StatusOr<Json> SpreadOf(const v1::Spread& spread) {
+  if (!spread.unknown().empty()) {
+    return absl::AbortedError(absl::StrCat(
+        "it is done, and durable, but NOT known to be held everywhere yet: ", spread.unknown(),
+        "; each replica has it once it hears of it or its lease has ended"));
+  }
+  return Json{
+      {"confirmed", std::vector<std::string>(spread.confirmed().begin(), spread.confirmed().end())},
+      {"unconfirmed",
+       std::vector<std::string>(spread.unconfirmed().begin(), spread.unconfirmed().end())}};
+}
+
+void PrintSpread(const Json& spread, std::ostream& out) {
+  if (spread["confirmed"].empty() && spread["unconfirmed"].empty()) return;
+  out << "held everywhere: " << spread["confirmed"].size() << " replicas confirmed\n";
+  for (const Json& name : spread["unconfirmed"]) {
+    out << "not confirmed by " << name.get<std::string>()
+        << ": its lease has ended, and it admits nothing until it has heard of it\n";
+  }
+}
+
+// The whole id, in hex, of the one invite whose id begins so; empty for nothing.
+absl::StatusOr<std::string> InviteIdFrom(const v1::ListInvitesResponse& all,
+                                         const std::string& text) {
+  constexpr size_t kFewestDigits = 8;
+  if (text.empty()) return text;
+  const std::string wanted = absl::AsciiStrToLower(text);
+  std::vector<std::string> found;
+  for (const auto& invite : all.invites()) {
+    const std::string id = absl::BytesToHexString(invite.invite_id());
+    if (absl::StartsWith(id, wanted)) found.push_back(id);
+  }
+  if (found.empty()) return absl::NotFoundError(absl::StrCat("no invite has the id ", text));
+  if (found.size() > 1 || wanted.size() < kFewestDigits) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("say more digits of the id: ", Plural(found.size(), "invite"),
+                     " so far, and 8 are needed"));
+  }
+  return found[0];
 }
 
 void AddInvites(CLI::App& app, const GateTerminal& terminal) {
   auto cancel = std::make_shared<std::string>();
   AdminCommand command;
   command.app = app.add_subcommand("invites", "List invites, or cancel one");
-  command.app->add_option("--cancel", *cancel,
-                          "The invite's id, as listed: it can't be used any more");
+  command.app->add_option(
+      "--cancel", *cancel,
+      "The invite's id, or its first 8 or more digits: it can't be used any more");
   command.body = [cancel](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
     FOREKEY_ASSIGN_OR_RETURN(auto all,
                              admin.Ask(&v1::Admin::Stub::ListInvites, &Administration::ListInvites,
                                        v1::ListInvitesRequest()));
+    FOREKEY_ASSIGN_OR_RETURN(const std::string wanted, InviteIdFrom(all, *cancel));
     Json list = Json::array();
     for (const auto& invite : all.invites()) {
       const std::string id = absl::BytesToHexString(invite.invite_id());
       if (!cancel->empty()) {
-        if (id != absl::AsciiStrToLower(*cancel)) continue;
+        if (id != wanted) continue;
         v1::CancelInviteRequest request;
         request.set_invite_id(invite.invite_id());
         FOREKEY_RETURN_IF_ERROR(
@@ -165,20 +249,19 @@ void AddInvites(CLI::App& app, const GateTerminal& terminal) {
            {"recovery", invite.recovery()},
            {"cancelled", !cancel->empty()}});
     }
-    if (!cancel->empty() && list.empty()) {
-      return absl::NotFoundError(absl::StrCat("no invite has the id ", *cancel));
-    }
     return list;
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
+    Table table = Table::For(out);
     for (const Json& invite : json) {
-      out << invite["id"].get<std::string>() << "  " << invite["subject"].get<std::string>() << "  "
-          << (invite["cancelled"].get<bool>() ? "cancelled"
-              : invite["used"].get<std::string>().empty()
-                  ? "expires " + invite["expires"].get<std::string>()
-                  : "used " + invite["used"].get<std::string>())
-          << (invite["recovery"].get<bool>() ? "  recovery" : "") << "\n";
+      table.Add({invite["id"].get<std::string>(), invite["subject"].get<std::string>(),
+                 absl::StrCat(invite["cancelled"].get<bool>() ? "cancelled"
+                              : invite["used"].get<std::string>().empty()
+                                  ? "expires " + invite["expires"].get<std::string>()
+                                  : "used " + invite["used"].get<std::string>(),
+                              invite["recovery"].get<bool>() ? "  recovery" : "")});
     }
+    table.Print(out);
   };
   WireAdminCommand(std::move(command), terminal);
 }
@@ -204,14 +287,19 @@ void AddSubjects(CLI::App& app, const GateTerminal& terminal) {
     return list;
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
+    Table table = Table::For(out);
     for (const Json& subject : json) {
-      out << subject["subject"].get<std::string>() << "  "
-          << absl::StrJoin(subject["roles"].get<std::vector<std::string>>(), ",") << "  "
-          << subject["live_credentials"] << " credentials"
-          << (subject["disabled"].get<bool>() ? "  disabled" : "");
-      for (const Json& oidc : subject["oidc_identities"]) out << "  " << oidc.get<std::string>();
-      out << "\n";
+      std::string last =
+          absl::StrCat(Plural(subject["live_credentials"].get<uint64_t>(), "credential"),
+                       subject["disabled"].get<bool>() ? "  disabled" : "");
+      for (const Json& oidc : subject["oidc_identities"]) {
+        absl::StrAppend(&last, "  ", oidc.get<std::string>());
+      }
+      table.Add({subject["subject"].get<std::string>(),
+                 absl::StrJoin(subject["roles"].get<std::vector<std::string>>(), ","),
+                 std::move(last)});
     }
+    table.Print(out);
   };
   WireAdminCommand(std::move(command), terminal);
 }
@@ -328,7 +416,8 @@ void AddProviders(CLI::App& app, const GateTerminal& terminal) {
       if (provider["age_s"].get<int64_t>() < 0) {
         out << "no keys";
       } else {
-        out << provider["keys"] << " keys, " << provider["age_s"] << " s old";
+        out << Plural(provider["keys"].get<uint64_t>(), "key") << ", " << provider["age_s"]
+            << " s old";
       }
       if (const auto error = provider["error"].get<std::string>(); !error.empty())
         out << "  " << error;
@@ -358,7 +447,9 @@ void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
   auto* disable =
       command.app->add_flag("--disable", args->disable, "Refuses it, from the next call on");
   command.app->add_flag("--enable", args->enable)->excludes(disable);
-  command.body = [args](GateAdmin& admin, const GateConfig&) -> absl::StatusOr<Json> {
+  command.body = [args, &err = terminal.err](GateAdmin& admin,
+                                             const GateConfig& config) -> absl::StatusOr<Json> {
+    NoteRareRoles(admin, config, args->subject, args->roles, err);
     v1::SetSubjectRequest request;
     request.set_subject(args->subject);
     request.set_set_roles(args->no_roles || !args->roles.empty());
@@ -369,14 +460,16 @@ void AddSubjectSet(CLI::App& app, const GateTerminal& terminal) {
       return absl::InvalidArgumentError(
           "nothing to set: --role, --no-roles, --disable or --enable");
     }
-    FOREKEY_RETURN_IF_ERROR(
-        admin.Ask(&v1::Admin::Stub::SetSubject, &Administration::SetSubject, request).status());
-    return Json{{"subject", args->subject}, {"in_force", admin.gate_runs()}};
+    FOREKEY_ASSIGN_OR_RETURN(const auto response, admin.Ask(&v1::Admin::Stub::SetSubject,
+                                                            &Administration::SetSubject, request));
+    FOREKEY_ASSIGN_OR_RETURN(const Json spread, SpreadOf(response.spread()));
+    return Json{{"subject", args->subject}, {"in_force", admin.gate_runs()}, {"spread", spread}};
   };
   command.text = [](const Json& json, bool gate_runs, std::ostream& out) {
     out << json["subject"].get<std::string>()
         << (gate_runs ? ": the running gate has it\n"
-                      : ": set in the registry; no gate is running\n");
+                      : ": set in the registry; no gate is running here\n");
+    PrintSpread(json["spread"], out);
   };
   WireAdminCommand(std::move(command), terminal);
 }
@@ -408,18 +501,19 @@ void AddCredentials(CLI::App& app, const GateTerminal& terminal) {
     return list;
   };
   command.text = [](const Json& json, bool, std::ostream& out) {
+    Table table = Table::For(out);
     for (const Json& credential : json) {
       const std::string revoked = credential["revoked"].get<std::string>();
       // Its holder chose it.
       const bool printable = IsPrintable(credential["label"].get_ref<const std::string&>());
       const std::string label = credential["label"].dump(-1, ' ', /*ensure_ascii=*/!printable,
                                                          Json::error_handler_t::replace);
-      out << credential["id"].get<std::string>() << "  " << credential["subject"].get<std::string>()
-          << "  " << credential["kind"].get<std::string>() << "  " << label << "  "
-          << (revoked.empty() ? "enrolled " + credential["enrolled"].get<std::string>()
-                              : "revoked " + revoked)
-          << "\n";
+      table.Add({credential["id"].get<std::string>(), credential["subject"].get<std::string>(),
+                 credential["kind"].get<std::string>(), label,
+                 revoked.empty() ? "enrolled " + credential["enrolled"].get<std::string>()
+                                 : "revoked " + revoked});
     }
+    table.Print(out);
   };
   WireAdminCommand(std::move(command), terminal);
 }
@@ -502,6 +596,7 @@ void AddRevoke(CLI::App& app, const GateTerminal& terminal) {
     }
     FOREKEY_ASSIGN_OR_RETURN(auto response, admin.Ask(&v1::Admin::Stub::RevokeCredential,
                                                       &Administration::RevokeCredential, request));
+    FOREKEY_ASSIGN_OR_RETURN(const Json spread, SpreadOf(response.spread()));
     Json cancelled = Json::array();
     for (const auto& invite : response.cancelled_invites()) {
       cancelled.push_back(absl::BytesToHexString(invite.invite_id()));
@@ -509,18 +604,21 @@ void AddRevoke(CLI::App& app, const GateTerminal& terminal) {
     return Json{{"revoked", response.revoked()},
                 {"sessions_ended", response.sessions_ended()},
                 {"cancelled_invites", cancelled},
-                {"in_force", admin.gate_runs()}};
+                {"in_force", admin.gate_runs()},
+                {"spread", spread}};
   };
   command.text = [](const Json& json, bool gate_runs, std::ostream& out) {
     out << json["revoked"] << " revoked";
     if (gate_runs) {
-      out << ", " << json["sessions_ended"] << " sessions ended: the running gate has it\n";
+      out << ", " << Plural(json["sessions_ended"].get<uint64_t>(), "session")
+          << " ended: the running gate has it\n";
     } else {
-      out << " in the registry; no gate is running\n";
+      out << " in the registry; no gate is running here\n";
     }
     for (const Json& invite : json["cancelled_invites"]) {
       out << "invite cancelled: " << invite.get<std::string>() << "\n";
     }
+    PrintSpread(json["spread"], out);
   };
   WireAdminCommand(std::move(command), terminal);
 }

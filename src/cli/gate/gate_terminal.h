@@ -52,6 +52,9 @@ struct AdminCommand {
 // Adds --config and --json, and runs it when it is the command that was given.
 void WireAdminCommand(AdminCommand command, const GateTerminal& terminal);
 
+// `init` and `check-config` (gate_setup_commands.cc).
+void AddSetupCommands(CLI::App& app, const GateTerminal& terminal);
+
 // Invites, subjects and their passwords, credentials, revocation (gate_people_commands.cc).
 void AddPeopleCommands(CLI::App& app, const GateTerminal& terminal);
 

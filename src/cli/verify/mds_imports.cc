@@ -10,6 +10,7 @@
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
+#include "src/wire/json_object.h"
 
 namespace forekey {
 namespace {
@@ -46,7 +47,7 @@ absl::StatusOr<MdsImports> MdsImports::Open() {
   const absl::StatusOr<std::string> content = ReadFile(imports.path_, 1 << 20);
   if (absl::IsNotFound(content.status())) return imports;
   FOREKEY_RETURN_IF_ERROR(content.status());
-  auto json = nlohmann::json::parse(*content, nullptr, /*allow_exceptions=*/false);
+  auto json = ParseBoundedJson(*content);
   if (!json.is_object() || !json["blobs"].is_array() || !json["latest"].is_object()) {
     return absl::DataLossError(
         absl::StrCat(imports.path_, " is damaged: remove it, and import again"));

@@ -11,6 +11,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/cli/verify/mds_imports.h"
+#include "src/cli/verify/trust_subcommands.h"
 #include "src/cli/verify/verify_command.h"
 #include "src/verify/fido_metadata.h"
 
@@ -113,9 +114,15 @@ int Run(const ImportCommand& command, std::ostream& out, std::ostream& err) {
 
 }  // namespace
 
-void AddTrustCommand(CLI::App& app, std::ostream& out, std::ostream& err, int* exit_status) {
-  CLI::App* trust = app.add_subcommand("trust", "Trust anchors: import and look at them");
+void AddTrustCommand(CLI::App& app, std::ostream& out, std::ostream& err, int* exit_status,
+                     const ReadHardware& hardware) {
+  CLI::App* trust =
+      app.add_subcommand("trust", "Trust anchors: import them, and give them to gates");
   trust->require_subcommand(1);
+  AddTrustImport(*trust, {out, err, exit_status});
+  AddTrustFetch(*trust, {out, err, exit_status});
+  AddTrustBundle(*trust, {out, err, exit_status});
+  if (hardware) AddTrustForDevice(*trust, {out, err, exit_status}, hardware);
   auto command = std::make_shared<ImportCommand>();
   CLI::App* import = trust->add_subcommand("import-mds", kImportHelp);
   import->add_option("blob", command->blob, "The BLOB, as the metadata service serves it")

@@ -207,8 +207,7 @@ class VerifyPiv : public VerifyKind {
     }
     if (const absl::StatusOr<Certificate> certificate = Certificate::Parse(content);
         certificate.ok()) {
-      EVP_PKEY* borrowed = X509_get0_pubkey(certificate->x509());
-      ERR_clear_error();
+      EVP_PKEY* borrowed = certificate->key();
       if (borrowed == nullptr) return Refuse(Reason::kKeyAlgorithm, "--public-key");
       FOREKEY_ASSIGN_OR_RETURN(const PublicKey key, PublicKey::FromEvp(borrowed));
       return key.spki();

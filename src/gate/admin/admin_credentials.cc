@@ -56,6 +56,7 @@ absl::StatusOr<v1::RevokeCredentialResponse> Administration::RevokeCredential(
                              state_.credentials().Revoke(request.credential_id(), request.note(),
                                                          state_.clock().WallNow()));
     EndRevoked(request.credential_id(), revoked, request, actor, response);
+    *response.mutable_spread() = AwaitEverywhere();
     return response;
   }
   FOREKEY_ASSIGN_OR_RETURN(const Registry::RevokedSubject done,
@@ -70,6 +71,7 @@ absl::StatusOr<v1::RevokeCredentialResponse> Administration::RevokeCredential(
                       absl::StrCat(absl::BytesToHexString(invite.id),
                                    ", with its subject's credentials, note: ", request.note()));
   }
+  *response.mutable_spread() = AwaitEverywhere();
   return response;
 }
 

@@ -15,6 +15,7 @@
 #include "src/crypto/public_key.h"
 #include "src/crypto/random.h"
 #include "src/gate/admin/administration.h"
+#include "src/gate/session/announced_cas.h"
 #include "src/wire/invite.h"
 #include "src/wire/statement.h"
 
@@ -59,6 +60,13 @@ absl::Status LoadCa(const std::string& path, std::vector<std::string>* der) {
   return absl::OkStatus();
 }
 
+// Those of now, and those that the gate changes to.
+absl::Status LoadCas(const std::string& path, std::vector<std::string>* der) {
+  FOREKEY_RETURN_IF_ERROR(LoadCa(path, der));
+  if (path.empty() || FileSignature(NextCaPath(path)).empty()) return absl::OkStatus();
+  return LoadCa(NextCaPath(path), der);
+}
+
 }  // namespace
 
 absl::StatusOr<v1::CreateInviteResponse> Administration::CreateInvite(
@@ -81,7 +89,7 @@ absl::StatusOr<v1::CreateInviteResponse> Administration::CreateInvite(
   }
   invite.identity_fingerprint = state_.identities().current()->fingerprint();
   invite.seed = Secret(RandomBytes(kInviteSeedSize));
-  FOREKEY_RETURN_IF_ERROR(LoadCa(config_.tls.ca, &invite.ca_certificates));
+  FOREKEY_RETURN_IF_ERROR(LoadCas(config_.tls.ca, &invite.ca_certificates));
   const std::string text = invite.Serialize();
   if (text.empty()) return absl::FailedPreconditionError("[tls] ca is too large for an invite");
   FOREKEY_ASSIGN_OR_RETURN(const SoftwareKey key, invite.SigningKey());

@@ -70,7 +70,9 @@ absl::StatusOr<v1::SetSubjectResponse> Administration::SetSubject(
     FOREKEY_RETURN_IF_ERROR(state_.credentials().SetRoles(request.subject(), roles));
   }
   if (only_disables) (void)AuditChange(actor, "SetSubject", request.subject(), change);
-  return v1::SetSubjectResponse();
+  v1::SetSubjectResponse response;
+  *response.mutable_spread() = AwaitEverywhere();
+  return response;
 }
 
 absl::StatusOr<v1::SetPasswordResponse> Administration::SetPassword(

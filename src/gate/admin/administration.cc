@@ -54,7 +54,37 @@ absl::StatusOr<v1::GetGateStatusResponse> Administration::GetGateStatus(
     response.set_admitted(needs_.counters->admitted.load(std::memory_order_relaxed));
     response.set_refused(needs_.counters->refused.load(std::memory_order_relaxed));
   }
+  if (needs_.lease_holds) response.set_lease_ended(!needs_.lease_holds());
+  if (!request.all_replicas()) return response;
+  if (state_.shared_registry() == nullptr) {
+    return absl::FailedPreconditionError("this gate shares its registry with nobody");
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<PostgresRegistry::Replica> replicas,
+                           state_.shared_registry()->ListReplicas());
+  for (const PostgresRegistry::Replica& replica : replicas) {
+    v1::ReplicaInfo* const info = response.add_replicas();
+    info->set_name(replica.name);
+    info->set_lease_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(replica.lease)));
+    info->set_unheard_ms(absl::ToInt64Milliseconds(replica.unheard));
+    info->set_behind(replica.behind);
+    info->set_rules(replica.state);
+  }
   return response;
+}
+
+v1::Spread Administration::AwaitEverywhere() {
+  v1::Spread spread;
+  PostgresRegistry* const shared = state_.shared_registry();
+  if (shared == nullptr) return spread;
+  const auto confirmations = shared->AwaitConfirmed();
+  if (!confirmations.ok()) {
+    spread.set_unknown(std::string(confirmations.status().message()));
+    return spread;
+  }
+  for (const PostgresRegistry::Confirmation& one : *confirmations) {
+    (one.confirmed ? spread.add_confirmed() : spread.add_unconfirmed())->assign(one.name);
+  }
+  return spread;
 }
 
 absl::StatusOr<v1::BackUpResponse> Administration::BackUp(const v1::BackUpRequest& request,
@@ -75,9 +105,26 @@ absl::StatusOr<v1::BackUpResponse> Administration::BackUp(const v1::BackUpReques
 
 absl::StatusOr<v1::RotateIdentityResponse> Administration::RotateIdentity(
     const v1::RotateIdentityRequest& request, absl::string_view actor) {
+  PostgresRegistry* const shared = state_.shared_registry();
+  if (shared != nullptr) {
+    // All announce the new one, or none does: so nobody runs meanwhile.
+    FOREKEY_RETURN_IF_ERROR(
+        shared->ReplaceIdentity({config_.audience, state_.identities().current()->fingerprint()}));
+  }
   FOREKEY_RETURN_IF_ERROR(
       AuditChange(actor, "RotateIdentity", "", "the gate's identity is rotated"));
   FOREKEY_RETURN_IF_ERROR(state_.identities().Rotate());
+  if (shared != nullptr) {
+    const absl::Status recorded =
+        shared->ReplaceIdentity({config_.audience, state_.identities().current()->fingerprint()});
+    if (!recorded.ok()) {
+      return absl::Status(recorded.code(),
+                          absl::StrCat("the identity was rotated in this state folder, but the "
+                                       "registry still has the old one (",
+                                       recorded.message(),
+                                       "): run `forekey-gate identity record` once no gate runs"));
+    }
+  }
   v1::RotateIdentityResponse response;
   response.set_identity_fingerprint(
       absl::BytesToHexString(state_.identities().current()->fingerprint()));

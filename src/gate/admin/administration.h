@@ -40,6 +40,7 @@ struct AdministrationNeeds {
   // The running gate's; null where none runs.
   SessionTable* sessions = nullptr;
   const GateCounters* counters = nullptr;
+  std::function<bool()> lease_holds;  // empty: there is none
 };
 
 // Safe from any thread. Blocks for the disk.
@@ -78,9 +79,11 @@ class Administration {
 
   absl::StatusOr<v1::ListCredentialsResponse> ListCredentials(
       const v1::ListCredentialsRequest& request);
-  // When it returns OK the running gate refuses the credential, and its sessions are ended. Of a
-  // subject also its unused invites are cancelled, in the same step. NotFound where there is neither
-  // such a subject nor an invite of it.
+  // When it returns OK the running gate refuses the credential, and its sessions are ended; and so
+  // does every replica, having confirmed it or lost its lease, unless `spread` says that this is
+  // not known. Of a
+  // subject also its unused invites are cancelled, in the same step. NotFound where there is
+  // neither such a subject nor an invite of it.
   absl::StatusOr<v1::RevokeCredentialResponse> RevokeCredential(
       const v1::RevokeCredentialRequest& request, absl::string_view actor);
   // See CredentialRecheck::Recheck.
@@ -98,6 +101,8 @@ class Administration {
   absl::StatusOr<const OidcProviderConfig*> ProviderNamed(absl::string_view issuer) const;
   absl::Status AuditChange(absl::string_view actor, absl::string_view method,
                            absl::string_view subject, absl::string_view detail);
+  // Waits, at most for a lease, until every replica has what was changed.
+  v1::Spread AwaitEverywhere();
   size_t EndSessionsOfCredential(absl::string_view id);
   // Finishes a revocation that the registry has already: ends the credential's sessions, writes it
   // to the audit log, and counts it.

@@ -14,7 +14,8 @@ absl::StatusOr<std::unique_ptr<GateAtRest>> GateAtRest::Open(GateConfig config,
   const GateConfig& settings = gate->config_;
   FOREKEY_ASSIGN_OR_RETURN(gate->state_, GateState::Open(settings, std::move(stand_ins)));
   GateState& state = *gate->state_;
-  // Not started: a provider's keys are fetched when an administrator asks, and no opening is judged.
+  // Not started: a provider's keys are fetched when an administrator asks, and no opening is
+  // judged.
   gate->factors_ = std::make_unique<GateFactors>(
       settings.factors,
       FactorEnvironment{&state.registry(), &state.clock(), [](bool, const std::string&) {}});

@@ -67,9 +67,7 @@ absl::Status AuditLog::Write(const Decision& decision) {
   absl::Status status;
   if (const uint64_t untold = untold_.exchange(0, std::memory_order_relaxed); untold > 0) {
     // A hole in the log is itself a line of it.
-    Decision hole;
-    hole.reference = NewReference();
-    hole.time = clock_.WallNow();
+    Decision hole = NewLine();
     hole.event = AuditEvent::kLog;
     hole.detail = "lines could not be written";
     hole.unwritten = untold;
@@ -84,10 +82,16 @@ absl::Status AuditLog::Write(const Decision& decision) {
   return status;
 }
 
-Decision AuditLog::NewDecision(AuditEvent event) const {
+Decision AuditLog::NewLine() const {
   Decision decision;
   decision.reference = NewReference();
+  decision.replica = options_.replica;
   decision.time = clock_.WallNow();
+  return decision;
+}
+
+Decision AuditLog::NewDecision(AuditEvent event) const {
+  Decision decision = NewLine();
   decision.event = event;
   return decision;
 }
@@ -123,9 +127,7 @@ void AuditLog::Maintain() {
         !refusals.bucket.Take(clock_.BootNow())) {
       continue;
     }
-    Decision decision;
-    decision.reference = NewReference();
-    decision.time = clock_.WallNow();
+    Decision decision = NewLine();
     if (i < kReasonCount) decision.reason = static_cast<Reason>(i);
     decision.detail = "refusals that were not written one by one";
     WriteRefusal(std::move(decision));

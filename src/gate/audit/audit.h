@@ -49,6 +49,7 @@ struct DecisionProof {
 
 struct Decision {
   std::string reference;  // 16 hex digits: 64 random bits
+  std::string replica;    // AuditOptions::replica
   absl::Time time;
   AuditEvent event = AuditEvent::kCall;
   bool admitted = false;
@@ -60,7 +61,9 @@ struct Decision {
   std::vector<std::string> credential_ids;  // raw, 32 bytes each; proved
   std::vector<DecisionToken> tokens;        // of credential_ids, in their order
   std::optional<DecisionProof> proof;
-  std::string session;  // raw, 16 bytes, or empty; proved
+  std::string session;          // raw, 16 bytes, or empty; proved
+  std::string resumed_session;  // of one that goes on in `session`; raw
+  std::string invite;           // of a finished enrolment: which was used; raw, 32 bytes
   // Whom a refused call claimed to come from, without having proved it.
   std::vector<std::string> claimed_credential_ids;
   std::string claimed_session;
@@ -122,6 +125,7 @@ class AuditLog {
   };
   Refusals& RefusalsOf(std::optional<Reason> reason);
   absl::Status Write(const Decision& decision);
+  Decision NewLine() const;
   void CountFailure(const absl::Status& status);
 
   const std::unique_ptr<AuditSink> sink_;

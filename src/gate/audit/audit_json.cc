@@ -9,6 +9,7 @@
 #include "nlohmann/json.hpp"
 #include "src/gate/audit/audit.h"
 #include "src/wire/base64url.h"
+#include "src/wire/json_object.h"
 #include "src/wire/token_kind.h"
 
 namespace forekey {
@@ -107,8 +108,7 @@ DecisionToken TokenOf(const CredentialRecord& credential) {
                       .spki = credential.spki,
                       .rp_id = credential.rp_id,
                       .origin = credential.origin};
-  const auto proved =
-      nlohmann::json::parse(credential.proved_json, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json proved = ParseBoundedJson(credential.proved_json);
   if (!proved.is_object()) return token;
   token.model = FirstText(proved, {"model", "aaguid"});
   if (const std::string maker = FirstText(proved, {"manufacturer"}); !maker.empty()) {
@@ -128,6 +128,7 @@ std::string DecisionToJson(const Decision& decision) {
   line.Encoded("time",
                absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", decision.time, absl::UTCTimeZone()));
   line.Text("reference", decision.reference);
+  line.Text("replica", decision.replica);
   line.Encoded("event", AuditEventName(decision.event));
   line.Key("admitted") += decision.admitted ? "true" : "false";
   if (decision.reason) line.Encoded("reason", ReasonName(*decision.reason));
@@ -139,6 +140,8 @@ std::string DecisionToJson(const Decision& decision) {
   line.Array("tokens", decision.tokens.size(),
              [&](size_t i) { AppendToken(out, decision.tokens[i], decision.proof.has_value()); });
   line.Encoded("session", absl::BytesToHexString(decision.session));
+  line.Encoded("resumed_session", absl::BytesToHexString(decision.resumed_session));
+  line.Encoded("invite", absl::BytesToHexString(decision.invite));
   line.Hex("claimed_credentials", decision.claimed_credential_ids);
   line.Encoded("claimed_session", absl::BytesToHexString(decision.claimed_session));
   line.Array("factors", decision.factors.size(),

@@ -27,6 +27,9 @@ struct AuditOptions {
   // append-only flag, so that who can change the log can't change this. Empty: nowhere.
   std::string heads_file;
   absl::Duration heads_interval = absl::Minutes(1);
+  // Which of several gates that share a registry writes: in each line. Empty: in none. (Not
+  // configured here: [cluster] name.)
+  std::string replica;
 };
 
 }  // namespace forekey

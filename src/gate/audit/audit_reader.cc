@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/gate/audit/audit_reader.h"
+#include "src/wire/json_object.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +9,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
@@ -57,22 +61,80 @@ size_t Bisect(absl::string_view content, absl::Time since) {
   return low;
 }
 
+using Json = nlohmann::json;
+
+// Untrusted: a line may hold any types. Empty where it is absent or no text.
+std::string StringIn(const Json& line, const char* key) {
+  const auto found = line.find(key);
+  return found != line.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+bool Names(const Json& line, const std::set<std::string>& ids) {
+  for (const char* key : {"session", "claimed_session"}) {
+    if (ids.contains(StringIn(line, key))) return true;
+  }
+  for (const char* key : {"credentials", "claimed_credentials"}) {
+    const auto list = line.find(key);
+    if (list == line.end() || !list->is_array()) continue;
+    for (const Json& id : *list) {
+      if (id.is_string() && ids.contains(id.get<std::string>())) return true;
+    }
+  }
+  // A change begins with what it changed.
+  return StringIn(line, "event") == "admin" && ids.contains(StringIn(line, "detail").substr(0, 64));
+}
+
+bool IsOf(const Json& line, const AuditQuery& query) {
+  return query.subject.empty() || StringIn(line, "subject") == query.subject ||
+         Names(line, query.ids);
+}
+
 bool Matches(absl::string_view text, const AuditQuery& query) {
-  const auto line =
-      nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  const Json line = ParseBoundedJson(text);
   if (!line.is_object()) return false;
   auto is = [&line](const char* key, const std::string& wanted) {
     if (wanted.empty()) return true;
     auto found = line.find(key);
     return found != line.end() && *found == wanted;
   };
-  if (!is("subject", query.subject) || !is("reference", query.reference) ||
-      !is("reason", query.reason)) {
+  if (!IsOf(line, query) || !is("reference", query.reference) || !is("reason", query.reason)) {
     return false;
   }
-  if (!query.since) return true;
+  if (!query.since && !query.until) return true;
   const auto time = TimeOf(text);
-  return time && *time >= *query.since;
+  return time && (!query.since || *time >= *query.since) && (!query.until || *time <= *query.until);
+}
+
+template <typename Visit>
+void ForEachLine(absl::string_view content, Visit visit) {
+  for (size_t at = 0; at < content.size();) {
+    const absl::string_view line = LineAt(content, at);
+    visit(line);
+    at += line.size() + 1;
+  }
+}
+
+// The credential that a line says was revoked, in hex; empty where it says no such thing.
+std::string RevokedIn(const Json& line) {
+  const std::string method = StringIn(line, "method"), detail = StringIn(line, "detail");
+  if (method == "RevokeCredential") return detail.substr(0, 64);
+  constexpr absl::string_view kRecheck = "revoked: ",
+                              kRecovery = "recovery: enrolled, and revoked ";
+  if (method == "RecheckCredentials" && absl::StartsWith(detail, kRecheck)) {
+    const auto ids = line.find("credentials");
+    const bool one =
+        ids != line.end() && ids->is_array() && ids->size() == 1 && (*ids)[0].is_string();
+    return one ? (*ids)[0].get<std::string>() : "";
+  }
+  if (StringIn(line, "event") == "enrollment" && absl::StartsWith(detail, kRecovery)) {
+    return detail.substr(kRecovery.size(), 64);
+  }
+  return "";
+}
+
+bool IsId(absl::string_view hex) {
+  return hex.size() == 64 && std::all_of(hex.begin(), hex.end(),
+                                         [](unsigned char c) { return absl::ascii_isxdigit(c); });
 }
 
 }  // namespace
@@ -103,6 +165,13 @@ AuditReader::~AuditReader() {
 void SearchAudit(absl::string_view content, const AuditQuery& query,
                  const std::function<void(absl::string_view line)>& found) {
   if (query.since) content.remove_prefix(Bisect(content, *query.since - kClockSteps));
+  if (!query.ids.empty()) {
+    // Lines that name the subject by one of many ids: no one text to look for.
+    ForEachLine(content, [&](absl::string_view line) {
+      if (Matches(line, query)) found(line);
+    });
+    return;
+  }
   // The rarest first: what is wanted occurs in few lines, and find() is fast.
   std::string needle;
   for (const std::string* wanted : {&query.reference, &query.subject, &query.reason}) {
@@ -119,6 +188,33 @@ void SearchAudit(absl::string_view content, const AuditQuery& query,
     if (Matches(line, query)) found(line);
     at = begin + line.size() + 1;
   }
+}
+
+void AddSessionsOf(absl::string_view content, const std::string& subject,
+                   std::set<std::string>& ids) {
+  SearchAudit(content, {.subject = subject}, [&](absl::string_view text) {
+    const Json line = ParseBoundedJson(text);
+    if (std::string session = StringIn(line, "session"); !session.empty()) {
+      ids.insert(std::move(session));
+    }
+  });
+}
+
+void AddRevocations(absl::string_view content, LoggedRevocations& found) {
+  ForEachLine(content, [&](absl::string_view text) {
+    if (!absl::StrContains(text, "evoke") && !absl::StrContains(text, "SetSubject")) return;
+    const Json line = ParseBoundedJson(text);
+    if (!line.is_object()) return;
+    const std::string subject = StringIn(line, "subject"), detail = StringIn(line, "detail");
+    if (StringIn(line, "method") == "SetSubject" && !subject.empty()) {
+      if (absl::StartsWith(detail, "disabled ")) found.subjects[subject] = true;
+      if (absl::StartsWith(detail, "enabled ")) found.subjects[subject] = false;
+    }
+    const std::string id = RevokedIn(line);
+    if (!IsId(id)) return;
+    found.credentials.push_back(
+        {absl::HexStringToBytes(id), detail, TimeOf(text).value_or(absl::UnixEpoch())});
+  });
 }
 
 }  // namespace forekey

@@ -4,9 +4,12 @@
 #define FOREKEY_SRC_GATE_AUDIT_AUDIT_READER_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -31,8 +34,28 @@ class AuditReader {
 
 struct AuditQuery {
   std::string subject, reference, reason;  // exact; empty: any
-  std::optional<absl::Time> since;
+  std::optional<absl::Time> since, until;  // both inclusive
+  // With `subject`: credentials and sessions of that subject, in hex. Lines that name one of them
+  // match, too: refusals that only claimed it, and changes of it.
+  std::set<std::string> ids;
 };
+
+// Sessions of the subject that the lines name, in hex: for AuditQuery::ids.
+void AddSessionsOf(absl::string_view content, const std::string& subject,
+                   std::set<std::string>& ids);
+
+// What the log says was taken away from credentials and subjects, by administrators, by rechecks
+// and by recoveries: for a registry that is older than the log.
+struct LoggedRevocations {
+  struct Credential {
+    std::string id;  // raw
+    std::string why;
+    absl::Time at;
+  };
+  std::vector<Credential> credentials;   // in the order of their revocations
+  std::map<std::string, bool> subjects;  // disabled, as it was said last
+};
+void AddRevocations(absl::string_view content, LoggedRevocations& found);
 
 // Calls `found` with each line that matches, oldest first. Lines are in the order of time, so those
 // before `since` are skipped by bisection; the rest is searched for the texts before anything is

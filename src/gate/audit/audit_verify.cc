@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -16,6 +17,7 @@
 #include "src/gate/audit/audit_reader.h"
 #include "src/gate/token/token_verifier.h"
 #include "src/wire/base64url.h"
+#include "src/wire/json_object.h"
 #include "src/wire/prefix.h"
 #include "src/wire/statement.h"
 
@@ -107,6 +109,11 @@ class ChainCheck {
  public:
   ChainCheck(const AuditVerifyOptions& options, AuditVerification& result)
       : options_(options), result_(result) {
+    if (options.enrolled) {
+      options_.enrolled = [this, &options](absl::string_view id) {
+        return enrolled_.contains(absl::BytesToHexString(id)) || options.enrolled(id);
+      };
+    }
     for (const AuditHead& head : options.heads) {
       // The first is the one that nobody who came later could write.
       const auto [noted, is_new] = heads_.emplace(head.seq, head.hash);
@@ -180,7 +187,7 @@ class ChainCheck {
   bool Torn(absl::string_view text) {
     if (torn_file_.empty()) return false;
     if (!torn_edited_ && absl::StrContains(text, "\"event\":\"log\"")) {
-      const Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+      const Json line = ParseBoundedJson(text);
       // Compared as JSON: a line of another type is no match, and no exception.
       if (line.is_object() && line.contains("torn_bytes") && line["torn_bytes"] == torn_.size() &&
           TextOf(line, "torn_sha256") == absl::BytesToHexString(Sha256(torn_))) {
@@ -198,6 +205,14 @@ class ChainCheck {
       result_.first = line.head;
       if (line.head.seq == 1 && line.prev != AuditHead().hash) {
         Report(AuditFault::kBrokenChain, file, number, "the first line names one before it");
+      }
+      if (options_.first && line.head.seq > *options_.first) {
+        Report(
+            AuditFault::kBrokenChain, file, number,
+            absl::StrCat("lines ", *options_.first, " to ", line.head.seq - 1,
+                         " are missing: the oldest file is not there. Where it was archived, name "
+                         "all files, or say --first ",
+                         line.head.seq));
       }
       auto before = heads_.find(line.head.seq - 1);
       if (before != heads_.end() && before->second != line.prev) {
@@ -218,9 +233,10 @@ class ChainCheck {
   }
 
   void Content(const std::string& file, uint64_t number, absl::string_view text) {
+    if (absl::StrContains(text, "\"event\":\"enrollment\"")) NoteEnrolled(text);
     const bool proof = absl::StrContains(text, "\"proof\":");
     if (!proof && !absl::StrContains(text, "\"unwritten\":")) return;
-    const Json line = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const Json line = ParseBoundedJson(text);
     if (!line.is_object()) return;
     if (auto lost = line.find("unwritten"); lost != line.end() && lost->is_number_unsigned()) {
       result_.unwritten += lost->get<uint64_t>();
@@ -234,7 +250,18 @@ class ChainCheck {
     }
   }
 
-  const AuditVerifyOptions& options_;
+  void NoteEnrolled(absl::string_view text) {
+    const Json line = ParseBoundedJson(text);
+    if (!line.is_object() || !line.contains("admitted") || line["admitted"] != true) return;
+    const auto ids = line.find("credentials");
+    if (ids == line.end() || !ids->is_array()) return;
+    for (const Json& id : *ids) {
+      if (id.is_string()) enrolled_.insert(id.get<std::string>());
+    }
+  }
+
+  AuditVerifyOptions options_;  // `enrolled` asks the log, too
+  std::set<std::string> enrolled_;
   AuditVerification& result_;
   std::map<uint64_t, std::string> heads_;
   std::string torn_file_, torn_;
@@ -258,6 +285,12 @@ absl::string_view AuditFaultName(AuditFault fault) {
       return "rewritten";
     case AuditFault::kProofInvalid:
       return "proof-invalid";
+    case AuditFault::kResumedTwice:
+      return "resumed-twice";
+    case AuditFault::kInviteUsedTwice:
+      return "invite-used-twice";
+    case AuditFault::kAdmittedAfterRevocation:
+      return "admitted-after-revocation";
   }
   return "unknown";
 }
@@ -265,7 +298,7 @@ absl::string_view AuditFaultName(AuditFault fault) {
 absl::Status VerifyAuditProof(absl::string_view json, const AuditVerifyOptions& options,
                               bool* checked) {
   *checked = false;
-  const Json line = Json::parse(json.begin(), json.end(), nullptr, /*allow_exceptions=*/false);
+  const Json line = ParseBoundedJson(json);
   if (!line.is_object()) return NotProof("no JSON object");
   if (!line.contains("proof")) return absl::OkStatus();
   if (!line["proof"].is_object()) return NotProof("the proof is no object");

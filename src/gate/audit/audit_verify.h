@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,10 @@ enum class AuditFault {
   kTruncated,     // the log ends before a head that is known
   kRewritten,     // a head that was noted elsewhere is not the log's
   kProofInvalid,  // the device proof does not verify for the line's method, subject and credentials
+  // Of CheckAuditSpan():
+  kResumedTwice,
+  kInviteUsedTwice,
+  kAdmittedAfterRevocation,
 };
 absl::string_view AuditFaultName(AuditFault fault);  // "edited", ...
 
@@ -45,13 +50,18 @@ struct AuditVerification {
 
 struct AuditVerifyOptions {
   std::vector<AuditHead> heads;  // known from elsewhere
-  // Asked for each credential of a proof: whether it was ever enrolled. Empty: not asked.
+  // Asked for each credential of a proof that the log itself does not enrol: whether it was ever
+  // enrolled. A registry that was restored from a backup does not know the later ones. Empty: not
+  // asked.
   std::function<bool(absl::string_view credential_id)> enrolled;
+  // The number of the oldest line that must be there; nullopt: the first is taken as it is. 1 finds
+  // that the oldest file of a rotated log was taken away.
+  std::optional<uint64_t> first;
   TokenSettings tokens;  // the kinds whose signatures can be checked: all that are listed
 };
 
 // `files`: oldest first. The first line of all is taken as it is (older files may have been
-// archived) but for what `heads` say. Errors: a file that can't be read.
+// archived) but for what `heads` and `first` say. Errors: a file that can't be read.
 absl::StatusOr<AuditVerification> VerifyAudit(const std::vector<std::string>& files,
                                               const AuditVerifyOptions& options);
 

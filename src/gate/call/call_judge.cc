@@ -21,6 +21,7 @@ void DescribeClaim(const CallInput& input, Decision& decision) {
     decision.claimed_session = std::string(prefix->session()->session_id);
     return;
   }
+  if (prefix->device() == nullptr) return;  // a ticket names nobody
   for (const AssertionView& assertion : prefix->device()->assertions) {
     decision.claimed_credential_ids.emplace_back(assertion.credential_id);
   }
@@ -41,7 +42,10 @@ Judgement CallJudge::Judge(const CallInput& input) {
   Verdict verdict = needs_.verifier->Verify(input);
   absl::Status why = verdict.status();
   const VerifiedCall* const call = verdict.proved();
-  if (why.ok() && (call->session() == nullptr || needs_.audit->all_calls())) {
+  // A resumption is not told as admitted before the registry agreed to it, which is asked where the
+  // session is opened: that has a line of its own.
+  if (why.ok() && call->resumption() == nullptr &&
+      (call->session() == nullptr || needs_.audit->all_calls())) {
     Decision decision = needs_.audit->NewDecision(AuditEvent::kCall);
     decision.admitted = true;
     decision.method = std::string(input.path);
@@ -54,10 +58,12 @@ Judgement CallJudge::Judge(const CallInput& input) {
     why = needs_.audit->Admit(decision);
   }
   if (why.ok()) {
-    needs_.counters->admitted.fetch_add(1, std::memory_order_relaxed);
-    (call->session() != nullptr ? needs_.counters->session_latency
-                                : needs_.counters->device_latency)
-        .Add(needs_.clock->BootNow().NanosSince(begun));
+    if (call->resumption() == nullptr) {
+      needs_.counters->admitted.fetch_add(1, std::memory_order_relaxed);
+      (call->session() != nullptr ? needs_.counters->session_latency
+                                  : needs_.counters->device_latency)
+          .Add(needs_.clock->BootNow().NanosSince(begun));
+    }
     judgement.call = std::move(verdict).TakeCaller();
     return judgement;
   }
@@ -105,7 +111,7 @@ absl::StatusOr<VerifiedCall> CallJudge::Recall(absl::Span<const absl::string_vie
 absl::Status CallJudge::CheckLive(const VerifiedCall& call, absl::string_view path) const {
   const BootTime now = needs_.clock->BootNow();
   if (call.session() != nullptr) {
-    const absl::Status alive = call.session()->CheckAlive(now);
+    const absl::Status alive = call.session()->CheckLiveCall(now);
     // Who ends a session is told so, though the call's own session is the one that ended.
     if (path == kEndSessionMethod && ReasonOf(alive) == Reason::kSessionEnded &&
         now < call.session()->expires_at()) {

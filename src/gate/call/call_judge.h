@@ -49,11 +49,12 @@ class CallJudge {
  public:
   explicit CallJudge(CallJudgeNeeds needs);
 
-  // Judges, counts and audits a call.
+  // Judges, counts and audits a call; but one of ResumeSession that is let in is counted and
+  // audited where it is decided, by PeerService.
   Judgement Judge(const CallInput& input);
   bool IsExempt(absl::string_view path) const { return needs_.policy->IsExempt(path); }
-  // See CallVerifier::Recall; gives the exact reason. kPrefixMissing for an exempt method: it has
-  // no caller.
+  // See CallVerifier::Recall, and what it leaves to who asks; gives the exact reason.
+  // kPrefixMissing for an exempt method: it has no caller.
   absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
                                       absl::string_view path);
 

@@ -59,8 +59,8 @@ absl::Status CheckDeviceShape(const DeviceProofView& proof, absl::string_view pa
     return absl::OkStatus();
   }
   if (path == kOpenChildSessionMethod || path == kEndSessionMethod ||
-      path == kReauthenticateCallMethod) {
-    return Refuse(Reason::kPrefixWrongKind, "the method takes a session's proof");
+      path == kReauthenticateCallMethod || path == kResumeSessionMethod) {
+    return Refuse(Reason::kPrefixWrongKind, "the method takes a session's or a resumption proof");
   }
   if (!proof.key_share.empty() || !proof.request_digest.empty()) {
     return Refuse(Reason::kPrefixMalformed, "key_share or request_digest where there must be none");
@@ -69,8 +69,8 @@ absl::Status CheckDeviceShape(const DeviceProofView& proof, absl::string_view pa
 }
 
 absl::Status CheckSessionShape(const SessionProofView& proof, absl::string_view path) {
-  if (path == kOpenSessionMethod) {
-    return Refuse(Reason::kPrefixWrongKind, "OpenSession takes a device proof");
+  if (path == kOpenSessionMethod || path == kResumeSessionMethod) {
+    return Refuse(Reason::kPrefixWrongKind, "the method takes a device or a resumption proof");
   }
   const bool takes_digest = path == kOpenChildSessionMethod || path == kReauthenticateCallMethod;
   if (proof.request_digest.empty() == takes_digest) {
@@ -82,13 +82,25 @@ absl::Status CheckSessionShape(const SessionProofView& proof, absl::string_view 
   return absl::OkStatus();
 }
 
-void FillDeviceCall(const DeviceProofView& proof, absl::string_view audience,
-                    absl::string_view path, DeviceCall& call) {
+absl::Status CheckShape(const Prefix& prefix, absl::string_view path) {
+  if (prefix.session() != nullptr) return CheckSessionShape(*prefix.session(), path);
+  if (prefix.device() != nullptr) return CheckDeviceShape(*prefix.device(), path);
+  return path == kResumeSessionMethod
+             ? absl::OkStatus()
+             : Refuse(Reason::kPrefixWrongKind, "a resumption proof is for ResumeSession alone");
+}
+
+absl::InlinedVector<absl::string_view, kMaxAssertions> SignerIds(const DeviceProofView& proof) {
   absl::InlinedVector<absl::string_view, kMaxAssertions> ids;
   for (const AssertionView& assertion : proof.assertions) ids.push_back(assertion.credential_id);
+  return ids;
+}
+
+void FillDeviceCall(const DeviceProofView& proof, absl::string_view audience,
+                    absl::string_view path, DeviceCall& call) {
   call.statement =
-      BuildStatement(CallStatement{audience, path, proof.challenge, proof.channel_binding, ids,
-                                   proof.key_share, proof.request_digest});
+      BuildStatement(CallStatement{audience, path, proof.challenge, proof.channel_binding,
+                                   SignerIds(proof), proof.key_share, proof.request_digest});
   call.challenge = std::string(proof.challenge);
   call.channel_binding = std::string(proof.channel_binding);
   call.key_share = std::string(proof.key_share);
@@ -120,30 +132,35 @@ absl::StatusOr<Prefix> CallVerifier::ReadPrefix(absl::Span<const absl::string_vi
   }
   FOREKEY_ASSIGN_OR_RETURN(Prefix prefix, Prefix::Parse(prefixes[0]));
   if (!IsWellFormedMethod(path)) return Refuse(Reason::kPathMalformed);
-  FOREKEY_RETURN_IF_ERROR(prefix.session() != nullptr ? CheckSessionShape(*prefix.session(), path)
-                                                      : CheckDeviceShape(*prefix.device(), path));
+  FOREKEY_RETURN_IF_ERROR(CheckShape(prefix, path));
   return prefix;
 }
 
 Verdict CallVerifier::Verify(const CallInput& input) {
   const absl::StatusOr<Prefix> prefix = ReadPrefix(input.prefixes, input.path);
   if (!prefix.ok()) return Verdict(prefix.status());
+  if (prefix->resumption() != nullptr) return VerifyResumption(*prefix->resumption(), input);
   return prefix->session() != nullptr ? VerifySession(*prefix->session(), input)
                                       : VerifyDevice(*prefix->device(), input);
 }
 
 absl::StatusOr<VerifiedCall> CallVerifier::Recall(absl::Span<const absl::string_view> prefixes,
                                                   absl::string_view path) {
-  FOREKEY_ASSIGN_OR_RETURN(const Prefix prefix, ReadPrefix(prefixes, path));
-  return prefix.session() != nullptr ? RecallSession(*prefix.session(), path)
+  if (prefixes.size() != 1) {
+    return Refuse(prefixes.empty() ? Reason::kPrefixMissing : Reason::kPrefixRepeated);
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const Prefix prefix, Prefix::Parse(prefixes[0]));
+  if (prefix.resumption() != nullptr) {
+    return RecallResumption(*prefix.resumption(), prefixes[0], path);
+  }
+  return prefix.session() != nullptr ? RecallSession(*prefix.session())
                                      : RecallDevice(*prefix.device(), prefixes[0], path);
 }
 
 // ---- A session's proof ----
 
-absl::StatusOr<VerifiedCall> CallVerifier::ProveSession(const SessionProofView& proof,
-                                                        absl::string_view path,
-                                                        BootTime now) const {
+absl::StatusOr<VerifiedCall> CallVerifier::ReadSession(const SessionProofView& proof,
+                                                       BootTime now) const {
   VerifiedCall call;
   call.session_ = needs_.sessions->Find(proof.session_id);
   if (call.session_ == nullptr) return needs_.sessions->WhyNotFound(proof.session_id);
@@ -153,16 +170,20 @@ absl::StatusOr<VerifiedCall> CallVerifier::ProveSession(const SessionProofView& 
     return Refuse(Reason::kChannelBindingUnknown,
                   "the session was opened under a TLS certificate that is no longer accepted");
   }
-  const CallMacInput mac_input = {
-      session.id(),        proof.sequence, proof.age_s, path, session.channel_binding(),
-      proof.request_digest};
-  if (!CallMacMatches(session.mac_key(), mac_input, proof.mac)) {
-    return MacMismatch(session, mac_input, proof.mac);
-  }
   call.sequence_ = proof.sequence;
   call.age_s_ = proof.age_s;
   call.TakeDigest(proof.request_digest);
   return call;
+}
+
+absl::Status CallVerifier::CheckMac(const Session& session, const SessionProofView& proof,
+                                    absl::string_view path) const {
+  const CallMacInput input = {
+      session.id(),        proof.sequence, proof.age_s, path, session.channel_binding(),
+      proof.request_digest};
+  return CallMacMatches(session.mac_key(), input, proof.mac)
+             ? absl::OkStatus()
+             : MacMismatch(session, input, proof.mac);
 }
 
 absl::Status CallVerifier::AcceptOnce(const Session& session, const SessionProofView& proof,
@@ -177,17 +198,23 @@ absl::Status CallVerifier::AcceptOnce(const Session& session, const SessionProof
 }
 
 Verdict CallVerifier::VerifySession(const SessionProofView& proof, const CallInput& input) {
-  const BootTime now = needs_.clock->BootNow();
-  absl::StatusOr<VerifiedCall> call = ProveSession(proof, input.path, now);
+  const BootTime now = needs_.clock->BootNow(), lease_end = LeaseEnd();
+  if (now >= lease_end) return Verdict(LeaseEnded());
+  absl::StatusOr<VerifiedCall> call = ReadSession(proof, now);
   if (!call.ok()) return Verdict(call.status());
+  if (absl::Status proved = CheckMac(*call->session(), proof, input.path); !proved.ok()) {
+    return Verdict(std::move(proved));
+  }
   absl::Status status = AcceptOnce(*call->session(), proof, now);
   if (status.ok()) status = Authorize(input.path, *call, now);
+  if (status.ok()) status = WithinLease(lease_end);
   return Verdict(*std::move(call), std::move(status));
 }
 
-absl::StatusOr<VerifiedCall> CallVerifier::RecallSession(const SessionProofView& proof,
-                                                         absl::string_view path) const {
-  FOREKEY_ASSIGN_OR_RETURN(VerifiedCall call, ProveSession(proof, path, needs_.clock->BootNow()));
+absl::StatusOr<VerifiedCall> CallVerifier::RecallSession(const SessionProofView& proof) const {
+  const BootTime lease_end = LeaseEnd();
+  FOREKEY_ASSIGN_OR_RETURN(VerifiedCall call, ReadSession(proof, needs_.clock->BootNow()));
+  FOREKEY_RETURN_IF_ERROR(WithinLease(lease_end));
   if (!call.session()->SequenceUsed(proof.sequence)) {
     return Refuse(Reason::kPrefixMissing, "the gate did not admit a call with this prefix");
   }
@@ -214,19 +241,24 @@ absl::Status CallVerifier::MacMismatch(const Session& session, CallMacInput inpu
 
 // ---- A device proof ----
 
-absl::StatusOr<CredentialList> CallVerifier::FindSigners(const DeviceProofView& proof) const {
+absl::StatusOr<CredentialList> CallVerifier::FindSigners(
+    absl::Span<const absl::string_view> ids) const {
   CredentialList signers;
-  for (const AssertionView& assertion : proof.assertions) {
+  for (absl::string_view id : ids) {
     FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const LiveCredential> credential,
-                             needs_.credentials->Find(assertion.credential_id));
-    if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
-    if (credential->subject().disabled()) return Refuse(Reason::kSubjectDisabled);
-    if (!signers.empty() && signers.front()->subject().name() != credential->subject().name()) {
-      return Refuse(Reason::kSubjectMismatch);
-    }
+                             needs_.credentials->Find(id));
     signers.push_back(std::move(credential));
+    FOREKEY_RETURN_IF_ERROR(CheckSigner(*signers.back(), *signers.front()));
   }
   return signers;
+}
+
+absl::Status CallVerifier::CheckSigner(const LiveCredential& credential,
+                                       const LiveCredential& first) {
+  if (credential.revoked()) return Refuse(Reason::kCredentialRevoked);
+  if (credential.subject().disabled()) return Refuse(Reason::kSubjectDisabled);
+  return credential.subject().name() == first.subject().name() ? absl::OkStatus()
+                                                               : Refuse(Reason::kSubjectMismatch);
 }
 
 absl::StatusOr<CallVerifier::SignatureFacts> CallVerifier::VerifySignatures(
@@ -269,7 +301,8 @@ absl::Status CallVerifier::CheckBinding(absl::string_view binding, BootTime now)
 absl::StatusOr<std::shared_ptr<DeviceCall>> CallVerifier::ReadDevice(const DeviceProofView& proof,
                                                                      absl::string_view path) const {
   auto device = std::make_shared<DeviceCall>();
-  FOREKEY_ASSIGN_OR_RETURN(device->credentials, FindSigners(proof));
+  FOREKEY_ASSIGN_OR_RETURN(device->credentials, FindSigners(SignerIds(proof)));
+  device->sessions_epoch = device->credentials.front()->subject().sessions_epoch();
   FillDeviceCall(proof, needs_.audience, path, *device);
   return device;
 }
@@ -293,7 +326,7 @@ absl::StatusOr<CallVerifier::ProvedDevice> CallVerifier::ProveDevice(const Devic
   }
   absl::StatusOr<std::shared_ptr<DeviceCall>> device = ReadDevice(proof, input.path);
   if (!device.ok()) {
-    needs_.strangers->Failed(input.peer);
+    needs_.strangers->Failed(input.peer, device.status());
     return device.status();
   }
   proved.device = *std::move(device);
@@ -302,7 +335,7 @@ absl::StatusOr<CallVerifier::ProvedDevice> CallVerifier::ProveDevice(const Devic
   }
   absl::StatusOr<SignatureFacts> facts = VerifySignatures(proof, *proved.device);
   if (!facts.ok()) {
-    needs_.strangers->Failed(input.peer);
+    needs_.strangers->Failed(input.peer, facts.status());
     return facts.status();
   }
   proved.facts = *std::move(facts);
@@ -331,13 +364,17 @@ absl::Status CallVerifier::Consume(const ProvedDevice& proved, BootTime now) {
 
 Verdict CallVerifier::VerifyDevice(const DeviceProofView& proof, const CallInput& input) {
   const BootTime now = needs_.clock->BootNow();
+  if (absl::Status lease = CheckLease(now); !lease.ok()) return Verdict(std::move(lease));
   const absl::StatusOr<ProvedDevice> proved = ProveDevice(proof, input, now);
   if (!proved.ok()) return Verdict(proved.status());
   VerifiedCall call;
   call.device_ = proved->device;
   call.TakeDigest(proof.request_digest);
   absl::Status status = Consume(*proved, now);
+  const BootTime lease_end = LeaseEnd();
   if (status.ok()) status = Authorize(input.path, call, now);
+  if (status.ok()) status = CheckHeld(call);
+  if (status.ok()) status = WithinLease(lease_end);
   if (status.ok()) {
     needs_.strangers->Succeeded(input.peer);
     admitted_.Add(input.prefixes[0], input.path, call.device_);
@@ -353,27 +390,42 @@ absl::StatusOr<VerifiedCall> CallVerifier::RecallDevice(const DeviceProofView& p
   FOREKEY_ASSIGN_OR_RETURN(
       const CheckedChallenge challenge,
       needs_.challenges->CheckAnyAge(proof.challenge, ChallengePurpose::kCall));
-  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceCall> device, ReadDevice(proof, path));
   VerifiedCall call;
   call.TakeDigest(proof.request_digest);
   call.device_ = admitted_.Find(prefix, path);
-  if (call.device_ != nullptr) return call;
-  FOREKEY_ASSIGN_OR_RETURN(const SignatureFacts facts, VerifySignatures(proof, *device));
-  AddFactors(facts, challenge, now, *device);
-  call.device_ = std::move(device);
+  // Only one that was admitted too long ago may have to wait for the registry here.
+  if (call.device_ == nullptr) {
+    FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceCall> device, ReadDevice(proof, path));
+    FOREKEY_ASSIGN_OR_RETURN(const SignatureFacts facts, VerifySignatures(proof, *device));
+    AddFactors(facts, challenge, now, *device);
+    call.device_ = std::move(device);
+  }
+  const BootTime lease_end = LeaseEnd();
+  FOREKEY_RETURN_IF_ERROR(CheckHeld(call));
+  FOREKEY_RETURN_IF_ERROR(WithinLease(lease_end));
   return call;
 }
 
-absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_view path) const {
+absl::Status CallVerifier::LeaseEnded() { return Refuse(Reason::kLeaseEnded); }
+
+absl::Status CallVerifier::CheckHeld(const VerifiedCall& call) const {
   for (const auto& credential : call.credentials()) {
-    if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
+    FOREKEY_RETURN_IF_ERROR(CheckSigner(*credential, *call.credentials().front()));
   }
-  if (call.subject().disabled()) return Refuse(Reason::kSubjectDisabled);
-  const BootTime now = needs_.clock->BootNow();
+  if (call.device_ != nullptr && call.device_->sessions_epoch < call.subject().sessions_epoch()) {
+    return Refuse(Reason::kSessionEnded, "the subject was disabled meanwhile");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CallVerifier::StillAllowed(const VerifiedCall& call, absl::string_view path) const {
+  const BootTime lease_end = LeaseEnd(), now = needs_.clock->BootNow();
+  FOREKEY_RETURN_IF_ERROR(CheckHeld(call));
   if (!needs_.certificates->Accepts(call.channel_binding(), now)) {
     return Refuse(Reason::kChannelBindingUnknown, "its TLS certificate is no longer accepted");
   }
-  return Authorize(path, call, now);
+  FOREKEY_RETURN_IF_ERROR(Authorize(path, call, now));
+  return WithinLease(lease_end);
 }
 
 absl::Status CallVerifier::Authorize(absl::string_view path, const VerifiedCall& call,

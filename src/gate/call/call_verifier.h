@@ -15,6 +15,9 @@
 //                                              they belong
 //   a proof that was held back                 challenge age; age_s within 30 s
 //   a revoked credential, a disabled subject   asked at every call
+//   ... that another replica revoked           the lease, before anything is asked, and after
+//   a stolen ticket                            the MAC under the key inside it, over a fresh
+//                                              challenge
 //   two prefixes, of which one is good         refused before either is read
 //   floods                                     HMAC before look-up, look-up before signature,
 //                                              bucket before both
@@ -37,9 +40,12 @@
 #include "src/gate/call/admitted_calls.h"
 #include "src/gate/call/certificates.h"
 #include "src/gate/call/challenge.h"
+#include "src/gate/call/session_ticket.h"
+#include "src/gate/call/ticket_keys.h"
 #include "src/gate/limits/stranger_limit.h"
 #include "src/gate/token/gate_tokens.h"
 #include "src/policy/call_policy.h"
+#include "src/store/admission_lease.h"
 #include "src/store/live_credentials.h"
 #include "src/store/replay.h"
 #include "src/store/session_table.h"
@@ -58,19 +64,22 @@ inline constexpr int64_t kMaxAgeDriftSeconds = 30;
 
 using CredentialList = absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1>;
 
-// What a device proof proved. Immutable.
+// What a device proof proved; or, with a ticket, a resumption proof. Immutable.
 struct DeviceCall {
-  std::string statement;        // what was signed: a session's transcript
+  std::string statement;        // what was signed or MACed: a session's transcript
   std::string challenge;        // 64 bytes
   std::string channel_binding;  // 32 bytes
-  std::string key_share;        // 32 bytes, of OpenSession alone
+  std::string key_share;        // 32 bytes, of OpenSession and ResumeSession alone
   CredentialList credentials;   // 1..3, one subject
+  uint64_t sessions_epoch = 0;  // of the subject, before it was proved; of a ticket: as it says
   // proved_at is when the challenge was issued: all that the gate knows is that the proof is no
   // older.
   std::vector<ProvedFactor> factors;
   // For the audit log: what would have been a reason to refuse, if the config did not say
   // otherwise.
   std::vector<std::string> remarks;
+  // Of ResumeSession alone: nothing was signed by hardware, and the factors are the ticket's.
+  std::shared_ptr<const SessionTicket> ticket;
 };
 
 // A call that was verified. Only CallVerifier builds one; there is no empty one. Copies are cheap
@@ -87,11 +96,17 @@ class VerifiedCall {
     return session_ ? absl::MakeConstSpan(session_->factors())
                     : absl::MakeConstSpan(device_->factors);
   }
-  // Null for a call that hardware signed.
+  // Null for a call that hardware signed, and for ResumeSession.
   const Session* session() const { return session_.get(); }
   const std::shared_ptr<const Session>& shared_session() const { return session_; }
-  // Null for a session's proof.
-  const DeviceCall* device() const { return device_.get(); }
+  // Null but for a call that hardware signed.
+  const DeviceCall* device() const {
+    return device_ == nullptr || device_->ticket != nullptr ? nullptr : device_.get();
+  }
+  // Null but for ResumeSession: then with its ticket.
+  const DeviceCall* resumption() const {
+    return device_ == nullptr || device_->ticket == nullptr ? nullptr : device_.get();
+  }
 
   const std::string& channel_binding() const {
     return session_ ? session_->channel_binding() : device_->channel_binding;
@@ -159,6 +174,9 @@ struct CallVerifierNeeds {
   const CallPolicy* policy = nullptr;
   const GateTokens* tokens = nullptr;
   StrangerLimit* strangers = nullptr;
+  // Of a gate that shares its registry; null: nobody else changes it.
+  const AdmissionLease* lease = nullptr;
+  TicketKeys* tickets = nullptr;  // null: no session is resumed
 };
 
 // Safe from any thread; takes no lock of its own on the session path.
@@ -170,23 +188,34 @@ class CallVerifier {
   // allocation, whichever way it is decided up to its MAC.
   Verdict Verify(const CallInput& input);
 
-  // The caller of a call that Verify() of this very object admitted, for handlers: the same prefix
-  // and path give the same caller. Nothing is consumed, and age is not asked again. It does not
-  // take the adapter's word: a session's MAC is checked again and its sequence must have been
-  // accepted; a device proof must be known as admitted, or its signatures are checked again. Fails
-  // as soon as the session ended or expired or a credential was revoked (kSessionUnknown,
-  // kSessionEnded, kSessionExpired, kCredentialRevoked, kSubjectDisabled): a handler that asks late
-  // learns so; one that asked before keeps its VerifiedCall.
+  // The caller of a call that Verify() of this very object admitted, for handlers. Whoever asks
+  // vouches that the call came with this prefix and path and that Verify() admitted it so (CallGate
+  // says why it may): a session's MAC is not computed again. A sequence that may still come is
+  // refused (Session::SequenceUsed); a device proof must be known as admitted, or its signatures
+  // are checked again.
+  // Nothing is consumed, and age is not asked again. Fails as soon as the session ended or expired
+  // or a credential was revoked (kSessionUnknown, kSessionEnded, kSessionExpired,
+  // kCredentialRevoked, kSubjectDisabled) or the certificate is no longer accepted: a handler that
+  // asks late learns so; one that asked before keeps its VerifiedCall.
   absl::StatusOr<VerifiedCall> Recall(absl::Span<const absl::string_view> prefixes,
                                       absl::string_view path);
 
   // Whether a call that was verified before may go on: none of its credentials is revoked, its
-  // subject is not disabled, its certificate is still accepted, and the rules still allow it. Whether
-  // its session lives is for the caller to ask.
+  // subject is not disabled, its certificate is still accepted, and the rules still allow it.
+  // Whether its session lives is for the caller to ask.
   absl::Status StillAllowed(const VerifiedCall& call, absl::string_view path) const;
   // What the rules that are in force now would say to a call of `path` by that caller. `as_child`:
   // as a child session of the caller's would be judged. Asks nothing but the rules.
   absl::Status WouldPermit(absl::string_view path, const VerifiedCall& call, bool as_child) const;
+  // OK, or kLeaseEnded: what this gate knows of revocations may be old. Nothing is admitted then.
+  absl::Status CheckLease(BootTime now) const {
+    if (needs_.lease == nullptr || needs_.lease->Holds(now)) return absl::OkStatus();
+    return LeaseEnded();
+  }
+  // Until when a call may be admitted; BootTime::InfiniteFuture() where no lease is needed.
+  BootTime LeaseEnd() const {
+    return needs_.lease == nullptr ? BootTime::InfiniteFuture() : needs_.lease->end();
+  }
 
  private:
   using SignatureFacts = absl::InlinedVector<AssertionFacts, 1>;
@@ -196,12 +225,13 @@ class CallVerifier {
   static absl::StatusOr<Prefix> ReadPrefix(absl::Span<const absl::string_view> prefixes,
                                            absl::string_view path);
 
-  // Both: the session lives, its certificate is accepted, its MAC is right.
-  absl::StatusOr<VerifiedCall> ProveSession(const SessionProofView& proof, absl::string_view path,
-                                            BootTime now) const;
+  // Both: whose session's proof it says it is: that session lives, and its certificate is accepted.
+  // The MAC is not checked yet.
+  absl::StatusOr<VerifiedCall> ReadSession(const SessionProofView& proof, BootTime now) const;
+  absl::Status CheckMac(const Session& session, const SessionProofView& proof,
+                        absl::string_view path) const;
   Verdict VerifySession(const SessionProofView& proof, const CallInput& input);
-  absl::StatusOr<VerifiedCall> RecallSession(const SessionProofView& proof,
-                                             absl::string_view path) const;
+  absl::StatusOr<VerifiedCall> RecallSession(const SessionProofView& proof) const;
   // The proof is of now, and was not seen before.
   absl::Status AcceptOnce(const Session& session, const SessionProofView& proof,
                           BootTime now) const;
@@ -211,7 +241,9 @@ class CallVerifier {
   absl::StatusOr<std::shared_ptr<DeviceCall>> ReadDevice(const DeviceProofView& proof,
                                                          absl::string_view path) const;
   absl::Status CheckBinding(absl::string_view binding, BootTime now) const;
-  absl::StatusOr<CredentialList> FindSigners(const DeviceProofView& proof) const;
+  // All live, and of one subject.
+  absl::StatusOr<CredentialList> FindSigners(absl::Span<const absl::string_view> ids) const;
+  static absl::Status CheckSigner(const LiveCredential& credential, const LiveCredential& first);
   absl::StatusOr<SignatureFacts> VerifySignatures(const DeviceProofView& proof,
                                                   const DeviceCall& call) const;
   void AddFactors(const SignatureFacts& facts, const CheckedChallenge& challenge, BootTime now,
@@ -222,6 +254,34 @@ class CallVerifier {
   absl::StatusOr<VerifiedCall> RecallDevice(const DeviceProofView& proof, absl::string_view prefix,
                                             absl::string_view path) const;
   absl::Status Consume(const ProvedDevice& proved, BootTime now);
+
+  static absl::Status LeaseEnded();
+  // Asked last, with what LeaseEnd() was before anything of what replicas change was read (roles
+  // and rules too): a process that was stopped in between, for however long, admits nothing by what
+  // it knew then. Where the call waits for the registry, it is read after that, since the lease may
+  // be another one by then.
+  absl::Status WithinLease(BootTime end) const {
+    if (needs_.lease == nullptr || needs_.clock->BootNow() < end) return absl::OkStatus();
+    return LeaseEnded();
+  }
+  // That what vouches for the call holds now: the registry may have kept it waiting. Whoever asks
+  // asks WithinLease(), too.
+  absl::Status CheckHeld(const VerifiedCall& call) const;
+  // In call_verifier_resumption.cc.
+  Verdict VerifyResumption(const ResumptionProofView& proof, const CallInput& input);
+  // Up to its MAC and its challenge, which is consumed: the credentials are not looked up yet.
+  absl::StatusOr<std::shared_ptr<DeviceCall>> ProveResumption(const ResumptionProofView& proof,
+                                                              const CallInput& input,
+                                                              BootTime now) const;
+  absl::StatusOr<VerifiedCall> RecallResumption(const ResumptionProofView& proof,
+                                                absl::string_view prefix,
+                                                absl::string_view path) const;
+  absl::StatusOr<std::shared_ptr<const SessionTicket>> OpenTicket(
+      const ResumptionProofView& proof, absl::string_view statement) const;
+  // Whose ticket it is, whatever became of them since.
+  absl::Status FindResumed(BootTime now, DeviceCall& call) const;
+  // They are judged as of now.
+  absl::Status CheckResumed(const DeviceCall& call) const;
 
   absl::Status Authorize(absl::string_view path, const VerifiedCall& call, BootTime now) const;
 

@@ -9,14 +9,14 @@
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/crypto/certificate.h"
+#include "src/crypto/digest.h"
 
 namespace forekey {
 namespace {
 
 constexpr BootTime kForever = BootTime::InfiniteFuture();
 
-absl::StatusOr<std::string> ReadLeafBinding(const std::string& path) {
-  FOREKEY_ASSIGN_OR_RETURN(std::string content, ReadFile(path));
+absl::StatusOr<std::string> LeafBinding(const std::string& path, absl::string_view content) {
   absl::StatusOr<std::vector<Certificate>> chain = Certificate::ParseAll(content);
   if (!chain.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", chain.status().message()));
@@ -70,16 +70,28 @@ std::vector<std::string> AcceptedCertificates::Bindings(BootTime now) const {
   return bindings;
 }
 
-absl::StatusOr<std::map<std::string, std::string>> AcceptedCertificates::ReadAll() const {
-  std::map<std::string, std::string> by_path;
+absl::StatusOr<AcceptedCertificates::File> AcceptedCertificates::Read(
+    const std::string& path) const {
+  FOREKEY_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  File file{.content_digest = Sha256(content), .binding = {}};
+  if (auto known = by_path_.find(path);
+      known != by_path_.end() && known->second.content_digest == file.content_digest) {
+    return known->second;
+  }
+  FOREKEY_ASSIGN_OR_RETURN(file.binding, LeafBinding(path, content));
+  return file;
+}
+
+absl::StatusOr<AcceptedCertificates::Files> AcceptedCertificates::ReadAll() const {
+  Files by_path;
   for (const std::string& path : options_.own_files) {
-    FOREKEY_ASSIGN_OR_RETURN(by_path[path], ReadLeafBinding(path));
+    FOREKEY_ASSIGN_OR_RETURN(by_path[path], Read(path));
   }
   if (options_.folder.empty()) return by_path;
   FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> names, ListFiles(options_.folder));
   for (const std::string& name : names) {
     const std::string path = absl::StrCat(options_.folder, "/", name);
-    FOREKEY_ASSIGN_OR_RETURN(by_path[path], ReadLeafBinding(path));
+    FOREKEY_ASSIGN_OR_RETURN(by_path[path], Read(path));
   }
   return by_path;
 }
@@ -96,20 +108,21 @@ absl::Status AcceptedCertificates::Reload() {
   std::set<std::string> live;
   auto add_live = [&](const std::string& path) {
     auto found = by_path.find(path);
-    if (found != by_path.end() && live.insert(found->second).second) {
-      snapshot->entries.push_back({found->second, kForever, ""});
+    if (found != by_path.end() && live.insert(found->second.binding).second) {
+      snapshot->entries.push_back({found->second.binding, kForever, ""});
     }
   };
   for (const std::string& path : options_.own_files) add_live(path);
-  for (const auto& [path, binding] : by_path) add_live(path);
+  for (const auto& [path, file] : by_path) add_live(path);
 
   std::set<std::string> removed;
   if (old != nullptr) {
-    for (const auto& [path, binding] : by_path_) {
+    for (const auto& [path, file] : by_path_) {
+      const std::string& binding = file.binding;
       auto found = by_path.find(path);
       if (found == by_path.end()) {
         removed.insert(binding);
-      } else if (found->second != binding && !live.contains(binding)) {
+      } else if (found->second.binding != binding && !live.contains(binding)) {
         snapshot->entries.push_back({binding, now + options_.replaced_lifetime, path});
         live.insert(binding);
       }

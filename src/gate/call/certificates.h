@@ -44,18 +44,26 @@ class AcceptedCertificates {
   // The accepted bindings, own first: for messages and for asking which one a caller saw.
   std::vector<std::string> Bindings(BootTime now) const;
 
-  // Reads everything again. On an error the last good set stays, and the error says which file.
+  // Reads everything again, and parses what has other bytes than before. On an error the last good
+  // set stays, and the error says which file.
   absl::Status Reload();
 
  private:
   struct Snapshot;
   AcceptedCertificates(AcceptedCertificatesOptions options, const Clock& clock);
-  absl::StatusOr<std::map<std::string, std::string>> ReadAll() const;  // path -> binding
+  struct File {
+    std::string content_digest;  // SHA-256 of its bytes
+    std::string binding;
+    bool operator==(const File&) const = default;
+  };
+  using Files = std::map<std::string, File>;  // by path
+  absl::StatusOr<File> Read(const std::string& path) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::StatusOr<Files> ReadAll() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const AcceptedCertificatesOptions options_;
   const Clock& clock_;
   absl::Mutex mutex_;
-  std::map<std::string, std::string> by_path_ ABSL_GUARDED_BY(mutex_);
+  Files by_path_ ABSL_GUARDED_BY(mutex_);
   // Readers hold no reference, so old snapshots are kept; there is one a certificate change.
   std::vector<std::unique_ptr<const Snapshot>> snapshots_ ABSL_GUARDED_BY(mutex_);
   std::atomic<const Snapshot*> current_{nullptr};

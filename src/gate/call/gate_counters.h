@@ -17,6 +17,7 @@ struct GateCounters {
   std::atomic<uint64_t> admitted{0};
   std::atomic<uint64_t> refused{0};
   std::atomic<uint64_t> exempt{0};
+  std::atomic<uint64_t> resumed{0};                                   // sessions that went on here
   std::array<std::atomic<uint64_t>, kReasonCount + 1> refused_for{};  // the last: failures
   LatencyHistogram session_latency, device_latency, refused_latency;
 };

@@ -17,8 +17,10 @@ void DescribeCaller(const VerifiedCall& call, Decision& decision) {
     decision.credential_ids.push_back(credential->record().id);
     decision.tokens.push_back(TokenOf(credential->record()));
   }
-  for (const ProvedFactor& factor : call.factors()) decision.factors.push_back(factor.name);
-  if (call.session() != nullptr) decision.session = call.session()->id();
+  for (const ProvedFactor& factor : call.factors()) decision.factors.push_back(factor.name.str());
+  if (call.session() != nullptr) decision.session = std::string(call.session()->id());
+  // The one that the ticket is of; where it goes on, the new one's takes its place.
+  if (call.resumption() != nullptr) decision.session = call.resumption()->ticket->session_id;
   if (call.device() != nullptr) decision.detail = absl::StrJoin(call.device()->remarks, "; ");
 }
 

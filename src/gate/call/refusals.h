@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a refusal leaves the gate: the peer gets the coarse code of the reason and a reference number,
-// nothing else; the audit log has the rest under that number, and the counters have one more.
+// How a refusal leaves the gate: the peer gets the coarse code of the reason and a reference
+// number, nothing else; the audit log has the rest under that number, and the counters have one
+// more.
 #ifndef FOREKEY_SRC_GATE_CALL_REFUSALS_H_
 #define FOREKEY_SRC_GATE_CALL_REFUSALS_H_
 

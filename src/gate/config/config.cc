@@ -12,10 +12,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
 #include "src/gate/config/config_rules.h"
 #include "src/gate/settings/config_reader.h"
+#include "src/store/postgres/postgres_connection.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
@@ -81,7 +83,25 @@ void ReadBasics(ConfigTable& root, absl::string_view base, GateConfig& config) {
 
   ConfigTable state = root.Table("state");
   Required(state, "directory", &config.state.directory);
+  state.String("registry", &config.state.registry);
+  if (!config.state.registry.empty()) {
+    const absl::Status good = CheckPostgresUrl(config.state.registry);
+    if (!good.ok()) state.Error("registry", good.message());
+  }
   Resolve(base, &config.state.directory);
+}
+
+void ReadCluster(ConfigTable& root, GateConfig& config) {
+  ConfigTable cluster = root.Table("cluster");
+  cluster.String("name", &config.cluster.name);
+  // Renewals take a few milliseconds each, three in a lease; an administrator waits for one lease.
+  cluster.Duration("lease", absl::Seconds(1), absl::Seconds(20), &config.cluster.lease);
+  if (config.state.registry.empty()) {
+    for (const char* key : {"name", "lease"}) {
+      if (cluster.Has(key)) cluster.Error(key, "needs [state] registry");
+    }
+  }
+  if (config.cluster.name.size() > 255) cluster.Error("name", "is longer than 255 bytes");
 }
 
 void ReadRecheck(ConfigTable attestation, GateConfig::Recheck* recheck) {
@@ -105,6 +125,7 @@ void ReadSessions(ConfigTable& root, GateConfig& config) {
   table.Number("per_subject", 1, 1'000'000, &sessions.limits.per_subject);
   table.Number("children_per_parent", 0, 1'000'000, &sessions.limits.children_per_parent);
   table.Number("children_per_subject", 0, 1'000'000, &sessions.limits.children_per_subject);
+  table.Bool("resumption", &sessions.resumption);
   if (sessions.window % 64 != 0) table.Error("window", "must be a multiple of 64");
   if (sessions.idle > sessions.absolute) table.Error("idle", "is longer than sessions.absolute");
 
@@ -184,6 +205,38 @@ void ReadOperations(ConfigTable& root, GateConfig& config) {
   }
 }
 
+bool IsFrontAddress(absl::string_view text) {
+  if (absl::ConsumePrefix(&text, "unix:")) return absl::StartsWith(text, "/") && text.size() <= 107;
+  return IsAddress(text) && (absl::StartsWith(text, "127.") || absl::StartsWith(text, "[::1]:"));
+}
+
+// What stands between callers and services in other programs.
+void ReadFronts(ConfigTable& root, absl::string_view base, GateConfig& config) {
+  root.Table("proxy").Bytes("max_message", 4 * kKibi, 1024 * kMebi, &config.proxy.max_message);
+  ConfigTable caller = root.Table("caller");
+  caller.Duration("lifetime", absl::Seconds(5), absl::Minutes(10), &config.caller.lifetime);
+  caller.Duration("key_rotation", kDay, 3650 * kDay, &config.caller.key_rotation);
+  ConfigTable fronts = root.Table("fronts");
+  fronts.String("http", &config.fronts.http);
+  fronts.String("envoy", &config.fronts.envoy);
+  fronts.Path("secret", base, &config.fronts.secret);
+  fronts.Number("connections", 1, 100'000, &config.fronts.connections);
+  const std::pair<const char*, std::string*> listeners[] = {{"http", &config.fronts.http},
+                                                            {"envoy", &config.fronts.envoy}};
+  for (const auto& [key, address] : listeners) {
+    if (address->empty()) continue;
+    if (!IsFrontAddress(*address)) {
+      fronts.Error(key,
+                   "must be 127.x.y.z:port, [::1]:port or unix:/path: fronts are on this machine");
+    }
+    if (config.fronts.secret.empty()) {
+      fronts.Error("secret",
+                   "must name a file with what fronts show themselves by: whoever may ask "
+                   "whether a call is good can use up its proof");
+    }
+  }
+}
+
 void ReadAudit(ConfigTable& root, absl::string_view base, GateConfig::Audit& audit) {
   ConfigTable table = root.Table("audit");
   std::string admitted = "sessions";
@@ -225,6 +278,7 @@ absl::StatusOr<GateConfig> ParseConfig(absl::string_view toml, absl::string_view
   ConfigTable root = reader.Root();
   GateConfig config;
   ReadBasics(root, base_directory, config);
+  ReadCluster(root, config);
   config.tokens = kinds.Fresh();
   config.tokens.Read(root.Table("attestation"), base_directory);
   ReadRecheck(root.Table("attestation"), &config.recheck);
@@ -232,6 +286,8 @@ absl::StatusOr<GateConfig> ParseConfig(absl::string_view toml, absl::string_view
   ReadLimits(root, config);
   ReadAudit(root, base_directory, config.audit);
   ReadRules(root, config.rules);
+  ReadUpstreams(root, base_directory, config.upstreams);
+  ReadFronts(root, base_directory, config);
   ReadOperations(root, config);
   config.factors.Read(root.Table("factors"), base_directory);
   ConfigTable tuning = root.Table("tuning");

@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "src/gate/audit/audit_options.h"
+#include "src/gate/config/config_upstreams.h"
 #include "src/gate/factor/factor_settings.h"
 #include "src/gate/limits/stranger_limit_options.h"
 #include "src/gate/session/session_policy.h"
@@ -44,10 +45,19 @@ struct GateConfig {
 
   struct State {
     std::string directory;  // registry, identity, admin socket, audit log lie in it
+    std::string registry;   // postgresql://..., which replicas share; empty: SQLite in directory
+    std::string LockPath() const { return directory + "/state.lock"; }
     std::string RegistryPath() const { return directory + "/registry.sqlite"; }
     std::string IdentityDirectory() const { return directory + "/identity"; }
+    std::string CallerKeysDirectory() const { return directory + "/caller-keys"; }
     std::string AdminSocketPath() const { return directory + "/admin.sock"; }
   } state;
+
+  // Of a gate whose registry is shared.
+  struct Cluster {
+    std::string name;  // of this replica, for people; empty: the machine's
+    absl::Duration lease = absl::Seconds(3);
+  } cluster;
 
   TokenSettings tokens;  // [attestation.NAME] of each kind of token
 
@@ -101,7 +111,8 @@ struct GateConfig {
     uint32_t streams = 1'000;      // calls at once on one connection
     uint32_t forged_refusals = 1;  // forged prefixes that end a connection; 0: never
     uint32_t refusals = 100;       // others, one after the other with nothing admitted between
-    // What a connection that ended so (or for its bytes or exempt calls: forged_cost) costs its address, in new ones that it may not open.
+    // What a connection that ended so (or for its bytes or exempt calls: forged_cost) costs its
+    // address, in new ones that it may not open.
     double forged_cost = 100;
     double refused_cost = 10;
   } connections;
@@ -121,6 +132,22 @@ struct GateConfig {
 
   MethodPolicyOptions rules;
   FactorSettings factors;  // [factors.NAME] of each further factor
+
+  std::vector<UpstreamOptions> upstreams;  // [[upstream]]
+  struct Proxy {
+    size_t max_message = 16 << 20;  // of one message, in each direction
+  } proxy;
+  struct Caller {
+    absl::Duration lifetime = absl::Seconds(60);  // of a token that tells services who calls
+    absl::Duration key_rotation = absl::Hours(24 * 30);
+  } caller;
+  // Programs in front of services that ask the gate about each call.
+  struct Fronts {
+    std::string http;    // "127.0.0.1:port", "[::1]:port" or "unix:/path"; empty: none
+    std::string envoy;   // the same, for Envoy's ext_authz
+    std::string secret;  // a file: what fronts show themselves by
+    size_t connections = 256;
+  } fronts;
 
   struct Tuning {
     bool executor_threads = false;          // gRPC's default executor; see docs/CONFIG.md

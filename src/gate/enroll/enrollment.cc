@@ -376,6 +376,7 @@ absl::StatusOr<FinishedEnrollment> EnrollmentAuthority::Finish(
       ComputeEnrollmentConfirmation(confirmation_key, kFinishStep, request.payload(), record.id));
   finished.credential = std::move(record);
   finished.replaced_credential = invite.replaces_credential;
+  finished.invite_id = invite.id;
   return finished;
 }
 

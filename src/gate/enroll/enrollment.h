@@ -69,6 +69,7 @@ struct FinishedEnrollment {
   CredentialRecord credential;
   std::string
       replaced_credential;  // revoked by this enrolment, or empty: its sessions must be ended
+  std::string invite_id;    // which was used
 };
 
 // What the registry keeps of an enrolment as evidence, for a later look.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The seam for further factors of a session: what is proved at an opening besides the tokens'
 // signatures. A factor is one object: its name, how it is checked and used up, how many threads it
-// may hold. What the configuration says of it is its section (factor_settings.h), and factor_list.cc
-// is where sections are listed.
+// may hold. What the configuration says of it is its section (factor_settings.h), and
+// factor_list.cc is where sections are listed.
 #ifndef FOREKEY_SRC_GATE_FACTOR_FACTOR_H_
 #define FOREKEY_SRC_GATE_FACTOR_FACTOR_H_
 
@@ -52,8 +52,8 @@ class Factor {
   // Before the first check. An error is the gate's reason not to start.
   virtual absl::Status Start() { return absl::OkStatus(); }
 
-  // `evidence`: what the caller sent for it, not empty. Refuses with the factor's own reasons. Tries
-  // are counted durably before the evidence is looked at.
+  // `evidence`: what the caller sent for it, not empty. Refuses with the factor's own reasons.
+  // Tries are counted durably before the evidence is looked at.
   virtual absl::StatusOr<CheckedFactor> Check(const FactorAttempt& attempt,
                                               const Secret& evidence) = 0;
 

@@ -8,7 +8,7 @@
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
-#include "src/gate/factor/https_get.h"
+#include "src/https/https_get.h"
 #include "src/verify/oidc_discovery.h"
 #include "src/wire/id_token.h"
 #include "src/wire/step_up.h"

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "forekey/v1/admin.grpc.pb.h"
 #include "src/base/status.h"
+#include "src/rpc/call_deadline.h"
 #include "src/rpc/status.h"
 
 namespace forekey {
@@ -118,7 +119,7 @@ struct AdminServer::ServerOfUid {
     server = builder.BuildAndStart();
   }
   ~ServerOfUid() {
-    if (server != nullptr) server->Shutdown(std::chrono::system_clock::now());
+    if (server != nullptr) server->Shutdown(CallDeadline(absl::ZeroDuration()));
   }
   const std::unique_ptr<v1::Admin::Service> service;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;

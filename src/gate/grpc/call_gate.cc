@@ -10,17 +10,20 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/crypto/random.h"
-#include "src/gate/grpc/live_calls.h"
+#include "src/gate/limits/host_buckets.h"
+#include "src/wire/prefix.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
 namespace {
 
-constexpr char kMark[] = "forekey-gate";
 // gRPC refuses these itself (GateServices::Plugin), and would write a line to its log for each.
 constexpr char kNotCompressed[] = "compressed requests are refused: send them as they are";
+// Says which process a balancer shall give a call to (docs/BALANCERS.md). It proves nothing.
+constexpr absl::string_view kAffinityKey = "forekey-affinity";
 // Of the methods that are the gate's own.
 constexpr absl::string_view kGateServicePrefix = "/forekey.v1.Gate/";
 
@@ -31,101 +34,6 @@ absl::string_view View(const grpc_slice& slice) {
 
 // Unary and streaming calls of gates carry exactly one; more are a refusal.
 using Prefixes = absl::InlinedVector<absl::string_view, 1>;
-
-class PushbackInterceptor : public grpc::experimental::Interceptor {
- public:
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
-    AddPushback(methods);
-    methods->Proceed();
-  }
-
-  static void AddPushback(grpc::experimental::InterceptorBatchMethods* methods) {
-    using grpc::experimental::InterceptionHookPoints;
-    if (!methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_STATUS)) return;
-    if (methods->GetSendStatus().error_code() != grpc::StatusCode::UNAUTHENTICATED) return;
-    methods->GetSendTrailingMetadata()->emplace("grpc-retry-pushback-ms", "-1");
-  }
-};
-
-class CallerInterceptor : public grpc::experimental::Interceptor {
- public:
-  CallerInterceptor(CallGate* gate, grpc::experimental::ServerRpcInfo* info, bool with_pushback)
-      : gate_(gate), info_(info), with_pushback_(with_pushback) {}
-
-  // gRPC destroys interceptors with the last reference to a call's state, before it lets go of the
-  // grpc_call: the entry never outlives what names it.
-  ~CallerInterceptor() override {
-    if (call_ != nullptr) LiveCalls::OfProcess().Remove(call_);
-    if (exempt_on_ != 0) gate_->connections()->ExemptDone(exempt_on_);
-  }
-
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
-    using grpc::experimental::InterceptionHookPoints;
-    if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA)) {
-      RememberCaller();
-    } else if (with_pushback_) {
-      PushbackInterceptor::AddPushback(methods);
-    }
-    methods->Proceed();
-  }
-
- private:
-  void RememberCaller() {
-    if (call_ != nullptr) return;
-    uint64_t connection = 0;
-    absl::StatusOr<VerifiedCall> caller =
-        gate_->CallerOf(info_->server_context(), info_->method(), &connection);
-    if (!caller.ok()) {
-      if (gate_->core()->calls().IsExempt(info_->method())) {
-        if (exempt_on_ == 0 && connection != 0) gate_->connections()->ExemptBegan(connection);
-        exempt_on_ = connection;
-        return;
-      }
-      // A stream that was admitted, and lost its right just now: nobody would end it later.
-      if (ReasonOf(caller.status()) &&
-          info_->type() != grpc::experimental::ServerRpcInfo::Type::UNARY) {
-        gate_->core()
-            ->refusals()
-            .Tell(caller.status(), info_->method(), info_->server_context()->peer())
-            .IgnoreError();
-        info_->server_context()->TryCancel();
-      }
-      return;
-    }
-    caller_.emplace(*std::move(caller));
-    call_ = info_->server_context()->c_call();
-    LiveCalls::OfProcess().Add(call_, {&*caller_, gate_->core(), info_->method(), connection});
-  }
-
-  CallGate* const gate_;
-  grpc::experimental::ServerRpcInfo* const info_;
-  const bool with_pushback_;
-  std::optional<VerifiedCall> caller_;
-  grpc_call* call_ = nullptr;
-  uint64_t exempt_on_ = 0;  // the connection of an exempt call
-};
-
-class CallerInterceptorFactory : public grpc::experimental::ServerInterceptorFactoryInterface {
- public:
-  CallerInterceptorFactory(std::shared_ptr<CallGate> gate, bool with_pushback)
-      : gate_(std::move(gate)), with_pushback_(with_pushback) {}
-  grpc::experimental::Interceptor* CreateServerInterceptor(
-      grpc::experimental::ServerRpcInfo* info) override {
-    return new CallerInterceptor(gate_.get(), info, with_pushback_);
-  }
-
- private:
-  const std::shared_ptr<CallGate> gate_;
-  const bool with_pushback_;
-};
-
-class PushbackInterceptorFactory : public grpc::experimental::ServerInterceptorFactoryInterface {
- public:
-  grpc::experimental::Interceptor* CreateServerInterceptor(
-      grpc::experimental::ServerRpcInfo*) override {
-    return new PushbackInterceptor;
-  }
-};
 
 }  // namespace
 
@@ -147,61 +55,158 @@ grpc_auth_metadata_processor CallGate::Processor(std::shared_ptr<void> keep_aliv
   return processor;
 }
 
-void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_metadata* metadata,
-                       size_t count, grpc_process_auth_metadata_done_cb done, void* done_data) {
-  const ProcessorState& processor = *static_cast<ProcessorState*>(state);
-  CallGate& gate = *processor.gate;
-  const std::shared_ptr<Connection> from = gate.ConnectionOf(connection, *processor.slot);
-  CallInput input;
+struct CallGate::Arrival {
+  Arrival(std::shared_ptr<Connection> from, const grpc_metadata* metadata, size_t count,
+          grpc_process_auth_metadata_done_cb done, void* done_data);
+  // Both give the place back first.
+  void Refuse(const absl::Status& status);
+  void LetIn(absl::Span<const grpc_metadata> without);
+
+  std::shared_ptr<Connection> from;
+  grpc_process_auth_metadata_done_cb done;
+  void* done_data;
+  std::shared_ptr<void> place;  // of one that is judged later
+  BootTime came;                // the same
+  // What views point to is gRPC's, or the connection's.
+  CallInput input() const {
+    return {prefixes, path,
+            from == nullptr ? absl::string_view() : absl::string_view(from->peer())};
+  }
+  absl::string_view path;
   bool compressed = false;
   Prefixes prefixes;
   absl::InlinedVector<grpc_metadata, 1> prefix_entries;
+  absl::InlinedVector<grpc_metadata, 1> taken_away;
+};
+
+CallGate::Arrival::Arrival(std::shared_ptr<Connection> from, const grpc_metadata* metadata,
+                           size_t count, grpc_process_auth_metadata_done_cb done, void* done_data)
+    : from(std::move(from)), done(done), done_data(done_data) {
   for (size_t i = 0; i < count; ++i) {
     const absl::string_view key = View(metadata[i].key);
     if (key == kPrefixMetadataKey) {
       prefixes.push_back(View(metadata[i].value));
       prefix_entries.push_back(metadata[i]);
+    } else if (key == kAffinityKey) {
+      taken_away.push_back(metadata[i]);
     } else if (key == ":path") {
-      input.path = View(metadata[i].value);
+      path = View(metadata[i].value);
     } else if (key == "grpc-encoding") {
       compressed = View(metadata[i].value) != "identity";
     }
   }
-  input.prefixes = prefixes;
-  if (from != nullptr) input.peer = from->peer();
+}
 
-  const auto refuse = [&](const absl::Status& status) {
-    const std::string message(status.message());
-    done(done_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(status.code()),
-         message.c_str());
+void CallGate::Arrival::Refuse(const absl::Status& status) {
+  place.reset();
+  const std::string message(status.message());
+  done(done_data, nullptr, 0, nullptr, 0, static_cast<grpc_status_code>(status.code()),
+       message.c_str());
+}
+
+void CallGate::Arrival::LetIn(absl::Span<const grpc_metadata> without) {
+  place.reset();
+  done(done_data, without.empty() ? nullptr : without.data(), without.size(), nullptr, 0,
+       GRPC_STATUS_OK, nullptr);
+}
+
+void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_metadata* metadata,
+                       size_t count, grpc_process_auth_metadata_done_cb done, void* done_data) {
+  const ProcessorState& processor = *static_cast<ProcessorState*>(state);
+  CallGate& gate = *processor.gate;
+  Arrival arrival(gate.ConnectionOf(connection, *processor.slot), metadata, count, done, done_data);
+  const bool may_wait = gate.later_ != nullptr && arrival.prefixes.size() == 1 &&
+                        !Prefix::IsOfSession(arrival.prefixes[0]) &&
+                        !gate.core_->calls().IsExempt(arrival.path);
+  if (!may_wait) return gate.Judge(arrival);
+  if (gate.JudgeLater(arrival)) return;
+  const CallInput input = arrival.input();
+  arrival.Refuse(gate.core_->refusals().Tell(
+      Refuse(Reason::kRateLimited,
+             "too many device proofs wait already, in all or of this address"),
+      input.path, input.peer));
+}
+
+std::shared_ptr<void> CallGate::TakePlace(const Arrival& arrival) {
+  struct Place {
+    ~Place() {
+      if (strangers != nullptr) strangers->Leave(host);
+      if (all != nullptr) all->Leave(host);
+    }
+    const std::string host;
+    HostPlaces* all = nullptr;
+    HostPlaces* strangers = nullptr;
   };
-  const Judgement judgement = gate.core_->calls().Judge(input);
+  auto place = std::make_shared<Place>(Place{HostKey(arrival.input().peer)});
+  if (arrival.from == nullptr || !arrival.from->proved()) {
+    if (!stranger_places_.Enter(place->host)) return nullptr;
+    place->strangers = &stranger_places_;
+  }
+  if (!places_.Enter(place->host)) return nullptr;
+  place->all = &places_;
+  return place;
+}
+
+bool CallGate::JudgeLater(const Arrival& arrival) {
+  Arrival later = arrival;
+  later.place = TakePlace(arrival);
+  if (later.place == nullptr) return false;
+  later.came = core_->clock().BootNow();
+  return later_->Submit([this, later = std::move(later)]() mutable { JudgeNow(later); });
+}
+
+// gRPC tells a processor neither a call's deadline nor that it was cancelled. A connection that is
+// gone says it for all of its calls, and after kLongestWait few still wait for the answer.
+void CallGate::JudgeNow(Arrival& arrival) {
+  if (arrival.from != nullptr && connections_->Find(arrival.from->id()) == nullptr) {
+    return arrival.Refuse(absl::CancelledError("the connection is gone"));
+  }
+  const absl::Duration waited = core_->clock().BootNow() - arrival.came;
+  if (waited > kLongestWait) {
+    const CallInput input = arrival.input();
+    return arrival.Refuse(core_->refusals().Tell(
+        Refuse(Reason::kStoreUnavailable,
+               absl::StrCat("the proof waited for ", absl::FormatDuration(waited),
+                            " to be judged: the registry is too slow for all who ask")),
+        input.path, input.peer));
+  }
+  Judge(arrival);
+}
+
+void CallGate::Judge(Arrival& arrival) {
+  const CallInput input = arrival.input();
+  const Judgement judgement = core_->calls().Judge(input);
   if (!judgement.status.ok()) {
-    refuse(judgement.status);
-    if (from != nullptr) gate.connections_->Refused(from, judgement.reason);
+    arrival.Refuse(judgement.status);
+    if (arrival.from != nullptr) connections_->Refused(arrival.from, judgement.reason);
     return;
   }
   if (judgement.exempt) {
     const bool own = absl::StartsWith(input.path, kGateServicePrefix);
-    if (absl::Status admitted = gate.connections_->AdmitExempt(from, own); !admitted.ok()) {
-      refuse(gate.core_->refusals().Tell(admitted, input.path, input.peer));
+    if (absl::Status admitted = connections_->AdmitExempt(arrival.from, own); !admitted.ok()) {
+      arrival.Refuse(core_->refusals().Tell(admitted, input.path, input.peer));
       return;
     }
   } else if (!judgement.call.has_value()) {
-    done(done_data, nullptr, 0, nullptr, 0, GRPC_STATUS_INTERNAL, "forekey: no verdict");
+    arrival.Refuse(absl::InternalError("forekey: no verdict"));
     return;
-  } else if (from != nullptr) {
-    gate.connections_->Admitted(from);
+  } else if (arrival.from != nullptr && judgement.call->resumption() == nullptr) {
+    // A resumption shows something once the registry agreed to it (GateServices).
+    connections_->Admitted(arrival.from);
   }
-  if (compressed) {
-    if (judgement.exempt && from != nullptr) gate.connections_->ExemptDone(from->id());
-    refuse(absl::UnimplementedError(kNotCompressed));
+  if (arrival.compressed) {
+    if (judgement.exempt && arrival.from != nullptr) connections_->ExemptDone(arrival.from->id());
+    arrival.Refuse(absl::UnimplementedError(kNotCompressed));
     return;
   }
   // An exempt call has no caller: what it carried is taken away, so that nothing behind the gate
-  // can take it for one.
-  done(done_data, judgement.exempt ? prefix_entries.data() : nullptr,
-       judgement.exempt ? prefix_entries.size() : 0, nullptr, 0, GRPC_STATUS_OK, nullptr);
+  // can take it for one. So is what was for a balancer before the gate.
+  auto taken_away = arrival.taken_away;
+  if (judgement.exempt) {
+    taken_away.insert(taken_away.end(), arrival.prefix_entries.begin(),
+                      arrival.prefix_entries.end());
+  }
+  arrival.LetIn(taken_away);
 }
 
 std::optional<uint64_t> CallGate::ReadMark(const grpc_auth_context* context) const {
@@ -271,15 +276,6 @@ absl::StatusOr<VerifiedCall> CallGate::CallerOf(grpc::ServerContextBase* context
   if (prefixes.empty()) return absl::UnauthenticatedError("the method is exempt: it has no caller");
   // From here on, an error has a Reason.
   return core_->calls().Recall(prefixes, method);
-}
-
-std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> CallerInterceptors(
-    std::shared_ptr<CallGate> gate, bool with_pushback) {
-  return std::make_unique<CallerInterceptorFactory>(std::move(gate), with_pushback);
-}
-
-std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface> PushbackInterceptors() {
-  return std::make_unique<PushbackInterceptorFactory>();
 }
 
 }  // namespace forekey

@@ -12,45 +12,19 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/clock.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
-#include "src/gate/grpc/live_calls.h"
 #include "src/gate/grpc/received_bytes.h"
 
 namespace forekey {
 namespace {
 
-// A refusal's answer leaves within this time; then its connection is ended, if gRPC did not do so
-// before.
-constexpr absl::Duration kAnswerTime = absl::Milliseconds(100);
 constexpr absl::Duration kLookInterval = absl::Milliseconds(250);
-// This look goes over all connections.
-constexpr absl::Duration kQuietLookInterval = absl::Seconds(30);
 // While connections wait for a slot: gRPC does not say when it has closed one.
 constexpr int kSlotWaitMillis = 2;
 constexpr int kAcceptsAtOnce = 64;
-
-// Made by somebody who does not hold what he claims, or by no client of ours: an honest one is
-// never refused for these, whatever happened to the gate meanwhile.
-bool IsForged(Reason reason) {
-  switch (reason) {
-    case Reason::kPrefixRepeated:
-    case Reason::kPrefixOversize:
-    case Reason::kPrefixMalformed:
-    case Reason::kSignatureInvalid:
-    case Reason::kMacInvalid:
-    case Reason::kInviteSignatureInvalid:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// The gate's own trouble, and what an enrolled caller may not do: no fault of the connection.
-bool IsNoFault(Reason reason) { return PublicCode(reason) != absl::StatusCode::kUnauthenticated; }
 
 size_t ShareOf(size_t most, uint32_t percent) { return std::max<size_t>(1, most * percent / 100); }
 
@@ -110,7 +84,6 @@ void Connections::Install(grpc::ServerBuilder& builder, const MakeCredentials& c
   // The handshake's time covers the first frame of HTTP/2, too: a peer that says nothing is gone
   // after it.
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, millis(limits_.handshake));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, millis(limits_.idle));
   // Also where there is no call, and for ever: a peer that went away without a word is found.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, millis(limits_.keepalive));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -329,30 +302,6 @@ void Connections::HandOut() {
   }
 }
 
-void Connections::LookAtBytes(Connection* raw) {
-  auto found = connections_.find(raw);
-  if (found == connections_.end() || raw->proved() ||
-      raw->closing_.load(std::memory_order_relaxed)) {
-    return;
-  }
-  const BootTime now = Clock::System().BootNow();
-  const absl::StatusOr<uint64_t> received = BytesReceivedOn(raw->fd_);
-  const Allowance allowance = JudgeBytes(received, now - raw->accepted_, limits_.stranger_bytes);
-  if (allowance == Allowance::kWithin) return;
-  // Who was no faster than he may be comes back for nothing: a prober of health. A count that can't
-  // be read is no fault of his, either.
-  if (allowance == Allowance::kExceeded && received.ok()) {
-    rates_.Charge(raw->host(), limits_.forged_cost, now);
-  }
-  EndNow(found->second,
-         Refuse(Reason::kConnectionLimit,
-                received.ok()
-                    ? absl::StrCat(*received, " bytes came, allowed are ", limits_.stranger_bytes,
-                                   " and some more with time, and nothing was admitted")
-                    : absl::StrCat("how many bytes came can't be read: ",
-                                   received.status().message())));
-}
-
 void Connections::Forget(Connection* raw) {
   auto found = connections_.find(raw);
   if (found == connections_.end()) return;
@@ -439,100 +388,6 @@ void Connections::ExemptBegan(uint64_t id) {
 void Connections::ExemptDone(uint64_t id) {
   const std::shared_ptr<Connection> connection = Find(id);
   if (connection != nullptr) connection->exempt_.Done();
-}
-
-void Connections::Refused(const std::shared_ptr<Connection>& connection,
-                          std::optional<Reason> reason) {
-  if (!reason || IsNoFault(*reason)) return;
-  const bool forged = IsForged(*reason);
-  const uint32_t limit = forged ? limits_.forged_refusals : limits_.refusals;
-  const uint32_t count = (forged ? connection->forged_ : connection->refused_)
-                             .fetch_add(1, std::memory_order_relaxed) +
-                         1;
-  if (limit == 0 || count < limit) return;
-  EndSoon(connection, forged ? limits_.forged_cost : limits_.refused_cost);
-}
-
-void Connections::EndSoon(const std::shared_ptr<Connection>& connection, double cost) {
-  if (connection->closing_.exchange(true)) return;
-  const BootTime now = Clock::System().BootNow();
-  {
-    absl::MutexLock lock(&mutex_);
-    endings_.push_back({connection, now + kAnswerTime});
-  }
-  Wake();
-  // What was sent before is the last that gRPC reads: it answers, and closes. A flood that went on
-  // for as long as its answer takes would cost more than the connection that it loses.
-  shutdown(connection->fd_, SHUT_RD);
-  rates_.Charge(connection->host(), cost, now);
-}
-
-void Connections::EndNow(const std::shared_ptr<Connection>& connection, const absl::Status& why) {
-  if (connection->closing_.exchange(true)) return;
-  core_->refusals().Tell(why, "", connection->peer()).IgnoreError();
-  // Both ends see it; gRPC closes its descriptor, and the poll here reports the end.
-  shutdown(connection->fd_, SHUT_RDWR);
-}
-
-void Connections::EndDue(BootTime now) {
-  std::vector<Ending> due;
-  {
-    absl::MutexLock lock(&mutex_);
-    auto later = std::partition(endings_.begin(), endings_.end(),
-                                [now](const Ending& ending) { return ending.at > now; });
-    due.assign(std::make_move_iterator(later), std::make_move_iterator(endings_.end()));
-    endings_.erase(later, endings_.end());
-  }
-  for (const Ending& ending : due) {
-    core_->refusals()
-        .Tell(Refuse(Reason::kConnectionEnded), "", ending.connection->peer())
-        .IgnoreError();
-    shutdown(ending.connection->fd_, SHUT_RDWR);
-  }
-}
-
-void Connections::EndOld(BootTime now) {
-  if (now < next_look_) return;
-  next_look_ = now + kLookInterval;
-  const absl::Status why = Refuse(Reason::kConnectionTimeout);
-  for (const auto& connection : arriving_.TakeOld(now, limits_.proof)) {
-    EndNow(connection, why);
-    if (!connection->given_) Forget(connection.get());
-  }
-  for (const auto& connection : strangers_.TakeOld(now, limits_.proof)) {
-    if (connection->exempt_.watches()) {
-      MoveTo(watching_, connection, "with calls of exempt methods alone");
-    } else {
-      EndNow(connection, why);
-    }
-  }
-  for (const auto& connection : watching_.TakeOld(now, limits_.watch_age)) EndNow(connection, why);
-}
-
-void Connections::EndQuiet(BootTime now) {
-  if (now < next_quiet_look_) return;
-  next_quiet_look_ = now + std::min(kQuietLookInterval, limits_.idle);
-  const absl::Duration longest = 2 * limits_.idle;
-  std::vector<std::shared_ptr<Connection>> quiet;
-  for (const auto& [raw, connection] : connections_) {
-    if (!connection->last_active_) continue;
-    if (connection->active_.exchange(false, std::memory_order_relaxed)) {
-      connection->last_active_ = now;
-    } else if (now - *connection->last_active_ >= longest) {
-      quiet.push_back(connection);
-    }
-  }
-  if (quiet.empty()) return;
-  const absl::flat_hash_set<uint64_t> alive = LiveCalls::OfProcess().ConnectionsOf(core_);
-  for (const auto& connection : quiet) {
-    if (alive.contains(connection->id())) {
-      connection->last_active_ = now;
-    } else {
-      EndNow(connection,
-             Refuse(Reason::kConnectionTimeout,
-                    "nothing was admitted on it any more, for twice [connections] idle"));
-    }
-  }
 }
 
 }  // namespace forekey

@@ -17,12 +17,12 @@
 // a one makes it keep: a message that is never finished is collected whatever its length, so are
 // header fields, and streams of exempt methods stay for as long as they like. So strangers are
 // bounded from the outside: how many there are, in all and of one address; how many bytes each may
-// have sent (the kernel's count, looked at as they arrive); how many exempt calls each may make, and
-// have unfinished; how old each may become. A second descriptor of the socket stays here, to see
-// its end, and to end it. Who was admitted is none of them, for as long as he goes on: a connection
-// on which nothing was admitted for twice [connections] idle, and no admitted call lives, is ended.
-// (gRPC ends it after `idle`, in order; but not where exempt calls keep it busy, and those would
-// hold whatever was sent while nothing bound it, also after a revocation.)
+// have sent (the kernel's count, looked at as they arrive); how many exempt calls each may make,
+// and have unfinished; how old each may become. A second descriptor of the socket stays here, to
+// see its end, and to end it. Who was admitted is none of them, for as long as he goes on: a
+// connection on which nothing was admitted for [connections] idle, and no admitted call lives, is
+// ended; after twice that also where exempt calls keep it busy (those would hold whatever was sent
+// while nothing bound it, also after a revocation).
 //
 // A connection costs the process two descriptors.
 #ifndef FOREKEY_SRC_GATE_GRPC_CONNECTIONS_H_
@@ -80,8 +80,8 @@ class Connections {
   ~Connections();
 
   int port() const { return listeners_->port(); }
-  // Before BuildAndStart(): adds the acceptors and the bounds on handshakes, idle and dead
-  // connections, and on gRPC's memory.
+  // Before BuildAndStart(): adds the acceptors and the bounds on handshakes and dead connections,
+  // and on gRPC's memory.
   void Install(grpc::ServerBuilder& builder, const MakeCredentials& credentials);
   // After the server started: accepts from now on.
   void Start();
@@ -145,6 +145,7 @@ class Connections {
   void EndSoon(const std::shared_ptr<Connection>& connection, double cost);
   void EndDue(BootTime now);
   void EndOld(BootTime now);
+  bool IsQuiet(Connection& connection, BootTime now);
   void EndQuiet(BootTime now);
   void Close();
   int WaitMillis(BootTime now);

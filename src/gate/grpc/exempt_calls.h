@@ -45,6 +45,12 @@ class ExemptCalls {
     running_.fetch_sub(1, std::memory_order_relaxed);
   }
 
+  // None is unfinished, and none was let in since `then`.
+  bool QuietSince(BootTime then) const {
+    return running_.load(std::memory_order_relaxed) <= 0 &&
+           let_in_.load(std::memory_order_relaxed) <= then;
+  }
+
   // A method that the operator exempts was called.
   bool watches() const { return watches_.load(std::memory_order_relaxed); }
 

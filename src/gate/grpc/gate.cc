@@ -13,13 +13,19 @@
 #include "src/base/deadline.h"
 #include "src/base/status.h"
 #include "src/gate/grpc/admin_server.h"
+#include "src/gate/grpc/call_contexts.h"
 #include "src/gate/grpc/call_gate.h"
 #include "src/gate/grpc/connections.h"
+#include "src/gate/grpc/gate_access.h"
 #include "src/gate/grpc/gate_service.h"
+#include "src/gate/grpc/interceptors.h"
 #include "src/gate/grpc/live_calls.h"
 #include "src/gate/grpc/metrics.h"
+#include "src/gate/grpc/pushback.h"
 #include "src/gate/grpc/tls_keys.h"
 #include "src/gate/grpc/tuning.h"
+#include "src/gate/grpc/worker.h"
+#include "src/rpc/call_deadline.h"
 
 namespace forekey {
 
@@ -27,6 +33,19 @@ namespace {
 
 // Between two checks of all live calls, however often something changes.
 constexpr absl::Duration kLeastCheckInterval = absl::Milliseconds(20);
+// Twice as many as the registry has connections: while some wait, others check signatures.
+constexpr size_t kJudgingThreads = 8;
+
+// What only `forekey-gate serve` does would be left undone here without a word.
+absl::Status CheckNothingIsForServe(const GateConfig& config) {
+  const bool fronts = !config.fronts.http.empty() || !config.fronts.envoy.empty();
+  if (config.upstreams.empty() && !fronts) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      config.file, ": ", config.upstreams.empty() ? "[fronts]" : "[[upstream]]",
+      " is for `forekey-gate serve`, and would not work in a server with a gate in it: remove it, "
+      "or run forekey-gate serve --config ",
+      config.file));
+}
 
 }  // namespace
 
@@ -39,10 +58,11 @@ class Gate::Impl {
   };
 
  public:
-  explicit Impl(GateCore* core)
-      : core_(core),
-        call_gate_(std::make_shared<CallGate>(core)),
-        services_(core, [gate = call_gate_.get()](grpc_call* call, std::optional<Reason> refusal) {
+  explicit Impl(std::unique_ptr<GateCore> core)
+      : core_owned_(std::move(core)),
+        core_(core_owned_.get()),
+        call_gate_(std::make_shared<CallGate>(core_)),
+        services_(core_, [gate = call_gate_.get()](grpc_call* call, std::optional<Reason> refusal) {
           gate->ServiceAnswered(call, refusal);
         }) {}
 
@@ -60,6 +80,7 @@ class Gate::Impl {
     const GateConfig& config = core_->config();
     ApplyTuning({.executor_threads_off = !config.tuning.executor_threads,
                  .mutex_deadlock_detection_off = !config.tuning.mutex_deadlock_detection});
+    InstallPushback();
     FOREKEY_ASSIGN_OR_RETURN(
         keys_, TlsKeys::New(config.tls.certificate, config.tls.private_key,
                             [this](absl::string_view binding) { return MakeAccepted(binding); }));
@@ -73,12 +94,22 @@ class Gate::Impl {
       return absl::FailedPreconditionError(
           "this gate is installed already: a gate serves one server");
     }
+    if (HasInterceptors(builder)) {
+      installed_ = false;
+      return absl::FailedPreconditionError(
+          "the ServerBuilder has interceptors already, and takes them once: give them to "
+          "Install(), in InstallOptions::interceptors");
+    }
     const GateConfig& config = core_->config();
     FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> addresses,
                              ResolveListenAddress(config.listen.address, /*try_bind=*/true));
     FOREKEY_ASSIGN_OR_RETURN(connections_, Connections::New(core_, addresses));
     core_->admin().SetBoundPort(connections_->port());
     call_gate_->SetConnections(connections_.get());
+    if (core_->RegistryMayWait()) {
+      judging_ = std::make_unique<Worker>(CallGate::kMostLater, kJudgingThreads);
+      call_gate_->JudgeLater(judging_.get());
+    }
     connections_->Install(builder, [this](Connections::Slot* slot) {
       return AcceptorCredentials(keys_,
                                  [gate = call_gate_, slot](std::shared_ptr<void> keep_alive) {
@@ -90,15 +121,13 @@ class Gate::Impl {
                                Metrics::New(core_, connections_.get(), config.metrics.listen));
     }
     if (config.health.service) grpc::EnableDefaultHealthCheckService(true);
-    builder.SetOption(
-        services_.Registration(options.server_api, [this] { connections_->Start(); }));
-    const bool application_interceptors = !options.interceptors.empty();
-    auto interceptors = std::move(options.interceptors);
-    interceptors.insert(
-        interceptors.begin(),
-        CallerInterceptors(call_gate_, /*with_pushback=*/!application_interceptors));
-    if (application_interceptors) interceptors.push_back(PushbackInterceptors());
-    builder.experimental().SetInterceptorCreators(std::move(interceptors));
+    builder.SetOption(services_.Registration(
+        options.server_api,
+        [gate = call_gate_](grpc::ServerBuilder& built) { KeepInterceptors(built, gate); },
+        [this] { connections_->Start(); }));
+    SetInterceptors(builder, call_gate_, std::move(options.interceptors));
+    // An application that sets its own later takes this one's place; then the interceptor does it.
+    if (!HasContextAllocator(builder)) builder.SetContextAllocator(MakeCallContexts());
     if (options.admin_socket) {
       FOREKEY_ASSIGN_OR_RETURN(
           admin_, AdminServer::New(
@@ -121,11 +150,28 @@ class Gate::Impl {
     return own;
   }
 
+  GateCore& core() { return *core_; }
+
   int port() const { return connections_ == nullptr ? 0 : connections_->port(); }
 
   int metrics_port() const { return metrics_ == nullptr ? 0 : metrics_->port(); }
 
+  void TellHealth(grpc::Server& server) {
+    grpc::HealthCheckServiceInterface* health = server.GetHealthCheckService();
+    if (health == nullptr) return;
+    absl::MutexLock lock(&mutex_);
+    const bool serving = core_->LeaseHolds();
+    if (ending_ || serving == told_serving_) return;
+    told_serving_ = serving;
+    health->SetServingStatus("", serving);  // what the application said of its services stands
+  }
+
   absl::Duration AnnounceEnd(grpc::Server& server) {
+    core_->LetLiveCallsFinish();
+    {
+      absl::MutexLock lock(&mutex_);
+      ending_ = true;
+    }
     grpc::HealthCheckServiceInterface* health = server.GetHealthCheckService();
     if (health == nullptr) return absl::ZeroDuration();
     health->SetServingStatus(false);
@@ -135,8 +181,7 @@ class Gate::Impl {
   void Drain(grpc::Server& server) {
     AnnounceEnd(server);
     if (connections_ != nullptr) connections_->StopAccepting();
-    server.Shutdown(std::chrono::system_clock::now() +
-                    absl::ToChronoNanoseconds(core_->config().listen.drain));
+    server.Shutdown(CallDeadline(core_->config().listen.drain));
   }
 
  private:
@@ -169,6 +214,7 @@ class Gate::Impl {
     }
   }
 
+  const std::unique_ptr<GateCore> core_owned_;
   const GrpcLibrary grpc_library_;
   GateCore* const core_;
   const std::shared_ptr<CallGate> call_gate_;
@@ -177,28 +223,33 @@ class Gate::Impl {
   std::unique_ptr<Connections> connections_;
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AdminServer> admin_;
+  std::unique_ptr<Worker> judging_;  // null: the registry keeps nobody waiting
   std::atomic<bool> installed_{false};
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ending_ ABSL_GUARDED_BY(mutex_) = false;
+  bool told_serving_ ABSL_GUARDED_BY(mutex_) = true;
   std::thread live_watcher_;
 };
 
-Gate::Gate(std::unique_ptr<GateCore> core)
-    : core_(std::move(core)), impl_(std::make_unique<Impl>(core_.get())) {}
+Gate::Gate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Gate::~Gate() = default;
 
 absl::StatusOr<std::unique_ptr<Gate>> Gate::New(const GateOptions& options) {
   FOREKEY_ASSIGN_OR_RETURN(GateConfig config, GateConfig::Load(options.config_file));
+  FOREKEY_RETURN_IF_ERROR(CheckNothingIsForServe(config));
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<GateCore> core, GateCore::New(std::move(config)));
-  return New(std::move(core));
+  return GateAccess::New(std::move(core));
 }
 
-absl::StatusOr<std::unique_ptr<Gate>> Gate::New(std::unique_ptr<GateCore> core) {
-  std::unique_ptr<Gate> gate(new Gate(std::move(core)));
-  FOREKEY_RETURN_IF_ERROR(gate->impl_->Open());
-  return gate;
+absl::StatusOr<std::unique_ptr<Gate>> GateAccess::New(std::unique_ptr<GateCore> core) {
+  auto impl = std::make_unique<Gate::Impl>(std::move(core));
+  FOREKEY_RETURN_IF_ERROR(impl->Open());
+  return std::unique_ptr<Gate>(new Gate(std::move(impl)));
 }
+
+GateCore& GateAccess::CoreOf(Gate& gate) { return gate.impl_->core(); }
 
 absl::Status Gate::Install(grpc::ServerBuilder& builder, InstallOptions options) {
   return impl_->Install(builder, std::move(options));
@@ -206,10 +257,11 @@ absl::Status Gate::Install(grpc::ServerBuilder& builder, InstallOptions options)
 
 int Gate::port() const { return impl_->port(); }
 int Gate::metrics_port() const { return impl_->metrics_port(); }
+void Gate::TellHealth(grpc::Server& server) { impl_->TellHealth(server); }
 absl::Duration Gate::AnnounceEnd(grpc::Server& server) { return impl_->AnnounceEnd(server); }
 void Gate::Drain(grpc::Server& server) { impl_->Drain(server); }
-const std::string& Gate::audience() const { return core_->config().audience; }
-const std::string& Gate::state_directory() const { return core_->config().state.directory; }
+const std::string& Gate::audience() const { return impl_->core().config().audience; }
+const std::string& Gate::state_directory() const { return impl_->core().config().state.directory; }
 absl::Status Gate::Reload() { return impl_->Reload(); }
 
 }  // namespace forekey

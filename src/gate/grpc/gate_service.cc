@@ -8,6 +8,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
@@ -17,6 +18,7 @@
 #include "src/gate/limits/host_places.h"
 #include "src/policy/call_policy.h"
 #include "src/rpc/status.h"
+#include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 
 namespace forekey {
@@ -26,6 +28,9 @@ constexpr size_t kWaitingEnrollments = 64;
 constexpr size_t kWaitingOfOneAddress = 16;
 constexpr size_t kWaitingOpenings = 64;
 constexpr size_t kSpareOpenings = 2;  // beyond those that factors may hold
+// The same where every opening has to ask a registry that is elsewhere.
+constexpr size_t kWaitingForRegistry = 512;
+constexpr size_t kOpeningsAtRegistry = 8;
 // Sealed factors alone have more than 300 bytes.
 constexpr size_t kPlainOpening = 128;
 
@@ -86,11 +91,38 @@ grpc::Status FinishEnrollment(GateCore& core, const GateServices::Answered& answ
   if (finished.ok() || reason) answered(context.c_call(), reason);
   return Give(std::move(finished), response);
 }
+// While the CA of the gate's TLS changes, who opens a session is told the next one, under its key.
+grpc::Status GiveSession(GateCore& core, grpc::ServerContextBase& context,
+                         absl::StatusOr<v1::OpenSessionResponse> opened,
+                         v1::OpenSessionResponse* response) {
+  const std::string cas = core.announced_cas().pem();
+  if (opened.ok() && !cas.empty()) {
+    if (const auto session = core.sessions().Find(opened->session_id()); session != nullptr) {
+      const Secret key = Secret::CopyOf(session->key());
+      context.AddTrailingMetadata(std::string(kTlsAnchorsMetadataKey),
+                                  absl::StrCat(ComputeTlsAnchorsMac(key, session->id(), cas), cas));
+    }
+  }
+  return Give(std::move(opened), response);
+}
 grpc::Status OpenSession(GateCore& core, grpc::ServerContextBase& context,
                          const v1::OpenSessionRequest& request, v1::OpenSessionResponse* response) {
   auto caller = CallerOf(core, context, kOpenSessionMethod);
   if (!caller.ok()) return ToGrpc(caller.status());
-  return Give(core.peers().OpenSession(*caller, request, context.peer()), response);
+  return GiveSession(core, context, core.peers().OpenSession(*caller, request, context.peer()),
+                     response);
+}
+// What it comes to shows who is honest: the processor only saw that the ticket opens.
+grpc::Status ResumeSession(GateCore& core, const GateServices::Answered& answered,
+                           grpc::ServerContextBase& context,
+                           const v1::ResumeSessionRequest& request,
+                           v1::OpenSessionResponse* response) {
+  auto caller = CallerOf(core, context, kResumeSessionMethod);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  auto resumed = core.peers().ResumeSession(*caller, request, context.peer());
+  const auto reason = ReasonOf(resumed.status());
+  if (resumed.ok() || reason) answered(context.c_call(), reason);
+  return GiveSession(core, context, std::move(resumed), response);
 }
 grpc::Status OpenChildSession(GateCore& core, grpc::ServerContextBase& context,
                               const v1::OpenChildSessionRequest& request,
@@ -162,6 +194,10 @@ class GateServices::Sync : public v1::Gate::Service {
                            v1::OpenSessionResponse* response) override {
     return forekey::OpenSession(core_, *context, *request, response);
   }
+  grpc::Status ResumeSession(grpc::ServerContext* context, const v1::ResumeSessionRequest* request,
+                             v1::OpenSessionResponse* response) override {
+    return forekey::ResumeSession(core_, answered_, *context, *request, response);
+  }
   grpc::Status OpenChildSession(grpc::ServerContext* context,
                                 const v1::OpenChildSessionRequest* request,
                                 v1::OpenSessionResponse* response) override {
@@ -215,7 +251,9 @@ class GateServices::Callback : public v1::Gate::CallbackService {
       : core_(*core),
         answered_(std::move(answered)),
         enrollments_(kWaitingEnrollments),
-        openings_(kWaitingOpenings, core->MostOpeningThreads() + kSpareOpenings) {}
+        openings_(OpeningsMayWait() ? kWaitingForRegistry : kWaitingOpenings,
+                  core->MostOpeningThreads() +
+                      (OpeningsMayWait() ? kOpeningsAtRegistry : kSpareOpenings)) {}
 
   grpc::ServerUnaryReactor* GetChallenge(grpc::CallbackServerContext* context,
                                          const v1::GetChallengeRequest* request,
@@ -240,12 +278,21 @@ class GateServices::Callback : public v1::Gate::CallbackService {
                                         const v1::OpenSessionRequest* request,
                                         v1::OpenSessionResponse* response) override {
     // What is longer than a plain opening holds further factors, and a password takes its time.
-    if (request->payload().size() <= kPlainOpening) {
+    if (request->payload().size() <= kPlainOpening && !OpeningsMayWait()) {
       return Finish(context, forekey::OpenSession(core_, *context, *request, response));
     }
     return FinishLater(openings_, context, kOpenSessionMethod, [this, context, request, response] {
       return forekey::OpenSession(core_, *context, *request, response);
     });
+  }
+  grpc::ServerUnaryReactor* ResumeSession(grpc::CallbackServerContext* context,
+                                          const v1::ResumeSessionRequest* request,
+                                          v1::OpenSessionResponse* response) override {
+    // It writes to the registry, which other replicas may hold.
+    return FinishLater(
+        openings_, context, kResumeSessionMethod, [this, context, request, response] {
+          return forekey::ResumeSession(core_, answered_, *context, *request, response);
+        });
   }
   grpc::ServerUnaryReactor* OpenChildSession(grpc::CallbackServerContext* context,
                                              const v1::OpenChildSessionRequest* request,
@@ -255,7 +302,13 @@ class GateServices::Callback : public v1::Gate::CallbackService {
   grpc::ServerUnaryReactor* EndSession(grpc::CallbackServerContext* context,
                                        const v1::EndSessionRequest* request,
                                        v1::EndSessionResponse* response) override {
-    return Finish(context, forekey::EndSession(core_, *context, *request, response));
+    // Where sessions are resumed, an end is written to the registry.
+    if (!core_.config().sessions.resumption) {
+      return Finish(context, forekey::EndSession(core_, *context, *request, response));
+    }
+    return FinishLater(endings_, context, kEndSessionMethod, [this, context, request, response] {
+      return forekey::EndSession(core_, *context, *request, response);
+    });
   }
   grpc::ServerUnaryReactor* WhoAmI(grpc::CallbackServerContext* context,
                                    const v1::WhoAmIRequest* request,
@@ -274,6 +327,10 @@ class GateServices::Callback : public v1::Gate::CallbackService {
   }
 
  private:
+  // Whether any opening has to ask a registry that is elsewhere.
+  bool OpeningsMayWait() const {
+    return core_.config().sessions.resumption && core_.RegistryMayWait();
+  }
   static grpc::ServerUnaryReactor* Finish(grpc::CallbackServerContext* context,
                                           const grpc::Status& status) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
@@ -316,75 +373,13 @@ class GateServices::Callback : public v1::Gate::CallbackService {
   HostPlaces enrolling_{kWaitingEnrollments, kWaitingOfOneAddress};
   Worker enrollments_;
   Worker openings_;
-};
-
-// gRPC's own way to change a builder at BuildAndStart(), when everything is registered; nothing that
-// the application asked for before has the last word.
-//
-// Compressed requests are refused by the processor (CallGate::Process), and here once more: gRPC
-// 1.51 inflates a message as a whole before it looks at its size, exempt methods' included, so
-// that a megabyte of a stranger's would cost a gigabyte. The list of algorithms refuses them in
-// words; without the filter nothing is inflated while that refusal is on its way.
-class GateServices::Plugin : public grpc::ServerBuilderPlugin {
- public:
-  Plugin(GateServices* services, ServerApi api, std::function<void()> started)
-      : services_(services), api_(api), started_(std::move(started)) {}
-  std::string name() override { return "forekey"; }
-  void UpdateServerBuilder(grpc::ServerBuilder* builder) override {
-    services_->Register(*builder, api_);
-  }
-  // Of an argument that is given twice gRPC takes the first: so these come before all others.
-  void UpdateChannelArguments(grpc::ChannelArguments* arguments) override {
-    grpc::ChannelArguments all;
-    all.SetInt(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
-    all.SetInt(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
-    const grpc_channel_args asked = arguments->c_channel_args();
-    for (size_t i = 0; i < asked.num_args; ++i) {
-      const grpc_arg& one = asked.args[i];
-      if (one.type == GRPC_ARG_INTEGER) {
-        all.SetInt(one.key, one.value.integer);
-      } else if (one.type == GRPC_ARG_POINTER) {
-        all.SetPointerWithVtable(one.key, one.value.pointer.p, one.value.pointer.vtable);
-      } else if (absl::string_view(one.key) != GRPC_ARG_PRIMARY_USER_AGENT_STRING) {
-        all.SetString(one.key, one.value.string);  // it has gRPC's own name already
-      }
-    }
-    arguments->Swap(all);
-  }
-  void InitServer(grpc::ServerInitializer*) override {}
-  // gRPC calls it when the server has started.
-  void Finish(grpc::ServerInitializer*) override { started_(); }
-  void ChangeArguments(const std::string&, void*) override {}
-
- private:
-  GateServices* const services_;
-  const ServerApi api_;
-  const std::function<void()> started_;
-};
-
-class GateServices::Option : public grpc::ServerBuilderOption {
- public:
-  Option(GateServices* services, ServerApi api, std::function<void()> started)
-      : services_(services), api_(api), started_(std::move(started)) {}
-  void UpdateArguments(grpc::ChannelArguments*) override {}
-  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
-    plugins->push_back(std::make_unique<Plugin>(services_, api_, started_));
-  }
-
- private:
-  GateServices* const services_;
-  const ServerApi api_;
-  const std::function<void()> started_;
+  // Apart, so that who logs out waits for nobody who comes.
+  Worker endings_{kWaitingForRegistry, kSpareOpenings};
 };
 
 GateServices::GateServices(GateCore* core, Answered answered)
     : core_(core), answered_(std::move(answered)) {}
 GateServices::~GateServices() = default;
-
-std::unique_ptr<grpc::ServerBuilderOption> GateServices::Registration(
-    ServerApi api, std::function<void()> started) {
-  return std::make_unique<Option>(this, api, std::move(started));
-}
 
 namespace {
 

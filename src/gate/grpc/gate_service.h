@@ -32,9 +32,10 @@ class GateServices {
   ~GateServices();
 
   // An option that, when the server is built, registers the service that fits what was registered
-  // by then (`api` kAuto), or the named one; `started` is called once the server accepts
-  // connections.
-  std::unique_ptr<grpc::ServerBuilderOption> Registration(ServerApi api,
+  // by then (`api` kAuto), or the named one, and calls `building`; `started` is called once the
+  // server accepts connections.
+  using Building = std::function<void(grpc::ServerBuilder& builder)>;
+  std::unique_ptr<grpc::ServerBuilderOption> Registration(ServerApi api, Building building,
                                                           std::function<void()> started);
 
  private:

@@ -29,12 +29,20 @@ void LiveCalls::Remove(const grpc_call* call) {
   shard.calls.erase(call);
 }
 
-std::optional<VerifiedCall> LiveCalls::Find(const grpc_call* call) const {
+bool LiveCalls::Look(const grpc_call* call,
+                     absl::FunctionRef<void(const VerifiedCall&)> look) const {
   Shard& shard = ShardOf(call);
   absl::MutexLock lock(&shard.mutex);
   auto found = shard.calls.find(call);
-  if (found == shard.calls.end()) return std::nullopt;
-  return *found->second.caller;
+  if (found == shard.calls.end()) return false;
+  look(*found->second.caller);
+  return true;
+}
+
+std::optional<VerifiedCall> LiveCalls::Find(const grpc_call* call) const {
+  std::optional<VerifiedCall> caller;
+  Look(call, [&](const VerifiedCall& found) { caller = found; });
+  return caller;
 }
 
 void LiveCalls::Reauthenticate(const VerifiedCall& by,

@@ -43,6 +43,8 @@ class LiveCalls {
   void Add(const grpc_call* call, const Entry& entry);
   void Remove(const grpc_call* call);
 
+  // Shows the caller to `look` (which must not ask this table); false where there is none.
+  bool Look(const grpc_call* call, absl::FunctionRef<void(const VerifiedCall&)> look) const;
   // A copy, which stays good after the call has ended. Nullopt where there is none.
   std::optional<VerifiedCall> Find(const grpc_call* call) const;
 

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/file.h"
 #include "src/base/status.h"
+#include "src/crypto/certificate.h"
 #include "src/gate/grpc/live_calls.h"
 #include "src/gate/grpc/metrics_page_server.h"
 
@@ -22,6 +24,8 @@ namespace {
 using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
+
+constexpr size_t kMaxCertificate = 1 << 20;
 
 class Collector final : public prometheus::Collectable {
  public:
@@ -57,6 +61,20 @@ class Collector final : public prometheus::Collectable {
     families.push_back(One("forekey_audit_suppressed_total",
                            "Refusals that were counted without a line", MetricType::Counter,
                            core_->audit().suppressed()));
+    families.push_back(CertificateEnds(core_->config().tls));
+    if (core_->config().sessions.resumption) {
+      families.push_back(One("forekey_resumed_total", "Sessions that went on here",
+                             MetricType::Counter,
+                             counters.resumed.load(std::memory_order_relaxed)));
+    }
+    if (const auto replica = core_->replica(); replica) {
+      families.push_back(ReplicaInfo(replica->name));
+      families.push_back(LeaseLeft(replica->lease_left));
+      families.push_back(One("forekey_elsewhere_total",
+                             "Refusals of what another replica may know: sessions, challenges and "
+                             "enrolments that were begun there, where a balancer missed it",
+                             MetricType::Counter, Elsewhere(counters)));
+    }
     return families;
   }
 
@@ -83,6 +101,52 @@ class Collector final : public prometheus::Collectable {
     label.name = name;
     label.value = std::string(value);
     metric.label.push_back(std::move(label));
+  }
+
+  static MetricFamily ReplicaInfo(const std::string& name) {
+    MetricFamily family =
+        Family("forekey_replica_info", "What this replica is called; always 1", MetricType::Gauge);
+    ClientMetric metric;
+    Label(metric, "replica", name);
+    metric.gauge.value = 1;
+    family.metric.push_back(std::move(metric));
+    return family;
+  }
+
+  static MetricFamily LeaseLeft(absl::Duration left) {
+    MetricFamily family = Family(
+        "forekey_lease_left_seconds",
+        "For how long calls may be admitted without hearing from the registry; 0: not at all",
+        MetricType::Gauge);
+    ClientMetric metric;
+    metric.gauge.value = absl::ToDoubleSeconds(left);
+    family.metric.push_back(std::move(metric));
+    return family;
+  }
+
+  static uint64_t Elsewhere(const GateCounters& counters) {
+    uint64_t count = 0;
+    for (const Reason reason :
+         {Reason::kSessionUnknown, Reason::kChallengeForged, Reason::kEnrollmentTicketInvalid}) {
+      count += counters.refused_for[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
+    }
+    return count;
+  }
+
+  // As the files are now, which is what the gate presents a second later.
+  static MetricFamily CertificateEnds(const GateConfig::Tls& tls) {
+    MetricFamily family = Family("forekey_certificate_end_seconds",
+                                 "When certificates end, in seconds since 1970", MetricType::Gauge);
+    for (const auto& [name, path] :
+         {std::pair("tls", &tls.certificate), std::pair("ca", &tls.ca)}) {
+      const auto certificate = Certificate::Parse(ReadFile(*path, kMaxCertificate).value_or(""));
+      if (!certificate.ok()) continue;
+      ClientMetric metric;
+      Label(metric, "certificate", name);
+      metric.gauge.value = static_cast<double>(absl::ToUnixSeconds(certificate->not_after()));
+      family.metric.push_back(std::move(metric));
+    }
+    return family;
   }
 
   static MetricFamily Refused(const GateCounters& counters) {

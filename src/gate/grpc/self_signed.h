@@ -22,6 +22,16 @@ struct SelfSignedCertificate {
 absl::StatusOr<SelfSignedCertificate> MakeSelfSignedCertificate(
     const std::vector<std::string>& hosts, absl::Time now, absl::Duration lifetime);
 
+// A CA for one gate alone: it may issue certificates for servers, and no CAs. `name`: for people.
+absl::StatusOr<SelfSignedCertificate> MakeGateCa(const std::string& name, absl::Time now,
+                                                 absl::Duration lifetime);
+
+// As MakeSelfSignedCertificate, but by that CA, whose certificate follows the leaf in
+// `certificate_pem`. Never valid for longer than the CA. InvalidArgument where `ca` is no pair.
+absl::StatusOr<SelfSignedCertificate> IssueGateCertificate(const SelfSignedCertificate& ca,
+                                                           const std::vector<std::string>& hosts,
+                                                           absl::Time now, absl::Duration lifetime);
+
 }  // namespace forekey
 
 #endif  // FOREKEY_SRC_GATE_GRPC_SELF_SIGNED_H_

@@ -57,14 +57,18 @@ std::string DerOf(const X509* certificate) {
   return bytes;
 }
 
-}  // namespace
-
-absl::StatusOr<TlsKeyPair> ReadTlsKeyPair(const std::string& certificate_path,
-                                          const std::string& key_path) {
+// Both files as they are; the binding is left empty.
+absl::StatusOr<TlsKeyPair> ReadFiles(const std::string& certificate_path,
+                                     const std::string& key_path) {
   TlsKeyPair pair;
   FOREKEY_ASSIGN_OR_RETURN(pair.chain_pem, ReadFile(certificate_path, 1 << 20));
   FOREKEY_ASSIGN_OR_RETURN(std::string key_pem, ReadPrivateFile(key_path));
   pair.key_pem = Secret(std::move(key_pem));
+  return pair;
+}
+
+absl::Status CheckPair(const std::string& certificate_path, const std::string& key_path,
+                       TlsKeyPair& pair) {
   FOREKEY_ASSIGN_OR_RETURN(X509Ptr leaf, LeafOf(pair.chain_pem, certificate_path));
   FOREKEY_ASSIGN_OR_RETURN(EvpPkeyPtr key, KeyOf(pair.key_pem.view(), key_path));
   if (X509_check_private_key(leaf.get(), key.get()) != 1) {
@@ -73,6 +77,15 @@ absl::StatusOr<TlsKeyPair> ReadTlsKeyPair(const std::string& certificate_path,
         "the key in ", key_path, " is not the key of the first certificate in ", certificate_path));
   }
   pair.binding = Sha256(DerOf(leaf.get()));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TlsKeyPair> ReadTlsKeyPair(const std::string& certificate_path,
+                                          const std::string& key_path) {
+  FOREKEY_ASSIGN_OR_RETURN(TlsKeyPair pair, ReadFiles(certificate_path, key_path));
+  FOREKEY_RETURN_IF_ERROR(CheckPair(certificate_path, key_path, pair));
   return pair;
 }
 
@@ -96,12 +109,13 @@ std::shared_ptr<const TlsKeyPair> TlsKeys::current() const {
 
 absl::StatusOr<bool> TlsKeys::Reload() {
   absl::MutexLock reloading(&reload_mutex_);
-  FOREKEY_ASSIGN_OR_RETURN(TlsKeyPair pair, ReadTlsKeyPair(certificate_path_, key_path_));
+  FOREKEY_ASSIGN_OR_RETURN(TlsKeyPair pair, ReadFiles(certificate_path_, key_path_));
   std::shared_ptr<const TlsKeyPair> old = current();
   if (old != nullptr && old->chain_pem == pair.chain_pem &&
       ConstantTimeEqual(old->key_pem.view(), pair.key_pem.view())) {
-    return false;
+    return false;  // asked once a second: what was parsed before is not parsed again
   }
+  FOREKEY_RETURN_IF_ERROR(CheckPair(certificate_path_, key_path_, pair));
   FOREKEY_RETURN_IF_ERROR(accept_(pair.binding));
   absl::MutexLock lock(&mutex_);
   current_ = std::make_shared<const TlsKeyPair>(std::move(pair));

@@ -27,8 +27,8 @@ absl::string_view HostOfPeer(absl::string_view peer);
 std::string HostKey(absl::string_view peer);
 
 // The site that a HostKey() is of: the /48 of an IPv6 address, which one customer of a provider may
-// have all of (65,536 addresses here); all else is a site of its own. Neighbours may share one, too:
-// so a site gets more than an address does, of rates and of places.
+// have all of (65,536 addresses here); all else is a site of its own. Neighbours may share one,
+// too: so a site gets more than an address does, of rates and of places.
 absl::string_view SiteKey(absl::string_view host_key);
 constexpr double kSiteRates = 4;
 constexpr size_t kSitePlaces = 2;

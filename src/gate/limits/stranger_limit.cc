@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/gate/limits/stranger_limit.h"
 
+#include <optional>
 #include <string>
 
+#include "src/base/reason.h"
+
 namespace forekey {
+namespace {
+
+bool IsPeersFault(const absl::Status& why) {
+  const std::optional<Reason> reason = ReasonOf(why);
+  return reason && PublicCode(*reason) != absl::StatusCode::kUnavailable &&
+         *reason != Reason::kTicketClock;
+}
+
+}  // namespace
 
 StrangerLimit::StrangerLimit(const StrangerLimitOptions& options)
     : hosts_(options.per_address_per_second, options.per_address_burst),
@@ -33,8 +45,8 @@ void StrangerLimit::Succeeded(absl::string_view peer) {
   known_[hash % kSlots].store(hash, std::memory_order_relaxed);
 }
 
-void StrangerLimit::Failed(absl::string_view peer) {
-  if (peer.empty()) return;
+void StrangerLimit::Failed(absl::string_view peer, const absl::Status& why) {
+  if (peer.empty() || !IsPeersFault(why)) return;
   const uint64_t hash = HashOf(peer);
   uint64_t expected = hash;
   known_[hash % kSlots].compare_exchange_strong(expected, 0, std::memory_order_relaxed);

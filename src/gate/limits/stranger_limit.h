@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "src/base/boot_time.h"
 #include "src/gate/limits/host_buckets.h"
@@ -33,7 +34,9 @@ class StrangerLimit {
   // bucket of all strangers is empty.
   bool AllowSignature(absl::string_view peer, BootTime now);
   void Succeeded(absl::string_view peer);
-  void Failed(absl::string_view peer);
+  // `why`: only what the peer did wrong counts, not what the gate could not do (its registry, its
+  // room, its clock): who works stays known over an outage.
+  void Failed(absl::string_view peer, const absl::Status& why);
 
  private:
   static constexpr size_t kSlots = 4096;

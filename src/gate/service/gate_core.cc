@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "src/base/status.h"
 #include "src/gate/service/rule_factors.h"
 #include "src/gate/token/tpm_config.h"
@@ -27,9 +28,11 @@ absl::StatusOr<std::unique_ptr<GateCore>> GateCore::New(GateConfig config, Stand
 absl::Status GateCore::Build(StandIns stand_ins) {
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<CallPolicy> rules, NewMethodPolicy(config_.rules));
   policy_ = std::make_unique<LiveRules>(std::move(rules));
-  FOREKEY_ASSIGN_OR_RETURN(state_,
-                           GateState::Open(config_, {stand_ins.clock, std::move(stand_ins.registry),
-                                                     std::move(stand_ins.audit)}));
+  registry_may_wait_ = stand_ins.registry_may_wait;
+  FOREKEY_ASSIGN_OR_RETURN(
+      state_,
+      GateState::Open(config_, {stand_ins.clock, std::move(stand_ins.registry),
+                                std::move(stand_ins.shared_registry), std::move(stand_ins.audit)}));
   state_->credentials().TellOfChanges([this] { rights_changed_.Ring(); });
   FOREKEY_ASSIGN_OR_RETURN(
       certificates_,
@@ -37,12 +40,63 @@ absl::Status GateCore::Build(StandIns stand_ins) {
                                                             config_.tls.accepted_certificates,
                                                             config_.tls.replaced_lifetime},
                                 clock()));
+  FOREKEY_RETURN_IF_ERROR(BuildTickets());
   FOREKEY_RETURN_IF_ERROR(BuildVerifier(std::move(stand_ins.tokens)));
   FOREKEY_RETURN_IF_ERROR(BuildFactors(stand_ins.fetch_keys));
   BuildServices();
   FOREKEY_RETURN_IF_ERROR(trust_watch_->ReportFirstReadings());
   // Trust may have changed while no gate ran.
   for (const LiveTrust* trust : tokens_->trust()) recheck_->Want(trust->kind());
+  return JoinCluster();
+}
+
+absl::Status GateCore::JoinCluster() {
+  PostgresRegistry* const shared = state_->shared_registry();
+  if (shared == nullptr) return absl::OkStatus();
+  PostgresReplicaOptions options;
+  options.name = state_->replica();
+  options.lease = config_.cluster.lease;
+  options.state = [this] { return rules_watch_->version(); };
+  options.revoked = [this](const std::string& credential) {
+    sessions_->EndByCredential(credential);
+  };
+  options.moved = [this](const std::string& subject, const std::string& family, uint64_t below) {
+    if (sessions_->EndFamily(subject, family, below) > 0) rights_changed_.Ring();
+  };
+  options.missed = [this] {
+    if (sessions_->EndFamilies() > 0) rights_changed_.Ring();
+  };
+  options.trouble = [&audit = state_->audit()](const std::string& error) {
+    Decision decision = audit.NewDecision(AuditEvent::kGate);
+    decision.method = "Cluster";
+    decision.admitted = error.empty();
+    decision.detail = error.empty() ? "the registry answers again"
+                                    : absl::StrCat("the lease can't be renewed: ", error);
+    (void)audit.Admit(decision);
+  };
+  FOREKEY_ASSIGN_OR_RETURN(replica_, PostgresReplica::Join(std::move(options), *shared,
+                                                           state_->credentials(), lease_, clock()));
+  return absl::OkStatus();
+}
+
+absl::Status GateCore::BuildTickets() {
+  if (!config_.sessions.resumption) return TicketKeys::Forget(state_->registry());
+  TicketKeysNeeds needs;
+  needs.audience = config_.audience;
+  needs.clock = &clock();
+  needs.registry = &state_->registry();
+  needs.identity = [&identities = state_->identities()] {
+    const auto current = identities.current();
+    return TicketIdentity{current->fingerprint(), current->key().Raw()};
+  };
+  needs.longest = config_.sessions.idle;
+  needs.tell = [&audit = state_->audit()](const std::string& what) {
+    Decision decision = audit.NewDecision(AuditEvent::kGate);
+    decision.admitted = true;
+    decision.detail = what;
+    (void)audit.Admit(decision);
+  };
+  FOREKEY_ASSIGN_OR_RETURN(tickets_, TicketKeys::New(std::move(needs)));
   return absl::OkStatus();
 }
 
@@ -60,7 +114,8 @@ absl::Status GateCore::BuildVerifier(std::vector<std::shared_ptr<const TokenVeri
   for (auto& verifier : tokens) tokens_->Put(std::move(verifier));
   verifier_ = std::make_unique<CallVerifier>(CallVerifierNeeds{
       config_.audience, &clock(), challenges_.get(), certificates_.get(), &state_->credentials(),
-      replay_.get(), sessions_.get(), policy_.get(), tokens_.get(), strangers_.get()});
+      replay_.get(), sessions_.get(), policy_.get(), tokens_.get(), strangers_.get(),
+      state_->shared_registry() == nullptr ? nullptr : &lease_, tickets_.get()});
   enrollment_ = std::make_unique<EnrollmentAuthority>(
       EnrollmentParts{config_.audience, &clock(), challenges_.get(), certificates_.get(),
                       &state_->identities(), &state_->credentials(), replay_.get(), tokens_.get(),
@@ -71,6 +126,8 @@ absl::Status GateCore::BuildVerifier(std::vector<std::shared_ptr<const TokenVeri
 absl::Status GateCore::BuildFactors(bool fetch_keys) {
   opener_ = std::make_unique<SessionOpener>(config_.sessions, clock(), state_->identities(),
                                             *certificates_, *sessions_);
+  announced_cas_ = std::make_unique<AnnouncedCas>(config_.tls.ca);
+  FOREKEY_RETURN_IF_ERROR(announced_cas_->Reload());
   factors_ = std::make_unique<GateFactors>(
       config_.factors,
       FactorEnvironment{&state_->registry(), &clock(),
@@ -83,6 +140,7 @@ absl::Status GateCore::BuildFactors(bool fetch_keys) {
   FOREKEY_RETURN_IF_ERROR(CheckRuleFactors(config_.rules, config_.file, *factors_, config_.tokens));
   if (fetch_keys) FOREKEY_RETURN_IF_ERROR(factors_->Start());
   opener_->TakeFactors(config_.audience, *factors_);
+  if (tickets_ != nullptr) opener_->TakeTickets(*tickets_, state_->registry());
   return absl::OkStatus();
 }
 
@@ -92,21 +150,21 @@ void GateCore::BuildServices() {
   judge_ = std::make_unique<CallJudge>(CallJudgeNeeds{config_.audience, config_.sessions.absolute,
                                                       &clock(), policy_.get(), verifier_.get(),
                                                       &audit, &counters_, refusals_.get()});
-  peers_ = std::make_unique<PeerService>(
-      PeerServiceNeeds{&clock(), policy_.get(), challenges_.get(), verifier_.get(), judge_.get(),
-                       sessions_.get(), opener_.get(), enrollment_.get(),
-                       enrolling_strangers_.get(), &audit, refusals_.get(), &rights_changed_});
+  peers_ = std::make_unique<PeerService>(PeerServiceNeeds{
+      &clock(), policy_.get(), challenges_.get(), verifier_.get(), judge_.get(), sessions_.get(),
+      opener_.get(), enrollment_.get(), enrolling_strangers_.get(), strangers_.get(), &audit,
+      refusals_.get(), &counters_, &rights_changed_});
   recheck_ = std::make_unique<CredentialRecheck>(config_.audience, config_.recheck, *state_,
                                                  *tokens_, sessions_.get());
   admin_ = std::make_unique<Administration>(
       AdministrationNeeds{&config_, state_.get(), factors_.get(), [this] { return recheck_.get(); },
-                          sessions_.get(), &counters_});
+                          sessions_.get(), &counters_, [this] { return LeaseHolds(); }});
   rules_watch_ = std::make_unique<RulesWatch>(config_, *factors_, *policy_, audit, rights_changed_);
   trust_watch_ = std::make_unique<TrustWatch>(tokens_->trust(), audit,
                                               [this](TokenKind kind) { recheck_->Want(kind); });
   maintenance_ = std::make_unique<Maintenance>(
-      MaintenanceNeeds{&clock(), sessions_.get(), &audit, certificates_.get(), rules_watch_.get(),
-                       trust_watch_.get()});
+      MaintenanceNeeds{&clock(), sessions_.get(), &audit, certificates_.get(), announced_cas_.get(),
+                       rules_watch_.get(), trust_watch_.get(), tickets_.get()});
 }
 
 }  // namespace forekey

@@ -38,6 +38,7 @@ void Maintenance::Run() {
 void Maintenance::Once() {
   needs_.sessions->Sweep(needs_.clock->BootNow());
   needs_.audit->Maintain();
+  if (needs_.tickets != nullptr) (void)needs_.tickets->Maintain();  // the next second tries again
   needs_.rules->Look();
   needs_.trust->Look();
   ReloadListener();
@@ -62,7 +63,8 @@ void Maintenance::ReloadListener() {
 }
 
 void Maintenance::ReloadCertificates() {
-  const absl::Status reloaded = needs_.certificates->Reload();
+  absl::Status reloaded = needs_.certificates->Reload();
+  reloaded.Update(needs_.cas->Reload());
   absl::MutexLock lock(&certificates_mutex_);
   if (reloaded.message() == certificate_error_) return;
   // Told once for each new error, and when it is over: the last good set stays meanwhile.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a gate does once a second besides judging calls: it drops expired sessions, and reads changed
-// certificates, rules and trust.
+// What a gate does once a second besides judging calls: it drops expired sessions, and reads
+// changed certificates, rules and trust.
 #ifndef FOREKEY_SRC_GATE_SERVICE_MAINTENANCE_H_
 #define FOREKEY_SRC_GATE_SERVICE_MAINTENANCE_H_
 
@@ -13,8 +13,10 @@
 #include "src/base/clock.h"
 #include "src/gate/audit/audit.h"
 #include "src/gate/call/certificates.h"
+#include "src/gate/call/ticket_keys.h"
 #include "src/gate/service/rules_watch.h"
 #include "src/gate/service/trust_watch.h"
+#include "src/gate/session/announced_cas.h"
 #include "src/store/session_table.h"
 
 namespace forekey {
@@ -25,8 +27,10 @@ struct MaintenanceNeeds {
   SessionTable* sessions = nullptr;
   AuditLog* audit = nullptr;
   AcceptedCertificates* certificates = nullptr;
+  AnnouncedCas* cas = nullptr;
   RulesWatch* rules = nullptr;
   TrustWatch* trust = nullptr;
+  TicketKeys* tickets = nullptr;  // null: no session is resumed
 };
 
 class Maintenance {
@@ -37,8 +41,8 @@ class Maintenance {
   // Does all of it once. Safe from any thread.
   void Once();
   // Has `read` read the listener's key and certificate again, too, before the certificates that are
-  // accepted; what it fails with is told once. Null: nothing more. When this returns, the one before
-  // is not running and will not be called.
+  // accepted; what it fails with is told once. Null: nothing more. When this returns, the one
+  // before is not running and will not be called.
   void ReadListenerToo(std::function<absl::Status()> read);
   // Has a thread of its own do so every second, until this is destroyed.
   void Start();

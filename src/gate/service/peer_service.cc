@@ -44,6 +44,11 @@ absl::StatusOr<v1::GetChallengeResponse> PeerService::GetChallenge(
     default:
       return absl::InvalidArgumentError("purpose must be PURPOSE_CALL or PURPOSE_ENROLL");
   }
+  // Nobody is to touch a token for a proof that can't be admitted.
+  if (const absl::Status lease = needs_.verifier->CheckLease(needs_.clock->BootNow());
+      !lease.ok()) {
+    return needs_.refusals->Tell(lease, kGetChallengeMethod, "");
+  }
   v1::GetChallengeResponse response;
   response.set_challenge(needs_.challenges->Issue(purpose));
   response.set_lifetime_s(
@@ -76,7 +81,7 @@ absl::StatusOr<v1::BeginEnrollmentResponse> PeerService::BeginEnrollment(
   absl::StatusOr<BegunEnrollment> begun = needs_.enrollment->Begin(request);
   Decision decision = NewDecision(AuditEvent::kEnrollment, kBeginEnrollmentMethod, peer);
   if (!begun.ok()) {
-    needs_.enrolling_strangers->Failed(peer);
+    needs_.enrolling_strangers->Failed(peer, begun.status());
     return needs_.refusals->Tell(std::move(decision), begun.status());
   }
   decision.admitted = true;
@@ -93,7 +98,7 @@ absl::StatusOr<v1::FinishEnrollmentResponse> PeerService::FinishEnrollment(
   Decision decision = NewDecision(AuditEvent::kEnrollment, kFinishEnrollmentMethod, peer);
   absl::StatusOr<FinishedEnrollment> finished = needs_.enrollment->Finish(request);
   if (!finished.ok()) {
-    needs_.enrolling_strangers->Failed(peer);
+    needs_.enrolling_strangers->Failed(peer, finished.status());
     return needs_.refusals->Tell(std::move(decision), finished.status());
   }
   needs_.enrolling_strangers->Succeeded(peer);
@@ -104,6 +109,7 @@ absl::StatusOr<v1::FinishEnrollmentResponse> PeerService::FinishEnrollment(
   decision.admitted = true;
   decision.subject = finished->credential.subject;
   decision.credential_ids = {finished->credential.id};
+  decision.invite = finished->invite_id;
   decision.tokens = {TokenOf(finished->credential)};
   decision.factors = finished->credential.factors;
   decision.detail =
@@ -129,12 +135,15 @@ absl::StatusOr<v1::OpenSessionResponse> PeerService::AnswerOpening(
   }
   decision.factors.clear();  // those of the session: it may have proved more than the call did
   for (const ProvedFactor& factor : opened->session->factors()) {
-    decision.factors.push_back(factor.name);
+    decision.factors.push_back(factor.name.str());
   }
   if (!opened->remark.empty()) {
     absl::StrAppend(&decision.detail, decision.detail.empty() ? "" : "; ", opened->remark);
   }
-  decision.session = opened->session->id();
+  decision.session = std::string(opened->session->id());
+  if (call.resumption() != nullptr) {
+    decision.resumed_session = call.resumption()->ticket->session_id;
+  }
   decision.admitted = true;
   if (absl::Status written = needs_.audit->Admit(decision); !written.ok()) {
     needs_.sessions->End(opened->session->id());
@@ -148,6 +157,23 @@ absl::StatusOr<v1::OpenSessionResponse> PeerService::OpenSession(
   return AnswerOpening(needs_.opener->Open(call, request), call, kOpenSessionMethod, peer);
 }
 
+absl::StatusOr<v1::OpenSessionResponse> PeerService::ResumeSession(
+    const VerifiedCall& call, const v1::ResumeSessionRequest& request, absl::string_view peer) {
+  absl::StatusOr<OpenedSession> resumed = needs_.opener->Resume(call, request);
+  needs_.rights_changed->Ring();  // what was resumed, or proved to be in two hands, has ended
+  absl::StatusOr<v1::OpenSessionResponse> answer =
+      AnswerOpening(std::move(resumed), call, kResumeSessionMethod, peer);
+  if (!answer.ok()) {
+    // The public status has the reason as a payload (Refusals::Tell).
+    needs_.strangers->Failed(peer, answer.status());
+    return answer;
+  }
+  needs_.strangers->Succeeded(peer);
+  needs_.counters->admitted.fetch_add(1, std::memory_order_relaxed);
+  needs_.counters->resumed.fetch_add(1, std::memory_order_relaxed);
+  return answer;
+}
+
 absl::StatusOr<v1::OpenSessionResponse> PeerService::OpenChildSession(
     const VerifiedCall& call, const v1::OpenChildSessionRequest& request, absl::string_view peer) {
   return AnswerOpening(needs_.opener->OpenChild(call, request), call, kOpenChildSessionMethod,
@@ -159,10 +185,9 @@ absl::StatusOr<v1::EndSessionResponse> PeerService::EndSession(const VerifiedCal
                                                                absl::string_view peer) {
   Decision decision = NewDecision(AuditEvent::kSessionEnded, kEndSessionMethod, peer);
   DescribeCaller(call, decision);
-  if (absl::Status ended = needs_.opener->End(call); !ended.ok()) {
-    return needs_.refusals->Tell(std::move(decision), ended);
-  }
-  needs_.rights_changed->Ring();
+  const absl::Status ended = needs_.opener->End(call);
+  needs_.rights_changed->Ring();  // it is ended here also where the registry could not be told
+  if (!ended.ok()) return needs_.refusals->Tell(std::move(decision), ended);
   decision.admitted = true;
   (void)needs_.audit->Admit(decision);  // an end stands, whether it could be written or not
   return v1::EndSessionResponse();
@@ -184,7 +209,7 @@ absl::StatusOr<v1::WhoAmIResponse> PeerService::WhoAmI(const VerifiedCall& call,
   }
   for (const ProvedFactor& proved : call.factors()) {
     v1::Factor* factor = response.add_factors();
-    factor->set_name(proved.name);
+    factor->set_name(proved.name.str());
     factor->set_proved_at_unix_s(absl::ToUnixSeconds(proved.proved_at));
   }
   if (const Session* session = call.session(); session != nullptr) {
@@ -192,6 +217,7 @@ absl::StatusOr<v1::WhoAmIResponse> PeerService::WhoAmI(const VerifiedCall& call,
     response.set_child_session(session->parent() != nullptr);
     const absl::Duration left = session->expires_at() - needs_.clock->BootNow();
     response.set_session_expires_unix_s(absl::ToUnixSeconds(needs_.clock->WallNow() + left));
+    response.set_ticket(needs_.opener->TicketFor(*session));
   }
   return response;
 }

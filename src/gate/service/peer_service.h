@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// forekey.v1.Gate without gRPC: what the gate itself answers to peers. Every error that leaves it is
-// public already (src/gate/call/refusals.h): give it to the peer as it is.
+// forekey.v1.Gate without gRPC: what the gate itself answers to peers. Every error that leaves it
+// is public already (src/gate/call/refusals.h): give it to the peer as it is.
 #ifndef FOREKEY_SRC_GATE_SERVICE_PEER_SERVICE_H_
 #define FOREKEY_SRC_GATE_SERVICE_PEER_SERVICE_H_
 
@@ -37,8 +37,10 @@ struct PeerServiceNeeds {
   SessionOpener* opener = nullptr;
   EnrollmentAuthority* enrollment = nullptr;
   StrangerLimit* enrolling_strangers = nullptr;
+  StrangerLimit* strangers = nullptr;
   AuditLog* audit = nullptr;
   Refusals* refusals = nullptr;
+  GateCounters* counters = nullptr;
   Bell* rights_changed = nullptr;  // rings when a session was ended
 };
 
@@ -63,6 +65,9 @@ class PeerService {
   absl::StatusOr<v1::OpenSessionResponse> OpenSession(const VerifiedCall& call,
                                                       const v1::OpenSessionRequest& request,
                                                       absl::string_view peer);
+  absl::StatusOr<v1::OpenSessionResponse> ResumeSession(const VerifiedCall& call,
+                                                        const v1::ResumeSessionRequest& request,
+                                                        absl::string_view peer);
   absl::StatusOr<v1::OpenSessionResponse> OpenChildSession(
       const VerifiedCall& call, const v1::OpenChildSessionRequest& request, absl::string_view peer);
   absl::StatusOr<v1::EndSessionResponse> EndSession(const VerifiedCall& call,

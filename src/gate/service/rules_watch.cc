@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "src/base/file.h"
 #include "src/gate/service/rule_factors.h"
+#include "src/gate/service/rules_version.h"
 
 namespace forekey {
 namespace {
@@ -37,6 +38,7 @@ RulesWatch::RulesWatch(const GateConfig& config, const GateFactors& factors, Liv
       rules_(rules),
       audit_(audit),
       changed_(changed),
+      version_(RulesVersion(config.rules)),
       read_signature_(config.file_signature) {}
 
 absl::Status RulesWatch::Reload() {
@@ -73,6 +75,10 @@ absl::Status RulesWatch::Reload() {
     return failed;
   }
   rules_.Replace(std::move(rules));
+  {
+    absl::MutexLock lock(&version_mutex_);
+    version_ = RulesVersion(read->rules);
+  }
   changed_.Ring();
   return absl::OkStatus();
 }

@@ -27,6 +27,12 @@ class RulesWatch {
   // takes a restart.
   absl::Status Reload();
 
+  // Of the rules that are in force (src/gate/service/rules_version.h).
+  std::string version() const {
+    absl::MutexLock lock(&version_mutex_);
+    return version_;
+  }
+
   // Reloads when the file has changed. Called once a second or so.
   void Look();
 
@@ -36,6 +42,8 @@ class RulesWatch {
   LiveRules& rules_;
   AuditLog& audit_;
   Bell& changed_;
+  mutable absl::Mutex version_mutex_;
+  std::string version_ ABSL_GUARDED_BY(version_mutex_);
   absl::Mutex mutex_;
   std::string read_signature_ ABSL_GUARDED_BY(mutex_);  // of the file that was read last
   std::string seen_signature_ ABSL_GUARDED_BY(mutex_);  // at the last look

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/bytes.h"
@@ -21,6 +22,8 @@ namespace forekey {
 namespace {
 
 constexpr size_t kMaxPayload = 16 * 1024;
+// More than any lease ([cluster] lease): until then every gate has heard of an end.
+constexpr absl::Duration kHeardWithin = absl::Seconds(30);
 
 // The shorter of what the gate gives and what was asked for, in seconds; 0 asks for nothing.
 uint32_t Lifetime(absl::Duration most, uint32_t asked_s) {
@@ -51,7 +54,7 @@ SessionOpener::SessionOpener(const SessionPolicy& policy, const Clock& clock,
       sessions_(sessions) {}
 
 absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
-                                                       Session::Parts parts) {
+                                                       Session::Parts parts, bool resumed) {
   FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<const GateIdentity> identity,
                            identities_.Find(exchange.gate_identity));
   const X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
@@ -68,16 +71,18 @@ absl::StatusOr<OpenedSession> SessionOpener::Establish(const Exchange& exchange,
   parts.key = key.view();
 
   const BootTime now = parts.opened_at;
-  FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<const Session> session,
-                           sessions_.Insert(std::move(parts), now));
+  FOREKEY_ASSIGN_OR_RETURN(
+      std::shared_ptr<const Session> session,
+      resumed ? sessions_.Hold(std::move(parts), now) : sessions_.Insert(std::move(parts), now));
   v1::OpenSessionResponse response;
-  response.set_session_id(session->id());
+  response.set_session_id(std::string(session->id()));
   response.set_gate_share(ephemeral.public_key());
   response.set_idle_s(exchange.idle_s);
   response.set_absolute_s(exchange.absolute_s);
   response.set_window(policy_.window);
   response.set_next_gate_identity(identities_.NextFor(*identity));
   response.set_subject(session->subject().name());
+  response.set_ticket(TicketFor(*session));
   response.set_confirmation(ComputeConfirmation(
       key, ConfirmationInput{response.session_id(), response.gate_share(), response.idle_s(),
                              response.absolute_s(), response.window(),
@@ -145,6 +150,8 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
                            ParsePayload<v1::OpenSessionPayload>(request.payload(), kMaxPayload));
   Session::Parts parts;
   parts.factors = device->factors;
+  parts.sessions_epoch = device->sessions_epoch;
+  FOREKEY_ASSIGN_OR_RETURN(const std::shared_ptr<SessionLineage> lineage, NewLineage(*device));
   std::string remark;
   if (!payload.sealed_factors().empty()) {
     FOREKEY_ASSIGN_OR_RETURN(remark, AddFurtherFactors(*device, payload, parts));
@@ -159,6 +166,10 @@ absl::StatusOr<OpenedSession> SessionOpener::Open(const VerifiedCall& call,
   parts.channel_binding = device->channel_binding;
   parts.credentials.assign(device->credentials.begin(), device->credentials.end());
   parts.opened_at = clock_.BootNow();
+  if (lineage != nullptr) {
+    lineage->ends_at = clock_.WallNow() + absl::Seconds(exchange.absolute_s);
+  }
+  parts.lineage = lineage;
   FOREKEY_ASSIGN_OR_RETURN(OpenedSession opened, Establish(exchange, std::move(parts)));
   opened.remark = std::move(remark);
   return opened;
@@ -201,15 +212,132 @@ absl::StatusOr<OpenedSession> SessionOpener::OpenChild(const VerifiedCall& call,
   Session::Parts parts;
   parts.channel_binding = payload.channel_binding();
   parts.credentials.assign(parent->credentials().begin(), parent->credentials().end());
-  parts.factors = parent->factors();
+  parts.factors.assign(parent->factors().begin(), parent->factors().end());
+  parts.sessions_epoch = parent->sessions_epoch();
   parts.opened_at = now;
   parts.parent = parent;
   return Establish(exchange, std::move(parts));
 }
 
+absl::StatusOr<OpenedSession> SessionOpener::Resume(const VerifiedCall& call,
+                                                    const v1::ResumeSessionRequest& request) {
+  const DeviceCall* const resumption = call.resumption();
+  if (resumption == nullptr) return Refuse(Reason::kPrefixWrongKind);
+  if (tickets_ == nullptr) return Refuse(Reason::kResumptionOff);
+  FOREKEY_RETURN_IF_ERROR(call.CheckDigest(request.payload()));
+  FOREKEY_ASSIGN_OR_RETURN(const v1::ResumeSessionPayload payload,
+                           ParsePayload<v1::ResumeSessionPayload>(request.payload(), kMaxPayload));
+  const SessionTicket& ticket = *resumption->ticket;
+  // Before what is left is reckoned: a process that is stopped in between gains nothing by it.
+  const BootTime now = clock_.BootNow();
+  const absl::Duration left =
+      std::min(ticket.lineage.ends_at - tickets_->Now(ticket), policy_.absolute);
+  // Whole seconds, rounded down: no resumption makes a session longer.
+  const int64_t left_s = absl::ToInt64Seconds(left);
+  if (left_s <= 0) return Refuse(Reason::kTicketExpired);
+  Exchange exchange;
+  exchange.gate_identity = payload.gate_identity();
+  exchange.key_share = resumption->key_share;
+  exchange.salt = resumption->challenge;
+  exchange.transcript = resumption->statement;
+  exchange.parent_key = ticket.key.view();
+  exchange.idle_s = Lifetime(policy_.idle, ticket.idle_s);
+  exchange.absolute_s = static_cast<uint32_t>(std::min<int64_t>(left_s, UINT32_MAX));
+  Session::Parts parts;
+  parts.channel_binding = resumption->channel_binding;
+  parts.credentials.assign(resumption->credentials.begin(), resumption->credentials.end());
+  parts.factors = resumption->factors;
+  // Before the registry is asked: it may be changed meanwhile.
+  if (ticket.further_factors) parts.factors_version = call.subject().factors_version();
+  parts.sessions_epoch = ticket.lineage.sessions_epoch;
+  parts.opened_at = now;
+  auto lineage = std::make_shared<SessionLineage>(ticket.lineage);
+  ++lineage->serial;
+  parts.lineage = lineage;
+  FOREKEY_ASSIGN_OR_RETURN(OpenedSession opened,
+                           Establish(exchange, std::move(parts), /*resumed=*/true));
+  if (absl::Status taken = TakeOver(ticket, call.subject().name()); !taken.ok()) {
+    sessions_.LetGo(*opened.session);
+    return taken;
+  }
+  FOREKEY_RETURN_IF_ERROR(sessions_.Settle(*opened.session, clock_.BootNow()));
+  opened.remark = absl::StrCat("resumed from session ", absl::BytesToHexString(ticket.session_id),
+                               ", for the ", lineage->serial, ". time since its opening");
+  return opened;
+}
+
+absl::Status SessionOpener::TakeOver(const SessionTicket& ticket, absl::string_view subject) {
+  const SessionLineage& old = ticket.lineage;
+  Registry::FamilyStep step;
+  step.family = old.family;
+  step.serial = old.serial;
+  step.ends_at = old.ends_at;
+  step.now = tickets_->Noted();
+  step.subject = std::string(subject);
+  step.ticket_made = ticket.issued_at;
+  step.sessions_epoch = old.sessions_epoch;
+  if (ticket.further_factors) step.factors_epoch = old.factors_epoch;
+  step.credential_ids = ticket.credential_ids;
+  const absl::Status advanced = registry_->AdvanceFamily(step);
+  if (advanced.ok()) {
+    sessions_.EndFamily(subject, old.family, old.serial + 1);
+    return absl::OkStatus();
+  }
+  // Two hold the same key: neither goes on, and hardware decides whose session it is.
+  if (ReasonOf(advanced) == Reason::kTicketReplayed) {
+    FOREKEY_RETURN_IF_ERROR(EndDurably(old, subject, absl::Seconds(ticket.idle_s)));
+    sessions_.EndFamily(subject, old.family, UINT64_MAX);
+  }
+  return advanced;
+}
+
+absl::Status SessionOpener::EndDurably(const SessionLineage& lineage, absl::string_view subject,
+                                       absl::Duration idle) {
+  Registry::FamilyStep step;
+  step.family = lineage.family;
+  step.serial = lineage.serial;
+  step.ends_at = lineage.ends_at;
+  step.now = tickets_->Noted();
+  step.subject = std::string(subject);
+  step.ended_at = tickets_->Latest();
+  step.ticket_life = idle;
+  // Another gate's clock may be ahead, and it may not have heard of the end yet.
+  step.heard_within = kMaxClockSkew + kHeardWithin;
+  return registry_->EndFamily(step);
+}
+
+absl::StatusOr<std::shared_ptr<SessionLineage>> SessionOpener::NewLineage(
+    const DeviceCall& device) const {
+  if (tickets_ == nullptr) return std::shared_ptr<SessionLineage>();
+  FOREKEY_ASSIGN_OR_RETURN(const SubjectRecord record,
+                           registry_->FindSubject(device.credentials.front()->subject().name()));
+  auto lineage = std::make_shared<SessionLineage>();
+  lineage->family = RandomBytes(kSessionFamilySize);
+  lineage->sessions_epoch = device.sessions_epoch;
+  lineage->factors_epoch = record.factors_epoch;
+  return lineage;
+}
+
+std::string SessionOpener::TicketFor(const Session& session) const {
+  if (tickets_ == nullptr || session.lineage() == nullptr) return "";
+  return tickets_->Seal(SessionTicket::Of(session, clock_));
+}
+
 absl::Status SessionOpener::End(const VerifiedCall& call) {
-  if (call.session() == nullptr) return Refuse(Reason::kPrefixWrongKind);
-  return sessions_.End(call.session()->id()) ? absl::OkStatus() : Refuse(Reason::kSessionEnded);
+  const Session* const session = call.session();
+  if (session == nullptr) return Refuse(Reason::kPrefixWrongKind);
+  const SessionLineage* const lineage = session->lineage();
+  absl::Status durable;
+  const bool shared = registry_ != nullptr && lineage != nullptr;
+  if (shared) durable = EndDurably(*lineage, session->subject().name(), session->idle());
+  bool ended = sessions_.End(session->id());
+  if (lineage != nullptr) {
+    ended |= sessions_.EndFamily(session->subject().name(), lineage->family, UINT64_MAX) > 0;
+  }
+  FOREKEY_RETURN_IF_ERROR(durable);
+  // Of several replicas this one, too, is told of the end by the registry, and may have heard of it
+  // by now.
+  return ended || shared ? absl::OkStatus() : Refuse(Reason::kSessionEnded);
 }
 
 }  // namespace forekey

@@ -15,6 +15,7 @@ struct SessionPolicy {
   absl::Duration absolute = absl::Hours(12);
   uint32_t window = 1024;
   SessionLimits limits;
+  bool resumption = false;
 };
 
 }  // namespace forekey

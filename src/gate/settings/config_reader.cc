@@ -177,7 +177,7 @@ void AddSettings(const toml::table& table, const std::string& prefix,
                  std::map<std::string, std::string>& settings) {
   for (const auto& [key, node] : table) {
     const std::string full = absl::StrCat(prefix, Absl(key.str()));
-    if (full == "rules" || full == "rule") continue;
+    if (full == "rules" || full == "rule" || full == "upstream") continue;
     if (const auto* inner = node.as_table()) {
       AddSettings(*inner, full + ".", settings);
     } else {

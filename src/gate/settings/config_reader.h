@@ -39,7 +39,8 @@ class ConfigReader {
   // The same for a reader that will use these top-level tables and keys alone: errors elsewhere go
   // into `elsewhere`.
   absl::Status FinishOnly(absl::Span<const absl::string_view> used, absl::Status* elsewhere);
-  // Every value of the document as text, by its full name; [rules] and [[rule]] left out.
+  // Every value of the document as text, by its full name; without what is read again while a gate
+  // runs: [rules], [[rule]] and [[upstream]].
   std::map<std::string, std::string> Settings() const;
 
  private:

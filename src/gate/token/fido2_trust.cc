@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads what [attestation.fido2] names: folders of roots, and the metadata BLOB with its history.
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -11,6 +13,7 @@
 #include "src/base/status.h"
 #include "src/gate/token/fido2_verifier.h"
 #include "src/gate/token/trust_folder.h"
+#include "src/wire/json_object.h"
 
 namespace forekey {
 namespace {
@@ -26,7 +29,7 @@ absl::StatusOr<std::optional<uint64_t>> LastBlobNumber(const std::string& path) 
   absl::StatusOr<std::string> text = ReadPrivateFile(path);
   if (absl::IsNotFound(text.status())) return std::optional<uint64_t>();
   FOREKEY_RETURN_IF_ERROR(text.status());
-  const auto json = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const auto json = ParseBoundedJson(*text);
   const auto number = json.is_object() ? json.find("no") : json.end();
   if (!json.is_object() || number == json.end() || !number->is_number_unsigned()) {
     return absl::DataLossError(absl::StrCat(path,
@@ -68,6 +71,31 @@ Fido2VerifierOptions Bare(const Fido2Config& config, const std::string& audience
   return options;
 }
 
+TrustReading RevokedMetadata(Fido2VerifierOptions options, const absl::Status& why) {
+  options.refuse_all = absl::StrCat("the signer of the metadata is revoked: ", why.message());
+  TrustReading reading;
+  reading.detail =
+      absl::StrCat(options.refuse_all, "; nothing is enrolled until other metadata is imported");
+  reading.verifier = NewFido2Verifier(std::move(options));
+  return reading;
+}
+
+TrustReading ReadingOf(Fido2VerifierOptions options, const Clock& clock) {
+  TrustReading reading;
+  reading.left_out = options.left_out;
+  reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
+                                options.simulators.anchors().size(), " of simulators");
+  if (options.metadata) {
+    const FidoMetadata& metadata = *options.metadata;
+    absl::StrAppend(&reading.detail, "; FIDO metadata number ", metadata.no(), ": ",
+                    metadata.entries().size(), " of ", metadata.listed(), " models, ",
+                    metadata.anchors(), " roots; the next is due on ", metadata.next_update(),
+                    metadata.Stale(clock.WallNow()) ? ", which is over: import it" : "");
+  }
+  reading.verifier = NewFido2Verifier(std::move(options));
+  return reading;
+}
+
 }  // namespace
 
 absl::StatusOr<Fido2VerifierOptions> LoadFido2Trust(const Fido2Config& config,
@@ -93,26 +121,19 @@ absl::StatusOr<Fido2VerifierOptions> LoadFido2Trust(const Fido2Config& config,
 
 TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audience,
                              const std::string& state_directory, const Clock& clock) {
+  const auto was_read = std::make_shared<std::atomic<bool>>(false);
   return {"attestation.fido2",
           {config.trust, config.mds, config.mds_root, config.mds_crls,
            config.insecure_simulators ? config.simulator_trust : ""},
-          [config, audience, state_directory, &clock]() -> absl::StatusOr<TrustReading> {
-            FOREKEY_ASSIGN_OR_RETURN(Fido2VerifierOptions options,
-                                     LoadFido2Trust(config, audience, state_directory, clock));
-            TrustReading reading;
-            reading.left_out = options.left_out;
-            reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
-                                          options.simulators.anchors().size(), " of simulators");
-            if (options.metadata) {
-              const FidoMetadata& metadata = *options.metadata;
-              absl::StrAppend(&reading.detail, "; FIDO metadata number ", metadata.no(), ": ",
-                              metadata.entries().size(), " of ", metadata.listed(), " models, ",
-                              metadata.anchors(), " roots; the next is due on ",
-                              metadata.next_update(),
-                              metadata.Stale(clock.WallNow()) ? ", which is over: import it" : "");
+          [config, audience, state_directory, &clock, was_read]() -> absl::StatusOr<TrustReading> {
+            absl::StatusOr<Fido2VerifierOptions> options =
+                LoadFido2Trust(config, audience, state_directory, clock);
+            if (*was_read && ReasonOf(options.status()) == Reason::kCertificateRevoked) {
+              return RevokedMetadata(Bare(config, audience), options.status());
             }
-            reading.verifier = NewFido2Verifier(std::move(options));
-            return reading;
+            FOREKEY_RETURN_IF_ERROR(options.status());
+            *was_read = true;
+            return ReadingOf(*std::move(options), clock);
           }};
 }
 

@@ -12,6 +12,7 @@
 #include "src/verify/webauthn_assertion.h"
 #include "src/verify/webauthn_registration.h"
 #include "src/wire/authenticator_data.h"
+#include "src/wire/json_object.h"
 
 namespace forekey {
 namespace {
@@ -30,6 +31,7 @@ class Fido2Verifier final : public TokenVerifier {
                                 const EnrollmentContext& context,
                                 v1::EnrollmentDemand* demand) const override {
     if (!opening.has_fido2()) return Refuse(Reason::kRequestMalformed, "FIDO2's part is missing");
+    FOREKEY_RETURN_IF_ERROR(CheckUsable());
     FOREKEY_RETURN_IF_ERROR(CheckHint(opening.fido2().aaguid()));
     v1::Fido2Demand* fido2 = demand->mutable_fido2();
     fido2->set_rp_id(options_.rp_id);
@@ -100,6 +102,11 @@ class Fido2Verifier final : public TokenVerifier {
   }
 
  private:
+  absl::Status CheckUsable() const {
+    return options_.refuse_all.empty() ? absl::OkStatus()
+                                       : Refuse(Reason::kMetadataInvalid, options_.refuse_all);
+  }
+
   // The attestation decides; a hint only saves the user a touch in vain.
   absl::Status CheckHint(absl::string_view aaguid) const {
     if (aaguid.empty()) return absl::OkStatus();
@@ -116,6 +123,7 @@ class Fido2Verifier final : public TokenVerifier {
 
   absl::StatusOr<VerifiedAttestation> Register(const TokenEvidence& evidence,
                                                const EnrollmentContext& context) const {
+    FOREKEY_RETURN_IF_ERROR(CheckUsable());
     const v1::Fido2Evidence& fido2 = evidence.proof->fido2();
     const bool simulators = context.anchors == TokenAnchors::kSimulators;
     const std::string challenge = Sha256(evidence.unkeyed_statement);
@@ -139,8 +147,7 @@ class Fido2Verifier final : public TokenVerifier {
 }  // namespace
 
 std::optional<bool> EnrolledBackupEligible(absl::string_view proved_json) {
-  const auto proved = nlohmann::json::parse(proved_json.begin(), proved_json.end(), nullptr,
-                                            /*allow_exceptions=*/false);
+  const auto proved = ParseBoundedJson(proved_json);
   if (!proved.is_object()) return std::nullopt;
   const auto flags = proved.find("flags");
   if (flags == proved.end() || !flags->is_object()) return std::nullopt;

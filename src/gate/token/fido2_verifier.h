@@ -36,10 +36,12 @@ struct Fido2VerifierOptions {
   std::optional<FidoMetadata> metadata;  // FIDO's, with roots of each model
   TrustAnchors simulators;               // empty unless the config says insecure_simulators
   std::vector<std::string> left_out;     // files of the folders that hold no certificate
+  // Not empty: what was read can't be trusted, and why. Nothing is enrolled (kMetadataInvalid).
+  std::string refuse_all;
 };
 
-// BE of a key as it was when the key was enrolled, as `proved_json` tells; nullopt where it does not
-// tell.
+// BE of a key as it was when the key was enrolled, as `proved_json` tells; nullopt where it does
+// not tell.
 std::optional<bool> EnrolledBackupEligible(absl::string_view proved_json);
 
 // "forekey://<audience>": what calls and enrolments at a gate say in clientDataJSON.
@@ -50,8 +52,8 @@ std::string Fido2Origin(absl::string_view audience);
 // marked in what was proved.
 //
 // VerifyAssertion: the reasons of webauthn_assertion.h, kBackupEligible, and kPrefixMalformed for a
-// proof without WebAuthn fields. Factors: "fido2"; with UV "fido2+uv" besides. The counter goes into
-// AssertionFacts::sign_count, to be advanced when the call is consumed.
+// proof without WebAuthn fields. Factors: "fido2"; with UV "fido2+uv" besides. The counter goes
+// into AssertionFacts::sign_count, to be advanced when the call is consumed.
 std::unique_ptr<TokenVerifier> NewFido2Verifier(Fido2VerifierOptions options);
 
 // What the configuration says, loaded. A BLOB's number is kept in `state_directory`/fido-mds.json,
@@ -61,7 +63,9 @@ absl::StatusOr<Fido2VerifierOptions> LoadFido2Trust(const Fido2Config& config,
                                                     const std::string& state_directory,
                                                     const Clock& clock);
 
-// Reads what LoadFido2Trust() reads. `clock` outlives what is returned.
+// Reads what LoadFido2Trust() reads. `clock` outlives what is returned. Where the metadata's signer
+// is revoked after it was read, what it signed counts no more: nothing is enrolled, until there is
+// another BLOB. Enrolled credentials are not judged by that.
 TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audience,
                              const std::string& state_directory, const Clock& clock);
 

@@ -44,6 +44,8 @@ absl::StatusOr<PivVerifierOptions> LoadPivTrust(const PivConfig& config) {
         options.issuers,
         LoadTrustFolder(config.issuers, "attestation.piv.issuers", &options.left_out));
   }
+  options.emptied = (!config.trust.empty() && options.trust.empty()) ||
+                    (!config.issuers.empty() && options.issuers.empty());
   if (config.insecure_simulators) {
     FOREKEY_ASSIGN_OR_RETURN(options.simulators,
                              LoadTrustFolder(config.simulator_trust,

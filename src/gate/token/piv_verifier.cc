@@ -88,14 +88,14 @@ class PivVerifier final : public TokenVerifier {
     policy.time = context.now;
     const bool simulators = context.anchors == TokenAnchors::kSimulators;
     if (!evidence.is_attestation()) {
-      if (options_.issuers.empty()) {
+      if (options_.issuers.empty() && !options_.emptied) {
         return Refuse(Reason::kAttestationFormatRefused, "no issuing CA is configured");
       }
       if (simulators) return Refuse(Reason::kCertificateUntrusted, "simulators attest their keys");
       policy.trust = &options_.issuers;
       return VerifyPivCertificate(certificate, intermediates, policy);
     }
-    if (options_.trust.empty() && options_.simulators.empty()) {
+    if (options_.trust.empty() && options_.simulators.empty() && !options_.emptied) {
       return Refuse(Reason::kAttestationFormatRefused, "no vendor's root is configured");
     }
     policy.trust = simulators ? &options_.simulators : &options_.trust;

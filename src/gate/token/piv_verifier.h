@@ -32,12 +32,16 @@ struct PivVerifierOptions {
   TrustAnchors simulators;  // empty unless the config says insecure_simulators
   std::vector<RevocationList> revocation;
   std::vector<std::string> left_out;  // files of the folders that hold no certificate
+  // A folder of these was emptied on purpose: what it vouched for was withdrawn
+  // (kCertificateUntrusted), which is not the same as never having been taken.
+  bool emptied = false;
 };
 
 // Demand: `slot` is a hint; one that the policy would refuse is refused before anybody makes a key
 // or types a PIN (kPivSlotMismatch, kPivSharedKey), 0 says nothing. The demand lists the slots that
 // are taken. Attest: the verifiers' reasons; kAttestationFormatRefused where the configuration
-// trusts nothing for that kind of evidence. A key of a simulator's root is marked in what was proved.
+// trusts nothing for that kind of evidence. A key of a simulator's root is marked in what was
+// proved.
 std::unique_ptr<TokenVerifier> NewPivVerifier(PivVerifierOptions options);
 
 // What the configuration says, loaded; errors name the key. A revocation list that can't be read or

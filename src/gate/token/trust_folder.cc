@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/gate/token/trust_folder.h"
 
+#include <cstdio>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
+#include "src/verify/emptied_trust.h"
 
 namespace forekey {
 namespace {
 
 constexpr size_t kMaxCrlFile = 64 << 20;
+
+bool WasEmptied(const std::string& folder) {
+  return !FileSignature(absl::StrCat(folder, "/", kEmptiedTrust)).empty();
+}
 
 }  // namespace
 
@@ -26,6 +33,13 @@ absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::st
   std::vector<std::string> skipped;
   absl::StatusOr<TrustAnchors> anchors = TrustAnchors::FromDirectory(folder, &skipped);
   if (!anchors.ok()) return StatusNaming(key, anchors.status());
+  if (anchors->empty() && skipped.empty() && WasEmptied(folder)) {
+    std::fprintf(
+        stderr,
+        "forekey: warning: %s: the last certificate was taken out of %s: it trusts nobody\n",
+        std::string(key).c_str(), folder.c_str());
+    return anchors;
+  }
   if (anchors->empty()) {
     return absl::FailedPreconditionError(absl::StrCat(key, ": ", folder, " holds no certificate",
                                                       skipped.empty() ? "" : ": ",

@@ -15,8 +15,11 @@
 namespace forekey {
 
 // `key`: the configuration's, for messages. FailedPrecondition when the folder holds no certificate
-// that can be read: a gate whose trust is empty by mistake must not start. Files that hold none are
-// added to `left_out`, after the key.
+// that can be read: a gate whose trust is empty by mistake must not start, and one that runs must
+// not give up what is enrolled. Files that hold none are added to `left_out`, after the key.
+//
+// A folder with nothing but the mark of src/verify/emptied_trust.h is empty on purpose: it trusts
+// nobody, which is said on stderr.
 absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::string_view key,
                                              std::vector<std::string>* left_out);
 

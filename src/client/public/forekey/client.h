@@ -10,6 +10,7 @@
 #ifndef FOREKEY_CLIENT_H_
 #define FOREKEY_CLIENT_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -40,6 +41,12 @@ struct ChannelOptions {
   // Retrying needs what was sent: by default up to 8 MiB of a call are kept until its first answer
   // (GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE); a call that has sent more is not retried.
   grpc::ChannelArguments arguments;
+  // What a person should be told while a call waits for them, one line without control characters:
+  // "touch Security Key to open a session, asked by /usr/bin/orders (process 4711)". Called from
+  // one thread of the channel's, which must not be kept for long; not called any more when the
+  // channel is gone. Notices are the agent's, also for other programs' calls at this gate. Empty:
+  // nobody.
+  std::function<void(const std::string& text)> on_notice;
   // Call credentials of the application's own, for every call. A ClientContext on this channel
   // can't have any (its call fails and says so): gRPC takes one set a call, and Forekey sets it.
   std::shared_ptr<grpc::CallCredentials> call_credentials;
@@ -52,7 +59,10 @@ struct ChannelOptions {
 //
 // Errors: kUnavailable when the agent isn't running, kPermissionDenied when it isn't enrolled at
 // the gate, kInvalidArgument when it is enrolled at several and none was named. A call whose
-// session can't be opened fails with UNAVAILABLE and says why.
+// session can't be opened says why, in words and for programs (RefusalOf() in <forekey/refusal.h>):
+// with UNAVAILABLE where another attempt may succeed by itself, and with another code where a
+// person has to act, so that no retry policy asks for a PIN again and again. Within one call a
+// person is asked once, however often it is retried.
 //
 // The channel is safe from any thread, like every channel. Sessions are held in memory alone;
 // forking with a channel open shares them, and sequence numbers would repeat: fork first.

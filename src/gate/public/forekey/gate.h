@@ -31,8 +31,6 @@
 
 namespace forekey {
 
-class GateCore;
-
 struct GateOptions {
   std::string config_file;  // TOML: docs/CONFIG.md
 };
@@ -47,8 +45,10 @@ enum class ServerApi {
 };
 
 struct InstallOptions {
-  // The application's own server interceptors: they run behind the gate's, for admitted calls
-  // alone. Given here because a ServerBuilder takes interceptors once.
+  // The application's own server interceptors. They see the calls of the application's methods
+  // alone, once the gate has admitted them, and may ask Caller() from their first hook on until
+  // they are destroyed. Given here because a ServerBuilder takes interceptors once: Install()
+  // refuses a builder that has some already.
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   // Serves administration on <state.directory>/admin.sock, for `forekey-gate`.
   bool admin_socket = true;
@@ -61,10 +61,9 @@ class Gate {
   // Reads the config and opens everything that it names. Make it before there is gRPC traffic in
   // the process ([tuning] stops threads of gRPC's). Errors say which file, what is wrong with it
   // and what to do: a broken config (every line that is wrong), keys that can't be read or are open
-  // to others, a state folder that another gate holds, trust anchors that are not there, ...
+  // to others, a state folder that another gate holds, trust anchors that are not there, an
+  // [[upstream]] or [fronts], which `forekey-gate serve` alone has, ...
   static absl::StatusOr<std::unique_ptr<Gate>> New(const GateOptions& options);
-  // For tests, which make a core with clocks and stores of their own.
-  static absl::StatusOr<std::unique_ptr<Gate>> New(std::unique_ptr<GateCore> core);
   ~Gate();
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
@@ -72,7 +71,7 @@ class Gate {
   // Call it once, before BuildAndStart(). It adds to `builder` the TLS port of the config with the
   // gate in front of it, what forekey::Caller() needs, and the service forekey.v1.Gate. Ports that
   // the application adds by itself are not gated: there Caller() is an error. Errors: the address
-  // can't be listened on, the admin socket can't be made.
+  // can't be listened on, the admin socket can't be made, `builder` has interceptors already.
   absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options = {});
 
   // The port that Install() bound (the config may say 0); 0 before, and where it failed.
@@ -80,6 +79,12 @@ class Gate {
   int port() const;
   // Where [metrics] are served; 0 where they are not.
   int metrics_port() const;
+  // Of a gate that shares its registry with others (docs/CLUSTER.md): has health (the server's as
+  // a whole) say NOT_SERVING while this process admits nothing, since it has not heard from the
+  // registry for as long as its lease, so that balancers send callers to another one; and SERVING
+  // again after that. Call it about once a second while the server runs; it does nothing after
+  // AnnounceEnd(), nor where health is not served. `forekey-gate serve` does so by itself.
+  void TellHealth(grpc::Server& server);
   // An orderly end has two steps. This is the first: health says NOT_SERVING while everything else
   // goes on, so that balancers stop sending callers here. Returns how long to wait for them to see
   // it ([health] notice).
@@ -98,12 +103,10 @@ class Gate {
   // audit log and stderr name it.
   absl::Status Reload();
 
-  GateCore& core() { return *core_; }
-
  private:
   class Impl;
-  explicit Gate(std::unique_ptr<GateCore> core);
-  std::unique_ptr<GateCore> core_;
+  friend class GateAccess;  // Forekey's own programs and tests
+  explicit Gate(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "src/gate/factor/https_get.h"
+#include "src/https/https_get.h"
 
 #include <curl/curl.h>
 
@@ -44,7 +44,9 @@ bool CurlIsReady() {
 void SetOptions(CURL* curl, const HttpsGetOptions& options, Answer* answer) {
   curl_easy_setopt(curl, CURLOPT_URL, options.url.c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, options.redirects > 0 ? 1L : 0L);
+  curl_easy_setopt(curl, CURLOPT_MAXREDIRS, static_cast<long>(options.redirects));
+  curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "https");
   curl_easy_setopt(curl, CURLOPT_PROXY, "");
   curl_easy_setopt(curl, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -64,7 +66,7 @@ void SetOptions(CURL* curl, const HttpsGetOptions& options, Answer* answer) {
   curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, AskStop);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, answer);
-  curl_easy_setopt(curl, CURLOPT_USERAGENT, "forekey-gate");
+  curl_easy_setopt(curl, CURLOPT_USERAGENT, "forekey");
 }
 
 // All of them, as one list (RFC 9110, section 5.2).

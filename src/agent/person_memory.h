@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a person answered a moment ago. Programs that try again at once would have them asked again,
+// and each wrong PIN brings a token nearer to locking itself: after a wrong PIN, or a "no", nobody
+// is asked for that gate for some seconds. What a person begins by hand (forekey login) is asked at
+// once.
+#ifndef FOREKEY_SRC_AGENT_PERSON_MEMORY_H_
+#define FOREKEY_SRC_AGENT_PERSON_MEMORY_H_
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "hw/device_key.h"
+#include "src/agent/desktop_notices.h"
+#include "src/agent/notice_board.h"
+#include "src/agent/prompter.h"
+#include "src/base/clock.h"
+#include "src/base/secret.h"
+
+namespace forekey {
+
+// Safe from any thread.
+class PersonMemory {
+ public:
+  static constexpr absl::Duration kRemembered = absl::Seconds(5);
+  // `keep_pins`: for how long a PIN that was good is not asked for again; zero: each time.
+  explicit PersonMemory(const Clock* clock, absl::Duration keep_pins = absl::ZeroDuration())
+      : clock_(clock), keep_pins_(keep_pins) {}
+
+  // A call at `gate` ended so. Remembers a wrong PIN and a denial at the token, nothing else: a
+  // token also says "cancelled" where the program went away.
+  void Ended(const std::string& gate, const absl::Status& status);
+  void Answered(const std::string& gate, DeviceError error);
+  // A person is about to answer by hand.
+  void Forget(const std::string& gate);
+  // OK, or what was remembered, and that it was: with the same DeviceError.
+  absl::Status MayAsk(const std::string& gate) const;
+
+  // A PIN that a person typed for that device, with which it signed. None outlives a wrong one,
+  // whosever that was.
+  void KeepPin(absl::string_view device, const Secret& pin);
+  // Empty: ask. So it is where the device has few tries left: a PIN may have been changed.
+  Secret KeptPin(absl::string_view device, int tries_left);
+  void ForgetPins();
+
+ private:
+  static constexpr int kTriesToSpare = 3;
+  struct KeptPinOf {
+    Secret pin;
+    BootTime until;
+  };
+  struct Answer {
+    DeviceError error;
+    BootTime until;
+  };
+  const Clock* const clock_;
+  mutable absl::Mutex mutex_;
+  std::map<std::string, Answer> answers_ ABSL_GUARDED_BY(mutex_);
+  const absl::Duration keep_pins_;
+  std::map<std::string, KeptPinOf, std::less<>> pins_ ABSL_GUARDED_BY(mutex_);  // by device
+};
+
+// Asks through `inner` (null: nobody can be asked, and the result is null, too) where `memory` lets
+// it, and puts each touch that a token waits for on the notice board: "touch DEVICE to open a
+// session, asked by PROGRAM", and on the desktop (null: nowhere). All outlive it.
+std::unique_ptr<Prompter> ConsideratePrompter(std::unique_ptr<Prompter> inner, PersonMemory* memory,
+                                              NoticeBoard* board,
+                                              DesktopNotices* desktop = nullptr);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_AGENT_PERSON_MEMORY_H_

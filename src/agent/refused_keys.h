@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Spares a person touches and PINs that come to nothing: the gate refused what the token signed.
+#ifndef FOREKEY_SRC_AGENT_REFUSED_KEYS_H_
+#define FOREKEY_SRC_AGENT_REFUSED_KEYS_H_
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "hw/device_key.h"
+#include "src/agent/session_checks.h"
+#include "src/base/clock.h"
+#include "src/base/secret.h"
+
+namespace forekey {
+
+// Of one gate. A gate does not say why it refuses (LAW 6): the credential may be revoked, or the
+// subject disabled, or something may be wrong for a moment. So a token that needs a person rests
+// for a minute after the first refusal, for ten after the second, then for an hour each time; one
+// that signs by itself never does. Safe from any thread.
+class RefusedKeys {
+ public:
+  RefusedKeys(std::string audience, const Clock* clock)
+      : audience_(std::move(audience)), clock_(clock) {}
+
+  // The token asked a person for a touch or a PIN.
+  void NeedsPerson(const HeldCredential& credential);
+  // The gate refused a proof by all of them, or took it.
+  void Refused(const Candidates& credentials, const absl::Status& why);
+  void Taken(const Candidates& credentials);
+  // FailedPrecondition while it rests: with the refusal, until when, and what a person can do.
+  absl::Status MayAsk(const HeldCredential& credential) const;
+  // A person wants it, or it was enrolled anew: all of them may be asked.
+  void Forget();
+
+ private:
+  struct Key {
+    int refusals = 0;
+    BootTime until;
+    std::string why;
+  };
+  const std::string audience_;
+  const Clock* const clock_;
+  mutable absl::Mutex mutex_;
+  std::map<std::string, Key> keys_ ABSL_GUARDED_BY(mutex_);  // that need a person, by id
+};
+
+// Passes questions on, and notes that there was one.
+class NotingPrompt : public Prompt {
+ public:
+  explicit NotingPrompt(Prompt* inner) : inner_(inner) {}
+  absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) override {
+    asked_ = true;
+    return inner_->AskPin(device, tries_left);
+  }
+  absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
+    asked_ = true;
+    return inner_->AskSecret(whose);
+  }
+  void ShowTouch(absl::string_view device) override {
+    asked_ = true;
+    inner_->ShowTouch(device);
+  }
+  void HideTouch() override { inner_->HideTouch(); }
+  bool asked() const { return asked_; }
+
+ private:
+  Prompt* const inner_;
+  bool asked_ = false;
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_AGENT_REFUSED_KEYS_H_

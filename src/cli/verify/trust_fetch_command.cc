@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// `forekey trust fetch`: lists of CAs from where their makers publish them. They are not signed
+// (but for FIDO's, which is `import-mds`'s business), so what came once is remembered by its hash,
+// and what is different the next time is shown and waits for a person.
+#include <string.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "src/base/file.h"
+#include "src/base/printable.h"
+#include "src/base/status.h"
+#include "src/cli/verify/cabinet.h"
+#include "src/cli/verify/trust_store.h"
+#include "src/cli/verify/trust_subcommands.h"
+#include "src/cli/verify/verify_command.h"
+#include "src/crypto/digest.h"
+#include "src/https/https_get.h"
+#include "src/wire/json_object.h"
+
+namespace forekey {
+namespace {
+
+constexpr char kAccepted[] = "fetched.json";
+constexpr size_t kMaxAccepted = 1 << 20;
+constexpr size_t kMaxDownload = 64 << 20;
+constexpr int kRedirects = 5;
+constexpr absl::Duration kTimeout = absl::Minutes(2);
+
+// The one table of addresses; --url takes the place of one.
+constexpr struct {
+  const char* name;
+  const char* url;
+  const char* what;
+  std::optional<TrustKind> kind;       // of all of it
+  std::optional<TrustKind> otherwise;  // of what does not tell
+} kSources[] = {
+    {"microsoft-tpm",
+     "https://go.microsoft.com/fwlink/?linkid=2097925",
+     "TPM vendors' CAs, as Microsoft collects them (TrustedTpm.cab)",
+     TrustKind::kTpm,
+     {}},
+    // Its newest root vouches for keys of all kinds. As an anchor of FIDO2 it would let a PIV key
+    // attest one in software: there the CAs below it have to do, whose names tell.
+    {"yubico",
+     "https://developers.yubico.com/PKI/yubico-ca-certs.txt",
+     "Yubico's CAs of PIV and FIDO attestations",
+     {},
+     TrustKind::kPiv},
+};
+
+struct FetchArgs {
+  std::string source, into, url, ca, accept, at;
+  bool json = false, prune = false, allow_expired = false, again = false;
+};
+
+std::string SourceList() {
+  std::string list;
+  for (const auto& source : kSources) {
+    absl::StrAppend(&list, "  ", source.name, "   ", source.what, "\n      ", source.url, "\n");
+  }
+  return list;
+}
+
+// {source: {"sha256", "url", "accepted"}}
+absl::StatusOr<nlohmann::json> ReadAccepted(const std::string& directory) {
+  const std::string path = absl::StrCat(directory, "/", kAccepted);
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxAccepted);
+  if (absl::IsNotFound(text.status())) return nlohmann::json::object();
+  FOREKEY_RETURN_IF_ERROR(text.status());
+  nlohmann::json known = ParseBoundedJson(*text);
+  bool good = known.is_object();
+  for (const nlohmann::json& entry : known) {
+    good = good && entry.is_object() && entry.contains("sha256") && entry["sha256"].is_string();
+  }
+  if (good) return known;
+  return absl::DataLossError(absl::StrCat(path, " is damaged: remove it, and accept anew"));
+}
+
+absl::StatusOr<std::vector<SourceFile>> FilesOf(const std::string& name, std::string body) {
+  std::vector<SourceFile> files;
+  if (!IsCabinet(body)) {
+    files.push_back({name, std::move(body)});
+    return files;
+  }
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<CabinetFile> cabinet, ReadCabinet(body));
+  for (CabinetFile& file : cabinet) {
+    files.push_back({std::move(file.name), std::move(file.content)});
+  }
+  return files;
+}
+
+// What came, and what the folder of trust makes of it.
+struct Fetched {
+  TrustImport import;
+  std::vector<SourceFile> files;
+  std::string url, hash;
+  absl::Time now;
+
+  std::vector<TrustChange> changes;
+  nlohmann::json known;  // fetched.json
+  std::string before;    // the hash that was accepted last
+  bool same_but_more = false;
+  bool accepted = false;
+
+  absl::Status Look(const FetchArgs& args, const TrustStore& store) {
+    changes = store.Plan(files, import, now);
+    FOREKEY_ASSIGN_OR_RETURN(known, ReadAccepted(args.into));
+    before = known.contains(args.source) ? known[args.source]["sha256"].get<std::string>() : "";
+    // What this list would add now and did not when a person accepted it, they have not seen.
+    const TrustChangeCounts counts = CountTrustChanges(changes);
+    same_but_more = hash == before && counts.added > counts.again;
+    accepted = hash == args.accept || (hash == before && !same_but_more);
+    return absl::OkStatus();
+  }
+};
+
+// For a shell, whatever is in it.
+std::string Quoted(const std::string& word) {
+  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || strchr("-_./:=+,@%", c) != nullptr;
+  });
+  if (plain) return word;
+  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
+}
+
+// The same command again, with what was looked at.
+std::string AcceptCommand(const FetchArgs& args, const std::string& hash) {
+  std::string command =
+      absl::StrCat("forekey trust fetch ", args.source, " --into ", Quoted(args.into));
+  if (!args.url.empty()) absl::StrAppend(&command, " --url ", Quoted(args.url));
+  if (!args.ca.empty()) absl::StrAppend(&command, " --ca ", Quoted(args.ca));
+  if (args.prune) absl::StrAppend(&command, " --prune");
+  if (args.allow_expired) absl::StrAppend(&command, " --allow-expired");
+  if (args.again) absl::StrAppend(&command, " --again");
+  return absl::StrCat(command, " --accept ", hash);
+}
+
+absl::StatusOr<Fetched> Ask(const FetchArgs& args, const TrustTerminal& terminal) {
+  Fetched fetched;
+  HttpsGetOptions get;
+  for (const auto& source : kSources) {
+    if (args.source != source.name) continue;
+    get.url = source.url;
+    fetched.import.kind = source.kind;
+    fetched.import.otherwise = source.otherwise;
+  }
+  if (!args.url.empty()) get.url = args.url;
+  fetched.url = get.url;
+  fetched.import.origin = args.source;
+  fetched.import.prune = args.prune;
+  fetched.import.allow_expired = args.allow_expired;
+  fetched.import.again = args.again;
+  get.ca_file = args.ca;
+  get.timeout = kTimeout;
+  get.max_size = kMaxDownload;
+  get.redirects = kRedirects;
+  FOREKEY_ASSIGN_OR_RETURN(fetched.now, ParseAt(args.at));
+  // What is damaged is told before anybody is asked.
+  FOREKEY_RETURN_IF_ERROR(TrustStore::Open(args.into).status());
+  FOREKEY_RETURN_IF_ERROR(ReadAccepted(args.into).status());
+  if (!args.json) terminal.err << "asking " << Shown(get.url) << std::endl;
+  const std::atomic<bool> stop{false};
+  FOREKEY_ASSIGN_OR_RETURN(HttpsAnswer answer, HttpsGet(get, stop));
+  fetched.hash = absl::BytesToHexString(Sha256(answer.body));
+  FOREKEY_ASSIGN_OR_RETURN(fetched.files, FilesOf(args.source, std::move(answer.body)));
+  return fetched;
+}
+
+// Under the lock, so that what is judged is what is changed.
+absl::Status TakeOver(const FetchArgs& args, const TrustTerminal& terminal, Fetched& fetched) {
+  FOREKEY_ASSIGN_OR_RETURN(TrustStore store, TrustStore::OpenToChange(args.into));
+  FOREKEY_RETURN_IF_ERROR(fetched.Look(args, store));
+  if (!fetched.accepted) return absl::OkStatus();
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> emptied,
+                           store.Apply(fetched.changes, fetched.import, fetched.now));
+  fetched.known[args.source] = {
+      {"sha256", fetched.hash},
+      {"url", fetched.url},
+      {"accepted", absl::FormatTime(absl::RFC3339_sec, fetched.now, absl::UTCTimeZone())}};
+  FOREKEY_RETURN_IF_ERROR(store.Write(
+      kAccepted,
+      fetched.known.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"));
+  for (const std::string& kind : emptied) {
+    terminal.err << Shown(EmptiedTrustWarning(args.into, kind)) << std::endl;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Fetch(FetchArgs& args, const TrustTerminal& terminal) {
+  args.accept = absl::AsciiStrToLower(absl::StripAsciiWhitespace(args.accept));
+  FOREKEY_ASSIGN_OR_RETURN(Fetched fetched, Ask(args, terminal));
+  FOREKEY_ASSIGN_OR_RETURN(const TrustStore seen, TrustStore::Open(args.into));
+  FOREKEY_RETURN_IF_ERROR(fetched.Look(args, seen));
+  const bool none = CountTrustChanges(fetched.changes).IsOfNothing();
+  if (fetched.accepted && !none) FOREKEY_RETURN_IF_ERROR(TakeOver(args, terminal, fetched));
+  const bool done = fetched.accepted && !none;
+  PrintTrustChanges(fetched.changes, {args.into, /*dry_run=*/!done, args.json}, terminal.out);
+  if (none) {
+    terminal.err << "forekey trust fetch: there is no CA in what came\n";
+    return kExitRefused;
+  }
+  if (done) return kExitOk;
+  terminal.err << (args.accept.empty() ? "" : "what came is not what you accept: it has changed\n")
+               << (fetched.before.empty() ? "nothing of this source was accepted before"
+                   : fetched.same_but_more
+                       ? "this is what was accepted before, but more of it would be taken now"
+                       : "this is not what was accepted before")
+               << ". If that is right, say so:\n  " << Shown(AcceptCommand(args, fetched.hash))
+               << "\n";
+  return kExitRefused;
+}
+
+}  // namespace
+
+void AddTrustFetch(CLI::App& trust, const TrustTerminal& terminal) {
+  auto args = std::make_shared<FetchArgs>();
+  CLI::App* command = trust.add_subcommand(
+      "fetch",
+      "Gets CAs from where they are published, over HTTPS, and puts them into a folder of trust\n"
+      "as `import` does. What came is remembered by its SHA-256: the first time, and whenever it "
+      "is\n"
+      "different, the changes are shown and nothing is done until --accept names the hash.");
+  std::vector<std::string> names;
+  for (const auto& source : kSources) names.push_back(source.name);
+  command->add_option("source", args->source, "Which list")
+      ->type_name("SOURCE")
+      ->check(CLI::IsMember(names))
+      ->required();
+  command->add_option("--into", args->into, "The folder of trust; made if missing")
+      ->type_name("DIR")
+      ->required();
+  command->add_option("--accept", args->accept, "The SHA-256 of what you have looked at (hex)");
+  command->add_option("--url", args->url, "Another address of the same list (https://...)");
+  command->add_option("--ca", args->ca, "PEM of who vouches for that server; default: the system's")
+      ->type_name("FILE");
+  command->add_flag("--prune", args->prune,
+                    "Also remove what came from this source alone before, and is not in it now");
+  command->add_flag("--allow-expired", args->allow_expired, "Take CAs that have ended");
+  command->add_flag("--again", args->again, "Also take what was taken out of the folder by hand");
+  command->add_option("--at", args->at, "Look at dates as of this time (RFC 3339) instead of now");
+  command->add_flag("--json", args->json, "Print one object: directory, dry_run, changes");
+  command->footer(absl::StrCat(
+      "Sources:\n", SourceList(),
+      "Exit status: 0 done, 1 it waits for --accept, or has no CA in it, 2 could not be had."));
+  command->callback([args, terminal] {
+    const absl::StatusOr<int> status = Fetch(*args, terminal);
+    if (!status.ok()) {
+      terminal.err << "forekey trust fetch: " << Shown(status.status().message()) << "\n";
+    }
+    *terminal.exit_status = status.value_or(kExitNotRun);
+  });
+}
+
+}  // namespace forekey

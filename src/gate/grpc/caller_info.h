@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// What handlers and services are told of a caller, from what the gate verified.
+#ifndef FOREKEY_SRC_GATE_GRPC_CALLER_INFO_H_
+#define FOREKEY_SRC_GATE_GRPC_CALLER_INFO_H_
+
+#include "forekey/caller.h"
+#include "src/gate/call/call_verifier.h"
+
+namespace forekey {
+
+CallerInfo CallerInfoOf(const VerifiedCall& verified);
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_GATE_GRPC_CALLER_INFO_H_
