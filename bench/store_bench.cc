@@ -79,8 +79,7 @@ Session::Parts Parts(std::shared_ptr<const LiveCredential> credential, int64_t i
   parts.key = *key;
   parts.channel_binding = *binding;
   parts.credentials.push_back(std::move(credential));
-  parts.factors = {{"tpm", absl::Now()}};
-  parts.opened_at = absl::Now();
+  parts.factors = {{"tpm", absl::Now(), kBoot}};
   parts.opened_at = kBoot;
   parts.idle = parts.absolute = 100000 * kSecond;
   return parts;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // forekey-bench-pair-server --directory D [--gated | --bare | --refusing] [--tuned] [--callback]
-// [--one-address] [--proxied]: the example's echo service, with the gate, without, or (--bare) with
-// the least that any gate must have in gRPC: a metadata processor that looks at nothing and admits
-// all, or refuses all
-// (--refusing), an interceptor that does nothing, and the gate's settings of connections.
-// Writes D/facts.json, prints "ready"; then answers each line on stdin with its resource usage so
-// far, until stdin ends. --one-address: without the limits that hold for one address, as where a
-// flood comes from many. --proxied: nor do refusals end a connection.
+// [--asks] [--one-address] [--proxied]: one echo handler, which answers the same everywhere; with
+// the gate, without, or (--bare) with the least that gRPC lets anybody judge calls by: a metadata
+// processor that looks at nothing and admits all, or refuses all (--refusing). --asks: the handler
+// asks for the caller, too, and reads its name and roles; without a gate it learns that there is
+// none. Writes D/facts.json, prints "ready"; then answers each line on stdin with its resource
+// usage so far, until stdin ends. --one-address: without the limits that hold for one address, as
+// where a flood comes from many. --proxied: nor do refusals end a connection. --upstream ADDRESS
+// (with --gated): passes calls on to a service there, as `forekey-gate serve` does, instead of
+// serving them. --socket PATH: serves there, too, without TLS.
 #include <forekey/gate.h>
 #include <grpc/grpc_security.h>
 #include <sys/resource.h>
@@ -21,14 +23,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "bench/grpc_pair/pair_facts.h"
-#include "examples/echo_services.h"
+#include "echo.grpc.pb.h"
 #include "src/base/file.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/random.h"
+#include "src/gate/caller/caller_token.h"
+#include "src/gate/grpc/gate_access.h"
 #include "src/gate/grpc/live_calls.h"
 #include "src/gate/grpc/self_signed.h"
 #include "src/gate/grpc/tls_keys.h"
 #include "src/gate/grpc/tuning.h"
+#include "src/gate/proxy/upstream_proxy.h"
 #include "src/gate/service/gate_core.h"
 #include "src/store/sqlite_registry.h"
 #include "src/wire/statement.h"
@@ -100,28 +105,52 @@ class BareCredentials : public grpc::ServerCredentials {
   grpc_server_credentials* credentials_ = nullptr;
 };
 
-class BareInterceptor : public grpc::experimental::Interceptor {
-  void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
-    methods->Proceed();
+// ---- The handlers ----
+
+class Handler {
+ public:
+  explicit Handler(bool asks) : asks_(asks) {}
+  void Answer(const grpc::ServerContextBase* context, const example::EchoRequest& request,
+              example::EchoResponse* response) const {
+    response->set_text(request.text());
+    if (!asks_) return;
+    const absl::StatusOr<CallerInfo> caller = Caller(context);
+    // Never so: what is asked for must not be optimised away, and the answer stays the same.
+    if (caller.ok() && (caller->subject.empty() || caller->HasRole("nobody"))) std::abort();
   }
+
+ private:
+  const bool asks_;
 };
 
-class BareInterceptors : public grpc::experimental::ServerInterceptorFactoryInterface {
-  grpc::experimental::Interceptor* CreateServerInterceptor(
-      grpc::experimental::ServerRpcInfo*) override {
-    return new BareInterceptor;
+class SyncHandler : public example::Echo::Service {
+ public:
+  explicit SyncHandler(bool asks) : handler_(asks) {}
+  grpc::Status Say(grpc::ServerContext* context, const example::EchoRequest* request,
+                   example::EchoResponse* response) override {
+    handler_.Answer(context, *request, response);
+    return grpc::Status::OK;
   }
+
+ private:
+  const Handler handler_;
 };
 
-void InstallBare(grpc::ServerBuilder& builder, const GateConfig::Connections& limits) {
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
-                             static_cast<int>(absl::ToInt64Milliseconds(limits.idle)));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
-                             static_cast<int>(absl::ToInt64Milliseconds(limits.keepalive)));
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<BareInterceptors>());
-  builder.experimental().SetInterceptorCreators(std::move(interceptors));
-}
+class CallbackHandler : public example::Echo::CallbackService {
+ public:
+  explicit CallbackHandler(bool asks) : handler_(asks) {}
+  grpc::ServerUnaryReactor* Say(grpc::CallbackServerContext* context,
+                                const example::EchoRequest* request,
+                                example::EchoResponse* response) override {
+    handler_.Answer(context, *request, response);
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+ private:
+  const Handler handler_;
+};
 
 // `gate` may be null.
 void PrintUsage(Gate* gate) {
@@ -130,15 +159,35 @@ void PrintUsage(Gate* gate) {
   auto micros = [](const timeval& time) { return int64_t{time.tv_sec} * 1'000'000 + time.tv_usec; };
   std::cout << nlohmann::json{{"cpu_us", micros(usage.ru_utime) + micros(usage.ru_stime)},
                               {"switches", usage.ru_nvcsw + usage.ru_nivcsw},
-                              {"sessions", gate == nullptr ? 0 : gate->core().sessions().size()},
+                              {"sessions", gate == nullptr ? 0 : CoreOf(*gate).sessions().size()},
                               {"live_calls", LiveCalls::OfProcess().size()},
                               {"refused",
-                               gate == nullptr ? 0 : gate->core().counters().refused.load()}}
+                               gate == nullptr ? 0 : CoreOf(*gate).counters().refused.load()}}
                    .dump()
             << std::endl;
 }
 
-int Run(const std::string& directory, const std::set<std::string>& flags) {
+// What `forekey-gate serve` puts behind a gate; outlives the server.
+struct Proxied {
+  std::unique_ptr<CallerKeys> keys;
+  std::unique_ptr<CallerTokens> tokens;
+  std::unique_ptr<UpstreamProxy> proxy;
+};
+
+Proxied Proxy(Gate& gate, grpc::ServerBuilder& builder) {
+  Proxied made;
+  const GateConfig& config = CoreOf(gate).config();
+  made.keys = Must(CallerKeys::Open(config.state.CallerKeysDirectory(), config.caller.key_rotation,
+                                    CoreOf(gate).clock()));
+  made.tokens = std::make_unique<CallerTokens>(*made.keys, CoreOf(gate).clock(), config.audience,
+                                               config.caller.lifetime);
+  made.proxy = Must(UpstreamProxy::New(&gate, made.tokens.get()));
+  made.proxy->Register(builder);
+  return made;
+}
+
+int Run(const std::string& directory, const std::set<std::string>& flags,
+        const std::string& upstream, const std::string& socket) {
   const auto has = [&flags](const char* flag) { return flags.count(flag) != 0; };
   const bool gated = has("--gated"), tuned = has("--tuned");
   PairFacts facts;
@@ -166,10 +215,23 @@ int Run(const std::string& directory, const std::set<std::string>& flags) {
   facts.channel_binding =
       Must(ReadTlsKeyPair(config.tls.certificate, config.tls.private_key)).binding;
 
-  example::SyncEcho sync;
-  example::CallbackEcho callbacks;
+  if (!upstream.empty()) {
+    UpstreamOptions options;
+    options.name = "echo";
+    options.methods = {"/*/*"};
+    options.addresses = {upstream};
+    config.upstreams.push_back(std::move(options));
+  }
+  SyncHandler sync(has("--asks"));
+  CallbackHandler callbacks(has("--asks"));
+  Proxied proxied;
   grpc::ServerBuilder builder;
-  if (has("--callback"))
+  if (!socket.empty()) {
+    builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
+  }
+  if (!upstream.empty()) {
+    // The gate's proxy serves, below.
+  } else if (has("--callback"))
     builder.RegisterService(&callbacks);
   else
     builder.RegisterService(&sync);
@@ -179,9 +241,11 @@ int Run(const std::string& directory, const std::set<std::string>& flags) {
     GateCore::StandIns parts;
     parts.registry = Must(OpenSqliteRegistry(config.state.RegistryPath()));
     Enrol(*parts.registry, facts.key_seed);
-    gate = Must(Gate::New(Must(GateCore::New(config, std::move(parts)))));
-    Must(gate->Install(builder));
-    facts.identity_public = gate->core().identities().current()->public_key();
+    gate = Must(GateAccess::New(Must(GateCore::New(config, std::move(parts)))));
+    if (!upstream.empty()) proxied = Proxy(*gate, builder);
+    Must(gate->Install(builder,
+                       {.server_api = upstream.empty() ? ServerApi::kAuto : ServerApi::kCallback}));
+    facts.identity_public = CoreOf(*gate).identities().current()->public_key();
   } else {
     grpc_init();
     ApplyTuning({.executor_threads_off = tuned, .mutex_deadlock_detection_off = tuned});
@@ -191,7 +255,6 @@ int Run(const std::string& directory, const std::set<std::string>& flags) {
     if (has("--bare") || has("--refusing")) {
       credentials =
           std::make_shared<BareCredentials>(tls.key_pem, tls.certificate_pem, has("--refusing"));
-      InstallBare(builder, config.connections);
     }
     builder.AddListeningPort("[::]:0", credentials, &facts.port);
   }
@@ -214,8 +277,14 @@ int main(int argc, char** argv) {
   if (words.end() - directory < 2) {
     std::cerr
         << "forekey-bench-pair-server --directory D [--gated | --bare | --refusing] [--tuned] "
-           "[--callback] [--one-address] [--proxied]\n";
+           "[--callback] [--asks] [--one-address] [--proxied] [--upstream ADDRESS] "
+           "[--socket PATH]\n";
     return 2;
   }
-  return forekey::bench::Run(*(directory + 1), {words.begin(), words.end()});
+  const auto value_of = [&words](const char* flag) {
+    const auto found = std::find(words.begin(), words.end(), flag);
+    return words.end() - found < 2 ? std::string() : *(found + 1);
+  };
+  return forekey::bench::Run(*(directory + 1), {words.begin(), words.end()}, value_of("--upstream"),
+                             value_of("--socket"));
 }

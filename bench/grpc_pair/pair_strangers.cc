@@ -6,10 +6,11 @@
 //   resets      calls of an exempt method that are opened and reset
 //   unfinished  messages that claim four gigabytes, sent for as long as the connection lives
 //   half-open   connections with 500 calls each that are never finished
+//   full        connections with as many calls and bytes as a stranger may have; all are held
 //   silent      connections that say nothing
 //   signatures  device proofs of a credential that exists, with a signature that is none
 //   enrolments  beginnings of enrolments, with an invite that is none
-// At most 400 connections are held at once; the oldest are given up.
+// At most 400 connections are held at once (1000 of `full`); the oldest are given up.
 #include <grpcpp/grpcpp.h>
 #include <zlib.h>
 
@@ -44,6 +45,7 @@ using testing::RawHttp2;
 constexpr char kGetChallenge[] = "/forekey.v1.Gate/GetChallenge";
 constexpr size_t kThreads = 4;
 constexpr size_t kHeld = 400 / kThreads;
+constexpr size_t kHeldFull = 1000 / kThreads;
 
 std::string Bomb() {
   z_stream stream = {};
@@ -151,7 +153,7 @@ class Strangers {
       peer->set_patience(absl::Seconds(2));
       Attack(*peer);
       held.push_back(std::move(peer));
-      if (held.size() > kHeld) held.pop_front();
+      if (held.size() > (kind_ == "full" ? kHeldFull : kHeld)) held.pop_front();
     }
   }
 
@@ -159,6 +161,15 @@ class Strangers {
     if (kind_ == "silent") return;
     if (kind_ == "half-open") {
       for (int i = 0; i < 500 && peer.open() && !Over(); ++i) Open(peer);
+      return;
+    }
+    if (kind_ == "full") {
+      const std::string piece(16000, 'x');
+      for (int i = 0; i < 15 && peer.open() && !Over(); ++i) {
+        const uint32_t stream = Open(peer);
+        peer.Data(stream, RawHttp2::MessagePrefix(~uint32_t{0}), false);
+        peer.Data(stream, piece, false);
+      }
       return;
     }
     if (kind_ == "unfinished") {
@@ -218,7 +229,7 @@ int main(int argc, char** argv) {
   int seconds = 0, addresses = 0;
   if (argc != 5 || !absl::SimpleAtoi(argv[3], &seconds) || !absl::SimpleAtoi(argv[4], &addresses) ||
       seconds < 1 || seconds > 600 || addresses < 1 || addresses > 60000) {
-    std::cerr << "forekey-bench-pair-strangers D bombs|resets|unfinished|half-open|silent|"
+    std::cerr << "forekey-bench-pair-strangers D bombs|resets|unfinished|half-open|full|silent|"
                  "signatures|enrolments SECONDS ADDRESSES\n";
     return 2;
   }

@@ -9,7 +9,6 @@
 // It ends with its input.
 #include <forekey/client.h>
 
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <iostream>
@@ -22,8 +21,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "echo.grpc.pb.h"
 #include "nlohmann/json.hpp"
+#include "src/rpc/call_deadline.h"
 
 namespace {
 
@@ -70,7 +71,7 @@ class Pending {
 
 void Say(Echo::Stub* echo, const std::string& id, int64_t millis) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(millis));
+  context.set_deadline(forekey::CallDeadline(absl::Milliseconds(millis)));
   EchoRequest request;
   EchoResponse response;
   request.set_text(id);
@@ -92,7 +93,7 @@ class Stream {
   }
   void Run(Echo::Stub* echo, const std::string& id, int64_t millis) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(millis));
+    context.set_deadline(forekey::CallDeadline(absl::Milliseconds(millis)));
     auto stream = echo->Chat(&context);
     std::thread writer([&] {
       for (EchoRequest request; Next(&request);) {

@@ -72,6 +72,8 @@ class Model:
         return not any(begin < until and (end is None or end > since) for begin, end in self.gate_pauses)
 
     def check_served(self, path):
+        with self.lock:  # calls go on meanwhile: of those that end from here on, nothing is known yet
+            answered = [(call, state[0]) for call, state in self.calls.items() if state[2] == 0]
         counts = {}
         try:
             with open(path, encoding="ascii", errors="replace") as file:
@@ -92,8 +94,8 @@ class Model:
                 if stream and not self._ran(begun - STREAM_GRACE, begun + 1):
                     continue
                 self.find("admitted after its right was taken away, and that acknowledged", f"{call} of {token}, begun at {begun:.3f}; taken {self.rights[token].taken}")
-            for call, (token, begun, code, stream, _, _) in self.calls.items():
-                if code == 0 and call not in counts:
+            for call, token in answered:
+                if call not in counts:
                     self.find("answered, and not served", f"{call} of {token}")
         return sum(counts.values())
 

@@ -51,6 +51,17 @@ class ModelTest(unittest.TestCase):
         self.served()
         self.assertEqual(self.found, ["answered, and not served"])
 
+    def test_an_answer_while_the_list_of_what_was_served_is_read(self):
+        self.model.began("a", "tpm")
+        model = self.model
+
+        class Path:
+            def __fspath__(self):
+                model.ended("a", 0)  # it is written there a moment later
+                return os.devnull
+        model.check_served(Path())
+        self.assertEqual(self.found, [])
+
     def test_a_call_begun_after_its_right_was_taken(self):
         self.model.began("before", "tpm")
         self.model.rights["tpm"].take(time.monotonic())

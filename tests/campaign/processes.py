@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -13,6 +14,20 @@ import time
 # The kernel ends a child with the thread that started it (PR_SET_PDEATHSIG): this one lives as long
 # as the campaign, so that nothing is left behind whatever becomes of it.
 _spawner = concurrent.futures.ThreadPoolExecutor(max_workers=1)
+
+
+def keep_stacks():
+    """Programs that crash from now on leave a core file, where the system writes them into folders."""
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+
+
+def stacks(program, file, *what):
+    """Of all threads, for who reads the findings: a core file's (its path), or a process's ("-p", pid)."""
+    try:
+        subprocess.run(["gdb", "-batch", "-nx", "-ex", "thread apply all bt", str(program), *map(str, what)],
+                       stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL, timeout=120, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        file.write(b"(no stacks: gdb is not there, or took too long)\n")
 
 
 def spawn(arguments, **options):
@@ -62,6 +77,8 @@ class Program:
 
     def __init__(self, name, arguments, environment, log, report):
         self.name, self.arguments, self.log, self.report = name, arguments, log, report
+        self.folder = log + ".d"  # where it may leave a core file
+        os.makedirs(self.folder, exist_ok=True)
         self.environment = dict(os.environ, **environment)
         self.ready_line = ""
         self.listeners = []  # called with each line of standard output
@@ -78,7 +95,7 @@ class Program:
             self._expected_end = False
             with open(self.log, "ab") as log:
                 self._process = spawn(self.arguments, env=self.environment, stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, stderr=log)
+                                      stdout=subprocess.PIPE, stderr=log, cwd=self.folder)
             self.starts += 1
             threading.Thread(target=self._watch, args=(self._process,), daemon=True).start()
 
@@ -99,6 +116,9 @@ class Program:
         if not wanted:
             return
         if was_ready and not expected:
+            for core in os.listdir(self.folder):
+                with open(self.log, "ab") as log:
+                    stacks(self.arguments[0], log, os.path.join(self.folder, core))
             self.report("a process ended by itself", f"{self.name} (pid {process.pid}) ended with {status}; see {self.log}")
         # One that can't start (its disk is full) is tried again: what matters is that it comes back.
         time.sleep(0.5)
@@ -148,6 +168,12 @@ class Program:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def note_stacks(self):
+        """Where its threads are, at the end of its log."""
+        with self._lock, open(self.log, "ab") as log:
+            if self._process is not None and self._process.poll() is None:
+                stacks(self.arguments[0], log, "-p", self._process.pid)
 
     def descriptors(self):
         try:

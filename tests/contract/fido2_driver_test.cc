@@ -344,8 +344,8 @@ TEST_F(Fido2OtherKeyTest, IsNeverSentThePinOfTheEnrolledOne) {
   }
 }
 
-// A credential that shows itself to nobody without a PIN: people are asked about the key by its name,
-// and a PIN that was given before anybody could see which key it goes to is not sent.
+// A credential that shows itself to nobody without a PIN: people are asked about the key by its
+// name, and a PIN that was given before anybody could see which key it goes to is not sent.
 TEST_F(Fido2OtherKeyTest, ThatCantBeToldApartIsAskedAboutByName) {
   const size_t end = reference_.rfind('\n', reference_.size() - 3);
   reference_.insert(end, ",\n  \"hidden\": true");

@@ -86,6 +86,21 @@ TEST_F(PivDriverTest, EnrolsOnEachGenerationOfFirmware) {
   }
 }
 
+TEST_F(PivDriverTest, ShowsTheCertificateThatAttestsWhereItHasOne) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  const auto shown = token_->driver().HardwareCertificates(token_->uri());
+  ASSERT_TRUE(shown.ok()) << shown.status();
+  ASSERT_EQ(shown->size(), 1u);
+  EXPECT_TRUE(Certificate::ParseDer(shown->front())->IsCa());
+  token_.reset();
+  piv::PivSimulatorConfig agency;
+  agency.card.kind = piv::PivConfig::Kind::kPlainCard;
+  ASSERT_NO_FATAL_FAILURE(Start(agency));
+  const auto none = token_->driver().HardwareCertificates(token_->uri());
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_TRUE(none->empty());
+}
+
 TEST_F(PivDriverTest, MakesAndUsesKeysOfEveryAlgorithmThatTheCardHas) {
   const std::vector<std::string> always = {"eccp256", "eccp384", "rsa2048"};
   const std::vector<std::string> later = {"rsa3072", "rsa4096", "ed25519"};

@@ -95,7 +95,7 @@ absl::Status PivToken::CheckEvidence(absl::string_view spki, absl::string_view s
     if (proof.piv().intermediates_size() != 1)
       return absl::InternalError("not F9's certificate alone");
     const Certificate issuer = intermediates[0];
-    if (X509_verify(leaf.x509(), X509_get0_pubkey(issuer.x509())) != 1) {
+    if (!leaf.IsSignedBy(issuer.key())) {
       return absl::InternalError("not signed by F9");
     }
     leaf = issuer;

@@ -42,7 +42,7 @@ TEST(AdminTest, AnotherUidIsClosed) {
   const uid_t owner = 54321;
   const uid_t other = 12345;
   auto server =
-      Must(AdminServer::New(&world.gate().core().admin(), &world.gate().core().refusals(),
+      Must(AdminServer::New(&world.core().admin(), &world.core().refusals(),
                             {.socket_path = world.directory() + "/t", .allowed_uid = owner}),
            "server");
   ASSERT_EQ(chmod((world.directory() + "/t").c_str(), 0777), 0);
@@ -81,7 +81,7 @@ TEST(AdminTest, InvitesNameTheGate) {
   ASSERT_TRUE(status.ok()) << status.error_message();
   Invite invite = Must(Invite::Parse(response.invite()), "invite");
   EXPECT_EQ(invite.audience, world.gate().audience());
-  EXPECT_EQ(invite.identity_fingerprint, world.gate().core().identities().current()->fingerprint());
+  EXPECT_EQ(invite.identity_fingerprint, world.core().identities().current()->fingerprint());
 }
 
 // "An answer means that the running gate has it": the very next call is refused.
@@ -122,7 +122,7 @@ TEST(AdminTest, FailuresAreExactForAdministrators) {
 
 TEST(AdminTest, APathThatIsTooLongForASocketSaysSo) {
   GatedWorld world;
-  auto server = AdminServer::New(&world.gate().core().admin(), &world.gate().core().refusals(),
+  auto server = AdminServer::New(&world.core().admin(), &world.core().refusals(),
                                  {.socket_path = world.directory() + "/" + std::string(120, 'x')});
   EXPECT_THAT(std::string(server.status().message()),
               ::testing::HasSubstr("shorter state directory"));

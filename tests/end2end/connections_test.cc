@@ -345,7 +345,7 @@ TEST_P(LiveCallsTest, EndWhenACredentialIsRevokedAndOthersGoOn) {
   v1::RevokeCredentialRequest request;
   request.set_subject("alice");
   const absl::Time since = absl::Now();
-  Must(world_.gate().core().admin().RevokeCredential(request, "test").status(), "revoke");
+  Must(world_.core().admin().RevokeCredential(request, "test").status(), "revoke");
   ExpectEnded(hers, since, Reason::kCredentialRevoked);
   EXPECT_TRUE(his.Say());
   EXPECT_TRUE(his.Finish().ok());
@@ -360,7 +360,7 @@ TEST(LiveCallsRaceTest, AStreamWhoseRightEndsAsItBeginsIsEnded) {
     if (!decision.admitted || decision.method != kChatMethod) return;
     v1::RevokeCredentialRequest request;
     request.set_subject("alice");
-    Must(world->gate().core().admin().RevokeCredential(request, "test").status(), "revoke");
+    Must(world->core().admin().RevokeCredential(request, "test").status(), "revoke");
   };
   GatedWorld made(std::move(options));
   world = &made;
@@ -397,7 +397,7 @@ TEST_P(LiveCallsTest, EndWhenTheRulesNoLongerAllowThem) {
   request.set_subject("alice");
   request.set_set_roles(true);
   const absl::Time since = absl::Now();
-  Must(world_.gate().core().admin().SetSubject(request, "test").status(), "roles");
+  Must(world_.core().admin().SetSubject(request, "test").status(), "roles");
   ExpectEnded(chat, since, Reason::kMethodNotPermitted);
 }
 
@@ -446,7 +446,7 @@ TEST_F(LiveCallsAtOnceTest, ARevocationEndsThem) {
   LiveChat chat(alice_->channel(), session_->Prefix(kChatMethod));
   v1::RevokeCredentialRequest request;
   request.set_subject("alice");
-  Must(world_.gate().core().admin().RevokeCredential(request, "test").status(), "revoke");
+  Must(world_.core().admin().RevokeCredential(request, "test").status(), "revoke");
   EXPECT_EQ(chat.Ended().error_code(), grpc::StatusCode::CANCELLED);
   WaitForLine(world_, Reason::kCredentialRevoked, /*with_subject=*/true);
 }
@@ -457,7 +457,7 @@ TEST_F(LiveCallsAtOnceTest, ADisabledSubjectEndsThem) {
   request.set_subject("alice");
   request.set_set_disabled(true);
   request.set_disabled(true);
-  Must(world_.gate().core().admin().SetSubject(request, "test").status(), "disable");
+  Must(world_.core().admin().SetSubject(request, "test").status(), "disable");
   EXPECT_EQ(chat.Ended().error_code(), grpc::StatusCode::CANCELLED);
   WaitForLine(world_, Reason::kSubjectDisabled, /*with_subject=*/true);
 }
@@ -467,7 +467,7 @@ TEST_F(LiveCallsAtOnceTest, ARoleThatIsTakenAwayEndsThem) {
   v1::SetSubjectRequest request;
   request.set_subject("alice");
   request.set_set_roles(true);
-  Must(world_.gate().core().admin().SetSubject(request, "test").status(), "roles");
+  Must(world_.core().admin().SetSubject(request, "test").status(), "roles");
   EXPECT_EQ(chat.Ended().error_code(), grpc::StatusCode::CANCELLED);
   WaitForLine(world_, Reason::kMethodNotPermitted, /*with_subject=*/true);
 }
@@ -503,7 +503,7 @@ TEST(LiveCallsExpiryTest, EndWhenTheirSessionExpiresButALiveCallKeepsItFromIdlin
   SoftwareClient alice = world.Enrol("alice", world.NewChannel());
   auto session = Must(alice.OpenSession(), "session");
   LiveChat chat(alice.channel(), session->Prefix(kChatMethod));
-  const Session& held = *world.gate().core().sessions().Find(session->id());
+  const Session& held = *world.core().sessions().Find(session->id());
   for (int i = 0; i < 6; ++i) {
     clock.Advance(absl::Minutes(9));
     const absl::Time until = absl::Now() + kPatience;

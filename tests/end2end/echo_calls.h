@@ -42,6 +42,7 @@ struct EchoCall {
   Kind kind = Kind::kUnary;
   std::vector<std::string> prefixes;  // values of forekey-prefix-bin
   bool fail = false;                  // asks the handler to fail
+  std::string affinity;               // forekey-affinity; empty: none
 };
 
 // Sends "ab" as "a", "b" where the kind streams, and asks for two answers where it streams.
@@ -51,6 +52,7 @@ inline EchoResult Call(const std::shared_ptr<grpc::Channel>& channel, const Echo
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   for (const std::string& prefix : call.prefixes) context.AddMetadata("forekey-prefix-bin", prefix);
   if (call.fail) context.AddMetadata("x-fail", "1");
+  if (!call.affinity.empty()) context.AddMetadata("forekey-affinity", call.affinity);
   example::EchoRequest request;
   example::EchoResponse response;
   EchoResult result;

@@ -40,7 +40,7 @@ class Fido2GateTest : public ::testing::Test {
     driver_ = std::make_unique<Fido2Driver>(std::vector<std::string>{key_->uri()});
     GateConnection::Options connection;
     connection.target.audience = world_->config().audience;
-    connection.target.address = world_->gate().core().admin().AdvertisedAddress();
+    connection.target.address = world_->core().admin().AdvertisedAddress();
     connection.target.ca_pem = Must(ReadFile(world_->config().tls.certificate), "certificate");
     connection_ = Must(GateConnection::New(std::move(connection)), "connection");
   }
@@ -48,8 +48,7 @@ class Fido2GateTest : public ::testing::Test {
   absl::Status Enrol() {
     v1::CreateInviteRequest request;
     request.set_subject("ada");
-    const auto created =
-        Must(world_->gate().core().admin().CreateInvite(request, "uid 0"), "invite");
+    const auto created = Must(world_->core().admin().CreateInvite(request, "uid 0"), "invite");
     const Invite invite = Must(Invite::Parse(created.invite()), "invite");
     FOREKEY_ASSIGN_OR_RETURN(auto enroller, driver_->Enroll(key_->uri(), {}));
     FOREKEY_ASSIGN_OR_RETURN(auto opening, enroller->Opening());
@@ -78,7 +77,7 @@ class Fido2GateTest : public ::testing::Test {
   }
   absl::StatusOr<ClientSessionPtr> Open() {
     GateConnection::OpenOptions options;
-    options.gate_identity = world_->gate().core().identities().current()->public_key();
+    options.gate_identity = world_->core().identities().current()->public_key();
     options.signers = signers_;
     return connection_->OpenSession(options);
   }
@@ -102,13 +101,13 @@ TEST_F(Fido2GateTest, EnrolsOpensASessionAndIsRevoked) {
   const auto prefix = connection_->MakeDevicePrefix("/shop.Orders/Buy", "", signers_);
   ASSERT_TRUE(prefix.ok()) << prefix.status();
   const absl::string_view value = *prefix;
-  const Judgement judgement = world_->gate().core().calls().Judge(
+  const Judgement judgement = world_->core().calls().Judge(
       CallInput{absl::MakeConstSpan(&value, 1), "/shop.Orders/Buy", "test"});
   ASSERT_TRUE(judgement.status.ok()) << world_->audit().decisions().back().detail;
   EXPECT_EQ(judgement.call->factors()[0].name, "fido2");
   v1::RevokeCredentialRequest revoke;
   revoke.set_credential_id(credential_);
-  ASSERT_TRUE(world_->gate().core().admin().RevokeCredential(revoke, "uid 0").ok());
+  ASSERT_TRUE(world_->core().admin().RevokeCredential(revoke, "uid 0").ok());
   EXPECT_FALSE(Login().ok());
   EXPECT_EQ(LastReason(), Reason::kCredentialRevoked);
 }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/escaping.h"
 #include "src/base/reason.h"
+#include "src/gate/grpc/live_calls.h"
 #include "tests/end2end/echo_apis.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"
@@ -29,13 +30,16 @@ class GateApisTest : public ::testing::TestWithParam<Api> {
     api_->Start();
   }
   ~GateApisTest() override {
+    if (stopped_) return;
     world_.server().Shutdown(std::chrono::system_clock::now());
     api_->Stop();
     world_.StopServer();
   }
 
-  GatedWorld world_;
+  // A forged prefix does not end the connection: what comes after it meets the same one.
+  GatedWorld world_{{.change = [](GateConfig& config) { config.connections.forged_refusals = 0; }}};
   std::unique_ptr<EchoApi> api_;
+  bool stopped_ = false;
 };
 
 TEST_P(GateApisTest, HandlersSeeTheVerifiedCallerOfTheirCall) {
@@ -165,6 +169,81 @@ TEST_P(GateApisTest, AHandlersOwnUnauthenticatedIsNotRunTwice) {
   const size_t before = world_.audit().decisions().size();
   EXPECT_FALSE(Call(channel, {}).status.ok());
   EXPECT_EQ(world_.audit().decisions().size(), before + 2);
+}
+
+// The handler's caller is looked up by the prefix, without its MAC: so what is wrong with a prefix
+// must be met before, also on a connection on which much was admitted.
+TEST_P(GateApisTest, AForgedPrefixReachesNoHandlerOnAConnectionOfAdmittedCalls) {
+  auto channel = world_.NewChannel();
+  SoftwareClient alice = world_.Enrol("alice", channel), bob = world_.Enrol("bob", channel);
+  auto alices = Must(alice.OpenSession(), "open"), bobs = Must(bob.OpenSession(), "open");
+  const std::string say = MethodOf(Kind::kUnary);
+  const std::string admitted = alices->Prefix(say), bobs_admitted = bobs->Prefix(say);
+  for (const std::string& prefix : {admitted, bobs_admitted}) {
+    ASSERT_TRUE(Call(channel, {.prefixes = {prefix}}).status.ok());
+  }
+  std::string changed = admitted, under_another_id = bobs_admitted;
+  changed.back() ^= 1;
+  under_another_id.replace(under_another_id.find(bobs->id()), bobs->id().size(), alices->id());
+  const struct {
+    Kind kind;
+    std::string prefix;
+    Reason why;
+  } forged[] = {{Kind::kUnary, admitted, Reason::kSequenceReplayed},
+                {Kind::kBidi, admitted, Reason::kMacInvalid},
+                {Kind::kUnary, changed, Reason::kMacInvalid},
+                {Kind::kUnary, under_another_id, Reason::kMacInvalid}};
+  for (const auto& [kind, prefix, why] : forged) {
+    EchoResult result = Call(channel, {.kind = kind, .prefixes = {prefix}, .fail = true});
+    EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+    EXPECT_EQ(world_.AuditOf(result.status).reason, why);
+  }
+  EXPECT_EQ(api_->failures(), 0) << "a handler was reached";
+  EchoResult good = Call(channel, {.prefixes = {alices->Prefix(say)}});
+  ASSERT_TRUE(good.status.ok()) << good.status.error_message();
+  EXPECT_EQ(good.responses[0].subject(), "alice");
+}
+
+// Nobody judges such a call, so nobody vouches for its prefix.
+TEST_P(GateApisTest, AnInProcessChannelHasNoCallers) {
+  SoftwareClient alice = world_.Enrol("alice", world_.NewChannel());
+  auto session = Must(alice.OpenSession(), "open");
+  auto inside = world_.server().InProcessChannel(grpc::ChannelArguments());
+  for (Kind kind : kAllKinds) {
+    const std::string admitted = session->Prefix(MethodOf(kind));
+    EchoResult gated = Call(alice.channel(), {.kind = kind, .prefixes = {admitted}});
+    EXPECT_THAT(gated.responses, Each(Property(&example::EchoResponse::subject, "alice")));
+    for (const std::string& prefix : {admitted, session->Prefix(MethodOf(kind))}) {
+      EchoResult result = Call(inside, {.kind = kind, .prefixes = {prefix}});
+      ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+      ASSERT_FALSE(result.responses.empty());
+      EXPECT_THAT(result.responses, Each(Property(&example::EchoResponse::subject, "")));
+    }
+  }
+}
+
+// A call is in the table for as long as it lives, and ends by it.
+TEST_P(GateApisTest, ALiveStreamCanBeCancelledAndIsForgotten) {
+  SoftwareClient alice = world_.Enrol("alice", world_.NewChannel());
+  const std::string method = MethodOf(Kind::kBidi);
+  auto session = Must(alice.OpenSession(), "open");
+  auto stub = example::Echo::NewStub(alice.channel());
+  grpc::ClientContext context;
+  context.AddMetadata("forekey-prefix-bin", session->Prefix(method));
+  auto stream = stub->Chat(&context);
+  example::EchoResponse response;
+  ASSERT_TRUE(stream->Write(example::EchoRequest()) && stream->Read(&response));
+  EXPECT_EQ(LiveCalls::OfProcess().CancelIf([&](const LiveCalls::Entry& entry) {
+    return entry.caller->session() != nullptr && entry.caller->session()->id() == session->id();
+  }),
+            1u);
+  EXPECT_FALSE(stream->Read(&response));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  world_.server().Shutdown(std::chrono::system_clock::now());
+  api_->Stop();
+  world_.StopServer();  // waits for what the calls leave behind
+  EXPECT_EQ(LiveCalls::OfProcess().size(), 0u);
+  stopped_ = true;
 }
 
 TEST_P(GateApisTest, AnUnknownMethodIsRefusedLikeAKnownOne) {

@@ -37,9 +37,9 @@ std::vector<Breakage> Breakages() {
   return {
       {"MissingCertificate",
        "",
-       {"tls/certificate.pem"},
+       {"tls/certificate.pem", "tls/ca.pem"},
        "tls/certificate.pem",
-       {{"invite", "tls/certificate.pem"}}},  // [tls] ca: it would be useless
+       {{"invite", "tls/ca.pem"}}},  // [tls] ca: it would be useless
       {"EmptyTrustFolder",
        "[attestation.tpm]\ntrust = \"trust\"\n",
        {},
@@ -164,7 +164,7 @@ TEST_P(GateAtRestTest, WhatIsEnrolledIsSeen) {
 
 TEST_P(GateAtRestTest, ASubjectIsRevokedWithItsInvites) {
   const CommandResult revoked = Run({"revoke", "--subject", "ada", "--note", "stolen"});
-  EXPECT_THAT(revoked.out, HasSubstr("1 revoked in the registry; no gate is running\n"));
+  EXPECT_THAT(revoked.out, HasSubstr("1 revoked in the registry; no gate is running here\n"));
   EXPECT_THAT(revoked.out, HasSubstr("invite cancelled: " +
                                      absl::BytesToHexString(Sha256(std::string(32, 'o')))));
   EXPECT_EQ(Run({"credentials", "--json"}).json()[0]["revocation_note"], "stolen");

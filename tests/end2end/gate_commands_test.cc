@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "examples/echo_services.h"
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/crypto/digest.h"
+#include "src/gate/grpc/self_signed.h"
 #include "src/store/sqlite_registry.h"
 #include "src/wire/invite.h"
 #include "tests/end2end/echo_calls.h"
@@ -18,6 +21,7 @@ namespace forekey::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class GateCommandsTest : public ::testing::Test {
  protected:
@@ -41,12 +45,66 @@ TEST_F(GateCommandsTest, InitMakesWhatCheckConfigFindsGood) {
   struct stat info = {};
   ASSERT_EQ(stat((directory_.path() + "/gate/tls/key.pem").c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 07777, 0600u);
+  EXPECT_THAT(made_.out, HasSubstr("nobody can enrol"));
   EXPECT_EQ(RunWith({"check-config"}).exit_status, 0) << RunWith({"check-config"}).err;
   // And never overwrites: a second one would lock out whoever trusts the first.
   CommandResult again =
       RunGate({"init", "--directory", directory_.path() + "/gate", "--audience", "x"});
   EXPECT_EQ(again.exit_status, 1);
   EXPECT_THAT(again.err, HasSubstr("nothing was changed"));
+}
+
+// A folder on the command line is taken from where the person stands, and the configuration is read
+// from elsewhere.
+TEST_F(GateCommandsTest, InitNamesTrustSoThatTheGateFindsIt) {
+  const std::string trust = directory_.path() + "/roots";
+  ASSERT_EQ(mkdir(trust.c_str(), 0700), 0);
+  const auto ca = MakeSelfSignedCertificate({"ca.test"}, absl::Now(), absl::Hours(24));
+  ASSERT_TRUE(WriteFileAtomically(trust + "/ca.pem", ca->certificate_pem).ok());
+  const std::filesystem::path here = std::filesystem::current_path();
+  std::filesystem::current_path(directory_.path());
+  const CommandResult made = RunGate({"init", "--directory", "all", "--audience", "all.test",
+                                      "--tpm-simulator-trust", "./roots", "--fido2-simulator-trust",
+                                      "roots", "--piv-trust", "roots", "--state", "elsewhere"});
+  std::filesystem::current_path(here);
+  ASSERT_EQ(made.exit_status, 0) << made.err;
+  EXPECT_THAT(made.out, Not(HasSubstr("nobody can enrol")));
+  const std::string config = directory_.path() + "/all/gate.toml";
+  const GateConfig read = Must(GateConfig::Load(config), "config");
+  for (TokenKind kind : {v1::TOKEN_KIND_TPM, v1::TOKEN_KIND_FIDO2, v1::TOKEN_KIND_PIV}) {
+    EXPECT_TRUE(read.tokens.Find(kind)->Enrols()) << kind;
+  }
+  EXPECT_EQ(read.state.directory, directory_.path() + "/elsewhere");
+  const CommandResult checked = RunGate({"check-config", "--config", config});
+  EXPECT_EQ(checked.exit_status, 0) << checked.err;
+  EXPECT_THAT(checked.out, HasSubstr(": good"));
+}
+
+TEST_F(GateCommandsTest, CheckConfigSaysWhereNobodyCanEnrol) {
+  const CommandResult checked = RunWith({"check-config", "--json"});
+  EXPECT_EQ(checked.exit_status, 0);
+  EXPECT_EQ(checked.json()["valid"], true);
+  EXPECT_THAT(checked.json()["warnings"][0].get<std::string>(), HasSubstr("nobody can enrol"));
+  EXPECT_THAT(RunWith({"check-config"}).out, Not(HasSubstr("good")));
+}
+
+// One round of mending is enough: mistakes of the text, and files that are not there, together.
+TEST_F(GateCommandsTest, CheckConfigNamesEveryMistakeWithItsLine) {
+  ASSERT_TRUE(WriteFileAtomically(config_,
+                                  "audience = \"a\"\n[tls]\ncertificate = \"tls/none.pem\"\n"
+                                  "private_key = \"tls/nokey.pem\"\nca = \"tls/noca.pem\"\n"
+                                  "[state]\ndirectory = \"state\"\n[sessions]\nidle = \"soon\"\n"
+                                  "[attestation.tpm]\ntrust = \"nowhere\"\n"
+                                  "[[rule]]\nmethods = [\"/a.B/*\"]\n"
+                                  "factors = [[\"example.badge\"]]\n")
+                  .ok());
+  const CommandResult checked = RunWith({"check-config"});
+  EXPECT_EQ(checked.exit_status, 1);
+  for (const char* found :
+       {"gate.toml:3: tls.certificate", "gate.toml:4: tls.private_key", "gate.toml:5: tls.ca",
+        "gate.toml:9: sessions.idle", "gate.toml:11: attestation.tpm.trust", "example.badge"}) {
+    EXPECT_THAT(checked.err, HasSubstr(found));
+  }
 }
 
 TEST_F(GateCommandsTest, InitTakesNoKeyFromAnAudience) {

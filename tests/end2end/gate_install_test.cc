@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "absl/strings/escaping.h"
 #include "examples/echo_services.h"
 #include "forekey/v1/gate.grpc.pb.h"
@@ -25,6 +27,7 @@ class WatchedEcho : public example::SyncEcho {
                    example::EchoResponse* response) override {
     absl::MutexLock lock(&mutex_);
     prefixes_seen_ = context->client_metadata().count("forekey-prefix-bin");
+    affinities_seen_ = context->client_metadata().count("forekey-affinity");
     properties_.clear();
     for (const auto& [name, value] : *context->auth_context()) {
       properties_.emplace_back(std::string(name.data(), name.size()),
@@ -36,6 +39,10 @@ class WatchedEcho : public example::SyncEcho {
     absl::MutexLock lock(&mutex_);
     return prefixes_seen_;
   }
+  size_t affinities_seen() const {
+    absl::MutexLock lock(&mutex_);
+    return affinities_seen_;
+  }
   std::vector<std::pair<std::string, std::string>> properties() const {
     absl::MutexLock lock(&mutex_);
     return properties_;
@@ -44,6 +51,7 @@ class WatchedEcho : public example::SyncEcho {
  private:
   mutable absl::Mutex mutex_;
   size_t prefixes_seen_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t affinities_seen_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::pair<std::string, std::string>> properties_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -67,6 +75,25 @@ TEST(GateInstallTest, ExemptCallsHaveNoCallerWhateverTheyCarry) {
   EchoResult gated = Call(
       alice.channel(), {.kind = Kind::kBidi, .prefixes = {session->Prefix(MethodOf(Kind::kBidi))}});
   EXPECT_EQ(gated.responses.at(0).subject(), "alice");
+}
+
+TEST(GateInstallTest, WhatIsForABalancerIsTakenAwayAndProvesNothing) {
+  WatchedEcho echo;
+  for (const bool exempt : {false, true}) {
+    GatedWorld world(
+        {.exempt = exempt ? std::vector<std::string>{kSay} : std::vector<std::string>{}});
+    world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
+    SoftwareClient alice = world.Enrol("alice", world.NewChannel());
+    auto session = Must(alice.OpenSession(), "open");
+    const EchoResult result = Call(
+        alice.channel(), {.prefixes = {session->Prefix(kSay)}, .affinity = "0123456789abcdef"});
+    ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+    EXPECT_EQ(result.responses.at(0).subject(), exempt ? "" : "alice");
+    EXPECT_EQ(echo.affinities_seen(), 0u);
+    if (exempt) continue;
+    const EchoResult alone = Call(alice.channel(), {.affinity = "0123456789abcdef"});
+    EXPECT_EQ(alone.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  }
 }
 
 TEST(GateInstallTest, NothingAboutACallerIsInTheConnectionsAuthContext) {
@@ -265,6 +292,70 @@ TEST(GateInstallTest, InterceptorsOfTheApplicationSeeAdmittedCallsAlone) {
   EXPECT_EQ(result.trailers.count("grpc-retry-pushback-ms"), 1u);
 }
 
+// ---- An application's own contexts ----
+
+struct OwnContext : grpc::CallbackServerContext {};
+
+class OwnContexts : public grpc::ContextAllocator {
+ public:
+  explicit OwnContexts(std::atomic<int>* alive) : alive_(alive) {}
+  grpc::CallbackServerContext* NewCallbackServerContext() override {
+    ++*alive_;
+    return new OwnContext;
+  }
+  void Release(grpc::CallbackServerContext* context) override {
+    --*alive_;
+    delete context;
+  }
+
+ private:
+  std::atomic<int>* const alive_;
+};
+
+class OwnContextEcho : public example::CallbackEcho {
+ public:
+  grpc::ServerUnaryReactor* Say(grpc::CallbackServerContext* context,
+                                const example::EchoRequest* request,
+                                example::EchoResponse* response) override {
+    if (dynamic_cast<OwnContext*>(context) != nullptr) ++own_;
+    return CallbackEcho::Say(context, request, response);
+  }
+  int own() const { return own_; }
+
+ private:
+  std::atomic<int> own_{0};
+};
+
+// They are not taken away, whether they were asked for before the gate or after it; and the gate
+// knows who calls all the same.
+class OwnContextsTest : public ::testing::TestWithParam<bool> {};
+
+TEST_P(OwnContextsTest, StayTheApplications) {
+  std::atomic<int> alive{0};
+  OwnContextEcho echo;
+  GatedWorld world;
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&echo);
+  if (GetParam()) builder.SetContextAllocator(std::make_unique<OwnContexts>(&alive));
+  ASSERT_TRUE(world.gate().Install(builder).ok());
+  if (!GetParam()) builder.SetContextAllocator(std::make_unique<OwnContexts>(&alive));
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  ASSERT_NE(server, nullptr);
+  SoftwareClient alice = world.Enrol("alice", world.NewChannel());
+  auto session = Must(alice.OpenSession(), "open");
+  EchoResult result = Call(alice.channel(), {.prefixes = {session->Prefix(kSay)}});
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(result.responses[0].subject(), "alice");
+  EXPECT_EQ(result.trailers.count("grpc-retry-pushback-ms"), 0u) << "it ended well";
+  EXPECT_EQ(echo.own(), 1);
+  server->Shutdown();
+  server.reset();
+  EXPECT_EQ(LiveCalls::OfProcess().size(), 0u);
+  EXPECT_EQ(alive, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(BeforeAndAfterInstall, OwnContextsTest, ::testing::Bool());
+
 TEST(GateInstallTest, AGateServesOneServer) {
   GatedWorld world;
   world.Start([](grpc::ServerBuilder&) {});
@@ -305,6 +396,30 @@ directory = "state"
   auto gate = Gate::New({.config_file = directory.path() + "/gate.toml"});
   EXPECT_THAT(std::string(gate.status().message()),
               ::testing::AllOf(HasSubstr("key.pem"), HasSubstr("chmod 600")));
+}
+
+// In a server of the application's own they would be passed over in silence.
+TEST(GateInstallTest, SaysThatUpstreamsAreForServe) {
+  GatedWorld world;  // for a certificate
+  const std::string common =
+      absl::StrCat("audience = \"a\"\n[tls]\ncertificate = \"", world.directory(),
+                   "/cert.pem\"\nprivate_key = \"", world.directory(), "/key.pem\"\n");
+  TempDirectory directory;
+  const std::string file = directory.path() + "/gate.toml";
+  const std::pair<const char*, const char*> parts[] = {
+      {"[[upstream]]",
+       "[[upstream]]\nname = \"shop\"\nmethods = [\"/shop.*/*\"]\naddresses = "
+       "[\"unix:/run/shop.sock\"]\n"},
+      {"[fronts]", "[fronts]\nhttp = \"127.0.0.1:0\"\nsecret = \"secret\"\n"}};
+  for (const auto& [name, part] : parts) {
+    const std::string state =
+        absl::StrCat("[state]\ndirectory = \"", directory.path(), "/state\"\n");
+    ASSERT_TRUE(WriteFileAtomically(file, absl::StrCat(common, state, part)).ok());
+    const absl::Status refused = Gate::New({.config_file = file}).status();
+    EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(refused.message()), ::testing::AllOf(HasSubstr(file), HasSubstr(name),
+                                                                 HasSubstr("forekey-gate serve")));
+  }
 }
 
 TEST(GateInstallTest, SaysThatAnotherGateHoldsTheState) {

@@ -73,12 +73,19 @@ GatedWorld::GatedWorld(Options options) {
   Must(EnsurePrivateDirectory(config.state.directory), "state directory");
   GateCore::StandIns parts;
   parts.clock = options.clock;
-  registry_ = Must(OpenSqliteRegistry(config.state.RegistryPath()), "registry");
-  parts.registry = registry_;
+  if (options.shared) {
+    parts.shared_registry = options.shared();
+    registry_ = parts.shared_registry;
+  } else {
+    registry_ = Must(OpenSqliteRegistry(config.state.RegistryPath()), "registry");
+    parts.registry = options.elsewhere ? options.elsewhere(registry_) : registry_;
+  }
+  parts.registry_may_wait = options.elsewhere != nullptr;
   auto audit = std::make_unique<ToldAuditSink>(options.on_audit);
   if (!options.audit_file) audit_ = audit.get();
   if (!options.audit_file) parts.audit = std::move(audit);
-  gate_ = Must(Gate::New(Must(GateCore::New(std::move(config), std::move(parts)), "core")), "gate");
+  gate_ = Must(GateAccess::New(Must(GateCore::New(std::move(config), std::move(parts)), "core")),
+               "gate");
 }
 
 GatedWorld::~GatedWorld() { StopServer(); }
@@ -123,7 +130,7 @@ std::shared_ptr<grpc::Channel> GatedWorld::NewChannel(const std::string& service
 
 GateFacts GatedWorld::Facts() const {
   return {.audience = gate_->audience(),
-          .identity_public = gate_->core().identities().current()->public_key(),
+          .identity_public = core().identities().current()->public_key(),
           .channel_binding = channel_binding()};
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "src/gate/audit/audit.h"
+#include "src/gate/grpc/gate_access.h"
 #include "src/gate/service/gate_core.h"
 #include "src/store/registry.h"
 #include "tests/end2end/software_client.h"
@@ -47,6 +48,11 @@ class GatedWorld {
     std::function<void(GateConfig&)> change;  // of the config, before the gate is made
     const Clock* clock = &Clock::System();
     bool audit_file = false;  // true: the real file, in state/; audit() has nothing then
+    // Not empty: what the gate has for its registry, as if it were elsewhere; registry() is the one
+    // that is given.
+    std::function<std::shared_ptr<Registry>(std::shared_ptr<Registry>)> elsewhere;
+    // Not empty: gives the registry that the gate shares with others; registry() is that one.
+    std::function<std::shared_ptr<PostgresRegistry>()> shared;
     // Called with each line of audit(), before the gate goes on.
     std::function<void(const Decision&)> on_audit;
   };
@@ -59,7 +65,8 @@ class GatedWorld {
   MemoryAuditSink& audit() { return *audit_; }
   Registry& registry() { return *registry_; }
   const std::string& directory() const { return directory_.path(); }
-  const GateConfig& config() const { return gate_->core().config(); }
+  GateCore& core() const { return CoreOf(*gate_); }
+  const GateConfig& config() const { return core().config(); }
 
   // Installs the gate and starts the server that `fill` has given its services to.
   void Start(const std::function<void(grpc::ServerBuilder&)>& fill, InstallOptions options = {});

@@ -167,7 +167,7 @@ TEST_F(NetworkTest, AStreamThatIsCutLeavesNothingBehind) {
   }
   EXPECT_TRUE(calm()) << DescriptorsNow() << " of " << descriptors << ", " << ThreadsNow() << " of "
                       << threads;
-  EXPECT_EQ(world_.gate().core().sessions().size(), 1u);
+  EXPECT_EQ(world_.core().sessions().size(), 1u);
 }
 
 }  // namespace

@@ -68,8 +68,7 @@ class OidcWorld {
     v1::SetOidcIdentityRequest request;
     request.set_subject("ada");
     request.set_identity("ada-at-idp");
-    Must(world_.world().gate().core().admin().SetOidcIdentity(request, "test").status(),
-         "identity");
+    Must(world_.world().core().admin().SetOidcIdentity(request, "test").status(), "identity");
   }
   std::string KeyPath() const { return directory_.path() + "/idp.pem"; }
   // What the user would write into the gate's folder.
@@ -140,9 +139,9 @@ TEST(OidcEndToEndTest, LoginWithATokenProvesItAtOnceAndForTheSessionsThatFollow)
   off.set_subject("ada");
   off.set_set_disabled(true);
   off.set_disabled(true);
-  ASSERT_TRUE(world->world().gate().core().admin().SetSubject(off, "test").ok());
+  ASSERT_TRUE(world->world().core().admin().SetSubject(off, "test").ok());
   off.set_disabled(false);
-  ASSERT_TRUE(world->world().gate().core().admin().SetSubject(off, "test").ok());
+  ASSERT_TRUE(world->world().core().admin().SetSubject(off, "test").ok());
   EXPECT_TRUE(world->Call(Kind::kUnary).status.ok());
   ASSERT_EQ(world.Runs().size(), 2u);
   EXPECT_NE(world.Runs()[0], world.Runs()[1]) << "a nonce an opening";

@@ -56,7 +56,7 @@ class PivGateTest : public ::testing::Test {
     connection.target.ca_pem = Must(ReadFile(world_->config().tls.certificate), "certificate");
     connection_ = Must(GateConnection::New(std::move(connection)), "connection");
   }
-  GateCore& core() { return world_->gate().core(); }
+  GateCore& core() { return world_->core(); }
 
   absl::Status Enrol(const std::string& slot) {
     v1::CreateInviteRequest request;

@@ -2,6 +2,7 @@
 #include "tests/end2end/raw_http2.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
@@ -21,6 +22,7 @@ namespace {
 
 constexpr size_t kFrameHeader = 9;
 constexpr size_t kMostPayload = 16384;
+constexpr absl::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 void AppendLength(std::string& out, size_t length) {
   if (length < 127) {
@@ -59,7 +61,16 @@ RawHttp2::RawHttp2(int port, const std::string& source)
   SSL_set_fd(ssl_.get(), fd_);
   if (SSL_connect(ssl_.get()) != 1) return;
   open_ = true;
-  Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  Send(kPreface);
+  Frame(kSettings, 0, 0, "");
+}
+
+RawHttp2::RawHttp2(int connected, Side side) : fd_(connected), open_(connected >= 0) {
+  if (side == Side::kClient) {
+    Send(kPreface);
+  } else {
+    preface_ = kPreface.size();
+  }
   Frame(kSettings, 0, 0, "");
 }
 
@@ -69,9 +80,12 @@ RawHttp2::~RawHttp2() {
 
 bool RawHttp2::Send(absl::string_view bytes) {
   while (open_ && !bytes.empty()) {
-    const int sent = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
+    errno = 0;
+    const ssize_t sent = ssl_ == nullptr
+                             ? send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL)
+                             : SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
     if (sent <= 0) {
-      open_ = false;
+      Lose();
       break;
     }
     bytes.remove_prefix(static_cast<size_t>(sent));
@@ -79,7 +93,13 @@ bool RawHttp2::Send(absl::string_view bytes) {
   return open_;
 }
 
-bool RawHttp2::Frame(uint8_t type, uint8_t flags, uint32_t stream, absl::string_view payload) {
+void RawHttp2::Lose() {
+  was_reset_ = open_ && errno == ECONNRESET;
+  open_ = false;
+}
+
+std::string RawHttp2::FrameBytes(uint8_t type, uint8_t flags, uint32_t stream,
+                                 absl::string_view payload) {
   ByteWriter writer;
   writer.U8(static_cast<uint8_t>(payload.size() >> 16))
       .U16(static_cast<uint16_t>(payload.size()))
@@ -87,7 +107,11 @@ bool RawHttp2::Frame(uint8_t type, uint8_t flags, uint32_t stream, absl::string_
       .U8(flags)
       .U32(stream)
       .Raw(payload);
-  return Send(writer.bytes());
+  return writer.bytes();
+}
+
+bool RawHttp2::Frame(uint8_t type, uint8_t flags, uint32_t stream, absl::string_view payload) {
+  return Send(FrameBytes(type, flags, stream, payload));
 }
 
 bool RawHttp2::Headers(uint32_t stream, absl::string_view path, const Fields& more) {
@@ -119,18 +143,21 @@ bool RawHttp2::Data(uint32_t stream, absl::string_view bytes, bool last) {
 
 bool RawHttp2::Read(int wait_millis) {
   if (!open_) return false;
-  if (SSL_pending(ssl_.get()) == 0) {
+  if (ssl_ == nullptr || SSL_pending(ssl_.get()) == 0) {
     pollfd waiting = {fd_, POLLIN, 0};
     if (poll(&waiting, 1, wait_millis) <= 0) return open_;
   }
   char buffer[16384];
-  const int got = SSL_read(ssl_.get(), buffer, sizeof(buffer));
+  errno = 0;
+  const ssize_t got = ssl_ == nullptr ? recv(fd_, buffer, sizeof(buffer), 0)
+                                      : SSL_read(ssl_.get(), buffer, sizeof(buffer));
   if (got <= 0) {
-    open_ = false;
+    Lose();
     return false;
   }
   received_.append(buffer, static_cast<size_t>(got));
-  size_t at = 0;
+  size_t at = std::min(preface_, received_.size());
+  preface_ -= at;
   while (received_.size() - at >= kFrameHeader) {
     ByteReader header(absl::string_view(received_).substr(at, kFrameHeader));
     const uint8_t high = header.U8();
@@ -167,6 +194,8 @@ void RawHttp2::Take(uint8_t type, uint8_t flags, uint32_t stream, absl::string_v
       ended_[stream] = true;
       return;
     case kHeaders:
+      began_[stream] = true;
+      [[fallthrough]];
     case kData:
       if ((flags & kEndStream) != 0) ended_[stream] = true;
       return;
@@ -185,6 +214,12 @@ bool RawHttp2::WaitForStreamEnd(uint32_t stream) {
   const absl::Time until = absl::Now() + patience_;
   while (open_ && !ended_[stream] && absl::Now() < until) Read(1000);
   return ended_[stream];
+}
+
+bool RawHttp2::WaitForHeaders(uint32_t stream) {
+  const absl::Time until = absl::Now() + patience_;
+  while (open_ && !began_[stream] && absl::Now() < until) Read(1000);
+  return began_[stream];
 }
 
 std::string RawHttp2::MessagePrefix(uint32_t claimed, bool compressed) {

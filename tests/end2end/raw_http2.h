@@ -38,16 +38,25 @@ class RawHttp2 {
   // Connects to 127.0.0.1 from `source`, an address of 127.0.0.0/8; trusts any certificate. Sends
   // the preface and its settings.
   explicit RawHttp2(int port, const std::string& source = "127.0.0.1");
+  enum class Side { kClient, kServer };
+  // Speaks on a connected socket, without TLS, and closes it in the end.
+  RawHttp2(int connected, Side side);
   ~RawHttp2();
   RawHttp2(const RawHttp2&) = delete;
   RawHttp2& operator=(const RawHttp2&) = delete;
 
   // False from when the connection has failed or ended.
   bool open() const { return open_; }
+  // It ended with a reset, and not in order.
+  bool was_reset() const { return was_reset_; }
   uint32_t NextStream() { return std::exchange(next_stream_, next_stream_ + 2); }
 
   // All of these give open().
   bool Frame(uint8_t type, uint8_t flags, uint32_t stream, absl::string_view payload);
+  // Frames as FrameBytes() makes them, in one piece.
+  bool Send(absl::string_view frames);
+  static std::string FrameBytes(uint8_t type, uint8_t flags, uint32_t stream,
+                                absl::string_view payload);
   // A gRPC call's headers.
   bool Headers(uint32_t stream, absl::string_view path, const Fields& more = {});
   // Waits for the windows of stream and connection.
@@ -60,21 +69,25 @@ class RawHttp2 {
   void set_patience(absl::Duration patience) { patience_ = patience; }
   bool WaitForEnd();
   bool WaitForStreamEnd(uint32_t stream);
+  // For a server: until the other side's headers came.
+  bool WaitForHeaders(uint32_t stream);
 
   // gRPC's length-prefixed message. `claimed`: the length that it says, where that is not its own.
   static std::string Message(absl::string_view bytes, bool compressed = false);
   static std::string MessagePrefix(uint32_t claimed, bool compressed = false);
+  // One header field.
   static std::string Field(absl::string_view name, absl::string_view value);
   static std::string CallFields(absl::string_view path, const Fields& more = {});
 
  private:
-  bool Send(absl::string_view bytes);
+  void Lose();
   void Take(uint8_t type, uint8_t flags, uint32_t stream, absl::string_view payload);
 
   int fd_ = -1;
   std::unique_ptr<SSL_CTX, OpenSslFree<SSL_CTX_free>> context_;
   std::unique_ptr<SSL, OpenSslFree<SSL_free>> ssl_;
   bool open_ = false;
+  bool was_reset_ = false;
   absl::Duration patience_ = absl::Minutes(1);
   uint32_t next_stream_ = 1;
   std::string received_;
@@ -82,6 +95,8 @@ class RawHttp2 {
   int64_t initial_window_ = 65535;
   std::map<uint32_t, int64_t> windows_;  // beside initial_window_
   std::map<uint32_t, bool> ended_;
+  std::map<uint32_t, bool> began_;
+  size_t preface_ = 0;  // bytes of it that are still to come
 };
 
 }  // namespace forekey::testing

@@ -90,7 +90,7 @@ void SetPassword(StepUpWorld& world, const std::string& password) {
   v1::SetPasswordRequest request;
   request.set_subject("ada");
   request.set_password(password);
-  auto done = world.world().gate().core().admin().SetPassword(request, "test");
+  auto done = world.world().core().admin().SetPassword(request, "test");
   ASSERT_TRUE(done.ok()) << done.status();
 }
 
@@ -152,12 +152,74 @@ TEST(StepUpTest, AfterARestartOfTheSessionsACallStillSucceeds) {
   request.set_subject("ada");
   request.set_set_disabled(true);
   request.set_disabled(true);
-  ASSERT_TRUE(world.world().gate().core().admin().SetSubject(request, "test").ok());
+  ASSERT_TRUE(world.world().core().admin().SetSubject(request, "test").ok());
   request.set_disabled(false);
-  ASSERT_TRUE(world.world().gate().core().admin().SetSubject(request, "test").ok());
+  ASSERT_TRUE(world.world().core().admin().SetSubject(request, "test").ok());
   EchoResult result = world.Call(Kind::kUnary);
   EXPECT_TRUE(result.status.ok()) << result.status.error_message();
   EXPECT_EQ(world.signatures(), 2);
+}
+
+TEST(StepUpTest, ASessionThatTheGateForgotIsResumedWithinTheCallAndNoTokenSigns) {
+  StepUpWorld world({RuleOf({kSay})}, {}, nullptr, [](GateConfig& config) {
+    config.sessions.resumption = true;
+    config.sessions.limits.per_subject = 1;
+  });
+  SoftwareClient other = world.world().Enrol("ada", world.world().NewChannel());
+  for (int times = 1; times <= 3; ++times) {
+    EXPECT_TRUE(world.Call(Kind::kUnary).status.ok());
+    Must(other.OpenSession(), "open");  // takes the one place, as a restart would
+    EchoResult result = world.Call(Kind::kUnary);
+    EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+    EXPECT_FALSE(world.LastWasSigned(kSay));
+  }
+  EXPECT_EQ(world.signatures(), 1);
+}
+
+// ---- What the agent knows of a method spares the signature of a session that would not do ----
+
+TEST(StepUpTest, OfAKnownMethodThatHardwareMustSignOneSignatureIsEnoughWithoutASession) {
+  MethodRule fresh = RuleOf({kSay, kChat});
+  fresh.fresh_call = true;
+  StepUpWorld world({fresh, RuleOf({kCollect})});
+  for (const auto& [kind, method] : {std::pair(Kind::kUnary, kSay), {Kind::kBidi, kChat}}) {
+    EXPECT_TRUE(world.Call(kind).status.ok());
+    world.StartAnew();
+    const int before = world.signatures();
+    EchoResult result = world.Call(kind);
+    EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+    EXPECT_TRUE(world.LastWasSigned(method));
+    EXPECT_EQ(world.signatures(), before + 1) << "no session was opened first";
+  }
+  // What takes a session gets one.
+  const int before = world.signatures();
+  EXPECT_TRUE(world.Call(Kind::kClientStream).status.ok());
+  EXPECT_EQ(world.signatures(), before + 1);
+  EXPECT_FALSE(world.LastWasSigned(kCollect));
+}
+
+TEST(StepUpTest, OfAKnownMethodTheFirstSessionHasWhatIsWanted) {
+  std::vector<std::string> asked;
+  StepUpWorld world({PasswordRule()}, {}, std::make_unique<Person>("correct horse", &asked));
+  SetPassword(world, "correct horse");
+  EXPECT_TRUE(world.Call(Kind::kUnary).status.ok());
+  EXPECT_EQ(world.signatures(), 2) << "a session, and then one that proved the password";
+  world.StartAnew();
+  EchoResult result = world.Call(Kind::kUnary);
+  EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(world.signatures(), 3);
+  EXPECT_EQ(asked.size(), 2u);
+}
+
+TEST(StepUpTest, WhatIsKnownOfAMethodIsForgottenWhereItFails) {
+  std::vector<std::string> asked;
+  StepUpWorld world({PasswordRule()}, {}, std::make_unique<Person>("correct horse", &asked));
+  SetPassword(world, "correct horse");
+  EXPECT_TRUE(world.Call(Kind::kUnary).status.ok());
+  SetPassword(world, "another one");
+  world.StartAnew();
+  EXPECT_FALSE(world.Call(Kind::kUnary).status.ok());
+  EXPECT_EQ(asked.size(), 2u) << "nobody is asked twice for one call";
 }
 
 // ---- Streams that outlive their sessions ----

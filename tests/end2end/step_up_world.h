@@ -62,6 +62,14 @@ class StepUpWorld {
   }
 
   const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
+  // As if all was done again later, by another process: nobody has a session any more.
+  void StartAnew() {
+    channel_.reset();
+    v1::LogoutRequest logout;
+    Must(agent().Logout(logout), "logout");
+    channel_ =
+        Must(forekey::Channel({.gate = "gate.test", .agent_socket = agent_->socket()}), "channel");
+  }
   EchoResult Call(Kind kind) { return testing::Call(channel_, {.kind = kind}); }
   int signatures() const { return token_.signatures; }
   GatedWorld& world() { return world_; }

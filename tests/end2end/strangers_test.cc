@@ -275,6 +275,7 @@ TEST_F(StrangersTest, AMessageThatIsNeverFinishedEndsItsConnection) {
   const std::string megabyte(kMebi, 'x');
   for (int i = 0; i < 256 && peer.open(); ++i) peer.Data(stream, megabyte, /*last=*/false);
   EXPECT_TRUE(peer.WaitForEnd());
+  EXPECT_TRUE(peer.was_reset()) << "what the kernel held of it goes at once, and so does who waits";
   EXPECT_THAT(AwaitLine(world(), Reason::kConnectionLimit).detail, HasSubstr("bytes came"));
   EXPECT_LT(PeakMemory() - before, 64 * kMebi + kHeldAside);
 }
@@ -455,6 +456,21 @@ TEST_F(StrangersTest, ExemptCallsDoNotKeepAConnectionOnWhichNothingIsAdmittedAny
   EXPECT_THAT(AwaitLine(world(), Reason::kConnectionTimeout, "nothing was admitted").peer,
               HasSubstr("127.0.0.3"));
   EXPECT_TRUE(AsksForAChallenge(lives)) << "it is older, and has an admitted call that lives";
+}
+
+// The ordinary end of a connection that nobody uses: no line of the audit log, and nobody pays.
+TEST_F(StrangersTest, AConnectionWithoutCallsIsClosedInSilence) {
+  Start([](GateConfig& config) { config.connections.idle = absl::Seconds(1); });
+  SoftwareClient alice = world().Enrol("alice", world().NewChannel());
+  RawHttp2 lives(port(), "127.0.0.2"), quiet(port(), "127.0.0.3");
+  const uint32_t live = lives.NextStream();
+  lives.Headers(live, MethodOf(Kind::kBidi), ProofOf(alice, Kind::kBidi));
+  Says(quiet, world(), alice);
+  EXPECT_TRUE(quiet.WaitForEnd());
+  EXPECT_TRUE(AsksForAChallenge(lives)) << "its one call is as old, and lives";
+  for (const Decision& decision : world().audit().decisions()) {
+    EXPECT_NE(decision.reason, Reason::kConnectionTimeout) << decision.peer;
+  }
 }
 
 TEST_F(StrangersTest, WatchesOfHealthGoOnAndHaveALimitOfTheirOwn) {

@@ -69,7 +69,7 @@ class TlsProxyTest : public ::testing::Test {
 
   absl::StatusOr<ClientSessionPtr> Open(GateConnection& connection) {
     GateConnection::OpenOptions options;
-    options.gate_identity = world_->gate().core().identities().current()->public_key();
+    options.gate_identity = world_->core().identities().current()->public_key();
     options.signers.push_back(
         {credential_id_, [this](absl::string_view statement) {
            return absl::StatusOr<SignedStatement>(SignedStatement{key_->Sign(statement), "", ""});
@@ -80,7 +80,7 @@ class TlsProxyTest : public ::testing::Test {
   absl::StatusOr<ClientSessionPtr> OpenChild(GateConnection& connection,
                                              const ClientSession& parent) {
     GateConnection::ChildOptions options;
-    options.gate_identity = world_->gate().core().identities().current()->public_key();
+    options.gate_identity = world_->core().identities().current()->public_key();
     options.channel_binding = parent.channel_binding();
     return connection.OpenChildSession(parent, options);
   }
@@ -89,8 +89,7 @@ class TlsProxyTest : public ::testing::Test {
     v1::CreateInviteRequest request;
     request.set_subject("bob");
     request.set_lifetime_s(3600);
-    const auto created =
-        Must(world_->gate().core().admin().CreateInvite(request, "test"), "invite");
+    const auto created = Must(world_->core().admin().CreateInvite(request, "test"), "invite");
     const Invite invite = Must(Invite::Parse(created.invite()), "invite");
     v1::EnrollmentOpening opening;
     opening.set_kind(v1::TOKEN_KIND_FIDO2);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/gate/audit/audit_chain.h"
 #include "src/gate/audit/audit_reader.h"
+#include "src/gate/audit/audit_span.h"
 #include "src/gate/audit/audit_verify.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -18,6 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)forekey::VerifyAuditProof(bytes, {}, &checked);
   forekey::SearchAudit(bytes, {.subject = "alice", .since = absl::UnixEpoch()},
                        [](absl::string_view) {});
+  (void)forekey::CheckAuditSpanOf({{"one", bytes}, {"other", bytes}}, absl::ZeroDuration());
   // Whatever is chained is read back as it was written.
   forekey::AuditHead head;
   const std::string line = forekey::ChainLine(absl::StrCat("{", bytes, "}"), head);

@@ -26,6 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes = forekey::View(data, size);
   Parse<forekey::v1::OpenSessionPayload>(bytes);
   Parse<forekey::v1::OpenChildSessionPayload>(bytes);
+  Parse<forekey::v1::ResumeSessionPayload>(bytes);
   Parse<forekey::v1::EnrollmentOpening>(bytes);
   Parse<forekey::v1::EnrollmentProof>(bytes);
   return 0;

@@ -13,9 +13,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const absl::string_view bytes = forekey::View(data, size);
   auto prefix = forekey::Prefix::Parse(bytes);
   if (!prefix.ok()) return 0;
-  const std::string again = prefix->device() != nullptr
-                                ? forekey::SerializePrefix(*prefix->device())
-                                : forekey::SerializePrefix(*prefix->session());
+  const std::string again =
+      prefix->device() != nullptr    ? forekey::SerializePrefix(*prefix->device())
+      : prefix->session() != nullptr ? forekey::SerializePrefix(*prefix->session())
+                                     : forekey::SerializePrefix(*prefix->resumption());
   forekey::v1::Prefix message;
   if (again != bytes || !message.ParseFromArray(data, static_cast<int>(size)) ||
       message.SerializeAsString() != bytes) {

@@ -202,7 +202,7 @@ TEST(GlewlwydTest, ItsTokensAreTakenOnceForTheirOwnerAlsoAfterItsKeyWasRotated) 
   v1::SetOidcIdentityRequest identity;
   identity.set_subject("ada");
   identity.set_identity(parsed->subject);
-  GateCore& core = world.world().gate().core();
+  GateCore& core = world.world().core();
   Must(core.admin().SetOidcIdentity(identity, "test").status(), "identity");
   EchoResult result = world.Call(Kind::kUnary);
   EXPECT_TRUE(result.status.ok()) << result.status.error_message();

@@ -98,7 +98,7 @@ TEST_P(AuditSinksTest, AFullDisk) {
     world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
     SoftwareClient alice = world.Enrol("alice", world.NewChannel());
     auto session = Must(alice.OpenSession(), "session");
-    const AuditLog& audit = world.gate().core().audit();
+    const AuditLog& audit = world.core().audit();
     auto say = [&] {
       return Call(alice.channel(), {.prefixes = {session->Prefix(kAuditedSay)}}).status;
     };
@@ -112,9 +112,9 @@ TEST_P(AuditSinksTest, AFullDisk) {
       EXPECT_EQ(say().error_code(),
                 GetParam() ? grpc::StatusCode::UNAVAILABLE : grpc::StatusCode::OK);
     }
-    const size_t sessions = world.gate().core().sessions().size();
+    const size_t sessions = world.core().sessions().size();
     EXPECT_EQ(alice.OpenSession().ok(), !GetParam());
-    EXPECT_EQ(world.gate().core().sessions().size(), sessions + (GetParam() ? 0 : 1));
+    EXPECT_EQ(world.core().sessions().size(), sessions + (GetParam() ? 0 : 1));
     EXPECT_GE(audit.failed_writes(), 20u);
     disk.MakeRoom();
     EXPECT_TRUE(say().ok()) << "as soon as there is room";
@@ -222,7 +222,7 @@ TEST(AuditHeadsTest, APipeThatNobodyReadsIsCountedAndHoldsNobodyUp) {
   GatedWorld world(options);
   world.Start([&](grpc::ServerBuilder& builder) { builder.RegisterService(&echo); });
   SoftwareClient alice = world.Enrol("alice", world.NewChannel());
-  EXPECT_TRUE(Eventually([&] { return world.gate().core().audit().failed_writes() > 0; }));
+  EXPECT_TRUE(Eventually([&] { return world.core().audit().failed_writes() > 0; }));
   EXPECT_TRUE(Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kAuditedSay), "prefix")}})
                   .status.ok());
 }

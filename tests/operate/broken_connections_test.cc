@@ -66,7 +66,7 @@ class BrokenConnectionsTest : public ::testing::Test {
   SoftwareClient AliceOver(std::shared_ptr<grpc::Channel> channel) {
     return alice_->Over(std::move(channel));
   }
-  Holdings Now() { return Holdings::Of(world_.gate().core()); }
+  Holdings Now() { return Holdings::Of(world_.core()); }
   void ExpectCalm(const Holdings& before) {
     EXPECT_TRUE(Eventually([&] { return proxy_->open() == 0 && Now().NoMoreThan(before); }))
         << Now() << ", where there were " << before;
@@ -235,7 +235,7 @@ TEST_F(BrokenConnectionsTest, AStreamThatIsHeldEndsWithItsSessionAtTheGate) {
       // until what permits it is gone.
       v1::RevokeCredentialRequest request;
       request.set_credential_id(alice.credential_id());
-      Must(world_.gate().core().admin().RevokeCredential(request, "test").status(), "revoke");
+      Must(world_.core().admin().RevokeCredential(request, "test").status(), "revoke");
       EXPECT_TRUE(Eventually([&] { return Now().live_calls == before.live_calls; }));
       proxy_->Release();
       EXPECT_EQ(chat.Ended().error_code(), grpc::StatusCode::CANCELLED);

@@ -3,7 +3,6 @@
 // after a sleep: every loop of the gate, the agent and the client library goes on as before. On a
 // loop that waits by the wall clock each step back here would be a pause of ten minutes or of days.
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
@@ -24,6 +23,7 @@
 #include "src/base/file.h"
 #include "src/gate/grpc/self_signed.h"
 #include "tests/end2end/gated_world.h"
+#include "tests/operate/clock/set_clock.h"
 
 namespace forekey::testing {
 namespace {
@@ -45,37 +45,6 @@ bool Eventually(const std::function<bool()>& true_at_last) {
   }
   return true;
 }
-
-// What tests/operate/clock/set_clock.cc reads.
-class SetClock {
- public:
-  explicit SetClock(const std::string& path)
-      : path_(path), fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
-    Write();
-  }
-  ~SetClock() { close(fd_); }
-  std::vector<std::string> environment() const {
-    return {absl::StrCat("LD_PRELOAD=", FOREKEY_BIN, "/forekey-test-clock.so"),
-            "FOREKEY_TEST_CLOCK=" + path_};
-  }
-  void Step(absl::Duration by) {
-    nanos_[0] += absl::ToInt64Nanoseconds(by);
-    Write();
-  }
-  void Sleep(absl::Duration time) {
-    nanos_[1] += absl::ToInt64Nanoseconds(time);
-    Step(time);
-  }
-
- private:
-  void Write() {
-    const ssize_t written = pwrite(fd_, nanos_, sizeof nanos_, 0);
-    Must(written == sizeof nanos_ ? absl::OkStatus() : absl::InternalError("pwrite"), "clock");
-  }
-  const std::string path_;
-  const int fd_;
-  int64_t nanos_[2] = {0, 0};
-};
 
 // An identity provider that answers nobody: how often it is asked is what matters.
 class DeafProvider {
@@ -178,13 +147,16 @@ jwks_url = "https://localhost:)",
     return caller_->ReadLine().status();  // ready
   }
 
-  // A new one over the gate's own.
+  // A new one over the gate's own, by a CA that is valid whatever the clock is set to here.
   void PutCertificate() {
     const std::string folder = world_->directory() + "/gate/tls/";
+    const absl::Time begin = absl::Now() - absl::Hours(24 * 20);
+    if (ca_.key_pem.empty()) {
+      ca_ = Must(MakeGateCa("clocks", begin, absl::Hours(24 * 70)), "CA");
+      Must(WriteFileAtomically(folder + "ca.pem", ca_.certificate_pem, 0644), "CA");
+    }
     const auto made =
-        Must(MakeSelfSignedCertificate({"localhost"}, absl::Now() - absl::Hours(24 * 20),
-                                       absl::Hours(24 * 60)),
-             "certificate");
+        Must(IssueGateCertificate(ca_, {"localhost"}, begin, absl::Hours(24 * 60)), "certificate");
     Must(WriteFileAtomically(folder + "key.pem", made.key_pem, 0600), "key");
     Must(WriteFileAtomically(folder + "certificate.pem", made.certificate_pem, 0600),
          "certificate");
@@ -267,6 +239,7 @@ jwks_url = "https://localhost:)",
   TempDirectory folder_;
   SetClock clock_;
   DeafProvider provider_;
+  SelfSignedCertificate ca_;
   std::unique_ptr<Deployment> world_;
   std::unique_ptr<Process> caller_;
 };

@@ -112,7 +112,9 @@ class HttpsServer {
       SSL_CTX_set_min_proto_version(context_, TLS1_VERSION);
       SSL_CTX_set_max_proto_version(context_, options_.max_tls_version);
     }
-    if (SSL_CTX_use_certificate(context_, leaf_certificate.x509()) != 1 ||
+    const std::string& leaf_der = leaf_certificate.der();
+    if (SSL_CTX_use_certificate_ASN1(context_, static_cast<int>(leaf_der.size()),
+                                     U8(absl::string_view(leaf_der))) != 1 ||
         SSL_CTX_use_PrivateKey(context_, leaf.key.get()) != 1) {
       std::abort();
     }

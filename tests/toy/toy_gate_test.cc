@@ -55,7 +55,7 @@ class ToyGateTest : public ::testing::Test {
     invite.add_kinds(v1::TOKEN_KIND_CUSTOM);
     v1::EnrollRequest request;
     request.set_invite(
-        Must(world_->gate().core().admin().CreateInvite(invite, "uid 0"), "invite").invite());
+        Must(world_->core().admin().CreateInvite(invite, "uid 0"), "invite").invite());
     for (const auto& [name, value] : options) (*request.mutable_options())[name] = value;
     return agent_->agent().Enroll(request, CallControl());
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A fourth kind of token, to prove that one is added without an edit of the gate or of the agent:
-// all of it is in this folder. It uses TOKEN_KIND_CUSTOM, the number that the wire keeps for kinds of
-// one's own.
+// all of it is in this folder. It uses TOKEN_KIND_CUSTOM, the number that the wire keeps for kinds
+// of one's own.
 //
 // A toy is a key in software with a vendor's Ed25519 key beside it. At enrolment the gate gives a
 // nonce, and the vendor's key signs nonce and statement.

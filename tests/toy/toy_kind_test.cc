@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What whoever writes a kind of token can't get wrong, because the gate does it for every kind; each
-// with the reason in the audit log. And numbers of kinds that nobody listed.
+// What whoever writes a kind of token can't get wrong, because the gate does it for every kind;
+// each with the reason in the audit log. And numbers of kinds that nobody listed.
 #include "tests/toy/toy_kind.h"
 
 #include <sqlite3.h>

@@ -146,6 +146,9 @@ SESSION = {1: ("session_id", 16, 16, True), 2: ("sequence", 1, 2**64 - 1, True),
            5: ("request_digest", 32, 32, False)}
 DEVICE = {1: ("challenge", 64, 64, True), 2: ("channel_binding", 32, 32, True),
           3: ("key_share", 32, 32, False), 4: ("request_digest", 32, 32, False)}
+RESUMPTION = {1: ("ticket", 1, 1024, True), 2: ("challenge", 64, 64, True),
+              3: ("channel_binding", 32, 32, True), 4: ("key_share", 32, 32, True),
+              5: ("request_digest", 32, 32, True), 6: ("mac", 32, 32, True)}
 ASSERTION = {1: ("credential_id", 32, 32, True), 2: ("signature", 1, 512, True),
              3: ("authenticator_data", 1, 1024, False), 4: ("client_data_json", 1, 1024, False)}
 
@@ -154,11 +157,13 @@ def parse_prefix(data):
     if len(data) > 2048:
         raise Malformed("oversize")
     fields = read_fields(data)
-    if len(fields) != 1 or fields[0][0] not in (1, 2) or isinstance(fields[0][1], int):
+    if len(fields) != 1 or fields[0][0] not in (1, 2, 3) or isinstance(fields[0][1], int):
         raise Malformed("not one proof")
     number, body = fields[0]
     if number == 2:
         return {"session": take(read_fields(body), SESSION)}
+    if number == 3:
+        return {"resumption": take(read_fields(body), RESUMPTION)}
     inner = read_fields(body, repeated=(5,))
     device = take([f for f in inner if f[0] != 5], DEVICE)
     raw = [value for n, value in inner if n == 5]
@@ -264,6 +269,8 @@ def check_session_key(v):
     info = LABEL + b"session\0" + sha256(h(v["transcript"])) + h(v["gate_share"]) + h(v["session_id"])
     key = hkdf32(ephemeral + identity + h(v["parent_key"]), h(v["salt"]), info)
     same(key.hex(), v["session_key"], "session key")
+    same(mac(key, LABEL + b"tls-anchors\0" + h(v["session_id"]) + v["tls_anchors"].encode()).hex(),
+         v["tls_anchors_mac"], "TLS anchors")
     for c in v["confirmations"]:
         message = (LABEL + b"confirm\0" + h(v["session_id"]) + h(v["gate_share"]) +
                    c["idle_s"].to_bytes(4, "big") + c["absolute_s"].to_bytes(4, "big") +
@@ -310,6 +317,18 @@ def check_enrollment_confirmation(v):
     same(mac(key, message).hex(), v["confirmation"], "enrolment confirmation")
 
 
+def check_resumption_mac(v):
+    message = (LABEL + b"resume\0" + len2(v["audience"].encode()) + len2(v["method"].encode()) +
+               sha256(h(v["ticket"])) + h(v["challenge"]) + h(v["channel_binding"]) +
+               h(v["key_share"]) + h(v["request_digest"]))
+    same(message.hex(), v["bytes"], "MACed bytes of a resumption")
+    same(mac(h(v["key"]), message).hex(), v["mac"], "MAC of a resumption")
+    names = ("ticket", "challenge", "channel_binding", "key_share", "request_digest", "mac")
+    data = put_bytes(3, b"".join(put_bytes(i, h(v[name])) for i, name in enumerate(names, 1)))
+    same(data.hex(), v["prefix"], "resumption proof")
+    same(list(parse_prefix(data)), ["resumption"], "kind of proof")
+
+
 def check_prefix(v):
     data = serialize_session(v["session"]) if "session" in v else serialize_device(v["device"])
     same(data.hex(), v["bytes"], "prefix")
@@ -324,6 +343,44 @@ def refuses(function, argument, why):
     sys.exit(f"accepted, though it must be refused: {why}")
 
 
+def check_share(v):
+    try:
+        agree(h(v["client_private"]), h(v["share"]))
+    except ValueError:  # python3-cryptography has OpenSSL refuse it
+        return
+    sys.exit(f"accepted, though it agrees on zero: {v['share']}")
+
+
+NAMES = {"method": re.compile(r"/[A-Za-z0-9_.]+/[A-Za-z0-9_]+"), "audience": re.compile(r"[!$-&(-.0-\[\]-_a-~]{1,255}"),
+         "subject": re.compile(r"(?![-.])[A-Za-z0-9._@+-]{1,255}")}
+
+
+def check_name(v):
+    valid = NAMES[v["kind"]].fullmatch(v["text"]) is not None and len(v["text"].encode()) <= 512
+    same(valid, v["valid"], f"{v['kind']} {v['text']!r}")
+
+
+TOKEN_FACTORS = {"tpm", "fido2", "fido2+uv", "piv", "piv+pin", "piv+touch", "piv-shared", "cert"}
+
+
+def is_step_up_word(word):
+    own = len(word) <= 32 and re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", word)
+    return word in TOKEN_FACTORS | {"password", "oidc", "call", "hardware"} or bool(own)
+
+
+def read_step_up(message):
+    found = re.match(r"forekey: step-up (.*?), reference ", message)
+    alternatives = [one.split("&") for one in found.group(1).split("|")] if found else []
+    good = len(alternatives) <= 8 and all(
+        len(words) <= 6 and len(set(words)) == len(words) and all(map(is_step_up_word, words))
+        for words in alternatives)
+    return alternatives if good else []
+
+
+def check_step_up(v):
+    same(read_step_up(v["message"]), v["alternatives"], f"step-up in {v['message']!r}")
+
+
 CHECKS = {
     "challenges": check_challenge,
     "credential_ids": check_credential_id,
@@ -333,11 +390,15 @@ CHECKS = {
     "sealed_factors": check_sealed_factors,
     "id_token_nonces": check_id_token_nonce,
     "call_macs": check_call_mac,
+    "resumption_macs": check_resumption_mac,
     "enrollment_confirmations": check_enrollment_confirmation,
     "prefixes": check_prefix,
     "invalid_prefixes": lambda v: refuses(parse_prefix, h(v["bytes"]), v["why"]),
     "invites": check_invite,
     "invalid_invites": lambda v: refuses(parse_invite, v["text"], v["why"]),
+    "invalid_shares": check_share,
+    "names": check_name,
+    "step_ups": check_step_up,
 }
 
 

@@ -22,6 +22,7 @@
 #include "src/wire/sealed_factors.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
+#include "src/wire/step_up.h"
 
 namespace forekey {
 namespace {
@@ -30,6 +31,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr absl::string_view kAudience = "gate.example";
 constexpr absl::string_view kSubject = "alice@example.org";
+constexpr absl::string_view kAnchors =
+    "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
 
 std::string Hex(absl::string_view bytes) { return absl::BytesToHexString(bytes); }
 
@@ -98,6 +101,30 @@ Json CallStatements() {
           CallStatementJson("/example.Echo/Say", {DeviceCredential()}, "", ""),
           CallStatementJson("/example.Echo/Say", {DeviceCredential(), second}, "", ""),
           CallStatementJson(kWhoAmIMethod, {DeviceCredential()}, "", "")};
+}
+
+Json ResumptionMacs() {
+  Json list = Json::array();
+  for (const size_t size : {size_t{1}, size_t{300}, kMaxTicketSize}) {
+    const std::string key = Ramp(0xa0, 32), ticket = Ramp(0x01, size),
+                      share = ClientKey().public_key(), digest = Sha256("payload of ResumeSession");
+    const std::string statement = BuildStatement(ResumptionStatement{
+        kAudience, kResumeSessionMethod, ticket, Challenge(), Binding(), share, digest});
+    const std::string mac = ComputeResumptionMac(key, statement);
+    list.push_back({{"key", Hex(key)},
+                    {"audience", std::string(kAudience)},
+                    {"method", std::string(kResumeSessionMethod)},
+                    {"ticket", Hex(ticket)},
+                    {"challenge", Hex(Challenge())},
+                    {"channel_binding", Hex(Binding())},
+                    {"key_share", Hex(share)},
+                    {"request_digest", Hex(digest)},
+                    {"bytes", Hex(statement)},
+                    {"mac", Hex(mac)},
+                    {"prefix", Hex(SerializePrefix(ResumptionProofView{
+                                   ticket, Challenge(), Binding(), share, digest, mac}))}});
+  }
+  return list;
 }
 
 Json EnrollStatements() {
@@ -180,6 +207,8 @@ Json SessionKeyJson(absl::string_view what, const std::string& parent_key, const
                {"transcript", Hex(transcript)},
                {"session_id", Hex(id)},
                {"session_key", Hex(key.view())},
+               {"tls_anchors", std::string(kAnchors)},
+               {"tls_anchors_mac", Hex(ComputeTlsAnchorsMac(key, id, kAnchors))},
                {"confirmations", Json::array()}};
   for (const std::string& announced : {std::string(), next}) {
     json["confirmations"].push_back(
@@ -503,6 +532,74 @@ Json InvalidInvites() {
           {{"why", "padded base64"}, {"text", good + "="}}};
 }
 
+// Public keys of small order: what they agree on is zero, whoever asks (RFC 7748, section 6.1).
+Json InvalidShares() {
+  Json list = Json::array();
+  for (absl::string_view share :
+       {"0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"}) {
+    list.push_back({{"client_private", Hex(Ramp(0x01, 32))}, {"share", std::string(share)}});
+  }
+  return list;
+}
+
+Json Names() {
+  Json list = Json::array();
+  auto add = [&list](absl::string_view kind, const std::string& text) {
+    const bool valid = kind == "method"     ? IsWellFormedMethod(text)
+                       : kind == "audience" ? IsWellFormedAudience(text)
+                                            : IsWellFormedSubject(text);
+    list.push_back({{"kind", std::string(kind)}, {"text", text}, {"valid", valid}});
+  };
+  for (const char* text :
+       {"/pkg.Service/Method", "/S/m", "/a.b_C9/D_0", "", "/", "//", "/pkg.Service",
+        "/pkg.Service/", "//Method", "pkg.Service/Method", "/pkg.Service//Method",
+        "/pkg.Service/Method/", "/pkg.Service/Method?x=1", "/pkg.Service/Me%74hod",
+        "/pkg/Service/Method", "/pkg.Service/Meth.od", "/pkg-x/Method", "/pkg.Service/Method ",
+        "/pkg.Service/M\u00e9thod"}) {
+    add("method", text);
+  }
+  add("method", absl::StrCat("/", std::string(505, 's'), "/Method"));  // 513 bytes
+  add("method", absl::StrCat("/", std::string(504, 's'), "/Method"));
+  for (const char* text : {"gate.example", "a", "gate:8443", "~!$&()*+,;=<>?@[]^_{|}", "", "a b",
+                           "a/b", "a#b", "a\"b", "a'b", "a`b", "a\\b", "a\tb", "g\u00e4te"}) {
+    add("audience", text);
+  }
+  add("audience", std::string(255, 'a'));
+  add("audience", std::string(256, 'a'));
+  for (const char* text : {"alice", "alice@example.org", "a_b+c-d.9", "@", "", "-alice", ".alice",
+                           "al ice", "al/ice", "al:ice", "\u00e4lice"}) {
+    add("subject", text);
+  }
+  add("subject", std::string(255, 'a'));
+  add("subject", std::string(256, 'a'));
+  return list;
+}
+
+// What a client reads out of the message of a refusal: no alternatives, no step-up.
+Json StepUps() {
+  Json list = Json::array();
+  for (const char* message :
+       {"forekey: step-up fido2+uv&call|tpm&password, reference 9f3c5a7d01e2b486",
+        "forekey: step-up hardware, reference 0000000000000000",
+        "forekey: step-up oidc&corp.badge, reference 9f3c5a7d01e2b486",
+        "forekey: refused, reference 9f3c5a7d01e2b486", "", "forekey: step-up tpm",
+        "step-up tpm, reference 9f3c5a7d01e2b486",
+        "forekey: step-up retina, reference 9f3c5a7d01e2b486",
+        "forekey: step-up TPM, reference 9f3c5a7d01e2b486",
+        "forekey: step-up tpm|, reference 9f3c5a7d01e2b486",
+        "forekey: step-up tpm&tpm, reference 9f3c5a7d01e2b486",
+        "forekey: step-up tpm,call, reference 9f3c5a7d01e2b486",
+        "a handler's: forekey: step-up tpm, reference 9f3c5a7d01e2b486"}) {
+    list.push_back(
+        {{"message", message}, {"alternatives", StepUp::FromMessage(message).alternatives()}});
+  }
+  return list;
+}
+
 Json All() {
   const std::string spki = DeviceKey().public_key().spki();
   return {{"protocol", "forekey/1"},
@@ -522,11 +619,15 @@ Json All() {
           {"sealed_factors", SealedFactors()},
           {"id_token_nonces", IdTokenNonces()},
           {"call_macs", CallMacs()},
+          {"resumption_macs", ResumptionMacs()},
           {"enrollment_confirmations", EnrollmentConfirmations()},
           {"prefixes", Prefixes()},
           {"invalid_prefixes", InvalidPrefixes()},
           {"invites", Invites()},
-          {"invalid_invites", InvalidInvites()}};
+          {"invalid_invites", InvalidInvites()},
+          {"invalid_shares", InvalidShares()},
+          {"names", Names()},
+          {"step_ups", StepUps()}};
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "src/wire/sealed_factors.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
+#include "src/wire/step_up.h"
 #include "tests/support/hex.h"
 #include "tests/support/status_matchers.h"
 
@@ -29,6 +30,7 @@ using nlohmann::json;
 using testing::FromHex;
 using testing::IsError;
 using testing::IsOk;
+using testing::RefusedWith;
 using testing::ToHex;
 
 class VectorsTest : public ::testing::Test {
@@ -139,6 +141,8 @@ TEST_F(VectorsTest, SessionKeysAndConfirmations) {
                                          .gate_share = gate->public_key(),
                                          .session_id = id});
     EXPECT_EQ(Text(v, "session_key"), ToHex(key.view()));
+    EXPECT_EQ(Text(v, "tls_anchors_mac"),
+              ToHex(ComputeTlsAnchorsMac(key, id, Text(v, "tls_anchors"))));
     for (const json& c : v.at("confirmations")) {
       const std::string next = Bytes(c, "next_gate_identity"), subject = Text(c, "subject");
       EXPECT_EQ(Text(c, "confirmation"),
@@ -167,6 +171,33 @@ TEST_F(VectorsTest, CallMacs) {
     EXPECT_EQ(Text(v, "bytes"), ToHex(BuildCallMacBytes(input)));
     EXPECT_EQ(Text(v, "mac"), ToHex(ComputeCallMac(key, input)));
     EXPECT_TRUE(CallMacMatches(key, input, Bytes(v, "mac")));
+  }
+}
+
+TEST_F(VectorsTest, ResumptionMacs) {
+  for (const json& v : Section("resumption_macs")) {
+    const std::string audience = Text(v, "audience"), method = Text(v, "method"),
+                      ticket = Bytes(v, "ticket"), challenge = Bytes(v, "challenge"),
+                      binding = Bytes(v, "channel_binding"), share = Bytes(v, "key_share"),
+                      digest = Bytes(v, "request_digest"), prefix = Bytes(v, "prefix");
+    const std::string statement = BuildStatement(
+        ResumptionStatement{audience, method, ticket, challenge, binding, share, digest});
+    EXPECT_EQ(ToHex(statement), Text(v, "bytes"));
+    EXPECT_EQ(ToHex(ComputeResumptionMac(Bytes(v, "key"), statement)), Text(v, "mac"));
+    const auto parsed = Prefix::Parse(prefix);
+    ASSERT_THAT(parsed, IsOk());
+    ASSERT_NE(parsed->resumption(), nullptr);
+    EXPECT_EQ(ToHex(parsed->resumption()->ticket), Text(v, "ticket"));
+    EXPECT_EQ(ToHex(parsed->resumption()->mac), Text(v, "mac"));
+    EXPECT_EQ(ToHex(SerializePrefix(*parsed->resumption())), ToHex(prefix));
+    // Nothing left over, nothing missing, nothing twice.
+    for (size_t size = 0; size < prefix.size(); ++size) {
+      EXPECT_THAT(Prefix::Parse(absl::string_view(prefix).substr(0, size)),
+                  RefusedWith(Reason::kPrefixMalformed));
+    }
+    EXPECT_THAT(Prefix::Parse(prefix + std::string(1, '\0')),
+                RefusedWith(Reason::kPrefixMalformed));
+    EXPECT_THAT(Prefix::Parse(prefix + prefix), ::testing::Not(IsOk()));
   }
 }
 
@@ -283,6 +314,30 @@ TEST_F(VectorsTest, InvalidInvites) {
     EXPECT_THAT(Invite::Parse(Text(v, "text")),
                 IsError(absl::StatusCode::kInvalidArgument, "not an invite"))
         << v;
+  }
+}
+
+TEST_F(VectorsTest, InvalidShares) {
+  for (const json& v : Section("invalid_shares")) {
+    auto client = X25519PrivateKey::FromRaw(Bytes(v, "client_private"));
+    ASSERT_THAT(client, IsOk());
+    EXPECT_FALSE(client->Agree(Bytes(v, "share")).ok()) << v;
+  }
+}
+
+TEST_F(VectorsTest, Names) {
+  for (const json& v : Section("names")) {
+    const std::string kind = Text(v, "kind"), text = Text(v, "text");
+    const bool valid = kind == "method"     ? IsWellFormedMethod(text)
+                       : kind == "audience" ? IsWellFormedAudience(text)
+                                            : IsWellFormedSubject(text);
+    EXPECT_EQ(valid, v.at("valid")) << v;
+  }
+}
+
+TEST_F(VectorsTest, StepUps) {
+  for (const json& v : Section("step_ups")) {
+    EXPECT_EQ(json(StepUp::FromMessage(Text(v, "message")).alternatives()), v.at("alternatives"));
   }
 }
 

@@ -16,6 +16,7 @@
 #include "src/base/file.h"
 #include "src/client/agent_socket.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/person.h"
 #include "tests/unit/client/fakes/fake_gate.h"
 #include "tests/unit/client/fakes/fake_token.h"
 
@@ -39,6 +40,8 @@ class AgentFixture : public ::testing::Test {
     options.state_directory = state_;
     options.drivers.push_back(token_.MakeDriver());
     options.clock = &clock_;
+    options.affinity = affinity_;
+    options.prompter = Person::Of(person_);
     return options;
   }
 
@@ -103,6 +106,8 @@ class AgentFixture : public ::testing::Test {
   FakeGate gate_;
   FakeToken token_;
   FakeClock clock_;
+  bool affinity_ = false;
+  std::shared_ptr<Prompt> person_;  // null: nobody can be asked
   std::string root_, state_, socket_;
   std::unique_ptr<AgentServer> server_;
 };

@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <thread>
 #include <vector>
 
@@ -21,6 +22,7 @@ using testing::AgentFixture;
 using ::testing::ElementsAre;
 using testing::FakeGate;
 using ::testing::HasSubstr;
+using testing::MakeTlsIdentity;
 
 using AgentTest = AgentFixture;
 
@@ -33,6 +35,14 @@ CallControl CancelledWhen(std::atomic<bool>* flag) {
   CallControl call;
   call.cancelled = [flag] { return flag->load(); };
   return call;
+}
+
+// Whether the gate is reached by who trusts these CAs.
+bool Reaches(GateTarget target, const std::string& ca_pem) {
+  target.ca_pem = ca_pem;
+  auto connection = GateConnection::New({.target = target});
+  if (!connection.ok()) return false;
+  return (*connection)->GetChallenge(v1::GetChallengeRequest::PURPOSE_CALL).ok();
 }
 
 TEST_F(AgentTest, EnrollsLogsInAndKnowsItAfterARestart) {
@@ -144,6 +154,29 @@ TEST_F(AgentTest, AnotherSessionAfterARejectedOne) {
   EXPECT_EQ(token_.signatures, 2);
 }
 
+TEST_F(AgentTest, AllCallsOfAnAgentCarryOneIdForBalancersWhereItIsAskedTo) {
+  affinity_ = true;
+  StartEnrolled();
+  auto child = OpenSession();
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(child->affinity().size(), 16u);
+  auto prefix = GetPrefix("/test.Echo/Say");
+  ASSERT_TRUE(prefix.ok()) << prefix.status();
+  EXPECT_EQ(prefix->affinity(), child->affinity());
+  auto seen = gate_.affinities();
+  EXPECT_THAT(seen["/forekey.v1.Gate/OpenSession"], ElementsAre(child->affinity()));
+  EXPECT_THAT(seen["/forekey.v1.Gate/OpenChildSession"], ElementsAre(child->affinity()));
+  // An enrolment has one of its own, the same for all of its steps.
+  const auto enrolment = seen["/forekey.v1.Gate/BeginEnrollment"];
+  EXPECT_THAT(enrolment, ElementsAre(::testing::Not(child->affinity())));
+  EXPECT_EQ(seen["/forekey.v1.Gate/FinishEnrollment"], enrolment);
+  affinity_ = false;
+  Restart();
+  child = OpenSession();
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(child->affinity(), "");
+}
+
 TEST_F(AgentTest, OneOpeningForManyCallers) {
   StartEnrolled();
   token_.Hold();
@@ -216,6 +249,26 @@ TEST_F(AgentTest, RefusesASessionOfAnotherSubject) {
   faults.session_subject = "mallory";
   gate_.Misbehave(faults);
   EXPECT_EQ(ReasonOf(Login().status()), Reason::kSubjectMismatch);
+  EXPECT_EQ(gate_.counts().ended, 1) << "nobody will use it";
+}
+
+// The child was refused, and its parent went on: what a gate says of a session that it mistakes for
+// somebody else's was believed in everything else.
+TEST_F(AgentTest, AChildOfAnotherSubjectEndsTheSession) {
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  FakeGate::Faults faults;
+  faults.session_subject = "mallory";
+  gate_.Misbehave(faults);
+  const absl::Status told = OpenSession().status();
+  EXPECT_EQ(ReasonOf(told), Reason::kSubjectMismatch) << told;
+  EXPECT_THAT(std::string(told.message()), ::testing::HasSubstr("for mallory"));
+  EXPECT_EQ(gate_.counts().ended, 2) << "the child's, and its parent's";
+  EXPECT_FALSE(agent().GetStatus().gates(0).session_open());
+
+  gate_.Misbehave({});
+  EXPECT_TRUE(OpenSession().ok());
+  EXPECT_EQ(token_.signatures, 2) << "a new session, not the doubtful one";
 }
 
 TEST_F(AgentTest, LogoutEndsTheSessionAtTheGate) {
@@ -271,6 +324,48 @@ TEST_F(AgentTest, FollowsTheGatesAnnouncedIdentity) {
   ASSERT_TRUE(Login(/*fresh=*/true).ok());
   record = GateRecord::Parse(*ReadFile(RecordPath()));
   EXPECT_THAT(record->identities, ElementsAre(gate_.identity())) << "the old pin is dropped";
+}
+
+// The gate changes the CA of its TLS: who opened a session before knows the next one.
+TEST_F(AgentTest, LearnsTheNextCaOfTheGatesTlsAhead) {
+  clock_.StepWall(absl::Now() - clock_.WallNow());  // certificates are made for now
+  StartEnrolled();
+  // Of another certificate and name, as the gate will be.
+  FakeGate next("gate.test", MakeTlsIdentity("localhost"));
+  GateTarget switched = next.target();
+  switched.tls_server_name = "localhost";
+  FakeGate::Faults faults;
+  faults.announce_anchors = gate_.tls().certificate_pem + next.tls().certificate_pem;
+  gate_.Misbehave(faults);
+  ASSERT_TRUE(Login().ok());
+  const auto record = GateRecord::Parse(*ReadFile(RecordPath()));
+  ASSERT_TRUE(record.ok()) << record.status();
+  EXPECT_FALSE(Reaches(switched, gate_.tls().certificate_pem))
+      << "who did not learn it is locked out";
+  EXPECT_TRUE(Reaches(switched, record->target.ca_pem));
+  EXPECT_TRUE(Reaches(gate_.target(), record->target.ca_pem)) << "the old one is still there";
+  // The agent itself goes on, and writes nothing where there is nothing new.
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  EXPECT_EQ(GateRecord::Parse(*ReadFile(RecordPath()))->target.ca_pem, record->target.ca_pem);
+}
+
+TEST_F(AgentTest, WhatASessionTaughtIsWrittenByTheNextWhereTheDiskWasFull) {
+  clock_.StepWall(absl::Now() - clock_.WallNow());  // certificates are made for now
+  StartEnrolled();
+  FakeGate::Faults faults;
+  const std::string next = MakeTlsIdentity("localhost").certificate_pem;
+  faults.announce_anchors = gate_.tls().certificate_pem + next;
+  gate_.Misbehave(faults);
+  // A folder in the record's place stops its writing, as a full disk does.
+  const std::string aside = RecordPath() + ".aside";
+  std::filesystem::rename(RecordPath(), aside);
+  std::filesystem::create_directory(RecordPath());
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  std::filesystem::remove(RecordPath());
+  std::filesystem::rename(aside, RecordPath());
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  EXPECT_THAT(GateRecord::Parse(*ReadFile(RecordPath()))->target.ca_pem,
+              HasSubstr(next.substr(0, next.find("-----END"))));
 }
 
 TEST_F(AgentTest, AnUnannouncedIdentityIsRefused) {
@@ -340,6 +435,14 @@ TEST_F(AgentTest, AsksWhichGateWhenThereAreTwo) {
   EXPECT_TRUE(absl::IsInvalidArgument(Login().status()));
   EXPECT_TRUE(GetPrefix("/test.Echo/Say", "second.test").ok());
   EXPECT_EQ(gate_.counts().sessions, 0);
+}
+
+// Whoever asks for anything while the agent ends is told so.
+TEST_F(AgentTest, AnEndingAgentSaysSo) {
+  StartEnrolled();
+  agent().Stop();
+  EXPECT_TRUE(absl::IsCancelled(Login().status())) << Login().status();
+  EXPECT_TRUE(absl::IsCancelled(GetPrefix("/test.Echo/Say").status()));
 }
 
 TEST_F(AgentTest, TwoAgentsDoNotShareAStateDirectory) {

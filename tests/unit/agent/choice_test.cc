@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which token signs: the default, what a name means, and the next one where a token is not there.
 // And what an invite of a gate that changed its identity does.
+#include "absl/strings/str_cat.h"
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/crypto/digest.h"
@@ -141,6 +142,24 @@ TEST_F(AgentChoiceTest, ForgettingOneCredentialLeavesTheOthers) {
   EXPECT_TRUE(Login().ok());
   request.set_credential(agent().GetStatus().gates(0).credentials(0).id());
   EXPECT_TRUE(absl::IsFailedPrecondition(agent().ForgetGate(request).status())) << "the last one";
+}
+
+TEST_F(AgentChoiceTest, AKeyFileThatStaysKeepsNoSession) {
+  StartEnrolled();
+  ASSERT_TRUE(Enroll(gate_).ok());
+  ASSERT_TRUE(Login().ok());
+  v1::ForgetGateRequest request;
+  request.set_gate("gate.test");
+  request.set_credential(agent().GetStatus().gates(0).credentials(1).id());
+  const std::string file =
+      absl::StrCat(state_, "/gates/gate.test/", request.credential().substr(0, 16), ".key");
+  ASSERT_TRUE(std::filesystem::remove(file));
+  std::filesystem::create_directory(file);  // which unlink() does not remove
+  const absl::Status forgotten = agent().ForgetGate(request).status();
+  EXPECT_THAT(std::string(forgotten.message()), HasSubstr("its key file is still there"));
+  EXPECT_FALSE(agent().GetStatus().gates(0).session_open());
+  EXPECT_EQ(gate_.counts().ended, 1);
+  EXPECT_EQ(agent().GetStatus().gates(0).credentials_size(), 1);
 }
 
 TEST_F(AgentChoiceTest, AnInviteAfterARotationIsTakenByWhoOpenedNoSessionSince) {

@@ -24,6 +24,52 @@ TEST_F(AgentEnrollTest, ARefusedEnrolmentLeavesNothing) {
   EXPECT_EQ(agent().GetStatus().gates_size(), 0);
 }
 
+// As a kill -9 does.
+TEST_F(AgentEnrollTest, AKeyThatAnInterruptedEnrolmentLeftIsReportedUntilItIsGone) {
+  token_.keeps_keys = true;
+  StartEnrolled();
+  const auto problems = [this] { return agent().ListDevices(CallControl())->problems(); };
+  EXPECT_EQ(problems().size(), 0) << "an enrolled key is none";
+  FakeGate::Faults faults;
+  faults.finish_status = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "refused");
+  gate_.Misbehave(faults);
+  const absl::Status refused = Enroll(gate_).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("fake key 1 holds a key"));
+  Restart();
+  ASSERT_EQ(problems().size(), 1);
+  EXPECT_THAT(problems()[0], HasSubstr("fake key 1 holds a key that was never enrolled"));
+  EXPECT_THAT(problems()[0], HasSubstr("delete it"));
+  gate_.Misbehave({});
+  const auto next = Enroll(gate_);
+  ASSERT_TRUE(next.ok()) << next.status();
+  ASSERT_EQ(next->notes_size(), 1);
+  EXPECT_THAT(next->notes(0), HasSubstr("fake key 1"));
+  token_.Delete("fake key 1");
+  EXPECT_EQ(problems().size(), 0);
+  Restart();
+  EXPECT_EQ(problems().size(), 0);
+}
+
+TEST_F(AgentEnrollTest, AKeyThatWasEnrolledBeforeTheCrashIsNoneThatWasLeft) {
+  StartEnrolled();
+  Stop();
+  const StateDirectory::LeftKey note{"fake", "fake key 0"};
+  {
+    auto state = StateDirectory::Open(state_);
+    ASSERT_TRUE(state.ok()) << state.status();
+    ASSERT_TRUE((*state)->AddLeftKey(note).ok());
+    ASSERT_EQ((*state)->LeftKeys()->size(), 1u);
+    EXPECT_EQ((*(*state)->LeftKeys())[0].place, note.place);
+  }
+  ASSERT_TRUE(Start().ok());
+  EXPECT_EQ(agent().ListDevices(CallControl())->problems_size(), 0);
+  Stop();
+  auto state = StateDirectory::Open(state_);
+  ASSERT_TRUE(state.ok()) << state.status();
+  EXPECT_TRUE((*state)->LeftKeys()->empty());
+}
+
 TEST_F(AgentEnrollTest, ALostAnswerLosesNoCredential) {
   ASSERT_TRUE(Start().ok());
   FakeGate::Faults faults;

@@ -91,6 +91,11 @@ class AgentOpeningsTest : public AgentFixture {
     request.set_password(password);
     agent().Login(pending->call, request, pending->Done());
   }
+  void LogInWith(PendingLogin* pending, const std::vector<std::string>& with) {
+    v1::LoginRequest request;
+    for (const std::string& name : with) request.add_with(name);
+    agent().Login(pending->call, request, pending->Done());
+  }
   void StartWithPerson() {
     AgentServer::Options options;
     options.socket = socket_;
@@ -122,7 +127,59 @@ TEST_F(AgentOpeningsTest, ALoginWithAPasswordTakesNoSessionThatDidNotProveIt) {
   EXPECT_TRUE(other.Wait().ok()) << other.Wait();
   ASSERT_TRUE(login.Wait().ok()) << login.Wait();
   EXPECT_EQ(gate_.counts().with_factors, 1);
-  EXPECT_EQ(gate_.counts().sessions, 2);
+}
+
+// A label may have a comma in it.
+TEST_F(AgentOpeningsTest, ALabelWithACommaIsNotTwoSigners) {
+  StartEnrolled();
+  v1::EnrollRequest request;
+  request.set_invite(gate_.MakeInvite("alice").Serialize());
+  request.set_label("one,two");
+  ASSERT_TRUE(agent().Enroll(request, CallControl()).ok());
+  for (const char* label : {"one", "two"}) {
+    request.set_invite(gate_.MakeInvite("alice").Serialize());
+    request.set_label(label);
+    ASSERT_TRUE(agent().Enroll(request, CallControl()).ok()) << label;
+  }
+  token_.Hold();
+  PendingLogin single, both;
+  LogInWith(&single, {"one,two"});
+  token_.AwaitSigners(1);
+  token_.signatures = 0;
+  LogInWith(&both, {"one", "two"});
+  token_.Release();
+  EXPECT_TRUE(single.Wait().ok()) << single.Wait();
+  EXPECT_TRUE(both.Wait().ok()) << both.Wait();
+  EXPECT_EQ(gate_.counts().sessions, 2) << "both signers were asked for";
+}
+
+TEST_F(AgentOpeningsTest, ALoginWithAPasswordServesWhoIsAskedForItAndWaitsForNobody) {
+  StartWithPerson();
+  PendingSession caller;
+  Open(&caller, "/test.Echo/Say");
+  person_->AwaitQuestions(1);
+  PendingLogin login;
+  LogIn(&login, "open sesame");
+  ASSERT_TRUE(login.Wait().ok()) << login.Wait();
+  EXPECT_TRUE(caller.Wait().ok()) << caller.Wait();
+  person_->AwaitNoQuestion();
+  EXPECT_EQ(gate_.counts().with_factors, 1) << "the password is proved before success is told";
+}
+
+TEST_F(AgentOpeningsTest, AStepUpBehindALoginWithThePasswordDoesNotAskForIt) {
+  StartWithPerson();
+  ASSERT_TRUE(Login().ok());
+  token_.Hold();
+  PendingLogin login;
+  LogIn(&login, "open sesame");
+  token_.AwaitSigners(1);
+  PendingSession caller;
+  Open(&caller, "/test.Echo/Say");
+  while (gate_.counts().requirements < 1) std::this_thread::yield();
+  token_.Release();
+  EXPECT_TRUE(login.Wait().ok()) << login.Wait();
+  EXPECT_TRUE(caller.Wait().ok()) << caller.Wait();
+  EXPECT_EQ(person_->asked(), 0);
 }
 
 TEST_F(AgentOpeningsTest, APasswordEndsWithALogout) {

@@ -14,7 +14,9 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 #include "tests/support/status_matchers.h"
 
 namespace forekey {
@@ -74,6 +76,40 @@ TEST_F(PinentryPromptTest, ReturnsThePinUnescapedAndTellsTheTriesThatAreLeft) {
       << "what a token calls itself is no command";
 }
 
+// As gpg-agent does it: the question appears where the program's person sits.
+TEST_F(PinentryPromptTest, AsksAtTheDisplayOrTheTerminalOfTheProgram) {
+  const std::string seen = folder_ + "/seen";
+  const std::string script = absl::StrCat(
+      "echo \"display $DISPLAY wayland $WAYLAND_DISPLAY auth $XAUTHORITY tty $GPG_TTY "
+      "term $TERM\" >",
+      seen, "\necho 'OK hello'\nwhile IFS= read -r line; do printf '%s\\n' \"$line\" >>", seen,
+      "\ncase $line in GETPIN) echo 'D 1'; echo OK ;; *) echo OK ;; esac\ndone\n");
+  setenv("DISPLAY", ":99", 1);
+  context_.place = {.display = ":7", .xauthority = "/home/ada/.Xauthority"};
+  EXPECT_EQ(TextOf(Program(script)->AskPin("a card", -1)), "1");
+  EXPECT_THAT(ReadFile(seen).value_or(""),
+              HasSubstr("display :7 wayland  auth /home/ada/.Xauthority tty  term \n"));
+  context_.place = {.tty = "/dev/pts/7", .term = "xterm"};
+  EXPECT_EQ(TextOf(Program(script)->AskPin("a card", -1)), "1");
+  const std::string at_terminal = ReadFile(seen).value_or("");
+  EXPECT_THAT(at_terminal, HasSubstr("display  wayland  auth  tty /dev/pts/7 term xterm\n"));
+  EXPECT_THAT(at_terminal, HasSubstr("OPTION ttyname=/dev/pts/7\n"));
+  EXPECT_THAT(at_terminal, HasSubstr("OPTION ttytype=xterm\n"));
+  // A daemon has none: where the agent is.
+  context_.place = {};
+  EXPECT_EQ(TextOf(Program(script)->AskPin("a card", -1)), "1");
+  EXPECT_THAT(ReadFile(seen).value_or(""), HasSubstr("display :99 "));
+  unsetenv("DISPLAY");
+}
+
+TEST_F(PinentryPromptTest, TheSystemsIsForWhoHasAPlaceAlone) {
+  for (const char* name : {"DISPLAY", "WAYLAND_DISPLAY", "GPG_TTY"}) unsetenv(name);
+  const auto prompter = NewPinentryPrompter(std::string(kAnyPinentry));
+  EXPECT_EQ(prompter->For(context_), nullptr) << "nobody can be asked, and drivers are to know it";
+  context_.place = {.tty = "/dev/pts/7"};
+  EXPECT_NE(prompter->For(context_), nullptr);
+}
+
 TEST_F(PinentryPromptTest, AsksForOtherSecretsByTheirName) {
   auto prompt = Answering("echo 'D open sesame'; echo OK");
   EXPECT_EQ(TextOf(prompt->AskSecret("the password of ada at gate.example")), "open sesame");
@@ -94,6 +130,23 @@ TEST_F(PinentryPromptTest, NamesTokenGatePurposeAndProgram) {
   EXPECT_THAT(Heard(), HasSubstr("YubiKey 5 (serial 77)"));
   EXPECT_THAT(Heard(), HasSubstr("to open a session at gate.example"));
   EXPECT_THAT(Heard(), HasSubstr("/usr/bin/orders (process 4711)"));
+}
+
+// Assuan's lines have at most 1000 bytes: a pinentry may refuse a longer one, or cut it anywhere.
+TEST_F(PinentryPromptTest, LongNamesAreShortenedSoThatAPersonCanStillReadThem) {
+  context_.gate = std::string(200, 'g') + ".example";
+  context_.purpose = "to sign a call of /" + std::string(900, '%') + "/Delete";
+  context_.program = "/home/" + std::string(3000, 'x') + "/bin/orders (process 4711)";
+  EXPECT_EQ(TextOf(Answering("echo 'D 1234'; echo OK")->AskPin(std::string(900, '\x01'), 3)),
+            "1234");
+  for (absl::string_view part : {"3 tries are left", "to sign a call of /", "/Delete at ",
+                                 ".example, for /home/", "/bin/orders (process 4711)"}) {
+    EXPECT_THAT(Heard(), HasSubstr(std::string(part)));
+  }
+  for (absl::string_view line : absl::StrSplit(Heard(), '\n')) {
+    EXPECT_LE(line.size(), 1000u);
+    EXPECT_TRUE(AssuanUnescape(line).ok()) << line;
+  }
 }
 
 // The dialog stays open for as long as somebody waits, not for two minutes.
@@ -165,6 +218,17 @@ TEST(AssuanTest, EscapesWhatMayNotStandInALineAndRefusesHalfAnEscape) {
   EXPECT_EQ(AssuanUnescape("100%25%0d%0A").value(), "100%\r\n");
   for (const char* bad : {"%", "%2", "x%2", "%zz", "%2x"})
     EXPECT_FALSE(AssuanUnescape(bad).ok()) << bad;
+}
+
+TEST(AssuanTest, ShortensInTheMiddleAndKeepsCharactersWhole) {
+  EXPECT_EQ(AssuanFitted("short", 20), "short");
+  EXPECT_EQ(AssuanFitted("01234567890123456789x", 20), "01234...90123456789x");
+  const std::string wide = absl::StrCat(std::string(40, '%'), "\xc3\xa4\xe2\x82\xac", "%%%");
+  for (size_t most = 20; most < 140; ++most) {
+    const std::string fitted = AssuanFitted(wide, most);
+    EXPECT_LE(AssuanEscape(fitted).size(), most);
+    EXPECT_TRUE(IsPrintable(fitted)) << fitted;
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include <cstring>
 
+#include "src/base/deadline.h"
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "tests/unit/agent/agent_fixture.h"
@@ -145,6 +146,51 @@ TEST_F(PrivateSocketTest, AFolderOpenToOthersIsRefused) {
   EXPECT_TRUE(absl::IsFailedPrecondition(started)) << started;
   EXPECT_TRUE(absl::IsInvalidArgument(PrivateSocket::Listen("relative.sock").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(PrivateSocket::Listen("/" + std::string(200, 'x')).status()));
+}
+
+// Socket activation: the socket is the service manager's, and stays when the agent ends.
+TEST_F(PrivateSocketTest, AnAdoptedSocketIsServedAndLeftWhereItIs) {
+  ASSERT_TRUE(EnsurePrivateDirectory(root_ + "/run").ok());
+  int manager = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  memcpy(address.sun_path, socket_.data(), socket_.size());
+  ASSERT_EQ(bind(manager, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(manager, 1), 0);
+  int early = ConnectTo(socket_);  // before there is an agent
+  {
+    auto adopted = PrivateSocket::Adopt(dup(manager));
+    ASSERT_TRUE(adopted.ok()) << adopted.status();
+    EXPECT_EQ((*adopted)->path(), socket_);
+    Bell served;
+    (*adopted)->Accept([&served](int fd) {
+      close(fd);
+      served.Ring();
+    });
+    EXPECT_TRUE(served.Await(absl::Seconds(30)));
+  }
+  close(early);
+  int next = ConnectTo(socket_);
+  EXPECT_GE(next, 0) << "it still listens, for the next agent";
+  close(next);
+  close(manager);
+}
+
+TEST_F(PrivateSocketTest, WhatIsNoListeningSocketIsNotAdopted) {
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  EXPECT_TRUE(absl::IsInvalidArgument(PrivateSocket::Adopt(pair[0]).status()));
+  close(pair[1]);
+  EXPECT_TRUE(absl::IsInvalidArgument(PrivateSocket::Adopt(open("/dev/null", O_RDWR)).status()));
+  // A folder that others may enter is no place for it, whoever made it.
+  ASSERT_EQ(mkdir((root_ + "/run").c_str(), 0755), 0);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  memcpy(address.sun_path, socket_.data(), socket_.size());
+  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(fd, 1), 0);
+  EXPECT_TRUE(absl::IsFailedPrecondition(PrivateSocket::Adopt(fd).status()));
 }
 
 TEST_F(PrivateSocketTest, TheSocketGoesWithTheAgent) {

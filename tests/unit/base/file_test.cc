@@ -2,13 +2,17 @@
 #include "src/base/file.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <string>
 
+#include "src/base/public_directory.h"
 #include "tests/support/status_matchers.h"
 
 namespace forekey {
@@ -62,6 +66,58 @@ TEST_F(FileTest, LeavesNothingBehindWhenItCannotWrite) {
   EXPECT_FALSE(WriteFileAtomically(Path("target"), "x").ok());  // a folder can't be renamed over
   EXPECT_FALSE(WriteFileAtomically(Path("missing/file"), "x").ok());
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_), {}), 1);
+}
+
+TEST_F(FileTest, WhatACrashLeavesIsNoFileOfTheFolder) {
+  // The kernel ends the writer in the middle of its file: at 100 bytes, by SIGXFSZ.
+  const pid_t writer = fork();
+  ASSERT_GE(writer, 0);
+  if (writer == 0) {
+    const rlimit no_core{0, 0}, limit{100, 100};
+    setrlimit(RLIMIT_CORE, &no_core);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    signal(SIGXFSZ, SIG_DFL);
+    WriteFileAtomically(Path("a.pem"), std::string(1000, 'x')).IgnoreError();
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(writer, &status, 0), writer);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "the writer was to be killed";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_), {}), 1);
+  auto names = ListFiles(directory_);
+  ASSERT_THAT(names, IsOk());
+  EXPECT_TRUE(names->empty()) << names->front();
+}
+
+TEST_F(FileTest, WritesBesideThePathWhereverItIs) {
+  ASSERT_EQ(chdir(directory_.c_str()), 0);
+  EXPECT_THAT(WriteFileAtomically("here", "x"), IsOk());
+  EXPECT_THAT(WriteFileAtomically("./there", "x"), IsOk());
+  ASSERT_EQ(chdir("/"), 0);
+  EXPECT_EQ(ListFiles(directory_)->size(), 2u);
+  // In the root folder, where there is no folder's name before the file's.
+  const std::string name = "/forekey-file-test-" + std::to_string(getpid());
+  const absl::Status written = WriteFileAtomically(name, "x");
+  EXPECT_TRUE(written.ok() || geteuid() != 0) << written;
+  unlink(name.c_str());
+}
+
+TEST_F(FileTest, EveryFolderOnTheWayMayBeReadByAll) {
+  for (mode_t mask : {0077, 0000}) {
+    const std::string top = Path("top" + std::to_string(mask));
+    const mode_t old = umask(mask);
+    const absl::Status made = MakePublicDirectory(top + "//one/two/");
+    umask(old);
+    ASSERT_THAT(made, IsOk());
+    for (const char* below : {"", "/one", "/one/two"}) EXPECT_EQ(ModeOf(top + below), 0755u);
+  }
+  ASSERT_EQ(chmod(Path("top0").c_str(), 0700), 0);
+  EXPECT_THAT(MakePublicDirectory(Path("top0/one/three")), IsOk());
+  EXPECT_EQ(ModeOf(Path("top0")), 0700u) << "what is there already is its owner's";
+  ASSERT_THAT(WriteFileAtomically(Path("file"), "x"), IsOk());
+  EXPECT_THAT(MakePublicDirectory(Path("file/below")),
+              IsError(absl::StatusCode::kFailedPrecondition, "not a folder"));
+  EXPECT_THAT(MakePublicDirectory(""), IsError(absl::StatusCode::kInvalidArgument, ""));
 }
 
 TEST_F(FileTest, BoundsWhatItReads) {

@@ -32,7 +32,7 @@ TEST_F(SingleFlightTest, OneStartsAndAllAreAnsweredOnce) {
   EXPECT_TRUE(first.started);
   EXPECT_FALSE(second.started);
   EXPECT_TRUE(flights_.Join("b", Waiter()).started) << "another piece of work";
-  EXPECT_FALSE(flights_.JoinAny("c", Waiter()).started);
+  EXPECT_EQ(flights_.JoinFlight(first.flight, Waiter()).flight, first.flight);
   flights_.Finish(first.flight, 7);
   flights_.Finish(first.flight, 8);
   EXPECT_THAT(results_, ElementsAre(7, 7, 7));
@@ -47,13 +47,25 @@ TEST_F(SingleFlightTest, TheLastWhoLeavesAbandonsAndWhoComesThenStartsAnew) {
   EXPECT_FALSE(first.flight->abandoned());
   EXPECT_TRUE(flights_.Leave(second));
   EXPECT_TRUE(first.flight->abandoned());
-  auto third = flights_.JoinAny("a", Waiter());
+  EXPECT_EQ(flights_.JoinFlight(first.flight, Waiter()).flight, nullptr);
+  auto third = flights_.Join("a", Waiter());
   EXPECT_TRUE(third.started);
   flights_.Finish(first.flight, 1);
   EXPECT_THAT(results_, ElementsAre());
   flights_.Finish(third.flight, 2);
   EXPECT_THAT(results_, ElementsAre(2));
   EXPECT_FALSE(flights_.Leave(third)) << "answered already";
+}
+
+TEST_F(SingleFlightTest, WhatIsAnsweredEarlyNeedNotBeDone) {
+  auto a = flights_.Join("a", Waiter());
+  auto b = flights_.Join("b", Waiter());
+  flights_.FinishEarly(a.flight, 3);
+  EXPECT_THAT(results_, ElementsAre(3));
+  EXPECT_TRUE(a.flight->abandoned());
+  EXPECT_FALSE(b.flight->abandoned());
+  flights_.Finish(a.flight, 5);
+  EXPECT_THAT(results_, ElementsAre(3));
 }
 
 TEST_F(SingleFlightTest, AbandonAllAnswersEverybody) {

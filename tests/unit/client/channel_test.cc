@@ -14,10 +14,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "forekey/client.h"
+#include "forekey/refusal.h"
 #include "forekey/v1/agent.grpc.pb.h"
 #include "gmock/gmock.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
+#include "src/base/deadline.h"
 #include "src/base/reason.h"
 #include "src/client/agent_socket.h"
 #include "src/client/prefix_credentials.h"
@@ -29,6 +31,7 @@ namespace {
 using ::testing::ElementsAre;
 using testing::FakeGate;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // An agent that opens a session for each request, and can be held back.
 class FakeAgent : public v1::Agent::Service {
@@ -81,10 +84,25 @@ class FakeAgent : public v1::Agent::Service {
     response->set_absolute_s((*session)->absolute_s());
     response->set_opened_boot_nanos((*session)->opened_at().nanos());
     response->set_subject((*session)->subject());
+    response->set_affinity(affinity);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status WatchNotices(grpc::ServerContext* context, const v1::WatchNoticesRequest*,
+                            grpc::ServerWriter<v1::Notice>* writer) override {
+    v1::Notice notice;
+    for (const char* gate : {"other.test", "gate.test"}) {
+      notice.set_gate(gate);
+      notice.set_text(absl::StrCat("touch the key for ", gate));
+      writer->Write(notice);
+    }
+    Bell nobody;
+    while (!context->IsCancelled()) nobody.Await(absl::Milliseconds(10));
     return grpc::Status::OK;
   }
 
   std::vector<std::string> gates = {"gate.test"};
+  std::string affinity;  // of the sessions
   std::atomic<int> opened{0};
   absl::Mutex mutex;
   bool held = false;
@@ -162,6 +180,15 @@ class ChannelTest : public ::testing::Test {
   ChannelOptions options_;
   std::shared_ptr<grpc::Channel> channel_;
 };
+
+TEST_F(ChannelTest, CallsCarryWhatTheAgentGaveForBalancersAndNothingWhereItGaveNone) {
+  ASSERT_TRUE(Say().ok());
+  EXPECT_THAT(gate_.affinities()["/test.Echo/Say"], ElementsAre(""));
+  agent_->affinity = "0123456789abcdef";
+  gate_.DropSessions();
+  ASSERT_TRUE(Say().ok());  // refused once, with the old session
+  EXPECT_THAT(gate_.affinities()["/test.Echo/Say"], ElementsAre("", "0123456789abcdef"));
+}
 
 TEST_F(ChannelTest, OpensASessionOnFirstUseAndKeepsIt) {
   channel();
@@ -376,10 +403,110 @@ TEST_F(ChannelTest, AnExpiredSessionIsRenewedBeforeTheGateSeesIt) {
 TEST_F(ChannelTest, SaysWhyNoSessionCouldBeOpened) {
   agent_->failure = grpc::Status(grpc::StatusCode::NOT_FOUND, "the token was pulled out");
   grpc::Status status = Say();
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(status.error_message(), HasSubstr("the token was pulled out"));
+  EXPECT_THAT(status.error_message(), Not(HasSubstr("plugin")));
   agent_->failure = grpc::Status::OK;
   EXPECT_TRUE(Say().ok()) << "and tries again";
+}
+
+grpc::Status FromAgent(grpc::StatusCode code, v1::DeviceTrouble device, v1::GateTrouble gate) {
+  v1::AgentErrorDetails details;
+  details.set_agent_version("test");
+  details.set_device_trouble(device);
+  details.set_gate_trouble(gate);
+  return grpc::Status(code, "what the agent says", details.SerializeAsString());
+}
+
+TEST_F(ChannelTest, AnApplicationIsToldWhatItsPersonHasToDo) {
+  absl::Notification told;
+  std::string text;
+  options_.on_notice = [&](const std::string& notice) {
+    text = notice;
+    told.Notify();
+  };
+  channel();
+  told.WaitForNotification();
+  EXPECT_EQ(text, "touch the key for gate.test");
+}
+
+// A retry policy of the application's that retries UNAVAILABLE must not ask a person again: each
+// try of a PIN brings the token nearer to locking itself.
+TEST_F(ChannelTest, APersonIsAskedOnceACallWhateverIsRetried) {
+  options_.arguments.SetServiceConfigJSON(
+      R"({"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 4, "initialBackoff":
+          "0.01s", "maxBackoff": "0.01s", "backoffMultiplier": 1,
+          "retryableStatusCodes": ["UNAVAILABLE", "UNAUTHENTICATED"]}}]})");
+  agent_->failure = FromAgent(grpc::StatusCode::UNAUTHENTICATED, v1::DEVICE_TROUBLE_WRONG_PIN,
+                              v1::GATE_TROUBLE_UNSPECIFIED);
+  const grpc::Status status = Say();
+  EXPECT_EQ(agent_->opened, 1);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  const auto refusal = RefusalOf(status);
+  ASSERT_TRUE(refusal.has_value());
+  EXPECT_EQ(refusal->kind, Refusal::Kind::kPersonDeclined);
+  EXPECT_FALSE(refusal->retry_can_help);
+  // The next call is another question.
+  agent_->failure = grpc::Status::OK;
+  EXPECT_TRUE(Say().ok());
+}
+
+TEST_F(ChannelTest, TellsProgramsWhetherAnotherTryCanHelp) {
+  struct Case {
+    grpc::Status from_agent;
+    Refusal::Kind kind;
+    bool retry;
+    grpc::StatusCode code;
+  } cases[] = {
+      {FromAgent(grpc::StatusCode::UNAVAILABLE, {}, v1::GATE_TROUBLE_NO_CONNECTION),
+       Refusal::Kind::kGateUnreachable, true, grpc::StatusCode::UNAVAILABLE},
+      {FromAgent(grpc::StatusCode::UNAVAILABLE, {}, v1::GATE_TROUBLE_CERTIFICATE_EXPIRED),
+       Refusal::Kind::kGateUntrusted, false, grpc::StatusCode::FAILED_PRECONDITION},
+      {FromAgent(grpc::StatusCode::UNAVAILABLE, v1::DEVICE_TROUBLE_BUSY, {}),
+       Refusal::Kind::kTokenBusy, true, grpc::StatusCode::UNAVAILABLE},
+      {FromAgent(grpc::StatusCode::NOT_FOUND, v1::DEVICE_TROUBLE_GONE, {}),
+       Refusal::Kind::kTokenMissing, false, grpc::StatusCode::NOT_FOUND},
+      {FromAgent(grpc::StatusCode::FAILED_PRECONDITION, v1::DEVICE_TROUBLE_PIN_REQUIRED, {}),
+       Refusal::Kind::kPersonNeeded, false, grpc::StatusCode::FAILED_PRECONDITION},
+  };
+  for (const Case& one : cases) {
+    agent_->failure = one.from_agent;
+    const grpc::Status status = Say();
+    const auto refusal = RefusalOf(status);
+    ASSERT_TRUE(refusal.has_value()) << status.error_message();
+    EXPECT_EQ(RefusalKindName(refusal->kind), RefusalKindName(one.kind));
+    EXPECT_EQ(refusal->retry_can_help, one.retry) << RefusalKindName(one.kind);
+    EXPECT_EQ(status.error_code(), one.code) << RefusalKindName(one.kind);
+  }
+}
+
+TEST(RefusalTest, AGatesRefusalHasItsReferenceAndWhatIsLacking) {
+  const auto plain = RefusalOf(grpc::Status(grpc::StatusCode::PERMISSION_DENIED,
+                                            "forekey: refused, reference 9f3c5a7d01e2b486"));
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_EQ(plain->kind, Refusal::Kind::kGateRefused);
+  EXPECT_EQ(plain->reference, "9f3c5a7d01e2b486");
+  EXPECT_EQ(plain->lacking, "");
+  EXPECT_FALSE(plain->retry_can_help);
+  const auto step_up =
+      RefusalOf(grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                             "forekey: step-up fido2+uv&call|tpm, reference 9f3c5a7d01e2b486"));
+  ASSERT_TRUE(step_up.has_value());
+  EXPECT_EQ(step_up->lacking, "fido2+uv&call|tpm");
+  const auto busy = RefusalOf(grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                                           "forekey: refused, reference 9f3c5a7d01e2b486"));
+  EXPECT_TRUE(busy->retry_can_help);
+}
+
+TEST(RefusalTest, WhatAHandlerSaysIsNone) {
+  EXPECT_FALSE(RefusalOf(grpc::Status::OK).has_value());
+  for (const char* said : {"no such order", "refused, reference 9f3c5a7d01e2b486",
+                           "forekey: refused, reference short", ""}) {
+    EXPECT_FALSE(RefusalOf(grpc::Status(grpc::StatusCode::PERMISSION_DENIED, said)).has_value());
+  }
+  // Details of another kind: google.rpc.Status begins with a number.
+  EXPECT_FALSE(RefusalOf(grpc::Status(grpc::StatusCode::INTERNAL, "x", std::string("\x08\x05")))
+                   .has_value());
 }
 
 TEST_F(ChannelTest, SaysThatTheAgentHasGone) {
@@ -388,11 +515,14 @@ TEST_F(ChannelTest, SaysThatTheAgentHasGone) {
   grpc::Status status = Say();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(status.error_message(), HasSubstr("start forekey-agent"));
+  EXPECT_EQ(RefusalOf(status)->kind, Refusal::Kind::kAgentNotRunning);
+  EXPECT_TRUE(RefusalOf(status)->retry_can_help) << "it may just be started again";
 }
 
 TEST_F(ChannelTest, SaysThatTheAgentIsNotRunning) {
   agent_.reset();
   absl::Status status = Channel(options_).status();
+  EXPECT_EQ(RefusalOf(status)->kind, Refusal::Kind::kAgentNotRunning);
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("start forekey-agent"));
 }

@@ -56,6 +56,16 @@ TEST_F(EnrollmentTest, EnrollsAKey) {
   EXPECT_EQ(gate_.counts().enrolled, 1);
 }
 
+TEST_F(EnrollmentTest, AChallengeOfAnotherProcessIsTakenForAMissOnce) {
+  const Invite invite = gate_.MakeInvite("alice");
+  gate_.IssueElsewhere(2);
+  EXPECT_TRUE(absl::IsUnauthenticated(Begin(invite).status())) << "both of one process";
+  EXPECT_EQ(gate_.counts().challenges, 2);
+  gate_.IssueElsewhere(1);
+  EXPECT_TRUE(Begin(invite).ok());
+  EXPECT_EQ(gate_.counts().challenges, 4);
+}
+
 TEST_F(EnrollmentTest, RefusesAGateWithAnotherIdentityThanTheInvites) {
   absl::Status status = RunWith([](auto& f) { f.other_identity = true; });
   EXPECT_EQ(ReasonOf(status), Reason::kGateIdentityMismatch) << status;

@@ -84,6 +84,35 @@ TEST_F(GateClientTest, OpensASessionAndIsKnownByIt) {
   EXPECT_EQ(gate_.counts().refused, 0);
 }
 
+TEST_F(GateClientTest, AChallengeOfAnotherProcessIsTakenForAMissOnce) {
+  gate_.IssueElsewhere(1);
+  auto session = Open();
+  ASSERT_TRUE(session.ok()) << session.status();
+  EXPECT_EQ(signatures_, 2);
+  EXPECT_EQ(gate_.counts().refused, 1);
+  gate_.IssueElsewhere(2);  // no miss, as far as can be seen: both are of one process
+  EXPECT_TRUE(absl::IsUnauthenticated(Open().status()));
+  EXPECT_EQ(signatures_, 3);
+  gate_.IssueElsewhere(0);
+  FakeGate::Faults faults;
+  faults.tickets = true;
+  gate_.Misbehave(faults);
+  auto old = Open();
+  ASSERT_TRUE(old.ok()) << old.status();
+  gate_.IssueElsewhere(1);
+  auto resumed = connection_->ResumeSession(**old, gate_.identity());
+  ASSERT_TRUE(resumed.ok()) << resumed.status();
+  EXPECT_EQ(gate_.counts().resumed, 1);
+}
+
+TEST_F(GateClientTest, ARefusalByTheProcessThatIssuedTheChallengeIsNotTriedAgain) {
+  const SoftwareKey other = SoftwareKey::Generate(Algorithm::kEs256);
+  id_ = gate_.AddCredential("alice", other.public_key());  // another key signs
+  EXPECT_TRUE(absl::IsUnauthenticated(Open().status()));
+  EXPECT_EQ(signatures_, 1);
+  EXPECT_EQ(gate_.counts().refused, 1);
+}
+
 TEST_F(GateClientTest, OpensAChildThatTheGateTellsFromItsParent) {
   auto session = Open();
   ASSERT_TRUE(session.ok()) << session.status();
@@ -158,6 +187,15 @@ TEST_P(GateClientFaultTest, RefusesTheSession) {
   EXPECT_EQ(ReasonOf(session.status()), GetParam().reason) << session.status();
 }
 
+// Children announce none: their parent's opening did.
+TEST_F(GateClientTest, RefusesASessionWhoseCasAreNotTheGatesOwnWord) {
+  FakeGate::Faults faults;
+  faults.announce_anchors = testing::MakeTlsIdentity().certificate_pem;
+  faults.swap_anchors = true;
+  gate_.Misbehave(faults);
+  EXPECT_EQ(ReasonOf(Open().status()), Reason::kGateConfirmationInvalid);
+}
+
 TEST_P(GateClientFaultTest, RefusesTheChildSession) {
   auto parent = Open();
   ASSERT_TRUE(parent.ok()) << parent.status();
@@ -177,6 +215,7 @@ TEST_F(GateClientTest, RefusesAChildOfAnotherSubject) {
   faults.session_subject = "mallory";
   gate_.Misbehave(faults);
   EXPECT_EQ(ReasonOf(OpenChild(**parent).status()), Reason::kSubjectMismatch);
+  EXPECT_EQ(gate_.counts().ended, 1) << "nobody will use it";
 }
 
 TEST_F(GateClientTest, ReportsThatTheGateKnowsAnotherIdentity) {

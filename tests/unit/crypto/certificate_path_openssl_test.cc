@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Law guarded: VerifyPath and OpenSSL's X509_verify_cert agree on random chains, but for the kinds of
-// difference that are named here with their reasons. A difference without a name is a failure.
+// Law guarded: VerifyPath and OpenSSL's X509_verify_cert agree on random chains, but for the kinds
+// of difference that are named here with their reasons. A difference without a name is a failure.
 //
 // FOREKEY_PATH_CHAINS=N tries N chains (one takes about a millisecond), FOREKEY_PATH_SEED=S begins
 // at another seed. A failure prints the seed of its chain.
@@ -21,6 +21,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/bytes.h"
 #include "src/base/reason.h"
 #include "src/crypto/certificate.h"
 #include "tests/support/certificate_maker.h"
@@ -34,8 +35,8 @@ constexpr char kPathPurpose[] = "1.3.6.1.5.5.7.3.2";  // clientAuth: one that Op
 using StorePtr = std::unique_ptr<X509_STORE, OpenSslFree<X509_STORE_free>>;
 using StoreCtxPtr = std::unique_ptr<X509_STORE_CTX, OpenSslFree<X509_STORE_CTX_free>>;
 
-// OpenSSL 3.0 leaks the policyConstraints of a certificate that has no policies (ossl_policy_cache_set,
-// which returns too early): what it leaves behind in here is not looked at.
+// OpenSSL 3.0 leaks the policyConstraints of a certificate that has no policies
+// (ossl_policy_cache_set, which returns too early): what it leaves behind in here is not looked at.
 bool Verify(X509_STORE_CTX* context) {
 #if defined(__SANITIZE_ADDRESS__)
   const __lsan::ScopedDisabler openssl;
@@ -43,16 +44,22 @@ bool Verify(X509_STORE_CTX* context) {
   return X509_verify_cert(context) == 1;
 }
 
+// As OpenSSL parses it by itself: with its key.
+X509Ptr Parsed(const Certificate& certificate) {
+  const uint8_t* at = U8(absl::string_view(certificate.der()));
+  return X509Ptr(d2i_X509(nullptr, &at, static_cast<long>(certificate.der().size())));
+}
+
 // X509_V_OK, or why not. `policy`: one that must hold, or -1.
 int OpenSslVerdict(const std::vector<Certificate>& certificates, bool purpose, int policy) {
   const StorePtr store(X509_STORE_new());
-  X509_STORE_add_cert(store.get(), certificates.front().x509());
+  std::vector<X509Ptr> parsed;
+  for (const Certificate& certificate : certificates) parsed.push_back(Parsed(certificate));
+  X509_STORE_add_cert(store.get(), parsed.front().get());
   STACK_OF(X509)* between = sk_X509_new_null();
-  for (size_t i = 1; i + 1 < certificates.size(); ++i) {
-    sk_X509_push(between, certificates[i].x509());
-  }
+  for (size_t i = 1; i + 1 < parsed.size(); ++i) sk_X509_push(between, parsed[i].get());
   const StoreCtxPtr context(X509_STORE_CTX_new());
-  X509_STORE_CTX_init(context.get(), store.get(), certificates.back().x509(), between);
+  X509_STORE_CTX_init(context.get(), store.get(), parsed.back().get(), between);
   X509_VERIFY_PARAM* param = X509_STORE_CTX_get0_param(context.get());
   X509_VERIFY_PARAM_set_time(param, kPathTime);
   X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_POLICY_CHECK);

@@ -3,12 +3,15 @@
 #include "hw/tpm/interruptible_tcti.h"
 
 #include <gtest/gtest.h>
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <thread>
+#include <utility>
+
+#include "hw/device_key.h"
 
 namespace forekey {
 namespace {
@@ -46,57 +49,58 @@ struct PipeTcti {
   TSS2_TCTI_CONTEXT* get() { return reinterpret_cast<TSS2_TCTI_CONTEXT*>(&common); }
 };
 
-TEST(InterruptibleTctiTest, GivesUpATpmThatHangsAndPassesAnswersOn) {
-  PipeTcti pipe;
-  std::atomic<int> looked{0};
-  std::atomic<bool> cancelled{false};
-  // The loader closes only what it made: the pipe stays the test's own.
-  InterruptibleTcti tcti(TctiPtr(pipe.get()), [&] {
-    ++looked;
-    return cancelled.load();
-  });
-  uint8_t bytes[16] = {};
-  size_t size = sizeof(bytes);
-  ASSERT_EQ(Tss2_Tcti_Transmit(tcti.get(), 1, bytes), TSS2_RC_SUCCESS);
-  ASSERT_EQ(write(pipe.ends[1], "answer", 6), 6);
-  ASSERT_EQ(Tss2_Tcti_Receive(tcti.get(), &size, bytes, TSS2_TCTI_TIMEOUT_BLOCK), TSS2_RC_SUCCESS);
-  EXPECT_EQ(size, 6u);
-  EXPECT_FALSE(tcti.interrupted());
+using Tcti = std::unique_ptr<InterruptibleTcti>;
 
-  cancelled = true;
-  size = sizeof(bytes);
-  EXPECT_EQ(Tss2_Tcti_Receive(tcti.get(), &size, bytes, TSS2_TCTI_TIMEOUT_BLOCK),
-            TSS2_TCTI_RC_IO_ERROR);
-  EXPECT_TRUE(tcti.interrupted());
-  EXPECT_GE(looked, 1);
-  EXPECT_EQ(Tss2_Tcti_Transmit(tcti.get(), 1, bytes), TSS2_TCTI_RC_IO_ERROR)
-      << "the late answer would be taken for that command's";
-  EXPECT_EQ(pipe.transmitted, 1);
+absl::StatusOr<Tcti> Over(PipeTcti& pipe, std::function<bool()> cancelled,
+                          std::shared_ptr<const void> lease = nullptr) {
+  // The loader closes only what it made: the pipe stays the test's own.
+  return InterruptibleTcti::Open(
+      [&pipe]() -> absl::StatusOr<TctiPtr> { return TctiPtr(pipe.get()); },
+      TpmWait{Deadline::Never(), std::move(cancelled)}, std::move(lease));
 }
 
-// A signal must not lead into a wait that nobody can end.
-TEST(InterruptibleTctiTest, ASignalIsNoAnswer) {
-  struct sigaction action = {}, before = {};
-  action.sa_handler = [](int) {};  // without SA_RESTART
-  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
-  PipeTcti pipe;
-  std::atomic<int> looked{0};
-  InterruptibleTcti tcti(TctiPtr(pipe.get()), [&] { return ++looked > 20; });
-  std::atomic<bool> received{false};
-  std::thread signals([&, receiver = pthread_self()] {
-    while (!received) {
-      pthread_kill(receiver, SIGUSR1);
-      std::this_thread::yield();
-    }
-  });
+TSS2_RC Receive(InterruptibleTcti& tcti, size_t& size) {
   uint8_t bytes[16] = {};
-  size_t size = sizeof(bytes);
-  EXPECT_EQ(Tss2_Tcti_Receive(tcti.get(), &size, bytes, TSS2_TCTI_TIMEOUT_BLOCK),
-            TSS2_TCTI_RC_IO_ERROR);
-  EXPECT_TRUE(tcti.interrupted());
-  received = true;
-  signals.join();
-  sigaction(SIGUSR1, &before, nullptr);
+  size = sizeof(bytes);
+  return Tss2_Tcti_Receive(tcti.get(), &size, bytes, TSS2_TCTI_TIMEOUT_BLOCK);
+}
+
+TEST(InterruptibleTctiTest, GivesUpATpmThatHangsAndPassesAnswersOn) {
+  PipeTcti pipe;
+  std::atomic<bool> cancelled{false};
+  auto lease = std::make_shared<char>();
+  const std::weak_ptr<char> thread = lease;
+  absl::StatusOr<Tcti> opened = Over(
+      pipe, [&] { return cancelled.load(); }, std::move(lease));
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  InterruptibleTcti& tcti = **opened;
+  const uint8_t command[1] = {};
+  size_t size = 0;
+  ASSERT_EQ(Tss2_Tcti_Transmit(tcti.get(), 1, command), TSS2_RC_SUCCESS);
+  ASSERT_EQ(write(pipe.ends[1], "answer", 6), 6);
+  ASSERT_EQ(Receive(tcti, size), TSS2_RC_SUCCESS);
+  EXPECT_EQ(size, 6u);
+  EXPECT_TRUE(tcti.given_up().ok());
+
+  ASSERT_EQ(Tss2_Tcti_Transmit(tcti.get(), 1, command), TSS2_RC_SUCCESS);
+  cancelled = true;
+  EXPECT_EQ(Receive(tcti, size), TSS2_TCTI_RC_IO_ERROR);
+  EXPECT_EQ(DeviceErrorOf(tcti.given_up()), DeviceError::kCancelled);
+  EXPECT_EQ(Tss2_Tcti_Transmit(tcti.get(), 1, command), TSS2_TCTI_RC_IO_ERROR)
+      << "the late answer would be taken for that command's";
+  opened->reset();
+  EXPECT_FALSE(thread.expired()) << "the TPM still has the command";
+  ASSERT_EQ(write(pipe.ends[1], "late", 4), 4);
+  while (!thread.expired()) std::this_thread::yield();
+  EXPECT_EQ(pipe.transmitted, 2);
+}
+
+TEST(InterruptibleTctiTest, AWholeTransportEndsWithItsOwner) {
+  PipeTcti pipe;
+  auto lease = std::make_shared<char>();
+  const std::weak_ptr<char> thread = lease;
+  ASSERT_TRUE(Over(pipe, nullptr, std::move(lease)).ok());
+  EXPECT_TRUE(thread.expired());
 }
 
 }  // namespace

@@ -97,6 +97,34 @@ TEST_F(PivLogicTest, ADroppedEnrolmentDeletesItsKeyWhereTheCardCan) {
   }
 }
 
+// What kill -9 leaves is found by it: the place is told before the key is there.
+TEST_F(PivLogicTest, ThePlaceOfAKeyIsToldBeforeItIsMade) {
+  std::string place;
+  EnrollOptions options;
+  options.before_key = [&](const std::string& told) {
+    EXPECT_TRUE(card_->keys.empty());
+    place = told;
+    return absl::OkStatus();
+  };
+  const Enrolled enrolled = Enroll("piv:", std::move(options));
+  ASSERT_THAT(enrolled.status, IsOk());
+  EXPECT_EQ(place, "piv:serial=1234567#82");
+  const auto found = driver_->KeyAt(place);
+  ASSERT_THAT(found, IsOk());
+  ASSERT_TRUE(found->has_value());
+  EXPECT_EQ((*found)->spki, enrolled.spki);
+  EXPECT_THAT((*found)->advice, HasSubstr("--slot 82 --existing"));
+  card_->keys.clear();
+  const auto gone = driver_->KeyAt(place);
+  ASSERT_THAT(gone, IsOk());
+  EXPECT_FALSE(gone->has_value());
+
+  EnrollOptions refusing;
+  refusing.before_key = [](const std::string&) { return absl::UnavailableError("disk full"); };
+  EXPECT_TRUE(absl::IsUnavailable(Enroll("piv:", std::move(refusing)).status));
+  EXPECT_TRUE(card_->keys.empty());
+}
+
 TEST_F(PivLogicTest, AFailedProofSaysWhichKeyStaysBehind) {
   card_->version = std::string("\x05\x04\x03", 3);
   card_->touched = false;

@@ -1,4 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
 // A TPM that takes commands and never answers.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,7 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/synchronization/notification.h"
 #include "hw/tpm/tpm_device.h"
@@ -29,10 +32,13 @@ class TpmHangsTest : public ::testing::Test {
     shutdown(control_, SHUT_RDWR);
     controller_.join();
     close(control_);
-    close(commands_);
+    EndCommands();
     std::filesystem::remove_all(folder_);
   }
   std::string path() const { return folder_ + "/tpm"; }
+  void EndCommands() {
+    if (commands_ >= 0) close(std::exchange(commands_, -1));
+  }
 
  private:
   static void ListenAt(int listener, const std::string& path) {
@@ -57,7 +63,7 @@ class TpmHangsTest : public ::testing::Test {
   }
 
   std::string folder_;
-  const int commands_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int commands_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int control_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   std::thread controller_;
 };
@@ -80,6 +86,59 @@ TEST_F(TpmHangsTest, WhoWaitsForTheTurnIsSentAwayInTime) {
   EXPECT_EQ(DeviceErrorOf(waited), DeviceError::kBusy) << waited;
   over.Notify();
   hanging.join();
+}
+
+absl::Status Ask(Esys& esys) {
+  EsysPtr<TPM2B_DIGEST> random;
+  return FromTss(
+      Esys_GetRandom(esys.get(), ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, 8, Out(random)),
+      "Esys_GetRandom");
+}
+
+TEST_F(TpmHangsTest, ACommandEndsAtTheDeadlineOfItsCaller) {
+  TpmDevice device("tpm:swtpm:path=" + path());
+  const absl::Status status = device.Run(Deadline::In(absl::Milliseconds(1)), nullptr, Ask);
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kBusy) << status;
+  EXPECT_THAT(std::string(status.message()), ::testing::HasSubstr("has not answered in time"));
+}
+
+TEST_F(TpmHangsTest, ACommandEndsWhenItsCallerIsGone) {
+  TpmDevice device("tpm:swtpm:path=" + path());
+  int looked = 0;
+  const auto cancelled = [&looked] { return ++looked > 2; };  // while the answer is waited for
+  const absl::Status status = device.Run(Deadline::Never(), cancelled, Ask);
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kCancelled) << status;
+}
+
+// An enrolment and most signatures have no deadline.
+TEST_F(TpmHangsTest, ACommandThatNobodyBoundsEndsAllTheSame) {
+  TpmDevice device("tpm:swtpm:path=" + path(), absl::Milliseconds(1));
+  const absl::Status status = device.Run(Deadline::Never(), nullptr, Ask);
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kBusy) << status;
+}
+
+TEST_F(TpmHangsTest, NobodyWaitsForItAgainUntilItAnswers) {
+  TpmDevice device("tpm:swtpm:path=" + path(), absl::Milliseconds(1));
+  EXPECT_FALSE(device.Run(Deadline::Never(), nullptr, Ask).ok());
+  // Whatever bound those have: no second thread is lost to it.
+  for (int i = 0; i < 3; ++i) {
+    const absl::Status next = device.Run(Deadline::Never(), nullptr, [](Esys&) {
+      ADD_FAILURE() << "a second command went to a TPM that hangs";
+      return absl::OkStatus();
+    });
+    EXPECT_EQ(DeviceErrorOf(next), DeviceError::kBusy) << next;
+    EXPECT_THAT(std::string(next.message()), ::testing::HasSubstr("does not answer"));
+  }
+  EndCommands();  // it answers: its connection ends
+  const auto used = [&] {
+    bool used = false;
+    const absl::Status status = device.Run(Deadline::Never(), nullptr, [&](Esys&) {
+      used = true;
+      return absl::OkStatus();
+    });
+    return used || DeviceErrorOf(status) == DeviceError::kGone;
+  };
+  while (!used()) std::this_thread::yield();
 }
 
 }  // namespace

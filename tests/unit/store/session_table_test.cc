@@ -37,6 +37,14 @@ class SessionTableTest : public ::testing::Test {
     parts.parent = std::move(parent);
     return parts;
   }
+  SessionPtr InFamily(const std::string& name, char family, uint64_t serial) {
+    Session::Parts parts = MakeParts(name, {alice_});
+    auto lineage = std::make_shared<SessionLineage>();
+    lineage->family = std::string(16, family);
+    lineage->serial = serial;
+    parts.lineage = std::move(lineage);
+    return Open(table_, std::move(parts));
+  }
   bool InTable(const SessionTable& table, const SessionPtr& session) {
     return table.Find(session->id()) == session;
   }
@@ -47,6 +55,149 @@ class SessionTableTest : public ::testing::Test {
   SessionTable table_{SessionLimits()};
 };
 
+TEST_F(SessionTableTest, EndsAFamilyUpToASerialAndNobodyElse) {
+  const SessionPtr first = InFamily("1", 'f', 0), second = InFamily("2", 'f', 1),
+                   other = InFamily("3", 'g', 0), without = OpenFor(table_, "4");
+  const SessionPtr child = OpenChild(table_, "c", first);
+  EXPECT_EQ(table_.EndFamily("bob", std::string(16, 'f'), 2), 0u);
+  EXPECT_EQ(table_.EndFamily("alice", std::string(16, 'f'), 1), 2u) << "with its child";
+  EXPECT_THAT(child->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded));
+  EXPECT_THAT(table_.WhyNotFound(first->id()), RefusedWith(Reason::kSessionEnded));
+  EXPECT_TRUE(InTable(table_, second));
+  EXPECT_EQ(table_.EndFamily("alice", std::string(16, 'f'), UINT64_MAX), 1u);
+  EXPECT_TRUE(InTable(table_, other));
+  EXPECT_EQ(table_.EndFamilies(), 1u);
+  EXPECT_FALSE(InTable(table_, other));
+  EXPECT_TRUE(InTable(table_, without));
+}
+
+TEST_F(SessionTableTest, OneThatIsHeldIsFoundByRevocationsAndDrivesOutNobodyBeforeItIsSettled) {
+  SessionLimits limits;
+  limits.per_subject = 2;
+  limits.total = 3;
+  SessionTable table(limits);
+  const SessionPtr one = OpenFor(table, "1"), two = OpenFor(table, "2", kBoot + absl::Seconds(1));
+  const auto hold = [&](const std::string& name) {
+    Session::Parts parts = MakeParts(name, {alice_});
+    parts.opened_at = kBoot;  // the longest idle, but for what it is to be
+    auto held = table.Hold(std::move(parts), kBoot);
+    EXPECT_THAT(held, IsOk());
+    return *held;
+  };
+  const BootTime now = kBoot + absl::Seconds(2);
+  const SessionPtr held = hold("3");
+  EXPECT_EQ(table.size(), 3u);
+  EXPECT_TRUE(InTable(table, one) && InTable(table, two));
+  EXPECT_THAT(table.Settle(*held, now), IsOk());
+  EXPECT_FALSE(InTable(table, one));
+  EXPECT_TRUE(InTable(table, two) && InTable(table, held));
+
+  const SessionPtr ended = hold("4");
+  EXPECT_TRUE(table.End(ended->id()));
+  EXPECT_THAT(table.Settle(*ended, now), RefusedWith(Reason::kSessionEnded));
+  EXPECT_TRUE(InTable(table, two) && InTable(table, held)) << "nothing was given up for it";
+
+  const SessionPtr bobs = Open(table, MakeParts("5", {bob_}));
+  const SessionPtr last = hold("6");
+  EXPECT_EQ(table.size(), 4u);
+  EXPECT_THAT(table.Settle(*last, now), IsOk());
+  EXPECT_EQ(table.size(), 3u);
+  EXPECT_TRUE(InTable(table, bobs) && InTable(table, last));
+}
+
+// The registry is asked between the two, and what it says must not be for nothing.
+TEST_F(SessionTableTest, OneThatFindsNoRoomIsRefusedBeforeItIsHeldAndNeverAfterwards) {
+  SessionLimits limits;
+  limits.total = 2;
+  SessionTable table(limits);
+  const auto hold = [&](const std::string& name, const auto& of) {
+    return table.Hold(MakeParts(name, {of}), kBoot);
+  };
+  const SessionPtr one = Open(table, MakeParts("1", {bob_}));
+  const auto held = hold("2", alice_);
+  ASSERT_THAT(held, IsOk());
+  EXPECT_THAT(table.Insert(MakeParts("3", {world_.Credential("c", "carol")}), kBoot),
+              RefusedWith(Reason::kSessionTableFull))
+      << "its place is taken";
+  EXPECT_THAT(table.Settle(**held, kBoot), IsOk());
+  const auto carol = world_.Credential("d", "dora");
+  EXPECT_THAT(hold("4", carol), RefusedWith(Reason::kSessionTableFull));
+  EXPECT_EQ(table.size(), 2u);
+
+  // Both have one to give up, and give it up by themselves before they are settled.
+  const auto alices = hold("5", alice_), bobs = hold("6", bob_);
+  ASSERT_THAT(alices, IsOk());
+  ASSERT_THAT(bobs, IsOk());
+  EXPECT_TRUE(table.End((*held)->id()) && table.End(one->id()));
+  EXPECT_THAT(hold("7", carol), RefusedWith(Reason::kSessionTableFull));
+  EXPECT_THAT(table.Settle(**alices, kBoot), IsOk());
+  EXPECT_THAT(table.Settle(**bobs, kBoot), IsOk());
+  EXPECT_EQ(table.size(), 2u);
+
+  const auto refused = hold("8", bob_);
+  ASSERT_THAT(refused, IsOk());
+  table.LetGo(**refused);
+  EXPECT_TRUE(InTable(table, *bobs) && InTable(table, *alices));
+  EXPECT_THAT((*refused)->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded));
+  EXPECT_EQ(table.size(), 2u);
+}
+
+TEST_F(SessionTableTest, OnTheWayOutLiveCallsFinishWhereTheSessionGoesOnAndNotWhereItEnds) {
+  const std::string family(16, 'f');
+  const auto session = [&](const std::string& name, char of) { return InFamily(name, of, 0); };
+  const SessionPtr before = session("0", 'a');
+  EXPECT_EQ(table_.EndFamily("alice", std::string(16, 'a'), 1), 1u);
+  EXPECT_THAT(before->CheckLiveCall(kBoot), RefusedWith(Reason::kSessionEnded))
+      << "while it is there to stay, what is resumed elsewhere ends here";
+
+  table_.LetLiveCallsFinish();
+  const SessionPtr moved = session("1", 'f'), child = OpenChild(table_, "c", moved),
+                   other = session("2", 'g'), third = session("3", 'h');
+  EXPECT_EQ(table_.EndFamily("alice", family, 1), 2u);
+  for (const SessionPtr& one : {moved, child}) {
+    EXPECT_FALSE(InTable(table_, one));
+    EXPECT_THAT(one->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded)) << "no new calls";
+    EXPECT_THAT(one->AcceptSequence(1, kBoot), RefusedWith(Reason::kSessionEnded));
+    EXPECT_THAT(one->CheckLiveCall(kBoot), IsOk());
+    EXPECT_THAT(one->CheckLiveCall(kBoot + 3600 * kSecond), RefusedWith(Reason::kSessionExpired));
+  }
+  // A logout, or a thief who was found out, at the replica where it goes on.
+  EXPECT_EQ(table_.EndFamily("alice", family, UINT64_MAX), 2u)
+      << "so that live calls are looked at";
+  EXPECT_THAT(moved->CheckLiveCall(kBoot), RefusedWith(Reason::kSessionEnded));
+  EXPECT_THAT(child->CheckLiveCall(kBoot), RefusedWith(Reason::kSessionEnded));
+  EXPECT_EQ(table_.EndFamily("alice", family, UINT64_MAX), 0u);
+
+  EXPECT_EQ(table_.EndFamily("alice", std::string(16, 'g'), 1), 1u);
+  EXPECT_THAT(other->CheckLiveCall(kBoot), IsOk());
+  EXPECT_EQ(table_.EndFamilies(), 2u) << "nobody knows what was missed";
+  EXPECT_THAT(other->CheckLiveCall(kBoot), RefusedWith(Reason::kSessionEnded));
+  EXPECT_THAT(third->CheckLiveCall(kBoot), RefusedWith(Reason::kSessionEnded));
+
+  const SessionPtr last = session("4", 'i');
+  EXPECT_EQ(table_.EndFamily("alice", std::string(16, 'i'), 1), 1u);
+  ASSERT_THAT(world_.live().Revoke(alice_->record().id, "", TestNow()), IsOk());
+  EXPECT_THAT(last->CheckLiveCall(kBoot), RefusedWith(Reason::kCredentialRevoked));
+}
+
+TEST_F(SessionTableTest, WhatWasOpenedBeforeADisablingIsOver) {
+  const SessionPtr before = OpenFor(table_, "1");
+  ASSERT_THAT(world_.live().SetDisabled("alice", true), IsOk());
+  ASSERT_THAT(world_.live().SetDisabled("alice", false), IsOk());
+  EXPECT_THAT(before->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded));
+  EXPECT_THAT(table_.Insert(MakeParts("2", {alice_}), kBoot), RefusedWith(Reason::kSessionEnded))
+      << "what was proved before";
+  Session::Parts parts = MakeParts("3", {alice_});
+  parts.sessions_epoch = alice_->subject().sessions_epoch();
+  EXPECT_THAT(table_.Insert(std::move(parts), kBoot), IsOk());
+}
+
+TEST_F(SessionTableTest, AChildIsOfNoFamily) {
+  Session::Parts parts = ChildParts("c", OpenFor(table_, "p"));
+  parts.lineage = std::make_shared<SessionLineage>();
+  EXPECT_THAT(table_.Insert(std::move(parts), kBoot), RefusedWith(Reason::kChildNotAllowed));
+}
+
 TEST_F(SessionTableTest, FindsWhatWasInsertedAndNothingElse) {
   SessionPtr session = OpenFor(table_, "s");
   EXPECT_EQ(table_.Find(session->id()), session);
@@ -54,14 +205,14 @@ TEST_F(SessionTableTest, FindsWhatWasInsertedAndNothingElse) {
   EXPECT_EQ(session->channel_binding(), Bytes32("certificate"));
   EXPECT_EQ(session->subject().name(), "alice");
   EXPECT_EQ(session->expires_at(), kBoot + 3600 * kSecond);
-  std::string other = session->id();
+  std::string other(session->id());
   for (size_t i = 0; i < other.size(); ++i) {
     other[i] ^= 1;
     EXPECT_EQ(table_.Find(other), nullptr) << "bytes of the id that do not count: " << i;
     other[i] ^= 1;
   }
   EXPECT_EQ(table_.Find(""), nullptr);
-  EXPECT_EQ(table_.Find(session->id() + "x"), nullptr);
+  EXPECT_EQ(table_.Find(std::string(session->id()) + "x"), nullptr);
   EXPECT_EQ(table_.Find(session->id().substr(0, 15)), nullptr);
   EXPECT_TRUE(table_.End(session->id()));
   EXPECT_FALSE(table_.End(session->id()));
@@ -162,7 +313,7 @@ TEST_F(SessionTableTest, ARevocationStopsTheNextCallBeforeAnybodyEndsTheSession)
   EXPECT_EQ(table_.size(), 0u);
 }
 
-TEST_F(SessionTableTest, ADisabledSubjectIsStoppedAndComesBackWhenEnabled) {
+TEST_F(SessionTableTest, ADisabledSubjectIsStoppedAndItsSessionsStayOverWhenItIsEnabled) {
   SessionPtr session = OpenFor(table_, "s");
   ASSERT_THAT(world_.live().SetDisabled("alice", true), IsOk());
   EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kSubjectDisabled));
@@ -170,7 +321,7 @@ TEST_F(SessionTableTest, ADisabledSubjectIsStoppedAndComesBackWhenEnabled) {
   EXPECT_THAT(table_.Insert(MakeParts("t", {alice_}), kBoot),
               RefusedWith(Reason::kSubjectDisabled));
   ASSERT_THAT(world_.live().SetDisabled("alice", false), IsOk());
-  EXPECT_THAT(session->CheckAlive(kBoot), IsOk());
+  EXPECT_THAT(session->CheckAlive(kBoot), RefusedWith(Reason::kSessionEnded));
 }
 
 TEST_F(SessionTableTest, EndsTheSessionsOfOneCredentialOrSubjectAndNoOthers) {

@@ -117,6 +117,8 @@ TEST_F(SqliteFileTest, ALookerSeesARunningGatesRegistryAndChangesNothing) {
   EXPECT_THAT(looker->SetRoles("alice", {"admin"}), kRefused);
   EXPECT_THAT(looker->SetDisabled("alice", true), kRefused);
   EXPECT_THAT(looker->AdvanceSignCount(credential.id, 9), kRefused);
+  EXPECT_THAT(looker->UseIdToken({Bytes32("x"), TestNow(), TestNow()}), kRefused);
+  EXPECT_THAT(looker->SetOidcIdentity("alice", OidcIdentity{"i", "c", "v"}, TestNow()), kRefused);
   EXPECT_THAT(looker->AddInvite(MakeInvite("c", "alice")), kRefused);
   EXPECT_THAT(looker->CancelInvite(invite.id), kRefused);
   EXPECT_THAT(looker->Enroll(MakeEnrollment(invite, MakeCredential("b", "alice"))), kRefused);
@@ -310,9 +312,11 @@ TEST_F(SqliteFileTest, ARegistryOfEachOlderVersionIsBroughtUpWithWhatItHolds) {
       auto database = SqliteDatabase::Open(path, false);
       ASSERT_THAT(database, IsOk());
       ASSERT_THAT(MigrateSchema(database->get(), steps.first(version)), IsOk());
-      ASSERT_THAT((*database)->Execute("INSERT INTO subjects VALUES (1, 'ada', 0, 1);"
-                                       "INSERT INTO subject_roles VALUES (1, 'reader')"),
-                  IsOk());
+      ASSERT_THAT(
+          (*database)->Execute(
+              "INSERT INTO subjects (id, name, disabled, created_at) VALUES (1, 'ada', 0, 1);"
+              "INSERT INTO subject_roles VALUES (1, 'reader')"),
+          IsOk());
       auto insert = (*database)->Prepare(
           "INSERT INTO credentials VALUES (?1, 1, ?2, 1, 1, 0, 1, NULL, '', ?3, '', NULL, '', '', "
           "'', '{}', ?3)");

@@ -36,6 +36,11 @@ TEST(JsonObjectTest, CountsWhatIsOpenAtOnceAndNothingInStrings) {
   // The quote is escaped, or the backslash is.
   EXPECT_FALSE(IsJsonDeeperThan(0, "\"\\\"[\""));
   EXPECT_TRUE(IsJsonDeeperThan(0, "\"\\\\\"["));
+  EXPECT_EQ(ParseBoundedJson("[[1]]")[0][0], 1);
+  for (const std::string& bad :
+       {std::string("[1"), std::string("1\0", 2), std::string(65, '[') + std::string(65, ']')}) {
+    EXPECT_TRUE(ParseBoundedJson(bad).is_discarded()) << bad;
+  }
 }
 
 }  // namespace

@@ -57,6 +57,12 @@ std::string Reserialize(const Prefix& prefix) {
                                     : SerializePrefix(*prefix.session());
 }
 
+TEST(PrefixKindTest, TheFirstByteSaysWhetherItIsOfASession) {
+  EXPECT_TRUE(Prefix::IsOfSession(Session().SerializeAsString()));
+  EXPECT_FALSE(Prefix::IsOfSession(Device().SerializeAsString()));
+  EXPECT_FALSE(Prefix::IsOfSession(""));
+}
+
 auto Malformed() { return RefusedWith(Reason::kPrefixMalformed); }
 absl::Status ParseStatus(absl::string_view bytes) { return Prefix::Parse(bytes).status(); }
 absl::Status ParseStatus(const v1::Prefix& prefix) {

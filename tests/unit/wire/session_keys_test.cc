@@ -141,6 +141,16 @@ TEST(ConfirmationTest, IsTheBytesOfTheProtocolAndEveryFieldCounts) {
   EXPECT_TRUE(all.insert(ComputeConfirmation(Secret(other), base)).second);
 }
 
+TEST(TlsAnchorsMacTest, IsTheBytesOfTheProtocolAndEveryFieldCounts) {
+  const Secret key(std::string(32, 'k'));
+  const std::string id(16, 'I');
+  const std::string mac = ComputeTlsAnchorsMac(key, id, "PEM");
+  EXPECT_EQ(mac, Mac(key.view(), absl::StrCat("forekey/1 tls-anchors", kZero, id, "PEM")));
+  EXPECT_NE(mac, ComputeTlsAnchorsMac(key, std::string(16, 'J'), "PEM"));
+  EXPECT_NE(mac, ComputeTlsAnchorsMac(key, id, "PEN"));
+  EXPECT_NE(mac, ComputeTlsAnchorsMac(Secret(std::string(32, 'x')), id, "PEM"));
+}
+
 TEST(EnrollmentConfirmationTest, IsTheBytesOfTheProtocolAndEveryFieldCounts) {
   const Secret identity(std::string(32, 'i'));
   const std::string challenge(64, 'C');

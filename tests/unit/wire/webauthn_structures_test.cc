@@ -68,7 +68,8 @@ TEST(CoseKeyTest, ReadsEveryAlgorithm) {
 }
 
 TEST(CoseKeyTest, RejectsOtherAlgorithms) {
-  // PS256, ES256K, ES256 and Ed25519 by their other names, and RS1, which is for TPM statements alone.
+  // PS256, ES256K, ES256 and Ed25519 by their other names, and RS1, which is for TPM statements
+  // alone.
   for (int alg : {-37, -47, -9, -19, 7, 0}) {
     EXPECT_THAT(CoseKey::Parse(CborMap(Replace(CoseEntries(Es256()), 3, CborInt(alg)))),
                 RefusedWith(Reason::kKeyAlgorithm))

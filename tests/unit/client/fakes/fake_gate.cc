@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
+#include "src/base/secret.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/random.h"
@@ -43,6 +44,14 @@ struct FakeGate::Processor : grpc::AuthMetadataProcessor {
                        OutputMetadata*) override {
     auto path = metadata.find(":path");
     auto prefix = metadata.find("forekey-prefix-bin");
+    {
+      auto affinity = metadata.find("forekey-affinity");
+      absl::MutexLock lock(&gate->mutex_);
+      gate->affinities_[std::string(path->second.data(), path->second.size())].insert(
+          affinity == metadata.end()
+              ? std::string()
+              : std::string(affinity->second.data(), affinity->second.size()));
+    }
     absl::Status status = gate->Check(
         absl::string_view(path->second.data(), path->second.size()),
         prefix == metadata.end() ? absl::string_view()
@@ -62,7 +71,9 @@ absl::Status FakeGate::Check(absl::string_view path, absl::string_view prefix) {
   auto parsed = Prefix::Parse(prefix);
   absl::Status status = prefix.empty() ? Refuse(Reason::kPrefixMissing) : parsed.status();
   if (status.ok())
-    status = parsed->session() ? CheckSession(path, prefix) : CheckDevice(path, prefix);
+    status = parsed->session()      ? CheckSession(path, prefix)
+             : parsed->resumption() ? CheckResumption(path, prefix)
+                                    : CheckDevice(path, prefix);
   if (!status.ok()) {
     ++counts_.refused;
     refused_paths_.emplace_back(path);
@@ -89,6 +100,23 @@ absl::Status FakeGate::CheckSession(absl::string_view path, absl::string_view pr
   return absl::OkStatus();
 }
 
+absl::Status FakeGate::CheckResumption(absl::string_view path, absl::string_view prefix) {
+  auto parsed = Prefix::Parse(prefix);
+  const ResumptionProofView& proof = *parsed->resumption();
+  auto old = tickets_.find(std::string(proof.ticket));
+  if (old == tickets_.end() || faults_.refuse_tickets) return Refuse(Reason::kTicketInvalid);
+  const std::string statement = BuildStatement(
+      ResumptionStatement{audience_, path, proof.ticket, proof.challenge, proof.channel_binding,
+                          proof.key_share, proof.request_digest});
+  if (!ConstantTimeEqual(ComputeResumptionMac(old->second.key, statement), proof.mac)) {
+    return Refuse(Reason::kMacInvalid);
+  }
+  if (challenges_.erase(std::string(proof.challenge)) == 0) {
+    return Refuse(Reason::kChallengeReplayed);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status FakeGate::CheckDevice(absl::string_view path, absl::string_view prefix) {
   auto parsed = Prefix::Parse(prefix);
   const DeviceProofView& proof = *parsed->device();
@@ -104,6 +132,7 @@ absl::Status FakeGate::CheckDevice(absl::string_view path, absl::string_view pre
   for (const AssertionView& assertion : proof.assertions) {
     auto credential = credentials_.find(std::string(assertion.credential_id));
     if (credential == credentials_.end()) return Refuse(Reason::kCredentialUnknown);
+    if (faults_.refuse_credentials) return Refuse(Reason::kCredentialRevoked);
     FOREKEY_RETURN_IF_ERROR(credential->second.key.Verify(bytes, assertion.signature));
   }
   if (challenges_.erase(std::string(proof.challenge)) == 0) {
@@ -127,7 +156,9 @@ grpc::Status FakeGate::Open(const std::string& client_share, const std::string& 
   response->set_window(1024);
   response->set_next_gate_identity(faults_.announce_identity);
   response->set_subject(faults_.session_subject.empty() ? subject : faults_.session_subject);
-  std::string parent_key = parent.empty() ? "" : sessions_[parent].key;
+  std::string parent_key;
+  if (auto known = sessions_.find(parent); known != sessions_.end()) parent_key = known->second.key;
+  if (auto old = tickets_.find(parent); old != tickets_.end()) parent_key = old->second.key;
   SessionKeyInput input{&ephemeral_secret,      &identity_secret,      parent_key, salt, transcript,
                         response->gate_share(), response->session_id()};
   Secret key = DeriveSessionKey(input);
@@ -145,8 +176,12 @@ grpc::Status FakeGate::Open(const std::string& client_share, const std::string& 
   session.subject = response->subject();
   session.key = std::string(key.view());
   session.binding = binding;
-  session.parent = parent;
+  session.parent = sessions_.count(parent) > 0 ? parent : "";
   sessions_[response->session_id()] = session;
+  if (faults_.tickets && session.parent.empty()) {
+    response->set_ticket(RandomBytes(100));
+    tickets_[response->ticket()] = session;
+  }
   return grpc::Status::OK;
 }
 
@@ -157,9 +192,16 @@ struct FakeGate::Service : v1::Gate::Service {
                             v1::GetChallengeResponse* response) override {
     absl::MutexLock lock(&gate->mutex_);
     ++gate->counts_.challenges;
-    response->set_challenge(RandomBytes(kChallengeSize));
+    std::string challenge = RandomBytes(kChallengeSize);
+    const bool elsewhere = gate->issued_elsewhere_ > 0;
+    challenge.replace(2, 2, gate->instance_);
+    if (elsewhere) {
+      --gate->issued_elsewhere_;
+      challenge[2] = static_cast<char>(challenge[2] ^ 1);
+    }
+    response->set_challenge(challenge);
     response->set_lifetime_s(120);
-    gate->challenges_.insert(response->challenge());
+    if (!elsewhere) gate->challenges_.insert(challenge);
     return grpc::Status::OK;
   }
 
@@ -195,6 +237,32 @@ struct FakeGate::Service : v1::Gate::Service {
                                      BuildStatement(statement), gate->credentials_.at(id).subject,
                                      std::string(proof.channel_binding), response);
     gate->sessions_[response->session_id()].with_factors = with_factors;
+    std::string anchors = gate->faults_.announce_anchors;
+    if (!anchors.empty()) {
+      const Secret key = Secret::CopyOf(gate->sessions_[response->session_id()].key);
+      anchors = ComputeTlsAnchorsMac(key, response->session_id(), anchors) + anchors;
+      if (gate->faults_.swap_anchors) anchors += MakeTlsIdentity().certificate_pem;
+      context->AddTrailingMetadata(std::string(kTlsAnchorsMetadataKey), anchors);
+    }
+    return status;
+  }
+
+  grpc::Status ResumeSession(grpc::ServerContext* context, const v1::ResumeSessionRequest* request,
+                             v1::OpenSessionResponse* response) override {
+    std::string prefix = PrefixOf(*context);
+    auto parsed = Prefix::Parse(prefix);
+    const ResumptionProofView& proof = *parsed->resumption();
+    absl::MutexLock lock(&gate->mutex_);
+    ++gate->counts_.resumed;
+    const std::string ticket(proof.ticket);
+    const std::string subject = gate->tickets_.at(ticket).subject;
+    grpc::Status status =
+        gate->Open(std::string(proof.key_share), ticket, std::string(proof.challenge),
+                   BuildStatement(ResumptionStatement{
+                       gate->audience_, kResumeSessionMethod, proof.ticket, proof.challenge,
+                       proof.channel_binding, proof.key_share, proof.request_digest}),
+                   subject, std::string(proof.channel_binding), response);
+    gate->tickets_.erase(ticket);
     return status;
   }
 
@@ -239,6 +307,10 @@ struct FakeGate::Service : v1::Gate::Service {
       const Session& session = gate->sessions_.at(std::string(parsed->session()->session_id));
       response->set_subject(session.subject);
       response->set_child_session(!session.parent.empty());
+      if (gate->faults_.tickets && session.parent.empty()) {
+        response->set_ticket(RandomBytes(100));
+        gate->tickets_[response->ticket()] = session;
+      }
     } else {
       std::string id(parsed->device()->assertions[0].credential_id);
       response->set_subject(gate->credentials_.at(id).subject);
@@ -272,7 +344,8 @@ struct FakeGate::Service : v1::Gate::Service {
         !key->Verify(signed_bytes, request->invite_signature()).ok() ||
         !opening.ParseFromString(request->payload()) ||
         opening.channel_binding() != Sha256(gate->tls_.certificate_der) ||
-        opening.gate_identity() != Sha256(gate->identity_.public_key())) {
+        opening.gate_identity() != Sha256(gate->identity_.public_key()) ||
+        gate->challenges_.erase(opening.challenge()) == 0) {
       return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "refused (reference 89ab)");
     }
     X25519PrivateKey rogue = X25519PrivateKey::Generate();
@@ -448,6 +521,12 @@ void FakeGate::DropSessions() {
   absl::MutexLock lock(&mutex_);
   sessions_.clear();
   challenges_.clear();
+  instance_ = RandomBytes(2);
+}
+
+void FakeGate::IssueElsewhere(int challenges) {
+  absl::MutexLock lock(&mutex_);
+  issued_elsewhere_ = challenges;
 }
 
 void FakeGate::RefuseSessions(bool refuse) {
@@ -473,6 +552,11 @@ FakeGate::Counts FakeGate::counts() {
 std::vector<std::string> FakeGate::reasons() {
   absl::MutexLock lock(&mutex_);
   return reasons_;
+}
+
+std::map<std::string, std::set<std::string>> FakeGate::affinities() {
+  absl::MutexLock lock(&mutex_);
+  return affinities_;
 }
 
 std::set<std::string> FakeGate::peers() {

@@ -17,6 +17,7 @@
 #include "src/client/gate_client.h"
 #include "src/crypto/key_agreement.h"
 #include "src/crypto/public_key.h"
+#include "src/crypto/random.h"
 #include "src/wire/invite.h"
 #include "tests/unit/client/fakes/tls.h"
 
@@ -38,6 +39,8 @@ class FakeGate {
     std::string fido2_origin;       // of the demand
     std::string fido2_rp_id;        // of the demand; empty: the audience
     std::string announce_identity;  // next_gate_identity, confirmed
+    std::string announce_anchors;   // tls_anchors, with their MAC
+    bool swap_anchors = false;      // something between puts others into the answer
     bool corrupt_begin_confirmation = false;
     bool change_demand = false;  // the demand's subject is changed after the confirmation
     bool corrupt_finish_confirmation = false;
@@ -47,13 +50,16 @@ class FakeGate {
     bool handler_unauthenticated = false;  // the echo handler answers UNAUTHENTICATED
     std::string step_up;                   // what every method needs besides
     bool factors_meet_step_up = false;     // ... unless the session was opened with factors
+    bool refuse_credentials = false;       // all are revoked
     bool refuse_factors = false;           // openings with a password are refused
+    bool tickets = false;                  // sessions have tickets, and are resumed
+    bool refuse_tickets = false;
     uint32_t idle_s = 600;
     uint32_t absolute_s = 3600;
   };
   struct Counts {
     int challenges = 0, sessions = 0, children = 0, ended = 0, who_am_i = 0, echo = 0, enrolled = 0;
-    int refused = 0, requirements = 0;
+    int refused = 0, requirements = 0, resumed = 0;
     int with_factors = 0;  // openings that came with sealed factors, refused ones among them
   };
 
@@ -70,12 +76,17 @@ class FakeGate {
   void Misbehave(const Faults& faults);
   // As a restart does: no session is known any more.
   void DropSessions();
+  // A balancer has so many challenges from now on come from another process of the gate, and what
+  // is proved over them come here.
+  void IssueElsewhere(int challenges);
   void RefuseSessions(bool refuse);             // whatever they prove
   std::string authorization();                  // that the last call of Echo carried besides
   void SetIdentity(X25519PrivateKey identity);  // the one before is not accepted any more
   Counts counts();
   std::vector<std::string> reasons();  // of refusals, in order
   std::vector<std::string> refused_paths();
+  // By path, what the calls carried; an empty one: a call carried none.
+  std::map<std::string, std::set<std::string>> affinities();
   std::set<std::string> peers();  // of Echo and GetRequirements
 
  private:
@@ -95,6 +106,7 @@ class FakeGate {
   absl::Status Check(absl::string_view path, absl::string_view prefix);
   absl::Status CheckSession(absl::string_view path, absl::string_view prefix);
   absl::Status CheckDevice(absl::string_view path, absl::string_view prefix);
+  absl::Status CheckResumption(absl::string_view path, absl::string_view prefix);
   grpc::Status Open(const std::string& client_share, const std::string& parent,
                     const std::string& salt, const std::string& transcript,
                     const std::string& subject, const std::string& binding,
@@ -110,8 +122,12 @@ class FakeGate {
   std::string authorization_;
   std::vector<std::string> reasons_, refused_paths_;
   std::set<std::string> peers_;
+  std::map<std::string, std::set<std::string>> affinities_;
   std::map<std::string, Session> sessions_;
+  std::map<std::string, Session> tickets_;  // each is good once
   std::map<std::string, Credential> credentials_;
+  std::string instance_ = RandomBytes(2);  // of this process, in its challenges
+  int issued_elsewhere_ = 0;
   std::set<std::string> challenges_;
   std::map<std::string, std::string> invites_;  // public key -> subject
   struct Pending {

@@ -38,6 +38,10 @@ class FakeEnroller : public KeyEnroller {
   }
   absl::StatusOr<std::string> CreateKey(const forekey::v1::EnrollmentDemand&,
                                         absl::string_view) override {
+    if (token_->keeps_keys) {
+      absl::Status noted = options_.before_key(token_->NextReference());
+      if (!noted.ok()) return noted;
+    }
     key_ = token_->NewKey(std::string(options_.key_password.view()), &reference_);
     return key_->key.public_key().spki();
   }
@@ -83,6 +87,9 @@ class FakeDriver : public Driver {
     if (key == nullptr) return DeviceFailure(DeviceError::kGone, "no such key");
     return std::make_unique<FakeDeviceKey>(token_, std::move(key), std::move(key_password));
   }
+  absl::StatusOr<std::optional<FoundKey>> KeyAt(const std::string& place) override {
+    return token_->KeyAt(place);
+  }
 
  private:
   FakeToken* const token_;
@@ -114,11 +121,28 @@ void FakeToken::AwaitSigners(int count) {
   mutex_.Await(absl::Condition(&there));
 }
 
+std::string FakeToken::NextReference() {
+  absl::MutexLock lock(&mutex_);
+  return absl::StrCat("fake key ", keys_.size());
+}
+
+void FakeToken::Delete(const std::string& place) {
+  absl::MutexLock lock(&mutex_);
+  deleted_.insert(place);
+}
+
+std::optional<FoundKey> FakeToken::KeyAt(const std::string& place) {
+  absl::MutexLock lock(&mutex_);
+  const auto found = keys_.find(place);
+  if (found == keys_.end() || deleted_.count(place) > 0) return std::nullopt;
+  return FoundKey{found->second->key.public_key().spki(), "delete it"};
+}
+
 std::shared_ptr<FakeToken::Key> FakeToken::NewKey(std::string password, std::string* reference) {
   auto key =
       std::make_shared<Key>(Key{SoftwareKey::Generate(Algorithm::kEs256), std::move(password), ""});
+  *reference = NextReference();
   absl::MutexLock lock(&mutex_);
-  *reference = absl::StrCat("fake key ", keys_.size());
   key->reference = *reference;
   keys_[*reference] = key;
   return key;
@@ -133,6 +157,10 @@ std::shared_ptr<FakeToken::Key> FakeToken::Find(const std::string& reference) {
 absl::StatusOr<DeviceSignature> FakeToken::Sign(const Key& key, absl::string_view password,
                                                 absl::string_view statement,
                                                 const SignOptions& options) {
+  if (wants_touch && options.prompt != nullptr) {
+    options.prompt->ShowTouch("the token");
+    options.prompt->HideTouch();
+  }
   {
     absl::MutexLock lock(&mutex_);
     ++waiting_;

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -61,7 +63,13 @@ class FakeToken {
   void AwaitSigners(int count);  // until so many wait
   // What Load() and List() wait for.
   Latch loading, listing;
-  std::atomic<int> devices{1};  // how many List() shows
+  std::atomic<int> devices{1};           // how many List() shows
+  std::atomic<bool> wants_touch{false};  // for each signature, where somebody can be told
+  // Keys stay on the token, at a place with the name of their reference.
+  std::atomic<bool> keeps_keys{false};
+  std::string NextReference();
+  void Delete(const std::string& place);
+  std::optional<FoundKey> KeyAt(const std::string& place);
 
   struct Key {
     SoftwareKey key;
@@ -79,6 +87,7 @@ class FakeToken {
   bool held_ = false;
   std::string held_reference_;
   std::string lost_reference_;
+  std::set<std::string> deleted_;
   int waiting_ = 0;
 };
 

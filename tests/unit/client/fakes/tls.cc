@@ -38,8 +38,10 @@ TlsIdentity MakeTlsIdentity(const std::string& dns_name, absl::Duration from,
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), absl::ToInt64Seconds(from));
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), absl::ToInt64Seconds(until));
   X509_NAME* name = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>("test gate"), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(
+      name, "CN", MBSTRING_ASC,
+      reinterpret_cast<const unsigned char*>(dns_name.empty() ? "test gate" : dns_name.c_str()), -1,
+      -1, 0);
   X509_set_issuer_name(certificate.get(), name);
   X509_set_pubkey(certificate.get(), key.evp());
   AddExtension(certificate.get(), NID_basic_constraints, "critical,CA:TRUE");

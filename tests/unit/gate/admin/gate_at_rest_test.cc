@@ -21,7 +21,7 @@ class GateAtRestTest : public GateFixture {
   std::unique_ptr<GateAtRest> Open(GateConfig config) {
     auto sink = std::make_unique<MemoryAuditSink>();
     audit_ = sink.get();
-    auto gate = GateAtRest::Open(std::move(config), {&clock_, registry_, std::move(sink)});
+    auto gate = GateAtRest::Open(std::move(config), {&clock_, registry_, nullptr, std::move(sink)});
     EXPECT_TRUE(gate.ok()) << gate.status();
     return gate.ok() ? *std::move(gate) : nullptr;
   }

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -17,6 +18,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/file.h"
 #include "src/gate/audit/audit_reader.h"
+#include "src/gate/audit/audit_span.h"
 #include "src/gate/audit/audit_verify.h"
 #include "src/wire/base64url.h"
 #include "tests/unit/gate/support/gate_fixture.h"
@@ -325,6 +327,10 @@ TEST_F(AuditFileTest, FindsBySubjectReferenceReasonAndTime) {
   EXPECT_EQ(find({.subject = "alice", .since = absl::FromUnixSeconds(1'800'000'000 + 90)}).size(),
             11u);
   EXPECT_EQ(find({.subject = "alice"}).size(), 100u);
+  EXPECT_EQ(
+      find({.subject = "alice", .until = absl::FromUnixSeconds(1'800'000'000 + 9)}).size(),
+      find({.subject = "alice"}).size() -
+          find({.subject = "alice", .since = absl::FromUnixSeconds(1'800'000'000 + 10)}).size());
 }
 
 // ---- The lines of a gate ----
@@ -388,6 +394,84 @@ TEST_F(GateAuditTest, RefusalsNameWhoWasProvedAndElseWhoWasClaimed) {
   ASSERT_EQ(WhyRefused(Draft({&alice}).SignAndSerialize()), Reason::kCredentialRevoked);
   EXPECT_THAT(audit_->decisions().back().claimed_credential_ids, ElementsAre(alice.id));
   EXPECT_THAT(audit_->decisions().back().credential_ids, IsEmpty());
+}
+
+// Lines as two gates over one registry write them.
+class AuditSpanTest : public ::testing::Test {
+ protected:
+  static std::string Id(char byte) { return std::string(32, byte); }
+  Decision Line(int second, AuditEvent event) {
+    Decision decision;
+    decision.time = absl::FromUnixSeconds(1'800'000'000 + second);
+    decision.event = event;
+    decision.admitted = true;
+    return decision;
+  }
+  void Resumed(std::string& log, int second, char from) {
+    Decision decision = Line(second, AuditEvent::kSessionOpened);
+    decision.resumed_session = std::string(16, from);
+    absl::StrAppend(&log, DecisionToJson(decision), "\n");
+  }
+  void Enrolled(std::string& log, int second, char invite) {
+    Decision decision = Line(second, AuditEvent::kEnrollment);
+    decision.invite = Id(invite);
+    absl::StrAppend(&log, DecisionToJson(decision), "\n");
+  }
+  void Revoked(std::string& log, int second, char credential) {
+    Decision decision = Line(second, AuditEvent::kAdmin);
+    decision.method = "RevokeCredential";
+    decision.detail = absl::StrCat(absl::BytesToHexString(Id(credential)), ": lost");
+    absl::StrAppend(&log, DecisionToJson(decision), "\n");
+  }
+  void Called(std::string& log, int second, char credential, bool admitted = true) {
+    Decision decision = Line(second, AuditEvent::kCall);
+    decision.admitted = admitted;
+    decision.credential_ids = {Id(credential)};
+    absl::StrAppend(&log, DecisionToJson(decision), "\n");
+  }
+  std::vector<std::string> Findings() {
+    const AuditSpan span = CheckAuditSpanOf({{"a", a_}, {"b", b_}}, absl::Seconds(60));
+    std::vector<std::string> findings;
+    for (const AuditFinding& finding : span.findings) {
+      findings.push_back(
+          absl::StrCat(AuditFaultName(finding.fault), " ", finding.file, ":", finding.line));
+    }
+    return findings;
+  }
+  std::string a_, b_;
+};
+
+TEST_F(AuditSpanTest, LogsThatAgreeHaveNoFinding) {
+  Enrolled(a_, 1, 'i');
+  Enrolled(b_, 2, 'j');
+  Resumed(a_, 3, 's');
+  Resumed(b_, 4, 't');
+  Called(b_, 5, 'c');
+  Revoked(a_, 10, 'c');
+  Called(b_, 60, 'c');  // within the bound, by its own clock
+  Called(b_, 200, 'c', /*admitted=*/false);
+  Called(b_, 200, 'd');
+  EXPECT_THAT(Findings(), IsEmpty());
+}
+
+TEST_F(AuditSpanTest, FindsWhatNoOneLogShows) {
+  Resumed(a_, 1, 's');
+  Enrolled(a_, 2, 'i');
+  Revoked(a_, 3, 'c');
+  Called(a_, 3, 'c');
+  Resumed(b_, 4, 's');
+  Enrolled(b_, 5, 'i');
+  Called(b_, 64, 'c');
+  EXPECT_THAT(Findings(), ElementsAre("resumed-twice b:1", "invite-used-twice b:2",
+                                      "admitted-after-revocation b:3"));
+}
+
+TEST_F(AuditSpanTest, WhatIsNoLineIsPassedOver) {
+  Revoked(a_, 3, 'c');
+  b_ = "\"admitted\":true\n{\"admitted\":true,\"event\":\"call\",\"credentials\":[7,{}],"
+       "\"time\":\"2027-01-15T08:00:00Z\"}\n{\"admitted\":true,\"event\":7,\"invite\":{}}\n"
+       "{\"admitted\":true,\"event\":\"call\",\"credentials\":{},\"time\":[]}";
+  EXPECT_THAT(Findings(), IsEmpty());
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ TEST_F(DeviceProofTest, AdmitsThreeTokensOfOneSubjectTogether) {
   ASSERT_TRUE(judgement.status.ok()) << judgement.status;
   EXPECT_EQ(judgement.call->credentials().size(), 3u);
   std::set<std::string> factors;
-  for (const ProvedFactor& factor : judgement.call->factors()) factors.insert(factor.name);
+  for (const ProvedFactor& factor : judgement.call->factors()) factors.insert(factor.name.str());
   EXPECT_THAT(factors, ElementsAre("piv", "tpm"));
 }
 

@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 
 std::set<std::string> FactorNames(const VerifiedCall& call) {
   std::set<std::string> names;
-  for (const ProvedFactor& factor : call.factors()) names.insert(factor.name);
+  for (const ProvedFactor& factor : call.factors()) names.insert(factor.name.str());
   return names;
 }
 

@@ -446,6 +446,41 @@ TEST(GateConfigTest, MistakesInRulesHaveTheirLines) {
               HasSubstr("gate.toml:10: rule.methods: /*/Get* and /a.B/* (line 8) cross"));
 }
 
+TEST(GateConfigTest, ReadsUpstreamsAndRefusesThoseThatLeaveTheMachineInTheClear) {
+  const std::string basics =
+      "audience=\"a\"\n[tls]\ncertificate=\"c\"\nprivate_key=\"k\"\n[state]\ndirectory=\"s\"\n";
+  const auto read = [&](const std::string& upstreams) {
+    return GateConfig::Parse(basics + upstreams, "gate.toml", "/etc/gate");
+  };
+  const std::string shop = "[[upstream]]\nname=\"shop\"\nmethods=[\"/shop.*/*\"]\n";
+  const auto good = read(shop +
+                         "addresses=[\"unix:/run/shop.sock\", \"shop.internal:443\"]\n"
+                         "ca=\"ca.pem\"\nbalance=\"least_requests\"\nhealth=true\n");
+  ASSERT_TRUE(good.ok()) << good.status();
+  ASSERT_EQ(good->upstreams.size(), 1u);
+  EXPECT_EQ(good->upstreams[0].ca, "/etc/gate/ca.pem");
+  EXPECT_TRUE(good->upstreams[0].tls);
+  EXPECT_TRUE(good->settings.find("upstream") == good->settings.end());
+
+  const auto error = [&](const std::string& upstreams) {
+    return std::string(read(upstreams).status().message());
+  };
+  EXPECT_THAT(error(shop + "addresses=[\"10.0.0.7:80\"]\n"), HasSubstr("without TLS"));
+  EXPECT_TRUE(read(shop + "addresses=[\"10.0.0.7:80\"]\nplaintext=true\n").ok());
+  EXPECT_THAT(error(shop + "addresses=[\"127.0.0.1:80\"]\ncertificate=\"c\"\n"),
+              HasSubstr("private_key"));
+  EXPECT_THAT(error(shop + "addresses=[\"127.0.0.1\"]\n"), HasSubstr("must be host:port"));
+  const std::string local = "addresses=[\"127.0.0.1:80\"]\n";
+  const auto other = [&](const std::string& methods) {
+    return shop + local + "[[upstream]]\nname=\"other\"\nmethods=[" + methods + "]\n" + local;
+  };
+  EXPECT_TRUE(read(other("\"/shop.Orders/Get*\"")).ok());
+  EXPECT_THAT(error(other("\"/shop.*/*\"")), HasSubstr("is upstream shop's already"));
+  EXPECT_THAT(error(other("\"/*/Get*\"")), HasSubstr("share \"/shop.*/Get*\""));
+  EXPECT_TRUE(read(other("\"/*/Get*\", \"/shop.*/Get*\"")).ok());
+  EXPECT_THAT(error(shop + local + shop + local), HasSubstr("another upstream's"));
+}
+
 TEST(GateConfigTest, TheDocumentsExampleParses) {
   std::ifstream file(std::string(FOREKEY_SOURCE) + "/docs/CONFIG.md");
   std::stringstream text;

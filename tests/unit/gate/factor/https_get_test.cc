@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the gate takes from a provider's server, and what it does not.
-#include "src/gate/factor/https_get.h"
+#include "src/https/https_get.h"
 
 #include <csignal>
 

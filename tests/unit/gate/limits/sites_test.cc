@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
 #include "src/gate/limits/host_buckets.h"
 #include "src/gate/limits/host_places.h"
 #include "src/gate/limits/stranger_limit.h"
@@ -62,7 +63,25 @@ TEST(StrangerLimitTest, LookUpsOfAllStrangersHaveOneBucketWhichKnownHostsDoNotAs
   for (int i = 0; i < 1000; ++i) allowed += limit.AllowLookUp(PeerOf(2 + i, 1), kNow) ? 1 : 0;
   EXPECT_EQ(allowed, 100);
   EXPECT_TRUE(limit.AllowLookUp(PeerOf(1, 1), kNow));
-  limit.Failed(PeerOf(1, 1));
+  limit.Failed(PeerOf(1, 1), Refuse(Reason::kSignatureInvalid));
+  EXPECT_FALSE(limit.AllowLookUp(PeerOf(1, 1), kNow));
+}
+
+TEST(StrangerLimitTest, WhatTheGateCouldNotDoIsHeldAgainstNobody) {
+  StrangerLimitOptions options;
+  options.look_ups = 1;
+  StrangerLimit limit(options);
+  limit.Succeeded(PeerOf(1, 1));
+  EXPECT_TRUE(limit.AllowLookUp(PeerOf(2, 1), kNow)) << "the one of all strangers";
+  for (const Reason reason :
+       {Reason::kStoreUnavailable, Reason::kSessionTableFull, Reason::kReplayStoreFull,
+        Reason::kLeaseEnded, Reason::kTicketClock}) {
+    limit.Failed(PeerOf(1, 1), Refuse(reason));
+    EXPECT_TRUE(limit.AllowLookUp(PeerOf(1, 1), kNow)) << ReasonName(reason);
+  }
+  limit.Failed(PeerOf(1, 1), absl::InternalError("no refusal at all"));
+  EXPECT_TRUE(limit.AllowLookUp(PeerOf(1, 1), kNow));
+  limit.Failed(PeerOf(1, 1), Refuse(Reason::kTicketReplayed));
   EXPECT_FALSE(limit.AllowLookUp(PeerOf(1, 1), kNow));
 }
 

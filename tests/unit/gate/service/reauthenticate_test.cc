@@ -41,7 +41,7 @@ class ReauthenticateTest : public GateFixture {
   }
   static std::string PayloadFor(const VerifiedCall& live) {
     v1::ReauthenticateCallPayload payload;
-    payload.set_session_id(live.session()->id());
+    payload.set_session_id(std::string(live.session()->id()));
     payload.set_sequence(live.sequence());
     return payload.SerializeAsString();
   }

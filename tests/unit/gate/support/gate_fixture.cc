@@ -273,6 +273,7 @@ absl::StatusOr<ClientSession> GateFixture::Open(std::vector<const Token*> signer
   session.absolute_s = response->absolute_s();
   session.window = response->window();
   session.next_gate_identity = response->next_gate_identity();
+  session.ticket = response->ticket();
   const auto ephemeral_secret = ephemeral.Agree(response->gate_share());
   const auto used = gate_->identities().Find(payload.gate_identity());
   EXPECT_TRUE(used.ok());
@@ -329,6 +330,7 @@ absl::StatusOr<ClientSession> GateFixture::OpenChild(ClientSession& parent, Open
   session.idle_s = response->idle_s();
   session.absolute_s = response->absolute_s();
   session.window = response->window();
+  session.ticket = response->ticket();
   const auto ephemeral_secret = ephemeral.Agree(response->gate_share());
   const auto identity_secret = ephemeral.Agree(identity->public_key());
   const Secret key = DeriveSessionKey(SessionKeyInput{

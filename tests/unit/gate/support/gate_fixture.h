@@ -84,6 +84,7 @@ struct ClientSession {
   uint32_t absolute_s = 0;
   uint32_t window = 0;
   std::string next_gate_identity;
+  std::string ticket;
   uint64_t next_sequence = 1;
 
   std::string Proof(absl::string_view method, uint64_t sequence, uint32_t age_s,

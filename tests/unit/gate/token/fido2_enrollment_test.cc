@@ -383,6 +383,36 @@ TEST_F(Fido2TrustTest, ABlobOfARevokedSignerIsNotTaken) {
   EXPECT_THAT(std::string(Load().message()), HasSubstr("attestation.fido2.mds: "));
 }
 
+// What it signed may be anybody's.
+TEST_F(Fido2TrustTest, ASignerThatIsRevokedLaterEndsEnrolmentsAndTakesNothingAway) {
+  WriteBlob(7);
+  fido2_.mds = folder_.File("blob.jwt");
+  fido2_.mds_root = folder_.File("roots") + "/root.der";
+  fido2_.mds_crls = folder_.File("mds-crls");
+  std::filesystem::create_directories(fido2_.mds_crls);
+  const long serial = vendor_.Spec("", attestation_key_).serial;
+  WriteText(fido2_.mds_crls + "/ca.crl", MakeCrlDer({vendor_, {serial + 1}}));
+  StartGate();
+  ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  auto begun = Start();
+  ASSERT_EQ(Begin(*begun), std::nullopt);
+  WriteText(fido2_.mds_crls + "/ca.crl", MakeCrlDer({vendor_, {serial}}));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_THAT(audit_->decisions().back().detail,
+              HasSubstr("the signer of the metadata is revoked"));
+  Answer(*begun, vendor_);
+  EXPECT_EQ(Send(*begun), Reason::kMetadataInvalid) << "begun before the list was there";
+  auto next = Start();
+  EXPECT_EQ(Begin(*next), Reason::kMetadataInvalid);
+  const v1::RecheckCredentialsResponse looked =
+      gate().admin().RecheckCredentials({}, "uid 0").value();
+  ASSERT_EQ(looked.credentials_size(), 1);
+  EXPECT_FALSE(looked.credentials(0).withdrawn()) << looked.credentials(0).detail();
+  WriteText(fido2_.mds_crls + "/ca.crl", MakeCrlDer({vendor_, {serial + 1}}));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+}
+
 TEST_F(Fido2TrustTest, AModelThatIsReportedAfterItsKeysWereEnrolledIsFoundAgain) {
   const auto entry = [&](const std::string& status) {
     return absl::StrCat(
@@ -408,6 +438,32 @@ TEST_F(Fido2TrustTest, AModelThatIsReportedAfterItsKeysWereEnrolledIsFoundAgain)
   EXPECT_EQ(looked.credentials(0).reason(), "authenticator-status");
   EXPECT_TRUE(looked.credentials(0).withdrawn());
   EXPECT_FALSE(Enrolled().revoked_at.has_value()) << "reported alone";
+}
+
+TEST_F(Fido2TrustTest, AWrongClockTakesNoTrustAway) {
+  fido2_.simulator_trust = fido2_.trust;
+  for (const bool simulators : {false, true}) {
+    if (simulators) {
+      fido2_.trust.clear();
+      fido2_.insecure_simulators = true;
+    }
+    StartGate();
+    ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
+    const absl::Time now = clock_.WallNow();
+    for (const absl::Time wrong :
+         {absl::FromUnixSeconds(86'400), absl::FromUnixSeconds(1'500'000'000),
+          absl::FromUnixSeconds(4'000'000'000)}) {
+      clock_.StepWall(wrong - clock_.WallNow());
+      ASSERT_TRUE(gate().ReloadTrust().ok());
+      const v1::RecheckCredentialsResponse looked =
+          gate().admin().RecheckCredentials({}, "uid 0").value();
+      for (const auto& credential : looked.credentials()) {
+        EXPECT_FALSE(credential.withdrawn()) << credential.reason() << " " << credential.detail();
+      }
+      EXPECT_GE(looked.credentials_size(), 1);
+    }
+    clock_.StepWall(now - clock_.WallNow());
+  }
 }
 
 TEST_F(Fido2TrustTest, AHistoryThatOthersMayWriteIsNone) {

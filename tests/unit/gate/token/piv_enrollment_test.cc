@@ -583,6 +583,37 @@ TEST_F(PivReloadTest, WithdrawnTrustRevokesWhereTheConfigurationSaysSoAndWhatCan
   EXPECT_EQ(gate().admin().RecheckCredentials({}, "uid 0")->checked(), 1u) << "the agency's card";
 }
 
+// Whoever sets the clock must not take everybody's credentials away.
+TEST_F(PivReloadTest, AWrongClockTakesNoTrustAway) {
+  recheck_ = GateConfig::Recheck::kRevoke;
+  const absl::Time now = clock_.WallNow();
+  for (const bool simulators : {false, true}) {
+    if (simulators) {
+      piv_.trust.clear();
+      piv_.issuers.clear();
+      piv_.simulator_trust = simulators_;
+      piv_.insecure_simulators = true;
+    }
+    Restart();
+    ASSERT_EQ(Why([](Enrolment&) {}, simulators ? &simulator_ : &vendor_), std::nullopt);
+    for (const absl::Time wrong :
+         {absl::FromUnixSeconds(86'400), absl::FromUnixSeconds(1'500'000'000),
+          absl::FromUnixSeconds(4'000'000'000)}) {
+      clock_.StepWall(wrong - clock_.WallNow());
+      ASSERT_TRUE(gate().ReloadTrust().ok());
+      gate().recheck().RecheckWanted();
+      const v1::RecheckCredentialsResponse looked =
+          gate().admin().RecheckCredentials({}, "uid 0").value();
+      for (const auto& credential : looked.credentials()) {
+        EXPECT_FALSE(credential.withdrawn()) << credential.reason() << " " << credential.detail();
+      }
+      EXPECT_GE(looked.credentials_size(), 1);
+      EXPECT_FALSE(Enrolled().revoked_at.has_value());
+    }
+    clock_.StepWall(now - clock_.WallNow());
+  }
+}
+
 TEST_F(PivReloadTest, AChangedListIsReadOnceItHasSettled) {
   gate().maintenance().Once();
   gate().maintenance().Once();
@@ -652,6 +683,25 @@ TEST_F(PivReloadTest, RootsThatComeAndGo) {
   std::filesystem::remove(piv_.trust + "/root.der");
   StaysAsItWas("holds no certificate");
   EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+}
+
+TEST_F(PivReloadTest, AFolderThatWasEmptiedOnPurposeTrustsNobody) {
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  std::filesystem::remove(piv_.trust + "/root.der");
+  StaysAsItWas("holds no certificate");
+  WriteText(piv_.trust + "/.emptied", "");  // what `forekey trust` leaves
+  EXPECT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("0 certificates of vendors"));
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateUntrusted);
+  const auto looked = gate().admin().RecheckCredentials({}, "uid 0");
+  ASSERT_TRUE(looked.ok()) << looked.status();
+  ASSERT_EQ(looked->credentials_size(), 1);
+  EXPECT_TRUE(looked->credentials(0).withdrawn());
+  Restart();  // a gate that starts then says so, and starts
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateUntrusted);
+  // It is no licence for a folder of files that are no certificates.
+  WriteText(piv_.trust + "/half.der", "half a certifi");
+  StaysAsItWas("holds no certificate");
 }
 
 TEST_F(PivReloadTest, AFileThatNeverWasACertificateIsNamedAndStopsNothing) {

@@ -9,8 +9,7 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/support/status_matchers.h"
-#include "tests/unit/store/store_fixtures.h"
+#include "tests/contract/registry_stores.h"
 
 namespace forekey {
 namespace {
@@ -19,22 +18,14 @@ using testing::IsOk;
 using testing::RefusedWith;
 using namespace forekey::testing;  // NOLINT: the fixtures
 
-class SqliteFactorTriesTest : public ::testing::Test {
+class RegistryFactorTriesTest : public RegistryContract {
  protected:
-  SqliteFactorTriesTest() {
-    Reopen();
+  RegistryFactorTriesTest() {
     for (const char* name : {"a", "b"}) {
       EXPECT_THAT(EnrollNew(*registry_, MakeCredential(name, "ada")), IsOk());
       ids_.push_back(MakeCredential(name, "ada").id);
     }
   }
-  void Reopen() {
-    registry_.reset();
-    auto opened = SqliteRegistry::Open(Path());
-    ASSERT_THAT(opened, IsOk());
-    registry_ = *std::move(opened);
-  }
-  std::string Path() const { return folder_.File("registry.sqlite"); }
   absl::StatusOr<bool> Take(std::vector<std::string> ids,
                             absl::Duration after = absl::ZeroDuration(),
                             const std::string& factor = "password") {
@@ -44,12 +35,11 @@ class SqliteFactorTriesTest : public ::testing::Test {
   const std::string& a() const { return ids_[0]; }
   const std::string& b() const { return ids_[1]; }
 
-  TempFolder folder_;
-  std::unique_ptr<SqliteRegistry> registry_;
   std::vector<std::string> ids_;
 };
+FOREKEY_OVER_EVERY_STORE(RegistryFactorTriesTest);
 
-TEST_F(SqliteFactorTriesTest, AreCountedByCredentialAndFactorOverAReopening) {
+TEST_P(RegistryFactorTriesTest, AreCountedByCredentialAndFactorOverAReopening) {
   EXPECT_EQ(Take({a()}).value(), true);
   EXPECT_EQ(Take({a()}).value(), true);
   Reopen();
@@ -60,14 +50,14 @@ TEST_F(SqliteFactorTriesTest, AreCountedByCredentialAndFactorOverAReopening) {
   EXPECT_EQ(Take({a()}, absl::ZeroDuration(), "oidc").value(), true) << "another factor's";
 }
 
-TEST_F(SqliteFactorTriesTest, OfSeveralCredentialsAllMustHaveOneOrNoneIsCounted) {
+TEST_P(RegistryFactorTriesTest, OfSeveralCredentialsAllMustHaveOneOrNoneIsCounted) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Take({a()}).value(), true);
   for (int i = 0; i < 5; ++i) EXPECT_EQ(Take({b(), a()}).value(), false);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Take({b()}).value(), true);
   EXPECT_EQ(Take({b()}).value(), false);
 }
 
-TEST_F(SqliteFactorTriesTest, ComeBackWhenTheTimeSinceTheFirstIsOverOrOneWasRight) {
+TEST_P(RegistryFactorTriesTest, ComeBackWhenTheTimeSinceTheFirstIsOverOrOneWasRight) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Take({a()}, absl::Minutes(i)).value(), true);
   EXPECT_EQ(Take({a()}, absl::Minutes(15) - absl::Nanoseconds(1)).value(), false);
   EXPECT_EQ(Take({a()}, absl::Minutes(15)).value(), true);
@@ -79,7 +69,7 @@ TEST_F(SqliteFactorTriesTest, ComeBackWhenTheTimeSinceTheFirstIsOverOrOneWasRigh
   EXPECT_EQ(Take({a()}, absl::Minutes(15)).value(), true);
 }
 
-TEST_F(SqliteFactorTriesTest, AClockThatWasSetBackForgetsNoneAndLocksNobodyForLong) {
+TEST_P(RegistryFactorTriesTest, AClockThatWasSetBackForgetsNoneAndLocksNobodyForLong) {
   const absl::Duration year = absl::Hours(24 * 365);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Take({a()}, year).value(), true);
   EXPECT_EQ(Take({a()}).value(), false);
@@ -87,14 +77,14 @@ TEST_F(SqliteFactorTriesTest, AClockThatWasSetBackForgetsNoneAndLocksNobodyForLo
   EXPECT_EQ(Take({a()}, absl::Minutes(15)).value(), true) << "since the first look with that clock";
 }
 
-TEST_F(SqliteFactorTriesTest, NothingIsKeptForWhoIsNotEnrolled) {
+TEST_P(RegistryFactorTriesTest, NothingIsKeptForWhoIsNotEnrolled) {
   EXPECT_THAT(Take({Bytes32("stranger")}), RefusedWith(Reason::kCredentialUnknown));
   EXPECT_THAT(Take({a(), Bytes32("stranger")}), RefusedWith(Reason::kCredentialUnknown));
   for (int i = 0; i < 3; ++i)
     EXPECT_EQ(Take({a()}).value(), true) << "and nothing counted beside it";
 }
 
-TEST_F(SqliteFactorTriesTest, OfManyAtOnceAsManyGetOneAsThereAre) {
+TEST_P(RegistryFactorTriesTest, OfManyAtOnceAsManyGetOneAsThereAre) {
   std::atomic<int> taken{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -104,7 +94,7 @@ TEST_F(SqliteFactorTriesTest, OfManyAtOnceAsManyGetOneAsThereAre) {
   EXPECT_EQ(taken, 3);
 }
 
-TEST_F(SqliteFactorTriesTest, AKillGivesNoneBack) {
+TEST_P(RegistryFactorTriesTest, AKillGivesNoneBack) {
   registry_.reset();
   uint64_t acknowledged = 0;
   for (int round = 0; round < 5; ++round) {
@@ -113,7 +103,7 @@ TEST_F(SqliteFactorTriesTest, AKillGivesNoneBack) {
     const pid_t pid = fork();
     ASSERT_GE(pid, 0);
     if (pid == 0) {
-      auto registry = SqliteRegistry::Open(Path());
+      auto registry = store_->Open();
       while (registry.ok() &&
              (*registry)
                  ->TakeFactorTry({ids_, "password", 1'000'000, absl::Hours(1), TestNow()})

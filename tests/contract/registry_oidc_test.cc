@@ -3,8 +3,7 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/support/status_matchers.h"
-#include "tests/unit/store/store_fixtures.h"
+#include "tests/contract/registry_stores.h"
 
 namespace forekey {
 namespace {
@@ -13,30 +12,21 @@ using testing::IsOk;
 using testing::RefusedWith;
 using namespace forekey::testing;  // NOLINT: the fixtures
 
-class SqliteOidcTest : public ::testing::Test {
+class RegistryOidcTest : public RegistryContract {
  protected:
-  SqliteOidcTest() {
-    Reopen();
+  RegistryOidcTest() {
     const InviteRecord invite = MakeInvite("i", "ada");
     EXPECT_THAT(registry_->AddInvite(invite), IsOk());
     EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("c", "ada"))), IsOk());
-  }
-  void Reopen() {
-    registry_.reset();
-    auto opened = SqliteRegistry::Open(folder_.File("registry.sqlite"));
-    ASSERT_THAT(opened, IsOk());
-    registry_ = *std::move(opened);
   }
   absl::Status Use(const std::string& name, absl::Duration from_now, uint64_t capacity = 1000,
                    absl::Time now = TestNow()) {
     return registry_->UseIdToken({Bytes32(name), TestNow() + from_now, now, capacity});
   }
-
-  TempFolder folder_;
-  std::unique_ptr<SqliteRegistry> registry_;
 };
+FOREKEY_OVER_EVERY_STORE(RegistryOidcTest);
 
-TEST_F(SqliteOidcTest, KeepsOneIdentityAnIssuerOverAReopeningReplacesAndTakesThemAway) {
+TEST_P(RegistryOidcTest, KeepsOneIdentityAnIssuerOverAReopeningReplacesAndTakesThemAway) {
   const OidcIdentity here{"https://idp.test", "sub", "4711"},
       there{"https://new.test", "sub", "4711"}, renamed{"https://idp.test", "email", "a@b"};
   using Identities = std::vector<OidcIdentity>;
@@ -57,7 +47,7 @@ TEST_F(SqliteOidcTest, KeepsOneIdentityAnIssuerOverAReopeningReplacesAndTakesThe
   EXPECT_TRUE(absl::IsNotFound(registry_->ClearOidcIdentities("nobody", "")));
 }
 
-TEST_F(SqliteOidcTest, ATokenIsGoodOnceAlsoAfterAReopening) {
+TEST_P(RegistryOidcTest, ATokenIsGoodOnceAlsoAfterAReopening) {
   EXPECT_THAT(Use("one", absl::Minutes(5)), IsOk());
   EXPECT_THAT(Use("one", absl::Minutes(5)), RefusedWith(Reason::kIdTokenReplayed));
   Reopen();
@@ -66,7 +56,7 @@ TEST_F(SqliteOidcTest, ATokenIsGoodOnceAlsoAfterAReopening) {
   EXPECT_TRUE(absl::IsInvalidArgument(registry_->UseIdToken({"short", TestNow(), TestNow()})));
 }
 
-TEST_F(SqliteOidcTest, OfManyAtTheSameMomentOneGetsIt) {
+TEST_P(RegistryOidcTest, OfManyAtTheSameMomentOneGetsIt) {
   std::atomic<int> good{0}, replayed{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -81,7 +71,7 @@ TEST_F(SqliteOidcTest, OfManyAtTheSameMomentOneGetsIt) {
   EXPECT_EQ(replayed, 7);
 }
 
-TEST_F(SqliteOidcTest, FullItRefusesRatherThanForgetOneThatMayBeGood) {
+TEST_P(RegistryOidcTest, FullItRefusesRatherThanForgetOneThatMayBeGood) {
   EXPECT_THAT(Use("one", absl::Minutes(5), 2), IsOk());
   EXPECT_THAT(Use("two", absl::Minutes(6), 2), IsOk());
   EXPECT_THAT(Use("three", absl::Minutes(5), 2), RefusedWith(Reason::kReplayStoreFull));
@@ -93,15 +83,6 @@ TEST_F(SqliteOidcTest, FullItRefusesRatherThanForgetOneThatMayBeGood) {
               RefusedWith(Reason::kReplayStoreFull));
   EXPECT_THAT(Use("three", absl::Hours(2), 2, later), IsOk());
   EXPECT_THAT(Use("four", absl::Hours(2), 2, later), RefusedWith(Reason::kReplayStoreFull));
-}
-
-TEST_F(SqliteOidcTest, ALookerChangesNothing) {
-  auto looker = SqliteRegistry::Open(folder_.File("registry.sqlite"), {.exclusive = false});
-  ASSERT_THAT(looker, IsOk());
-  EXPECT_EQ((*looker)->UseIdToken({Bytes32("x"), TestNow(), TestNow()}).code(),
-            absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ((*looker)->SetOidcIdentity("ada", OidcIdentity{"i", "c", "v"}, TestNow()).code(),
-            absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the registry promises of invites, enrolment, subjects and credentials. The file itself is
-// tested in sqlite_file_test.cc, being killed in sqlite_kill_test.cc.
-#include "src/store/sqlite_registry.h"
-
+// What the registry promises of invites, enrolment, subjects and credentials, over every store.
+// SQLite's file is tested in tests/unit/store.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,8 +8,7 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/support/status_matchers.h"
-#include "tests/unit/store/store_fixtures.h"
+#include "tests/contract/registry_stores.h"
 
 namespace forekey {
 namespace {
@@ -23,16 +20,8 @@ using namespace forekey::testing;  // NOLINT: the fixtures
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
-class SqliteRegistryTest : public ::testing::Test {
+class RegistryContractTest : public RegistryContract {
  protected:
-  void SetUp() override { Reopen(); }
-  void Reopen() {
-    registry_ = nullptr;
-    auto opened = SqliteRegistry::Open(Path());
-    ASSERT_THAT(opened, IsOk());
-    registry_ = *std::move(opened);
-  }
-  std::string Path() const { return folder_.File("registry.db"); }
   // Adds the invite, then enrols with it.
   absl::Status EnrollWith(const InviteRecord& invite, const CredentialRecord& credential) {
     absl::Status added = registry_->AddInvite(invite);
@@ -48,12 +37,10 @@ class SqliteRegistryTest : public ::testing::Test {
     ASSERT_THAT(found, IsOk());
     EXPECT_FALSE(found->used_at.has_value());
   }
-
-  TempFolder folder_;
-  std::unique_ptr<SqliteRegistry> registry_;
 };
+FOREKEY_OVER_EVERY_STORE(RegistryContractTest);
 
-TEST_F(SqliteRegistryTest, KeepsEveryFieldOverAReopening) {
+TEST_P(RegistryContractTest, KeepsEveryFieldOverAReopening) {
   InviteRecord invite = MakeInvite("a", "alice");
   invite.roles = {"ops", "admin", "ops"};
   invite.kinds = {v1::TOKEN_KIND_TPM, v1::TOKEN_KIND_PIV};
@@ -105,7 +92,7 @@ TEST_F(SqliteRegistryTest, KeepsEveryFieldOverAReopening) {
   EXPECT_EQ(used->expires_at, invite.expires_at);
 }
 
-TEST_F(SqliteRegistryTest, RefusesAnInviteThatIsUnknownUsedOrExpired) {
+TEST_P(RegistryContractTest, RefusesAnInviteThatIsUnknownUsedOrExpired) {
   InviteRecord invite = MakeInvite("a", "alice");
   Registry::Enrollment enrollment = MakeEnrollment(invite, MakeCredential("a", "alice"));
   EXPECT_THAT(registry_->Enroll(enrollment), RefusedWith(Reason::kInviteUnknown));
@@ -121,7 +108,7 @@ TEST_F(SqliteRegistryTest, RefusesAnInviteThatIsUnknownUsedOrExpired) {
   EXPECT_EQ(registry_->Count()->credentials, 1u);
 }
 
-TEST_F(SqliteRegistryTest, AnInviteIsUsedOnceByManyAtTheSameMoment) {
+TEST_P(RegistryContractTest, AnInviteIsUsedOnceByManyAtTheSameMoment) {
   InviteRecord invite = MakeInvite("a", "alice");
   ASSERT_THAT(registry_->AddInvite(invite), IsOk());
   std::atomic<int> accepted{0}, used{0};
@@ -140,7 +127,7 @@ TEST_F(SqliteRegistryTest, AnInviteIsUsedOnceByManyAtTheSameMoment) {
   EXPECT_EQ(registry_->Count()->credentials, 1u);
 }
 
-TEST_F(SqliteRegistryTest, RefusesAnEnrolmentThatTheInviteIsNotFor) {
+TEST_P(RegistryContractTest, RefusesAnEnrolmentThatTheInviteIsNotFor) {
   InviteRecord invite = MakeInvite("a", "alice");
   invite.kinds = {v1::TOKEN_KIND_TPM};
   invite.pinned_device = Bytes32("her laptop");
@@ -163,7 +150,7 @@ TEST_F(SqliteRegistryTest, RefusesAnEnrolmentThatTheInviteIsNotFor) {
   EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, good)), IsOk());
 }
 
-TEST_F(SqliteRegistryTest, OneKeyBelongsToOneSubjectForEver) {
+TEST_P(RegistryContractTest, OneKeyBelongsToOneSubjectForEver) {
   CredentialRecord first = MakeCredential("a", "alice");
   ASSERT_THAT(EnrollNew(*registry_, first), IsOk());
   InviteRecord invite = MakeInvite("b", "bob");
@@ -180,7 +167,7 @@ TEST_F(SqliteRegistryTest, OneKeyBelongsToOneSubjectForEver) {
   ExpectUntouched(invite, 1, 1);
 }
 
-TEST_F(SqliteRegistryTest, OneDeviceBelongsToOneSubjectUnlessThePolicySaysOtherwise) {
+TEST_P(RegistryContractTest, OneDeviceBelongsToOneSubjectUnlessThePolicySaysOtherwise) {
   CredentialRecord first = MakeCredential("a", "alice");
   first.device_id = Bytes32("laptop");
   ASSERT_THAT(EnrollNew(*registry_, first), IsOk());
@@ -201,7 +188,7 @@ TEST_F(SqliteRegistryTest, OneDeviceBelongsToOneSubjectUnlessThePolicySaysOtherw
   EXPECT_THAT(registry_->Enroll(lenient), IsOk());
 }
 
-TEST_F(SqliteRegistryTest, ADeviceIsFreeOnceItsCredentialsAreRevoked) {
+TEST_P(RegistryContractTest, ADeviceIsFreeOnceItsCredentialsAreRevoked) {
   CredentialRecord first = MakeCredential("a", "alice");
   first.device_id = Bytes32("laptop");
   ASSERT_THAT(EnrollNew(*registry_, first), IsOk());
@@ -211,12 +198,12 @@ TEST_F(SqliteRegistryTest, ADeviceIsFreeOnceItsCredentialsAreRevoked) {
   EXPECT_THAT(EnrollNew(*registry_, bobs), IsOk());
 }
 
-TEST_F(SqliteRegistryTest, CredentialsWithoutDeviceDoNotCollide) {
+TEST_P(RegistryContractTest, CredentialsWithoutDeviceDoNotCollide) {
   EXPECT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice")), IsOk());
   EXPECT_THAT(EnrollNew(*registry_, MakeCredential("b", "bob")), IsOk());
 }
 
-TEST_F(SqliteRegistryTest, AnInviteNeverChangesTheRolesOfAnExistingSubject) {
+TEST_P(RegistryContractTest, AnInviteNeverChangesTheRolesOfAnExistingSubject) {
   ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice"), {"user"}), IsOk());
   InviteRecord invite = MakeInvite("b", "alice");
   invite.roles = {"admin"};
@@ -228,7 +215,7 @@ TEST_F(SqliteRegistryTest, AnInviteNeverChangesTheRolesOfAnExistingSubject) {
   EXPECT_THAT(registry_->FindSubject("alice")->roles, ElementsAre("user"));
 }
 
-TEST_F(SqliteRegistryTest, ADisabledSubjectEnrolsNothing) {
+TEST_P(RegistryContractTest, ADisabledSubjectEnrolsNothing) {
   ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice")), IsOk());
   ASSERT_THAT(registry_->SetDisabled("alice", true), IsOk());
   InviteRecord invite = MakeInvite("b", "alice");
@@ -237,7 +224,7 @@ TEST_F(SqliteRegistryTest, ADisabledSubjectEnrolsNothing) {
   ExpectUntouched(invite, 1, 1);
 }
 
-TEST_F(SqliteRegistryTest, ARecoveryRevokesTheReplacedCredential) {
+TEST_P(RegistryContractTest, ARecoveryRevokesTheReplacedCredential) {
   CredentialRecord lost = MakeCredential("lost", "alice");
   ASSERT_THAT(EnrollNew(*registry_, lost), IsOk());
   InviteRecord invite = MakeInvite("r", "alice");
@@ -253,7 +240,7 @@ TEST_F(SqliteRegistryTest, ARecoveryRevokesTheReplacedCredential) {
       registry_->FindCredential(MakeCredential("new", "alice").id)->revoked_at.has_value());
 }
 
-TEST_F(SqliteRegistryTest, ARecoveryRevokesNobodyElsesCredential) {
+TEST_P(RegistryContractTest, ARecoveryRevokesNobodyElsesCredential) {
   ASSERT_THAT(EnrollNew(*registry_, MakeCredential("a", "alice")), IsOk());
   CredentialRecord bobs = MakeCredential("b", "bob");
   ASSERT_THAT(EnrollNew(*registry_, bobs), IsOk());
@@ -266,9 +253,9 @@ TEST_F(SqliteRegistryTest, ARecoveryRevokesNobodyElsesCredential) {
   invite.replaces_credential.clear();
   ASSERT_THAT(registry_->AddInvite(invite), IsOk());
   registry_ = nullptr;
-  RawSql(Path(),
-         "UPDATE invites SET replaces_credential = (SELECT c.id FROM credentials c JOIN subjects s "
-         "ON s.id = c.subject_id WHERE s.name = 'bob') WHERE used_at IS NULL");
+  store_->Sql(
+      "UPDATE invites SET replaces_credential = (SELECT c.id FROM credentials c JOIN subjects s "
+      "ON s.id = c.subject_id WHERE s.name = 'bob') WHERE used_at IS NULL");
   Reopen();
   EXPECT_THAT(registry_->Enroll(MakeEnrollment(invite, MakeCredential("new", "alice"))),
               RefusedWith(Reason::kSubjectMismatch));
@@ -276,7 +263,7 @@ TEST_F(SqliteRegistryTest, ARecoveryRevokesNobodyElsesCredential) {
   EXPECT_FALSE(registry_->FindCredential(bobs.id)->revoked_at.has_value());
 }
 
-TEST_F(SqliteRegistryTest, RefusesMalformedRecords) {
+TEST_P(RegistryContractTest, RefusesMalformedRecords) {
   for (const char* name : {"", "-rf", ".hidden", "a b", "a/b", "a\nb", "a\"b", "\xc3\xa9"}) {
     InviteRecord invite = MakeInvite("a", name);
     EXPECT_THAT(registry_->AddInvite(invite), HasCode(absl::StatusCode::kInvalidArgument)) << name;
@@ -307,7 +294,7 @@ TEST_F(SqliteRegistryTest, RefusesMalformedRecords) {
   ExpectUntouched(invite, 0, 0);
 }
 
-TEST_F(SqliteRegistryTest, CancelsOnlyUnusedInvites) {
+TEST_P(RegistryContractTest, CancelsOnlyUnusedInvites) {
   InviteRecord unused = MakeInvite("a", "alice"), used = MakeInvite("b", "bob");
   EXPECT_THAT(registry_->CancelInvite(unused.id), RefusedWith(Reason::kInviteUnknown));
   ASSERT_THAT(registry_->AddInvite(unused), IsOk());
@@ -322,7 +309,7 @@ TEST_F(SqliteRegistryTest, CancelsOnlyUnusedInvites) {
   EXPECT_EQ(rest->front().id, used.id);
 }
 
-TEST_F(SqliteRegistryTest, RevokesOnceAndKeepsTheFirstReason) {
+TEST_P(RegistryContractTest, RevokesOnceAndKeepsTheFirstReason) {
   CredentialRecord credential = MakeCredential("a", "alice");
   EXPECT_THAT(registry_->RevokeCredential(credential.id, "", TestNow()),
               RefusedWith(Reason::kCredentialUnknown));
@@ -338,7 +325,7 @@ TEST_F(SqliteRegistryTest, RevokesOnceAndKeepsTheFirstReason) {
   EXPECT_EQ(found->revocation_note, "stolen");
 }
 
-TEST_F(SqliteRegistryTest, RevokingASubjectTakesItsUnusedInvitesWithIt) {
+TEST_P(RegistryContractTest, RevokingASubjectTakesItsUnusedInvitesWithIt) {
   InviteRecord open = MakeInvite("open", "alice"), foreign = MakeInvite("foreign", "bob");
   ASSERT_THAT(EnrollNew(*registry_, MakeCredential("first", "alice")), IsOk());
   ASSERT_THAT(EnrollNew(*registry_, MakeCredential("second", "alice")), IsOk());
@@ -365,7 +352,7 @@ TEST_F(SqliteRegistryTest, RevokingASubjectTakesItsUnusedInvitesWithIt) {
               IsOk());
 }
 
-TEST_F(SqliteRegistryTest, WhoIsOnlyInvitedCanBeRevoked) {
+TEST_P(RegistryContractTest, WhoIsOnlyInvitedCanBeRevoked) {
   const InviteRecord invite = MakeInvite("a", "alice");
   EXPECT_TRUE(absl::IsNotFound(registry_->RevokeSubject("alice", "", TestNow()).status()));
   ASSERT_THAT(registry_->AddInvite(invite), IsOk());
@@ -375,7 +362,7 @@ TEST_F(SqliteRegistryTest, WhoIsOnlyInvitedCanBeRevoked) {
   EXPECT_THAT(registry_->FindInvite(invite.public_key), RefusedWith(Reason::kInviteUnknown));
 }
 
-TEST_F(SqliteRegistryTest, NoEnrolmentSlipsBetweenASubjectsCredentialsAndItsInvites) {
+TEST_P(RegistryContractTest, NoEnrolmentSlipsBetweenASubjectsCredentialsAndItsInvites) {
   std::vector<InviteRecord> invites;
   for (int i = 0; i < 8; ++i) {
     invites.push_back(MakeInvite(absl::StrCat(i), "alice"));
@@ -394,7 +381,7 @@ TEST_F(SqliteRegistryTest, NoEnrolmentSlipsBetweenASubjectsCredentialsAndItsInvi
   EXPECT_THAT(*registry_->ListLiveCredentialIds("", 100), SizeIs(0));
 }
 
-TEST_F(SqliteRegistryTest, ReplacesRolesAsAWhole) {
+TEST_P(RegistryContractTest, ReplacesRolesAsAWhole) {
   EXPECT_THAT(registry_->SetRoles("alice", {"a"}), HasCode(absl::StatusCode::kNotFound));
   EXPECT_THAT(registry_->SetDisabled("alice", true), HasCode(absl::StatusCode::kNotFound));
   EXPECT_THAT(registry_->FindSubject("alice"), HasCode(absl::StatusCode::kNotFound));
@@ -416,7 +403,7 @@ TEST_F(SqliteRegistryTest, ReplacesRolesAsAWhole) {
   EXPECT_FALSE(registry_->FindSubject("alice")->disabled);
 }
 
-TEST_F(SqliteRegistryTest, ListsTheCredentialsOfOneSubjectOrOfAll) {
+TEST_P(RegistryContractTest, ListsTheCredentialsOfOneSubjectOrOfAll) {
   for (const auto& [name, subject] : {std::pair("a1", "alice"), {"b1", "bob"}, {"a2", "alice"}}) {
     ASSERT_THAT(EnrollNew(*registry_, MakeCredential(name, subject)), IsOk());
   }
@@ -426,7 +413,7 @@ TEST_F(SqliteRegistryTest, ListsTheCredentialsOfOneSubjectOrOfAll) {
   EXPECT_THAT(*registry_->ListCredentials(""), SizeIs(3));
 }
 
-TEST_F(SqliteRegistryTest, TheSignatureCounterOnlyGrows) {
+TEST_P(RegistryContractTest, TheSignatureCounterOnlyGrows) {
   CredentialRecord credential = MakeCredential("a", "alice");
   EXPECT_THAT(registry_->AdvanceSignCount(credential.id, 1),
               RefusedWith(Reason::kCredentialUnknown));
@@ -445,7 +432,7 @@ TEST_F(SqliteRegistryTest, TheSignatureCounterOnlyGrows) {
               RefusedWith(Reason::kCounterRollback));
 }
 
-TEST_F(SqliteRegistryTest, OneCounterValueIsAcceptedOnceByManyAtTheSameMoment) {
+TEST_P(RegistryContractTest, OneCounterValueIsAcceptedOnceByManyAtTheSameMoment) {
   CredentialRecord credential = MakeCredential("a", "alice");
   ASSERT_THAT(EnrollNew(*registry_, credential), IsOk());
   std::atomic<int> accepted{0};
@@ -457,7 +444,7 @@ TEST_F(SqliteRegistryTest, OneCounterValueIsAcceptedOnceByManyAtTheSameMoment) {
   EXPECT_EQ(accepted, 1);
 }
 
-TEST_F(SqliteRegistryTest, LiveCredentialsAreListedInPagesWithoutTheRevoked) {
+TEST_P(RegistryContractTest, LiveCredentialsAreListedInPagesWithoutTheRevoked) {
   std::vector<std::string> ids;
   for (const char* name : {"a", "b", "c", "d"}) {
     ASSERT_THAT(EnrollNew(*registry_, MakeCredential(name, "ada")), IsOk());

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+// Replicas over one PostgreSQL: whatever fails, none admits by what it believed before a change
+// that was told to be held everywhere.
+#include "src/store/postgres/postgres_replica.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+#include <thread>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_split.h"
+#include "src/base/deadline.h"
+#include "tests/contract/registry_stores.h"
+
+namespace forekey {
+namespace {
+
+using testing::IsOk;
+using testing::RefusedWith;
+using namespace forekey::testing;  // NOLINT: the fixtures
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+// Looks again and again; ends the test program where it never comes.
+void Until(const std::function<bool()>& condition) {
+  Bell never;
+  for (int i = 0; i < 3000; ++i) {
+    if (condition()) return;
+    never.Await(absl::Milliseconds(10));
+  }
+  FAIL() << "it never came";
+}
+
+struct Replica {
+  std::shared_ptr<PostgresRegistry> registry;
+  std::unique_ptr<LiveCredentials> credentials;
+  AdmissionLease lease;
+  std::unique_ptr<PostgresReplica> replica;
+  bool Holds() const { return lease.Holds(Clock::System().BootNow()); }
+};
+
+class PostgresReplicaTest : public ::testing::Test {
+ protected:
+  PostgresReplicaTest() { server().Reset(); }
+  static PostgresServer& server() { return TestPostgres(); }
+  static std::unique_ptr<Replica> Join(const std::string& name,
+                                       absl::Duration lease = absl::Seconds(1)) {
+    auto joined = std::make_unique<Replica>();
+    auto registry = PostgresRegistry::Open(server().Url());
+    EXPECT_THAT(registry, IsOk());
+    joined->registry = *std::move(registry);
+    joined->credentials = std::make_unique<LiveCredentials>(joined->registry);
+    PostgresReplicaOptions options;
+    options.name = name;
+    options.lease = lease;
+    auto replica = PostgresReplica::Join(std::move(options), *joined->registry,
+                                         *joined->credentials, joined->lease, Clock::System());
+    EXPECT_THAT(replica, IsOk());
+    if (replica.ok()) joined->replica = *std::move(replica);
+    return joined;
+  }
+  static std::string Enrol(Replica& at, const std::string& name, const std::string& subject) {
+    const CredentialRecord record = MakeKeyedCredential(name, subject);
+    EXPECT_THAT(EnrollNew(*at.registry, record, {"old"}), IsOk());
+    return record.id;
+  }
+  static std::shared_ptr<const LiveCredential> Find(Replica& at, const std::string& id) {
+    auto found = at.credentials->Find(id);
+    EXPECT_THAT(found, IsOk());
+    return *found;
+  }
+  static std::vector<std::string> Names(
+      const std::vector<PostgresRegistry::Confirmation>& confirmations, bool confirmed) {
+    std::vector<std::string> names;
+    for (const auto& one : confirmations) {
+      if (one.confirmed == confirmed) names.push_back(one.name);
+    }
+    return names;
+  }
+};
+
+TEST_F(PostgresReplicaTest, ARevocationIsHeldByAllOnceItIsConfirmed) {
+  auto a = Join("a"), b = Join("b");
+  const std::string id = Enrol(*a, "x", "alice");
+  const auto at_a = Find(*a, id), at_b = Find(*b, id);
+  EXPECT_TRUE(a->Holds() && b->Holds());
+  for (int round = 0; round < 20; ++round) {
+    const std::string other = Enrol(*a, absl::StrCat("y", round), "alice");
+    const auto there = Find(*b, other);
+    ASSERT_THAT(a->credentials->Revoke(other, "", TestNow()), IsOk());
+    auto confirmed = a->registry->AwaitConfirmed();
+    ASSERT_THAT(confirmed, IsOk());
+    EXPECT_THAT(Names(*confirmed, true), ElementsAre("a", "b"));
+    ASSERT_TRUE(there->revoked());
+  }
+  EXPECT_FALSE(at_a->revoked() || at_b->revoked());
+}
+
+TEST_F(PostgresReplicaTest, WhoIsNoReplicaAlsoTellsThem) {
+  auto a = Join("a");
+  const std::string id = Enrol(*a, "x", "alice");
+  const auto at_a = Find(*a, id);
+  auto tool = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(tool, IsOk());
+  ASSERT_THAT((*tool)->RevokeSubject("alice", "left", TestNow()), IsOk());
+  ASSERT_THAT((*tool)->AwaitConfirmed(), IsOk());
+  EXPECT_TRUE(at_a->revoked());
+}
+
+TEST_F(PostgresReplicaTest, RolesDisablingAndFactorsReachTheOthersAndAreNotToldTwice) {
+  auto a = Join("a"), b = Join("b");
+  const std::string id = Enrol(*a, "x", "alice");
+  const auto at_a = Find(*a, id), at_b = Find(*b, id);
+  ASSERT_THAT(a->credentials->SetRoles("alice", {"new"}), IsOk());
+  ASSERT_THAT(a->credentials->SetDisabled("alice", true), IsOk());
+  const uint64_t before = at_b->subject().factors_version();
+  ASSERT_THAT(a->credentials->SetPasswordHash("alice", "$hash", TestNow()), IsOk());
+  const uint64_t told = at_a->subject().factors_version();
+  ASSERT_THAT(a->registry->AwaitConfirmed(), IsOk());
+  EXPECT_THAT(*at_b->subject().roles(), ElementsAre("new"));
+  EXPECT_TRUE(at_b->subject().disabled());
+  EXPECT_GT(at_b->subject().factors_version(), before);
+  EXPECT_EQ(at_a->subject().factors_version(), told) << "its own change, once";
+}
+
+TEST_F(PostgresReplicaTest, WhoWasDisabledAndEnabledAgainIsNotWhoItWasForTheOthers) {
+  auto a = Join("a"), b = Join("b");
+  const std::string id = Enrol(*a, "x", "alice");
+  const auto at_a = Find(*a, id), at_b = Find(*b, id);
+  const uint64_t before = at_b->subject().sessions_epoch();
+  ASSERT_THAT(a->credentials->SetDisabled("alice", true), IsOk());
+  ASSERT_THAT(a->credentials->SetDisabled("alice", false), IsOk());
+  ASSERT_THAT(a->registry->AwaitConfirmed(), IsOk());
+  EXPECT_FALSE(at_b->subject().disabled());
+  EXPECT_EQ(at_b->subject().sessions_epoch(), before + 1)
+      << "sessions that were opened before are over";
+  EXPECT_EQ(at_a->subject().sessions_epoch(), before + 1) << "its own change counts once";
+  ASSERT_THAT(a->credentials->SetRoles("alice", {"new"}), IsOk());
+  ASSERT_THAT(a->registry->AwaitConfirmed(), IsOk());
+  EXPECT_EQ(at_b->subject().sessions_epoch(), before + 1) << "a role ends no session";
+}
+
+TEST_F(PostgresReplicaTest, AServerThatLacksTheLastKnownChangeIsNotBelieved) {
+  auto opened = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(opened, IsOk());
+  PostgresRegistry& registry = **opened;
+  const CredentialRecord record = MakeKeyedCredential("x", "alice");
+  ASSERT_THAT(EnrollNew(registry, record, {"old"}), IsOk());
+  const auto all = [&]() -> std::vector<absl::Status> {
+    return {registry.FindCredential(record.id).status(),     registry.FindSubject("alice").status(),
+            registry.FindPasswordHash("alice").status(),     registry.FindTicketState().status(),
+            registry.ListLiveCredentialIds("", 10).status(), registry.SetRoles("alice", {"new"}),
+            registry.AdvanceSignCount(record.id, 0)};
+  };
+  for (const absl::Status& good : all()) EXPECT_THAT(good, IsOk());
+  // As an old primary looks after a failover: alive, and without what happened since.
+  registry.Know({7, "token"});
+  for (const absl::Status& refused : all()) {
+    EXPECT_THAT(refused, RefusedWith(Reason::kStoreUnavailable));
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("does not have the last change"));
+  }
+  server().Sql("INSERT INTO forekey.changes VALUES (7, 'another', 'subject', 'alice')");
+  for (const absl::Status& refused : all()) {
+    EXPECT_THAT(refused, RefusedWith(Reason::kStoreUnavailable)) << "another history";
+  }
+  server().Sql("UPDATE forekey.changes SET token = 'token' WHERE number = 7");
+  for (const absl::Status& good : all()) EXPECT_THAT(good, IsOk());
+}
+
+TEST_F(PostgresReplicaTest, WhenTheOneThatRenewsIsMadeAnewSoAreTheOtherConnections) {
+  auto a = Join("a");
+  ASSERT_THAT(Enrol(*a, "x", "alice"), SizeIs(32));
+  const auto connections = [](absl::string_view condition) {
+    return absl::StrCat("SELECT coalesce(string_agg(pid::text, ','), '') FROM pg_stat_activity ",
+                        "WHERE application_name = 'forekey' AND ", condition);
+  };
+  const std::string renewing = "query LIKE '%FROM replicas WHERE id <>%'";
+  std::string others;
+  Until([&] {
+    others = server().Sql(connections(absl::StrCat("NOT ", renewing)));
+    return !others.empty() && !server().Sql(connections(renewing)).empty();
+  });
+  server().Sql(absl::StrCat("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE ",
+                            "application_name = 'forekey' AND ", renewing));
+  Until([&] {
+    return server()
+        .Sql(connections(absl::StrCat("pid IN (", others, ") AND NOT ", renewing)))
+        .empty();
+  });
+  EXPECT_THAT(a->registry->FindSubject("alice"), IsOk());
+}
+
+TEST_F(PostgresReplicaTest, NumbersOfAnotherHistoryAreNotTakenForItsOwnChanges) {
+  auto registry = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(registry, IsOk());
+  Replica a;
+  a.registry = *std::move(registry);
+  a.credentials = std::make_unique<LiveCredentials>(a.registry);
+  const std::string id = Enrol(a, "x", "alice");
+  const auto alice = Find(a, id);
+  // Its own change, which it never follows: it joins behind it.
+  ASSERT_THAT(a.registry->SetPasswordHash("alice", "$hash", TestNow()), IsOk());
+  const std::string number = server().Sql("SELECT max(number) FROM forekey.changes");
+  PostgresReplicaOptions options;
+  options.name = "a";
+  options.lease = absl::Seconds(1);
+  auto replica = PostgresReplica::Join(std::move(options), *a.registry, *a.credentials, a.lease,
+                                       Clock::System());
+  ASSERT_THAT(replica, IsOk());
+  a.replica = *std::move(replica);
+  server().Sql(absl::StrCat("BEGIN; DELETE FROM forekey.changes; INSERT INTO forekey.changes ",
+                            "VALUES (", number, " - 1, 'another', 'begin', ''); COMMIT"));
+  Until([&] {
+    return server().Sql(
+               absl::StrCat("SELECT max(seen) = ", number, " - 1 FROM forekey.replicas")) == "t";
+  });
+  const uint64_t before = alice->subject().factors_version();
+  auto other = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(other, IsOk());
+  ASSERT_THAT((*other)->SetPasswordHash("alice", "$another", TestNow()), IsOk());
+  ASSERT_EQ(server().Sql("SELECT max(number) FROM forekey.changes"), number);
+  ASSERT_THAT((*other)->AwaitConfirmed(), IsOk());
+  EXPECT_GT(alice->subject().factors_version(), before);
+}
+
+TEST_F(PostgresReplicaTest, AChangeIsItsOwnByItsTokenAndNotByItsNumberAlone) {
+  auto registry = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(registry, IsOk());
+  Replica a;
+  a.registry = *std::move(registry);
+  ASSERT_THAT(EnrollNew(*a.registry, MakeKeyedCredential("x", "alice")), IsOk());
+  ASSERT_THAT(a.registry->SetPasswordHash("alice", "$hash", TestNow()), IsOk());
+  const std::string last = server().Sql(
+      "SELECT number || ' ' || encode(token, 'hex') FROM forekey.changes ORDER BY number DESC "
+      "LIMIT 1");
+  const std::vector<std::string> parts = absl::StrSplit(last, ' ');
+  ASSERT_THAT(parts, SizeIs(2));
+  PostgresRegistry::Position change{std::stoll(parts[0]), "another history's"};
+  EXPECT_FALSE(a.registry->TakeMine(change));
+  change.token = absl::HexStringToBytes(parts[1]);
+  EXPECT_TRUE(a.registry->TakeMine(change));
+  EXPECT_FALSE(a.registry->TakeMine(change)) << "once";
+}
+
+// As it is where a server that is no more was the last to tell of a change: what it told was lost
+// with it, and the one in its place does not have it.
+TEST_F(PostgresReplicaTest, WhatARenewalConfirmsIsWhatServersAreMeasuredBy) {
+  auto a = Join("a");
+  ASSERT_THAT(Enrol(*a, "x", "alice"), SizeIs(32));
+  a->registry->Know({1'000'000, "lost with its server"});
+  Until([&] { return a->registry->FindSubject("alice").ok(); });
+  EXPECT_THAT(a->registry->SetRoles("alice", {"new"}), IsOk());
+}
+
+TEST_F(PostgresReplicaTest, AConnectionThatBreaksTakesNoOtherAlong) {
+  const absl::Duration patience = absl::Minutes(1);
+  auto opened = PostgresRegistry::Open(server().Url(), {3, patience});
+  ASSERT_THAT(opened, IsOk());
+  PostgresRegistry& registry = **opened;
+  for (const char* name : {"a", "b", "c"}) {
+    ASSERT_THAT(EnrollNew(registry, MakeKeyedCredential(name, name)), IsOk());
+  }
+  {
+    // Three connections, which wait for the lock of changes side by side.
+    auto lock = PostgresConnection::Open(server().Url("&user=forekey&application_name=test"),
+                                         PostgresConnection::Role::kGate, Deadline::In(patience));
+    ASSERT_THAT(lock, IsOk());
+    ASSERT_THAT(
+        (*lock)->Execute(absl::StrCat("BEGIN; SELECT pg_advisory_xact_lock(", kPostgresLockClass,
+                                      ", ", static_cast<int>(PostgresLock::kChanges), ")"),
+                         Deadline::In(patience)),
+        IsOk());
+    std::vector<std::thread> threads;
+    for (const char* name : {"a", "b", "c"}) {
+      threads.emplace_back(
+          [&registry, name] { EXPECT_THAT(registry.SetRoles(name, {"new"}), IsOk()); });
+    }
+    Until([] {
+      return server().Sql(
+                 "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT "
+                 "granted") == "3";
+    });
+    EXPECT_THAT((*lock)->Execute("COMMIT", Deadline::In(patience)), IsOk());
+    for (std::thread& thread : threads) thread.join();
+  }
+  const std::string ours = " FROM pg_stat_activity WHERE application_name = 'forekey'";
+  const auto pids = [&](const std::string& condition) {
+    return server().Sql("SELECT coalesce(string_agg(pid::text, ',' ORDER BY pid), '')" + ours +
+                        condition);
+  };
+  EXPECT_THAT(registry.FindSubject("a"), IsOk());
+  // The one that was used last is the next to be taken.
+  const std::string last =
+      server().Sql("SELECT pid" + ours + " ORDER BY state_change DESC LIMIT 1");
+  const std::string others = pids(" AND pid <> " + last);
+  ASSERT_EQ(std::count(others.begin(), others.end(), ','), 1);
+  server().Sql("SELECT pg_terminate_backend(" + last + ")");
+  Until([&] { return pids(" AND pid = " + last).empty(); });
+  EXPECT_THAT(registry.FindSubject("a"), IsOk()) << "begun anew on a new one";
+  EXPECT_EQ(pids(" AND pid IN (" + others + ")"), others);
+  const std::string all = pids("");
+  EXPECT_EQ(std::count(all.begin(), all.end(), ','), 2) << "and not more than before";
+
+  // After a restart none of them is any good, and each is found so in its turn.
+  server().Stop(SIGKILL);
+  server().Start();
+  for (int i = 0; i < 5; ++i) EXPECT_THAT(registry.FindSubject("a"), IsOk());
+}
+
+TEST_F(PostgresReplicaTest, ANoticeThatIsLostIsFoundByTheNextRenewal) {
+  auto a = Join("a");
+  const std::string id = Enrol(*a, "x", "alice");
+  const auto at_a = Find(*a, id);
+  server().Sql(
+      absl::StrCat("SET search_path = forekey; INSERT INTO changes SELECT max(number) + 1, "
+                   "'t', 'credential', decode('",
+                   absl::BytesToHexString(id), "', 'hex') FROM changes"));
+  ASSERT_THAT(a->registry->AwaitConfirmed(), IsOk());
+  EXPECT_TRUE(at_a->revoked());
+}
+
+TEST_F(PostgresReplicaTest, WithoutTheDatabaseTheLeaseEndsAndIsBackWithoutARestart) {
+  auto a = Join("a");
+  const std::string id = Enrol(*a, "x", "alice");
+  const auto at_a = Find(*a, id);
+  EXPECT_TRUE(a->Holds());
+  server().Stop(SIGKILL);
+  Until([&] { return !a->Holds(); });
+  EXPECT_THAT(a->credentials->Revoke(id, "", TestNow()), RefusedWith(Reason::kStoreUnavailable));
+  server().Start();
+  Until([&] { return a->Holds(); });
+  EXPECT_FALSE(at_a->revoked()) << "what was not acknowledged";
+  ASSERT_THAT(a->credentials->Revoke(id, "", TestNow()), IsOk());
+  EXPECT_THAT(a->registry->AwaitConfirmed(), IsOk());
+}
+
+TEST_F(PostgresReplicaTest, ADatabaseThatStandsStillRenewsNothing) {
+  auto a = Join("a");
+  server().Freeze();
+  Until([&] { return !a->Holds(); });
+  server().Continue();
+  Until([&] { return a->Holds(); });
+}
+
+TEST_F(PostgresReplicaTest, AnotherHistoryIsNoticedAndEverythingReadAgain) {
+  auto a = Join("a");
+  const std::string id = Enrol(*a, "x", "alice"), gone = Enrol(*a, "z", "zoe");
+  const auto at_a = Find(*a, id), zoe = Find(*a, gone);
+  // As after a failover that lost the last changes: numbers that were used begin anew, with other
+  // changes behind them.
+  server().Sql(absl::StrCat(
+      "SET search_path = forekey; BEGIN; UPDATE changes SET token = 'other'; UPDATE credentials "
+      "SET "
+      "revoked_at = 1; DELETE FROM invites; DELETE FROM credentials WHERE id = decode('",
+      absl::BytesToHexString(gone), "', 'hex'); COMMIT"));
+  Until([&] { return at_a->revoked() && zoe->revoked(); });
+  Until([&] { return a->Holds(); });
+}
+
+TEST_F(PostgresReplicaTest, AHistoryThatForgotADisablingEndsWhatTheSubjectHasOpen) {
+  auto a = Join("a");
+  const std::string id = Enrol(*a, "x", "alice"), other = Enrol(*a, "y", "bob");
+  const auto at_a = Find(*a, id), bob = Find(*a, other);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_THAT(a->credentials->SetDisabled("alice", true), IsOk());
+    ASSERT_THAT(a->credentials->SetDisabled("alice", false), IsOk());
+  }
+  ASSERT_EQ(at_a->subject().sessions_epoch(), 2u);
+  // The second of them is lost.
+  server().Sql(
+      "SET search_path = forekey; BEGIN; UPDATE changes SET token = 'other'; UPDATE subjects SET "
+      "sessions_epoch = 1 WHERE name = 'alice'; COMMIT");
+  Until([&] { return at_a->subject().sessions_epoch() == 3; });
+  EXPECT_EQ(a->registry->FindSubject("alice")->sessions_epoch, 3u)
+      << "nor is a ticket of either history good anywhere";
+  EXPECT_EQ(bob->subject().sessions_epoch(), 0u);
+  Until([&] { return a->Holds(); });
+  ASSERT_THAT(a->credentials->SetDisabled("alice", true), IsOk());
+  EXPECT_EQ(at_a->subject().sessions_epoch(), 4u) << "the next one does not go unnoticed";
+}
+
+TEST_F(PostgresReplicaTest, OneWhoseRowWasTakenAwayComesBackByItself) {
+  auto a = Join("a");
+  const std::string id = Enrol(*a, "x", "alice");
+  const auto at_a = Find(*a, id);
+  server().Sql("DELETE FROM forekey.replicas");
+  Until([&] { return server().Sql("SELECT max(seen) >= 0 FROM forekey.replicas") == "t"; });
+  ASSERT_THAT(a->credentials->Revoke(id, "", TestNow()), IsOk());
+  auto confirmed = a->registry->AwaitConfirmed();
+  ASSERT_THAT(confirmed, IsOk());
+  EXPECT_THAT(Names(*confirmed, true), ElementsAre("a"));
+}
+
+TEST_F(PostgresReplicaTest, OneThatStoppedIsNotWaitedForAndOneThatWasKilledOnlyOnce) {
+  auto a = Join("a");
+  { auto b = Join("b", absl::Hours(1)); }
+  EXPECT_THAT(a->registry->ListReplicas().value(), SizeIs(1));
+  server().Sql(
+      "INSERT INTO forekey.replicas (id, name, lease, seen) VALUES "
+      "(decode(repeat('07', 16), 'hex'), 'killed', 300000000, -1)");
+  auto confirmed = a->registry->AwaitConfirmed();
+  ASSERT_THAT(confirmed, IsOk());
+  Until([&] { return a->registry->ListReplicas().value().size() == 1; });
+}
+
+// A process that can be stopped.
+class HelperReplica {
+ public:
+  HelperReplica(const std::string& name, int lease_ms, const std::string& credential) {
+    int to[2], from[2];
+    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) abort();
+    const std::string program = std::string(FOREKEY_BIN) + "/forekey_replica_helper",
+                      url = TestPostgres().Url(), lease = std::to_string(lease_ms),
+                      id = absl::BytesToHexString(credential);
+    pid_ = fork();
+    if (pid_ == 0) {
+      dup2(to[0], 0);
+      dup2(from[1], 1);
+      execl(program.c_str(), program.c_str(), url.c_str(), lease.c_str(), name.c_str(), id.c_str(),
+            nullptr);
+      _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    to_ = to[1];
+    from_ = from[0];
+  }
+  ~HelperReplica() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    close(to_);
+    close(from_);
+  }
+  void Signal(int number) { kill(pid_, number); }
+  std::string Ask() {
+    EXPECT_EQ(write(to_, "?", 1), 1);
+    std::string line;
+    for (char byte; read(from_, &byte, 1) == 1 && byte != '\n';) line.push_back(byte);
+    return line;
+  }
+
+ private:
+  pid_t pid_;
+  int to_, from_;
+};
+
+TEST_F(PostgresReplicaTest, OneThatIsStoppedForLongerThanItsLeaseAdmitsNothingOldAfterwards) {
+  auto a = Join("a");
+  for (int round = 0; round < 2; ++round) {
+    const std::string id = Enrol(*a, absl::StrCat("x", round), "alice");
+    HelperReplica frozen("frozen", 1000, id);
+    Until([&] { return frozen.Ask() == "holds good"; });  // a busy machine renews late
+    frozen.Signal(SIGSTOP);
+    ASSERT_THAT(a->credentials->Revoke(id, "", TestNow()), IsOk());
+    auto held = a->registry->AwaitConfirmed();
+    ASSERT_THAT(held, IsOk());
+    EXPECT_THAT(Names(*held, true), ElementsAre("a"));
+    EXPECT_THAT(Names(*held, false), Contains("frozen"));
+    frozen.Signal(SIGCONT);
+    for (std::string said; (said = frozen.Ask()) != "holds revoked";) {
+      ASSERT_NE(said, "holds good") << "a call that was admitted after the revocation was told";
+    }
+  }
+}
+
+TEST_F(PostgresReplicaTest, OneRegistryIsOfOneGateWithOneIdentity) {
+  auto registry = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(registry, IsOk());
+  EXPECT_EQ((*registry)->FindOwner().value(), std::nullopt);
+  EXPECT_THAT((*registry)->Claim({"gate.test", Bytes32("one")}), IsOk());
+  EXPECT_THAT((*registry)->Claim({"gate.test", Bytes32("one")}), IsOk());
+  for (const PostgresRegistry::Owner& other :
+       {PostgresRegistry::Owner{"gate.test", Bytes32("two")},
+        PostgresRegistry::Owner{"other.test", Bytes32("one")}}) {
+    EXPECT_EQ((*registry)->Claim(other).code(), absl::StatusCode::kFailedPrecondition);
+  }
+  {
+    auto running = Join("a");
+    EXPECT_EQ((*registry)->ReplaceIdentity({"gate.test", Bytes32("two")}).code(),
+              absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_THAT((*registry)->ReplaceIdentity({"gate.test", Bytes32("two")}), IsOk());
+  EXPECT_EQ((*registry)->FindOwner().value()->identity, Bytes32("two"));
+}
+
+}  // namespace
+}  // namespace forekey

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an administrator asks: why was bob refused, what did a restore bring back, is the log whole.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "absl/strings/escaping.h"
+#include "src/base/file.h"
+#include "src/crypto/certificate.h"
+#include "src/crypto/digest.h"
+#include "src/gate/config/config.h"
+#include "src/gate/grpc/self_signed.h"
+#include "src/store/sqlite_registry.h"
+#include "src/wire/invite.h"
+#include "tests/end2end/echo_calls.h"
+#include "tests/end2end/gate_command.h"
+#include "tests/end2end/gated_world.h"
+
+namespace forekey::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class GateAnswersTest : public ::testing::Test {
+ protected:
+  GateAnswersTest() : config_(directory_.path() + "/gate/gate.toml") {
+    EXPECT_EQ(RunGate({"init", "--directory", directory_.path() + "/gate", "--audience", "cli.test",
+                       "--listen", "127.0.0.1:0"})
+                  .exit_status,
+              0);
+  }
+  CommandResult Run(std::vector<std::string> words) {
+    words.push_back("--config");
+    words.push_back(config_);
+    return RunGate(std::move(words));
+  }
+  // A credential of the subject, as an enrolment leaves it; its id in hex.
+  std::string Enrol(const std::string& subject, char byte, const std::string& role = "reader") {
+    auto registry =
+        Must(SqliteRegistry::Open(Must(GateConfig::Load(config_), "config").state.RegistryPath()),
+             "open");
+    InviteRecord invite;
+    invite.public_key = std::string(32, byte);
+    invite.id = Sha256(invite.public_key);
+    invite.subject = subject;
+    invite.roles = {role};
+    invite.created_at = absl::Now();
+    invite.expires_at = absl::Now() + absl::Hours(1);
+    Must(registry->AddInvite(invite), "invite");
+    Registry::Enrollment enrollment;
+    enrollment.invite_id = invite.id;
+    enrollment.now = absl::Now();
+    enrollment.credential.id = std::string(32, byte);
+    enrollment.credential.subject = subject;
+    enrollment.credential.kind = v1::TOKEN_KIND_TPM;
+    enrollment.credential.spki = std::string("spki") + byte;
+    enrollment.credential.enrolled_at = absl::Now();
+    Must(registry->Enroll(enrollment), "enrol");
+    return absl::BytesToHexString(enrollment.credential.id);
+  }
+
+  TempDirectory directory_;
+  const std::string config_;
+};
+
+// A laptop that was lost yesterday does not come back with the backup of the day before.
+TEST_F(GateAnswersTest, ARestoreTakesAwayAgainWhatWasTakenAway) {
+  const std::string lost = Enrol("bob", 'b');
+  Enrol("ada", 'a');
+  Enrol("eve", 'e');
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  ASSERT_EQ(Run({"revoke", lost, "--note", "laptop lost"}).exit_status, 0);
+  ASSERT_EQ(Run({"subject", "set", "eve", "--disable"}).exit_status, 0);
+  ASSERT_EQ(Run({"subject", "set", "ada", "--disable"}).exit_status, 0);
+  ASSERT_EQ(Run({"subject", "set", "ada", "--enable"}).exit_status, 0);
+
+  const CommandResult restored = Run({"restore", "--from", backup, "--json"});
+  ASSERT_EQ(restored.exit_status, 0) << restored.err << restored.out;
+  ASSERT_EQ(restored.json()["reapplied"].size(), 2u) << restored.out;
+  EXPECT_THAT(restored.json()["reapplied"][0].get<std::string>(),
+              AllOf(HasSubstr("revoked again: " + lost), HasSubstr("bob")));
+  EXPECT_EQ(restored.json()["reapplied"][1], "disabled again: eve");
+  const auto credentials = Run({"credentials", "--subject", "bob", "--json"}).json();
+  EXPECT_NE(credentials[0]["revoked"], "");
+  EXPECT_THAT(credentials[0]["revocation_note"].get<std::string>(), HasSubstr("laptop lost"));
+  for (const auto& subject : Run({"subjects", "--json"}).json()) {
+    EXPECT_EQ(subject["disabled"], subject["subject"] == "eve") << subject;
+  }
+  EXPECT_EQ(Run({"audit", "verify"}).exit_status, 0) << Run({"audit", "verify"}).out;
+  EXPECT_EQ(Run({"restore", "--from", backup, "--json"}).json()["reapplied"].size(), 2u);
+}
+
+TEST_F(GateAnswersTest, ExplainKnowsThatTheOnlyCredentialIsRevoked) {
+  const std::string id = Enrol("bob", 'b');
+  EXPECT_EQ(Run({"explain", "--subject", "bob", "--method", "/a.B/C", "--json"}).json()["verdict"],
+            "admitted");
+  ASSERT_EQ(Run({"revoke", id}).exit_status, 0);
+  const CommandResult explained =
+      Run({"explain", "--subject", "bob", "--method", "/a.B/C", "--json"});
+  EXPECT_EQ(explained.json()["verdict"], "refused");
+  EXPECT_EQ(explained.json()["reason"], "credential-revoked");
+  EXPECT_EQ(Run({"status", "--json"}).json()["credentials_revoked"], 1);
+  EXPECT_THAT(Run({"explain", "--subject", "bobb", "--method", "/a.B/C"}).err,
+              HasSubstr("did you mean bob?"));
+}
+
+TEST_F(GateAnswersTest, ARoleThatNobodyElseHasIsPointedOut) {
+  Enrol("ada", 'a', "reader");
+  const CommandResult misspelt =
+      Run({"invite", "--subject", "bob", "--role", "raeder", "--address", "a.test:1"});
+  EXPECT_EQ(misspelt.exit_status, 0) << misspelt.err;
+  EXPECT_THAT(misspelt.err, AllOf(HasSubstr("raeder"), HasSubstr("did you mean reader?")));
+  EXPECT_THAT(Run({"invite", "--subject", "bob", "--role", "reader", "--address", "a.test:1"}).err,
+              Not(HasSubstr("nobody else")));
+  EXPECT_THAT(Run({"subject", "set", "ada", "--role", "admin"}).err, HasSubstr("role admin"));
+}
+
+TEST_F(GateAnswersTest, ARevocationByIdIsFoundUnderItsSubject) {
+  const std::string id = Enrol("bob", 'b');
+  ASSERT_EQ(Run({"revoke", id}).exit_status, 0);
+  ASSERT_EQ(Run({"rotate-identity"}).exit_status, 0);
+  const CommandResult shown = Run({"audit", "show", "--subject", "bob"});
+  EXPECT_EQ(shown.exit_status, 0) << shown.err;
+  EXPECT_THAT(shown.out, HasSubstr("RevokeCredential"));
+  EXPECT_THAT(shown.out, Not(HasSubstr("RotateIdentity")));
+  EXPECT_EQ(Run({"audit", "show", "--until", "yesterday"}).out, "");
+  EXPECT_THAT(Run({"audit", "show", "--since", "1h", "--until", "now"}).out,
+              HasSubstr("RevokeCredential"));
+}
+
+TEST_F(GateAnswersTest, AMisspeltReasonAndAnUnknownReferenceAreErrors) {
+  ASSERT_EQ(Run({"rotate-identity"}).exit_status, 0);
+  const CommandResult reason = Run({"audit", "show", "--reason", "mac-invlaid"});
+  EXPECT_EQ(reason.exit_status, 2);
+  EXPECT_THAT(reason.err, HasSubstr("did you mean mac-invalid?"));
+  EXPECT_EQ(Run({"audit", "show", "--reason", "mac-invalid"}).exit_status, 0);
+  const CommandResult reference = Run({"audit", "show", "--ref", "0123456789abcdef"});
+  EXPECT_EQ(reference.exit_status, 1);
+  EXPECT_THAT(reference.err, HasSubstr("no line has the reference"));
+  EXPECT_EQ(Run({"audit", "show", "--since", "soon"}).exit_status, 2);
+}
+
+// Whoever trusts the CA out of an invite goes on: the new certificate is by the same one, for the
+// same names.
+TEST_F(GateAnswersTest, ATlsCertificateIsRenewedByTheGatesOwnCa) {
+  const std::string tls = directory_.path() + "/gate/tls/";
+  const auto leaf = [&] {
+    return Must(Certificate::Parse(Must(ReadFile(tls + "certificate.pem"), "file")), "certificate");
+  };
+  const Certificate before = leaf();
+  const CommandResult renewed = Run({"tls", "renew", "--days", "30", "--json"});
+  ASSERT_EQ(renewed.exit_status, 0) << renewed.err;
+  const Certificate after = leaf();
+  EXPECT_NE(before.Spki(), after.Spki());
+  EXPECT_EQ(before.Extension("2.5.29.17"), after.Extension("2.5.29.17"));
+  EXPECT_LT(after.not_after(), absl::Now() + absl::Hours(24 * 31));
+  TrustAnchors anchors;
+  anchors.Add(Must(Certificate::Parse(Must(ReadFile(tls + "ca.pem"), "file")), "CA"));
+  PathOptions options;
+  options.time = absl::Now();
+  options.understood_critical = {"2.5.29.37", "2.5.29.17"};
+  EXPECT_TRUE(VerifyPath(after, {}, anchors, options).ok());
+  EXPECT_EQ(Run({"check-config"}).exit_status, 0) << Run({"check-config"}).err;
+  std::filesystem::remove(tls + "ca-key.pem");
+  const CommandResult without = Run({"tls", "renew"});
+  EXPECT_EQ(without.exit_status, 1);
+  EXPECT_THAT(without.err, HasSubstr("ca-key.pem"));
+}
+
+TEST_F(GateAnswersTest, TheCaIsChangedInTwoStepsAndNotBeforeAgentsCanKnowTheNext) {
+  const std::string tls = directory_.path() + "/gate/tls/";
+  const auto read = [&](const char* name) { return Must(ReadFile(tls + name), name); };
+  EXPECT_THAT(Run({"tls", "switch-ca"}).err, HasSubstr("there is no next CA"));
+  const std::string old_ca = read("ca.pem"), old_leaf = read("certificate.pem");
+  ASSERT_EQ(Run({"tls", "next-ca"}).exit_status, 0);
+  EXPECT_EQ(Run({"tls", "next-ca"}).exit_status, 1)
+      << "another one would be announced in its place";
+  const std::string next = read("ca-next.pem");
+  EXPECT_NE(next, old_ca);
+  struct stat info;
+  ASSERT_EQ(stat((tls + "ca-next-key.pem").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  // Invites bring both.
+  const CommandResult invited = Run({"invite", "--subject", "alice", "--address", "a.test:1"});
+  ASSERT_EQ(invited.exit_status, 0) << invited.err;
+  const auto at = invited.out.find("forekey-invite:");
+  ASSERT_NE(at, std::string::npos);
+  const auto invite = Invite::Parse(invited.out.substr(at, invited.out.find('\n', at) - at));
+  ASSERT_TRUE(invite.ok()) << invite.status();
+  EXPECT_EQ(invite->ca_certificates.size(), 2u);
+  const CommandResult code = Run({"invite", "--subject", "bob", "--address", "a.test:1", "--qr"});
+  EXPECT_EQ(code.exit_status, 0) << code.err;
+  EXPECT_THAT(code.out, AllOf(HasSubstr("█"), HasSubstr("\nforekey-invite:")));
+  const CommandResult soon = Run({"tls", "switch-ca"});
+  EXPECT_EQ(soon.exit_status, 1);
+  EXPECT_THAT(soon.err, HasSubstr("--early"));
+  EXPECT_EQ(read("certificate.pem"), old_leaf);
+  const CommandResult switched = Run({"tls", "switch-ca", "--early", "--json"});
+  ASSERT_EQ(switched.exit_status, 0) << switched.err;
+  EXPECT_EQ(read("ca.pem"), next);
+  EXPECT_FALSE(std::filesystem::exists(tls + "ca-next.pem"));
+  EXPECT_FALSE(std::filesystem::exists(tls + "ca-next-key.pem"));
+  TrustAnchors anchors;
+  anchors.Add(Must(Certificate::Parse(next), "CA"));
+  PathOptions options;
+  options.time = absl::Now();
+  options.understood_critical = {"2.5.29.37", "2.5.29.17"};
+  const Certificate leaf = Must(Certificate::Parse(read("certificate.pem")), "leaf");
+  EXPECT_TRUE(VerifyPath(leaf, {}, anchors, options).ok());
+  EXPECT_EQ(Run({"check-config"}).exit_status, 0) << Run({"check-config"}).err;
+  EXPECT_EQ(Run({"tls", "renew"}).exit_status, 0) << "by the CA that it has now";
+}
+
+TEST_F(GateAnswersTest, ACaOfAnotherNeedsACertificateByIt) {
+  const std::string tls = directory_.path() + "/gate/tls/";
+  const std::string theirs = directory_.path() + "/theirs.pem";
+  const absl::Time now = absl::Now();
+  const auto ca = Must(MakeGateCa("theirs", now, absl::Hours(48)), "CA");
+  const auto leaf = Must(IssueGateCertificate(ca, {"localhost"}, now, absl::Hours(24)), "leaf");
+  Must(WriteFileAtomically(theirs, ca.certificate_pem), "CA");
+  Must(WriteFileAtomically(theirs + ".leaf", leaf.certificate_pem), "leaf");
+  Must(WriteFileAtomically(theirs + ".key", leaf.key_pem, 0600), "key");
+  ASSERT_EQ(Run({"tls", "next-ca", "--from", theirs}).exit_status, 0);
+  EXPECT_THAT(Run({"tls", "switch-ca", "--early"}).err, HasSubstr("--certificate"));
+  EXPECT_THAT(Run({"tls", "switch-ca", "--early", "--certificate", tls + "certificate.pem",
+                   "--private-key", tls + "key.pem"})
+                  .err,
+              HasSubstr("is not by the next CA"));
+  const CommandResult switched = Run({"tls", "switch-ca", "--early", "--certificate",
+                                      theirs + ".leaf", "--private-key", theirs + ".key"});
+  EXPECT_EQ(switched.exit_status, 0) << switched.err;
+  EXPECT_EQ(Must(ReadFile(tls + "certificate.pem"), "leaf"), leaf.certificate_pem);
+  EXPECT_FALSE(std::filesystem::exists(tls + "ca-key.pem")) << "the old CA's key is of no use";
+}
+
+TEST_F(GateAnswersTest, TheOldestFileThatWasTakenAwayIsMissed) {
+  ASSERT_EQ(Run({"rotate-identity"}).exit_status, 0);
+  const std::string log = directory_.path() + "/gate/state/audit.jsonl";
+  std::filesystem::rename(log, log + ".1");
+  ASSERT_EQ(Run({"rotate-identity"}).exit_status, 0);
+  ASSERT_EQ(Run({"audit", "verify"}).exit_status, 0) << Run({"audit", "verify"}).out;
+  std::filesystem::remove(log + ".1");
+  const CommandResult verified = Run({"audit", "verify", "--json"});
+  EXPECT_EQ(verified.exit_status, 1);
+  EXPECT_EQ(verified.json()["findings"][0]["fault"], "broken-chain");
+  EXPECT_THAT(verified.json()["findings"][0]["detail"].get<std::string>(),
+              HasSubstr("oldest file"));
+  // Where it was archived, the administrator says so.
+  const std::string first = std::to_string(verified.json()["first"].get<int>());
+  EXPECT_EQ(Run({"audit", "verify", "--first", first}).exit_status, 0);
+}
+
+}  // namespace
+}  // namespace forekey::testing

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a Python program may do with the channel besides calling stubs, as docs/CLIENTS.md says. Run by clients_test.py's
+PythonApi, with AUDIENCE, SOCKET and TARGET as arguments, and the built packages on PYTHONPATH."""
+import concurrent.futures
+import inspect
+import sys
+import threading
+import unittest
+
+import echo_pb2
+import grpc
+
+import forekey
+from forekey import _call
+
+AUDIENCE, SOCKET, TARGET = sys.argv[1:4]
+ECHO = "/forekey.example.Echo/"
+TIMEOUT = 60.0
+
+
+def method(channel, kind, name):
+    return getattr(channel, kind)(ECHO + name, request_serializer=echo_pb2.EchoRequest.SerializeToString,
+                                  response_deserializer=echo_pb2.EchoResponse.FromString)
+
+
+class Seen(grpc.UnaryUnaryClientInterceptor, grpc.StreamStreamClientInterceptor):
+    def __init__(self):
+        self.methods = []
+
+    def intercept_unary_unary(self, continuation, details, request):
+        self.methods.append(details.method)
+        return continuation(details, request)
+
+    def intercept_stream_stream(self, continuation, details, requests):
+        self.methods.append(details.method)
+        return continuation(details, requests)
+
+
+class PythonApi(unittest.TestCase):
+    def setUp(self):
+        self.channel = forekey.channel(AUDIENCE, agent_socket=SOCKET, target=TARGET)
+        self.addCleanup(self.channel.close)
+        self.say = method(self.channel, "unary_unary", "Say")
+        self.collect = method(self.channel, "stream_unary", "Collect")
+
+    def test_is_a_grpc_channel_with_types(self):
+        self.assertIsInstance(self.channel, grpc.Channel)
+        self.assertIn("gate", inspect.signature(forekey.channel).parameters)
+
+    def test_with_call_has_the_metadata(self):
+        answer, call = self.say.with_call(echo_pb2.EchoRequest(text="x"), timeout=TIMEOUT)
+        self.assertEqual((answer.text, call.code()), ("x", grpc.StatusCode.OK))
+
+    def test_futures(self):
+        call = self.say.future(echo_pb2.EchoRequest(text="x"), timeout=TIMEOUT)
+        ended = threading.Event()
+        call.add_done_callback(lambda done: ended.set())
+        self.assertEqual(call.result(TIMEOUT).text, "x")
+        self.assertTrue(ended.wait(TIMEOUT))
+        self.assertTrue(call.done())
+        self.assertIsNone(call.exception())
+        self.assertEqual(call.code(), grpc.StatusCode.OK)
+
+    def test_a_future_that_fails_has_the_error(self):
+        call = self.say.future(echo_pb2.EchoRequest(text="deny"), timeout=TIMEOUT)
+        error = call.exception(TIMEOUT)
+        self.assertIsInstance(error, forekey.Error)
+        self.assertEqual((error.kind, error.code()), (forekey.Kind.SERVICE, grpc.StatusCode.UNAUTHENTICATED))
+
+    def test_interceptors_of_the_application(self):
+        seen = Seen()
+        channel = grpc.intercept_channel(self.channel, seen)
+        self.assertEqual(method(channel, "unary_unary", "Say")(echo_pb2.EchoRequest(text="x"), timeout=TIMEOUT).text, "x")
+        answers = method(channel, "stream_stream", "Chat")(iter([echo_pb2.EchoRequest(text="y")]), timeout=TIMEOUT)
+        self.assertEqual([answer.text for answer in answers], ["y"])
+        self.assertEqual(seen.methods, [ECHO + "Say", ECHO + "Chat"])
+
+    def test_an_error_is_a_grpc_error(self):
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.say(echo_pb2.EchoRequest(text="deny"), timeout=TIMEOUT)
+        self.assertEqual(raised.exception.details(), "the handler's own")
+        self.assertIn("UNAUTHENTICATED: the handler's own", str(raised.exception))
+
+    def test_more_than_is_kept_for_a_second_attempt(self):
+        text = "m" * (1 << 20)
+        requests = (echo_pb2.EchoRequest(text=text[:1 << 19]) for _ in range(4))
+        self.assertEqual(len(self.collect(requests, timeout=TIMEOUT).text), 4 << 19)
+
+    def test_from_many_threads(self):
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            texts = list(pool.map(lambda i: self.say(echo_pb2.EchoRequest(text=f"{i}"), timeout=TIMEOUT).text, range(200)))
+        self.assertEqual(texts, [f"{i}" for i in range(200)])
+
+    def test_what_cannot_be_serialized_is_told(self):
+        with self.assertRaises(forekey.Error) as raised:
+            self.say("no message", timeout=TIMEOUT)
+        self.assertEqual(raised.exception.code(), grpc.StatusCode.INTERNAL)
+
+    def test_a_closed_channel_makes_no_calls(self):
+        with forekey.channel(AUDIENCE, agent_socket=SOCKET, target=TARGET) as channel:
+            say = method(channel, "unary_unary", "Say")
+            say(echo_pb2.EchoRequest(text="x"), timeout=TIMEOUT)
+        with self.assertRaises(forekey.Error) as raised:
+            say(echo_pb2.EchoRequest(text="x"), timeout=TIMEOUT)
+        self.assertEqual(raised.exception.kind, forekey.Kind.CANCELLED)
+
+
+class Replay(unittest.TestCase):
+    """Of the messages of a stream, for one attempt and the next."""
+
+    def replay(self, messages):
+        return _call.Replay(iter(messages), lambda message: message)
+
+    def test_gives_each_attempt_all(self):
+        replay = self.replay([b"a", b"b", b"c"])
+        first = replay.reader()
+        self.assertEqual([next(first), next(first)], [b"a", b"b"])
+        self.assertTrue(replay.may_replay())
+        self.assertEqual(list(replay.reader()), [b"a", b"b", b"c"])
+
+    def test_keeps_what_an_attempt_that_is_over_got(self):
+        asked, given = threading.Event(), threading.Event()
+
+        def messages():
+            yield b"a"
+            asked.set()
+            given.wait(TIMEOUT)
+            yield b"b"
+        replay = self.replay(messages())
+        first = replay.reader()
+        next(first)
+        waits = threading.Thread(target=next, args=(first, None))
+        waits.start()
+        self.assertTrue(asked.wait(TIMEOUT))
+        second = replay.reader()
+        self.assertEqual(next(second), b"a")
+        given.set()
+        self.assertEqual(list(second), [b"b"])
+        waits.join()
+
+    def test_an_attempt_that_is_over_takes_nothing_away(self):
+        asked, given = threading.Event(), threading.Event()
+
+        def messages():
+            yield b"a"
+            asked.set()
+            given.wait(TIMEOUT)
+            yield from (b"b", b"c")
+        replay = self.replay(messages())
+        first = replay.reader()
+        next(first)
+        waits = threading.Thread(target=list, args=(first,))
+        waits.start()
+        self.assertTrue(asked.wait(TIMEOUT))
+        second = replay.reader()
+        self.assertEqual(next(second), b"a")
+        replay.commit()  # by the second attempt
+        given.set()
+        waits.join()
+        self.assertEqual(list(second), [b"b", b"c"])
+
+    def test_keeps_nothing_once_the_call_was_admitted(self):
+        replay = self.replay([b"a", b"b", b"c"])
+        reader = replay.reader()
+        next(reader)
+        replay.commit()
+        self.assertEqual(list(reader), [b"b", b"c"])
+        self.assertFalse(replay.may_replay())
+        self.assertEqual(replay._size, 0)
+
+    def test_keeps_no_more_than_it_may(self):
+        replay = self.replay([bytes(_call.MOST_KEPT // 2)] * 5)
+        self.assertEqual(sum(map(len, replay.reader())), _call.MOST_KEPT // 2 * 5)
+        self.assertFalse(replay.may_replay())
+        self.assertLessEqual(replay._size, _call.MOST_KEPT)
+
+
+class Connected:
+    """Channel, sessions and connection in one, without a gate."""
+    binding, live = b"", None
+
+    def __init__(self, channel):
+        self.channel, self.sessions = channel, self
+
+    def connected(self, waiter, wait_for_ready):
+        return self
+
+    def prefix_for(self, binding, method, waiter):
+        return None, 0, b"first"
+
+    def prefix_after(self, session, binding, method, waiter):
+        return None, 0, b"second"
+
+
+class Attempts(unittest.TestCase):
+    """Whether a call is made a second time, by what the first attempt was answered."""
+
+    def setUp(self):
+        self.prefixes = []
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+        server.add_generic_rpc_handlers((self,))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        self.addCleanup(lambda: server.stop(0).wait())
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.addCleanup(channel.close)
+        self.connected = Connected(channel)
+
+    def service(self, details):
+        def refuse(_, context):
+            self.prefixes.append(dict(context.invocation_metadata())["forekey-prefix-bin"])
+            if details.method == "/a.B/Admitted":  # as a front tells it, that has no trailers to add to
+                context.send_initial_metadata((("x-of-a-front", "1"),))
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "no")
+        return {"Stream": grpc.stream_stream_rpc_method_handler,
+                "Unary": grpc.unary_unary_rpc_method_handler}[dict(details.invocation_metadata)["kind"]](refuse)
+
+    def calls(self, method):
+        """One of each way to make a call, until it has failed."""
+        def options(kind):
+            return {"timeout": TIMEOUT, "metadata": (("kind", kind),)}
+        unary = _call.UnaryUnary(self.connected, "unary_unary", method, None, None)
+        stream = _call.StreamStream(self.connected, "stream_stream", method, None, None)
+        yield lambda: unary(b"x", **options("Unary"))
+        yield lambda: unary.future(b"x", **options("Unary")).result()
+        yield lambda: list(stream(iter([b"x"]), **options("Stream")))
+
+    def test_what_was_admitted_is_not_made_again(self):
+        for call in self.calls("/a.B/Admitted"):
+            self.prefixes.clear()
+            self.assertRaises(forekey.Error, call)
+            self.assertEqual(self.prefixes, [b"first"])
+
+    def test_what_was_refused_is_made_once_more(self):
+        for call in self.calls("/a.B/Refused"):
+            self.prefixes.clear()
+            self.assertRaises(forekey.Error, call)
+            self.assertEqual(self.prefixes, [b"first", b"second"])
+
+
+unittest.main(argv=sys.argv[:1] + sys.argv[4:])

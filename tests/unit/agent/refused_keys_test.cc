@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// A person is not asked to touch a token at every try whose credential the gate refuses.
+#include "src/agent/refused_keys.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "tests/support/fake_clock.h"
+#include "tests/unit/agent/agent_fixture.h"
+
+namespace forekey {
+namespace {
+
+using ::testing::AllOf;
+using testing::FakeGate;
+using ::testing::HasSubstr;
+
+class Toucher : public Prompt {
+ public:
+  absl::StatusOr<Secret> AskPin(absl::string_view, int) override { return Secret::CopyOf("1234"); }
+  void ShowTouch(absl::string_view) override { ++touches; }
+  void HideTouch() override {}
+  std::atomic<int> touches{0};
+};
+
+HeldCredential Credential(const std::string& id) {
+  HeldCredential credential;
+  credential.id = id;
+  return credential;
+}
+
+TEST(RefusedKeysTest, RestsForLongerAfterEachRefusal) {
+  FakeClock clock;
+  RefusedKeys keys("gate.test", &clock);
+  const HeldCredential one = Credential("one"), other = Credential("other");
+  keys.NeedsPerson(one);
+  for (const absl::Duration rest :
+       {absl::Minutes(1), absl::Minutes(10), absl::Hours(1), absl::Hours(1)}) {
+    ASSERT_TRUE(keys.MayAsk(one).ok());
+    keys.Refused({one, other}, absl::UnauthenticatedError("reference 4567"));
+    EXPECT_TRUE(absl::IsFailedPrecondition(keys.MayAsk(one)));
+    EXPECT_THAT(keys.MayAsk(one).message(),
+                AllOf(HasSubstr("forekey login --gate gate.test"), HasSubstr("reference 4567")));
+    EXPECT_TRUE(keys.MayAsk(other).ok()) << "it signs by itself";
+    clock.Advance(rest - absl::Seconds(1));
+    EXPECT_FALSE(keys.MayAsk(one).ok());
+    clock.Advance(absl::Seconds(1));
+  }
+  keys.Refused({one}, absl::UnauthenticatedError("refused"));
+  keys.Taken({one});
+  EXPECT_TRUE(keys.MayAsk(one).ok());
+  keys.Refused({one}, absl::UnauthenticatedError("refused"));
+  clock.Advance(absl::Minutes(1));
+  EXPECT_TRUE(keys.MayAsk(one).ok()) << "counted anew";
+}
+
+class RefusedKeysAgentTest : public testing::AgentFixture {
+ protected:
+  void StartTouched() {
+    person_ = toucher_;
+    token_.wants_touch = true;
+    StartEnrolled();
+    ASSERT_TRUE(Login().ok());
+    toucher_->touches = 0;
+  }
+  void RefuseAll(bool refuse) {
+    FakeGate::Faults faults;
+    faults.refuse_credentials = refuse;
+    gate_.Misbehave(faults);
+    gate_.RefuseSessions(refuse);
+  }
+  std::shared_ptr<Toucher> toucher_ = std::make_shared<Toucher>();
+};
+
+TEST_F(RefusedKeysAgentTest, AskForOneTouchAndNotAtEachTry) {
+  StartTouched();
+  RefuseAll(true);
+  for (int tries = 0; tries < 3; ++tries) EXPECT_FALSE(OpenSession().ok());
+  EXPECT_EQ(toucher_->touches, 1);
+  EXPECT_EQ(gate_.reasons().back(), "credential-revoked");
+  // A call that hardware signs is no way around.
+  EXPECT_FALSE(GetPrefix("/test.Echo/Say", "", /*device=*/true).ok());
+  EXPECT_EQ(toucher_->touches, 1);
+  // By hand it is asked for again, and so where the gate takes it again.
+  EXPECT_FALSE(Login().ok());
+  EXPECT_EQ(toucher_->touches, 2);
+  RefuseAll(false);
+  EXPECT_FALSE(OpenSession().ok());
+  EXPECT_TRUE(Login().ok());
+  EXPECT_TRUE(OpenSession().ok());
+}
+
+TEST_F(RefusedKeysAgentTest, AreAskedOnceTheyWereEnrolledAnew) {
+  StartTouched();
+  RefuseAll(true);
+  EXPECT_FALSE(OpenSession().ok());
+  RefuseAll(false);
+  ASSERT_TRUE(Enroll(gate_).ok());
+  EXPECT_TRUE(OpenSession().ok());
+}
+
+TEST_F(RefusedKeysAgentTest, TokensThatSignByThemselvesTryEachTime) {
+  StartTouched();
+  token_.wants_touch = false;
+  Restart();
+  ASSERT_TRUE(Login().ok());
+  token_.signatures = 0;
+  RefuseAll(true);
+  for (int tries = 1; tries <= 3; ++tries) {
+    EXPECT_FALSE(OpenSession().ok());
+    EXPECT_EQ(token_.signatures, tries);
+  }
+}
+
+TEST_F(RefusedKeysAgentTest, AnotherTokenSignsInThePlaceOfOneThatRests) {
+  StartTouched();
+  ASSERT_TRUE(Enroll(gate_).ok());  // the newest is asked first
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  RefuseAll(true);
+  EXPECT_FALSE(OpenSession().ok());
+  RefuseAll(false);
+  const int before = toucher_->touches;
+  EXPECT_TRUE(OpenSession().ok());
+  EXPECT_EQ(toucher_->touches, before + 1);
+}
+
+}  // namespace
+}  // namespace forekey

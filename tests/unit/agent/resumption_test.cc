@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions that a restarted gate forgot are resumed: no token signs, nobody is asked.
+#include "src/agent/session_checks.h"
+#include "tests/unit/agent/agent_fixture.h"
+
+namespace forekey::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+
+class ResumptionTest : public AgentFixture {
+ protected:
+  ResumptionTest() {
+    FakeGate::Faults faults;
+    faults.tickets = true;
+    gate_.Misbehave(faults);
+  }
+  void RefuseTickets() {
+    FakeGate::Faults faults;
+    faults.tickets = true;
+    faults.refuse_tickets = true;
+    gate_.Misbehave(faults);
+  }
+};
+
+TEST_F(ResumptionTest, ARestartOfTheGateCostsNoSignature) {
+  StartEnrolled();
+  ASSERT_TRUE(OpenSession().ok());
+  for (int restarts = 1; restarts <= 3; ++restarts) {
+    gate_.DropSessions();
+    auto child = OpenSession();
+    ASSERT_TRUE(child.ok()) << child.status();
+    EXPECT_EQ(gate_.counts().resumed, restarts) << "each ticket is used once";
+  }
+  EXPECT_EQ(token_.signatures, 1);
+  EXPECT_EQ(gate_.counts().sessions, 1);
+}
+
+TEST_F(ResumptionTest, APrefixAfterARestartResumesToo) {
+  StartEnrolled();
+  auto first = GetPrefix("/test.Echo/Say");
+  ASSERT_TRUE(first.ok()) << first.status();
+  gate_.DropSessions();
+  v1::GetPrefixRequest request;
+  request.set_method("/test.Echo/Say");
+  request.set_rejected_session(first->session_id());
+  auto second = agent().GetPrefix(request, CallControl());
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_NE(second->session_id(), first->session_id());
+  EXPECT_EQ(token_.signatures, 1);
+  EXPECT_EQ(gate_.counts().resumed, 1);
+}
+
+TEST_F(ResumptionTest, ARefusedTicketFallsBackToTheTokenAndIsNotTriedAgain) {
+  StartEnrolled();
+  ASSERT_TRUE(OpenSession().ok());
+  gate_.DropSessions();
+  RefuseTickets();
+  ASSERT_TRUE(OpenSession().ok());
+  EXPECT_EQ(token_.signatures, 2);
+  ASSERT_TRUE(OpenSession().ok());
+  EXPECT_THAT(gate_.reasons(), ElementsAre("session-unknown", "ticket-invalid"));
+}
+
+TEST_F(ResumptionTest, AFreshLoginHasTheTokenSign) {
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  gate_.DropSessions();
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  EXPECT_EQ(token_.signatures, 2);
+  EXPECT_EQ(gate_.counts().resumed, 0);
+}
+
+TEST_F(ResumptionTest, ALogoutAfterARestartEndsWhatCouldBeResumed) {
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  gate_.DropSessions();
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().resumed, 1);
+  EXPECT_EQ(gate_.counts().ended, 1);
+  ASSERT_TRUE(OpenSession().ok());
+  EXPECT_EQ(token_.signatures, 2) << "nothing is resumed after a logout";
+}
+
+TEST_F(ResumptionTest, AnIdleSessionIsNotEvenTried) {
+  StartEnrolled();
+  ASSERT_TRUE(OpenSession().ok());
+  gate_.DropSessions();
+  clock_.Advance(absl::Seconds(600));
+  ASSERT_TRUE(OpenSession().ok());
+  EXPECT_EQ(token_.signatures, 2);
+  EXPECT_THAT(gate_.reasons(), ElementsAre());
+}
+
+TEST_F(ResumptionTest, AUsedSessionGetsNewTicketsAndAnIdleOneIsNotKeptAlive) {
+  StartEnrolled();
+  GateAccount::Options options;
+  options.record = *GateRecord::Parse(*ReadFile(RecordPath()));
+  auto state = StateDirectory::Open(root_ + "/other-state");
+  ASSERT_TRUE(state.ok()) << state.status();
+  ASSERT_TRUE(
+      (*state)->SaveKey("gate.test", options.record.credentials[0].key_file, "fake key 0").ok());
+  std::vector<std::unique_ptr<Driver>> drivers;
+  drivers.push_back(token_.MakeDriver());
+  options.state = state->get();
+  options.drivers = &drivers;
+  options.clock = &clock_;
+  Lanes lanes;
+  options.lanes = &lanes;
+  auto account = GateAccount::New(std::move(options));
+  ASSERT_TRUE(account.ok()) << account.status();
+  const auto login = [&](const AgentCallPtr& call, auto done) {
+    (*account)->Login(call, {}, std::move(done));
+  };
+  ASSERT_TRUE(Await<GateAccount::LoggedIn>(CallControl(), login).ok());
+  const std::string first = (*account)->session()->ticket().bytes;
+  clock_.Advance(absl::Seconds(250));  // of 600 s of idle time
+  (*account)->KeepAlive();
+  EXPECT_EQ(gate_.counts().who_am_i, 0) << "nobody used it";
+  (void)(*account)->session()->MakePrefix("/test.Echo/Say");
+  (*account)->KeepAlive();
+  EXPECT_EQ(gate_.counts().who_am_i, 1);
+  EXPECT_NE((*account)->session()->ticket().bytes, first);
+  clock_.Advance(absl::Seconds(250));
+  (*account)->KeepAlive();
+  EXPECT_EQ(gate_.counts().who_am_i, 1) << "only the agent itself has used it since";
+}
+
+}  // namespace
+}  // namespace forekey::testing

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Laws guarded: what a token needs is said by its own certificates, and whether it is there by
+// signatures, not by names; nothing is made and nobody is asked.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "nlohmann/json.hpp"
+#include "src/base/file.h"
+#include "src/cli/verify/trust_command.h"
+#include "src/cli/verify/verify_command.h"
+#include "tests/support/certificate_maker.h"
+
+namespace forekey {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using testing::CertificateSpec;
+using ::testing::HasSubstr;
+using testing::MakeDer;
+using testing::NewEcKey;
+using testing::TestCa;
+
+class TrustForDeviceTest : public ::testing::Test {
+ protected:
+  TrustForDeviceTest() {
+    folder_ = ::testing::TempDir() + "/trust.XXXXXX";
+    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
+    fs::create_directories(folder_ + "/tpm");
+    root_der_ = MakeDer(root_.CaSpec(root_));
+    issuing_der_ = MakeDer(issuing_.CaSpec(root_));
+    CertificateSpec token = issuing_.Spec("token", NewEcKey());
+    token.extensions.push_back({"1.3.6.1.5.5.7.1.1", false, Access("http://vendor.test/i.crt")});
+    hardware_ = {"tpm:", "tpm", {MakeDer(token)}};
+  }
+  ~TrustForDeviceTest() override { fs::remove_all(folder_); }
+
+  // authorityInfoAccess with one address of the issuer's certificate.
+  static std::string Access(const std::string& uri) {
+    const std::string oid = "\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x02";
+    const std::string name = std::string("\x86") + static_cast<char>(uri.size()) + uri;
+    const std::string one = std::string("\x30") + static_cast<char>(oid.size() + name.size());
+    const std::string all = one + oid + name;
+    return std::string("\x30") + static_cast<char>(all.size()) + all;
+  }
+  int Run(std::vector<std::string> words = {}) {
+    words.insert(words.begin(), {"trust", "for-device", "--trust", folder_});
+    out_.str("");
+    err_.str("");
+    int status = -1;
+    CLI::App app;
+    AddTrustCommand(app, out_, err_, &status, [this](const std::string& uri, const std::string&) {
+      asked_ = uri;
+      return absl::StatusOr<DeviceHardware>(hardware_);
+    });
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
+    return status;
+  }
+  void Trust(const std::string& name, const std::string& der) {
+    ASSERT_TRUE(WriteFileAtomically(folder_ + "/tpm/" + name, der).ok());
+  }
+
+  TestCa root_ = TestCa::New("Vendor Root"), issuing_ = TestCa::New("Vendor Issuing CA");
+  std::string root_der_, issuing_der_, folder_, asked_;
+  DeviceHardware hardware_;
+  std::ostringstream out_, err_;
+};
+
+TEST_F(TrustForDeviceTest, NamesTheCaThatIsMissing) {
+  EXPECT_EQ(Run({"--device", "tpm:"}), kExitRefused);
+  EXPECT_EQ(asked_, "tpm:");
+  EXPECT_THAT(out_.str(),
+              AllOf(HasSubstr("missing in " + folder_ + "/tpm: CN=Vendor Issuing CA"),
+                    HasSubstr("fetch microsoft-tpm"), HasSubstr("http://vendor.test/i.crt")));
+  // What the token brings with it is not what is missing.
+  hardware_.certificates.push_back(issuing_der_);
+  EXPECT_EQ(Run(), kExitRefused);
+  EXPECT_THAT(out_.str(), HasSubstr("missing in " + folder_ + "/tpm: CN=Vendor Root"));
+}
+
+TEST_F(TrustForDeviceTest, FindsTheRootThroughWhatTheTokenBringsAndAnIntermediateByItself) {
+  hardware_.certificates.push_back(issuing_der_);
+  Trust("root.cer", root_der_);
+  EXPECT_EQ(Run(), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("there: CN=Vendor Root (root.cer in "));
+  hardware_.certificates.pop_back();
+  EXPECT_EQ(Run(), kExitRefused) << "the token does not bring what is between";
+  Trust("issuing.cer", issuing_der_);
+  EXPECT_EQ(Run({"--json"}), kExitOk);
+  const auto json = nlohmann::json::parse(out_.str());
+  EXPECT_EQ(json["there"], true);
+  EXPECT_EQ(json["anchor"]["file"], "issuing.cer");
+  EXPECT_EQ(json["chain"].size(), 1u);
+}
+
+TEST_F(TrustForDeviceTest, ANameIsNoSignature) {
+  const TestCa other = TestCa::New("Vendor Issuing CA");
+  Trust("other.cer", MakeDer(other.CaSpec(other)));
+  EXPECT_EQ(Run(), kExitRefused);
+  EXPECT_THAT(out_.str(), HasSubstr("missing in"));
+}
+
+TEST_F(TrustForDeviceTest, ATokenThatShowsNothingIsSaidToDoSo) {
+  hardware_ = {"fido2:x", "fido2", {}};
+  EXPECT_EQ(Run(), kExitNotRun);
+  EXPECT_THAT(err_.str(), HasSubstr("at an enrolment alone"));
+  hardware_ = {"tpm:", "tpm", {"damaged"}};
+  EXPECT_EQ(Run(), kExitNotRun);
+  EXPECT_THAT(err_.str(), HasSubstr("damaged"));
+}
+
+// A chain that leads back to itself ends.
+TEST_F(TrustForDeviceTest, AChainInACircleEnds) {
+  hardware_.certificates.push_back(issuing_der_);
+  hardware_.certificates.push_back(root_der_);
+  EXPECT_EQ(Run(), kExitRefused);
+  EXPECT_THAT(out_.str(), HasSubstr("CN=Vendor Root, by CN=Vendor Root"));
+}
+
+}  // namespace
+}  // namespace forekey
