@@ -185,7 +185,10 @@ void RawHttp2::Take(uint8_t type, uint8_t flags, uint32_t stream, absl::string_v
       Frame(kSettings, kAck, 0, "");
       return;
     case kPing:
-      if ((flags & kAck) == 0) Frame(kPing, kAck, 0, payload);
+      if ((flags & kAck) == 0 && answers_pings_) Frame(kPing, kAck, 0, payload);
+      return;
+    case kGoAway:
+      going_away_ = true;
       return;
     case kWindowUpdate:
       (stream == 0 ? window_ : windows_[stream]) += reader.U32();
@@ -208,6 +211,12 @@ bool RawHttp2::WaitForEnd() {
   const absl::Time until = absl::Now() + patience_;
   while (open_ && absl::Now() < until) Read(1000);
   return !open_;
+}
+
+bool RawHttp2::WaitForGoAway() {
+  const absl::Time until = absl::Now() + patience_;
+  while (open_ && !going_away_ && absl::Now() < until) Read(1000);
+  return going_away_;
 }
 
 bool RawHttp2::WaitForStreamEnd(uint32_t stream) {

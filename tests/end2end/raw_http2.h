@@ -68,6 +68,10 @@ class RawHttp2 {
   // How long the waits below, and those for windows, last at most.
   void set_patience(absl::Duration patience) { patience_ = patience; }
   bool WaitForEnd();
+  // For a client: until the server said that it ends.
+  bool WaitForGoAway();
+  // Answers no PING from now on: a server that ends waits for that before it takes no more calls.
+  void IgnorePings() { answers_pings_ = false; }
   bool WaitForStreamEnd(uint32_t stream);
   // For a server: until the other side's headers came.
   bool WaitForHeaders(uint32_t stream);
@@ -88,6 +92,8 @@ class RawHttp2 {
   std::unique_ptr<SSL, OpenSslFree<SSL_free>> ssl_;
   bool open_ = false;
   bool was_reset_ = false;
+  bool going_away_ = false;
+  bool answers_pings_ = true;
   absl::Duration patience_ = absl::Minutes(1);
   uint32_t next_stream_ = 1;
   std::string received_;

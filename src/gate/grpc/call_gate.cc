@@ -115,6 +115,7 @@ void CallGate::Process(void* state, grpc_auth_context* connection, const grpc_me
   const ProcessorState& processor = *static_cast<ProcessorState*>(state);
   CallGate& gate = *processor.gate;
   Arrival arrival(gate.ConnectionOf(connection, *processor.slot), metadata, count, done, done_data);
+  if (gate.late_calls_.began()) return gate.RefuseLate(arrival);
   const bool may_wait = gate.later_ != nullptr && arrival.prefixes.size() == 1 &&
                         !Prefix::IsOfSession(arrival.prefixes[0]) &&
                         !gate.core_->calls().IsExempt(arrival.path);
@@ -158,6 +159,7 @@ bool CallGate::JudgeLater(const Arrival& arrival) {
 // gRPC tells a processor neither a call's deadline nor that it was cancelled. A connection that is
 // gone says it for all of its calls, and after kLongestWait few still wait for the answer.
 void CallGate::JudgeNow(Arrival& arrival) {
+  if (late_calls_.began()) return RefuseLate(arrival);
   if (arrival.from != nullptr && connections_->Find(arrival.from->id()) == nullptr) {
     return arrival.Refuse(absl::CancelledError("the connection is gone"));
   }
@@ -171,6 +173,16 @@ void CallGate::JudgeNow(Arrival& arrival) {
         input.path, input.peer));
   }
   Judge(arrival);
+}
+
+void CallGate::RefuseLate(const Arrival& arrival) {
+  late_calls_.Add([this, late = arrival]() mutable {
+    if (absl::StartsWith(late.path, kGateServicePrefix) || core_->calls().IsExempt(late.path)) {
+      return late.Refuse(absl::UnavailableError("the gate is ending"));
+    }
+    const CallInput input = late.input();
+    late.Refuse(core_->refusals().Tell(Refuse(Reason::kGateEnding), input.path, input.peer));
+  });
 }
 
 void CallGate::Judge(Arrival& arrival) {

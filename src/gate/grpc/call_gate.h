@@ -59,6 +59,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "src/gate/grpc/connections.h"
+#include "src/gate/grpc/late_calls.h"
 #include "src/gate/grpc/worker.h"
 #include "src/gate/limits/host_places.h"
 #include "src/gate/service/gate_core.h"
@@ -92,6 +93,10 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   // Who waited for longer than this is refused unheard: the registry is too slow for all who ask.
   static constexpr absl::Duration kLongestWait = absl::Seconds(5);
   GateCore* core() const { return core_; }
+  // Calls that come when the server is about to shut down, or does. They are refused: the
+  // application's methods with UNAUTHENTICATED, so that clients try them once more, elsewhere; the
+  // gate's own and exempt ones with UNAVAILABLE, which costs nobody a session or a touch.
+  LateCalls& late_calls() { return late_calls_; }
 
   // The caller of the call behind `context`, for calls that passed Processor(), and the number of
   // the connection that it came in by (0: not known). Called once a call.
@@ -111,6 +116,7 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   // A call on its way in. What gRPC gave stays where it is until `done` is called.
   struct Arrival;
   void Judge(Arrival& arrival);
+  void RefuseLate(const Arrival& arrival);
   // False where there is no place: nobody was told.
   bool JudgeLater(const Arrival& arrival);
   // Once it is its turn: unless nobody waits for it any more, or it waited for too long.
@@ -127,6 +133,7 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   GateCore* const core_;
   Connections* connections_ = nullptr;
   Worker* later_ = nullptr;
+  LateCalls late_calls_;
   HostPlaces places_{kMostLater, kMostLaterOfOneAddress};
   HostPlaces stranger_places_{kMostLaterOfStrangers, kMostLaterOfOneStranger};
   const std::string instance_;  // hex, so that it may be read as a C string, too
