@@ -133,8 +133,10 @@ absl::Status EnsurePrivateDirectory(const std::string& path) {
 std::string FileSignature(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) return "";
-  return absl::StrCat(info.st_dev, ":", info.st_ino, ":", info.st_size, ":", info.st_mtim.tv_sec,
-                      ":", info.st_mtim.tv_nsec);
+  // The time of the last change of the inode tells, too, who may read it now.
+  return absl::StrCat(info.st_dev, ":", info.st_ino, ":", info.st_size, ":", info.st_mode, ":",
+                      info.st_mtim.tv_sec, ":", info.st_mtim.tv_nsec, ":", info.st_ctim.tv_sec, ":",
+                      info.st_ctim.tv_nsec);
 }
 
 absl::StatusOr<std::vector<std::string>> ListFiles(const std::string& directory) {

@@ -30,8 +30,8 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
 // that nobody else may enter it.
 absl::Status EnsurePrivateDirectory(const std::string& path);
 
-// Tells one state of a file from another, by its device, inode, size and time of change; empty
-// where there is none.
+// Tells one state of a file from another, by its device, inode, size, mode and times of change (of
+// what is in it, and of who may read it); empty where there is none.
 std::string FileSignature(const std::string& path);
 
 // Names (not paths) of the regular files in a folder, sorted; those that begin with a dot left out.

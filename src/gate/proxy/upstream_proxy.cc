@@ -32,7 +32,7 @@ absl::StatusOr<std::unique_ptr<UpstreamProxy>> UpstreamProxy::New(Gate* gate,
     made->routes_ = std::move(routes);
   }
   absl::MutexLock reloading(&made->reload_mutex_);
-  made->read_signature_ = absl::StrCat(config.file_signature, ";", made->routes()->files());
+  made->reread_.Use(absl::StrCat(config.file_signature, ";", made->routes()->files()));
   return made;
 }
 
@@ -75,10 +75,13 @@ grpc::ServerGenericBidiReactor* UpstreamProxy::CreateReactor(
 }
 
 absl::Status UpstreamProxy::Reload() {
-  const GateConfig& running = CoreOf(*gate_).config();
-  if (running.file.empty()) return absl::OkStatus();
+  if (CoreOf(*gate_).config().file.empty()) return absl::OkStatus();
   absl::MutexLock reloading(&reload_mutex_);
-  read_signature_ = Signature();
+  return ReloadNow(true);
+}
+
+absl::Status UpstreamProxy::ReloadNow(bool asked) {
+  const GateConfig& running = CoreOf(*gate_).config();
   AuditLog& audit = CoreOf(*gate_).audit();
   Decision decision = audit.NewDecision(AuditEvent::kGate);
   decision.method = "ReloadUpstreams";
@@ -97,6 +100,7 @@ absl::Status UpstreamProxy::Reload() {
     failed = audit.Admit(decision);  // what can't be written is not done
   }
   if (!failed.ok()) {
+    if (!reread_.Failed(failed.message()) && !asked) return failed;
     decision.admitted = false;
     decision.detail = absl::StrCat("the old upstreams stay: ", failed.message());
     std::fprintf(stderr, "forekey: %s\n", decision.detail.c_str());
@@ -108,7 +112,7 @@ absl::Status UpstreamProxy::Reload() {
     routes_ = std::move(routes);
   }
   // A change of the file since then is seen as one: only the files of TLS may be others now.
-  read_signature_ = absl::StrCat(read->file_signature, ";", this->routes()->files());
+  reread_.Use(absl::StrCat(read->file_signature, ";", this->routes()->files()));
   return absl::OkStatus();
 }
 
@@ -119,12 +123,8 @@ std::string UpstreamProxy::Signature() const {
 void UpstreamProxy::Look() {
   if (CoreOf(*gate_).config().file.empty()) return;
   const std::string now = Signature();
-  {
-    absl::MutexLock reloading(&reload_mutex_);
-    const bool settled = std::exchange(seen_signature_, now) == now;
-    if (!settled || now == read_signature_) return;
-  }
-  (void)Reload();
+  absl::MutexLock reloading(&reload_mutex_);
+  if (reread_.Due(now)) (void)ReloadNow(false);
 }
 
 }  // namespace forekey

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "src/base/reread.h"
 #include "src/gate/caller/caller_token.h"
 #include "src/gate/proxy/routes.h"
 
@@ -40,7 +41,8 @@ class UpstreamProxy : public grpc::CallbackGenericService {
   // log has it, and stderr an error.
   absl::Status Reload();
   // Reloads when the file, or one of TLS, has changed, and stayed the same from one look to the
-  // next. Called once a second or so.
+  // next; and again, after a pause that grows, until what they say is in force. A failure is told
+  // once. Called once a second or so.
   void Look();
 
  private:
@@ -50,6 +52,8 @@ class UpstreamProxy : public grpc::CallbackGenericService {
     return routes_;
   }
   std::string Signature() const;
+  // `asked`: somebody did, and is told of each failure.
+  absl::Status ReloadNow(bool asked) ABSL_EXCLUSIVE_LOCKS_REQUIRED(reload_mutex_);
 
   Gate* const gate_;
   CallerTokens* const tokens_;
@@ -57,8 +61,7 @@ class UpstreamProxy : public grpc::CallbackGenericService {
   // reload: [connections] memory.
   grpc::ResourceQuota quota_;
   absl::Mutex reload_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
-  std::string read_signature_ ABSL_GUARDED_BY(reload_mutex_);
-  std::string seen_signature_ ABSL_GUARDED_BY(reload_mutex_);
+  Reread reread_ ABSL_GUARDED_BY(reload_mutex_);
   mutable absl::Mutex mutex_;
   std::shared_ptr<const Routes> routes_ ABSL_GUARDED_BY(mutex_);
 };

@@ -38,13 +38,18 @@ RulesWatch::RulesWatch(const GateConfig& config, const GateFactors& factors, Liv
       rules_(rules),
       audit_(audit),
       changed_(changed),
-      version_(RulesVersion(config.rules)),
-      read_signature_(config.file_signature) {}
+      version_(RulesVersion(config.rules)) {
+  absl::MutexLock lock(&mutex_);
+  reread_.Use(config.file_signature);
+}
 
 absl::Status RulesWatch::Reload() {
   if (config_.file.empty()) return absl::OkStatus();
   absl::MutexLock reloading(&mutex_);
-  read_signature_ = FileSignature(config_.file);
+  return ReloadNow(true);
+}
+
+absl::Status RulesWatch::ReloadNow(bool asked) {
   Decision decision = audit_.NewDecision(AuditEvent::kGate);
   decision.method = "ReloadRules";
   absl::StatusOr<GateConfig> read = GateConfig::Load(config_.file, config_.tokens);
@@ -68,6 +73,7 @@ absl::Status RulesWatch::Reload() {
     failed = audit_.Admit(decision);  // what can't be written is not done
   }
   if (!failed.ok()) {
+    if (!reread_.Failed(failed.message()) && !asked) return failed;
     decision.admitted = false;
     decision.detail = absl::StrCat("the old rules stay: ", failed.message());
     std::fprintf(stderr, "forekey: %s\n", decision.detail.c_str());
@@ -75,6 +81,7 @@ absl::Status RulesWatch::Reload() {
     return failed;
   }
   rules_.Replace(std::move(rules));
+  reread_.Use(read->file_signature);
   {
     absl::MutexLock lock(&version_mutex_);
     version_ = RulesVersion(read->rules);
@@ -88,12 +95,9 @@ absl::Status RulesWatch::Reload() {
 void RulesWatch::Look() {
   if (config_.file.empty()) return;
   const std::string now = FileSignature(config_.file);
-  {
-    absl::MutexLock reloading(&mutex_);
-    const bool settled = std::exchange(seen_signature_, now) == now;
-    if (!settled || now.empty() || now == read_signature_) return;
-  }
-  (void)Reload();  // it says by itself what is wrong
+  absl::MutexLock reloading(&mutex_);
+  if (now.empty() || !reread_.Due(now)) return;
+  (void)ReloadNow(false);  // it says by itself what is wrong
 }
 
 }  // namespace forekey

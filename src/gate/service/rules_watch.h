@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "src/base/deadline.h"
+#include "src/base/reread.h"
 #include "src/gate/audit/audit.h"
 #include "src/gate/call/live_rules.h"
 #include "src/gate/config/config.h"
@@ -33,10 +34,14 @@ class RulesWatch {
     return version_;
   }
 
-  // Reloads when the file has changed. Called once a second or so.
+  // Reloads when the file has changed, and again, after a pause that grows, until what it says is
+  // in force; a failure is told once. Called once a second or so.
   void Look();
 
  private:
+  // `asked`: somebody did, and is told of each failure.
+  absl::Status ReloadNow(bool asked) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const GateConfig& config_;
   const GateFactors& factors_;
   LiveRules& rules_;
@@ -45,8 +50,7 @@ class RulesWatch {
   mutable absl::Mutex version_mutex_;
   std::string version_ ABSL_GUARDED_BY(version_mutex_);
   absl::Mutex mutex_;
-  std::string read_signature_ ABSL_GUARDED_BY(mutex_);  // of the file that was read last
-  std::string seen_signature_ ABSL_GUARDED_BY(mutex_);  // at the last look
+  Reread reread_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace forekey

@@ -33,7 +33,7 @@ absl::Status TrustWatch::ReportFirstReadings() {
   return absl::OkStatus();
 }
 
-absl::Status TrustWatch::ReloadOne(LiveTrust& trust) {
+absl::Status TrustWatch::ReloadOne(LiveTrust& trust, bool asked) {
   Decision decision = audit_.NewDecision(AuditEvent::kGate);
   decision.method = "ReloadTrust";
   absl::StatusOr<TrustReading> read = trust.Read();
@@ -47,6 +47,7 @@ absl::Status TrustWatch::ReloadOne(LiveTrust& trust) {
     failed = audit_.Admit(decision);  // what can't be written is not done
   }
   if (!failed.ok()) {
+    if (!trust.Failed(failed.message()) && !asked) return failed;
     decision.admitted = false;
     decision.detail =
         absl::StrCat(trust.name(), ": what was read before stays: ", failed.message());
@@ -62,14 +63,14 @@ absl::Status TrustWatch::ReloadOne(LiveTrust& trust) {
 absl::Status TrustWatch::Reload() {
   absl::MutexLock reloading(&mutex_);
   absl::Status first;
-  for (LiveTrust* trust : trust_) first.Update(ReloadOne(*trust));
+  for (LiveTrust* trust : trust_) first.Update(ReloadOne(*trust, true));
   return first;
 }
 
 void TrustWatch::Look() {
   absl::MutexLock reloading(&mutex_);
   for (LiveTrust* trust : trust_) {
-    if (trust->Changed()) (void)ReloadOne(*trust);  // it says by itself what is wrong
+    if (trust->Changed()) (void)ReloadOne(*trust, false);  // it says by itself what is wrong
   }
 }
 

@@ -29,11 +29,13 @@ class TrustWatch {
   // stderr have it. The first error.
   absl::Status Reload();
 
-  // Reloads those whose files have changed. Called once a second or so.
+  // Reloads those whose files have changed, and again, after a pause that grows, until what they
+  // say is in force; a failure is told once. Called once a second or so.
   void Look();
 
  private:
-  absl::Status ReloadOne(LiveTrust& trust);
+  // `asked`: somebody did, and is told of each failure.
+  absl::Status ReloadOne(LiveTrust& trust, bool asked);
 
   const std::vector<LiveTrust*> trust_;
   AuditLog& audit_;

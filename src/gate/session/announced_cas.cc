@@ -42,7 +42,7 @@ absl::Status AnnouncedCas::Reload() {
   const std::string signature =
       next_signature.empty() ? "" : absl::StrCat(FileSignature(ca_), ";", next_signature);
   absl::MutexLock lock(&mutex_);
-  if (signature == signature_) return read_;
+  if (signature == signature_ && read_.ok()) return read_;
   signature_ = signature;
   read_ = absl::OkStatus();
   if (signature.empty()) {

@@ -30,10 +30,7 @@ std::string SignatureOf(const std::vector<std::string>& paths) {
 
 absl::StatusOr<std::unique_ptr<LiveTrust>> LiveTrust::New(TrustSource source) {
   std::unique_ptr<LiveTrust> trust(new LiveTrust(std::move(source)));
-  absl::MutexLock reading(&trust->reading_);
-  trust->read_signature_ =
-      SignatureOf(trust->source_.paths);  // before: a later change is seen as one
-  FOREKEY_ASSIGN_OR_RETURN(TrustReading read, trust->source_.read());
+  FOREKEY_ASSIGN_OR_RETURN(TrustReading read, trust->Read());
   trust->detail_ = read.detail;
   trust->left_out_ = read.left_out;
   trust->Use(std::move(read));
@@ -47,9 +44,11 @@ std::shared_ptr<const TokenVerifier> LiveTrust::Now() const {
 
 absl::StatusOr<TrustReading> LiveTrust::Read() {
   absl::MutexLock reading(&reading_);
-  read_signature_ = SignatureOf(source_.paths);
+  std::string signature = SignatureOf(source_.paths);
   FOREKEY_ASSIGN_OR_RETURN(TrustReading read, source_.read());
+  read.signature = std::move(signature);
   absl::MutexLock lock(&mutex_);
+  if (current_ == nullptr) return read;  // the first
   for (const std::string& file : read.left_out) {
     if (std::find(known_left_out_.begin(), known_left_out_.end(), file) == known_left_out_.end()) {
       return absl::FailedPreconditionError(file);
@@ -62,13 +61,18 @@ void LiveTrust::Use(TrustReading reading) {
   absl::MutexLock lock(&mutex_);
   current_ = std::move(reading.verifier);
   known_left_out_ = std::move(reading.left_out);
+  reread_.Use(std::move(reading.signature));
 }
 
 bool LiveTrust::Changed() {
-  absl::MutexLock reading(&reading_);
-  std::string now = SignatureOf(source_.paths);
-  const bool settled = std::exchange(seen_signature_, now) == now;
-  return settled && now != read_signature_;
+  const std::string now = SignatureOf(source_.paths);
+  absl::MutexLock lock(&mutex_);
+  return reread_.Due(now);
+}
+
+bool LiveTrust::Failed(absl::string_view message) {
+  absl::MutexLock lock(&mutex_);
+  return reread_.Failed(message);
 }
 
 }  // namespace forekey

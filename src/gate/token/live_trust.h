@@ -16,7 +16,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "src/base/reread.h"
 #include "src/gate/token/token_verifier.h"
 
 namespace forekey {
@@ -25,6 +27,7 @@ struct TrustReading {
   std::unique_ptr<TokenVerifier> verifier;
   std::string detail;                 // what was read, for the audit log
   std::vector<std::string> left_out;  // files of trust folders that hold no certificate, and why
+  std::string signature;              // of the files, before they were read: LiveTrust fills it in
 };
 
 struct TrustSource {
@@ -56,9 +59,12 @@ class LiveTrust {
   absl::StatusOr<TrustReading> Read();
   void Use(TrustReading reading);
 
-  // The files are others than those that were read last, and have stayed the same since the last
-  // call: a file that is being written looks like another one, too.
+  // The files are others than those in use, and have stayed the same since the last call: a file
+  // that is being written looks like another one, too. True again, after a pause that grows, until
+  // what was read of them is in use. Called once a second or so.
   bool Changed();
+  // What Changed() asked for came to nothing. True where people have not been told of that yet.
+  bool Failed(absl::string_view message);
 
  private:
   explicit LiveTrust(TrustSource source) : source_(std::move(source)) {}
@@ -71,9 +77,9 @@ class LiveTrust {
   std::shared_ptr<const TokenVerifier> current_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> known_left_out_ ABSL_GUARDED_BY(mutex_);
 
-  absl::Mutex reading_;                                   // one reading after the other
-  std::string read_signature_ ABSL_GUARDED_BY(reading_);  // of the files that were read last
-  std::string seen_signature_ ABSL_GUARDED_BY(reading_);  // at the last look
+  Reread reread_ ABSL_GUARDED_BY(mutex_);
+
+  absl::Mutex reading_ ABSL_ACQUIRED_BEFORE(mutex_);  // one reading after the other
 };
 
 }  // namespace forekey

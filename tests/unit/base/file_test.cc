@@ -120,6 +120,15 @@ TEST_F(FileTest, EveryFolderOnTheWayMayBeReadByAll) {
   EXPECT_THAT(MakePublicDirectory(""), IsError(absl::StatusCode::kInvalidArgument, ""));
 }
 
+TEST_F(FileTest, ASignatureTellsWhoMayReadTheFile) {
+  EXPECT_EQ(FileSignature(Path("a")), "");
+  ASSERT_THAT(WriteFileAtomically(Path("a"), "x", 0600), IsOk());
+  const std::string before = FileSignature(Path("a"));
+  EXPECT_EQ(FileSignature(Path("a")), before);
+  ASSERT_EQ(chmod(Path("a").c_str(), 0644), 0);
+  EXPECT_NE(FileSignature(Path("a")), before);
+}
+
 TEST_F(FileTest, BoundsWhatItReads) {
   ASSERT_THAT(WriteFileAtomically(Path("a"), "12345"), IsOk());
   EXPECT_THAT(ReadFile(Path("a"), 5), IsOk());

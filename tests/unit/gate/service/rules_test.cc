@@ -47,6 +47,53 @@ class GateRulesTest : public GateFixture {
   uint32_t age_s_ = 0;
 };
 
+class GateRulesFileTest : public GateRulesTest {
+ protected:
+  GateConfig Config() override {
+    absl::StatusOr<GateConfig> read = GateConfig::Load(folder_.File("gate.toml"));
+    EXPECT_TRUE(read.ok()) << read.status();
+    GateConfig config = GateFixture::Config();
+    if (!read.ok()) return config;
+    config.rules = read->rules;
+    config.settings = read->settings;
+    config.file = read->file;
+    config.file_signature = read->file_signature;
+    return config;
+  }
+  void WriteRules(absl::string_view factor) {
+    WriteText(
+        folder_.File("gate.toml"),
+        absl::StrCat("audience = \"", kAudience, "\"\n[tls]\ncertificate = \"tls.pem\"\n",
+                     "private_key = \"tls.key\"\n[state]\ndirectory = \"state\"\n",
+                     "[[rule]]\nmethods = [\"", kMethod, "\"]\nfactors = [[\"", factor, "\"]]\n"));
+  }
+};
+
+TEST_F(GateRulesFileTest, RulesThatCouldNotBeWrittenDownAreTakenOnceTheyCan) {
+  WriteRules("tpm");
+  StartGate();
+  ClientSession session = Open(Enroll("ada"));
+  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), std::nullopt);
+  WriteRules("fido2");
+  audit_->FailWith(absl::UnavailableError("disk full"));
+  gate().maintenance().Once();
+  gate().maintenance().Once();
+  audit_->FailWith(absl::OkStatus());
+  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), std::nullopt) << "they are not in force yet";
+  gate().maintenance().Once();
+  EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), Reason::kFactorRequired);
+}
+
+TEST_F(GateRulesFileTest, BrokenRulesAreToldOnce) {
+  WriteRules("tpm");
+  StartGate();
+  WriteRules("no such factor");
+  const size_t lines = audit_->decisions().size();
+  for (int looks = 0; looks < 10; ++looks) gate().maintenance().Once();
+  ASSERT_EQ(audit_->decisions().size(), lines + 1);
+  EXPECT_EQ(audit_->decisions().back().method, "ReloadRules");
+}
+
 // What ages is the proof, and it is as old as its challenge: who collects challenges gains nothing.
 TEST_F(GateRulesTest, AFactorIsAsOldAsTheChallengeThatItSigned) {
   MethodRule rule;

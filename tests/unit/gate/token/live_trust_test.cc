@@ -61,9 +61,35 @@ TEST_F(LiveTrustTest, ChangedOnceTheFilesHaveSettled) {
     change();
     EXPECT_FALSE(says()) << "it may be half written";
     EXPECT_TRUE(says());
-    (void)(*trust)->Read();
-    EXPECT_FALSE(says()) << "once a change, good or bad";
+    auto read = (*trust)->Read();
+    if (!read.ok()) continue;
+    (*trust)->Use(*std::move(read));
+    EXPECT_FALSE(says()) << "once a change";
   }
+}
+
+TEST_F(LiveTrustTest, ChangedUntilWhatWasReadIsInUse) {
+  auto trust = LiveTrust::New(TpmTrustSource(roots_, "", {}));
+  ASSERT_TRUE(trust.ok()) << trust.status();
+  WriteText(roots_ + "/b.der", MakeDer(TestCa::New("B").CaSpec(vendor_)));
+  EXPECT_FALSE((*trust)->Changed());
+  EXPECT_TRUE((*trust)->Changed());
+  ASSERT_TRUE((*trust)->Read().ok());
+  EXPECT_TRUE((*trust)->Failed("the audit log can't be written"));
+  EXPECT_TRUE((*trust)->Changed()) << "it was read, and not taken";
+  auto read = (*trust)->Read();
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_FALSE((*trust)->Failed("the audit log can't be written")) << "it was told before";
+  (*trust)->Use(*std::move(read));
+  for (int looks = 0; looks < 100; ++looks) EXPECT_FALSE((*trust)->Changed());
+}
+
+TEST_F(LiveTrustTest, AFileThatMayBeReadNowIsAChange) {
+  auto trust = LiveTrust::New(TpmTrustSource(roots_, "", {}));
+  ASSERT_TRUE(trust.ok()) << trust.status();
+  std::filesystem::permissions(roots_ + "/a.der", std::filesystem::perms::owner_read);
+  EXPECT_FALSE((*trust)->Changed());
+  EXPECT_TRUE((*trust)->Changed());
 }
 
 }  // namespace

@@ -630,6 +630,28 @@ TEST_F(PivReloadTest, AChangedListIsReadOnceItHasSettled) {
   EXPECT_EQ(audit_->decisions().size(), after) << "once a change";
 }
 
+// A disk that is full for a moment must not leave a CA trusted until somebody touches its file.
+TEST_F(PivReloadTest, AChangeThatCouldNotBeWrittenDownIsTakenOnceItCan) {
+  WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
+  audit_->FailWith(absl::UnavailableError("disk full"));
+  gate().maintenance().Once();
+  gate().maintenance().Once();
+  audit_->FailWith(absl::OkStatus());
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt) << "it is not in force yet";
+  gate().maintenance().Once();
+  EXPECT_EQ(audit_->decisions().back().method, "ReloadTrust");
+  EXPECT_TRUE(audit_->decisions().back().admitted);
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateRevoked);
+}
+
+TEST_F(PivReloadTest, WhatStaysBrokenIsToldOnce) {
+  WriteList("vendor.crl", "x");
+  const size_t lines = audit_->decisions().size();
+  for (int looks = 0; looks < 10; ++looks) gate().maintenance().Once();
+  ASSERT_EQ(audit_->decisions().size(), lines + 1);
+  EXPECT_FALSE(audit_->decisions().back().admitted);
+}
+
 TEST_F(PivReloadTest, ABrokenMissingForgedOrOlderListKeepsTheOldOne) {
   WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
   ASSERT_TRUE(gate().ReloadTrust().ok());
