@@ -175,6 +175,27 @@ TEST_F(PostgresReplicaTest, AServerThatLacksTheLastKnownChangeIsNotBelieved) {
   for (const absl::Status& good : all()) EXPECT_THAT(good, IsOk());
 }
 
+TEST_F(PostgresReplicaTest, NobodyIsToldThatAChangeIsHeldByAServerThatLacksIt) {
+  auto a = Join("a");
+  const std::string id = Enrol(*a, "x", "alice");
+  auto tool = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(tool, IsOk());
+  EXPECT_THAT((*tool)->AwaitConfirmed(), IsOk()) << "it has changed nothing yet";
+  ASSERT_THAT((*tool)->RevokeCredential(id, "", TestNow()), IsOk());
+  ASSERT_THAT((*tool)->AwaitConfirmed(), IsOk());
+  // As at an old primary that takes writes again: all its replicas have seen all that it has.
+  const std::string last = "(SELECT max(number) FROM forekey.changes)";
+  a.reset();
+  server().Sql("DELETE FROM forekey.changes WHERE number = " + last);
+  EXPECT_THAT((*tool)->AwaitConfirmed(), RefusedWith(Reason::kStoreUnavailable));
+  server().Sql("INSERT INTO forekey.changes VALUES (1000, 'another', 'subject', 'alice')");
+  EXPECT_THAT((*tool)->AwaitConfirmed(), RefusedWith(Reason::kStoreUnavailable));
+  ASSERT_THAT((*tool)->SetRoles("alice", {"new"}), IsOk());
+  EXPECT_THAT((*tool)->AwaitConfirmed(), IsOk());
+  (*tool)->Know({7, "what this process follows"});
+  EXPECT_THAT((*tool)->AwaitConfirmed(), RefusedWith(Reason::kStoreUnavailable));
+}
+
 TEST_F(PostgresReplicaTest, WhenTheOneThatRenewsIsMadeAnewSoAreTheOtherConnections) {
   auto a = Join("a");
   ASSERT_THAT(Enrol(*a, "x", "alice"), SizeIs(32));

@@ -51,11 +51,14 @@ void PostgresRegistry::ForgetMine() {
 }
 
 absl::Status PostgresRegistry::CheckKnown(PostgresSession& session) const {
-  const Position known = Known();
-  if (known.number < 0) return absl::OkStatus();
+  return CheckHas(session, Known());
+}
+
+absl::Status PostgresRegistry::CheckHas(PostgresSession& session, const Position& change) {
+  if (change.number < 0) return absl::OkStatus();
   FOREKEY_ASSIGN_OR_RETURN(const PostgresRows rows,
                            session.Query("SELECT FROM changes WHERE number = $1 AND token = $2",
-                                         PostgresValues().Int(known.number).Bytes(known.token)));
+                                         PostgresValues().Int(change.number).Bytes(change.token)));
   return rows.empty() ? DistrustServer(session) : absl::OkStatus();
 }
 
@@ -82,10 +85,12 @@ absl::Status PostgresRegistry::Transact(PostgresLock lock, PostgresPool::Body bo
 absl::Status PostgresRegistry::Change(
     absl::FunctionRef<absl::Status(PostgresSession&, Tell&)> body) {
   std::vector<Position> factors;
+  Position last;
   FOREKEY_RETURN_IF_ERROR(
       Transact(PostgresLock::kChanges, [&](PostgresSession& session) -> absl::Status {
         Tell tell;
         factors.clear();
+        last = Position();
         FOREKEY_RETURN_IF_ERROR(body(session, tell));
         for (const Told& told : tell) {
           const std::string token = RandomBytes(kTokenSize);
@@ -95,13 +100,18 @@ absl::Status PostgresRegistry::Change(
                   "INSERT INTO changes (number, token, kind, key) SELECT max(number) + 1, $1, $2, "
                   "$3 FROM changes RETURNING number",
                   PostgresValues().Bytes(token).Text(told.kind).Bytes(told.key)));
-          if (told.kind == kFactorsChanged) factors.push_back({rows.Int(0, 0), token});
+          last = {rows.Int(0, 0), token};
+          if (told.kind == kFactorsChanged) factors.push_back(last);
         }
         if (tell.empty()) return absl::OkStatus();
         return session.Run("SELECT pg_notify('forekey_changes', '')::text");
       }));
   // Known to be committed. What is not noted here is followed like another replica's, as it must be
   // where nobody knows what became of it.
+  if (last.number >= 0) {
+    absl::MutexLock lock(&known_mutex_);
+    made_ = std::move(last);
+  }
   absl::MutexLock lock(&mine_mutex_);
   if (mine_.size() + factors.size() > kMostMine) mine_.clear();
   mine_.insert(factors.begin(), factors.end());

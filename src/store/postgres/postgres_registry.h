@@ -114,7 +114,9 @@ class PostgresRegistry final : public Registry {
   // Waits until every replica has confirmed every change that is committed by now, or can't admit
   // any more by what it believed before: its lease has ended, counted by this machine's clock from
   // after the change, with a margin of a hundredth for clocks that do not run alike. When it
-  // returns OK, no replica admits by the state before.
+  // returns OK, no replica admits by the state before. Refuses with kStoreUnavailable a server that
+  // lacks the last change that this object made, or the last one that is known: what it says of the
+  // replicas is not of these changes.
   struct Confirmation {
     std::string name;
     bool confirmed = false;  // false: waited for until its lease ended
@@ -161,6 +163,7 @@ class PostgresRegistry final : public Registry {
   Position Known() const;
   // Refuses, and gives the connection up, where its server does not have what is known.
   absl::Status CheckKnown(PostgresSession& session) const;
+  static absl::Status CheckHas(PostgresSession& session, const Position& change);
   static absl::Status DistrustServer(PostgresSession& session);
   // As the pool does it, at a server that has what is known.
   absl::Status Look(PostgresPool::Body body);
@@ -177,6 +180,8 @@ class PostgresRegistry final : public Registry {
   absl::flat_hash_set<Position> mine_ ABSL_GUARDED_BY(mine_mutex_);
   mutable absl::Mutex known_mutex_;
   Position known_ ABSL_GUARDED_BY(known_mutex_);
+  // The last change that this object told of and knows to be committed.
+  Position made_ ABSL_GUARDED_BY(known_mutex_);
 };
 
 }  // namespace forekey

@@ -121,6 +121,15 @@ absl::StatusOr<std::vector<PostgresRegistry::Confirmation>> PostgresRegistry::Aw
   FOREKEY_ASSIGN_OR_RETURN(
       auto connection, PostgresConnection::Open(url_, PostgresConnection::Role::kGate, patience()));
   FOREKEY_RETURN_IF_ERROR(connection->Execute("LISTEN forekey_confirmed", patience()));
+  Position made;
+  {
+    absl::MutexLock lock(&known_mutex_);
+    made = made_;
+  }
+  // An old primary that takes writes again has rows of replicas that saw everything there is there.
+  PostgresSession session(*connection, patience());
+  FOREKEY_RETURN_IF_ERROR(CheckHas(session, made));
+  FOREKEY_RETURN_IF_ERROR(CheckKnown(session));
   FOREKEY_ASSIGN_OR_RETURN(
       const PostgresRows rows,
       connection->Query("SELECT id, name, lease, (SELECT max(number) FROM changes) FROM replicas "
