@@ -5,7 +5,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,9 +55,11 @@ class PostgresReplicaTest : public ::testing::Test {
   PostgresReplicaTest() { server().Reset(); }
   static PostgresServer& server() { return TestPostgres(); }
   static std::unique_ptr<Replica> Join(const std::string& name,
-                                       absl::Duration lease = absl::Seconds(1)) {
+                                       absl::Duration lease = absl::Seconds(1),
+                                       const Clock& clock = Clock::System(),
+                                       const std::string& url = server().Url()) {
     auto joined = std::make_unique<Replica>();
-    auto registry = PostgresRegistry::Open(server().Url());
+    auto registry = PostgresRegistry::Open(url);
     EXPECT_THAT(registry, IsOk());
     joined->registry = *std::move(registry);
     joined->credentials = std::make_unique<LiveCredentials>(joined->registry);
@@ -62,7 +67,7 @@ class PostgresReplicaTest : public ::testing::Test {
     options.name = name;
     options.lease = lease;
     auto replica = PostgresReplica::Join(std::move(options), *joined->registry,
-                                         *joined->credentials, joined->lease, Clock::System());
+                                         *joined->credentials, joined->lease, clock);
     EXPECT_THAT(replica, IsOk());
     if (replica.ok()) joined->replica = *std::move(replica);
     return joined;
@@ -217,6 +222,46 @@ TEST_F(PostgresReplicaTest, WhenTheOneThatRenewsIsMadeAnewSoAreTheOtherConnectio
         .empty();
   });
   EXPECT_THAT(a->registry->FindSubject("alice"), IsOk());
+}
+
+// As a machine without power, or a server that was stopped.
+class SilentHost {
+ public:
+  SilentHost() {
+    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    if (bind(fd_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(fd_, 100) != 0 ||
+        getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+      abort();
+    }
+    port_ = ntohs(address.sin_port);
+  }
+  ~SilentHost() { close(fd_); }
+  int port() const { return port_; }
+
+ private:
+  int fd_, port_;
+};
+
+TEST_F(PostgresReplicaTest, AHostThatIsSilentHidesNoOther) {
+  SilentHost silent;
+  const std::string hosts = absl::StrCat("127.0.0.1,", server().folder()),
+                    ports = absl::StrCat(silent.port(), ",5432");
+  const std::string url =
+      absl::StrCat("postgresql:///postgres?user=forekey&host=", hosts, "&port=", ports);
+  auto a = Join("a", absl::Seconds(1), Clock::System(), url);
+  ASSERT_THAT(Enrol(*a, "x", "alice"), SizeIs(32));
+  EXPECT_THAT(a->registry->AwaitConfirmed(), IsOk());
+  a.reset();
+  setenv("PGHOST", hosts.c_str(), 1);
+  setenv("PGPORT", ports.c_str(), 1);
+  const auto by_environment = PostgresRegistry::Open("postgresql:///postgres?user=forekey");
+  unsetenv("PGHOST");
+  unsetenv("PGPORT");
+  EXPECT_THAT(by_environment, IsOk());
 }
 
 TEST_F(PostgresReplicaTest, NumbersOfAnotherHistoryAreNotTakenForItsOwnChanges) {

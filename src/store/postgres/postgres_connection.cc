@@ -6,14 +6,18 @@
 #include <poll.h>
 #include <string.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/synchronization/mutex.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 
@@ -35,6 +39,94 @@ std::string BigEndian(uint64_t value) {
   std::string bytes(8, '\0');
   for (int i = 7; i >= 0; --i, value >>= 8) bytes[i] = static_cast<char>(value & 0xff);
   return bytes;
+}
+
+// One of the servers that a URL names. Empty: as the URL, or libpq's defaults, have it.
+struct PostgresHost {
+  std::string host, hostaddr, port;
+  std::string Name() const { return host.empty() ? hostaddr : host; }
+};
+
+using PostgresHosts = std::vector<PostgresHost>;
+
+// As libpq reads these lists (PostgreSQL 15, section 34.1.1.3). One that it would not take is left
+// to it as it is, and so is one with libpq's own default among its hosts.
+PostgresHosts SplitHosts(const PQconninfoOption* options) {
+  std::vector<std::string> hosts, addresses, ports;
+  for (const PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
+    if (option->val == nullptr || *option->val == '\0') continue;
+    const absl::string_view keyword = option->keyword;
+    if (keyword == "host") hosts = absl::StrSplit(option->val, ',');
+    if (keyword == "hostaddr") addresses = absl::StrSplit(option->val, ',');
+    if (keyword == "port") ports = absl::StrSplit(option->val, ',');
+  }
+  const size_t count = std::max(hosts.size(), addresses.size());
+  const auto fits = [count](const std::vector<std::string>& list) {
+    return list.empty() || list.size() == count;
+  };
+  const bool one_port = ports.size() <= 1;
+  if (count <= 1 || !fits(hosts) || !fits(addresses) || (!one_port && !fits(ports))) return {{}};
+  PostgresHosts split(count);
+  for (size_t i = 0; i < count; ++i) {
+    if (!hosts.empty()) split[i].host = hosts[i];
+    if (!addresses.empty()) split[i].hostaddr = addresses[i];
+    if (!one_port) split[i].port = ports[i].empty() ? "5432" : ports[i];
+    if (split[i].Name().empty()) return {{}};
+  }
+  return split;
+}
+
+PostgresHosts HostsOf(PQconninfoOption* options) {
+  if (options == nullptr) return {{}};
+  PostgresHosts hosts = SplitHosts(options);
+  PQconninfoFree(options);
+  return hosts;
+}
+
+// Which of its servers took the last connection of this process to a URL.
+class LastGoodHosts {
+ public:
+  static LastGoodHosts& OfProcess() {
+    static LastGoodHosts* const hosts = new LastGoodHosts;
+    return *hosts;
+  }
+  size_t Find(const std::string& url) {
+    absl::MutexLock lock(&mutex_);
+    const auto found = places_.find(url);
+    return found == places_.end() ? 0 : found->second;
+  }
+  void Note(const std::string& url, size_t place) {
+    absl::MutexLock lock(&mutex_);
+    places_[url] = place;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, size_t> places_ ABSL_GUARDED_BY(mutex_);
+};
+
+// The last of two settings counts. A host that vanished is noticed within seconds, also where
+// nothing is being waited for.
+PGconn* StartConnection(const std::string& url, const PostgresHost& host) {
+  std::vector<const char*> keywords, values;
+  const auto add = [&](const char* keyword, const char* value) {
+    keywords.push_back(keyword);
+    values.push_back(value);
+  };
+  add("dbname", url.c_str());
+  if (!host.host.empty()) add("host", host.host.c_str());
+  if (!host.hostaddr.empty()) add("hostaddr", host.hostaddr.c_str());
+  if (!host.port.empty()) add("port", host.port.c_str());
+  add("target_session_attrs", "read-write");
+  add("client_encoding", "UTF8");
+  add("keepalives", "1");
+  add("keepalives_idle", "5");
+  add("keepalives_interval", "1");
+  add("keepalives_count", "3");
+  add("tcp_user_timeout", "5000");
+  add("fallback_application_name", "forekey");
+  add(nullptr, nullptr);
+  return PQconnectStartParams(keywords.data(), values.data(), /*expand_dbname=*/1);
 }
 
 }  // namespace
@@ -112,23 +204,36 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(
   if (absl::Status good = CheckPostgresUrl(url); !good.ok()) {
     return PostgresUnavailable(absl::StrCat("the registry's URL ", good.message()));
   }
-  // The last of two settings counts. A host that vanished is noticed within seconds, also where
-  // nothing is being waited for.
-  const char* const keywords[] = {"dbname",
-                                  "target_session_attrs",
-                                  "client_encoding",
-                                  "keepalives",
-                                  "keepalives_idle",
-                                  "keepalives_interval",
-                                  "keepalives_count",
-                                  "tcp_user_timeout",
-                                  "fallback_application_name",
-                                  nullptr};
-  const char* const values[] = {url.c_str(), "read-write", "UTF8", "1",       "5",
-                                "1",         "3",          "5000", "forekey", nullptr};
-  PGconn* const connection = PQconnectStartParams(keywords, values, /*expand_dbname=*/1);
-  if (connection == nullptr) return PostgresUnavailable("out of memory");
-  std::unique_ptr<PostgresConnection> opened(new PostgresConnection(connection));
+  PostgresHosts hosts = HostsOf(PQconninfoParse(url.c_str(), nullptr));
+  if (hosts.size() == 1 && hosts.front().Name().empty()) {
+    // PGHOST or a service file may name several: libpq says so once it has begun.
+    PGconn* const begun = StartConnection(url, {});
+    if (begun == nullptr) return PostgresUnavailable("out of memory");
+    hosts = HostsOf(PQconninfo(begun));
+    if (hosts.size() == 1) return OpenBegun(begun, role, deadline);
+    PQfinish(begun);
+  }
+  // One after the other, each with its share of the time: libpq would wait for one that is silent
+  // until all of it is over. (Its connect_timeout is for those who let libpq itself wait.)
+  std::vector<std::string> errors;
+  const size_t first = LastGoodHosts::OfProcess().Find(url);
+  for (size_t i = 0; i < hosts.size(); ++i) {
+    const size_t place = (first + i) % hosts.size();
+    const absl::Duration share = deadline.Left() / static_cast<double>(hosts.size() - i);
+    auto opened = OpenBegun(StartConnection(url, hosts[place]), role, Deadline::In(share));
+    if (opened.ok()) {
+      LastGoodHosts::OfProcess().Note(url, place);
+      return opened;
+    }
+    errors.push_back(absl::StrCat(hosts[place].Name(), ": ", opened.status().message()));
+  }
+  return PostgresUnavailable(absl::StrCat("none of the servers: ", absl::StrJoin(errors, "; ")));
+}
+
+absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::OpenBegun(
+    pg_conn* begun, Role role, const Deadline& deadline) {
+  if (begun == nullptr) return PostgresUnavailable("out of memory");
+  std::unique_ptr<PostgresConnection> opened(new PostgresConnection(begun));
   FOREKEY_RETURN_IF_ERROR(opened->Connect(deadline));
   FOREKEY_RETURN_IF_ERROR(opened->Prepare(role, deadline));
   return opened;

@@ -88,7 +88,8 @@ class PostgresConnection {
   };
   // kStoreUnavailable with what to do. Refuses servers older than 15, with fsync off, in recovery,
   // and databases that are not in UTF-8. A server or role that has synchronous_commit off or local
-  // gets it switched on for this connection.
+  // gets it switched on for this connection. Of several hosts the one that was good last is tried
+  // first, and each has its share of the time, so that one that is silent hides no other.
   static absl::StatusOr<std::unique_ptr<PostgresConnection>> Open(const std::string& url, Role role,
                                                                   const Deadline& deadline);
   ~PostgresConnection();
@@ -127,6 +128,9 @@ class PostgresConnection {
 
  private:
   explicit PostgresConnection(pg_conn* connection) : connection_(connection) {}
+  // What libpq has begun to connect to; null: out of memory.
+  static absl::StatusOr<std::unique_ptr<PostgresConnection>> OpenBegun(pg_conn* begun, Role role,
+                                                                       const Deadline& deadline);
   absl::Status Connect(const Deadline& deadline);
   absl::Status Prepare(Role role, const Deadline& deadline);
   absl::StatusOr<std::string> StatementFor(absl::string_view sql, const PostgresValues& values,
