@@ -20,6 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "src/base/deadline.h"
 #include "tests/contract/registry_stores.h"
+#include "tests/support/fake_clock.h"
 
 namespace forekey {
 namespace {
@@ -463,6 +464,30 @@ TEST_F(PostgresReplicaTest, OneWhoseRowWasTakenAwayComesBackByItself) {
   auto confirmed = a->registry->AwaitConfirmed();
   ASSERT_THAT(confirmed, IsOk());
   EXPECT_THAT(Names(*confirmed, true), ElementsAre("a"));
+}
+
+TEST_F(PostgresReplicaTest, AnOutageIsHeldAgainstNoOtherReplica) {
+  FakeClock clock;
+  auto a = Join("a", absl::Seconds(3), clock);
+  server().Sql(
+      "INSERT INTO forekey.replicas (id, name, lease, seen) VALUES "
+      "(decode(repeat('07', 16), 'hex'), 'other', 3000000000, -1)");
+  const auto await_looks = [&] {
+    // It looks after the others at the end of each round, so a second one saw the row.
+    const std::string renewals = "SELECT renewals FROM forekey.replicas WHERE name = 'a'";
+    const int64_t now = std::stoll(server().Sql(renewals));
+    Until([&] { return std::stoll(server().Sql(renewals)) >= now + 3; });
+  };
+  const std::string others = "SELECT count(*) FROM forekey.replicas WHERE name = 'other'";
+  await_looks();
+  server().Stop(SIGKILL);
+  clock.Advance(absl::Seconds(10));
+  server().Start();
+  Until([&] { return a->lease.Holds(clock.BootNow()); });
+  await_looks();
+  EXPECT_EQ(server().Sql(others), "1") << "it may be on its way back, too";
+  clock.Advance(absl::Seconds(10));
+  Until([&] { return server().Sql(others) == "0"; });
 }
 
 TEST_F(PostgresReplicaTest, OneThatStoppedIsNotWaitedForAndOneThatWasKilledOnlyOnce) {

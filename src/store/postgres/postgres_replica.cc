@@ -105,6 +105,7 @@ absl::Status PostgresReplica::Connect() {
       PostgresConnection::Open(registry_.url(), PostgresConnection::Role::kGate, Patience()));
   FOREKEY_RETURN_IF_ERROR(connection->Execute("LISTEN forekey_changes", Patience()));
   connection_ = std::move(connection);
+  others_.clear();  // nobody was heard of meanwhile, and they may have come back no sooner
   registry_.Reconnect();
   return absl::OkStatus();
 }
