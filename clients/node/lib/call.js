@@ -14,6 +14,11 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 let number = 0;
 
+// A connection that was lost is shut down by the call that makes another one; so it may be while the agent is asked.
+function isShutDown(connection) {
+  return connection.channel.getConnectivityState(false) === grpc.connectivityState.SHUTDOWN;
+}
+
 // The Call of @grpc/grpc-js, as channels make it.
 class GatedCall {
   constructor(channel, method, deadline, host, parent, propagate) {
@@ -65,22 +70,35 @@ class GatedCall {
     this.begin();
   }
 
+  // Never throws: what goes wrong is what the call ends with.
   async begin() {
-    const { connector, sessions } = this.channel;
     const attempt = ++this.attempt;
     const rejected = this.proved?.session ?? null;
     this.inner = null;
+    this.channel.waiting.add(this);
     try {
-      const connection = await connector.connected(this, this.metadata.getOptions().waitForReady);
-      const proved = attempt === 1 ? await sessions.prefixFor(connection.binding, this.method)
-        : await sessions.prefixAfter(rejected, connection.binding, this.method);
-      if (this.ended) return;
-      this.proved = proved;
-      this.connection = connection;
+      while (!await this.prove(attempt, rejected)) {
+        // Again, on the connection that there is now.
+      }
+      if (!this.ended) this.startInner(attempt);
     } catch (error) {
       this.end(statusOf(error));
-      return;
+    } finally {
+      this.channel.waiting.delete(this);
     }
+  }
+
+  // Whether there is a proof for a connection that takes calls, or the call has ended meanwhile.
+  async prove(attempt, rejected) {
+    const { connector, sessions } = this.channel;
+    const connection = await connector.connected(this, this.metadata.getOptions().waitForReady);
+    const proved = attempt === 1 ? await sessions.prefixFor(connection.binding, this.method)
+      : await sessions.prefixAfter(rejected, connection.binding, this.method);
+    Object.assign(this, { proved, connection });
+    return this.ended || !isShutDown(connection);
+  }
+
+  startInner(attempt) {
     const metadata = this.metadata.clone();
     metadata.add(PREFIX, this.proved.prefix);
     // There is a connection. Should it be gone by now, the one leaf that this channel takes may be, too: then waiting

@@ -5,6 +5,7 @@ const grpc = require('@grpc/grpc-js');
 const { Agent } = require('./agent');
 const { GatedCall } = require('./call');
 const { Connector, Target } = require('./connection');
+const { Kind } = require('./errors');
 const { LiveCalls } = require('./live');
 const { Sessions } = require('./sessions');
 
@@ -13,6 +14,7 @@ class GatedChannel {
     this.connector = connector;
     this.sessions = sessions;
     this.live = new LiveCalls(sessions);
+    this.waiting = new Set(); // calls that wait for a connection or for the agent
   }
 
   client(ClientClass, options = {}) {
@@ -62,6 +64,7 @@ class GatedChannel {
   close() {
     this.live.close();
     this.connector.close();
+    for (const call of this.waiting) call.fail(Kind.CANCELLED, grpc.status.CANCELLED, 'the channel is closed');
   }
 }
 
@@ -74,4 +77,4 @@ async function channel(gate = '', options = {}) {
     new Sessions(agent, record.audience, options.openTimeoutMs ?? 60_000));
 }
 
-module.exports = { channel };
+module.exports = { GatedChannel, channel };
