@@ -7,6 +7,7 @@ An admitted call is never made twice, whatever its handler answers (docs/PROTOCO
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import grpc
@@ -103,8 +104,22 @@ class Attempts:
         self.sequence = 0
         self.connection: Optional[Connection] = None
 
-    def next(self) -> Dict[str, Any]:
-        """The options of the next attempt, which is made on `connection`; blocks where the agent must be asked."""
+    def make(self, start: Callable[[Dict[str, Any]], Any]) -> Any:
+        """Makes the next attempt: what start(options) gives, which is to use `connection`. Blocks where the agent must be
+        asked. Raises nothing but grpc.RpcErrors."""
+        try:
+            with self._channel.waiters.of(self.waiter):
+                options = self._next()
+                self.waiter.check()
+            return start(options)
+        except grpc.RpcError:
+            raise
+        except Exception as error:  # grpcio's ValueError, where the channel was closed meanwhile
+            if self._channel.closed:
+                raise Error(Kind.CANCELLED, grpc.StatusCode.CANCELLED, "the channel is closed") from None
+            raise Error(Kind.SERVICE, grpc.StatusCode.INTERNAL, f"the call can't be made: {error}", advice="") from error
+
+    def _next(self) -> Dict[str, Any]:
         self._made += 1
         self.waiter.check()
         connection = self._channel.connected(self.waiter, bool(self._options.get("wait_for_ready")))
@@ -156,10 +171,14 @@ class Multi:
                                                                if value is not None})
 
     def blocking(self, attempts: Attempts, request: Callable[[], Any], may_replay: Callable[[], bool]) -> Any:
+        def start(options: Dict[str, Any]) -> Any:
+            return self.inner(attempts.connection).with_call(request(), **options)
+
         while True:
-            options = attempts.next()
             try:
-                return self.inner(attempts.connection).with_call(request(), **options)
+                return attempts.make(start)
+            except Error:
+                raise
             except grpc.RpcError as error:
                 if not attempts.may_go_on(error) or not may_replay():
                     raise of_call(error) from None
@@ -236,25 +255,46 @@ class GatedCall(grpc.Call, grpc.Future):  # type: ignore[misc]
         self._committed = False
         self.asked_for_more = False
         self._begin()
-        if live is not None and self._failed is None:
-            live.add(self)
+        self._first = self._inner
+        if self._failed is None:
+            self._go_on_unasked()
+            if live is not None:
+                live.add(self)
 
     # ---- The attempts ----
 
     def _begin(self) -> None:
         try:
-            self._inner = self._start(self._attempts.next())
-        except Error as error:
-            self._failed = error
+            self._inner = self._attempts.make(self._start)
+        except grpc.RpcError as error:
+            self._failed = error if isinstance(error, Error) else of_call(error)
+            return
+        if self._attempts.waiter.cancelled():  # before cancel() could see this attempt
+            self._inner.cancel()
+
+    def _go_on_unasked(self) -> None:
+        """A first attempt that was refused is followed by the second one, though nobody may ask for an answer."""
+        # grpcio cancels a call of which there is nothing left: what waits here holds no call.
+        reference = weakref.ref(self)
+
+        def on_end() -> None:  # on a thread of grpcio's, which must not wait
+            call = reference()
+            if call is not None and call._first.code() == grpc.StatusCode.UNAUTHENTICATED:
+                threading.Thread(target=call._again, args=(call._first,), daemon=True).start()
+
+        if not self._first.add_callback(on_end):
+            on_end()
+
+    def _may_go_on(self, ended: Any) -> bool:
+        return (ended is self._first and not self._committed and is_refused_proof(ended)
+                and (self._replay is None or self._replay.may_replay()))
 
     def _again(self, ended: Any) -> bool:
         """Whether the call goes on in another attempt (or failed to), after one that ended. Blocks."""
         with self._lock:
-            if self._inner is not ended:
+            if self._inner is not ended or self._failed is not None:
                 return True
-            if self._committed or not self._attempts.may_go_on(ended):
-                return False
-            if self._replay is not None and not self._replay.may_replay():
+            if not self._may_go_on(ended):
                 return False
             self._begin()
             return True
@@ -326,21 +366,26 @@ class GatedCall(grpc.Call, grpc.Future):  # type: ignore[misc]
         return self._failed is None and bool(self._inner.cancel())
 
     def cancelled(self) -> bool:
-        return self._failed is None and bool(self._inner.cancelled())
+        failed = self._failed
+        return bool(self._inner.cancelled()) if failed is None else failed.code() == grpc.StatusCode.CANCELLED
 
     def running(self) -> bool:
         return not self.done()
 
     def done(self) -> bool:
-        if self._failed is not None:
-            return True
-        inner = self._inner
-        return bool(inner.done()) and (self._committed or not self._attempts.may_go_on(inner))
+        while self._failed is None:
+            inner = self._inner
+            done = bool(inner.done()) and not self._may_go_on(inner)
+            if inner is self._inner:  # and no attempt has followed meanwhile
+                return done
+        return True
 
     def add_done_callback(self, fn: Callable[[Any], None]) -> None:
         def wait() -> None:
-            self._ended()
-            fn(self)
+            try:
+                self._ended()
+            finally:
+                fn(self)
 
         threading.Thread(target=wait, daemon=True).start()
 

@@ -11,7 +11,7 @@ from ._agent import Agent
 from ._connection import Connection, Connector, Target
 from ._live import LiveCalls
 from ._sessions import Sessions
-from ._waiting import Waiter
+from ._waiting import Waiter, Waiters
 
 
 def channel(gate: str = "", *, agent_socket: str = "", target: str = "", tls_server_name: str = "",
@@ -39,6 +39,11 @@ class GatedChannel(grpc.Channel):
     def __init__(self, connector: Connector, sessions: Sessions):
         self.connector, self.sessions = connector, sessions
         self.live = LiveCalls(sessions)
+        self.waiters = Waiters()
+
+    @property
+    def closed(self) -> bool:
+        return self.connector.closed
 
     def connected(self, waiter: Waiter, wait_for_ready: bool) -> Connection:
         return self.connector.connected(waiter, wait_for_ready)
@@ -70,6 +75,7 @@ class GatedChannel(grpc.Channel):
         """Ends the calls that are there."""
         self.live.close()
         self.connector.close()
+        self.waiters.cancel()
 
     def __enter__(self) -> "GatedChannel":
         return self

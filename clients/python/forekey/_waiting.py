@@ -2,10 +2,11 @@
 """Waiting with a deadline, which another thread can end; and work of which there is one at a time for many waiters."""
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from concurrent import futures
-from typing import Any, Callable, Dict, Hashable, Optional
+from typing import Any, Callable, Dict, Hashable, Iterator, Optional, Set
 
 import grpc
 
@@ -28,8 +29,11 @@ class Waiter:
         except futures.InvalidStateError:
             pass
 
+    def cancelled(self) -> bool:
+        return self._cancelled.done()
+
     def check(self) -> None:
-        if self._cancelled.done():
+        if self.cancelled():
             raise Error(Kind.CANCELLED, grpc.StatusCode.CANCELLED, "the call was cancelled")
         if self.left() == 0.0:
             raise self.late("the call's deadline passed before it was sent")
@@ -48,6 +52,30 @@ class Waiter:
         left = self.left()
         futures.wait([self._cancelled], seconds if left is None else min(seconds, left))
         self.check()
+
+
+class Waiters:
+    """Those of one channel that wait now, to be ended together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: Set[Waiter] = set()
+
+    @contextlib.contextmanager
+    def of(self, waiter: Waiter) -> Iterator[None]:
+        with self._lock:
+            self._waiting.add(waiter)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.discard(waiter)
+
+    def cancel(self) -> None:
+        with self._lock:
+            waiting = list(self._waiting)
+        for waiter in waiting:
+            waiter.cancel()
 
 
 class Flights:

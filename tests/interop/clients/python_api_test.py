@@ -2,16 +2,18 @@
 """What a Python program may do with the channel besides calling stubs, as docs/CLIENTS.md says. Run by clients_test.py's
 PythonApi, with AUDIENCE, SOCKET and TARGET as arguments, and the built packages on PYTHONPATH."""
 import concurrent.futures
+import gc
 import inspect
 import sys
 import threading
+import time
 import unittest
 
 import echo_pb2
 import grpc
 
 import forekey
-from forekey import _call
+from forekey import _call, _waiting
 
 AUDIENCE, SOCKET, TARGET = sys.argv[1:4]
 ECHO = "/forekey.example.Echo/"
@@ -177,10 +179,11 @@ class Replay(unittest.TestCase):
 
 class Connected:
     """Channel, sessions and connection in one, without a gate."""
-    binding, live = b"", None
+    binding, live, closed = b"", None, False
 
     def __init__(self, channel):
-        self.channel, self.sessions = channel, self
+        self.channel, self.sessions, self.waiters = channel, self, _waiting.Waiters()
+        self.agent = lambda waiter: None  # what happens while it is asked for the second proof
 
     def connected(self, waiter, wait_for_ready):
         return self
@@ -189,6 +192,7 @@ class Connected:
         return None, 0, b"first"
 
     def prefix_after(self, session, binding, method, waiter):
+        self.agent(waiter)
         return None, 0, b"second"
 
 
@@ -205,10 +209,21 @@ class Attempts(unittest.TestCase):
         channel = grpc.insecure_channel(f"127.0.0.1:{port}")
         self.addCleanup(channel.close)
         self.connected = Connected(channel)
+        self.admitted, self.ended = threading.Event(), threading.Event()
 
     def service(self, details):
+        def hold(context):
+            context.add_callback(self.ended.set)
+            self.admitted.set()
+            self.ended.wait(TIMEOUT)
+
         def refuse(_, context):
             self.prefixes.append(dict(context.invocation_metadata())["forekey-prefix-bin"])
+            if details.method == "/a.B/RefusedOnce" and self.prefixes[-1] == b"second":
+                self.admitted.set()
+                return b""
+            if details.method == "/a.B/Held" or details.method == "/a.B/HeldOnce" and self.prefixes[-1] == b"second":
+                hold(context)
             if details.method == "/a.B/Admitted":  # as a front tells it, that has no trailers to add to
                 context.send_initial_metadata((("x-of-a-front", "1"),))
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "no")
@@ -236,6 +251,102 @@ class Attempts(unittest.TestCase):
             self.prefixes.clear()
             self.assertRaises(forekey.Error, call)
             self.assertEqual(self.prefixes, [b"first", b"second"])
+
+    def future(self, method, timeout=TIMEOUT):
+        unary = _call.UnaryUnary(self.connected, "unary_unary", method, None, None)
+        return unary.future(b"x", timeout=timeout, metadata=(("kind", "Unary"),))
+
+    def stream(self, method):
+        stream = _call.StreamStream(self.connected, "stream_stream", method, None, None)
+        return stream(iter([b"x"]), timeout=TIMEOUT, metadata=(("kind", "Stream"),))
+
+    def await_done(self, call):
+        until = time.monotonic() + TIMEOUT
+        while not call.done():
+            self.assertLess(time.monotonic(), until, "a call that is never done")
+            time.sleep(0.01)
+
+    def test_a_call_that_was_refused_goes_on_though_nobody_asks_for_its_answer(self):
+        call = self.future("/a.B/RefusedOnce")
+        self.await_done(call)
+        self.assertEqual(self.prefixes, [b"first", b"second"])
+        self.assertEqual((call.code(), call.result()), (grpc.StatusCode.OK, b""))
+
+    def test_a_call_is_not_done_while_it_waits_for_another_proof(self):
+        asked, answer = threading.Event(), threading.Event()
+        self.connected.agent = lambda _: (asked.set(), answer.wait(TIMEOUT))
+        call = self.future("/a.B/RefusedOnce")
+        self.assertTrue(asked.wait(TIMEOUT))
+        self.assertFalse(call.done())
+        self.assertTrue(call.is_active())
+        answer.set()
+        self.await_done(call)
+        self.assertEqual(call.code(), grpc.StatusCode.OK)
+
+    def test_a_call_whose_deadline_passes_while_it_waits_for_another_proof_is_done(self):
+        never = concurrent.futures.Future()
+        self.connected.agent = lambda waiter: waiter.result(never, "the agent")
+        call = self.future("/a.B/RefusedOnce", 1.0)
+        self.await_done(call)
+        self.assertEqual(call.code(), grpc.StatusCode.DEADLINE_EXCEEDED)
+
+    def test_a_refused_stream_of_which_too_much_was_sent_is_done(self):
+        self.addCleanup(setattr, _call, "MOST_KEPT", _call.MOST_KEPT)
+        _call.MOST_KEPT = 0
+        call = self.stream("/a.B/Refused")
+        self.assertEqual(call.code(), grpc.StatusCode.UNAUTHENTICATED)
+        self.await_done(call)
+
+    def test_a_call_that_is_dropped_ends(self):
+        for method in ("/a.B/Held", "/a.B/HeldOnce"):
+            self.admitted.clear()
+            self.ended.clear()
+            call = self.stream(method)
+            self.assertTrue(self.admitted.wait(TIMEOUT))
+            del call
+            gc.collect()
+            self.assertTrue(self.ended.wait(TIMEOUT), method)
+
+    def test_a_cancel_while_the_second_attempt_begins_is_not_lost(self):
+        calls = []
+        known = threading.Event()
+        def cancel(_):
+            known.wait(TIMEOUT)
+            calls[0].cancel()
+        self.connected.agent = cancel
+        calls.append(self.future("/a.B/HeldOnce"))
+        known.set()
+        self.await_done(calls[0])
+        self.assertEqual(calls[0].code(), grpc.StatusCode.CANCELLED)
+        self.assertTrue(calls[0].cancelled())
+
+    def test_a_callback_comes_where_the_channel_is_closed_before_the_second_attempt(self):
+        asked, answer, called = threading.Event(), threading.Event(), threading.Event()
+        self.connected.agent = lambda _: (asked.set(), answer.wait(TIMEOUT))
+        call = self.future("/a.B/Refused")
+        call.add_done_callback(lambda _: called.set())
+        self.assertTrue(asked.wait(TIMEOUT))
+        self.connected.closed = True
+        self.connected.channel.close()
+        answer.set()
+        self.assertTrue(called.wait(TIMEOUT))
+        self.assertEqual((call.exception().kind, call.done()), (forekey.Kind.CANCELLED, True))
+
+    def test_a_blocking_call_whose_channel_is_closed_before_it_begins(self):
+        self.connected.closed = True
+        self.connected.channel.close()
+        unary = _call.UnaryUnary(self.connected, "unary_unary", "/a.B/Refused", None, None)
+        with self.assertRaises(forekey.Error) as raised:
+            unary(b"x", timeout=TIMEOUT)
+        self.assertEqual(raised.exception.kind, forekey.Kind.CANCELLED)
+
+    def test_waiting_calls_end_together(self):
+        never, asked = concurrent.futures.Future(), threading.Event()
+        self.connected.agent = lambda waiter: (asked.set(), waiter.result(never, "the agent"))
+        call = self.future("/a.B/Refused")
+        self.assertTrue(asked.wait(TIMEOUT))
+        self.connected.waiters.cancel()
+        self.assertEqual(call.code(), grpc.StatusCode.CANCELLED)
 
 
 unittest.main(argv=sys.argv[:1] + sys.argv[4:])
