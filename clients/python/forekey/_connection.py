@@ -16,7 +16,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 import grpc
 
 from ._errors import Error, Kind
-from ._waiting import Waiter
+from ._waiting import Flights, Waiter
 from .proof import channel_binding
 
 CONNECT_TIMEOUT = 10.0
@@ -57,22 +57,22 @@ class Target:
                         raise ssl.SSLError("no certificate")
                     return leaf
         except socket.gaierror as error:
-            raise self._unreachable("NO_ADDRESS", f"no address is known for {self.host} ({error.strerror})") from None
+            raise self.unreachable("NO_ADDRESS", f"no address is known for {self.host} ({error.strerror})") from None
         except ssl.SSLCertVerificationError as error:
             trouble, advice = _CERTIFICATE_TROUBLES.get(error.verify_code, _UNTRUSTED)
-            raise self._unreachable(trouble, f"the gate's TLS certificate is not taken: {error.verify_message}",
+            raise self.unreachable(trouble, f"the gate's TLS certificate is not taken: {error.verify_message}",
                                     advice) from None
         except TimeoutError:
-            raise self._unreachable("NO_ANSWER" if connected else "NO_CONNECTION", "no answer in time") from None
+            raise self.unreachable("NO_ANSWER" if connected else "NO_CONNECTION", "no answer in time") from None
         except (ssl.SSLError, ConnectionResetError, EOFError) as error:
             if connected:
-                raise self._unreachable("NOT_TLS", f"what answers there does not speak TLS as a gate does ({error})",
+                raise self.unreachable("NOT_TLS", f"what answers there does not speak TLS as a gate does ({error})",
                                         "check the port") from None
-            raise self._unreachable("NO_CONNECTION", str(error)) from None
+            raise self.unreachable("NO_CONNECTION", str(error)) from None
         except OSError as error:
-            raise self._unreachable("NO_CONNECTION", f"no connection ({error.strerror or error})") from None
+            raise self.unreachable("NO_CONNECTION", f"no connection ({error.strerror or error})") from None
 
-    def _unreachable(self, trouble: str, details: str, advice: Optional[str] = None) -> Error:
+    def unreachable(self, trouble: str, details: str, advice: Optional[str] = None) -> Error:
         return Error(Kind.GATE_UNREACHABLE, grpc.StatusCode.UNAVAILABLE,
                      f"tried to connect to the gate at {self.address}: {details}", gate_trouble=trouble, advice=advice)
 
@@ -98,19 +98,31 @@ class Connection:
     def ready(self) -> bool:
         return self._state == grpc.ChannelConnectivity.READY
 
-    def wait(self, waiter: Waiter) -> bool:
-        """Whether it came about."""
-        return bool(waiter.result(self._decided, "a connection to the gate"))
+    def wait(self, seconds: float) -> Optional[bool]:
+        """Whether it came about; None where that is not known by then."""
+        futures.wait([self._decided], seconds)
+        return self._decided.result() if self._decided.done() else None
 
     def give_up(self) -> None:
         """No new calls. Those that are there go on: they hold the channel."""
         self.channel.unsubscribe(self._on_state)
 
+    def close(self) -> None:
+        self.give_up()
+        self.channel.close()
+        self._decide(False)
+
     def _on_state(self, state: grpc.ChannelConnectivity) -> None:
         self._state = state
         failed = state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
-        if (self.ready or failed) and not self._decided.done():
-            self._decided.set_result(self.ready)
+        if self.ready or failed:
+            self._decide(self.ready)
+
+    def _decide(self, ready: bool) -> None:
+        try:
+            self._decided.set_result(ready)
+        except futures.InvalidStateError:  # it is decided
+            pass
 
 
 class Connector:
@@ -119,50 +131,57 @@ class Connector:
     def __init__(self, target: Target, options: Sequence[Tuple[str, Any]]):
         self._target, self._options = target, options
         self._current: Optional[Connection] = None
-        self._connecting = threading.Lock()
+        self._lock = threading.Lock()  # of _current and closed
+        self._flights = Flights()
         self.closed = False
 
     def connected(self, waiter: Waiter, wait_for_ready: bool) -> Connection:
+        """Each caller waits for as long as it may, for a connection that has its own time to come about."""
         while True:
             current = self._current
             if current is not None and current.ready and not self.closed:
                 return current
             try:
-                return self._connect(waiter)
+                made: Connection = waiter.result(self._flights.join("connect", self._connect),
+                                                 "a connection to the gate")
+                return made
             except Error as error:
                 if not wait_for_ready or error.kind != Kind.GATE_UNREACHABLE:
                     raise
                 waiter.pause(_PAUSE)
 
-    def _connect(self, waiter: Waiter) -> Connection:
-        """One at a time: who comes meanwhile finds what was made."""
-        left = waiter.left()
-        if not self._connecting.acquire(timeout=-1 if left is None else left):
-            raise waiter.late("the call's deadline passed while it waited for a connection to the gate")
-        try:
-            for _ in range(_TRIES):
-                if self.closed:
-                    raise Error(Kind.CANCELLED, grpc.StatusCode.CANCELLED, "the channel is closed")
-                if self._current is not None:
-                    if self._current.ready:
-                        return self._current
-                    self._current.give_up()
-                    self._current = None
-                waiter.check()
-                left = waiter.left()
-                timeout = CONNECT_TIMEOUT if left is None else min(CONNECT_TIMEOUT, left)
-                self._current = Connection(self._target, self._target.fetch_leaf(timeout), self._options)
-                if self._current.wait(waiter):
-                    return self._current
-        finally:
-            self._connecting.release()
-        raise Error(Kind.GATE_UNREACHABLE, grpc.StatusCode.UNAVAILABLE,
-                    f"tried to connect to the gate at {self._target.address}: each connection showed another certificate "
-                    "than the one before, or none came about")
-
-    def close(self) -> None:
-        self.closed = True
-        current, self._current = self._current, None
+    def _connect(self) -> Connection:
+        current = self._current
+        if current is not None and current.ready and not self.closed:
+            return current  # of the flight before
         if current is not None:
             current.give_up()
-            current.channel.close()
+        for _ in range(_TRIES):
+            self._put(None)
+            made = Connection(self._target, self._target.fetch_leaf(CONNECT_TIMEOUT), self._options)
+            self._put(made)
+            ready = made.wait(CONNECT_TIMEOUT)
+            if ready:
+                return made
+            made.give_up()
+            if ready is None:
+                raise self._target.unreachable("NO_ANSWER", "no answer in time")
+        self._put(None)
+        raise self._target.unreachable("", "each connection showed another certificate than the one before, or none came "
+                                           "about")
+
+    def _put(self, connection: Optional[Connection]) -> None:
+        with self._lock:
+            if not self.closed:
+                self._current = connection
+                return
+        if connection is not None:
+            connection.close()
+        raise Error(Kind.CANCELLED, grpc.StatusCode.CANCELLED, "the channel is closed")
+
+    def close(self) -> None:
+        with self._lock:
+            self.closed = True
+            current, self._current = self._current, None
+        if current is not None:
+            current.close()

@@ -13,7 +13,7 @@ import echo_pb2
 import grpc
 
 import forekey
-from forekey import _call, _waiting
+from forekey import _agent, _call, _channel, _connection, _waiting
 
 AUDIENCE, SOCKET, TARGET = sys.argv[1:4]
 ECHO = "/forekey.example.Echo/"
@@ -347,6 +347,53 @@ class Attempts(unittest.TestCase):
         self.assertTrue(asked.wait(TIMEOUT))
         self.connected.waiters.cancel()
         self.assertEqual(call.code(), grpc.StatusCode.CANCELLED)
+
+
+class SlowTarget(_connection.Target):
+    """The gate's, whose handshake is answered when the test says so."""
+
+    def __init__(self):
+        super().__init__(TARGET, _agent.Agent(SOCKET).gate(AUDIENCE).ca_pem, "")
+        self.handshakes, self.asked, self.answer = 0, threading.Event(), threading.Event()
+
+    def fetch_leaf(self, timeout):
+        self.handshakes += 1
+        self.asked.set()
+        if not self.answer.wait(timeout):
+            raise self.unreachable("NO_ANSWER", "no answer in time")
+        return super().fetch_leaf(timeout)
+
+
+class Connecting(unittest.TestCase):
+    def setUp(self):
+        self.target = SlowTarget()
+        self.connector = _connection.Connector(self.target, ())
+        self.addCleanup(self.target.answer.set)
+        self.addCleanup(self.connector.close)
+
+    def test_a_connection_outlasts_who_waited_for_it_first(self):
+        with self.assertRaises(forekey.Error) as raised:
+            self.connector.connected(_waiting.Waiter(0.01), False)
+        self.assertEqual(raised.exception.kind, forekey.Kind.DEADLINE)
+        self.target.answer.set()
+        self.assertTrue(self.connector.connected(_waiting.Waiter(TIMEOUT), False).ready)
+        self.assertEqual(self.target.handshakes, 1)
+
+    def test_a_connection_that_is_made_while_the_channel_closes_is_closed(self):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            connected = pool.submit(self.connector.connected, _waiting.Waiter(TIMEOUT), False)
+            self.assertTrue(self.target.asked.wait(TIMEOUT))
+            self.connector.close()
+            self.target.answer.set()
+            self.assertEqual(connected.exception().kind, forekey.Kind.CANCELLED)
+
+    def test_a_call_that_waits_for_a_connection_ends_with_its_channel(self):
+        channel = _channel.GatedChannel(self.connector, None)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            said = pool.submit(method(channel, "unary_unary", "Say"), echo_pb2.EchoRequest(text="x"), timeout=TIMEOUT)
+            self.assertTrue(self.target.asked.wait(TIMEOUT))
+            channel.close()
+            self.assertEqual(said.exception().kind, forekey.Kind.CANCELLED)
 
 
 unittest.main(argv=sys.argv[:1] + sys.argv[4:])
