@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
+#include "absl/time/clock.h"
 #include "hw/device_key.h"
+#include "hw/tpm/loaded_handles.h"
 #include "src/base/bytes.h"
 
 namespace forekey {
@@ -14,6 +17,8 @@ namespace {
 
 constexpr absl::Duration kLook = absl::Milliseconds(100);
 constexpr absl::Duration kClosingTime = absl::Seconds(5);
+constexpr int kFlushTries = 9;
+constexpr absl::Duration kFirstFlushPause = absl::Milliseconds(2);
 
 // One command to the TPM, and its answer. Blocks for as long as the TPM takes.
 TSS2_RC Exchange(TSS2_TCTI_CONTEXT* tcti, absl::string_view command, std::string& response) {
@@ -25,6 +30,22 @@ TSS2_RC Exchange(TSS2_TCTI_CONTEXT* tcti, absl::string_view command, std::string
   const TSS2_RC rc = Tss2_Tcti_Receive(tcti, &size, bytes, TSS2_TCTI_TIMEOUT_BLOCK);
   if (rc == TSS2_RC_SUCCESS) response.assign(bytes, bytes + size);
   return rc;
+}
+
+// What nobody else will flush: the owner of a command that was given up does not know what its late
+// answer loaded, and can send nothing more. A busy TPM is asked again for up to a second.
+void FlushWhatIsLeft(TSS2_TCTI_CONTEXT* tcti, LoadedHandles& loaded) {
+  absl::Duration pause = kFirstFlushPause;
+  for (int tries = 0; tries < kFlushTries && !loaded.Held().empty(); ++tries, pause *= 2) {
+    if (tries > 0) absl::SleepFor(pause);
+    const std::vector<TPM2_HANDLE> held = loaded.Held();
+    for (TPM2_HANDLE handle : held) {
+      const std::string command = FlushCommand(handle);
+      std::string response;
+      if (Exchange(tcti, command, response) != TSS2_RC_SUCCESS) return;
+      loaded.Note(command, response);
+    }
+  }
 }
 
 }  // namespace
@@ -82,20 +103,31 @@ InterruptibleTcti::~InterruptibleTcti() {
 // In the thread of its own.
 void InterruptibleTcti::Serve(Line& line, const Opener& open) {
   const auto tcti = open();
+  LoadedHandles loaded;
   const auto wanted = [&line]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(line.mutex) {
     return line.working || line.closing;
   };
   absl::MutexLock lock(&line.mutex);
   line.opened = tcti.status();
   line.working = false;
+  bool answers = true;
   while (tcti.ok()) {
     line.mutex.Await(absl::Condition(&wanted));
-    if (!line.working) return;
+    const bool working = line.working;
     const std::string command = std::move(line.command);
     std::string response;
+    TSS2_RC code = TSS2_RC_SUCCESS;
     line.mutex.Unlock();
-    const TSS2_RC code = Exchange(tcti->get(), command, response);
+    if (working) {
+      code = Exchange(tcti->get(), command, response);
+      loaded.Note(command, response);
+    } else if (answers) {
+      FlushWhatIsLeft(tcti->get(), loaded);
+    }
     line.mutex.Lock();
+    if (!working) return;
+    // On a connection that broke, an answer could be taken for another command's.
+    answers = answers && code == TSS2_RC_SUCCESS;
     line.code = code;
     line.response = std::move(response);
     line.working = false;

@@ -3,7 +3,9 @@
 // without end for one that hangs, and so do transports that can't be polled (swtpm's and
 // tpm2-abrmd's; only the one of a device node can). So the real transport lives in a thread of its
 // own, which opens, uses and closes it; when its answer is given up, that thread is left behind
-// until the TPM answers, and nobody else waits. Private to hw/tpm.
+// until the TPM answers, and nobody else waits. Before it closes the transport, it flushes what was
+// loaded over it and not flushed by its owner, what the late answer loaded included: without a
+// resource manager that would fill the TPM's few slots. Private to hw/tpm.
 #ifndef FOREKEY_HW_TPM_INTERRUPTIBLE_TCTI_H_
 #define FOREKEY_HW_TPM_INTERRUPTIBLE_TCTI_H_
 

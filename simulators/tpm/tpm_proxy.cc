@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -183,17 +184,19 @@ void TpmProxy::ServeData(Client& client) {
 }
 
 void TpmProxy::Delay() {
-  absl::Time until = absl::Now() + misbehaviour_.latency;
-  while (absl::Now() < until) {
+  const absl::Time began = absl::Now();
+  while (absl::Now() < began + misbehaviour_.latency) {
     {
       absl::MutexLock lock(&mutex_);
       if (stopping_) return;
     }
     pollfd wake{wake_.get(), POLLIN, 0};
-    poll(&wake, 1, static_cast<int>(absl::ToInt64Milliseconds(until - absl::Now())) + 1);
-    if (wake.revents != 0) RunTasks();  // so that a slow TPM can be told to be quick again
+    const absl::Duration left =
+        std::max(began + misbehaviour_.latency - absl::Now(), absl::ZeroDuration());
+    poll(&wake, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
     uint64_t count;
-    (void)!read(wake_.get(), &count, sizeof count);
+    (void)!read(wake_.get(), &count, sizeof count);  // first: a task may come while others run
+    RunTasks();  // so that a slow TPM can be told to be quick again
   }
 }
 
@@ -203,10 +206,12 @@ std::optional<std::string> TpmProxy::Answer(absl::string_view command) {
     return std::nullopt;
   }
   ++commands_;
-  if (misbehaviour_.latency > absl::ZeroDuration()) Delay();
   ByteReader reader(command);
   reader.Raw(6);
   uint32_t code = reader.U32();
+  delaying_ = misbehaviour_.latency_command.value_or(code) == code;
+  if (delaying_) Delay();
+  delaying_ = false;
   if (misbehaviour_.fail_count > 0 && misbehaviour_.fail_command.value_or(code) == code) {
     --misbehaviour_.fail_count;
     return TpmResponse(misbehaviour_.fail_code);
@@ -310,6 +315,7 @@ absl::StatusOr<TpmProxy::Status> TpmProxy::GetStatus() {
   InLoop([&] {
     status.present = static_cast<bool>(listeners_[0]);
     status.commands = commands_;
+    status.delaying = delaying_;
     for (auto [first, list] :
          {std::pair{0x80000000u, &status.transient_objects},
           std::pair{0x02000000u, &status.sessions}, std::pair{0x03000000u, &status.sessions}}) {

@@ -28,7 +28,8 @@ namespace forekey {
 
 // Named misbehaviours. All may be changed while it runs.
 struct TpmMisbehaviour {
-  absl::Duration latency;  // before each answer
+  absl::Duration latency;  // before each answer (to `latency_command` alone, where that is set)
+  std::optional<uint32_t> latency_command;
   // The next `fail_count` commands (all, or those with `fail_command`) are answered with
   // `fail_code` and don't reach the TPM. 0x922 (TPM_RC_RETRY) is a busy TPM.
   uint32_t fail_code = 0;
@@ -57,6 +58,7 @@ class TpmProxy {
   struct Status {
     bool present = true;
     uint64_t commands = 0;  // answered or refused so far
+    bool delaying = false;  // a command waits for its latency to be over
     std::vector<uint32_t> transient_objects;
     std::vector<uint32_t> sessions;  // loaded and saved
   };
@@ -111,6 +113,7 @@ class TpmProxy {
   std::list<Client> clients_;
   TpmMisbehaviour misbehaviour_;
   uint64_t commands_ = 0;
+  bool delaying_ = false;
   std::optional<std::vector<std::string>> recording_;
   std::thread thread_;
 };

@@ -38,6 +38,7 @@ std::string TpmProxy::AnswerRequest(absl::string_view line) {
   const std::optional<uint32_t> second = Number(words.size() > 2 ? words[2] : "");
   if (verb == "latency" && words.size() == 2 && first) {
     misbehaviour_.latency = absl::Milliseconds(*first);
+    misbehaviour_.latency_command.reset();
     return "ok\n";
   }
   if (verb == "busy" && words.size() == 2 && first) {

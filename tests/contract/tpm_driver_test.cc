@@ -293,6 +293,41 @@ TEST(TpmDriverTest, SaysWhatToDoWhenAllSlotsAreTakenAndGoesOnOnceOneIsFree) {
   EXPECT_EQ(token->Leftovers(), 1);
 }
 
+// It has three slots for objects and three for sessions, and no resource manager looks after them.
+TEST(TpmDriverTest, WhatIsGivenUpLeavesNothingInTheTpm) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  EnrollOptions options;
+  options.key_password = Secret::CopyOf("a key's password");
+  auto reference = EnrollKey(*token, std::move(options));
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  auto key = token->driver().Load(*reference, Secret::CopyOf("a key's password"));
+  ASSERT_TRUE(key.ok()) << key.status();
+  TpmProxy& proxy = token->simulator().proxy();
+  for (int round = 0; round < 2; ++round) {
+    for (const auto& [code, name] :
+         {std::pair{0x131u, "TPM2_CreatePrimary"}, std::pair{0x176u, "TPM2_StartAuthSession"},
+          std::pair{0x157u, "TPM2_Load"}, std::pair{0x165u, "TPM2_FlushContext"},
+          std::pair{0x15du, "TPM2_Sign"}}) {
+      proxy.Misbehave({.latency = absl::Hours(1), .latency_command = code});
+      SignOptions sign;
+      sign.cancelled = [&proxy] {
+        const auto status = proxy.GetStatus();
+        return status.ok() && status->delaying;
+      };
+      const absl::Status given_up = (*key)->Sign("x", sign).status();
+      EXPECT_EQ(DeviceErrorOf(given_up), DeviceError::kCancelled) << given_up;
+      proxy.Misbehave({});  // the answer comes
+      absl::Status next;
+      do {
+        next = (*key)->Sign("x", {}).status();
+      } while (absl::StrContains(next.message(), "does not answer"));
+      ASSERT_TRUE(next.ok()) << name << ": " << next;
+      EXPECT_EQ(token->Leftovers(), 0) << name;
+    }
+  }
+}
+
 TEST(TpmDriverTest, TellsAnOwnerOrEndorsementPasswordFromAWrongKeyPassword) {
   for (const auto& [hierarchy, name] : {std::pair{0x40000001u, "owner hierarchy"},
                                         std::pair{0x4000000Bu, "endorsement hierarchy"}}) {
