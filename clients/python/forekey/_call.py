@@ -253,7 +253,8 @@ class GatedCall(grpc.Call, grpc.Future):  # type: ignore[misc]
         self._inner: Any = None
         self._failed: Optional[Error] = None
         self._committed = False
-        self.asked_for_more = False
+        # What live calls know of it: whether the agent was asked for more, and when it is tried again at the soonest.
+        self.asked_for_more, self.not_before = False, 0
         self._begin()
         self._first = self._inner
         if self._failed is None:

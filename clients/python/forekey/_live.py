@@ -32,7 +32,6 @@ class LiveCalls:
         self._sessions = sessions
         self._wake = threading.Condition()
         self._calls: Dict[int, Any] = {}  # weak references
-        self._not_before: Dict[int, int] = {}
         self._running = self._closed = False
 
     def add(self, call: Any) -> None:
@@ -72,16 +71,15 @@ class LiveCalls:
             alive = {key: call for key, call in known.items() if call is not None and not call.done()}
             for key in set(known) - set(alive):
                 del self._calls[key]
-                self._not_before.pop(key, None)
         return list(alive.values())
 
     def _due(self, call: Any) -> int:
         session = call.attempts.session
         ages = session.ages_at if session is not None else 2**63  # what hardware signed can't be proved again
-        return max(ages, self._not_before.get(id(call), 0))
+        return max(ages, call.not_before)
 
     def _later(self, call: Any, seconds: float) -> None:
-        self._not_before[id(call)] = boot_nanos() + int(seconds * SECOND)
+        call.not_before = boot_nanos() + int(seconds * SECOND)
 
     def _attempt(self, call: Any) -> None:
         attempts = call.attempts
@@ -92,7 +90,7 @@ class LiveCalls:
             if later.ends_at <= attempts.session.ends_at + SECOND:
                 return self._later(call, pause)
             self._reauthenticate(attempts, later)
-        except Error:
+        except (Error, ValueError):  # the agent could not; or grpcio, of a channel that was closed
             return self._later(call, pause)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAUTHENTICATED and self._ask_for_more(call, later):

@@ -7,13 +7,14 @@ import inspect
 import sys
 import threading
 import time
+import types
 import unittest
 
 import echo_pb2
 import grpc
 
 import forekey
-from forekey import _agent, _call, _channel, _connection, _waiting
+from forekey import _agent, _call, _channel, _connection, _live, _waiting
 
 AUDIENCE, SOCKET, TARGET = sys.argv[1:4]
 ECHO = "/forekey.example.Echo/"
@@ -347,6 +348,29 @@ class Attempts(unittest.TestCase):
         self.assertTrue(asked.wait(TIMEOUT))
         self.connected.waiters.cancel()
         self.assertEqual(call.code(), grpc.StatusCode.CANCELLED)
+
+
+class LiveCalls(unittest.TestCase):
+    def test_a_new_call_is_not_put_off_for_one_that_is_gone(self):
+        class Call:
+            def __init__(self):
+                self.attempts, self.not_before = types.SimpleNamespace(session=types.SimpleNamespace(ages_at=7)), 0
+
+            def done(self):
+                return False
+
+        live = _live.LiveCalls(None)
+        live._running = True  # without a thread
+        gone = Call()
+        live.add(gone)
+        live._later(gone, 10.0**9)
+        at = id(gone)
+        del gone
+        others = [Call()]
+        while id(others[-1]) != at and len(others) < 1000:
+            others.append(Call())
+        live.add(others[-1])
+        self.assertEqual(live._due(others[-1]), 7)
 
 
 class SlowTarget(_connection.Target):
