@@ -188,7 +188,11 @@ secret = "{self.path('front-secret')}"
         """A unix socket in front of [fronts] http, for examples that ask there; this gate's own is a port, so that a
         gate that starts again is where it was for services, too."""
         def pass_on(connection):
-            with socket.create_connection(("127.0.0.1", self.front_port), timeout=PATIENCE) as to:
+            try:
+                to = socket.create_connection(("127.0.0.1", self.front_port), timeout=PATIENCE)
+            except OSError:  # the gate is down
+                return
+            with to:
                 back = threading.Thread(target=copy, args=(to, connection), daemon=True)
                 back.start()
                 copy(connection, to)
@@ -256,7 +260,8 @@ secret = "{self.path('front-secret')}"
             text = text.replace(name, here)
         folders = "".join(f"{name}_temp_path {self.root}/nginx-{name};\n"
                           for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        text = text.replace("http {\n", "http {\n" + folders)
+        # The server's own words hold, and not what nginx does by itself after a minute.
+        text = text.replace("http {\n", "http {\nclient_body_timeout 1s;\n" + folders)
         self.start("nginx", ["nginx", "-c", self.write("nginx.conf", text), "-g",
                              "daemon off;" + ("user root;" if os.geteuid() == 0 else "")])
         return binding

@@ -267,6 +267,46 @@ class FrontTests:
         self.assertEqual(told.get("grpc-retry-pushback-ms"), "-1")
 
 
+    def test_a_gate_that_does_not_answer_is_unavailable(self):
+        gate = self.world.gate.process
+        gate.send_signal(signal.SIGSTOP)  # its sockets are there, and take connections
+        try:
+            state = pathlib.Path(f"/proc/{gate.pid}/stat")
+            end = time.monotonic() + PATIENCE
+            while state.read_text().rpartition(")")[2].split()[0] != "T":
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.01)
+            error = self.refused(self.channel, UNARY)
+        finally:
+            gate.send_signal(signal.SIGCONT)
+        self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE, error)
+
+    def test_a_gate_that_is_down_is_unavailable(self):
+        self.world.gate.stop()
+        try:
+            error = self.refused(self.channel, UNARY)
+        finally:
+            self.world.run_gate()
+            self.world.run([BINARIES / "forekey", "logout"])  # from the session that this gate does not know
+        self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE, error)
+        stream(self.channel, UNARY, [b"a"], self.prefixed(UNARY))
+
+    def test_a_silent_stream_lasts(self):
+        """For longer than the second that the tests' nginx would give it by itself."""
+        go_on, ended = threading.Event(), threading.Event()
+
+        def messages():
+            yield b"a"
+            go_on.wait(PATIENCE)
+            yield b"b"
+        call = self.channel.stream_stream(UNARY)(messages(), metadata=self.prefixed(UNARY), timeout=PATIENCE)
+        self.assertEqual(next(call), b"a")
+        call.add_done_callback(lambda _: ended.set())
+        self.assertFalse(ended.wait(3), call)
+        go_on.set()
+        self.assertEqual(list(call), [b"b"])
+
+
 class Nginx(Fronts, FrontTests):
     @classmethod
     def setUpClass(cls):
