@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 
@@ -275,20 +277,25 @@ absl::Status LiveCredentials::ReadSubjectAgain(absl::string_view name) {
     live = LiveSubjectNamed(name);
   }
   if (live == nullptr) return absl::OkStatus();
-  if (!record.ok()) {
-    live->Take(/*disabled=*/true, live->sessions_epoch() + 1);
+  return TakeSubject(*live, record.ok() ? &*record : nullptr);
+}
+
+absl::Status LiveCredentials::TakeSubject(LiveSubject& live, const SubjectRecord* record) {
+  if (record == nullptr) {
+    live.Take(/*disabled=*/true, live.sessions_epoch() + 1);
     return absl::OkStatus();
   }
-  if (record->sessions_epoch < live->sessions_epoch()) {
+  uint64_t epoch = record->sessions_epoch;
+  if (epoch < live.sessions_epoch()) {
     // The registry's history went back, and has forgotten a disabling. What the subject has open,
     // and its tickets everywhere, may be of either history: all of it is over.
-    record->sessions_epoch = live->sessions_epoch() + 1;
-    FOREKEY_RETURN_IF_ERROR(registry_->RaiseSessionsEpoch(name, record->sessions_epoch));
+    epoch = live.sessions_epoch() + 1;
+    FOREKEY_RETURN_IF_ERROR(registry_->RaiseSessionsEpoch(live.name(), epoch));
   }
-  live->Take(record->disabled, record->sessions_epoch);
+  live.Take(record->disabled, epoch);
   auto snapshot = std::make_shared<const std::vector<std::string>>(record->roles);
-  absl::MutexLock lock(&live->mutex_);
-  live->roles_ = std::move(snapshot);
+  absl::MutexLock lock(&live.mutex_);
+  live.roles_ = std::move(snapshot);
   return absl::OkStatus();
 }
 
@@ -310,7 +317,8 @@ absl::Status LiveCredentials::FollowFactors(absl::string_view subject,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll() {
+absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll(
+    absl::FunctionRef<absl::Status()> between) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   std::vector<std::shared_ptr<LiveCredential>> credentials;
@@ -324,19 +332,34 @@ absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll() {
     }
   }
   std::vector<std::string> revoked;
-  for (const auto& credential : credentials) {
-    const absl::StatusOr<CredentialRecord> record =
-        registry_->FindCredential(credential->record().id);
-    if (!record.ok() && ReasonOf(record.status()) != Reason::kCredentialUnknown) {
-      return record.status();
+  for (size_t at = 0; at < credentials.size(); at += kFollowPage) {
+    const auto page = absl::MakeConstSpan(credentials).subspan(at, kFollowPage);
+    std::vector<std::string> ids;
+    for (const auto& credential : page) ids.push_back(credential->record().id);
+    FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> found, registry_->FindUnrevoked(ids));
+    const absl::flat_hash_set<absl::string_view> unrevoked(found.begin(), found.end());
+    for (const auto& credential : page) {
+      if (unrevoked.contains(credential->record().id)) continue;
+      credential->revoked_.store(true, std::memory_order_release);
+      revoked.push_back(credential->record().id);
     }
-    if (record.ok() && !record->revoked_at) continue;
-    credential->revoked_.store(true, std::memory_order_release);
-    revoked.push_back(credential->record().id);
+    FOREKEY_RETURN_IF_ERROR(between());
   }
-  for (const auto& subject : subjects) {
-    FOREKEY_RETURN_IF_ERROR(ReadSubjectAgain(subject->name()));
-    subject->factors_version_.fetch_add(1, std::memory_order_acq_rel);
+  for (size_t at = 0; at < subjects.size(); at += kFollowPage) {
+    const auto page = absl::MakeConstSpan(subjects).subspan(at, kFollowPage);
+    std::vector<std::string> names;
+    for (const auto& subject : page) names.push_back(subject->name());
+    FOREKEY_ASSIGN_OR_RETURN(const std::vector<SubjectRecord> found,
+                             registry_->FindSubjects(names));
+    absl::flat_hash_map<absl::string_view, const SubjectRecord*> records;
+    for (const SubjectRecord& record : found) records[record.name] = &record;
+    for (const auto& subject : page) {
+      const auto record = records.find(subject->name());
+      FOREKEY_RETURN_IF_ERROR(
+          TakeSubject(*subject, record == records.end() ? nullptr : record->second));
+      subject->factors_version_.fetch_add(1, std::memory_order_acq_rel);
+    }
+    FOREKEY_RETURN_IF_ERROR(between());
   }
   absl::MutexLock lock(&mutex_);
   ++generation_;

@@ -14,6 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -112,14 +113,20 @@ class LiveCredentials {
   // made that very change, and has told the sessions already.
   absl::Status FollowFactors(absl::string_view subject, absl::FunctionRef<bool()> mine);
   // Everything that is kept may have changed. A credential or subject that the registry does not
-  // know any more counts as revoked, or disabled. Gives the ids of what was found revoked.
-  absl::StatusOr<std::vector<std::string>> FollowAll();
+  // know any more counts as revoked, or disabled. Gives the ids of what was found revoked. It is
+  // read in pages of kFollowPage, and `between` is called after each of them; its error ends it.
+  static constexpr size_t kFollowPage = 500;
+  absl::StatusOr<std::vector<std::string>> FollowAll(absl::FunctionRef<absl::Status()> between =
+                                                         [] { return absl::OkStatus(); });
 
   Registry& registry() { return *registry_; }
 
  private:
   // By what the registry says now. The caller holds changes_.
   absl::Status ReadSubjectAgain(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(changes_);
+  // A null record: there is none any more.
+  absl::Status TakeSubject(LiveSubject& live, const SubjectRecord* record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(changes_);
   // One attempt at a load; null when the registry changed meanwhile.
   absl::StatusOr<std::shared_ptr<LiveCredential>> Load(absl::string_view id);
   std::shared_ptr<LiveSubject> SubjectFor(const SubjectRecord& record)

@@ -128,6 +128,13 @@ class Registry {
   virtual absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view after,
                                                                          size_t most) = 0;
 
+  // Many at once, for who follows what others changed (src/store/live_credentials.h).
+  // Of these ids, those of credentials that there are and that are not revoked, in any order.
+  virtual absl::StatusOr<std::vector<std::string>> FindUnrevoked(absl::Span<const std::string> ids);
+  // Of these subjects, those that there are, in any order.
+  virtual absl::StatusOr<std::vector<SubjectRecord>> FindSubjects(
+      absl::Span<const std::string> names);
+
   // False when it was revoked already. kCredentialUnknown where there is none.
   virtual absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                                 absl::Time now) = 0;

@@ -13,14 +13,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <thread>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "src/base/deadline.h"
 #include "tests/contract/registry_stores.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/forwarding_registry.h"
 
 namespace forekey {
 namespace {
@@ -452,6 +455,114 @@ TEST_F(PostgresReplicaTest, AHistoryThatForgotADisablingEndsWhatTheSubjectHasOpe
   Until([&] { return a->Holds(); });
   ASSERT_THAT(a->credentials->SetDisabled("alice", true), IsOk());
   EXPECT_EQ(at_a->subject().sessions_epoch(), 4u) << "the next one does not go unnoticed";
+}
+
+// Notes at each page how often its replica was heard of.
+class WatchedRegistry final : public ForwardingRegistry {
+ public:
+  using ForwardingRegistry::ForwardingRegistry;
+  absl::StatusOr<std::vector<std::string>> FindUnrevoked(
+      absl::Span<const std::string> ids) override {
+    absl::MutexLock lock(&mutex_);
+    renewals_.push_back(TestPostgres().Sql("SELECT max(renewals) FROM forekey.replicas"));
+    return ForwardingRegistry::FindUnrevoked(ids);
+  }
+  absl::StatusOr<CredentialRecord> FindCredential(absl::string_view id) override {
+    ++finds;
+    return ForwardingRegistry::FindCredential(id);
+  }
+  std::vector<std::string> renewals() {
+    absl::MutexLock lock(&mutex_);
+    return renewals_;
+  }
+  std::atomic<int> finds{0};
+
+ private:
+  absl::Mutex mutex_;
+  std::vector<std::string> renewals_ ABSL_GUARDED_BY(mutex_);
+};
+
+TEST_F(PostgresReplicaTest, WhoHasManyCredentialsReadsThemInPagesAndIsHeardOfMeanwhile) {
+  auto registry = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(registry, IsOk());
+  Replica a;
+  a.registry = *std::move(registry);
+  Enrol(a, "x", "alice");
+  server().Sql(
+      "SET search_path = forekey; INSERT INTO credentials (id, subject_id, spki_sha256, kind, "
+      "algorithm, sign_count, enrolled_at, revocation_note, spki, label, factors, rp_id, origin, "
+      "proved_json, evidence) SELECT sha256(number::text::bytea), subject_id, "
+      "sha256(('k' || number)::bytea), kind, algorithm, sign_count, enrolled_at, revocation_note, "
+      "spki, label, factors, rp_id, origin, proved_json, evidence FROM credentials, "
+      "generate_series(1, 1100) AS number");
+  const auto watched = std::make_shared<WatchedRegistry>(a.registry);
+  a.credentials = std::make_unique<LiveCredentials>(watched);
+  std::string after;
+  for (;;) {
+    const auto ids = a.registry->ListLiveCredentialIds(after, 500).value();
+    if (ids.empty()) break;
+    for (const std::string& id : ids) Find(a, id);
+    after = ids.back();
+  }
+  const int finds = watched->finds;
+  server().Sql(
+      "UPDATE forekey.credentials SET revoked_at = 1 WHERE id = sha256('1000'::text::bytea)");
+  PostgresReplicaOptions options;
+  options.name = "a";
+  options.lease = absl::Seconds(1);
+  auto replica = PostgresReplica::Join(std::move(options), *a.registry, *a.credentials, a.lease,
+                                       Clock::System());
+  ASSERT_THAT(replica, IsOk());
+  a.replica = *std::move(replica);
+  const std::vector<std::string> renewals = watched->renewals();
+  EXPECT_EQ(renewals.size(), 1101 / LiveCredentials::kFollowPage + 1);
+  for (size_t i = 1; i < renewals.size(); ++i) {
+    EXPECT_GT(std::stoi(renewals[i]), std::stoi(renewals[i - 1]));
+  }
+  EXPECT_EQ(watched->finds, finds) << "not one by one";
+  int revoked = 0;
+  const std::vector<CredentialRecord> all = a.registry->ListCredentials("alice").value();
+  for (const CredentialRecord& one : all) {
+    const bool found_revoked = Find(a, one.id)->revoked();
+    EXPECT_EQ(found_revoked, one.revoked_at.has_value());
+    revoked += found_revoked;
+  }
+  EXPECT_EQ(revoked, 1);
+}
+
+TEST_F(PostgresReplicaTest, ARenewalThatExtendsNothingIsAnErrorThatIsTold) {
+  absl::Mutex mutex;
+  std::string told;
+  auto registry = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(registry, IsOk());
+  Replica a;
+  a.registry = *std::move(registry);
+  a.credentials = std::make_unique<LiveCredentials>(a.registry);
+  PostgresReplicaOptions options;
+  options.name = "a";
+  options.lease = absl::Seconds(1);
+  options.trouble = [&](const std::string& error) {
+    absl::MutexLock lock(&mutex);
+    told = error;
+  };
+  auto replica = PostgresReplica::Join(std::move(options), *a.registry, *a.credentials, a.lease,
+                                       Clock::System());
+  ASSERT_THAT(replica, IsOk());
+  a.replica = *std::move(replica);
+  server().Sql(
+      "CREATE FUNCTION forekey.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; "
+      "END'; CREATE TRIGGER nothing BEFORE INSERT OR UPDATE ON forekey.replicas FOR EACH ROW "
+      "EXECUTE FUNCTION forekey.nothing()");
+  const auto has_told = [&](absl::string_view what) {
+    absl::MutexLock lock(&mutex);
+    return what.empty() ? told.empty() : absl::StrContains(told, what);
+  };
+  Until([&] { return has_told("row is gone"); });
+  Until([&] { return !a.Holds(); });
+  server().Sql("DROP TRIGGER nothing ON forekey.replicas");
+  Until([&] { return has_told(""); });
+  EXPECT_TRUE(a.Holds());
+  a.replica.reset();
 }
 
 TEST_F(PostgresReplicaTest, OneWhoseRowWasTakenAwayComesBackByItself) {

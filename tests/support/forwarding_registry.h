@@ -45,6 +45,14 @@ class ForwardingRegistry : public Registry {
                                                                  size_t most) override {
     return inner().ListLiveCredentialIds(after, most);
   }
+  absl::StatusOr<std::vector<std::string>> FindUnrevoked(
+      absl::Span<const std::string> ids) override {
+    return inner().FindUnrevoked(ids);
+  }
+  absl::StatusOr<std::vector<SubjectRecord>> FindSubjects(
+      absl::Span<const std::string> names) override {
+    return inner().FindSubjects(names);
+  }
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                         absl::Time now) override {
     return inner().RevokeCredential(id, note, now);

@@ -155,6 +155,24 @@ absl::StatusOr<std::vector<std::string>> PostgresRegistry::ListLiveCredentialIds
   return ids;
 }
 
+absl::StatusOr<std::vector<std::string>> PostgresRegistry::FindUnrevoked(
+    absl::Span<const std::string> ids) {
+  std::vector<std::string> unrevoked;
+  FOREKEY_RETURN_IF_ERROR(pool_.Look([&](PostgresSession& session) -> absl::Status {
+    unrevoked.clear();
+    const Position known = Known();
+    FOREKEY_ASSIGN_OR_RETURN(
+        const PostgresRows rows,
+        session.Query(
+            absl::StrCat("SELECT id FROM credentials WHERE revoked_at IS NULL AND id IN ",
+                         kPostgresBytesOfList, kIfKnown),
+            PostgresValues().Text(PostgresList(ids)).Int(known.number).Bytes(known.token)));
+    for (int row = 0; row < rows.size(); ++row) unrevoked.push_back(rows.Bytes(row, 0));
+    return rows.empty() ? CheckKnown(session) : absl::OkStatus();
+  }));
+  return unrevoked;
+}
+
 absl::StatusOr<bool> PostgresRegistry::RevokeCredential(absl::string_view id,
                                                         absl::string_view note, absl::Time now) {
   bool revoked = false;

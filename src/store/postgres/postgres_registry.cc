@@ -234,6 +234,23 @@ absl::StatusOr<SubjectRecord> PostgresRegistry::FindSubject(absl::string_view na
   return std::move(subjects.front());
 }
 
+absl::StatusOr<std::vector<SubjectRecord>> PostgresRegistry::FindSubjects(
+    absl::Span<const std::string> names) {
+  std::vector<SubjectRecord> subjects;
+  FOREKEY_RETURN_IF_ERROR(pool_.Look([&](PostgresSession& session) -> absl::Status {
+    const Position known = Known();
+    FOREKEY_ASSIGN_OR_RETURN(
+        const PostgresRows rows,
+        session.Query(
+            absl::StrCat(kPostgresSubject, " WHERE s.name IN ", kPostgresTextsOfList, kIfKnown,
+                         " ORDER BY s.name, r.role"),
+            PostgresValues().Text(PostgresList(names)).Int(known.number).Bytes(known.token)));
+    subjects = PostgresSubjects(rows);
+    return subjects.empty() ? CheckKnown(session) : absl::OkStatus();
+  }));
+  return subjects;
+}
+
 absl::StatusOr<std::vector<SubjectRecord>> PostgresRegistry::ListSubjects() {
   std::vector<SubjectRecord> subjects;
   FOREKEY_RETURN_IF_ERROR(Look([&](PostgresSession& session) -> absl::Status {

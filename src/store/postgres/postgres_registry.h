@@ -61,6 +61,10 @@ class PostgresRegistry final : public Registry {
   absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view subject) override;
   absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view after,
                                                                  size_t most) override;
+  absl::StatusOr<std::vector<std::string>> FindUnrevoked(
+      absl::Span<const std::string> ids) override;
+  absl::StatusOr<std::vector<SubjectRecord>> FindSubjects(
+      absl::Span<const std::string> names) override;
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
                                         absl::Time now) override;
   absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject, absl::string_view note,

@@ -21,6 +21,7 @@ namespace {
 constexpr size_t kReplicaIdSize = 16;
 constexpr size_t kMovedFamilySize = 16;
 constexpr int kChangesAtOnce = 1000;
+constexpr int kChangesForAKeeping = 200;
 // Changes that are kept though everybody has seen them.
 constexpr int kChangesKept = 10'000;
 constexpr int kLooksForAPruning = 1000;
@@ -135,13 +136,24 @@ absl::Status PostgresReplica::Enter() {
   }
   const Position begins{last.Int(0, 0), last.Bytes(0, 1)};
   registry_.Know(begins);
-  FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> revoked, credentials_.FollowAll());
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> revoked,
+                           credentials_.FollowAll([this] { return KeepRow(); }));
   if (options_.revoked) {
     for (const std::string& credential : revoked) options_.revoked(credential);
   }
   if (options_.missed) options_.missed();
   position_ = begins;
   return absl::OkStatus();
+}
+
+absl::Status PostgresReplica::KeepRow() {
+  FOREKEY_ASSIGN_OR_RETURN(
+      const PostgresRows kept,
+      connection_->Query("UPDATE replicas SET renewals = renewals + 1 WHERE id = $1",
+                         PostgresValues().Bytes(id_), Patience()));
+  if (kept.Affected() > 0) return absl::OkStatus();
+  position_ = Position();
+  return Refuse(Reason::kStoreUnavailable, "PostgreSQL: this replica's row was taken away");
 }
 
 absl::StatusOr<std::optional<int64_t>> PostgresReplica::SendRenewal() {
@@ -175,6 +187,7 @@ absl::Status PostgresReplica::Renew() {
   FOREKEY_RETURN_IF_ERROR(Connect());
   // Once to see what there is, once to confirm it; more where it goes on meanwhile. The next notice
   // or renewal does the rest.
+  bool extended = false;
   for (int round = 0; round < 4; ++round) {
     const BootTime sent = clock_.BootNow();
     std::optional<int64_t> last;
@@ -190,7 +203,12 @@ absl::Status PostgresReplica::Renew() {
     const bool up_to_date = *last == position_.number;
     if (!up_to_date) FOREKEY_RETURN_IF_ERROR(FollowUpTo(*last));
     lease_.Extend(sent + options_.lease);
+    extended = true;
     if (up_to_date) break;
+  }
+  if (!extended) {
+    return Refuse(Reason::kStoreUnavailable,
+                  "PostgreSQL: this replica's row is gone as soon as it is there");
   }
   LookAfterOthers();
   return absl::OkStatus();
@@ -204,6 +222,7 @@ absl::Status PostgresReplica::FollowUpTo(int64_t last) {
                            "BY number LIMIT $2",
                            PostgresValues().Int(position_.number).Int(kChangesAtOnce), Patience()));
     for (int row = 0; row < rows.size(); ++row) {
+      if (row % kChangesForAKeeping == kChangesForAKeeping - 1) FOREKEY_RETURN_IF_ERROR(KeepRow());
       if (rows.Int(row, 0) != position_.number + 1) {
         position_ = Position();
         return Refuse(Reason::kStoreUnavailable, "PostgreSQL: a change is missing");
@@ -242,7 +261,7 @@ absl::Status PostgresReplica::Follow(const Position& change, const std::string& 
   }
   // A newer release's: what it means is not known, so everything is read again.
   if (options_.missed) options_.missed();
-  return credentials_.FollowAll().status();
+  return credentials_.FollowAll([this] { return KeepRow(); }).status();
 }
 
 // Takes away the rows of replicas that are gone, so that nobody waits for them, and changes that

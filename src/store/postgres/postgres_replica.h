@@ -77,10 +77,13 @@ class PostgresReplica {
   PostgresReplica(PostgresReplicaOptions options, PostgresRegistry& registry,
                   LiveCredentials& credentials, AdmissionLease& lease, const Clock& clock);
   void Run();
-  // One renewal, and whatever it takes: a connection, joining, following.
+  // One renewal, and whatever it takes: a connection, joining, following. OK: the lease was
+  // extended.
   absl::Status Renew();
   absl::Status Connect();
   absl::Status Enter();
+  // Says that it is there, and nothing else: so that a long reading does not cost it its row.
+  absl::Status KeepRow();
   // The number of the last change; nothing where the row or the history is another.
   absl::StatusOr<std::optional<int64_t>> SendRenewal();
   absl::Status FollowUpTo(int64_t last);

@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_join.h"
 #include "src/store/record_shapes.h"
 
 namespace forekey {
@@ -15,6 +17,12 @@ std::optional<absl::Time> OptionalTimeAt(const PostgresRows& rows, int row, int 
 }
 
 }  // namespace
+
+std::string PostgresList(absl::Span<const std::string> items) {
+  return absl::StrJoin(items, ",", [](std::string* out, const std::string& item) {
+    out->append(absl::BytesToHexString(item));
+  });
+}
 
 std::vector<InviteRecord> PostgresInvites(const PostgresRows& rows) {
   std::vector<InviteRecord> invites;
