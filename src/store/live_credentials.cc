@@ -177,34 +177,39 @@ absl::Status LiveCredentials::SetRoles(absl::string_view subject,
                                        const std::vector<std::string>& roles) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
-  absl::Status status = registry_->SetRoles(subject, roles);
-  std::shared_ptr<LiveSubject> live;
-  {
-    absl::MutexLock lock(&mutex_);
-    ++generation_;
-    live = LiveSubjectNamed(subject);
-  }
-  if (!status.ok() || live == nullptr) return status;
+  const uint64_t before = ChangesOf(subject);
+  FOREKEY_RETURN_IF_ERROR(Changed(registry_->SetRoles(subject, roles)));
   std::vector<std::string> sorted = roles;
   std::sort(sorted.begin(), sorted.end());
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-  auto snapshot = std::make_shared<const std::vector<std::string>>(std::move(sorted));
-  absl::MutexLock lock(&live->mutex_);
-  live->roles_ = std::move(snapshot);
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto live = LiveSubjectNamed(subject);
+    if (live == nullptr) return absl::OkStatus();
+    if (live->changes_ == before) {
+      ++live->changes_;
+      SetLiveRoles(*live, std::move(sorted));
+      return absl::OkStatus();
+    }
+  }
+  // Of what was followed meanwhile and this, the registry knows which came last. Where it does not
+  // answer, following will: this change is told to this process, too.
+  (void)ReadSubjectAgain(subject);
   return absl::OkStatus();
 }
 
 absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabled) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
-  absl::Status status = registry_->SetDisabled(subject, disabled);
+  const uint64_t before = ChangesOf(subject);
+  FOREKEY_RETURN_IF_ERROR(Changed(registry_->SetDisabled(subject, disabled)));
   // Read again, so that the epoch is the registry's, whoever else changed it.
-  if (status.ok() && ReadSubjectAgain(subject).ok()) return status;
+  if (ReadSubjectAgain(subject).ok()) return absl::OkStatus();
   absl::MutexLock lock(&mutex_);
-  ++generation_;
-  if (!status.ok()) return status;
-  if (auto live = LiveSubjectNamed(subject))
-    live->Take(disabled, live->sessions_epoch() + (disabled ? 1 : 0));
+  const auto live = LiveSubjectNamed(subject);
+  if (live == nullptr || (!disabled && live->changes_ != before)) return absl::OkStatus();
+  ++live->changes_;
+  live->Take(disabled, live->sessions_epoch() + (disabled ? 1 : 0));
   return absl::OkStatus();
 }
 
@@ -212,9 +217,14 @@ absl::Status LiveCredentials::ChangeFactors(absl::string_view subject,
                                             absl::FunctionRef<absl::Status(Registry&)> change) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
+  {
+    absl::MutexLock lock(&mutex_);
+    changing_factors_of_ = std::string(subject);
+  }
   absl::Status status = change(*registry_);
   absl::MutexLock lock(&mutex_);
   ++generation_;
+  changing_factors_of_.clear();
   if (!status.ok()) return status;
   if (auto live = LiveSubjectNamed(subject))
     live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
@@ -262,56 +272,79 @@ absl::Status LiveCredentials::FollowCredential(absl::string_view id) {
   return absl::OkStatus();
 }
 
-absl::Status LiveCredentials::ReadSubjectAgain(absl::string_view name) {
-  {
-    absl::MutexLock lock(&mutex_);
-    ++generation_;
-    if (LiveSubjectNamed(name) == nullptr) return absl::OkStatus();
+uint64_t LiveCredentials::ChangesOf(absl::string_view subject) {
+  absl::MutexLock lock(&mutex_);
+  const auto live = LiveSubjectNamed(subject);
+  return live == nullptr ? 0 : live->changes_;
+}
+
+absl::Status LiveCredentials::Changed(absl::Status status) {
+  absl::MutexLock lock(&mutex_);
+  ++generation_;
+  return status;
+}
+
+void LiveCredentials::SetLiveRoles(LiveSubject& live, std::vector<std::string> roles) {
+  auto snapshot = std::make_shared<const std::vector<std::string>>(std::move(roles));
+  absl::MutexLock lock(&live.mutex_);
+  live.roles_ = std::move(snapshot);
+}
+
+LiveCredentials::Taken LiveCredentials::TakeSubject(LiveSubject& live, uint64_t changes,
+                                                    const SubjectRecord* record) {
+  if (live.changes_ != changes) return Taken::kOvertaken;
+  if (record != nullptr && record->sessions_epoch < live.sessions_epoch()) {
+    return Taken::kHistoryWentBack;
   }
-  absl::StatusOr<SubjectRecord> record = registry_->FindSubject(name);
-  if (!record.ok() && !absl::IsNotFound(record.status())) return record.status();
-  std::shared_ptr<LiveSubject> live;
+  ++live.changes_;
+  live.Take(record == nullptr || record->disabled,
+            record == nullptr ? live.sessions_epoch() + 1 : record->sessions_epoch);
+  if (record != nullptr) SetLiveRoles(live, record->roles);
+  return Taken::kYes;
+}
+
+absl::Status LiveCredentials::ReadSubjectAgain(absl::string_view name) {
+  const std::string names[] = {std::string(name)};
+  std::shared_ptr<LiveSubject> live;  // held, so that nobody loads another one meanwhile
   {
     absl::MutexLock lock(&mutex_);
     ++generation_;
     live = LiveSubjectNamed(name);
   }
   if (live == nullptr) return absl::OkStatus();
-  return TakeSubject(*live, record.ok() ? &*record : nullptr);
-}
-
-absl::Status LiveCredentials::TakeSubject(LiveSubject& live, const SubjectRecord* record) {
-  if (record == nullptr) {
-    live.Take(/*disabled=*/true, live.sessions_epoch() + 1);
-    return absl::OkStatus();
-  }
-  uint64_t epoch = record->sessions_epoch;
-  if (epoch < live.sessions_epoch()) {
+  for (;;) {
+    uint64_t changes, epoch;
+    {
+      absl::MutexLock lock(&mutex_);
+      changes = live->changes_;
+      epoch = live->sessions_epoch();
+    }
+    FOREKEY_ASSIGN_OR_RETURN(const std::vector<SubjectRecord> found,
+                             registry_->FindSubjects(names));
+    {
+      absl::MutexLock lock(&mutex_);
+      ++generation_;
+      const Taken taken = TakeSubject(*live, changes, found.empty() ? nullptr : &found.front());
+      if (taken == Taken::kYes) return absl::OkStatus();
+      if (taken == Taken::kOvertaken) continue;
+    }
     // The registry's history went back, and has forgotten a disabling. What the subject has open,
     // and its tickets everywhere, may be of either history: all of it is over.
-    epoch = live.sessions_epoch() + 1;
-    FOREKEY_RETURN_IF_ERROR(registry_->RaiseSessionsEpoch(live.name(), epoch));
+    FOREKEY_RETURN_IF_ERROR(registry_->RaiseSessionsEpoch(name, epoch + 1));
   }
-  live.Take(record->disabled, epoch);
-  auto snapshot = std::make_shared<const std::vector<std::string>>(record->roles);
-  absl::MutexLock lock(&live.mutex_);
-  live.roles_ = std::move(snapshot);
-  return absl::OkStatus();
 }
 
 absl::Status LiveCredentials::FollowSubject(absl::string_view name) {
-  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
-  absl::MutexLock order(&changes_);
+  const absl::Cleanup tell = [this] { tell_(); };  // after the lock
   return ReadSubjectAgain(name);
 }
 
 absl::Status LiveCredentials::FollowFactors(absl::string_view subject,
                                             absl::FunctionRef<bool()> mine) {
-  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
-  absl::MutexLock order(&changes_);
+  const absl::Cleanup tell = [this] { tell_(); };  // after the lock
   absl::MutexLock lock(&mutex_);
   ++generation_;
-  if (mine()) return absl::OkStatus();
+  if (mine() && changing_factors_of_ != subject) return absl::OkStatus();
   if (auto live = LiveSubjectNamed(subject))
     live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
   return absl::OkStatus();
@@ -319,8 +352,7 @@ absl::Status LiveCredentials::FollowFactors(absl::string_view subject,
 
 absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll(
     absl::FunctionRef<absl::Status()> between) {
-  const absl::Cleanup tell = [this] { tell_(); };  // after the locks
-  absl::MutexLock order(&changes_);
+  const absl::Cleanup tell = [this] { tell_(); };  // after the lock
   std::vector<std::shared_ptr<LiveCredential>> credentials;
   std::vector<std::shared_ptr<LiveSubject>> subjects;
   {
@@ -333,37 +365,62 @@ absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll(
   }
   std::vector<std::string> revoked;
   for (size_t at = 0; at < credentials.size(); at += kFollowPage) {
-    const auto page = absl::MakeConstSpan(credentials).subspan(at, kFollowPage);
-    std::vector<std::string> ids;
-    for (const auto& credential : page) ids.push_back(credential->record().id);
-    FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> found, registry_->FindUnrevoked(ids));
-    const absl::flat_hash_set<absl::string_view> unrevoked(found.begin(), found.end());
-    for (const auto& credential : page) {
-      if (unrevoked.contains(credential->record().id)) continue;
-      credential->revoked_.store(true, std::memory_order_release);
-      revoked.push_back(credential->record().id);
-    }
+    FOREKEY_RETURN_IF_ERROR(
+        ReadCredentialsAgain(absl::MakeConstSpan(credentials).subspan(at, kFollowPage), revoked));
     FOREKEY_RETURN_IF_ERROR(between());
   }
   for (size_t at = 0; at < subjects.size(); at += kFollowPage) {
-    const auto page = absl::MakeConstSpan(subjects).subspan(at, kFollowPage);
-    std::vector<std::string> names;
-    for (const auto& subject : page) names.push_back(subject->name());
-    FOREKEY_ASSIGN_OR_RETURN(const std::vector<SubjectRecord> found,
-                             registry_->FindSubjects(names));
-    absl::flat_hash_map<absl::string_view, const SubjectRecord*> records;
-    for (const SubjectRecord& record : found) records[record.name] = &record;
-    for (const auto& subject : page) {
-      const auto record = records.find(subject->name());
-      FOREKEY_RETURN_IF_ERROR(
-          TakeSubject(*subject, record == records.end() ? nullptr : record->second));
-      subject->factors_version_.fetch_add(1, std::memory_order_acq_rel);
-    }
+    FOREKEY_RETURN_IF_ERROR(
+        ReadSubjectsAgain(absl::MakeConstSpan(subjects).subspan(at, kFollowPage)));
     FOREKEY_RETURN_IF_ERROR(between());
   }
   absl::MutexLock lock(&mutex_);
   ++generation_;
   return revoked;
+}
+
+absl::Status LiveCredentials::ReadCredentialsAgain(
+    absl::Span<const std::shared_ptr<LiveCredential>> page, std::vector<std::string>& revoked) {
+  std::vector<std::string> ids;
+  for (const auto& credential : page) ids.push_back(credential->record().id);
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> found, registry_->FindUnrevoked(ids));
+  const absl::flat_hash_set<absl::string_view> unrevoked(found.begin(), found.end());
+  for (const auto& credential : page) {
+    if (unrevoked.contains(credential->record().id)) continue;
+    credential->revoked_.store(true, std::memory_order_release);
+    revoked.push_back(credential->record().id);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LiveCredentials::ReadSubjectsAgain(
+    absl::Span<const std::shared_ptr<LiveSubject>> page) {
+  std::vector<std::string> names;
+  std::vector<uint64_t> changes;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& subject : page) {
+      names.push_back(subject->name());
+      changes.push_back(subject->changes_);
+    }
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<SubjectRecord> found, registry_->FindSubjects(names));
+  absl::flat_hash_map<absl::string_view, const SubjectRecord*> records;
+  for (const SubjectRecord& record : found) records[record.name] = &record;
+  std::vector<std::string> again;
+  {
+    absl::MutexLock lock(&mutex_);
+    ++generation_;
+    for (size_t i = 0; i < page.size(); ++i) {
+      const auto record = records.find(names[i]);
+      const Taken taken =
+          TakeSubject(*page[i], changes[i], record == records.end() ? nullptr : record->second);
+      if (taken != Taken::kYes) again.push_back(names[i]);
+      page[i]->factors_version_.fetch_add(1, std::memory_order_acq_rel);
+    }
+  }
+  for (const std::string& name : again) FOREKEY_RETURN_IF_ERROR(ReadSubjectAgain(name));
+  return absl::OkStatus();
 }
 
 }  // namespace forekey

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 #include "src/crypto/public_key.h"
 #include "src/store/registry.h"
 
@@ -40,6 +41,7 @@ class LiveSubject {
  private:
   friend class LiveCredentials;
   std::string name_;
+  uint64_t changes_ = 0;  // that were taken; LiveCredentials::mutex_ guards it
   // What the registry says; the epoch never goes back.
   void Take(bool disabled, uint64_t sessions_epoch);
   std::atomic<bool> disabled_;
@@ -105,12 +107,13 @@ class LiveCredentials {
   // What another program changed in a registry that is shared. Each reads the registry where it has
   // to, so that what is applied is at least as new as the change; when it returns OK, no later call
   // sees the state before. Errors are the registry's; then nothing is known, and it is done again.
+  // None of them waits for a change of this object's own, which the registry may hold up.
   absl::Status FollowCredential(absl::string_view id);  // it was revoked
   // Its roles, or whether it is disabled; where it was disabled since, its sessions are over, also
   // where it is enabled again.
   absl::Status FollowSubject(absl::string_view name);
-  // Its further factors. `mine`, asked while no change of this object's is under way: this object
-  // made that very change, and has told the sessions already.
+  // Its further factors. `mine`: this object made that very change. It has told the sessions
+  // already, unless it is under way still: then they are told here, too.
   absl::Status FollowFactors(absl::string_view subject, absl::FunctionRef<bool()> mine);
   // Everything that is kept may have changed. A credential or subject that the registry does not
   // know any more counts as revoked, or disabled. Gives the ids of what was found revoked. It is
@@ -122,11 +125,19 @@ class LiveCredentials {
   Registry& registry() { return *registry_; }
 
  private:
-  // By what the registry says now. The caller holds changes_.
-  absl::Status ReadSubjectAgain(absl::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(changes_);
-  // A null record: there is none any more.
-  absl::Status TakeSubject(LiveSubject& live, const SubjectRecord* record)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(changes_);
+  // By what the registry says now, whoever changes it meanwhile.
+  absl::Status ReadSubjectAgain(absl::string_view name);
+  // What was read after `changes` of the subject were taken; a null record: there is none any more.
+  enum class Taken { kYes, kOvertaken, kHistoryWentBack };
+  Taken TakeSubject(LiveSubject& live, uint64_t changes, const SubjectRecord* record)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status ReadCredentialsAgain(absl::Span<const std::shared_ptr<LiveCredential>> page,
+                                    std::vector<std::string>& revoked);
+  absl::Status ReadSubjectsAgain(absl::Span<const std::shared_ptr<LiveSubject>> page);
+  // The registry was changed, or may have been: no load that began before is kept.
+  absl::Status Changed(absl::Status status);
+  static void SetLiveRoles(LiveSubject& live, std::vector<std::string> roles);
+  uint64_t ChangesOf(absl::string_view subject);
   // One attempt at a load; null when the registry changed meanwhile.
   absl::StatusOr<std::shared_ptr<LiveCredential>> Load(absl::string_view id);
   std::shared_ptr<LiveSubject> SubjectFor(const SubjectRecord& record)
@@ -141,8 +152,10 @@ class LiveCredentials {
   const std::shared_ptr<Registry> registry_;
   const size_t capacity_;
   std::function<void()> tell_ = [] {};
-  // Held over a change of the registry and of the live state, so that two changes reach both in the
-  // same order. Before mutex_, which no registry call is made under.
+  // Held over a change of the registry and of the live state, so that two changes of this object
+  // reach both in the same order. Before mutex_, which no registry call is made under. Following
+  // does without: what was read is taken where nothing of that subject was taken since before it
+  // was read, and is read again otherwise.
   absl::Mutex changes_ ABSL_ACQUIRED_BEFORE(mutex_);
   absl::Mutex mutex_;
   // Grows with every change, so that a load that began before a revocation is not inserted after
@@ -152,6 +165,8 @@ class LiveCredentials {
   absl::flat_hash_map<std::string, std::shared_ptr<LiveCredential>> credentials_
       ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<std::string, std::weak_ptr<LiveSubject>> subjects_ ABSL_GUARDED_BY(mutex_);
+  // Whose further factors this object changes just now, and has not told the sessions of.
+  std::string changing_factors_of_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace forekey

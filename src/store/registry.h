@@ -128,7 +128,8 @@ class Registry {
   virtual absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view after,
                                                                          size_t most) = 0;
 
-  // Many at once, for who follows what others changed (src/store/live_credentials.h).
+  // Many at once, for who follows what others changed (src/store/live_credentials.h): no change
+  // that is under way holds them up.
   // Of these ids, those of credentials that there are and that are not revoked, in any order.
   virtual absl::StatusOr<std::vector<std::string>> FindUnrevoked(absl::Span<const std::string> ids);
   // Of these subjects, those that there are, in any order.

@@ -20,6 +20,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
+#include "absl/synchronization/notification.h"
 #include "src/base/deadline.h"
 #include "tests/contract/registry_stores.h"
 #include "tests/support/fake_clock.h"
@@ -528,6 +529,66 @@ TEST_F(PostgresReplicaTest, WhoHasManyCredentialsReadsThemInPagesAndIsHeardOfMea
     revoked += found_revoked;
   }
   EXPECT_EQ(revoked, 1);
+}
+
+class StuckRegistry final : public ForwardingRegistry {
+ public:
+  using ForwardingRegistry::ForwardingRegistry;
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override {
+    asked.Notify();
+    go_on.WaitForNotification();
+    return ForwardingRegistry::SetRoles(subject, roles);
+  }
+  absl::Notification asked, go_on;
+};
+
+TEST_F(PostgresReplicaTest, AChangeThatWaitsHoldsUpNoFollowing) {
+  auto registry = PostgresRegistry::Open(server().Url(), {1, absl::Minutes(1)});
+  ASSERT_THAT(registry, IsOk());
+  Replica a;
+  a.registry = *std::move(registry);
+  const auto stuck = std::make_shared<StuckRegistry>(a.registry);
+  a.credentials = std::make_unique<LiveCredentials>(stuck);
+  const std::string alice = Enrol(a, "x", "alice"), bob = Enrol(a, "y", "bob");
+  const auto at_a = Find(a, bob);
+  PostgresReplicaOptions options;
+  options.name = "a";
+  options.lease = absl::Seconds(1);
+  auto replica = PostgresReplica::Join(std::move(options), *a.registry, *a.credentials, a.lease,
+                                       Clock::System());
+  ASSERT_THAT(replica, IsOk());
+  a.replica = *std::move(replica);
+  // Another gate has the lock of changes, and tells of one.
+  auto other =
+      PostgresConnection::Open(server().Url("&user=forekey&application_name=test"),
+                               PostgresConnection::Role::kOwner, Deadline::In(absl::Minutes(1)));
+  ASSERT_THAT(other, IsOk());
+  const auto run = [&](const std::string& sql) {
+    EXPECT_THAT((*other)->Execute(sql, Deadline::In(absl::Minutes(1))), IsOk());
+  };
+  run(absl::StrCat("SELECT pg_advisory_lock(", kPostgresLockClass, ", ",
+                   static_cast<int>(PostgresLock::kChanges), ")"));
+  // Of this gate one change is under way, and another has the connection and waits for the lock.
+  std::thread under_way([&] { EXPECT_THAT(a.credentials->SetRoles("alice", {"new"}), IsOk()); });
+  std::atomic<bool> over{false};
+  std::thread waiting([&] {
+    while (!over) (void)a.registry->SetRoles("alice", {"newer"});
+  });
+  stuck->asked.WaitForNotification();
+  Until([] {
+    return server().Sql(
+               "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == "1";
+  });
+  run("UPDATE subjects SET disabled = 1, sessions_epoch = 1 WHERE name = 'bob'; INSERT INTO "
+      "changes SELECT max(number) + 1, 't', 'subject', 'bob' FROM changes");
+  Until([&] { return at_a->subject().disabled(); });
+  Until([&] { return a.Holds(); });
+  over = true;
+  run(absl::StrCat("SELECT pg_advisory_unlock(", kPostgresLockClass, ", ",
+                   static_cast<int>(PostgresLock::kChanges), ")"));
+  waiting.join();
+  stuck->go_on.Notify();
+  under_way.join();
 }
 
 TEST_F(PostgresReplicaTest, ARenewalThatExtendsNothingIsAnErrorThatIsTold) {

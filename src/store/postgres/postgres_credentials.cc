@@ -158,7 +158,7 @@ absl::StatusOr<std::vector<std::string>> PostgresRegistry::ListLiveCredentialIds
 absl::StatusOr<std::vector<std::string>> PostgresRegistry::FindUnrevoked(
     absl::Span<const std::string> ids) {
   std::vector<std::string> unrevoked;
-  FOREKEY_RETURN_IF_ERROR(pool_.Look([&](PostgresSession& session) -> absl::Status {
+  FOREKEY_RETURN_IF_ERROR(following_.Look([&](PostgresSession& session) -> absl::Status {
     unrevoked.clear();
     const Position known = Known();
     FOREKEY_ASSIGN_OR_RETURN(

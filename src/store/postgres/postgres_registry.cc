@@ -237,7 +237,7 @@ absl::StatusOr<SubjectRecord> PostgresRegistry::FindSubject(absl::string_view na
 absl::StatusOr<std::vector<SubjectRecord>> PostgresRegistry::FindSubjects(
     absl::Span<const std::string> names) {
   std::vector<SubjectRecord> subjects;
-  FOREKEY_RETURN_IF_ERROR(pool_.Look([&](PostgresSession& session) -> absl::Status {
+  FOREKEY_RETURN_IF_ERROR(following_.Look([&](PostgresSession& session) -> absl::Status {
     const Position known = Known();
     FOREKEY_ASSIGN_OR_RETURN(
         const PostgresRows rows,

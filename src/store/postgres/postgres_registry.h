@@ -35,7 +35,8 @@ inline constexpr absl::string_view kFactorsChanged = "factors";
 inline constexpr absl::string_view kFamilyMoved = "family";
 
 struct PostgresRegistryOptions {
-  size_t connections = 4;  // at once, besides the one that hears of changes
+  // At once, besides the one that hears of changes, and the one that reads what they changed.
+  size_t connections = 4;
   // How long any call may take, a connection that must be made included.
   absl::Duration patience = absl::Seconds(5);
 };
@@ -144,7 +145,10 @@ class PostgresRegistry final : public Registry {
   // the same number is somebody else's.
   bool TakeMine(const Position& change);
   // The server may be another one: no connection of before is used for what begins from now on.
-  void Reconnect() { pool_.DropAll(); }
+  void Reconnect() {
+    pool_.DropAll();
+    following_.DropAll();
+  }
   // The history may be another one: what was changed in the one before is not followed any more.
   void ForgetMine();
 
@@ -162,7 +166,9 @@ class PostgresRegistry final : public Registry {
   using Tell = std::vector<Told>;
 
   PostgresRegistry(std::string url, const PostgresRegistryOptions& options)
-      : url_(url), pool_(std::move(url), options.connections, options.patience) {}
+      : url_(url),
+        pool_(url, options.connections, options.patience),
+        following_(std::move(url), 1, options.patience) {}
 
   Position Known() const;
   // Refuses, and gives the connection up, where its server does not have what is known.
@@ -180,6 +186,8 @@ class PostgresRegistry final : public Registry {
 
   const std::string url_;
   PostgresPool pool_;
+  // For what following reads, which must not wait until a local change has its lock.
+  PostgresPool following_;
   absl::Mutex mine_mutex_;
   absl::flat_hash_set<Position> mine_ ABSL_GUARDED_BY(mine_mutex_);
   mutable absl::Mutex known_mutex_;

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <thread>
+#include <utility>
 
 #include "absl/synchronization/notification.h"
 #include "tests/support/status_matchers.h"
@@ -28,6 +29,7 @@ class HookedRegistry final : public Registry {
   explicit HookedRegistry(std::shared_ptr<Registry> real) : real_(std::move(real)) {}
 
   std::function<void()> after_find_credential;
+  std::function<void()> after_find_subject, after_set_roles;  // once
   std::atomic<bool> failing{false};
   std::atomic<int> finds{0};
   std::atomic<int> changing{0}, most_changing{0};
@@ -58,7 +60,9 @@ class HookedRegistry final : public Registry {
   absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override {
     Change change(this);
     if (failing) return Refuse(Reason::kStoreUnavailable);
-    return real_->SetRoles(subject, roles);
+    absl::Status set = real_->SetRoles(subject, roles);
+    if (auto then = std::exchange(after_set_roles, nullptr)) then();
+    return set;
   }
   absl::Status SetDisabled(absl::string_view subject, bool disabled) override {
     Change change(this);
@@ -77,7 +81,9 @@ class HookedRegistry final : public Registry {
   absl::Status CancelInvite(absl::string_view id) override { return real_->CancelInvite(id); }
   absl::StatusOr<std::vector<InviteRecord>> ListInvites() override { return real_->ListInvites(); }
   absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) override {
-    return real_->FindSubject(name);
+    auto found = real_->FindSubject(name);
+    if (auto then = std::exchange(after_find_subject, nullptr)) then();
+    return found;
   }
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view name) override {
     return real_->FindPasswordHash(name);
@@ -200,6 +206,33 @@ TEST_F(LiveCredentialsTest, WhatWasRevokedBeforeTheStartIsRevoked) {
   ASSERT_THAT(found, IsOk());
   EXPECT_TRUE((*found)->revoked());
   EXPECT_TRUE((*found)->subject().disabled());
+}
+
+TEST_F(LiveCredentialsTest, OfAChangeAndWhatIsFollowedTheLaterOneStays) {
+  CredentialRecord a = Enrolled("a", "alice");
+  auto held = *live_.Find(a.id);
+  // What was read of another gate's change is older than this gate's own.
+  ASSERT_THAT(hooked_->SetRoles("alice", {"elsewhere"}), IsOk());
+  hooked_->after_find_subject = [&] {
+    ASSERT_THAT(live_.SetRoles("alice", {"own"}), IsOk());
+    ASSERT_THAT(live_.SetDisabled("alice", true), IsOk());
+  };
+  ASSERT_THAT(live_.FollowSubject("alice"), IsOk());
+  EXPECT_THAT(*held->subject().roles(), ElementsAre("own"));
+  EXPECT_TRUE(held->subject().disabled());
+  EXPECT_EQ(held->subject().sessions_epoch(), 1u) << "nor is it taken for another history";
+  hooked_->after_find_subject = [&] {
+    ASSERT_THAT(live_.SetRoles("alice", {"own-again"}), IsOk());
+  };
+  ASSERT_THAT(live_.FollowAll(), IsOk());
+  EXPECT_THAT(*held->subject().roles(), ElementsAre("own-again"));
+  // This gate's own is older than another one's, which was followed before it came here.
+  hooked_->after_set_roles = [&] {
+    ASSERT_THAT(hooked_->SetRoles("alice", {"elsewhere"}), IsOk());
+    ASSERT_THAT(live_.FollowSubject("alice"), IsOk());
+  };
+  ASSERT_THAT(live_.SetRoles("alice", {"late"}), IsOk());
+  EXPECT_THAT(*held->subject().roles(), ElementsAre("elsewhere"));
 }
 
 // The look-up read the registry before the change and comes to the cache after it.
