@@ -134,6 +134,18 @@ absl::StatusOr<Certificate> ParsePemBlock(absl::string_view pem) {
   return Certificate::ParseDer(View(data, size));
 }
 
+// Where the next PEM block begins: at the beginning of a line (RFC 7468 §2), since text between
+// blocks may hold a name that somebody else chose. A byte order mark is none of a line's.
+size_t FindPemBegin(absl::string_view bytes, size_t from) {
+  constexpr absl::string_view kBegin = "-----BEGIN ", kByteOrderMark = "\xEF\xBB\xBF";
+  for (size_t at = bytes.find(kBegin, from); at != absl::string_view::npos;
+       at = bytes.find(kBegin, at + 1)) {
+    if (at == 0 || bytes[at - 1] == '\n' || bytes[at - 1] == '\r') return at;
+    if (bytes.substr(0, at) == kByteOrderMark) return at;
+  }
+  return absl::string_view::npos;
+}
+
 bool LooksLikeDer(absl::string_view bytes) {
   return bytes.size() > 2 && bytes[0] == 0x30 && (static_cast<uint8_t>(bytes[1]) & 0x80) != 0;
 }
@@ -171,15 +183,14 @@ absl::StatusOr<Certificate> Certificate::ParseDer(absl::string_view der) {
 }
 
 std::vector<absl::StatusOr<Certificate>> Certificate::ParseEach(absl::string_view bytes) {
-  constexpr absl::string_view kBegin = "-----BEGIN ";
   std::vector<absl::StatusOr<Certificate>> result;
-  size_t begin = bytes.find(kBegin);
+  size_t begin = FindPemBegin(bytes, 0);
   if (LooksLikeDer(bytes) || begin == absl::string_view::npos) {
     result.push_back(ParseDer(bytes));
     return result;
   }
   while (begin != absl::string_view::npos) {
-    const size_t next = bytes.find(kBegin, begin + kBegin.size());
+    const size_t next = FindPemBegin(bytes, begin + 1);
     const absl::string_view block = bytes.substr(begin, next - begin);
     begin = next;
     if (absl::StartsWith(block, "-----BEGIN CERTIFICATE-----") ||

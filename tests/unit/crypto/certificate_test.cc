@@ -149,6 +149,16 @@ TEST_F(CertificateTest, ParsesPemWithTextAroundAndBundles) {
               RefusedWith(Reason::kCertificateMalformed));
 }
 
+TEST_F(CertificateTest, ABlockBeginsAtTheBeginningOfALine) {
+  const std::string der = MakeDer(Leaf(root_));
+  const auto all = Certificate::ParseAll(absl::StrCat("# CN=-----BEGIN CERTIFICATE-----\n",
+                                                      Pem(der), "# -----BEGIN CERTIFICATE-----"));
+  ASSERT_THAT(all, IsOk());
+  EXPECT_THAT(*all, SizeIs(1));
+  EXPECT_THAT(*Certificate::ParseAll("\xEF\xBB\xBF" + Pem(der)), SizeIs(1));
+  EXPECT_THAT(*Certificate::ParseAll("subject\r" + Pem(der)), SizeIs(1));
+}
+
 TEST_F(CertificateTest, GivesWhatTheCertificateSays) {
   CertificateSpec spec = root_.CaSpec(root_);
   spec.not_after = absl::InfiniteFuture();
