@@ -33,14 +33,12 @@ absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::st
   std::vector<std::string> skipped;
   absl::StatusOr<TrustAnchors> anchors = TrustAnchors::FromDirectory(folder, &skipped);
   if (!anchors.ok()) return StatusNaming(key, anchors.status());
-  if (anchors->empty() && skipped.empty() && WasEmptied(folder)) {
+  if (anchors->empty() && WasEmptied(folder)) {
     std::fprintf(
         stderr,
         "forekey: warning: %s: the last certificate was taken out of %s: it trusts nobody\n",
         std::string(key).c_str(), folder.c_str());
-    return anchors;
-  }
-  if (anchors->empty()) {
+  } else if (anchors->empty()) {
     return absl::FailedPreconditionError(absl::StrCat(key, ": ", folder, " holds no certificate",
                                                       skipped.empty() ? "" : ": ",
                                                       absl::StrJoin(skipped, "; ")));

@@ -199,7 +199,8 @@ TEST_F(TrustBundleTest, MarksAFolderThatItEmptied) {
   EXPECT_EQ(*Apply(Bundle(3, {{"tpm/a.pem", "A"}, {"piv/b.pem", "B"}})), What::kApplied);
   EXPECT_FALSE(fs::exists(Path("gate/piv/.emptied")));
   // What an administrator put there besides stays, and so the folder is not empty.
-  std::ofstream(Path("gate/piv/own.pem")) << "own";
+  const TestCa own = TestCa::New("Their own");
+  std::ofstream(Path("gate/piv/own.der"), std::ios::binary) << testing::MakeDer(own.CaSpec(own));
   EXPECT_EQ(*Apply(Bundle(4, {{"tpm/a.pem", "A"}})), What::kApplied);
   EXPECT_THAT(emptied_, ElementsAre());
   EXPECT_FALSE(fs::exists(Path("gate/piv/.emptied")));

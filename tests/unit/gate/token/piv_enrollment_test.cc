@@ -721,9 +721,23 @@ TEST_F(PivReloadTest, AFolderThatWasEmptiedOnPurposeTrustsNobody) {
   EXPECT_TRUE(looked->credentials(0).withdrawn());
   Restart();  // a gate that starts then says so, and starts
   EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateUntrusted);
-  // It is no licence for a folder of files that are no certificates.
+  // It is no licence for a file that may be a certificate some day.
   WriteText(piv_.trust + "/half.der", "half a certifi");
-  StaysAsItWas("holds no certificate");
+  StaysAsItWas("half.der");
+}
+
+TEST_F(PivReloadTest, AnEmptiedFolderMayHoldWhatNeverWasACertificate) {
+  WriteText(piv_.trust + "/README", "roots of our cards");
+  Restart();
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  std::filesystem::remove(piv_.trust + "/root.der");
+  WriteText(piv_.trust + "/.emptied", "");
+  EXPECT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateUntrusted);
+  Restart();
+  EXPECT_THAT(audit_->decisions().back().detail,
+              HasSubstr("left out: attestation.piv.trust: README"));
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateUntrusted);
 }
 
 TEST_F(PivReloadTest, AFileThatNeverWasACertificateIsNamedAndStopsNothing) {
