@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "src/base/public_directory.h"
 #include "src/base/status.h"
 #include "src/cli/verify/trust_candidate.h"
+#include "src/crypto/certificate.h"
 #include "src/verify/emptied_trust.h"
 
 namespace forekey {
@@ -26,6 +28,12 @@ constexpr size_t kMaxTrustFileName = 200;
 std::string KindFolder(const std::string& name) {
   const size_t slash = name.find('/');
   return slash == std::string::npos ? "" : name.substr(0, slash);
+}
+
+// "DIR/tpm/.NAME.pem.new": hidden, as gates pass over it then.
+std::string PreparedPath(const std::string& directory, const std::string& name) {
+  const size_t slash = name.find('/') + 1;
+  return absl::StrCat(directory, "/", name.substr(0, slash), ".", name.substr(slash), ".new");
 }
 
 // So that what was removed stays so after a power failure, whatever is written elsewhere later.
@@ -98,8 +106,34 @@ absl::Status LockedTrustFolder::Write(const std::string& name, absl::string_view
   const std::string folder = absl::StrCat(directory_, "/", kind);
   FOREKEY_RETURN_IF_ERROR(MakePublicDirectory(folder));
   FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(directory_, "/", name), content, 0644));
+  return RemoveMark(kind);
+}
+
+absl::Status LockedTrustFolder::Prepare(const std::string& name, absl::string_view content) {
+  FOREKEY_RETURN_IF_ERROR(MakePublicDirectory(absl::StrCat(directory_, "/", KindFolder(name))));
+  return WriteFileAtomically(PreparedPath(directory_, name), content, 0644);
+}
+
+absl::Status LockedTrustFolder::Place(const std::string& name) {
+  const std::string path = absl::StrCat(directory_, "/", name), kind = KindFolder(name);
+  if (rename(PreparedPath(directory_, name).c_str(), path.c_str()) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("can't write ", path));
+  }
+  FOREKEY_RETURN_IF_ERROR(SyncFolder(absl::StrCat(directory_, "/", kind)));
+  return RemoveMark(kind);
+}
+
+void LockedTrustFolder::DropPrepared(const std::string& name) {
+  (void)unlink(PreparedPath(directory_, name).c_str());
+}
+
+bool LockedTrustFolder::IsPrepared(const std::string& directory, const std::string& name) {
+  return !FileSignature(PreparedPath(directory, name)).empty();
+}
+
+absl::Status LockedTrustFolder::RemoveMark(const std::string& kind) {
   // It is not empty any more; the next time may be a mistake.
-  const std::string mark = absl::StrCat(folder, "/", kEmptiedTrust);
+  const std::string mark = absl::StrCat(directory_, "/", kind, "/", kEmptiedTrust);
   if (unlink(mark.c_str()) != 0 && errno != ENOENT) {
     return absl::ErrnoToStatus(errno, absl::StrCat("can't remove ", mark));
   }
@@ -108,7 +142,10 @@ absl::Status LockedTrustFolder::Write(const std::string& name, absl::string_view
 
 absl::Status LockedTrustFolder::Remove(const std::string& name) {
   const std::string path = absl::StrCat(directory_, "/", name), kind = KindFolder(name);
-  if (!kind.empty()) thinned_.insert(kind);
+  if (!kind.empty()) {
+    thinned_.insert(kind);
+    DropPrepared(name);
+  }
   if (unlink(path.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) {
     return absl::ErrnoToStatus(errno, absl::StrCat("can't remove ", path));
   }
@@ -119,10 +156,12 @@ absl::StatusOr<std::vector<std::string>> LockedTrustFolder::MarkEmptied() {
   std::vector<std::string> emptied;
   for (const std::string& kind : thinned_) {
     const std::string folder = absl::StrCat(directory_, "/", kind);
-    const absl::StatusOr<std::vector<std::string>> files = ListFiles(folder);
-    if (absl::IsNotFound(files.status())) continue;
-    FOREKEY_RETURN_IF_ERROR(files.status());
-    if (!files->empty()) continue;
+    // As a gate reads it: a README beside them vouches for nobody.
+    std::vector<std::string> others;
+    const absl::StatusOr<TrustAnchors> left = TrustAnchors::FromDirectory(folder, &others);
+    if (absl::IsNotFound(left.status())) continue;
+    FOREKEY_RETURN_IF_ERROR(left.status());
+    if (!left->empty()) continue;
     FOREKEY_RETURN_IF_ERROR(
         WriteFileAtomically(absl::StrCat(folder, "/", kEmptiedTrust),
                             "`forekey trust` took the last certificate out of this folder.\n"));

@@ -32,6 +32,13 @@ class LockedTrustFolder {
 
   // `name`: "origins.json", "tpm/NAME.pem". The content is on the disk on return.
   absl::Status Write(const std::string& name, absl::string_view content);
+  // Write() in two steps: nobody reads the file before Place(). What the first one wrote is on the
+  // disk on return, and stays there until Place(), DropPrepared() or Remove().
+  absl::Status Prepare(const std::string& name, absl::string_view content);
+  absl::Status Place(const std::string& name);
+  void DropPrepared(const std::string& name);
+  // True between the two steps, whoever took the first one.
+  static bool IsPrepared(const std::string& directory, const std::string& name);
   // What is not there is removed already. It is gone from the disk on return.
   absl::Status Remove(const std::string& name);
   // The folders of kinds out of which Remove() took the last certificate. Each is marked
@@ -39,6 +46,9 @@ class LockedTrustFolder {
   absl::StatusOr<std::vector<std::string>> MarkEmptied();
 
  private:
+  // The kind has a certificate now.
+  absl::Status RemoveMark(const std::string& kind);
+
   LockedTrustFolder(std::string directory, int fd) : directory_(std::move(directory)), fd_(fd) {}
   std::string directory_;
   int fd_ = -1;

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/verify/trust_store.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 #include "src/base/status.h"
 #include "src/wire/json_object.h"
 
@@ -116,8 +119,12 @@ Json TrustChange::ToJson() const {
 
 std::string TrustPem(const Certificate& certificate) {
   std::string encoded = absl::Base64Escape(certificate.der());
-  std::string pem =
-      absl::StrCat("# ", certificate.SubjectText(), "\n-----BEGIN CERTIFICATE-----\n");
+  // Others' programs may take a block's beginning for one wherever it stands.
+  const std::string subject = certificate.SubjectText();
+  std::string pem = absl::StrContains(subject, "-----") || !IsPrintable(subject)
+                        ? ""
+                        : absl::StrCat("# ", subject, "\n");
+  absl::StrAppend(&pem, "-----BEGIN CERTIFICATE-----\n");
   for (size_t at = 0; at < encoded.size(); at += kPemLine) {
     absl::StrAppend(&pem, encoded.substr(at, kPemLine), "\n");
   }
@@ -151,15 +158,25 @@ absl::StatusOr<TrustStore> TrustStore::OpenToChange(const std::string& directory
   return store;
 }
 
+bool TrustStore::NeverCame(const Json& entry) const {
+  return entry.value("pending", false) &&
+         LockedTrustFolder::IsPrepared(directory_, entry["file"].get<std::string>());
+}
+
+bool TrustStore::WasTakenOut(const Json& entry) const {
+  return !NeverCame(entry) &&
+         FileSignature(absl::StrCat(directory_, "/", entry["file"].get<std::string>())).empty();
+}
+
 void TrustStore::Compare(const TrustImport& import, TrustChange& change) const {
   const auto entry = entries_.find(KeyOf(change));
   change.what = What::kAdd;
   if (entry == entries_.end()) return;
   change.again = true;
-  if (entry->value("pending", false)) return;  // whoever wrote it did not come to its end
-  const std::string path = absl::StrCat(directory_, "/", (*entry)["file"].get<std::string>());
-  if (!FileSignature(path).empty()) {
+  if (NeverCame(*entry)) return;
+  if (!WasTakenOut(*entry)) {
     // One that something else was written over is put right.
+    const std::string path = absl::StrCat(directory_, "/", (*entry)["file"].get<std::string>());
     if (HoldsCertificate(path, change.fingerprint)) change.what = What::kKnown;
   } else if (!import.again) {
     change.what = What::kTakenOut;
@@ -213,6 +230,8 @@ std::vector<TrustChange> TrustStore::Plan(const std::vector<SourceFile>& files,
         !origins.contains(import.origin)) {
       continue;
     }
+    // It may come back into the source one day, and must not into the folder.
+    if (WasTakenOut(entry)) continue;
     change.what = What::kRemove;
     change.kind = key.substr(0, key.find('/'));
     change.role = entry.value("role", "");
@@ -225,16 +244,32 @@ std::vector<TrustChange> TrustStore::Plan(const std::vector<SourceFile>& files,
   return changes;
 }
 
+absl::StatusOr<bool> TrustStore::Prepare(const std::vector<TrustChange>& changes,
+                                         const Json& entries) {
+  if (!folder_) return NotOpened();
+  std::vector<std::string> prepared;
+  for (const TrustChange& change : changes) {
+    if (change.what != What::kAdd) continue;
+    const std::string file = entries[KeyOf(change)]["file"].get<std::string>();
+    if (absl::Status status = folder_->Prepare(file, change.pem); !status.ok()) {
+      // Those of earlier commands stay: they say of which files it is known that they never came.
+      for (const std::string& mine : prepared) folder_->DropPrepared(mine);
+      return status;
+    }
+    if (!change.again) prepared.push_back(file);
+  }
+  return std::any_of(changes.begin(), changes.end(),
+                     [](const TrustChange& change) { return change.what == What::kAdd; });
+}
+
 absl::StatusOr<std::vector<std::string>> TrustStore::Apply(const std::vector<TrustChange>& changes,
                                                            const TrustImport& import,
                                                            absl::Time now) {
   Json entries = entries_;
-  bool adds = false;
   for (const TrustChange& change : changes) {
     if (change.what != What::kAdd && change.what != What::kKnown) continue;
     Json& entry = entries[KeyOf(change)];
     if (change.what == What::kAdd) {
-      adds = true;
       if (!change.again) {
         entry = {{"kind", change.kind},       {"role", change.role},
                  {"vendor", change.vendor},   {"file", FileNameOf(change)},
@@ -242,17 +277,20 @@ absl::StatusOr<std::vector<std::string>> TrustStore::Apply(const std::vector<Tru
                  {"origins", Json::object()}};
       }
       entry["pending"] = true;
+    } else {
+      entry.erase("pending");
     }
     entry["origins"][import.origin] = DateText(now);
   }
   const auto note = [&]() -> absl::Status {
     return Write(kOrigins, entries.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
   };
+  FOREKEY_ASSIGN_OR_RETURN(const bool adds, Prepare(changes, entries));
   if (adds) FOREKEY_RETURN_IF_ERROR(note());
   for (const TrustChange& change : changes) {
     if (change.what != What::kAdd) continue;
     Json& entry = entries[KeyOf(change)];
-    FOREKEY_RETURN_IF_ERROR(Write(entry["file"].get<std::string>(), change.pem));
+    FOREKEY_RETURN_IF_ERROR(folder_->Place(entry["file"].get<std::string>()));
     entry.erase("pending");
   }
   for (const TrustChange& change : changes) {

@@ -63,23 +63,31 @@ class TrustStore {
   // Does what was planned, and returns the kinds of which no certificate is left.
   // FailedPrecondition for a store that was not opened to change.
   //
-  // origins.json is written twice. First with all that was there and all that comes, then files are
-  // written, then others are removed, and then it says what is there: so a certificate whose
-  // command was killed is one that a later command with `prune` finds. A gate that reads in between
-  // has too much rather than too little.
+  // New files are written under names that no gate reads. Then origins.json is written with what
+  // was there and what comes, then each file gets its name, then others are removed, and then
+  // origins.json says what is there: so a certificate whose command was killed is one that a later
+  // command with `prune` finds, and one that never got its name is told from one that a person took
+  // out. A gate that reads in between has too much rather than too little.
   absl::StatusOr<std::vector<std::string>> Apply(const std::vector<TrustChange>& changes,
                                                  const TrustImport& import, absl::Time now);
   // Writes another file of the folder's own ("fetched.json").
   absl::Status Write(const std::string& name, absl::string_view content);
 
  private:
+  // Of an entry: its file was written by a command that did not come to giving it its name.
+  bool NeverCame(const nlohmann::json& entry) const;
+  // Of an entry: its file was there, and a person removed it.
+  bool WasTakenOut(const nlohmann::json& entry) const;
+  // Writes the files of what is added; true where there is one.
+  absl::StatusOr<bool> Prepare(const std::vector<TrustChange>& changes,
+                               const nlohmann::json& entries);
   // Fills in `what`, `again` and `why` of one that is good.
   void Compare(const TrustImport& import, TrustChange& change) const;
 
   std::string directory_;
   std::optional<LockedTrustFolder> folder_;  // of one that was opened to change
   // {"KIND/FINGERPRINT": {"kind", "role", "vendor", "file", "subject", "ends",
-  //                       "origins": {origin: date}, "pending": true while it is being written}}
+  //                       "origins": {origin: date}, "pending": true until its file has its name}}
   nlohmann::json entries_ = nlohmann::json::object();
 };
 

@@ -339,6 +339,49 @@ TEST_F(TrustImportTest, DoesNotBringBackWhatAPersonTookOut) {
   EXPECT_EQ(Stored("tpm").size(), 2u);
 }
 
+TEST_F(TrustImportTest, APruneForgetsNothingThatAPersonTookOut) {
+  Write("list/one.der", Root("TPM one"));
+  Write("list/two.der", Root("TPM two"));
+  Write("shorter/list/one.der", *ReadFile(Path("list/one.der")));
+  EXPECT_EQ(Run({Path("list"), "--origin", "list", "--prune"}), kExitOk);
+  fs::remove(Path("store/tpm/" + StoredFile("tpm", "TPM two")));
+  EXPECT_EQ(Run({Path("shorter/list"), "--origin", "list", "--prune"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("0 added, 0 removed, 1 there already, 0 left out"));
+  EXPECT_EQ(Run({Path("list"), "--origin", "list", "--prune"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("--again takes it"));
+  EXPECT_THAT(Stored("tpm"), ElementsAre(HasSubstr("TPM one")));
+}
+
+// What the import wrote before it was killed may be gone because a person took it out.
+TEST_F(TrustImportTest, AKilledImportBringsBackNothingThatAPersonTookOut) {
+  Write("list/one.der", Root("TPM one"));
+  Write("list/two.der", Root("TPM two"));
+  EXPECT_EQ(Run({Path("list"), "--origin", "list"}), kExitOk);
+  const std::string second = StoredFile("tpm", "TPM two");
+  fs::remove_all(Path("store"));
+  fs::create_directories(Path("store/tpm/" + second + "/in the way"));
+  EXPECT_EQ(Run({Path("list"), "--origin", "list"}), kExitNotRun);
+  fs::remove_all(Path("store/tpm/" + second));
+  fs::remove(Path("store/tpm/" + StoredFile("tpm", "TPM one")));
+  EXPECT_EQ(Run({Path("list"), "--origin", "list"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("1 added, 0 removed, 0 there already, 1 left out"));
+  EXPECT_THAT(Stored("tpm"), ElementsAre(HasSubstr("TPM two")));
+  EXPECT_EQ(Run({Path("list"), "--origin", "list", "--again"}), kExitOk);
+  EXPECT_EQ(Stored("tpm").size(), 2u);
+}
+
+TEST_F(TrustImportTest, ANameThatLooksLikePemBreaksNoFolder) {
+  Write("root.der", Root("TPM -----BEGIN CERTIFICATE-----"));
+  EXPECT_EQ(Run({Path("root.der"), "--kind", "tpm"}), kExitOk);
+  std::vector<std::string> skipped;
+  const auto anchors = TrustAnchors::FromDirectory(Path("store/tpm"), &skipped);
+  ASSERT_TRUE(anchors.ok()) << anchors.status();
+  EXPECT_EQ(anchors->anchors().size(), 1u);
+  EXPECT_THAT(skipped, ElementsAre());
+  const std::string pem = *ReadFile(Path("store/tpm/" + StoredFile("tpm", "-----BEGIN")));
+  EXPECT_EQ(pem.find("-----BEGIN"), 0u);
+}
+
 TEST_F(TrustImportTest, ARemovalThatFailedIsDoneTheNextTime) {
   Write("list/one.der", Root("TPM one"));
   Write("list/two.der", Root("TPM two"));
@@ -384,6 +427,16 @@ TEST_F(TrustImportTest, SaysAndMarksThatAFolderWasEmptied) {
   EXPECT_TRUE(fs::exists(Path("store/piv/.emptied")));
   EXPECT_EQ(Run({Path("piv.der"), "--origin", "list"}), kExitOk);
   EXPECT_FALSE(fs::exists(Path("store/piv/.emptied"))) << "the next time may be a mistake";
+}
+
+TEST_F(TrustImportTest, AFolderWithoutACertificateIsEmptyWhateverElseLiesInIt) {
+  Write("piv.der", Root("PIV one"));
+  Write("tpm.der", Root("TPM one"));
+  EXPECT_EQ(Run({Path("piv.der"), "--origin", "list"}), kExitOk);
+  Write("store/piv/README", "roots of our cards");
+  EXPECT_EQ(Run({Path("tpm.der"), "--origin", "list", "--prune"}), kExitOk);
+  EXPECT_THAT(err_.str(), HasSubstr("enrols no piv tokens"));
+  EXPECT_TRUE(fs::exists(Path("store/piv/.emptied")));
 }
 
 TEST_F(TrustImportTest, BoundsWhatAFolderHolds) {
