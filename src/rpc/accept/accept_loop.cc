@@ -45,6 +45,13 @@ std::string PeerOf(int fd) {
   return "";
 }
 
+uid_t UidOf(int fd) {
+  ucred who = {};
+  socklen_t size = sizeof(who);
+  return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 ? who.uid
+                                                                   : static_cast<uid_t>(-1);
+}
+
 size_t RoomFor(size_t most) {
   rlimit limit = {};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return most;
@@ -60,9 +67,12 @@ absl::StatusOr<std::unique_ptr<AcceptLoop>> AcceptLoop::New(const std::string& a
   if (!socket.ok()) return socket.status();
   std::unique_ptr<AcceptLoop> made(new AcceptLoop(*std::move(socket)));
   made->most_ = RoomFor(most);
+  made->most_of_one_ = (mode & 077) != 0 ? std::max<size_t>(made->most_ / 2, 1) : made->most_;
   made->poll_ = epoll_create1(EPOLL_CLOEXEC);
   made->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (made->poll_ < 0 || made->wake_ < 0) return absl::ErrnoToStatus(errno, "watch sockets");
+  if (made->poll_ < 0 || made->wake_ < 0 || !made->Watch(made->wake_, EPOLLIN)) {
+    return absl::ErrnoToStatus(errno, "watch sockets");
+  }
   return made;
 }
 
@@ -81,7 +91,6 @@ void AcceptLoop::Install(grpc::ServerBuilder& builder) {
 }
 
 void AcceptLoop::Start() {
-  Watch(wake_, EPOLLIN);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -100,11 +109,11 @@ void AcceptLoop::Stop() {
   while (!open_.empty()) Forget(open_.begin()->first);
 }
 
-void AcceptLoop::Watch(int fd, uint32_t events, uint32_t serial) {
+bool AcceptLoop::Watch(int fd, uint32_t events, uint32_t serial) {
   epoll_event event = {};
   event.events = events;
   event.data.u64 = uint64_t{serial} << 32 | static_cast<uint32_t>(fd);
-  epoll_ctl(poll_, EPOLL_CTL_ADD, fd, &event);
+  return epoll_ctl(poll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
 void AcceptLoop::Run() {
@@ -113,8 +122,8 @@ void AcceptLoop::Run() {
   bool paused = false;
   for (;;) {
     if (!listening && !paused) {
-      Watch(listener, EPOLLIN);
-      listening = true;
+      listening = Watch(listener, EPOLLIN);
+      paused = !listening;
     }
     epoll_event events[64];
     const int count = epoll_wait(poll_, events, 64, paused ? kPauseMillis : -1);
@@ -152,26 +161,40 @@ bool AcceptLoop::AcceptSome() {
   return true;
 }
 
-// False: there is no descriptor to see its end by.
+bool AcceptLoop::HasRoomFor(uid_t uid) {
+  const auto found = open_of_.find(uid);
+  return found == open_of_.end() || found->second < most_of_one_;
+}
+
+// False: there is nothing to see its end by, and it is still the caller's.
 bool AcceptLoop::Take(int fd) {
   const int watched = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (watched < 0) return false;
   {
     absl::MutexLock lock(&mutex_);
-    if (open_.size() >= most_ && !SendOldestStrangerAway()) {
+    const uid_t uid = socket_->is_unix() ? UidOf(fd) : 0;
+    if ((socket_->is_unix() && !HasRoomFor(uid)) ||
+        (open_.size() >= most_ && !SendOldestStrangerAway())) {
       close(watched);
       close(fd);
       return true;
     }
     Open& open = open_[watched];
     open.serial = ++last_serial_;
-    if (!socket_->is_unix()) {
+    open.uid = uid;
+    if (socket_->is_unix()) {
+      ++open_of_[uid];
+    } else {
       open.peer = PeerOf(fd);
       open.stranger = strangers_.insert(strangers_.end(), watched);
       strangers_by_peer_[open.peer] = watched;
     }
   }
-  Watch(watched, 0, last_serial_);  // its end is told unasked
+  if (!Watch(watched, 0, last_serial_)) {  // its end is told unasked
+    absl::MutexLock lock(&mutex_);
+    Forget(watched);
+    return false;
+  }
   grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
   parameters.listener_fd = socket_->fd();
   parameters.fd = fd;
@@ -202,6 +225,9 @@ void AcceptLoop::Forget(int watched) {
   const auto found = open_.find(watched);
   if (found == open_.end()) return;
   NoStranger(found->second);
+  if (const auto of = open_of_.find(found->second.uid); of != open_of_.end() && --of->second == 0) {
+    open_of_.erase(of);
+  }
   open_.erase(found);
   // The socket may go on, at gRPC: epoll would know it by this descriptor's number still.
   epoll_ctl(poll_, EPOLL_CTL_DEL, watched, nullptr);

@@ -6,13 +6,15 @@
 // again. This one waits a moment and goes on. It has room for a number of connections. Beyond
 // that, on a port, a new one takes the place of the oldest on which nobody showed yet that he may
 // call (Known()), and is closed at once where there is none; at a unix socket, whose file says who
-// may come, it is closed.
+// may come, it is closed. Where that may be others than the owner, one user has half of the room.
 //
 // A connection costs the process two descriptors: one is gRPC's, one sees its end.
 #ifndef FOREKEY_SRC_RPC_ACCEPT_ACCEPT_LOOP_H_
 #define FOREKEY_SRC_RPC_ACCEPT_ACCEPT_LOOP_H_
 
 #include <grpcpp/grpcpp.h>
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <list>
@@ -55,6 +57,7 @@ class AcceptLoop {
   struct Open {
     uint32_t serial;   // tells it from others that had the same descriptor
     std::string peer;  // of a port
+    uid_t uid;         // of a unix socket
     std::optional<std::list<int>::iterator> stranger;
   };
 
@@ -63,13 +66,16 @@ class AcceptLoop {
   // False: the process, or the system, has no descriptor left.
   bool AcceptSome();
   bool Take(int fd);
-  void Watch(int fd, uint32_t events, uint32_t serial = 0);
+  // False: the kernel has no room for it now.
+  bool Watch(int fd, uint32_t events, uint32_t serial = 0);
+  bool HasRoomFor(uid_t uid) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool SendOldestStrangerAway() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoStranger(Open& open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Forget(int watched) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   std::unique_ptr<LocalSocket> socket_;
   size_t most_ = 0;
+  size_t most_of_one_ = 0;  // user, at a unix socket
   int poll_ = -1;
   int wake_ = -1;
   uint32_t last_serial_ = 0;
@@ -78,7 +84,8 @@ class AcceptLoop {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   // By the descriptor that sees its end.
   absl::flat_hash_map<int, Open> open_ ABSL_GUARDED_BY(mutex_);
-  std::list<int> strangers_ ABSL_GUARDED_BY(mutex_);  // the oldest first
+  absl::flat_hash_map<uid_t, size_t> open_of_ ABSL_GUARDED_BY(mutex_);  // at a unix socket
+  std::list<int> strangers_ ABSL_GUARDED_BY(mutex_);                    // the oldest first
   absl::flat_hash_map<std::string, int> strangers_by_peer_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };

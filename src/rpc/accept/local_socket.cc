@@ -2,33 +2,61 @@
 #include "src/rpc/accept/local_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 namespace forekey {
 namespace {
 
-// Also where so many wait already that there is no room for the question.
-bool SomebodyServes(const sockaddr_un& address) {
+constexpr int kLockTries = 500;
+constexpr absl::Duration kLockPause = absl::Milliseconds(10);
+
+// Of the folder, so that of two that start at one path neither takes the other's socket: what each
+// finds there, and what it does by that, belong together. Ends when the descriptor is closed.
+absl::StatusOr<int> LockFolderOf(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path();
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("can't look into ", folder));
+  int error = 0;
+  for (int tries = 0; tries < kLockTries; ++tries) {
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    error = errno;
+    if (error != EWOULDBLOCK && error != EINTR) break;
+    absl::SleepFor(kLockPause);
+  }
+  close(fd);
+  return absl::ErrnoToStatus(error, absl::StrCat("can't lock ", folder));
+}
+
+absl::StatusOr<bool> SomebodyServes(const sockaddr_un& address) {
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (probe < 0) return false;
-  const bool answered =
-      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 ||
-      errno == EAGAIN;
+  if (probe < 0) return absl::ErrnoToStatus(errno, "socket");
+  const bool connected =
+      connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  const int error = errno;
   close(probe);
-  return answered;
+  // So many may wait already that there is no room for the question.
+  if (connected || error == EAGAIN) return true;
+  if (error == ECONNREFUSED || error == ENOENT) return false;
+  return absl::ErrnoToStatus(error,
+                             absl::StrCat("can't tell whether somebody serves ", address.sun_path));
 }
 
 }  // namespace
@@ -64,12 +92,17 @@ absl::Status LocalSocket::ListenAtPath(const std::string& path, mode_t mode) {
         absl::StrCat(path, ": a socket's path begins with / and has at most 107 bytes"));
   }
   path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  const absl::StatusOr<int> folder = LockFolderOf(path);
+  if (!folder.ok()) return folder.status();
+  const absl::Cleanup unlock = [&folder] { close(*folder); };
   struct stat found = {};
   if (lstat(path.c_str(), &found) == 0) {
     if (!S_ISSOCK(found.st_mode)) {
       return absl::FailedPreconditionError(absl::StrCat(path, " is there, and is no socket"));
     }
-    if (SomebodyServes(address)) {
+    const absl::StatusOr<bool> served = SomebodyServes(address);
+    if (!served.ok()) return served.status();
+    if (*served) {
       return absl::AlreadyExistsError(absl::StrCat("somebody serves ", path, " already"));
     }
     unlink(path.c_str());

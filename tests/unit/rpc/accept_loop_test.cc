@@ -2,24 +2,63 @@
 // What becomes of an endpoint at which more connect than there is room for.
 #include "src/rpc/accept/accept_loop.h"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <netinet/in.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "src/rpc/accept/local_socket.h"
+
+namespace {
+
+// How many of the loop's next watches fail, as where the user has too many (epoll's
+// max_user_watches): of its listener, of its eventfd, of connections.
+std::atomic<int> listeners_refused = 0;
+std::atomic<int> wakes_refused = 0;
+std::atomic<int> connections_refused = 0;
+
+bool Listens(int fd) {
+  int listens = 0;
+  socklen_t size = sizeof(listens);
+  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0;
+}
+
+}  // namespace
+
+// In the place of the C library's. gRPC's own watches are edge-triggered, and pass.
+extern "C" int epoll_ctl(int poll, int operation, int fd, epoll_event* event) noexcept {
+  static const auto real =
+      reinterpret_cast<int (*)(int, int, int, epoll_event*)>(dlsym(RTLD_NEXT, "epoll_ctl"));
+  if (operation == EPOLL_CTL_ADD && (event->events == EPOLLIN || event->events == 0)) {
+    std::atomic<int>& refused = event->events == 0 ? connections_refused
+                                : Listens(fd)      ? listeners_refused
+                                                   : wakes_refused;
+    if (refused > 0) {
+      --refused;
+      errno = ENOSPC;
+      return -1;
+    }
+  }
+  return real(poll, operation, fd, event);
+}
 
 namespace forekey {
 namespace {
@@ -69,6 +108,69 @@ TEST(LocalSocketTest, TakesThePlaceOfASocketThatNobodyServesAndOfNothingElse) {
   EXPECT_NE(stat(path.c_str(), &found), 0);
 }
 
+sockaddr_un At(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  return address;
+}
+
+TEST(LocalSocketTest, OfManyThatStartAtOncePreciselyOneServes) {
+  const Folder folder;
+  const std::string path = folder.At("s");
+  for (int round = 0; round < 50; ++round) {
+    {
+      const sockaddr_un address = At(path);
+      const int killed = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      ASSERT_EQ(bind(killed, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+      close(killed);  // and its file stays
+    }
+    std::vector<absl::StatusOr<std::unique_ptr<LocalSocket>>> made(4);
+    std::atomic<size_t> ready = 0;
+    std::vector<std::thread> threads;
+    for (auto& one : made) {
+      threads.emplace_back([&] {
+        for (++ready; ready < made.size();) {
+        }
+        one = LocalSocket::Listen("unix:" + path, 0600);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    int served = 0;
+    for (const auto& one : made) {
+      served += one.ok();
+      EXPECT_TRUE(one.ok() || absl::IsAlreadyExists(one.status())) << one.status();
+    }
+    ASSERT_EQ(served, 1);
+  }
+}
+
+TEST(LocalSocketTest, WhatCantBeAskedStays) {
+  const Folder folder;
+  const std::string path = folder.At("s");
+  auto first = LocalSocket::Listen("unix:" + path, 0600);
+  ASSERT_TRUE(first.ok()) << first.status();
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  {
+    const int next = dup(0);
+    close(next);
+    rlimit none = before;
+    none.rlim_cur = static_cast<rlim_t>(next);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    const absl::Cleanup restore = [&] { setrlimit(RLIMIT_NOFILE, &before); };
+    EXPECT_FALSE(LocalSocket::Listen("unix:" + path, 0600).ok());
+  }
+  EXPECT_TRUE(std::filesystem::exists(path));
+  // What speaks in another way may serve, too.
+  const sockaddr_un address = At(folder.At("datagrams"));
+  const int datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const absl::Cleanup close_it = [datagrams] { close(datagrams); };
+  ASSERT_EQ(bind(datagrams, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  EXPECT_FALSE(LocalSocket::Listen("unix:" + folder.At("datagrams"), 0600).ok());
+  EXPECT_TRUE(std::filesystem::exists(folder.At("datagrams")));
+}
+
 TEST(LocalSocketTest, AddressesAreNumbersWithAPort) {
   for (const char* address : {"127.0.0.1", "localhost:0", "unix:relative", "127.0.0.1:x"}) {
     EXPECT_FALSE(LocalSocket::Listen(address, 0600).ok()) << address;
@@ -84,7 +186,7 @@ class Refusing : public grpc::CallbackGenericService {};  // UNIMPLEMENTED, what
 // A connection that says nothing. gRPC's side of one begins with its settings.
 class Peer {
  public:
-  Peer() : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
+  explicit Peer(int family = AF_INET) : fd_(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {}
   ~Peer() { close(fd_); }
   void Connect(int port) {
     sockaddr_in address = {};
@@ -92,6 +194,12 @@ class Peer {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(static_cast<uint16_t>(port));
     if (connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) std::abort();
+  }
+  void Connect(const std::string& path) {
+    const sockaddr_un address = At(path);
+    if (connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+      std::abort();
+    }
   }
   std::string name() const {
     sockaddr_in address = {};
@@ -167,8 +275,8 @@ class AcceptLoopTest : public ::testing::Test {
     loop_->Stop();
     server_->Shutdown(std::chrono::system_clock::now());
   }
-  void Start(size_t most) {
-    auto made = AcceptLoop::New("127.0.0.1:0", 0600, most);
+  void Start(size_t most, const std::string& address = "127.0.0.1:0", mode_t mode = 0600) {
+    auto made = AcceptLoop::New(address, mode, most);
     if (!made.ok()) std::abort();
     loop_ = *std::move(made);
     grpc::ServerBuilder builder;
@@ -223,6 +331,41 @@ TEST_F(AcceptLoopTest, WhoIsGoneMakesRoom) {
     served = again.IsServed();
   }
   EXPECT_TRUE(served);
+}
+
+TEST_F(AcceptLoopTest, GoesOnWhenThereIsRoomForWatchesAgain) {
+  wakes_refused = 1;
+  EXPECT_FALSE(AcceptLoop::New("127.0.0.1:0", 0600, 1).ok());
+  EXPECT_EQ(wakes_refused, 0);
+  listeners_refused = 2;
+  connections_refused = 1;
+  Start(1);
+  Peer closed, served;
+  closed.Connect(loop_->port());
+  EXPECT_FALSE(closed.IsServed());
+  served.Connect(loop_->port());
+  EXPECT_TRUE(served.IsServed());
+  EXPECT_EQ(loop_->open(), 1u);
+  EXPECT_EQ(listeners_refused + connections_refused, 0);
+}
+
+TEST_F(AcceptLoopTest, OneUserHasHalfOfTheRoomWhereOthersMayCome) {
+  const Folder folder;
+  ASSERT_EQ(chmod(folder.At("").c_str(), 0755), 0);
+  const std::string path = folder.At("s");
+  Start(2, "unix:" + path, 0666);
+  Peer one(AF_UNIX), more(AF_UNIX), other(AF_UNIX);
+  one.Connect(path);
+  ASSERT_TRUE(one.IsServed());
+  more.Connect(path);
+  EXPECT_FALSE(more.IsServed());
+  if (geteuid() != 0) return;  // only root can be another user
+  std::thread([&] {
+    ASSERT_EQ(syscall(SYS_setresuid, -1, 65534, -1), 0);  // of this thread alone
+    other.Connect(path);
+  }).join();
+  EXPECT_TRUE(other.IsServed());
+  EXPECT_TRUE(one.IsOpen());
 }
 
 // gRPC's own listener is over at the first accept() that finds no descriptor.
