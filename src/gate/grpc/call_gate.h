@@ -48,6 +48,7 @@
 #include <grpcpp/server_context.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -59,7 +60,6 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "src/gate/grpc/connections.h"
-#include "src/gate/grpc/late_calls.h"
 #include "src/gate/grpc/worker.h"
 #include "src/gate/limits/host_places.h"
 #include "src/gate/service/gate_core.h"
@@ -93,10 +93,13 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   // Who waited for longer than this is refused unheard: the registry is too slow for all who ask.
   static constexpr absl::Duration kLongestWait = absl::Seconds(5);
   GateCore* core() const { return core_; }
-  // Calls that come when the server is about to shut down, or does. They are refused: the
-  // application's methods with UNAUTHENTICATED, so that clients try them once more, elsewhere; the
-  // gate's own and exempt ones with UNAVAILABLE, which costs nobody a session or a touch.
-  LateCalls& late_calls() { return late_calls_; }
+  // The server shuts down now. gRPC tells its peers to go elsewhere (GOAWAY), and ends as CANCELLED
+  // what arrives before they have answered that they heard of it, which no client may take for "try
+  // again". So these calls are refused here: the application's methods with UNAUTHENTICATED, so
+  // that clients try them once more, elsewhere; the gate's own and exempt ones with UNAVAILABLE,
+  // which costs nobody a session or a touch. They are refused at once: after the peer's answer,
+  // gRPC 1.51 closes a connection together with its last stream, and loses what a refusal said.
+  void RefuseFromNowOn() { ending_.store(true, std::memory_order_release); }
 
   // The caller of the call behind `context`, for calls that passed Processor(), and the number of
   // the connection that it came in by (0: not known). Called once a call.
@@ -116,7 +119,7 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   // A call on its way in. What gRPC gave stays where it is until `done` is called.
   struct Arrival;
   void Judge(Arrival& arrival);
-  void RefuseLate(const Arrival& arrival);
+  void RefuseLate(Arrival& arrival);
   // False where there is no place: nobody was told.
   bool JudgeLater(const Arrival& arrival);
   // Once it is its turn: unless nobody waits for it any more, or it waited for too long.
@@ -133,7 +136,7 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   GateCore* const core_;
   Connections* connections_ = nullptr;
   Worker* later_ = nullptr;
-  LateCalls late_calls_;
+  std::atomic<bool> ending_{false};
   HostPlaces places_{kMostLater, kMostLaterOfOneAddress};
   HostPlaces stranger_places_{kMostLaterOfStrangers, kMostLaterOfOneStranger};
   const std::string instance_;  // hex, so that it may be read as a C string, too

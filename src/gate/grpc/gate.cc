@@ -33,10 +33,6 @@ namespace {
 
 // Between two checks of all live calls, however often something changes.
 constexpr absl::Duration kLeastCheckInterval = absl::Milliseconds(20);
-// What was let in just before the end is with its handler after this.
-constexpr absl::Duration kLetInTime = absl::Milliseconds(20);
-// Peers have heard of the GOAWAY after this, on a network that is not much slower than usual.
-constexpr absl::Duration kGoAwayTime = absl::Milliseconds(200);
 // Twice as many as the registry has connections: while some wait, others check signatures.
 constexpr size_t kJudgingThreads = 8;
 
@@ -185,14 +181,8 @@ class Gate::Impl {
   void Drain(grpc::Server& server) {
     AnnounceEnd(server);
     if (connections_ != nullptr) connections_->StopAccepting();
-    call_gate_->late_calls().Begin();
-    Bell().Await(kLetInTime);
-    std::thread telling([this] {
-      Bell().Await(kGoAwayTime);
-      call_gate_->late_calls().TellAll();
-    });
+    call_gate_->RefuseFromNowOn();
     server.Shutdown(CallDeadline(core_->config().listen.drain));
-    telling.join();
   }
 
  private:
