@@ -7,6 +7,7 @@
 #include "src/agent/agent.h"
 #include "src/agent/session_checks.h"
 #include "src/base/reason.h"
+#include "src/base/shell_word.h"
 #include "src/base/status.h"
 #include "src/wire/statement.h"
 
@@ -27,9 +28,9 @@ absl::Status CheckSize(absl::string_view name, absl::string_view bytes, size_t s
 absl::Status WithAdvice(const absl::Status& status, const std::string& gate) {
   auto error = DeviceErrorOf(status);
   if (error != DeviceError::kPinRequired && error != DeviceError::kWrongPin) return status;
-  absl::Status advised(status.code(),
-                       absl::StrCat(status.message(), " (run: forekey login --gate ", gate,
-                                    NamingAdviceOf(status), " --ask-key-password)"));
+  absl::Status advised(
+      status.code(), absl::StrCat(status.message(), " (run: forekey login --gate ", ShellWord(gate),
+                                  NamingAdviceOf(status), " --ask-key-password)"));
   status.ForEachPayload([&advised](absl::string_view url, const absl::Cord& payload) {
     advised.SetPayload(url, payload);
   });

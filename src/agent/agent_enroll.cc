@@ -17,6 +17,7 @@
 #include "src/base/deadline.h"
 #include "src/base/printable.h"
 #include "src/base/reason.h"
+#include "src/base/shell_word.h"
 #include "src/base/status.h"
 #include "src/client/enrollment.h"
 #include "src/crypto/digest.h"
@@ -147,17 +148,17 @@ absl::Status Agent::CheckInviteAgainstRecord(const Invite& invite, const CallCon
                      " than the one that is pinned here, and the gate announces no other: if its "
                      "administrator confirms that the gate was set up anew, run: forekey forget "
                      "--gate ",
-                     invite.audience, ", and enrol again"));
+                     ShellWord(invite.audience), ", and enrol again"));
   }
   return Refuse(
       Reason::kGateIdentityMismatch,
       absl::StrCat("the invite names another identity of the gate ", invite.audience,
                    " than the one that is pinned here. Whether the gate announces that one could "
                    "not be learned, as no session was opened (",
-                   learned.message(), "): run forekey login --gate ", invite.audience,
+                   learned.message(), "): run forekey login --gate ", ShellWord(invite.audience),
                    ", then enrol again. If the gate's administrator confirms that it was set up "
                    "anew, run forekey forget --gate ",
-                   invite.audience, " first"));
+                   ShellWord(invite.audience), " first"));
 }
 
 absl::Status Agent::TakeTurn(Turns* turns, const CallControl& control) {
@@ -355,11 +356,12 @@ absl::Status Agent::Settle(const Enrolling& enrolling, const AccountPtr& account
   }
   if (AnswerMayBeLost(finished)) {
     LogIfBad(account->Keep(enrolling.credential, /*pending=*/true, enrolling.record.target));
-    return absl::Status(finished.code(),
-                        absl::StrCat(finished.message(),
-                                     " (whether the gate enrolled the key is not known; it is "
-                                     "kept. Try: forekey login --gate ",
-                                     audience, "; if that is refused, ask for another invite)"));
+    return absl::Status(
+        finished.code(),
+        absl::StrCat(finished.message(),
+                     " (whether the gate enrolled the key is not known; it is "
+                     "kept. Try: forekey login --gate ",
+                     ShellWord(audience), "; if that is refused, ask for another invite)"));
   }
   if (enrolling.account == nullptr) {
     LogIfBad(account->Forget());

@@ -7,6 +7,7 @@
 #include "spdlog/spdlog.h"
 #include "src/agent/gate_account.h"
 #include "src/agent/tls_anchors.h"
+#include "src/base/shell_word.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -121,7 +122,8 @@ absl::StatusOr<HeldCredential> GateAccount::ForgetCredential(const std::string& 
     FOREKEY_ASSIGN_OR_RETURN(forgotten, FindCredential(record_, name));
     if (record_.credentials.size() == 1) {
       return absl::FailedPreconditionError(absl::StrCat("it is the only credential at ", audience_,
-                                                        ": run forekey forget --gate ", audience_));
+                                                        ": run forekey forget --gate ",
+                                                        ShellWord(audience_)));
     }
     const GateRecord before = record_;
     std::erase_if(record_.credentials,

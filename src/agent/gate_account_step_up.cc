@@ -10,6 +10,7 @@
 #include "spdlog/spdlog.h"
 #include "src/agent/gate_account.h"
 #include "src/agent/token_command.h"
+#include "src/base/shell_word.h"
 #include "src/base/status.h"
 #include "src/wire/step_up.h"
 #include "src/wire/token_kind.h"
@@ -60,7 +61,8 @@ absl::StatusOr<std::vector<Candidates>> GateAccount::CredentialsFor(
 
 absl::StatusOr<Secret> GateAccount::AskPassword(const CallControl& control) const {
   const GateRecord known = record();
-  const std::string by_hand = absl::StrCat("run: forekey login --gate ", audience_, " --password");
+  const std::string by_hand =
+      absl::StrCat("run: forekey login --gate ", ShellWord(audience_), " --password");
   const Work work = MakeWork(control, "to open a session", /*user_verification=*/false);
   if (work.prompt == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat("the gate wants a password (", by_hand, ")"));

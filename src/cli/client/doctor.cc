@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/shell_word.h"
 #include "src/base/version.h"
 #include "src/cli/client/agent_client.h"
 #include "src/cli/terminal/plural.h"
@@ -102,7 +103,8 @@ void CheckGate(const v1::EnrolledGate& gate, absl::Duration patience,
        gate.session_open() ? ""
                            : "the next call opens one; only the gate can say "
                              "whether the credential was revoked",
-       gate.session_open() ? "" : absl::StrCat("forekey login --gate ", gate.audience())});
+       gate.session_open() ? ""
+                           : absl::StrCat("forekey login --gate ", ShellWord(gate.audience()))});
 }
 
 }  // namespace

@@ -2,9 +2,7 @@
 // `forekey trust fetch`: lists of CAs from where their makers publish them. They are not signed
 // (but for FIDO's, which is `import-mds`'s business), so what came once is remembered by its hash,
 // and what is different the next time is shown and waits for a person.
-#include <string.h>
 
-#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -15,10 +13,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "src/base/file.h"
 #include "src/base/printable.h"
+#include "src/base/shell_word.h"
 #include "src/base/status.h"
 #include "src/cli/verify/cabinet.h"
 #include "src/cli/verify/trust_store.h"
@@ -125,21 +123,12 @@ struct Fetched {
   }
 };
 
-// For a shell, whatever is in it.
-std::string Quoted(const std::string& word) {
-  const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || strchr("-_./:=+,@%", c) != nullptr;
-  });
-  if (plain) return word;
-  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
-}
-
 // The same command again, with what was looked at.
 std::string AcceptCommand(const FetchArgs& args, const std::string& hash) {
   std::string command =
-      absl::StrCat("forekey trust fetch ", args.source, " --into ", Quoted(args.into));
-  if (!args.url.empty()) absl::StrAppend(&command, " --url ", Quoted(args.url));
-  if (!args.ca.empty()) absl::StrAppend(&command, " --ca ", Quoted(args.ca));
+      absl::StrCat("forekey trust fetch ", args.source, " --into ", ShellWord(args.into));
+  if (!args.url.empty()) absl::StrAppend(&command, " --url ", ShellWord(args.url));
+  if (!args.ca.empty()) absl::StrAppend(&command, " --ca ", ShellWord(args.ca));
   if (args.prune) absl::StrAppend(&command, " --prune");
   if (args.allow_expired) absl::StrAppend(&command, " --allow-expired");
   if (args.again) absl::StrAppend(&command, " --again");
