@@ -179,7 +179,10 @@ v1::GetStatusResponse Agent::GetStatus() {
 absl::Status Agent::Logout(const v1::LogoutRequest& request) {
   FOREKEY_ASSIGN_OR_RETURN(AccountPtr account, Find(request.gate()));
   person_.ForgetPins();
-  return account->Logout();
+  absl::Status out = account->Logout();
+  // Also what was typed while it was under way.
+  person_.ForgetPins();
+  return out;
 }
 
 absl::StatusOr<v1::ForgetGateResponse> Agent::ForgetGate(const v1::ForgetGateRequest& request) {
@@ -223,7 +226,7 @@ void Agent::KeepSessionsAlive() {
       sessions_changed_ = false;
       for (const auto& [audience, account] : accounts_) accounts.push_back(account);
     }
-    BootTime next = BootTime::InfiniteFuture();
+    BootTime next = person_.DropEndedPins();
     for (const AccountPtr& account : accounts) next = std::min(next, account->KeepAlive());
     // At least a second, so that a gate with a tiny idle time is no busy loop here.
     wait = std::clamp(next - clock_->BootNow(), absl::Seconds(1), kLongest);

@@ -205,6 +205,7 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded
     options.cancelled = work->control.cancelled;
     NotingPrompt prompt(work->prompt.get());
     if (work->prompt != nullptr) options.prompt = &prompt;
+    if (work->prompt != nullptr) prompter_->Begins(*work->prompt, credential.id);
     absl::StatusOr<DeviceSignature> signature = loaded.key->Sign(statement, options);
     // A security key wants its touch even where a program's person could not be told.
     const bool touched = prompter_ != nullptr && credential.kind == v1::TOKEN_KIND_FIDO2;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/agent/person_memory.h"
+#include "src/base/shell_word.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -22,10 +24,12 @@ class ConsideratePrompt : public Prompt {
         desktop_(desktop) {}
   ~ConsideratePrompt() override { TakeAway(); }
 
+  // What is asked next is for the key of that credential.
+  void Begins(absl::string_view credential_id) { credential_id_ = std::string(credential_id); }
   // What was asked for here has ended so.
   void Ended(const absl::Status& status) {
-    for (const auto& [device, pin] : typed_) {
-      if (status.ok()) memory_->KeepPin(device, pin);
+    for (const auto& [credential_id, typed] : typed_) {
+      if (status.ok()) memory_->KeepPin(credential_id, typed.pin, typed.times_forgotten);
     }
     typed_.clear();
     if (DeviceErrorOf(status) == DeviceError::kWrongPin) memory_->ForgetPins();
@@ -33,9 +37,12 @@ class ConsideratePrompt : public Prompt {
 
   absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) override {
     if (absl::Status asked = memory_->MayAsk(context_.gate); !asked.ok()) return asked;
-    if (Secret kept = memory_->KeptPin(device, tries_left); !kept.empty()) return kept;
+    // A key that is being made is no credential yet.
+    if (credential_id_.empty()) return Heard(inner_->AskPin(device, tries_left));
+    if (Secret kept = memory_->KeptPin(credential_id_, tries_left); !kept.empty()) return kept;
+    const uint64_t times_forgotten = memory_->TimesForgotten();
     absl::StatusOr<Secret> pin = Heard(inner_->AskPin(device, tries_left));
-    if (pin.ok()) typed_[std::string(device)] = pin->Clone();
+    if (pin.ok()) typed_[credential_id_] = {pin->Clone(), times_forgotten};
     return pin;
   }
   absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
@@ -64,7 +71,12 @@ class ConsideratePrompt : public Prompt {
   }
 
  private:
-  std::map<std::string, Secret> typed_;  // by device: whether they are good is not known yet
+  struct Typed {
+    Secret pin;
+    uint64_t times_forgotten;
+  };
+  std::string credential_id_;
+  std::map<std::string, Typed> typed_;  // by credential: whether they are good is not known yet
 
   void TakeAway() {
     if (shown_.has_value()) desktop_->Hide(*shown_);
@@ -99,6 +111,9 @@ class Considerate : public Prompter {
     return std::make_unique<ConsideratePrompt>(std::move(prompt), std::move(context), memory_,
                                                board_, desktop_);
   }
+  void Begins(Prompt& prompt, absl::string_view credential_id) override {
+    static_cast<ConsideratePrompt&>(prompt).Begins(credential_id);  // one of For()'s
+  }
   void Ended(Prompt& prompt, const absl::Status& status) override {
     static_cast<ConsideratePrompt&>(prompt).Ended(status);  // one of For()'s
   }
@@ -132,24 +147,39 @@ void PersonMemory::Forget(const std::string& gate) {
   answers_.erase(gate);
 }
 
-void PersonMemory::KeepPin(absl::string_view device, const Secret& pin) {
+void PersonMemory::KeepPin(absl::string_view credential_id, const Secret& pin, uint64_t times) {
   if (keep_pins_ <= absl::ZeroDuration()) return;
   absl::MutexLock lock(&mutex_);
-  pins_[std::string(device)] = {pin.Clone(), clock_->BootNow() + keep_pins_};
+  if (times != times_forgotten_) return;
+  pins_[std::string(credential_id)] = {pin.Clone(), clock_->BootNow() + keep_pins_};
 }
 
-Secret PersonMemory::KeptPin(absl::string_view device, int tries_left) {
+Secret PersonMemory::KeptPin(absl::string_view credential_id, int tries_left) {
   if (tries_left >= 0 && tries_left < kTriesToSpare) return Secret();
+  DropEndedPins();
   absl::MutexLock lock(&mutex_);
-  const BootTime now = clock_->BootNow();
-  std::erase_if(pins_, [now](const auto& one) { return one.second.until <= now; });
-  const auto found = pins_.find(device);
+  const auto found = pins_.find(credential_id);
   return found == pins_.end() ? Secret() : found->second.pin.Clone();
 }
 
 void PersonMemory::ForgetPins() {
   absl::MutexLock lock(&mutex_);
   pins_.clear();
+  ++times_forgotten_;
+}
+
+uint64_t PersonMemory::TimesForgotten() const {
+  absl::MutexLock lock(&mutex_);
+  return times_forgotten_;
+}
+
+BootTime PersonMemory::DropEndedPins() {
+  absl::MutexLock lock(&mutex_);
+  const BootTime now = clock_->BootNow();
+  std::erase_if(pins_, [now](const auto& one) { return one.second.until <= now; });
+  BootTime next = BootTime::InfiniteFuture();
+  for (const auto& [credential_id, kept] : pins_) next = std::min(next, kept.until);
+  return next;
 }
 
 absl::Status PersonMemory::MayAsk(const std::string& gate) const {
@@ -162,7 +192,7 @@ absl::Status PersonMemory::MayAsk(const std::string& gate) const {
                                                           : "it was refused a moment ago",
                           ", and nobody is asked again so soon: wait some seconds, or run: forekey "
                           "login --gate ",
-                          gate));
+                          ShellWord(gate)));
 }
 
 std::unique_ptr<Prompter> ConsideratePrompter(std::unique_ptr<Prompter> inner, PersonMemory* memory,

@@ -6,6 +6,7 @@
 #ifndef FOREKEY_SRC_AGENT_PERSON_MEMORY_H_
 #define FOREKEY_SRC_AGENT_PERSON_MEMORY_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,12 +41,16 @@ class PersonMemory {
   // OK, or what was remembered, and that it was: with the same DeviceError.
   absl::Status MayAsk(const std::string& gate) const;
 
-  // A PIN that a person typed for that device, with which it signed. None outlives a wrong one,
-  // whosever that was.
-  void KeepPin(absl::string_view device, const Secret& pin);
+  // A PIN that a person typed for the key of that credential, with which it signed: two keys of one
+  // device may have two. None outlives a wrong one, whosever that was. `times`: TimesForgotten()
+  // when the person was asked; what was forgotten since is not kept.
+  void KeepPin(absl::string_view credential_id, const Secret& pin, uint64_t times);
   // Empty: ask. So it is where the device has few tries left: a PIN may have been changed.
-  Secret KeptPin(absl::string_view device, int tries_left);
+  Secret KeptPin(absl::string_view credential_id, int tries_left);
   void ForgetPins();
+  uint64_t TimesForgotten() const;
+  // Wipes those whose time is over; when the next one's is.
+  BootTime DropEndedPins();
 
  private:
   static constexpr int kTriesToSpare = 3;
@@ -61,7 +66,8 @@ class PersonMemory {
   mutable absl::Mutex mutex_;
   std::map<std::string, Answer> answers_ ABSL_GUARDED_BY(mutex_);
   const absl::Duration keep_pins_;
-  std::map<std::string, KeptPinOf, std::less<>> pins_ ABSL_GUARDED_BY(mutex_);  // by device
+  std::map<std::string, KeptPinOf, std::less<>> pins_ ABSL_GUARDED_BY(mutex_);  // by credential
+  uint64_t times_forgotten_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 // Asks through `inner` (null: nobody can be asked, and the result is null, too) where `memory` lets

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "hw/device_key.h"
 #include "src/agent/prompt_place.h"
 
@@ -27,6 +28,8 @@ class Prompter {
   virtual ~Prompter() = default;
   // For one piece of work; does not outlive the Prompter.
   virtual std::unique_ptr<Prompt> For(PromptContext context) = 0;
+  // What `prompt` (one of For()'s) is asked from now on is for the key of that credential.
+  virtual void Begins(Prompt& prompt, absl::string_view credential_id) {}
   // What `prompt` (one of For()'s) was asked for has ended so: whether its answers were good.
   virtual void Ended(Prompt& prompt, const absl::Status& status) {}
 };

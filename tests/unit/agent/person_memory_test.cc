@@ -98,9 +98,11 @@ class KeptPinTest : public PersonMemoryTest {
  protected:
   // A piece of work that asks for the PIN once and ends so.
   absl::StatusOr<std::string> Work(const absl::Status& end, int tries_left = 8,
-                                   const std::string& device = "key") {
+                                   const std::string& credential_id = "key") {
     auto prompt = keeping_->For({"a.test", "to open a session", "", nullptr});
-    absl::StatusOr<Secret> pin = prompt->AskPin(device, tries_left);
+    keeping_->Begins(*prompt, credential_id);
+    // All keys of one TPM are described alike.
+    absl::StatusOr<Secret> pin = prompt->AskPin("TPM key (tpm:)", tries_left);
     keeping_->Ended(*prompt, end);
     if (!pin.ok()) return pin.status();
     return std::string(pin->view());
@@ -116,7 +118,7 @@ TEST_F(KeptPinTest, OneThatWasGoodIsNotAskedForAgainUntilItsTimeIsOver) {
   EXPECT_EQ(*Work(absl::OkStatus()), "1234");
   EXPECT_EQ(prompt_->asked, 1);
   EXPECT_TRUE(Work(absl::OkStatus(), 8, "another key").ok());
-  EXPECT_EQ(prompt_->asked, 2) << "it is that device's alone";
+  EXPECT_EQ(prompt_->asked, 2) << "it is that key's alone";
   clock_.Advance(absl::Minutes(10));
   EXPECT_TRUE(Work(absl::OkStatus()).ok());
   EXPECT_EQ(prompt_->asked, 3);
@@ -152,6 +154,34 @@ TEST_F(KeptPinTest, ALogoutForgetsThem) {
   keeper_.ForgetPins();
   EXPECT_TRUE(Work(absl::OkStatus()).ok());
   EXPECT_EQ(prompt_->asked, 2);
+}
+
+TEST_F(KeptPinTest, ALogoutForgetsWhatAKeySignsWithJustNow) {
+  auto prompt = keeping_->For({"a.test", "to open a session", "", nullptr});
+  keeping_->Begins(*prompt, "key");
+  EXPECT_TRUE(prompt->AskPin("TPM key (tpm:)", 8).ok());
+  keeper_.ForgetPins();
+  keeping_->Ended(*prompt, absl::OkStatus());
+  EXPECT_TRUE(Work(absl::OkStatus()).ok());
+  EXPECT_EQ(prompt_->asked, 2);
+}
+
+TEST_F(KeptPinTest, AKeyThatIsBeingMadeHasNone) {
+  EXPECT_TRUE(Work(absl::OkStatus()).ok());
+  for (int times = 2; times <= 3; ++times) {
+    auto prompt = keeping_->For({"a.test", "to enrol a key", "", nullptr});
+    EXPECT_TRUE(prompt->AskPin("TPM key (tpm:)", 8).ok());
+    keeping_->Ended(*prompt, absl::OkStatus());
+    EXPECT_EQ(prompt_->asked, times);
+  }
+}
+
+TEST_F(KeptPinTest, OneWhoseTimeIsOverIsDroppedThoughNobodyAsksForIt) {
+  EXPECT_EQ(keeper_.DropEndedPins(), BootTime::InfiniteFuture());
+  EXPECT_TRUE(Work(absl::OkStatus()).ok());
+  EXPECT_EQ(keeper_.DropEndedPins(), clock_.BootNow() + absl::Minutes(10));
+  clock_.Advance(absl::Minutes(10));
+  EXPECT_EQ(keeper_.DropEndedPins(), BootTime::InfiniteFuture());
 }
 
 }  // namespace
