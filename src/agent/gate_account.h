@@ -9,6 +9,7 @@
 #ifndef FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_
 #define FOREKEY_SRC_AGENT_GATE_ACCOUNT_H_
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -224,11 +225,12 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // Whether what is opened next has to prove an ID token.
   bool WantsIdToken(const Opening& opening) const;
   absl::StatusOr<Secret> RunTokenCommand(absl::string_view nonce, const CallControl& control) const;
+  struct Work;
   absl::StatusOr<Parent> OpenParent(const CallControl& control, Opening opening);
   absl::StatusOr<Parent> OpenWith(const Candidates& credentials, const CallControl& control,
                                   const Opening& opening);
   absl::StatusOr<Parent> OpenWithIdentity(const std::string& identity,
-                                          const Candidates& credentials, const CallControl& control,
+                                          const Candidates& credentials, const Work& work,
                                           const Opening& opening);
   void Remember(const Parent& parent, const Candidates& credentials);
   // What a session that was opened with that identity announced.
@@ -267,6 +269,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
     CallControl control;
     std::unique_ptr<Prompt> prompt;
     bool user_verification = false;
+    // A token that signs for it asked a person for something.
+    std::unique_ptr<std::atomic<bool>> asked = std::make_unique<std::atomic<bool>>(false);
   };
   Work MakeWork(CallControl control, std::string purpose, bool user_verification) const;
   // A key, and the `key_generation_` that it was loaded under.

@@ -34,13 +34,14 @@ void GateAccount::TellNotes(const std::vector<std::string>& notes) const {
 absl::StatusOr<GateAccount::Parent> GateAccount::OpenWith(const Candidates& credentials,
                                                           const CallControl& control,
                                                           const Opening& opening) {
+  const Work work = MakeWork(control, "to open a session", WantsUserVerification(opening.words));
   absl::Status refused;
   // Two identities are pinned while the gate rotates its own: the announced one, then the old one.
   for (const std::string& identity : record().identities) {
-    absl::StatusOr<Parent> parent = OpenWithIdentity(identity, credentials, control, opening);
+    absl::StatusOr<Parent> parent = OpenWithIdentity(identity, credentials, work, opening);
     // The gate's certificate was replaced in mid-opening: once more, on the new connection.
     if (absl::IsAborted(parent.status())) {
-      parent = OpenWithIdentity(identity, credentials, control, opening);
+      parent = OpenWithIdentity(identity, credentials, work, opening);
     }
     if (parent.ok()) {
       refused_keys_.Taken(credentials);
@@ -49,7 +50,14 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWith(const Candidates& cred
     }
     refused = parent.status();
     bool by_gate = absl::IsUnauthenticated(refused) && !DeviceErrorOf(refused).has_value();
-    if (!by_gate || ReasonOf(refused).has_value()) return refused;
+    if (!by_gate || ReasonOf(refused).has_value()) {
+      // Programs try again where the gate is away for a moment: the person is not asked each time.
+      const bool token_failed = DeviceErrorOf(refused).has_value();
+      if (*work.asked && !token_failed && !work.control.Cancelled()) {
+        refused_keys_.Failed(credentials, refused);
+      }
+      return refused;
+    }
     // A password or a token that was wrong is not tried twice: the gate counts.
     if (!opening.password.empty()) {
       return absl::UnauthenticatedError(
@@ -67,18 +75,17 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWith(const Candidates& cred
 
 absl::StatusOr<GateAccount::Parent> GateAccount::OpenWithIdentity(const std::string& identity,
                                                                   const Candidates& credentials,
-                                                                  const CallControl& control,
+                                                                  const Work& work,
                                                                   const Opening& opening) {
-  if (control.Cancelled()) return CallerGone();
+  if (work.control.Cancelled()) return CallerGone();
   GateConnection::OpenOptions options;
   options.gate_identity = identity;
   options.password = opening.password.Clone();
   if (WantsIdToken(opening)) {
-    options.id_token = [this, &control](absl::string_view nonce) {
-      return RunTokenCommand(nonce, control);
+    options.id_token = [this, &work](absl::string_view nonce) {
+      return RunTokenCommand(nonce, work.control);
     };
   }
-  const Work work = MakeWork(control, "to open a session", WantsUserVerification(opening.words));
   FOREKEY_ASSIGN_OR_RETURN(options.signers, MakeSigners(credentials, &work));
   FOREKEY_ASSIGN_OR_RETURN(ClientSessionPtr session, connection()->OpenSession(options));
   if (const std::string enrolled = record().subject; session->subject() != enrolled) {
@@ -159,7 +166,9 @@ absl::StatusOr<GateAccount::LoadedKey> GateAccount::LoadKey(const HeldCredential
 
 GateAccount::Work GateAccount::MakeWork(CallControl control, std::string purpose,
                                         bool user_verification) const {
-  Work work{std::move(control), nullptr, user_verification};
+  Work work;
+  work.control = std::move(control);
+  work.user_verification = user_verification;
   if (prompter_ != nullptr) {
     work.prompt = prompter_->For({audience_, std::move(purpose), work.control.program,
                                   work.control.cancelled, work.control.place});
@@ -211,6 +220,7 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded
     const bool touched = prompter_ != nullptr && credential.kind == v1::TOKEN_KIND_FIDO2;
     if (prompt.asked() || touched) {
       refused_keys_.NeedsPerson(credential);
+      *work->asked = true;
     }
     if (work->prompt != nullptr) prompter_->Ended(*work->prompt, signature.status());
     if (!signature.ok()) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Spares a person touches and PINs that come to nothing: the gate refused what the token signed.
+// Spares a person touches and PINs that come to nothing: the gate refused what the token signed, or
+// opened no session with it.
 #ifndef FOREKEY_SRC_AGENT_REFUSED_KEYS_H_
 #define FOREKEY_SRC_AGENT_REFUSED_KEYS_H_
 
@@ -23,7 +24,10 @@ namespace forekey {
 // Of one gate. A gate does not say why it refuses (LAW 6): the credential may be revoked, or the
 // subject disabled, or something may be wrong for a moment. So a token that needs a person rests
 // for a minute after the first refusal, for ten after the second, then for an hour each time; one
-// that signs by itself never does. Safe from any thread.
+// that signs by itself never does. Where a person was asked and the gate failed otherwise (it is
+// overloaded, or its registry is away), programs try again at once, and each time the person would
+// be asked: there it rests for five seconds, then for thirty, then for a minute each time. Safe
+// from any thread.
 class RefusedKeys {
  public:
   RefusedKeys(std::string audience, const Clock* clock)
@@ -34,6 +38,8 @@ class RefusedKeys {
   // The gate refused a proof by all of them, or took it.
   void Refused(const Candidates& credentials, const absl::Status& why);
   void Taken(const Candidates& credentials);
+  // A person was asked for them, and then the gate answered that, which is no refusal of theirs.
+  void Failed(const Candidates& credentials, const absl::Status& why);
   // FailedPrecondition while it rests: with the refusal, until when, and what a person can do.
   absl::Status MayAsk(const HeldCredential& credential) const;
   // A person wants it, or it was enrolled anew: all of them may be asked.
@@ -42,9 +48,14 @@ class RefusedKeys {
  private:
   struct Key {
     int refusals = 0;
+    int failures = 0;  // since the last refusal
     BootTime until;
     std::string why;
   };
+  // Whom all of this is about: those of the credentials that need a person.
+  template <typename Rest>
+  void RestEach(const Candidates& credentials, const absl::Status& why, const Rest& rest);
+
   const std::string audience_;
   const Clock* const clock_;
   mutable absl::Mutex mutex_;

@@ -56,6 +56,33 @@ TEST(RefusedKeysTest, RestsForLongerAfterEachRefusal) {
   EXPECT_TRUE(keys.MayAsk(one).ok()) << "counted anew";
 }
 
+TEST(RefusedKeysTest, RestsBrieflyWhereTheGateFailed) {
+  FakeClock clock;
+  RefusedKeys keys("gate.test;reboot", &clock);
+  const HeldCredential one = Credential("one"), other = Credential("other");
+  keys.NeedsPerson(one);
+  for (const absl::Duration rest :
+       {absl::Seconds(5), absl::Seconds(30), absl::Minutes(1), absl::Minutes(1)}) {
+    ASSERT_TRUE(keys.MayAsk(one).ok());
+    keys.Failed({one, other}, absl::UnavailableError("the registry is away"));
+    EXPECT_TRUE(absl::IsFailedPrecondition(keys.MayAsk(one)));
+    EXPECT_THAT(keys.MayAsk(one).message(),
+                AllOf(HasSubstr("forekey login --gate 'gate.test;reboot'"),
+                      HasSubstr("the registry is away")));
+    EXPECT_TRUE(keys.MayAsk(other).ok()) << "it signs by itself";
+    clock.Advance(rest - absl::Seconds(1));
+    EXPECT_FALSE(keys.MayAsk(one).ok());
+    clock.Advance(absl::Seconds(1));
+  }
+  keys.Taken({one});
+  keys.Failed({one}, absl::UnavailableError("away"));
+  clock.Advance(absl::Seconds(5));
+  EXPECT_TRUE(keys.MayAsk(one).ok()) << "counted anew";
+  keys.Failed({one}, absl::UnavailableError("away"));
+  keys.Forget();
+  EXPECT_TRUE(keys.MayAsk(one).ok());
+}
+
 class RefusedKeysAgentTest : public testing::AgentFixture {
  protected:
   void StartTouched() {
@@ -90,6 +117,47 @@ TEST_F(RefusedKeysAgentTest, AskForOneTouchAndNotAtEachTry) {
   EXPECT_FALSE(OpenSession().ok());
   EXPECT_TRUE(Login().ok());
   EXPECT_TRUE(OpenSession().ok());
+}
+
+// Retry policies try UNAVAILABLE again at once: the person must not be asked each time.
+TEST_F(RefusedKeysAgentTest, AskForOneTouchWhereTheGateIsAwayForAMoment) {
+  StartTouched();
+  ASSERT_TRUE(Enroll(gate_).ok());  // another token would come no further
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  toucher_->touches = 0;
+  gate_.RefuseSessions(true);
+  FakeGate::Faults faults;
+  faults.open_status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the registry is away");
+  gate_.Misbehave(faults);
+  EXPECT_TRUE(absl::IsUnavailable(OpenSession().status()));
+  for (int tries = 0; tries < 3; ++tries) {
+    const absl::Status resting = OpenSession().status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(resting)) << resting;
+    EXPECT_THAT(std::string(resting.message()), HasSubstr("the registry is away"));
+  }
+  EXPECT_EQ(toucher_->touches, 1);
+  EXPECT_TRUE(absl::IsUnavailable(Login().status())) << "by hand it is asked for again";
+  EXPECT_EQ(toucher_->touches, 2);
+  gate_.Misbehave({});
+  gate_.RefuseSessions(false);
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_TRUE(OpenSession().ok());
+}
+
+TEST_F(RefusedKeysAgentTest, TokensThatSignByThemselvesAskAGateThatIsAwayEachTime) {
+  StartTouched();
+  token_.wants_touch = false;
+  Restart();
+  ASSERT_TRUE(Login().ok());
+  token_.signatures = 0;
+  gate_.RefuseSessions(true);
+  FakeGate::Faults faults;
+  faults.open_status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the registry is away");
+  gate_.Misbehave(faults);
+  for (int tries = 1; tries <= 3; ++tries) {
+    EXPECT_TRUE(absl::IsUnavailable(OpenSession().status()));
+    EXPECT_EQ(token_.signatures, tries);
+  }
 }
 
 TEST_F(RefusedKeysAgentTest, AreAskedOnceTheyWereEnrolledAnew) {

@@ -220,6 +220,7 @@ struct FakeGate::Service : v1::Gate::Service {
       gate->reasons_.push_back("gate-identity-unknown");
       return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "refused (reference 4567)");
     }
+    if (!gate->faults_.open_status.ok()) return gate->faults_.open_status;
     const bool with_factors = !payload.sealed_factors().empty();
     if (with_factors) ++gate->counts_.with_factors;
     if (with_factors && gate->faults_.refuse_factors) {

@@ -51,6 +51,7 @@ class FakeGate {
     std::string step_up;                   // what every method needs besides
     bool factors_meet_step_up = false;     // ... unless the session was opened with factors
     bool refuse_credentials = false;       // all are revoked
+    grpc::Status open_status;              // instead of opening a session, of a good proof
     bool refuse_factors = false;           // openings with a password are refused
     bool tickets = false;                  // sessions have tickets, and are resumed
     bool refuse_tickets = false;
