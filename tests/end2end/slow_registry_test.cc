@@ -22,6 +22,7 @@
 #include "src/gate/caller/caller_keys.h"
 #include "src/gate/front/front_judge.h"
 #include "src/gate/grpc/call_gate.h"
+#include "src/gate/grpc/live_calls.h"
 #include "tests/end2end/echo_apis.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"
@@ -188,7 +189,10 @@ class LongQueueTest : public ::testing::Test {
   GatedWorld::Options Options() {
     GatedWorld::Options options;
     options.clock = &clock_;
-    options.change = [](GateConfig& config) { config.metrics.listen = "127.0.0.1:0"; };
+    options.change = [](GateConfig& config) {
+      config.metrics.listen = "127.0.0.1:0";
+      config.sessions.resumption = true;
+    };
     options.elsewhere = [this](std::shared_ptr<Registry> real) {
       return std::make_shared<DoorRegistry>(std::move(real), door_);
     };
@@ -291,6 +295,58 @@ TEST_F(LongQueueTest, NoProofIsJudgedWhoseConnectionIsGone) {
   for (const Decision& decision : world_.audit().decisions()) {
     EXPECT_NE(decision.subject, "carol") << "nobody is there to hear of it";
   }
+}
+
+TEST_F(LongQueueTest, NothingIsOpenedForWhoIsGoneOrWaitedForTooLong) {
+  const int threads = static_cast<int>(world_.core().MostOpeningThreads()) + 8;
+  SoftwareClient carol = world_.Enrol("carol", channel_), dora = world_.Enrol("dora", channel_);
+  for (SoftwareClient* one : {&carol, &dora}) Must(one->OpenSession(), "a session");
+  const auto opened_by = [&](absl::string_view subject) {
+    const std::vector<Decision> decisions = world_.audit().decisions();
+    return std::count_if(decisions.begin(), decisions.end(), [&](const Decision& decision) {
+      return decision.event == AuditEvent::kSessionOpened && decision.subject == subject;
+    });
+  };
+  ASSERT_EQ(opened_by("carol"), 1);
+  door_.Shut();
+  std::vector<std::thread> opening;
+  std::atomic<int> opened{0};
+  for (int i = 0; i < threads; ++i) {
+    opening.emplace_back([&] { opened += ada_->OpenSession().ok(); });
+  }
+  door_.AwaitThatWait(threads);
+  // Two more, which have no thread.
+  const size_t live = LiveCalls::OfProcess().size();
+  grpc::ClientContext context;
+  absl::Status gone, late;
+  opening.emplace_back([&] { gone = carol.OpenSession(&context).status(); });
+  opening.emplace_back([&] { late = dora.OpenSession().status(); });
+  Bell never;
+  for (int i = 0; i < 3000 && LiveCalls::OfProcess().size() < live + 2; ++i) {
+    never.Await(absl::Milliseconds(10));
+  }
+  ASSERT_EQ(LiveCalls::OfProcess().size(), live + 2);
+  for (int i = 0; i < 20; ++i) AwaitArrivals(channel_);
+  context.TryCancel();
+  opening[threads].join();
+  opening.erase(opening.begin() + threads);
+  EXPECT_TRUE(absl::IsCancelled(gone)) << gone;
+  for (int i = 0; i < 20; ++i) AwaitArrivals(channel_);
+  clock_.Advance(CallGate::kLongestWait + absl::Milliseconds(1));
+  door_.Open();
+  for (std::thread& thread : opening) thread.join();
+  EXPECT_EQ(opened, threads) << "whose turn had come";
+  EXPECT_TRUE(absl::IsUnavailable(late)) << late;
+  for (int i = 0; i < 3000 && LiveCalls::OfProcess().size() > 0; ++i) {
+    never.Await(absl::Milliseconds(10));
+  }
+  EXPECT_EQ(opened_by("carol"), 1) << "nobody is there to hear of it";
+  EXPECT_EQ(opened_by("dora"), 1);
+  const std::vector<Decision> decisions = world_.audit().decisions();
+  EXPECT_TRUE(std::any_of(decisions.begin(), decisions.end(), [](const Decision& decision) {
+    return decision.reason == Reason::kStoreUnavailable &&
+           absl::StrContains(decision.detail, "the opening waited");
+  }));
 }
 
 TEST_F(LongQueueTest, StrangersFillNoMoreThanTheirShare) {

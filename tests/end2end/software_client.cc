@@ -89,7 +89,8 @@ absl::StatusOr<std::string> SoftwareClient::DevicePrefix(absl::string_view metho
   return Prove(method, challenge, "", "", &statement);
 }
 
-absl::StatusOr<std::unique_ptr<SoftwareSession>> SoftwareClient::OpenSession() {
+absl::StatusOr<std::unique_ptr<SoftwareSession>> SoftwareClient::OpenSession(
+    grpc::ClientContext* context) {
   FOREKEY_ASSIGN_OR_RETURN(std::string challenge, Challenge());
   X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
   v1::OpenSessionPayload payload;
@@ -97,13 +98,14 @@ absl::StatusOr<std::unique_ptr<SoftwareSession>> SoftwareClient::OpenSession() {
   v1::OpenSessionRequest request;
   request.set_payload(payload.SerializeAsString());
   std::string statement;
-  grpc::ClientContext context;
-  context.AddMetadata(std::string(kPrefixMetadataKey),
-                      Prove(kOpenSessionMethod, challenge, ephemeral.public_key(),
-                            Sha256(request.payload()), &statement));
+  grpc::ClientContext own;
+  if (context == nullptr) context = &own;
+  context->AddMetadata(std::string(kPrefixMetadataKey),
+                       Prove(kOpenSessionMethod, challenge, ephemeral.public_key(),
+                             Sha256(request.payload()), &statement));
   v1::OpenSessionResponse response;
   FOREKEY_RETURN_IF_ERROR(
-      ToAbsl(v1::Gate::NewStub(channel_)->OpenSession(&context, request, &response)));
+      ToAbsl(v1::Gate::NewStub(channel_)->OpenSession(context, request, &response)));
 
   FOREKEY_ASSIGN_OR_RETURN(Secret ephemeral_secret, ephemeral.Agree(response.gate_share()));
   FOREKEY_ASSIGN_OR_RETURN(Secret identity_secret, ephemeral.Agree(gate_.identity_public));

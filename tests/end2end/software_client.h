@@ -59,8 +59,9 @@ class SoftwareClient {
 
   // A device proof for one call of `method`.
   absl::StatusOr<std::string> DevicePrefix(absl::string_view method);
-  // Checks the gate's confirmation.
-  absl::StatusOr<std::unique_ptr<SoftwareSession>> OpenSession();
+  // Checks the gate's confirmation. `context`: of the call that opens, for who cancels it.
+  absl::StatusOr<std::unique_ptr<SoftwareSession>> OpenSession(
+      grpc::ClientContext* context = nullptr);
 
  private:
   SoftwareClient(std::shared_ptr<grpc::Channel> channel, GateFacts gate, std::string subject,

@@ -12,6 +12,7 @@
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/gate/grpc/call_gate.h"
 #include "src/gate/grpc/live_calls.h"
 #include "src/gate/grpc/worker.h"
 #include "src/gate/limits/host_buckets.h"
@@ -281,7 +282,7 @@ class GateServices::Callback : public v1::Gate::CallbackService {
     if (request->payload().size() <= kPlainOpening && !OpeningsMayWait()) {
       return Finish(context, forekey::OpenSession(core_, *context, *request, response));
     }
-    return FinishLater(openings_, context, kOpenSessionMethod, [this, context, request, response] {
+    return OpenLater(context, kOpenSessionMethod, [this, context, request, response] {
       return forekey::OpenSession(core_, *context, *request, response);
     });
   }
@@ -289,10 +290,9 @@ class GateServices::Callback : public v1::Gate::CallbackService {
                                           const v1::ResumeSessionRequest* request,
                                           v1::OpenSessionResponse* response) override {
     // It writes to the registry, which other replicas may hold.
-    return FinishLater(
-        openings_, context, kResumeSessionMethod, [this, context, request, response] {
-          return forekey::ResumeSession(core_, answered_, *context, *request, response);
-        });
+    return OpenLater(context, kResumeSessionMethod, [this, context, request, response] {
+      return forekey::ResumeSession(core_, answered_, *context, *request, response);
+    });
   }
   grpc::ServerUnaryReactor* OpenChildSession(grpc::CallbackServerContext* context,
                                              const v1::OpenChildSessionRequest* request,
@@ -366,6 +366,28 @@ class GateServices::Callback : public v1::Gate::CallbackService {
           context->peer())));
     }
     return reactor;
+  }
+
+  // Nothing is opened for who is gone, or has waited for so long that few still wait: a resumption
+  // that came late would be a second use of its ticket, and end the session that its client has got
+  // elsewhere meanwhile.
+  grpc::ServerUnaryReactor* OpenLater(grpc::CallbackServerContext* context,
+                                      absl::string_view method,
+                                      std::function<grpc::Status()> work) {
+    const BootTime came = core_.clock().BootNow();
+    return FinishLater(
+        openings_, context, method, [this, context, method, came, work = std::move(work)] {
+          if (context->IsCancelled()) {
+            return grpc::Status(grpc::StatusCode::CANCELLED, "the caller is gone");
+          }
+          const absl::Duration waited = core_.clock().BootNow() - came;
+          if (waited <= CallGate::kLongestWait) return work();
+          return ToGrpc(core_.refusals().Tell(
+              Refuse(Reason::kStoreUnavailable,
+                     absl::StrCat("the opening waited for ", absl::FormatDuration(waited),
+                                  ": the registry is too slow for all who ask")),
+              method, context->peer()));
+        });
   }
 
   GateCore& core_;
