@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // forekey-agent: the signing daemon on the workstation.
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -26,6 +25,7 @@
 #include "spdlog/spdlog.h"
 #include "src/agent/agent_server.h"
 #include "src/agent/pinentry_prompt.h"
+#include "src/base/descriptor_limit.h"
 #include "src/base/version.h"
 #include "src/cli/terminal/command_pages.h"
 #include "src/client/agent_socket.h"
@@ -70,16 +70,6 @@ int Fail(int code, absl::string_view message) {
   return code;
 }
 
-// Each program that waits has a connection, and the usual soft limit is 1024.
-void RaiseDescriptorLimit() {
-  rlimit limit = {};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    spdlog::warn("the limit of open files stays as it is: {}", strerror(errno));
-  }
-}
-
 // The listening socket that a service manager handed over; -1 where none did.
 absl::StatusOr<int> ListeningSocket(const std::string& wanted) {
   const int count = sd_listen_fds(/*unset_environment=*/1);
@@ -111,7 +101,10 @@ int Run(Settings settings) {
   sigaddset(&ending, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ending, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  RaiseDescriptorLimit();
+  // Each program that waits has a connection.
+  if (absl::Status raised = forekey::RaiseDescriptorLimit(); !raised.ok()) {
+    spdlog::warn("{}", std::string(raised.message()));
+  }
   // The keys of sessions are in this memory: no core file, and no debugger of the same user's.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
     return Fail(kExitUsage, "prctl(PR_SET_DUMPABLE) failed");
