@@ -460,6 +460,40 @@ TEST_P(SlowRegistryFrontTest, OneAddressFillsOnlyItsPartAndAllAreToldAtTheEnd) {
   EXPECT_EQ(count(), asked) << "nobody waits for who has stopped";
 }
 
+TEST_P(SlowRegistryFrontTest, BehindAFrontThatNamesNobodyOneCallerFillsOnlyAPart) {
+  SoftwareClient ada = world_.Enrol("ada", channel_), bob = world_.Enrol("bob", channel_);
+  const std::string first = Must(ada.DevicePrefix(kSay), "a device proof");
+  const std::string known = Must(ada.DevicePrefix(kSay), "a device proof");
+  const std::string stranger = Must(bob.DevicePrefix(kSay), "a device proof");
+  absl::Notification admitted;
+  Ask(first, "", [&](const FrontAnswer& answer) {
+    EXPECT_TRUE(answer.status.ok()) << answer.status;
+    admitted.Notify();
+  });
+  admitted.WaitForNotification();
+  absl::Mutex mutex;
+  size_t told = 0;
+  const auto ask = [&](const std::string& proof, const std::string& peer, size_t times) {
+    for (size_t i = 0; i < times; ++i) {
+      Ask(proof, peer, [&](const FrontAnswer&) {
+        absl::MutexLock lock(&mutex);
+        ++told;
+      });
+    }
+    absl::MutexLock lock(&mutex);
+    return told;
+  };
+  door_.Shut();
+  EXPECT_EQ(ask(stranger, "", FrontJudge::kMostLaterByStrangers), 0u);
+  EXPECT_EQ(ask(stranger, "", 1), 1u) << "refused at once";
+  EXPECT_EQ(ask("no proof at all", "", 1), 2u);
+  EXPECT_EQ(ask(known, "", FrontJudge::kMostLaterByOneCredential), 2u) << "she has places";
+  EXPECT_EQ(ask(known, "", 1), 3u);
+  EXPECT_EQ(ask(stranger, "192.0.2.1", 1), 3u) << "others have places";
+  door_.Open();
+  judge_->Stop();
+}
+
 INSTANTIATE_TEST_SUITE_P(Over, SlowRegistryFrontTest, ::testing::Values(Api::kCallback),
                          [](const auto& api) { return ApiName(api.param); });
 

@@ -37,6 +37,13 @@ std::string Decode(absl::string_view text) {
   return bytes;
 }
 
+// The first credential that a device's proof says it is by; empty for anything else.
+std::string CredentialOf(absl::string_view prefix) {
+  const absl::StatusOr<Prefix> read = Prefix::Parse(prefix);
+  if (!read.ok() || read->device() == nullptr) return "";
+  return std::string(read->device()->assertions[0].credential_id);
+}
+
 }  // namespace
 
 void AddPrefixes(absl::string_view value, std::vector<std::string>& prefixes) {
@@ -92,7 +99,10 @@ struct FrontJudge::Asked {
   const std::string method, upstream, peer;
   std::vector<std::string> decoded;
   std::vector<absl::string_view> prefixes;
-  BootTime came;  // of one that is judged later
+  // Of one that is judged later:
+  BootTime came;
+  std::string credential;  // as the proof says; empty where the front names an address
+  std::string place;       // whose it takes
 };
 
 FrontJudge::FrontJudge(GateCore* core, CallerTokens* tokens)
@@ -147,7 +157,8 @@ void FrontJudge::Ask(FrontQuestion question, const Told& told) {
   if (!MayWait(*asked)) return told(Judge(*asked));
   if (JudgeLater(asked, told)) return;
   told(Refused(*asked, Reason::kRateLimited,
-               "too many device proofs wait already, in all or of this address"));
+               "too many device proofs wait already, in all or of this address (or credential, "
+               "where the front names no address)"));
 }
 
 bool FrontJudge::MayWait(const Asked& asked) const {
@@ -155,18 +166,26 @@ bool FrontJudge::MayWait(const Asked& asked) const {
          !Prefix::IsOfSession(asked.prefixes[0]) && !core_.calls().IsExempt(asked.method);
 }
 
+HostPlaces& FrontJudge::PlacesOf(const Asked& asked) {
+  if (asked.peer != kUnnamedPeer) return places_;
+  return admitted_.Has(asked.credential) ? by_credential_ : by_strangers_;
+}
+
 bool FrontJudge::JudgeLater(const std::shared_ptr<Asked>& asked, const Told& told) {
-  HostPlaces& places = asked->peer == kUnnamedPeer ? unnamed_ : places_;
-  const std::string host = HostKey(asked->peer);
-  if (!places.Enter(host)) return false;
+  if (asked->peer == kUnnamedPeer) asked->credential = CredentialOf(asked->prefixes[0]);
+  HostPlaces& places = PlacesOf(*asked);
+  if (&places == &places_) asked->place = HostKey(asked->peer);
+  if (&places == &by_credential_) asked->place = asked->credential;
+  if (!places.Enter(asked->place)) return false;
   asked->came = core_.clock().BootNow();
   absl::MutexLock lock(&mutex_);
-  const bool taken = later_ != nullptr && later_->Submit([this, asked, told, host, &places] {
+  const bool taken = later_ != nullptr && later_->Submit([this, asked, told, &places] {
     FrontAnswer answer = JudgeInTime(*asked);
-    places.Leave(host);  // before it is told, since who is told may come again at once
+    places.Leave(asked->place);  // before it is told, since who is told may come again at once
+    if (answer.status.ok() && !asked->credential.empty()) admitted_.Add(asked->credential);
     told(std::move(answer));
   });
-  if (!taken) places.Leave(host);
+  if (!taken) places.Leave(asked->place);
   return taken;
 }
 

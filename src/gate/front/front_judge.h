@@ -5,7 +5,9 @@
 //
 // Nobody waits for a registry on a thread that others need: a question that may have to ask one (a
 // proof by a device, and not by a session, over a registry in PostgreSQL) is judged by threads of
-// the judge's own, and one address fills only a part of what waits for them.
+// the judge's own, and one address fills only a part of what waits for them. Behind a front that
+// names no address it is one credential, as far as it was admitted lately: whoever asks may claim
+// any, so those that were not share what is theirs.
 //
 // What the gate can't do by a front: end calls that live, end connections, see who connects unless
 // the front says so. docs/FRONTS.md tells it to operators.
@@ -27,6 +29,7 @@
 #include "src/gate/caller/caller_token.h"
 #include "src/gate/grpc/worker.h"
 #include "src/gate/limits/host_places.h"
+#include "src/gate/limits/lately_seen.h"
 #include "src/gate/service/gate_core.h"
 
 namespace forekey {
@@ -63,8 +66,10 @@ class FrontJudge {
  public:
   using Told = std::function<void(FrontAnswer)>;
   // Questions that wait or are judged later: so many at once, so many of one address that the front
-  // names. Where it names none, all callers are one, and share no less.
+  // names. Where it names none: so many by one credential that was admitted lately, and so many by
+  // all others.
   static constexpr size_t kMostLater = 512, kMostLaterOfOneAddress = 128;
+  static constexpr size_t kMostLaterByOneCredential = 128, kMostLaterByStrangers = 256;
 
   // Reads the secret. Both are borrowed.
   static absl::StatusOr<std::unique_ptr<FrontJudge>> New(GateCore* core, CallerTokens* tokens);
@@ -86,6 +91,7 @@ class FrontJudge {
   FrontAnswer JudgeInTime(const Asked& asked);
   FrontAnswer Refused(const Asked& asked, Reason reason, absl::string_view why);
   bool MayWait(const Asked& asked) const;
+  HostPlaces& PlacesOf(const Asked& asked);
   // False: there is no place.
   bool JudgeLater(const std::shared_ptr<Asked>& asked, const Told& told);
 
@@ -97,7 +103,10 @@ class FrontJudge {
   std::unique_ptr<Worker> later_ ABSL_GUARDED_BY(mutex_);  // null where no question can wait
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   HostPlaces places_{kMostLater, kMostLaterOfOneAddress};
-  HostPlaces unnamed_{kMostLater, kMostLater};
+  // Where the front names no address.
+  HostPlaces by_credential_{kMostLater, kMostLaterByOneCredential};
+  HostPlaces by_strangers_{kMostLaterByStrangers, kMostLaterByStrangers};
+  LatelySeen admitted_;  // credentials
 };
 
 }  // namespace forekey
