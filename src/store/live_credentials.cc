@@ -177,23 +177,21 @@ absl::Status LiveCredentials::SetRoles(absl::string_view subject,
                                        const std::vector<std::string>& roles) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
-  const uint64_t before = ChangesOf(subject);
+  const Before before = Now(subject);
   FOREKEY_RETURN_IF_ERROR(Changed(registry_->SetRoles(subject, roles)));
   std::vector<std::string> sorted = roles;
   std::sort(sorted.begin(), sorted.end());
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
   {
     absl::MutexLock lock(&mutex_);
-    const auto live = LiveSubjectNamed(subject);
-    if (live == nullptr) return absl::OkStatus();
-    if (live->changes_ == before) {
-      ++live->changes_;
-      SetLiveRoles(*live, std::move(sorted));
+    if (before.live != nullptr && before.live->changes_ == before.changes) {
+      ++before.live->changes_;
+      SetLiveRoles(*before.live, std::move(sorted));
       return absl::OkStatus();
     }
   }
-  // Of what was followed meanwhile and this, the registry knows which came last. Where it does not
-  // answer, following will: this change is told to this process, too.
+  // Of what was followed or loaded meanwhile and this, the registry knows which came last. Where it
+  // does not answer, following will: this change is told to this process, too.
   (void)ReadSubjectAgain(subject);
   return absl::OkStatus();
 }
@@ -201,13 +199,15 @@ absl::Status LiveCredentials::SetRoles(absl::string_view subject,
 absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabled) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
-  const uint64_t before = ChangesOf(subject);
+  const Before before = Now(subject);
   FOREKEY_RETURN_IF_ERROR(Changed(registry_->SetDisabled(subject, disabled)));
   // Read again, so that the epoch is the registry's, whoever else changed it.
   if (ReadSubjectAgain(subject).ok()) return absl::OkStatus();
   absl::MutexLock lock(&mutex_);
   const auto live = LiveSubjectNamed(subject);
-  if (live == nullptr || (!disabled && live->changes_ != before)) return absl::OkStatus();
+  if (live == nullptr || (!disabled && (live != before.live || live->changes_ != before.changes))) {
+    return absl::OkStatus();
+  }
   ++live->changes_;
   live->Take(disabled, live->sessions_epoch() + (disabled ? 1 : 0));
   return absl::OkStatus();
@@ -272,10 +272,11 @@ absl::Status LiveCredentials::FollowCredential(absl::string_view id) {
   return absl::OkStatus();
 }
 
-uint64_t LiveCredentials::ChangesOf(absl::string_view subject) {
+LiveCredentials::Before LiveCredentials::Now(absl::string_view subject) {
   absl::MutexLock lock(&mutex_);
-  const auto live = LiveSubjectNamed(subject);
-  return live == nullptr ? 0 : live->changes_;
+  auto live = LiveSubjectNamed(subject);
+  const uint64_t changes = live == nullptr ? 0 : live->changes_;
+  return {std::move(live), changes};
 }
 
 absl::Status LiveCredentials::Changed(absl::Status status) {

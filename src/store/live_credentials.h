@@ -137,7 +137,13 @@ class LiveCredentials {
   // The registry was changed, or may have been: no load that began before is kept.
   absl::Status Changed(absl::Status status);
   static void SetLiveRoles(LiveSubject& live, std::vector<std::string> roles);
-  uint64_t ChangesOf(absl::string_view subject);
+  // What is held of a subject, and how often it was changed, before an own change. Held, so that
+  // nobody loads another one meanwhile; null where nothing is.
+  struct Before {
+    std::shared_ptr<LiveSubject> live;
+    uint64_t changes;
+  };
+  Before Now(absl::string_view subject);
   // One attempt at a load; null when the registry changed meanwhile.
   absl::StatusOr<std::shared_ptr<LiveCredential>> Load(absl::string_view id);
   std::shared_ptr<LiveSubject> SubjectFor(const SubjectRecord& record)

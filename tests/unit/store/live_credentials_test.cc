@@ -235,6 +235,20 @@ TEST_F(LiveCredentialsTest, OfAChangeAndWhatIsFollowedTheLaterOneStays) {
   EXPECT_THAT(*held->subject().roles(), ElementsAre("elsewhere"));
 }
 
+TEST_F(LiveCredentialsTest, AnOwnChangeIsNotTakenOverWhatWasLoadedAfterIt) {
+  CredentialRecord b = Enrolled("b", "bob");
+  std::shared_ptr<const LiveCredential> held;
+  // Nothing of bob is held when another gate's change, a later one, is followed.
+  hooked_->after_set_roles = [&] {
+    ASSERT_THAT(hooked_->SetRoles("bob", {"elsewhere"}), IsOk());
+    ASSERT_THAT(live_.FollowSubject("bob"), IsOk());
+    held = *live_.Find(b.id);
+  };
+  ASSERT_THAT(live_.SetRoles("bob", {"own"}), IsOk());
+  ASSERT_NE(held, nullptr);
+  EXPECT_THAT(*held->subject().roles(), ElementsAre("elsewhere"));
+}
+
 // The look-up read the registry before the change and comes to the cache after it.
 TEST_F(LiveCredentialsTest, ALoadThatBeganBeforeARevocationDoesNotBringTheOldStateBack) {
   CredentialRecord a = Enrolled("a", "alice");
