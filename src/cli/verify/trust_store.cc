@@ -23,6 +23,10 @@ using What = TrustChange::What;
 constexpr char kOrigins[] = "origins.json";
 constexpr size_t kMaxOrigins = 16 << 20;
 constexpr size_t kPemLine = 64;
+// How much of the fingerprint is in a file's name: 128 bits, so that nobody finds two certificates
+// for one name. It was 48 before, for which 2^24 hashes are enough.
+constexpr size_t kNameDigits = 32;
+constexpr size_t kShortNameDigits = 12;
 
 std::string DateText(absl::Time time) {
   if (time == absl::InfiniteFuture()) return "never";
@@ -43,10 +47,10 @@ TrustChange Describe(const Certificate& certificate, const std::string& file,
   return change;
 }
 
-// "tpm/infineon-root-1a2b3c4d5e6f.pem"
-std::string FileNameOf(const TrustChange& change) {
+// "tpm/infineon-root-1a2b3c4d5e6f1a2b3c4d5e6f1a2b3c4d.pem"
+std::string FileNameOf(const TrustChange& change, size_t digits = kNameDigits) {
   return absl::StrCat(change.kind, "/", change.vendor, "-", change.role, "-",
-                      change.fingerprint.substr(0, 12), ".pem");
+                      change.fingerprint.substr(0, digits), ".pem");
 }
 
 absl::Status NotOpened() {
@@ -79,6 +83,16 @@ bool IsEntry(const Json& entry) {
   return file != entry.end() && file->is_string() && IsTrustFileName(file->get<std::string>()) &&
          origins != entry.end() && origins->is_object() &&
          (pending == entry.end() || pending->is_boolean());
+}
+
+// Earlier versions gave two certificates one file where their fingerprints began alike.
+bool IsShared(const Json& file, const Json& entries) {
+  int users = 0;
+  for (const auto& [key, entry] : entries.items()) {
+    const auto its = entry.find("file");
+    if (its != entry.end() && *its == file) ++users;
+  }
+  return users > 1;
 }
 
 bool HoldsCertificate(const std::string& path, const std::string& fingerprint) {
@@ -149,6 +163,18 @@ absl::StatusOr<TrustStore> TrustStore::Open(const std::string& directory) {
     store.entries_[absl::StrCat(kind, "/", FingerprintOf(key))] = entry;
   }
   return store;
+}
+
+std::string TrustStore::NewFileFor(const TrustChange& change, const Json& entries) const {
+  const std::string before = FileNameOf(change, kShortNameDigits);
+  if (!HoldsCertificate(absl::StrCat(directory_, "/", before), change.fingerprint)) {
+    return FileNameOf(change);
+  }
+  for (const auto& [key, entry] : entries.items()) {
+    const auto file = entry.find("file");
+    if (file != entry.end() && *file == before) return FileNameOf(change);
+  }
+  return before;
 }
 
 absl::StatusOr<TrustStore> TrustStore::OpenToChange(const std::string& directory) {
@@ -256,7 +282,8 @@ absl::StatusOr<bool> TrustStore::Prepare(const std::vector<TrustChange>& changes
       for (const std::string& mine : prepared) folder_->DropPrepared(mine);
       return status;
     }
-    if (!change.again) prepared.push_back(file);
+    const auto before = entries_.find(KeyOf(change));
+    if (before == entries_.end() || (*before)["file"] != file) prepared.push_back(file);
   }
   return std::any_of(changes.begin(), changes.end(),
                      [](const TrustChange& change) { return change.what == What::kAdd; });
@@ -272,10 +299,12 @@ absl::StatusOr<std::vector<std::string>> TrustStore::Apply(const std::vector<Tru
     if (change.what == What::kAdd) {
       if (!change.again) {
         entry = {{"kind", change.kind},       {"role", change.role},
-                 {"vendor", change.vendor},   {"file", FileNameOf(change)},
+                 {"vendor", change.vendor},   {"file", NewFileFor(change, entries)},
                  {"subject", change.subject}, {"ends", change.ends},
                  {"origins", Json::object()}};
       }
+      // The one that the file holds keeps it.
+      if (IsShared(entry["file"], entries)) entry["file"] = NewFileFor(change, entries);
       entry["pending"] = true;
     } else {
       entry.erase("pending");
@@ -295,7 +324,10 @@ absl::StatusOr<std::vector<std::string>> TrustStore::Apply(const std::vector<Tru
   }
   for (const TrustChange& change : changes) {
     if (change.what != What::kRemove) continue;
-    FOREKEY_RETURN_IF_ERROR(folder_ ? folder_->Remove(change.file) : NotOpened());
+    const bool others =
+        IsShared(change.file, entries) &&
+        !HoldsCertificate(absl::StrCat(directory_, "/", change.file), change.fingerprint);
+    if (!others) FOREKEY_RETURN_IF_ERROR(folder_ ? folder_->Remove(change.file) : NotOpened());
     entries.erase(KeyOf(change));
   }
   std::vector<std::string> emptied;

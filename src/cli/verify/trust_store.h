@@ -83,6 +83,9 @@ class TrustStore {
                                const nlohmann::json& entries);
   // Fills in `what`, `again` and `why` of one that is good.
   void Compare(const TrustImport& import, TrustChange& change) const;
+  // A file for a certificate that has none in `entries`: that of an earlier version where it holds
+  // it (origins.json was removed), so that it is not there twice.
+  std::string NewFileFor(const TrustChange& change, const nlohmann::json& entries) const;
 
   std::string directory_;
   std::optional<LockedTrustFolder> folder_;  // of one that was opened to change

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
@@ -315,6 +316,75 @@ TEST_F(TrustImportTest, ReadsTheHistoryOfEarlierVersions) {
   Write("store/origins.json", nlohmann::json({{key.substr(4), history[key]}}).dump());
   EXPECT_EQ(Run({Path("root.der")}), kExitOk) << err_.str();
   EXPECT_THAT(out_.str(), HasSubstr("0 added, 0 removed, 1 there already"));
+}
+
+// Two roots whose fingerprints begin with the same 48 bits, found in a minute.
+std::string RootThatBeginsAlike(absl::string_view end) {
+  return absl::HexStringToBytes(
+      absl::StrCat("3081dd308190a003020102020101300506032b6570300e310c300a0603550403"
+                   "0c0354504d301e170d3230303130313030303030305a170d3439303130313030"
+                   "303030305a300e310c300a06035504030c0354504d302a300506032b65700321"
+                   "0003a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531"
+                   "b8a3133011300f0603551d130101ff040530030101ff300506032b6570034100"
+                   "0000000000000000000000000000000000000000000000000000000000000000"
+                   "0000000000000000000000000000000000000000000000000000",
+                   end));
+}
+const std::string& OneAlike() {
+  static const std::string der = RootThatBeginsAlike("087e30be39f7");
+  return der;
+}
+const std::string& OtherAlike() {
+  static const std::string der = RootThatBeginsAlike("740efe423307");
+  return der;
+}
+constexpr char kShortFile[] = "tpm/other-root-235ad6ee79a1.pem";  // as earlier versions named both
+
+TEST_F(TrustImportTest, CertificatesWhoseFingerprintsBeginAlikeHaveAFileEach) {
+  Write("list/one.der", OneAlike());
+  Write("list/other.der", OtherAlike());
+  EXPECT_EQ(Run({Path("list"), "--origin", "list"}), kExitOk) << err_.str();
+  EXPECT_EQ(Stored("tpm").size(), 2u);
+  // And so one can go without the other.
+  fs::remove(Path("list/other.der"));
+  EXPECT_EQ(Run({Path("list"), "--origin", "list", "--prune"}), kExitOk) << err_.str();
+  EXPECT_EQ(Stored("tpm").size(), 1u);
+  EXPECT_EQ(Run({Path("list"), "--origin", "list"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("0 added, 0 removed, 1 there already"));
+}
+
+TEST_F(TrustImportTest, FilesThatAnEarlierVersionSharedAreParted) {
+  Write("list/one.der", OneAlike());
+  Write("list/other.der", OtherAlike());
+  EXPECT_EQ(Run({Path("list")}), kExitOk) << err_.str();
+  // The one that came last had the file, and both had an entry.
+  auto history = nlohmann::json::parse(*ReadFile(Path("store/origins.json")));
+  for (auto& [key, entry] : history.items()) entry["file"] = kShortFile;
+  fs::remove_all(Path("store/tpm"));
+  Write(absl::StrCat("store/", kShortFile), TrustPem(*Certificate::ParseDer(OneAlike())));
+  Write("store/origins.json", history.dump());
+  EXPECT_EQ(Run({Path("list")}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("1 added, 0 removed, 1 there already"));
+  EXPECT_EQ(Stored("tpm").size(), 2u);
+
+  // Both were taken out by a person: neither comes back by itself, and each in a file of its own.
+  fs::remove_all(Path("store/tpm"));
+  Write("store/origins.json", history.dump());
+  EXPECT_EQ(Run({Path("list")}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("0 added, 0 removed, 0 there already, 2 left out"));
+  EXPECT_EQ(Run({Path("list"), "--again"}), kExitOk) << err_.str();
+  EXPECT_EQ(Stored("tpm").size(), 2u);
+}
+
+TEST_F(TrustImportTest, AFileOfAnEarlierVersionIsNotThereTwice) {
+  Write("list/one.der", OneAlike());
+  Write(absl::StrCat("store/", kShortFile), TrustPem(*Certificate::ParseDer(OneAlike())));
+  EXPECT_EQ(Run({Path("list"), "--origin", "list"}), kExitOk) << err_.str();
+  EXPECT_EQ(ListFiles(Path("store/tpm"))->size(), 1u);
+  // And so it is found when it is to go.
+  Write("other/two.der", Root("TPM two"));
+  EXPECT_EQ(Run({Path("other"), "--origin", "list", "--prune"}), kExitOk) << err_.str();
+  EXPECT_THAT(Stored("tpm"), ElementsAre(HasSubstr("TPM two")));
 }
 
 TEST_F(TrustImportTest, DoesNotBringBackWhatAPersonTookOut) {
