@@ -48,9 +48,14 @@ bool HasMoreMembers(absl::string_view json, int most) {
   int commas = 0;
   bool in_string = false;
   for (size_t i = 0; i < json.size(); ++i) {
-    if (json[i] == '"') in_string = !in_string;
-    if (json[i] == '\\' && in_string) ++i;  // whatever is escaped ends no string
-    if (json[i] == ',' && !in_string && ++commas >= most) return true;
+    const char c = json[i];
+    if (in_string && c == '\\') {
+      ++i;  // whatever is escaped ends no string, and may be beyond the end
+    } else if (c == '"') {
+      in_string = !in_string;
+    } else if (c == ',' && !in_string && ++commas >= most) {
+      return true;
+    }
   }
   return false;
 }

@@ -138,6 +138,9 @@ TEST_F(TrustBundleTest, ReadsNothingOfAnEnvelopeThatIsNone) {
   file["key"] = R"(,,,,,\",,{[)";
   EXPECT_THAT(VerifyTrustBundle(file.dump(), key_.public_key()),
               IsError(absl::StatusCode::kInvalidArgument, "its key is not there"));
+  // What ends with a backslash is read to there, and no further.
+  EXPECT_THAT(VerifyTrustBundle(R"({"key": "\)", key_.public_key()),
+              IsError(absl::StatusCode::kInvalidArgument, "no trust bundle"));
 }
 
 // A folder in the place of a file can't be written over, nor unlinked, not even by root.
