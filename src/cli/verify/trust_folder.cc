@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "absl/cleanup/cleanup.h"
@@ -84,7 +85,8 @@ absl::StatusOr<LockedTrustFolder> LockedTrustFolder::Lock(const std::string& dir
 LockedTrustFolder::LockedTrustFolder(LockedTrustFolder&& other) noexcept
     : directory_(std::move(other.directory_)),
       fd_(std::exchange(other.fd_, -1)),
-      thinned_(std::move(other.thinned_)) {}
+      thinned_(std::move(other.thinned_)),
+      marked_(std::move(other.marked_)) {}
 
 LockedTrustFolder& LockedTrustFolder::operator=(LockedTrustFolder&& other) noexcept {
   if (this != &other) {
@@ -92,6 +94,7 @@ LockedTrustFolder& LockedTrustFolder::operator=(LockedTrustFolder&& other) noexc
     directory_ = std::move(other.directory_);
     fd_ = std::exchange(other.fd_, -1);
     thinned_ = std::move(other.thinned_);
+    marked_ = std::move(other.marked_);
   }
   return *this;
 }
@@ -110,8 +113,12 @@ absl::Status LockedTrustFolder::Write(const std::string& name, absl::string_view
 }
 
 absl::Status LockedTrustFolder::Prepare(const std::string& name, absl::string_view content) {
-  FOREKEY_RETURN_IF_ERROR(MakePublicDirectory(absl::StrCat(directory_, "/", KindFolder(name))));
-  return WriteFileAtomically(PreparedPath(directory_, name), content, 0644);
+  const std::string kind = KindFolder(name), folder = absl::StrCat(directory_, "/", kind);
+  FOREKEY_RETURN_IF_ERROR(MakePublicDirectory(folder));
+  if (EmptiedMarkIn(folder) == EmptiedMark::kGood) marked_.insert(kind);
+  const absl::Status written = WriteFileAtomically(PreparedPath(directory_, name), content, 0644);
+  if (!written.ok()) KeepMark(kind);
+  return written;
 }
 
 absl::Status LockedTrustFolder::Place(const std::string& name) {
@@ -125,6 +132,13 @@ absl::Status LockedTrustFolder::Place(const std::string& name) {
 
 void LockedTrustFolder::DropPrepared(const std::string& name) {
   (void)unlink(PreparedPath(directory_, name).c_str());
+  KeepMark(KindFolder(name));
+}
+
+void LockedTrustFolder::KeepMark(const std::string& kind) {
+  if (marked_.count(kind) == 0) return;
+  const std::string mark = absl::StrCat(directory_, "/", kind, "/", kEmptiedTrust);
+  (void)utimensat(AT_FDCWD, mark.c_str(), nullptr, 0);
 }
 
 bool LockedTrustFolder::IsPrepared(const std::string& directory, const std::string& name) {

@@ -48,11 +48,14 @@ class LockedTrustFolder {
  private:
   // The kind has a certificate now.
   absl::Status RemoveMark(const std::string& kind);
+  // What was prepared never came: the folder is as it was when it was marked.
+  void KeepMark(const std::string& kind);
 
   LockedTrustFolder(std::string directory, int fd) : directory_(std::move(directory)), fd_(fd) {}
   std::string directory_;
   int fd_ = -1;
   std::set<std::string> thinned_;  // kinds that Remove() was called for
+  std::set<std::string> marked_;   // kinds that had a good mark before Prepare()
 };
 
 // For people, of each kind that MarkEmptied() names: what it means for gates.

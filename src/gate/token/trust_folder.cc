@@ -14,10 +14,6 @@ namespace {
 
 constexpr size_t kMaxCrlFile = 64 << 20;
 
-bool WasEmptied(const std::string& folder) {
-  return !FileSignature(absl::StrCat(folder, "/", kEmptiedTrust)).empty();
-}
-
 }  // namespace
 
 absl::Status StatusNaming(absl::string_view what, const absl::Status& status) {
@@ -33,11 +29,16 @@ absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::st
   std::vector<std::string> skipped;
   absl::StatusOr<TrustAnchors> anchors = TrustAnchors::FromDirectory(folder, &skipped);
   if (!anchors.ok()) return StatusNaming(key, anchors.status());
-  if (anchors->empty() && WasEmptied(folder)) {
+  const EmptiedMark mark = anchors->empty() ? EmptiedMarkIn(folder) : EmptiedMark::kNone;
+  if (mark == EmptiedMark::kGood) {
     std::fprintf(
         stderr,
         "forekey: warning: %s: the last certificate was taken out of %s: it trusts nobody\n",
         std::string(key).c_str(), folder.c_str());
+  } else if (mark == EmptiedMark::kOutdated) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        key, ": ", folder, " holds no certificate, and was changed since ", kEmptiedTrust,
+        " was written there: `touch ", folder, "/", kEmptiedTrust, "` where it is meant"));
   } else if (anchors->empty()) {
     return absl::FailedPreconditionError(absl::StrCat(key, ": ", folder, " holds no certificate",
                                                       skipped.empty() ? "" : ": ",

@@ -18,7 +18,7 @@ namespace forekey {
 // that can be read: a gate whose trust is empty by mistake must not start, and one that runs must
 // not give up what is enrolled. Files that hold none are added to `left_out`, after the key.
 //
-// A folder with the mark of src/verify/emptied_trust.h and without a certificate is empty on
+// A folder with a good mark of src/verify/emptied_trust.h and without a certificate is empty on
 // purpose, whatever else lies in it: it trusts nobody, which is said on stderr.
 absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::string_view key,
                                              std::vector<std::string>* left_out);

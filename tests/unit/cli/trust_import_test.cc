@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <zlib.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -18,8 +19,10 @@
 #include "src/base/file.h"
 #include "src/cli/verify/cabinet.h"
 #include "src/cli/verify/trust_command.h"
+#include "src/cli/verify/trust_folder.h"
 #include "src/cli/verify/trust_store.h"
 #include "src/cli/verify/verify_command.h"
+#include "src/verify/emptied_trust.h"
 #include "tests/support/certificate_maker.h"
 #include "tests/support/status_matchers.h"
 
@@ -507,6 +510,20 @@ TEST_F(TrustImportTest, AFolderWithoutACertificateIsEmptyWhateverElseLiesInIt) {
   EXPECT_EQ(Run({Path("tpm.der"), "--origin", "list", "--prune"}), kExitOk);
   EXPECT_THAT(err_.str(), HasSubstr("enrols no piv tokens"));
   EXPECT_TRUE(fs::exists(Path("store/piv/.emptied")));
+}
+
+TEST_F(TrustImportTest, AFailedImportLeavesTheMarkOfAnEmptiedFolderGood) {
+  const std::string folder = Path("store/piv");
+  Write("store/piv/.emptied", "");
+  const auto emptied = fs::last_write_time(folder) - std::chrono::hours(1);
+  fs::last_write_time(folder + "/.emptied", emptied);
+  fs::last_write_time(folder, emptied);
+  auto locked = LockedTrustFolder::Lock(Path("store"));
+  ASSERT_THAT(locked.status(), testing::IsOk());
+  ASSERT_THAT(locked->Prepare("piv/a.pem", "A"), testing::IsOk());
+  EXPECT_EQ(EmptiedMarkIn(folder), EmptiedMark::kOutdated);
+  locked->DropPrepared("piv/a.pem");
+  EXPECT_EQ(EmptiedMarkIn(folder), EmptiedMark::kGood);
 }
 
 TEST_F(TrustImportTest, BoundsWhatAFolderHolds) {

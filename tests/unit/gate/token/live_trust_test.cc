@@ -55,6 +55,8 @@ TEST_F(LiveTrustTest, ChangedOnceTheFilesHaveSettled) {
       [&] { WriteText(roots_ + "/b.der", MakeDer(TestCa::New("Longer").CaSpec(vendor_))); },
       [&] { std::filesystem::rename(roots_ + "/b.der", roots_ + "/c.der"); },
       [&] { std::filesystem::remove(roots_ + "/c.der"); },
+      [&] { WriteText(roots_ + "/.emptied", ""); },
+      [&] { WriteText(roots_ + "/.emptied", "anew"); },
       [&] { std::filesystem::rename(roots_, folder_.File("away")); },
   };
   for (const auto& change : changes) {

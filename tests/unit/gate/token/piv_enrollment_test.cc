@@ -2,6 +2,7 @@
 // PIV enrolments against the real verifiers, with a card in software that has a vendor's
 // attestation, and one that has an issuing CA's certificate: every reason for which a step is
 // refused.
+#include <chrono>
 #include <filesystem>
 
 #include "src/gate/token/piv_verifier.h"
@@ -705,6 +706,22 @@ TEST_F(PivReloadTest, RootsThatComeAndGo) {
   std::filesystem::remove(piv_.trust + "/root.der");
   StaysAsItWas("holds no certificate");
   EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+}
+
+TEST_F(PivReloadTest, AMarkFromBeforeTheLastChangeSaysNothing) {
+  const std::string mark = piv_.trust + "/.emptied";
+  WriteText(mark, "");
+  // It was emptied an hour ago; then somebody brought a root by hand, and now it is gone.
+  std::filesystem::last_write_time(mark,
+                                   std::filesystem::last_write_time(mark) - std::chrono::hours(1));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  std::filesystem::remove(piv_.trust + "/root.der");
+  StaysAsItWas("touch ");
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  // Whoever means it says so again.
+  std::filesystem::last_write_time(mark, std::filesystem::last_write_time(piv_.trust));
+  EXPECT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kCertificateUntrusted);
 }
 
 TEST_F(PivReloadTest, AFolderThatWasEmptiedOnPurposeTrustsNobody) {
