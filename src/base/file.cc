@@ -13,6 +13,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "src/base/owned_file.h"
 #include "src/base/status.h"
 
 namespace forekey {
@@ -48,6 +49,12 @@ absl::Status WriteAll(int fd, absl::string_view content, const std::string& path
   }
   if (fsync(fd) != 0) return Errno("fsync", path);
   return absl::OkStatus();
+}
+
+absl::Status Give(int fd, const std::string& path, const FileOwner& owner) {
+  const bool to_nobody = owner.uid == FileOwner().uid && owner.gid == FileOwner().gid;
+  if (to_nobody || fchown(fd, owner.uid, owner.gid) == 0) return absl::OkStatus();
+  return Errno("fchown", path);
 }
 
 std::string DirectoryOf(const std::string& path) {
@@ -89,6 +96,11 @@ absl::StatusOr<std::string> ReadPrivateFile(const std::string& path, size_t max_
 }
 
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view content, mode_t mode) {
+  return WriteOwnedFileAtomically(path, content, mode, FileOwner());
+}
+
+absl::Status WriteOwnedFileAtomically(const std::string& path, absl::string_view content,
+                                      mode_t mode, const FileOwner& owner) {
   // Hidden, so that nobody who reads the folder takes what a crash left for one of its files.
   const size_t slash = path.rfind('/');
   const size_t name = slash == std::string::npos ? 0 : slash + 1;
@@ -97,6 +109,7 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
   if (fd < 0) return Errno("create", temporary);
   absl::Status status =
       fchmod(fd, mode) == 0 ? WriteAll(fd, content, temporary) : Errno("fchmod", temporary);
+  if (status.ok()) status = Give(fd, temporary, owner);
   close(fd);
   if (status.ok() && rename(temporary.c_str(), path.c_str()) != 0) status = Errno("rename", path);
   if (!status.ok()) {
@@ -128,6 +141,22 @@ absl::Status EnsurePrivateDirectory(const std::string& path) {
         "%s is open to others (mode %04o): run chmod 700 %s", path, info.st_mode & 07777, path));
   }
   return absl::OkStatus();
+}
+
+absl::Status GiveFolder(const std::string& path, const FileOwner& owner) {
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
+    return absl::FailedPreconditionError(path + " is not a folder");
+  }
+  if (fd < 0) return Errno("open", path);
+  absl::Cleanup close_fd = [fd] { close(fd); };
+  struct stat info;
+  if (fstat(fd, &info) != 0) return Errno("fstat", path);
+  if (info.st_uid != geteuid()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " belongs to uid ", info.st_uid, ", not to uid ", geteuid()));
+  }
+  return Give(fd, path, owner);
 }
 
 std::string FileSignature(const std::string& path) {

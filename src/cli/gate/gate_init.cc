@@ -14,6 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "src/base/file.h"
+#include "src/base/owned_file.h"
 #include "src/base/public_directory.h"
 #include "src/base/status.h"
 #include "src/cli/gate/gate_tls.h"
@@ -83,14 +84,9 @@ std::string ConfigText(const GateInitOptions& options, const std::string& advert
   return text;
 }
 
-// Who the gate will run as: everything that it must own is given to that user. -1, -1: nobody else.
-struct Owner {
-  uid_t uid = -1;
-  gid_t gid = -1;
-};
-
-absl::StatusOr<Owner> FindOwner(const std::string& user) {
-  if (user.empty()) return Owner();
+// Who the gate will run as: everything that it must own is given to that user.
+absl::StatusOr<FileOwner> FindOwner(const std::string& user) {
+  if (user.empty()) return FileOwner();
   errno = 0;
   const passwd* entry = getpwnam(user.c_str());
   if (entry == nullptr) {
@@ -102,28 +98,21 @@ absl::StatusOr<Owner> FindOwner(const std::string& user) {
     return absl::PermissionDeniedError(
         absl::StrCat("giving files to ", user, " takes root: run it with sudo"));
   }
-  return Owner{entry->pw_uid, entry->pw_gid};
-}
-
-absl::Status Give(const std::string& path, const Owner& owner) {
-  if (owner.uid == static_cast<uid_t>(-1) || chown(path.c_str(), owner.uid, owner.gid) == 0) {
-    return absl::OkStatus();
-  }
-  return absl::ErrnoToStatus(errno, absl::StrCat("chown ", path));
+  return FileOwner{entry->pw_uid, entry->pw_gid};
 }
 
 // One that only the gate may enter; what is there already keeps its owner and has to be right.
-absl::Status MakeOwned(const std::string& path, const Owner& owner) {
+absl::Status MakeOwned(const std::string& path, const FileOwner& owner) {
   struct stat info;
   if (stat(path.c_str(), &info) == 0 && owner.uid == info.st_uid) return absl::OkStatus();
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(path));
-  return Give(path, owner);
+  return owner.uid == FileOwner().uid ? absl::OkStatus() : GiveFolder(path, owner);
 }
 
 // The configuration's own folder. Where the gate runs as somebody else it holds nothing secret, and
 // the gate must be able to read it.
-absl::Status MakeConfigFolder(const std::string& path, const Owner& owner) {
-  if (owner.uid == static_cast<uid_t>(-1)) return EnsurePrivateDirectory(path);
+absl::Status MakeConfigFolder(const std::string& path, const FileOwner& owner) {
+  if (owner.uid == FileOwner().uid) return EnsurePrivateDirectory(path);
   return MakePublicDirectory(path);
 }
 
@@ -163,7 +152,7 @@ absl::StatusOr<std::string> InitGate(const GateInitOptions& options) {
       MakeGateCa(absl::StrCat("CA of the gate ", options.audience), now, kCaLifetime));
   FOREKEY_ASSIGN_OR_RETURN(const SelfSignedCertificate certificate,
                            IssueGateCertificate(ca, hosts, now, kCertificateLifetime));
-  FOREKEY_ASSIGN_OR_RETURN(const Owner owner, FindOwner(options.user));
+  FOREKEY_ASSIGN_OR_RETURN(const FileOwner owner, FindOwner(options.user));
   const std::string tls = options.directory + "/tls";
   FOREKEY_RETURN_IF_ERROR(MakeConfigFolder(options.directory, owner));
   FOREKEY_RETURN_IF_ERROR(MakeOwned(tls, owner));
@@ -178,8 +167,7 @@ absl::StatusOr<std::string> InitGate(const GateInitOptions& options) {
                {tls + "/certificate.pem", certificate.certificate_pem, 0644},
                {tls + "/key.pem", certificate.key_pem, 0600}};
   for (const auto& file : files) {
-    FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(file.path, file.content, file.mode));
-    FOREKEY_RETURN_IF_ERROR(Give(file.path, owner));
+    FOREKEY_RETURN_IF_ERROR(WriteOwnedFileAtomically(file.path, file.content, file.mode, owner));
   }
   FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(config_path, text));
   return config_path;

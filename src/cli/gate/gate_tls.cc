@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "src/base/file.h"
+#include "src/base/owned_file.h"
 #include "src/base/status.h"
 #include "src/crypto/certificate.h"
 #include "src/gate/grpc/self_signed.h"
@@ -54,13 +55,11 @@ std::vector<std::string> HostsOf(const Certificate& certificate) {
 absl::Status ReplaceLike(const std::string& like, const std::string& path,
                          const std::string& content, mode_t mode) {
   struct stat before = {};
-  const bool known = stat(like.c_str(), &before) == 0;
-  FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(path, content, mode));
-  if (known && before.st_uid != geteuid() &&
-      chown(path.c_str(), before.st_uid, before.st_gid) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("chown ", path));
+  FileOwner owner;
+  if (stat(like.c_str(), &before) == 0 && before.st_uid != geteuid()) {
+    owner = {before.st_uid, before.st_gid};
   }
-  return absl::OkStatus();
+  return WriteOwnedFileAtomically(path, content, mode, owner);
 }
 
 absl::Status Replace(const std::string& path, const std::string& content, mode_t mode) {
