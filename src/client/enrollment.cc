@@ -125,7 +125,7 @@ absl::Status Enrollment::Confirm(const Invite& invite, const X25519PrivateKey& e
   }
   if (demand_.audience() != invite.audience) {
     return Refuse(Reason::kAudienceMismatch,
-                  absl::StrCat("the gate calls itself ", demand_.audience(), ", the invite ",
+                  absl::StrCat("the gate calls itself ", Shown(demand_.audience()), ", the invite ",
                                invite.audience));
   }
   if (demand_.has_fido2() &&

@@ -292,7 +292,7 @@ absl::Status Enroll(const ClientCommand& shared, const EnrollArguments& argument
 absl::Status EnrollByLink(const ClientCommand& shared, const EnrollArguments& arguments) {
   absl::Status status = Enroll(shared, arguments);
   if (!shared.dialogue.person) return status;
-  if (!status.ok()) shared.err << status.message() << std::endl;
+  (void)Report(status, /*json=*/false, shared.out, shared.err);
   shared.dialogue.AwaitEnter("Press Enter to close. ");
   return status;
 }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/cli/verify/mds_imports.h"
@@ -40,11 +41,12 @@ std::string ImportText(const VerifyReport& report) {
                            "entries_kept", "anchors_kept", "remembered"}) {
     const nlohmann::json& value = report.proved[name];
     absl::StrAppend(&text, "  ", name, ": ",
-                    value.is_string() ? value.get<std::string>() : value.dump(), "\n");
+                    value.is_string() ? Shown(value.get<std::string>()) : value.dump(), "\n");
   }
   const nlohmann::json& skipped = report.proved["skipped"];
   absl::StrAppend(&text, "  skipped: ", skipped.size(), "\n");
-  for (const auto& line : skipped) absl::StrAppend(&text, "    ", line.get<std::string>(), "\n");
+  for (const auto& line : skipped)
+    absl::StrAppend(&text, "    ", Shown(line.get<std::string>()), "\n");
   return text;
 }
 
@@ -101,13 +103,13 @@ absl::StatusOr<VerifyReport> Import(const ImportCommand& command) {
 int Run(const ImportCommand& command, std::ostream& out, std::ostream& err) {
   const absl::StatusOr<VerifyReport> report = Import(command);
   if (!report.ok()) {
-    err << "forekey trust import-mds: " << report.status().message() << "\n";
+    err << "forekey trust import-mds: " << Shown(report.status().message()) << "\n";
     return kExitNotRun;
   }
-  out << (command.json
-              ? report->ToJson().dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
-                    "\n"
-              : ImportText(*report));
+  out << (command.json ? report->ToJson().dump(2, ' ', /*ensure_ascii=*/true,
+                                               nlohmann::json::error_handler_t::replace) +
+                             "\n"
+                       : ImportText(*report));
   out.flush();
   return out ? report->ExitStatus() : kExitNotRun;
 }

@@ -68,7 +68,7 @@ void PrintTrustChanges(const std::vector<TrustChange>& changes, const TrustChang
     for (const TrustChange& change : changes) list.push_back(change.ToJson());
     out << nlohmann::json(
                {{"directory", view.directory}, {"dry_run", view.dry_run}, {"changes", list}})
-               .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
+               .dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace)
         << "\n";
     return;
   }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 
@@ -55,19 +56,21 @@ std::string KindAmong(const std::vector<std::string>& words) {
 }
 
 std::string ValueText(const nlohmann::json& value) {
-  if (value.is_string()) return value.get<std::string>();
+  // What evidence says may be made for the terminal that it is shown on.
+  if (value.is_string()) return Shown(value.get<std::string>());
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_array()) {
     return absl::StrJoin(value, " <- ", [](std::string* out, const nlohmann::json& item) {
       absl::StrAppend(out, ValueText(item));
     });
   }
-  return value.dump();
+  return value.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
 }
 
 std::string ToLine(const nlohmann::json& value) {
-  // What evidence says may hold bytes that are not UTF-8: they are replaced, never thrown about.
-  return value.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
+  // What evidence says may hold bytes that are not UTF-8: they are replaced, never thrown about. In
+  // ASCII, as some terminals obey U+009B like ESC [.
+  return value.dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
 }
 
 // What one run of the command needs; lives until the program ends its parse.
@@ -82,7 +85,7 @@ struct Command {
 
 int Run(Command& command, std::ostream& out, std::ostream& err) {
   const auto fail = [&command, &err](const absl::Status& status) {
-    err << "forekey verify " << command.noun << ": " << status.message() << "\n";
+    err << "forekey verify " << command.noun << ": " << Shown(status.message()) << "\n";
     return kExitNotRun;
   };
   if (command.kind == nullptr) {
@@ -163,11 +166,12 @@ nlohmann::json VerifyReport::ToJson() const {
 }
 
 std::string VerifyReport::ToText() const {
-  std::string text = valid ? "valid\n" : absl::StrCat("refused: ", reason, "\n  ", detail, "\n");
+  std::string text =
+      valid ? "valid\n" : absl::StrCat("refused: ", reason, "\n  ", Shown(detail), "\n");
   if (!proved.empty()) absl::StrAppend(&text, valid ? "proved:\n" : "proved before that:\n");
   for (const auto& [name, value] : proved.items()) {
-    absl::StrAppend(&text, "  ", absl::StrReplaceAll(name, {{"_", " "}}), ": ", ValueText(value),
-                    "\n");
+    absl::StrAppend(&text, "  ", Shown(absl::StrReplaceAll(name, {{"_", " "}})), ": ",
+                    ValueText(value), "\n");
   }
   return text;
 }

@@ -83,6 +83,14 @@ TEST_F(EnrollDialogueTest, ALinksGateIsToldNothingBeforeThePersonSaysYes) {
   EXPECT_EQ(gate_.counts().enrolled, 1);
 }
 
+TEST_F(EnrollDialogueTest, WhatALinksGateSaysDoesNotCommandTheTerminal) {
+  FakeGate::Faults faults;
+  faults.finish_status = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "no\x1b[2Jwelcome");
+  gate_.Misbehave(faults);
+  EXPECT_NE(Run({"enroll", "--link", Invited()}, "y\ny\n\n"), 0);
+  EXPECT_THAT(err_.str(), AllOf(HasSubstr("\\x1b[2Jwelcome"), Not(HasSubstr("\x1b"))));
+}
+
 TEST_F(EnrollDialogueTest, ALinkIsAnInviteAndNeedsAPerson) {
   EXPECT_NE(Run({"enroll", "--link", Invited()}, nullptr), 0);
   EXPECT_THAT(err_.str(), HasSubstr("at a terminal"));

@@ -443,6 +443,13 @@ TEST_F(TrustImportTest, AKilledImportBringsBackNothingThatAPersonTookOut) {
   EXPECT_EQ(Stored("tpm").size(), 2u);
 }
 
+TEST_F(TrustImportTest, JsonIsAscii) {
+  Write("root.der", Root("TPM \xC2\x9B"
+                         "31m"));
+  EXPECT_EQ(Run({Path("root.der"), "--kind", "tpm", "--json"}), kExitOk);
+  EXPECT_EQ(out_.str().find('\x9b'), std::string::npos) << out_.str();
+}
+
 TEST_F(TrustImportTest, ANameThatLooksLikePemBreaksNoFolder) {
   Write("root.der", Root("TPM -----BEGIN CERTIFICATE-----"));
   EXPECT_EQ(Run({Path("root.der"), "--kind", "tpm"}), kExitOk);

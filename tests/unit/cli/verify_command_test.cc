@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/reason.h"
 
 namespace forekey {
 namespace {
@@ -87,6 +88,22 @@ TEST_F(VerifyCommandTest, AnswersInTextAndJson) {
   EXPECT_EQ(answer.at("verdict"), "refused");
   EXPECT_EQ(answer.at("reason"), "certificate-purpose");
   EXPECT_TRUE(answer.at("proved").is_object());
+}
+
+TEST_F(VerifyCommandTest, WhatEvidenceSaysDoesNotCommandTheTerminal) {
+  const nlohmann::json proved = {{"model", "key\x1b[2J"},
+                                 {"path",
+                                  {"CN=\xC2\x9B"
+                                   "31m"}}};
+  for (const VerifyReport& report :
+       {VerifyReport::Valid(proved),
+        VerifyReport::Refused(Refuse(Reason::kClientDataType, "type \"\x1b[2J\""), proved)}) {
+    const std::string text = report.ToText();
+    EXPECT_THAT(text, HasSubstr("key\\x1b[2J"));
+    EXPECT_THAT(text, HasSubstr("CN=\\xc2\\x9b31m"));
+    EXPECT_EQ(text.find('\x1b'), std::string::npos);
+    EXPECT_EQ(text.find('\x9b'), std::string::npos);
+  }
 }
 
 TEST_F(VerifyCommandTest, ChecksBothPartsInOneRun) {
