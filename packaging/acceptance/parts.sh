@@ -68,8 +68,8 @@ gate_condition() {
   local condition
   condition=$(unit_value "$gate_unit" ExecCondition)
   [ -n "$condition" ] || { echo "the unit has no ExecCondition"; return 1; }
-  # As systemd splits it: words, and quotes around some.
-  eval "$condition"
+  # As systemd splits it: words, and quotes around some; "+" says that root asks.
+  eval "${condition#+}"
 }
 
 start_gate() {

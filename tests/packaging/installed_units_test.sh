@@ -77,6 +77,9 @@ mkdir -m 755 "$work/etc" "$work/etc/forekey"
 cp "$source/packaging/gate.toml" "$work/etc/forekey/"
 condition=$(value "$gate_unit" ExecCondition)
 [ -n "$condition" ] || fail "the unit has no condition"
+# Asked as the gate's user, a configuration that it may not read would look like one that says nothing.
+[ "${condition#+}" != "$condition" ] || fail "the unit's condition is not asked as root"
+condition=${condition#+}
 condition=${condition//\/etc\/forekey/$work\/etc\/forekey}
 if eval "$condition"; then fail "the unit would start with the package's own configuration"; fi
 "$bin/forekey-gate" init --directory "$work/etc/forekey" --state "$work/var/state" --user "$who" \
