@@ -192,7 +192,8 @@ void AddTlsNextCa(CLI::App& group, const GateTerminal& terminal) {
     }
     terminal.out << next->path << " is the next CA, good until " << LocalTimeText(next->until)
                  << ".\nThe gate tells each agent that opens a session, and puts it into invites. "
-                    "Change to it when all have\n(in "
+                    "What an agent has learnt\nit keeps until the CA expires: nothing takes that "
+                    "back, so keep the CA's key well.\nChange to it when all have learnt it (in "
                  << absl::ToInt64Hours(kCaNotice) / 24 << " days): forekey-gate tls switch-ca"
                  << (next->made_here ? "" : " --certificate FILE --private-key FILE") << "\n";
   });
