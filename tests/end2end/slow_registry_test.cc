@@ -17,12 +17,14 @@
 #include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/deadline.h"
 #include "src/base/file.h"
 #include "src/gate/caller/caller_keys.h"
 #include "src/gate/front/front_judge.h"
 #include "src/gate/grpc/call_gate.h"
 #include "src/gate/grpc/live_calls.h"
+#include "src/wire/statement.h"
 #include "tests/end2end/echo_apis.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"
@@ -147,6 +149,39 @@ TEST_P(SlowRegistryTest, OpeningsThatWaitHoldUpNoCallOfASession) {
   door_.Open();
   for (std::thread& thread : waiting) thread.join();
   EXPECT_EQ(opened, 24);
+}
+
+TEST_P(SlowRegistryTest, ALogoutHoldsHereBeforeTheRegistryHasIt) {
+  SoftwareClient ada = world_.Enrol("ada", channel_);
+  // More than threads that tell the registry.
+  std::vector<std::unique_ptr<SoftwareSession>> sessions;
+  for (int i = 0; i < 5; ++i) sessions.push_back(Must(ada.OpenSession(), "a session"));
+  door_.Shut();
+  std::vector<std::thread> leaving;
+  std::atomic<int> left{0};
+  for (const auto& session : sessions) {
+    leaving.emplace_back([&] {
+      grpc::ClientContext context;
+      context.AddMetadata("forekey-prefix-bin", session->Prefix(kEndSessionMethod));
+      v1::EndSessionResponse response;
+      left += v1::Gate::NewStub(channel_)->EndSession(&context, {}, &response).ok();
+    });
+  }
+  Bell never;
+  int refused = 0;
+  for (const auto& session : sessions) {
+    bool good = true;
+    for (int i = 0; i < 1000 && good; ++i) {
+      good = Call(channel_, {Kind::kUnary, {session->Prefix(kSay)}}).status.ok();
+      if (good) never.Await(absl::Milliseconds(10));
+    }
+    refused += !good;
+  }
+  EXPECT_EQ(refused, 5);
+  EXPECT_EQ(left, 0) << "nobody is told before it is durable";
+  door_.Open();
+  for (std::thread& thread : leaving) thread.join();
+  EXPECT_EQ(left, 5);
 }
 
 // More device proofs than threads judge them, on a clock that moves when told.

@@ -306,9 +306,15 @@ class GateServices::Callback : public v1::Gate::CallbackService {
     if (!core_.config().sessions.resumption) {
       return Finish(context, forekey::EndSession(core_, *context, *request, response));
     }
-    return FinishLater(endings_, context, kEndSessionMethod, [this, context, request, response] {
-      return forekey::EndSession(core_, *context, *request, response);
-    });
+    // A logout holds here at once, whether there is a thread for the rest of it or not.
+    auto caller = CallerOf(core_, *context, kEndSessionMethod);
+    if (!caller.ok()) return Finish(context, ToGrpc(caller.status()));
+    const bool ended = core_.peers().EndSessionHere(*caller);
+    return FinishLater(
+        endings_, context, kEndSessionMethod,
+        [this, context, caller = *std::move(caller), ended, request, response] {
+          return Give(core_.peers().EndSession(caller, ended, *request, context->peer()), response);
+        });
   }
   grpc::ServerUnaryReactor* WhoAmI(grpc::CallbackServerContext* context,
                                    const v1::WhoAmIRequest* request,

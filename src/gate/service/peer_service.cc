@@ -180,12 +180,19 @@ absl::StatusOr<v1::OpenSessionResponse> PeerService::OpenChildSession(
                        peer);
 }
 
+bool PeerService::EndSessionHere(const VerifiedCall& call) {
+  const bool ended = needs_.opener->EndHere(call);
+  needs_.rights_changed->Ring();
+  return ended;
+}
+
 absl::StatusOr<v1::EndSessionResponse> PeerService::EndSession(const VerifiedCall& call,
+                                                               bool ended_here,
                                                                const v1::EndSessionRequest& request,
                                                                absl::string_view peer) {
   Decision decision = NewDecision(AuditEvent::kSessionEnded, kEndSessionMethod, peer);
   DescribeCaller(call, decision);
-  const absl::Status ended = needs_.opener->End(call);
+  const absl::Status ended = needs_.opener->End(call, ended_here);
   needs_.rights_changed->Ring();  // it is ended here also where the registry could not be told
   if (!ended.ok()) return needs_.refusals->Tell(std::move(decision), ended);
   decision.admitted = true;

@@ -70,9 +70,18 @@ class PeerService {
                                                         absl::string_view peer);
   absl::StatusOr<v1::OpenSessionResponse> OpenChildSession(
       const VerifiedCall& call, const v1::OpenChildSessionRequest& request, absl::string_view peer);
-  absl::StatusOr<v1::EndSessionResponse> EndSession(const VerifiedCall& call,
+  // In two steps: EndSessionHere() takes effect in this process at once, and asks no registry; what
+  // it says is given to the second one, which may take its time.
+  bool EndSessionHere(const VerifiedCall& call);
+  absl::StatusOr<v1::EndSessionResponse> EndSession(const VerifiedCall& call, bool ended_here,
                                                     const v1::EndSessionRequest& request,
                                                     absl::string_view peer);
+  // Both.
+  absl::StatusOr<v1::EndSessionResponse> EndSession(const VerifiedCall& call,
+                                                    const v1::EndSessionRequest& request,
+                                                    absl::string_view peer) {
+    return EndSession(call, EndSessionHere(call), request, peer);
+  }
 
   // Goes through the gate's live calls and puts `by` in the place of the caller of the one that the
   // predicate picks. The predicate is called under a lock, and must not ask for live calls.

@@ -323,21 +323,28 @@ std::string SessionOpener::TicketFor(const Session& session) const {
   return tickets_->Seal(SessionTicket::Of(session, clock_));
 }
 
-absl::Status SessionOpener::End(const VerifiedCall& call) {
+bool SessionOpener::EndHere(const VerifiedCall& call) {
+  const Session* const session = call.session();
+  if (session == nullptr) return false;
+  bool ended = sessions_.End(session->id());
+  if (const SessionLineage* const lineage = session->lineage(); lineage != nullptr) {
+    ended |= sessions_.EndFamily(session->subject().name(), lineage->family, UINT64_MAX) > 0;
+  }
+  return ended;
+}
+
+absl::Status SessionOpener::End(const VerifiedCall& call, bool ended_here) {
   const Session* const session = call.session();
   if (session == nullptr) return Refuse(Reason::kPrefixWrongKind);
   const SessionLineage* const lineage = session->lineage();
-  absl::Status durable;
-  const bool shared = registry_ != nullptr && lineage != nullptr;
-  if (shared) durable = EndDurably(*lineage, session->subject().name(), session->idle());
-  bool ended = sessions_.End(session->id());
-  if (lineage != nullptr) {
-    ended |= sessions_.EndFamily(session->subject().name(), lineage->family, UINT64_MAX) > 0;
-  }
-  FOREKEY_RETURN_IF_ERROR(durable);
   // Of several replicas this one, too, is told of the end by the registry, and may have heard of it
-  // by now.
-  return ended || shared ? absl::OkStatus() : Refuse(Reason::kSessionEnded);
+  // before.
+  if (registry_ == nullptr || lineage == nullptr) {
+    return ended_here ? absl::OkStatus() : Refuse(Reason::kSessionEnded);
+  }
+  const absl::Status durable = EndDurably(*lineage, session->subject().name(), session->idle());
+  EndHere(call);  // once more: it may have been resumed in between
+  return durable;
 }
 
 }  // namespace forekey

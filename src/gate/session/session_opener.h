@@ -74,9 +74,11 @@ class SessionOpener {
                                           const v1::OpenChildSessionRequest& request);
 
   // `call`: a session proof of EndSession. Ends that session and its children, and all that was
-  // resumed from the same opening: durably, where sessions are resumed. An error of the registry
-  // leaves them ended in this process.
-  absl::Status End(const VerifiedCall& call);
+  // resumed from the same opening: EndHere() in this process, asking nobody; End() durably, where
+  // sessions are resumed. `ended_here`: what EndHere() said, which comes first: whether there was
+  // any. An error of the registry leaves them ended in this process.
+  bool EndHere(const VerifiedCall& call);
+  absl::Status End(const VerifiedCall& call, bool ended_here);
 
  private:
   struct Exchange;
