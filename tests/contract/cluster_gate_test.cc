@@ -130,6 +130,20 @@ TEST_F(ClusterGateTest, WhatIsRevokedAtOneIsRefusedByAllOnceItIsToldToBeHeldEver
   }
 }
 
+TEST_F(ClusterGateTest, AnIdentityThatIsRotatedWhileAGateStartsKeepsItFromStarting) {
+  ASSERT_THAT(Start("a"), IsOk());
+  // Between its claim and its row.
+  server().Sql(
+      "CREATE FUNCTION forekey.rotate() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE "
+      "forekey.gate SET identity = sha256(identity); RETURN NEW; END'; CREATE TRIGGER rotate "
+      "BEFORE "
+      "INSERT ON forekey.replicas FOR EACH ROW EXECUTE FUNCTION forekey.rotate()");
+  const auto late = Start("a");
+  ASSERT_EQ(late.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(late.status().message()), HasSubstr("identity"));
+  EXPECT_EQ(server().Sql("SELECT count(*) FROM forekey.replicas"), "0");
+}
+
 TEST_F(ClusterGateTest, DisabledAndEnabledAgainAtOneEndsTheSessionsAtAll) {
   StartBoth();
   const Token token = Enroll("alice"), bystander = Enroll("bob");

@@ -76,7 +76,9 @@ absl::Status GateCore::JoinCluster() {
   };
   FOREKEY_ASSIGN_OR_RETURN(replica_, PostgresReplica::Join(std::move(options), *shared,
                                                            state_->credentials(), lease_, clock()));
-  return absl::OkStatus();
+  // Once more, now that this replica's row keeps the identity from being rotated: it may have been
+  // since the registry was claimed.
+  return shared->Claim({config_.audience, state_->identities().current()->fingerprint()});
 }
 
 absl::Status GateCore::BuildTickets() {
