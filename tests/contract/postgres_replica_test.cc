@@ -206,6 +206,35 @@ TEST_F(PostgresReplicaTest, NobodyIsToldThatAChangeIsHeldByAServerThatLacksIt) {
   EXPECT_THAT((*tool)->AwaitConfirmed(), RefusedWith(Reason::kStoreUnavailable));
 }
 
+TEST_F(PostgresReplicaTest, WhatIsRepeatedIsWrittenAndToldAgain) {
+  auto opened = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(opened, IsOk());
+  PostgresRegistry& registry = **opened;
+  const CredentialRecord x = MakeKeyedCredential("x", "alice"), y = MakeKeyedCredential("y", "bob");
+  for (const CredentialRecord& one : {x, y}) ASSERT_THAT(EnrollNew(registry, one), IsOk());
+  Registry::FamilyStep step;
+  step.family = std::string(16, 'f');
+  step.subject = "alice";
+  step.now = step.ticket_made = step.ended_at = TestNow();
+  step.ends_at = TestNow() + absl::Hours(12);
+  step.ticket_life = absl::Minutes(30);
+  step.most = 1000;
+  for (int round = 1; round <= 2; ++round) {
+    const auto told = [](absl::string_view kind) {
+      return server().Sql(
+          absl::StrCat("SELECT count(*) FROM forekey.changes WHERE kind = '", kind, "'"));
+    };
+    EXPECT_EQ(registry.RevokeCredential(x.id, "", TestNow()).value(), round == 1);
+    EXPECT_EQ(told("credential"), absl::StrCat(2 * round - 1));
+    ASSERT_THAT(registry.RevokeSubject("bob", "", TestNow()), IsOk());
+    EXPECT_EQ(told("credential"), absl::StrCat(2 * round));
+    ASSERT_THAT(registry.EndFamily(step), IsOk());
+    EXPECT_EQ(told("family"), absl::StrCat(round));
+  }
+  EXPECT_THAT(registry.RevokeCredential("nobody", "", TestNow()),
+              RefusedWith(Reason::kCredentialUnknown));
+}
+
 TEST_F(PostgresReplicaTest, WhenTheOneThatRenewsIsMadeAnewSoAreTheOtherConnections) {
   auto a = Join("a");
   ASSERT_THAT(Enrol(*a, "x", "alice"), SizeIs(32));

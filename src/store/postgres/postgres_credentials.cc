@@ -178,14 +178,15 @@ absl::StatusOr<bool> PostgresRegistry::RevokeCredential(absl::string_view id,
   bool revoked = false;
   FOREKEY_RETURN_IF_ERROR(Change([&](PostgresSession& session, Tell& tell) -> absl::Status {
     FOREKEY_ASSIGN_OR_RETURN(revoked, RevokeUnrevoked(session, id, note, now));
-    if (revoked) {
-      tell.push_back({kCredentialRevoked, std::string(id)});
-      return absl::OkStatus();
+    if (!revoked) {
+      FOREKEY_ASSIGN_OR_RETURN(
+          const PostgresRows rows,
+          session.Query("SELECT id FROM credentials WHERE id = $1", PostgresValues().Bytes(id)));
+      if (rows.empty()) return Refuse(Reason::kCredentialUnknown);
     }
-    FOREKEY_ASSIGN_OR_RETURN(
-        const PostgresRows rows,
-        session.Query("SELECT id FROM credentials WHERE id = $1", PostgresValues().Bytes(id)));
-    return rows.empty() ? Refuse(Reason::kCredentialUnknown) : absl::OkStatus();
+    // Also where it was revoked before (see Change()).
+    tell.push_back({kCredentialRevoked, std::string(id)});
+    return absl::OkStatus();
   }));
   return revoked;
 }
@@ -220,7 +221,7 @@ absl::StatusOr<Registry::RevokedSubject> PostgresRegistry::RevokeSubject(absl::s
                       PostgresValues().Int(*subject_id)));
     for (int row = 0; row < rows.size(); ++row) {
       done.credentials.push_back({rows.Bytes(row, 0), rows.Int(row, 1) != 0});
-      if (done.credentials.back().revoked) tell.push_back({kCredentialRevoked, rows.Bytes(row, 0)});
+      tell.push_back({kCredentialRevoked, rows.Bytes(row, 0)});  // again, too
     }
     return session.Run(
         "UPDATE credentials SET revoked_at = $1, revocation_note = $2 WHERE "

@@ -178,7 +178,10 @@ class PostgresRegistry final : public Registry {
   // As the pool does it, at a server that has what is known.
   absl::Status Look(PostgresPool::Body body);
   absl::Status Transact(PostgresLock lock, PostgresPool::Body body);
-  // One transaction under the lock of changes; what the body wants told is written in it, too.
+  // One transaction under the lock of changes; what the body wants told is written in it, too. It
+  // is told again by who finds that it is so already: it may have been committed by somebody who
+  // was told that nobody knows. A COMMIT that wrote nothing waits for no standby, and what is not
+  // told is confirmed by nobody.
   absl::Status Change(absl::FunctionRef<absl::Status(PostgresSession&, Tell&)> body);
   // The same for one subject's further factors, which the body changes by the subject's id.
   absl::Status ChangeFactors(absl::string_view subject,

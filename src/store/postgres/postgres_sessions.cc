@@ -167,7 +167,10 @@ absl::Status PostgresRegistry::EndFamily(const FamilyStep& step) {
   return Change([&](PostgresSession& session, Tell& tell) -> absl::Status {
     FOREKEY_ASSIGN_OR_RETURN(const int64_t subject, PostgresSubjectId(session, step.subject));
     FOREKEY_ASSIGN_OR_RETURN(PostgresFamily family, FindPostgresFamily(session, step));
-    if (family.ended) return absl::OkStatus();
+    if (family.ended) {
+      tell.push_back({kFamilyMoved, MovedFamily(step, UINT64_MAX)});  // again (see Change())
+      return absl::OkStatus();
+    }
     FOREKEY_ASSIGN_OR_RETURN(const PostgresFamilyRoom room,
                              FindPostgresFamilyRoom(session, subject, /*ended=*/true, step.most));
     if (room.full) {
