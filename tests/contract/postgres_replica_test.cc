@@ -779,6 +779,9 @@ TEST_F(PostgresReplicaTest, OneRegistryIsOfOneGateWithOneIdentity) {
     EXPECT_EQ((*registry)->ReplaceIdentity({"gate.test", Bytes32("two")}).code(),
               absl::StatusCode::kFailedPrecondition);
   }
+  server().Sql(
+      "INSERT INTO forekey.replicas (id, name, lease, seen) VALUES "
+      "(decode(repeat('07', 16), 'hex'), 'killed', 300000000, -1)");
   EXPECT_THAT((*registry)->ReplaceIdentity({"gate.test", Bytes32("two")}), IsOk());
   EXPECT_EQ((*registry)->FindOwner().value()->identity, Bytes32("two"));
 }

@@ -7,6 +7,7 @@
 #include "src/base/status.h"
 #include "src/store/postgres/postgres_pool.h"
 #include "src/store/postgres/postgres_schema.h"
+#include "src/store/postgres/postgres_steps.h"
 
 namespace forekey {
 namespace {
@@ -25,36 +26,11 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> OpenPrepared(const std::stri
   return connection;
 }
 
-// A replica whose row did not change for as long as its lease is gone (docs/CLUSTER.md).
-absl::Status NoReplicaRuns(PostgresConnection& connection) {
-  FOREKEY_ASSIGN_OR_RETURN(const PostgresRows before,
-                           connection.Query("SELECT id, renewals, lease, name FROM replicas",
-                                            PostgresValues(), Deadline::In(kConnectPatience)));
-  if (before.empty()) return absl::OkStatus();
-  int64_t longest = 0;
-  for (int row = 0; row < before.size(); ++row) longest = std::max(longest, before.Int(row, 2));
-  // A margin for clocks that do not run alike.
-  FOREKEY_RETURN_IF_ERROR(
-      connection.AwaitNotice(Deadline::In(absl::Nanoseconds(longest) * 1.01), -1).status());
-  for (int row = 0; row < before.size(); ++row) {
-    FOREKEY_ASSIGN_OR_RETURN(
-        const PostgresRows same,
-        connection.Query("DELETE FROM replicas WHERE id = $1 AND renewals = $2",
-                         PostgresValues().Bytes(before.Bytes(row, 0)).Int(before.Int(row, 1)),
-                         Deadline::In(kConnectPatience)));
-    if (same.Affected() == 0) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the replica ", before.Bytes(row, 3), " runs on this registry: stop every gate first"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PostgresCopyEnd>> PostgresCopyEnd::Open(const std::string& url) {
   FOREKEY_ASSIGN_OR_RETURN(auto connection, OpenPrepared(url));
-  FOREKEY_RETURN_IF_ERROR(NoReplicaRuns(*connection));
+  FOREKEY_RETURN_IF_ERROR(AwaitNoReplica(*connection));
   FOREKEY_RETURN_IF_ERROR(connection->Execute(
       absl::StrCat("BEGIN READ WRITE; SELECT pg_advisory_xact_lock(", kPostgresLockClass, ", ",
                    static_cast<int>(PostgresLock::kChanges), ")"),

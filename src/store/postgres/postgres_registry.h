@@ -104,7 +104,8 @@ class PostgresRegistry final : public Registry {
   // Claims it, or finds it claimed by the same. FailedPrecondition for another gate's.
   absl::Status Claim(const Owner& owner);
   // Puts another identity in the place of the one that is recorded. FailedPrecondition while a
-  // replica runs, or where the audience is another one.
+  // replica runs, or where the audience is another one. One that was killed is waited for until its
+  // lease has ended.
   absl::Status ReplaceIdentity(const Owner& owner);
 
   struct Replica {

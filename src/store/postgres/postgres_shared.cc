@@ -7,6 +7,7 @@
 #include "src/base/clock.h"
 #include "src/base/status.h"
 #include "src/store/postgres/postgres_registry.h"
+#include "src/store/postgres/postgres_steps.h"
 
 namespace forekey {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 constexpr double kClockMargin = 1.01;
 // How often it is looked without a notice.
 constexpr absl::Duration kLookAgain = absl::Milliseconds(100);
+constexpr absl::Duration kLookPatience = absl::Seconds(15);
 
 absl::Status OtherGates(const PostgresRegistry::Owner& there, absl::string_view what) {
   return absl::FailedPreconditionError(absl::StrCat("this registry belongs to the gate ",
@@ -72,6 +74,13 @@ absl::Status PostgresRegistry::Claim(const Owner& owner) {
 }
 
 absl::Status PostgresRegistry::ReplaceIdentity(const Owner& owner) {
+  // Rows of replicas that were killed, all together, are there for ever: nobody takes them away.
+  FOREKEY_ASSIGN_OR_RETURN(
+      auto connection,
+      PostgresConnection::Open(url_, PostgresConnection::Role::kGate, Deadline::In(kLookPatience)));
+  PostgresSession look(*connection, Deadline::In(kLookPatience));
+  FOREKEY_RETURN_IF_ERROR(CheckKnown(look));
+  FOREKEY_RETURN_IF_ERROR(AwaitNoReplica(*connection));
   return Change([&](PostgresSession& session, Tell&) -> absl::Status {
     FOREKEY_ASSIGN_OR_RETURN(const std::optional<Owner> there, OwnerOf(session));
     if (there && there->audience != owner.audience) return OtherGates(*there, "");
@@ -88,6 +97,30 @@ absl::Status PostgresRegistry::ReplaceIdentity(const Owner& owner) {
         "identity = $2",
         PostgresValues().Text(owner.audience).Bytes(owner.identity));
   });
+}
+
+absl::Status AwaitNoReplica(PostgresConnection& connection) {
+  FOREKEY_ASSIGN_OR_RETURN(const PostgresRows before,
+                           connection.Query("SELECT id, renewals, lease, name FROM replicas",
+                                            PostgresValues(), Deadline::In(kLookPatience)));
+  if (before.empty()) return absl::OkStatus();
+  int64_t longest = 0;
+  for (int row = 0; row < before.size(); ++row) longest = std::max(longest, before.Int(row, 2));
+  // A margin for clocks that do not run alike.
+  FOREKEY_RETURN_IF_ERROR(
+      connection.AwaitNotice(Deadline::In(absl::Nanoseconds(longest) * 1.01), -1).status());
+  for (int row = 0; row < before.size(); ++row) {
+    FOREKEY_ASSIGN_OR_RETURN(
+        const PostgresRows same,
+        connection.Query("DELETE FROM replicas WHERE id = $1 AND renewals = $2",
+                         PostgresValues().Bytes(before.Bytes(row, 0)).Int(before.Int(row, 1)),
+                         Deadline::In(kLookPatience)));
+    if (same.Affected() == 0) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the replica ", before.Bytes(row, 3), " runs on this registry: stop every gate first"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 bool PostgresRegistry::TakeMine(const Position& change) {

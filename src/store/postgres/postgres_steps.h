@@ -22,6 +22,10 @@ absl::StatusOr<int64_t> PostgresSubjectId(PostgresSession& session, absl::string
 absl::Status InsertPostgresRoles(PostgresSession& session, int64_t subject_id,
                                  const std::vector<std::string>& roles);
 
+// Outside of any transaction. Waits for as long as the longest lease of any replica, and takes away
+// the rows of those that were not heard of: they are gone. FailedPrecondition where one runs.
+absl::Status AwaitNoReplica(PostgresConnection& connection);
+
 }  // namespace forekey
 
 #endif  // FOREKEY_SRC_STORE_POSTGRES_POSTGRES_STEPS_H_
