@@ -26,12 +26,34 @@ class PostgresRegistryTest : public ::testing::Test {
  protected:
   PostgresRegistryTest() { server().Reset(); }
   static PostgresServer& server() { return TestPostgres(); }
-  static std::unique_ptr<PostgresRegistry> Open(const PostgresRegistryOptions& options = {}) {
+  static std::unique_ptr<PostgresRegistry> Open(const PostgresRegistryOptions& options = {
+                                                    .callers_time = true}) {
     auto opened = PostgresRegistry::Open(server().Url(), options);
     EXPECT_THAT(opened, IsOk());
     return opened.ok() ? *std::move(opened) : nullptr;
   }
 };
+
+TEST_F(PostgresRegistryTest, AReplicaWhoseClockIsWrongForgetsNothingForTheOthers) {
+  auto registry = Open(PostgresRegistryOptions());
+  const CredentialRecord x = MakeKeyedCredential("x", "alice");
+  ASSERT_THAT(EnrollNew(*registry, x), IsOk());
+  const absl::Time now = registry->FindTicketState()->store_time.value();
+  const auto has_try = [&](absl::Duration off) {
+    return registry->TakeFactorTry({{x.id}, "password", 2, absl::Minutes(15), now + off}).value();
+  };
+  EXPECT_TRUE(has_try(-absl::Hours(1)));
+  EXPECT_TRUE(has_try(absl::ZeroDuration()));
+  for (const absl::Duration off : {absl::Hours(1), -absl::Hours(1), absl::ZeroDuration()}) {
+    EXPECT_FALSE(has_try(off));
+  }
+  const auto use = [&](const std::string& name, absl::Duration off) {
+    return registry->UseIdToken({Bytes32(name), now + absl::Minutes(5), now + off, 1000});
+  };
+  EXPECT_THAT(use("a", absl::ZeroDuration()), IsOk());
+  EXPECT_THAT(use("b", absl::Hours(24)), IsOk());
+  EXPECT_THAT(use("a", absl::ZeroDuration()), RefusedWith(Reason::kIdTokenReplayed));
+}
 
 TEST_F(PostgresRegistryTest, AUrlHoldsNoPasswordAndNamesNoStandby) {
   for (const char* url : {"postgresql://gate:hunter2@db/forekey", "postgres:///f?password=hunter2",

@@ -46,7 +46,7 @@ class PostgresStore final : public RegistryStore {
  public:
   PostgresStore() { TestPostgres().Reset(); }
   absl::StatusOr<std::unique_ptr<Registry>> Open() override {
-    auto opened = PostgresRegistry::Open(TestPostgres().Url());
+    auto opened = PostgresRegistry::Open(TestPostgres().Url(), {.callers_time = true});
     if (!opened.ok()) return opened.status();
     return std::unique_ptr<Registry>(*std::move(opened));
   }

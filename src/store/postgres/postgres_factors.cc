@@ -18,8 +18,8 @@ constexpr size_t kUsedTokenSize = 32;
 
 // One credential's, whose row is locked; what is over is forgotten.
 absl::StatusOr<bool> HasPostgresTry(PostgresSession& session, absl::string_view credential_id,
-                                    const Registry::FactorTry& attempt) {
-  const int64_t now = absl::ToUnixNanos(attempt.now);
+                                    const Registry::FactorTry& attempt, absl::Time time) {
+  const int64_t now = absl::ToUnixNanos(time);
   FOREKEY_RETURN_IF_ERROR(session.Run(
       "DELETE FROM factor_tries WHERE credential_id = $1 AND factor = $2 AND since <= $3",
       PostgresValues()
@@ -120,6 +120,15 @@ absl::Status PostgresRegistry::ClearOidcIdentities(absl::string_view subject,
   });
 }
 
+absl::StatusOr<absl::Time> PostgresRegistry::TimeFor(PostgresSession& session,
+                                                     absl::Time callers) const {
+  if (callers_time_) return callers;
+  FOREKEY_ASSIGN_OR_RETURN(
+      const PostgresRows rows,
+      session.Query("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8"));
+  return absl::FromUnixMicros(rows.Int(0, 0));
+}
+
 absl::Status PostgresRegistry::UseIdToken(const IdTokenUse& use) {
   if (use.id.size() != kUsedTokenSize) return absl::InvalidArgumentError("an id has 32 bytes");
   // Under a lock of its own, so that the capacity is exact whoever else uses one.
@@ -128,9 +137,10 @@ absl::Status PostgresRegistry::UseIdToken(const IdTokenUse& use) {
                              session.Query("SELECT id FROM used_id_tokens WHERE id = $1",
                                            PostgresValues().Bytes(use.id)));
     if (!known.empty()) return Refuse(Reason::kIdTokenReplayed);
+    FOREKEY_ASSIGN_OR_RETURN(const absl::Time now, TimeFor(session, use.now));
     FOREKEY_RETURN_IF_ERROR(
         session.Run("DELETE FROM used_id_tokens WHERE good_until < $1",
-                    PostgresValues().Int(absl::ToUnixNanos(use.now - kUsedTokenKeptBeyond))));
+                    PostgresValues().Int(absl::ToUnixNanos(now - kUsedTokenKeptBeyond))));
     FOREKEY_ASSIGN_OR_RETURN(const PostgresRows count,
                              session.Query("SELECT count(*) FROM used_id_tokens"));
     if (static_cast<uint64_t>(count.Int(0, 0)) >= use.capacity) {
@@ -157,8 +167,9 @@ absl::StatusOr<bool> PostgresRegistry::TakeFactorTry(const FactorTry& attempt) {
                             PostgresValues().Bytes(id)));
           if (locked.empty()) return Refuse(Reason::kCredentialUnknown);
         }
+        FOREKEY_ASSIGN_OR_RETURN(const absl::Time now, TimeFor(session, attempt.now));
         for (const std::string& id : ids) {
-          FOREKEY_ASSIGN_OR_RETURN(const bool has, HasPostgresTry(session, id, attempt));
+          FOREKEY_ASSIGN_OR_RETURN(const bool has, HasPostgresTry(session, id, attempt, now));
           all_have = all_have && has;
         }
         for (const std::string& id : ids) {
@@ -166,7 +177,7 @@ absl::StatusOr<bool> PostgresRegistry::TakeFactorTry(const FactorTry& attempt) {
           FOREKEY_RETURN_IF_ERROR(session.Run(
               "INSERT INTO factor_tries (credential_id, factor, used, since) VALUES ($1, $2, 1, "
               "$3) ON CONFLICT (credential_id, factor) DO UPDATE SET used = factor_tries.used + 1",
-              PostgresValues().Bytes(id).Text(attempt.factor).Int(absl::ToUnixNanos(attempt.now))));
+              PostgresValues().Bytes(id).Text(attempt.factor).Int(absl::ToUnixNanos(now))));
         }
         return absl::OkStatus();
       }));

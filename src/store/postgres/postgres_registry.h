@@ -39,6 +39,9 @@ struct PostgresRegistryOptions {
   size_t connections = 4;
   // How long any call may take, a connection that must be made included.
   absl::Duration patience = absl::Seconds(5);
+  // Used ID tokens and tries of factors are forgotten by the database's clock, so that a replica
+  // whose own is wrong forgets nothing for the others; in tests by what callers say.
+  bool callers_time = false;
 };
 
 // Safe from any thread. Errors: those of src/store/registry.h; InvalidArgument for text with a NUL
@@ -169,8 +172,11 @@ class PostgresRegistry final : public Registry {
   PostgresRegistry(std::string url, const PostgresRegistryOptions& options)
       : url_(url),
         pool_(url, options.connections, options.patience),
-        following_(std::move(url), 1, options.patience) {}
+        following_(std::move(url), 1, options.patience),
+        callers_time_(options.callers_time) {}
 
+  // The time by which things are forgotten.
+  absl::StatusOr<absl::Time> TimeFor(PostgresSession& session, absl::Time callers) const;
   Position Known() const;
   // Refuses, and gives the connection up, where its server does not have what is known.
   absl::Status CheckKnown(PostgresSession& session) const;
@@ -192,6 +198,7 @@ class PostgresRegistry final : public Registry {
   PostgresPool pool_;
   // For what following reads, which must not wait until a local change has its lock.
   PostgresPool following_;
+  const bool callers_time_;
   absl::Mutex mine_mutex_;
   absl::flat_hash_set<Position> mine_ ABSL_GUARDED_BY(mine_mutex_);
   mutable absl::Mutex known_mutex_;
