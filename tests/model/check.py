@@ -21,6 +21,7 @@ VARIANTS = {
     "-DPART=5": None,
     "-DPART=6": None,
     "-DPART=7": None,
+    "-DPART=8": None,
     "-DPART=1 -DNO_LEASE": "held&1",
     "-DPART=1 -DLEASE_FROM_ARRIVAL": "held&1",
     "-DPART=1 -DLEASE_ASKED_ONCE": "held&1",
@@ -31,11 +32,14 @@ VARIANTS = {
     "-DPART=3 -DNO_END": "left[0]",
     "-DPART=3 -DEND_LOCAL": "left[0]",
     "-DPART=3 -DINSERT_LATE": "left[r]",
+    "-DPART=3 -DENDED_ONCE": "left[r]",
     "-DPART=4 -DNO_WAIT": "held&2",
     "-DPART=5 -DNO_LEASE": "held&1",
     "-DPART=6 -DNO_EPOCH": "held&4",
     "-DPART=7 -DNO_LEASE": "held&2",
     "-DPART=7 -DMOVED_FORGOTTEN": "held&confirmed[r]",
+    "-DPART=8 -DANY_SERVER_BELIEVED": "held&1",
+    "-DPART=8 -DNO_WAIT": "held&1",
 }
 
 
