@@ -96,6 +96,49 @@ TEST_F(GateAnswersTest, ARestoreTakesAwayAgainWhatWasTakenAway) {
   EXPECT_EQ(Run({"restore", "--from", backup, "--json"}).json()["reapplied"].size(), 2u);
 }
 
+// A registry without what the log says would let a lost laptop in: until that is known, the old one
+// stays.
+TEST_F(GateAnswersTest, ARestoreWithoutItsLogChangesNothingUnlessThatIsMeant) {
+  const std::string lost = Enrol("bob", 'b');
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  ASSERT_EQ(Run({"revoke", lost}).exit_status, 0);
+  const auto config = GateConfig::Load(config_);
+  ASSERT_TRUE(config.ok()) << config.status();
+  // A folder has the place of the log: it can't be read, not even by root.
+  const std::string log = config->AuditPath();
+  std::filesystem::rename(log, log + ".away");
+  std::filesystem::create_directory(log);
+  const CommandResult refused = Run({"restore", "--from", backup});
+  EXPECT_EQ(refused.exit_status, 1) << refused.out;
+  EXPECT_THAT(refused.err, HasSubstr("--without-audit-log"));
+  const auto revoked = [&] {
+    auto registry = SqliteRegistry::Open(config->state.RegistryPath(), {.exclusive = false});
+    return (*registry)->ListCredentials("bob")->at(0).revoked_at.has_value();
+  };
+  EXPECT_TRUE(revoked());
+  const CommandResult meant = Run({"restore", "--from", backup, "--without-audit-log"});
+  EXPECT_EQ(meant.exit_status, 0) << meant.err;
+  EXPECT_THAT(meant.err, HasSubstr("is live again"));
+  EXPECT_FALSE(revoked());
+}
+
+// What ends a restore before the registry has its name leaves the old one in force.
+TEST_F(GateAnswersTest, ARestoreThatCannotTakeAwayAgainChangesNothing) {
+  const std::string lost = Enrol("bob", 'b');
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  ASSERT_EQ(Run({"revoke", lost}).exit_status, 0);
+  const auto config = GateConfig::Load(config_);
+  ASSERT_TRUE(config.ok()) << config.status();
+  // The copy can't be opened to take the credential away.
+  std::filesystem::create_directories(config->state.RegistryPath() + ".restoring.lock");
+  EXPECT_EQ(Run({"restore", "--from", backup}).exit_status, 1);
+  auto registry = SqliteRegistry::Open(config->state.RegistryPath(), {.exclusive = false});
+  ASSERT_TRUE(registry.ok()) << registry.status();
+  EXPECT_TRUE((*registry)->ListCredentials("bob")->at(0).revoked_at.has_value());
+}
+
 TEST_F(GateAnswersTest, ExplainKnowsThatTheOnlyCredentialIsRevoked) {
   const std::string id = Enrol("bob", 'b');
   EXPECT_EQ(Run({"explain", "--subject", "bob", "--method", "/a.B/C", "--json"}).json()["verdict"],

@@ -137,39 +137,49 @@ void AddBackup(CLI::App& app, const GateTerminal& terminal) {
 
 void AddRestore(CLI::App& app, const GateTerminal& terminal) {
   struct Args {
-    std::string config_file = "/etc/forekey/gate.toml", from;
+    std::string config_file = "/etc/forekey/gate.toml";
+    RestoreOptions restore;
     bool json = false;
   };
   auto args = std::make_shared<Args>();
   CLI::App* command = app.add_subcommand(
       "restore",
-      "Put a backup in the place of the registry, while no gate runs; the old one is kept");
+      "Put a backup in the place of the registry, while no gate runs; the old one is kept, and "
+      "what was taken away since the backup is taken away again");
   command->add_option("--config,-c", args->config_file, "The gate's configuration")
       ->capture_default_str();
-  command->add_option("--from", args->from, "What `forekey-gate backup` made")->required();
+  command->add_option("--from", args->restore.backup, "What `forekey-gate backup` made")
+      ->required();
+  command->add_flag("--without-audit-log", args->restore.without_log,
+                    "Restore also where the audit log can't be read: what was revoked or disabled "
+                    "since the backup is live again");
   command->add_flag("--json", args->json, "Print one JSON value");
   command->callback([args, terminal] {
     absl::StatusOr<GateConfig> config = terminal.LoadConfig(args->config_file, {});
     if (!config.ok()) return terminal.Fail(config.status(), kGateNotRun);
-    absl::StatusOr<std::string> kept = RestoreRegistry(*config, args->from);
-    if (!kept.ok()) return terminal.Fail(kept.status(), kGateFailed);
-    // What was taken away since the backup must not come back.
-    absl::StatusOr<std::vector<std::string>> again = ReapplyRevocations(*config);
-    *terminal.exit_status = again.ok() ? kGateDone : kGateFailed;
+    absl::StatusOr<Restored> restored = RestoreRegistry(*config, args->restore);
+    if (!restored.ok()) return terminal.Fail(restored.status(), kGateFailed);
+    *terminal.exit_status = kGateDone;
+    const std::string& from = args->restore.backup;
+    const std::string& kept = restored->kept;
     if (args->json) {
-      terminal.out << Json{{"restored", args->from},
-                           {"kept", *kept},
-                           {"reapplied", again.ok() ? Json(*again) : Json()},
-                           {"error", std::string(again.status().message())}}
+      terminal.out << Json{{"restored", from},
+                           {"kept", kept},
+                           {"reapplied", restored->log.ok() ? Json(restored->reapplied) : Json()},
+                           {"error", std::string(restored->log.message())}}
                           .dump(2)
                    << "\n";
       return;
     }
-    terminal.out << "restored " << args->from
-                 << (kept->empty() ? "" : "; the old registry is " + *kept) << "\n";
-    if (!again.ok()) return terminal.Fail(again.status(), kGateFailed);
-    for (const std::string& line : *again) terminal.out << line << "\n";
-    terminal.out << again->size()
+    terminal.out << "restored " << from << (kept.empty() ? "" : "; the old registry is " + kept)
+                 << "\n";
+    if (!restored->log.ok()) {
+      terminal.err << "warning: what was taken away since the backup is live again: "
+                   << restored->log.message() << "\n";
+      return;
+    }
+    for (const std::string& line : restored->reapplied) terminal.out << line << "\n";
+    terminal.out << restored->reapplied.size()
                  << " taken away again by the audit log; used invites and signature "
                     "counters since the backup are not in it\n";
   });

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <map>
@@ -14,48 +15,14 @@
 #include "absl/time/clock.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
-#include "src/cli/gate/gate_admin.h"
 #include "src/cli/terminal/time_text.h"
+#include "src/gate/admin/gate_at_rest.h"
 #include "src/gate/audit/audit_chain.h"
 #include "src/gate/audit/audit_reader.h"
+#include "src/store/sqlite_database.h"
 #include "src/store/sqlite_registry.h"
 
 namespace forekey {
-
-absl::StatusOr<std::string> RestoreRegistry(const GateConfig& config, const std::string& backup) {
-  if (!config.state.registry.empty()) {
-    return absl::FailedPreconditionError(
-        "this gate's registry is in PostgreSQL: restore it by PostgreSQL's means, or bring a "
-        "backup "
-        "over with `forekey-gate registry copy`");
-  }
-  const std::string path = config.state.RegistryPath(), fresh = path + ".restoring";
-  FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<SqliteRegistry> from,
-                           SqliteRegistry::Open(backup, {.exclusive = false}));
-  FOREKEY_RETURN_IF_ERROR(from->Count().status());
-  FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(config.state.directory));
-  std::string kept;
-  // Where there is none, opening makes one: so the lock is held in either case.
-  const bool had_one = access(path.c_str(), F_OK) == 0;
-  FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<SqliteRegistry> old, SqliteRegistry::Open(path));
-  unlink(fresh.c_str());
-  FOREKEY_RETURN_IF_ERROR(from->Backup(fresh));
-  if (had_one) {
-    // By SQLite, not by name: what is still in its write-ahead log belongs to it.
-    kept = absl::StrCat(path, ".before-restore-",
-                        absl::FormatTime("%Y%m%dT%H%M%E3SZ", absl::Now(), absl::UTCTimeZone()));
-    FOREKEY_RETURN_IF_ERROR(old->Backup(kept));
-  }
-  // Closed before the exchange, so that its log is folded in and can't be taken for the new file's.
-  old.reset();
-  for (const char* suffix : {"-wal", "-shm"}) unlink((path + suffix).c_str());
-  if (rename(fresh.c_str(), path.c_str()) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("rename ", fresh));
-  }
-  // As the gate will.
-  FOREKEY_RETURN_IF_ERROR(SqliteRegistry::Open(path).status());
-  return kept;
-}
 
 namespace {
 
@@ -74,19 +41,14 @@ absl::StatusOr<LoggedRevocations> RevocationsOf(const GateConfig& config) {
   return found;
 }
 
-}  // namespace
-
-absl::StatusOr<std::vector<std::string>> ReapplyRevocations(const GateConfig& config) {
-  FOREKEY_ASSIGN_OR_RETURN(const LoggedRevocations logged, RevocationsOf(config));
-  FOREKEY_ASSIGN_OR_RETURN(const std::unique_ptr<GateAdmin> admin, GateAdmin::Open(config));
-  FOREKEY_ASSIGN_OR_RETURN(const auto enrolled, admin->Ask(&v1::Admin::Stub::ListCredentials,
-                                                           &Administration::ListCredentials,
-                                                           v1::ListCredentialsRequest()));
+absl::Status RevokeAgain(const LoggedRevocations& logged, Administration& admin,
+                         absl::string_view actor, std::vector<std::string>& done) {
+  FOREKEY_ASSIGN_OR_RETURN(const auto enrolled,
+                           admin.ListCredentials(v1::ListCredentialsRequest()));
   std::map<std::string, const v1::EnrolledCredential*> live;
   for (const auto& credential : enrolled.credentials()) {
     if (credential.revoked_unix_s() == 0) live[credential.credential_id()] = &credential;
   }
-  std::vector<std::string> done;
   for (const LoggedRevocations::Credential& one : logged.credentials) {
     const auto found = live.find(one.id);
     if (found == live.end()) continue;
@@ -94,16 +56,17 @@ absl::StatusOr<std::vector<std::string>> ReapplyRevocations(const GateConfig& co
     request.set_credential_id(one.id);
     request.set_note(
         absl::StrCat("again after a restore; at ", LocalTimeText(one.at), ": ", one.why));
-    FOREKEY_RETURN_IF_ERROR(
-        admin->Ask(&v1::Admin::Stub::RevokeCredential, &Administration::RevokeCredential, request)
-            .status());
+    FOREKEY_RETURN_IF_ERROR(admin.RevokeCredential(request, actor).status());
     done.push_back(absl::StrCat("revoked again: ", absl::BytesToHexString(one.id), " of ",
                                 found->second->subject(), ", as on ", LocalTimeText(one.at)));
     live.erase(found);
   }
-  FOREKEY_ASSIGN_OR_RETURN(const auto subjects,
-                           admin->Ask(&v1::Admin::Stub::ListSubjects, &Administration::ListSubjects,
-                                      v1::ListSubjectsRequest()));
+  return absl::OkStatus();
+}
+
+absl::Status DisableAgain(const LoggedRevocations& logged, Administration& admin,
+                          absl::string_view actor, std::vector<std::string>& done) {
+  FOREKEY_ASSIGN_OR_RETURN(const auto subjects, admin.ListSubjects(v1::ListSubjectsRequest()));
   for (const auto& subject : subjects.subjects()) {
     const auto said = logged.subjects.find(subject.subject());
     if (said == logged.subjects.end() || !said->second || subject.disabled()) continue;
@@ -111,11 +74,98 @@ absl::StatusOr<std::vector<std::string>> ReapplyRevocations(const GateConfig& co
     request.set_subject(subject.subject());
     request.set_set_disabled(true);
     request.set_disabled(true);
-    FOREKEY_RETURN_IF_ERROR(
-        admin->Ask(&v1::Admin::Stub::SetSubject, &Administration::SetSubject, request).status());
+    FOREKEY_RETURN_IF_ERROR(admin.SetSubject(request, actor).status());
     done.push_back(absl::StrCat("disabled again: ", subject.subject()));
   }
+  return absl::OkStatus();
+}
+
+// In the registry at `path`, which nobody else knows yet.
+absl::StatusOr<std::vector<std::string>> TakeAwayAgain(const GateConfig& config,
+                                                       const std::string& path,
+                                                       const LoggedRevocations& logged) {
+  std::vector<std::string> done;
+  GateState::StandIns parts;
+  FOREKEY_ASSIGN_OR_RETURN(parts.registry, OpenSqliteRegistry(path));
+  FOREKEY_ASSIGN_OR_RETURN(const auto gate, GateAtRest::Open(config, std::move(parts)));
+  const std::string actor = absl::StrCat("uid ", getuid(), ", no gate running");
+  FOREKEY_RETURN_IF_ERROR(RevokeAgain(logged, gate->admin(), actor, done));
+  FOREKEY_RETURN_IF_ERROR(DisableAgain(logged, gate->admin(), actor, done));
   return done;
+}
+
+void RemoveBeside(const std::string& path) {
+  for (const char* suffix : {"-wal", "-shm", "-journal"}) unlink((path + suffix).c_str());
+}
+
+// Closing a registry folds its write-ahead log into it. One that is left belongs to somebody who
+// was there in between, and would be taken for the new file's.
+absl::Status CheckFolded(const std::string& path) {
+  struct stat log = {};
+  if (stat((path + "-wal").c_str(), &log) != 0 || log.st_size == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, "-wal is not folded into the registry: run it again"));
+}
+
+// A file beside it that has all that is in it.
+absl::StatusOr<std::string> Keep(const std::string& path) {
+  FOREKEY_ASSIGN_OR_RETURN(const std::unique_ptr<SqliteRegistry> old,
+                           SqliteRegistry::Open(path, {.exclusive = false}));
+  std::string kept =
+      absl::StrCat(path, ".before-restore-",
+                   absl::FormatTime("%Y%m%dT%H%M%E3SZ", absl::Now(), absl::UTCTimeZone()));
+  FOREKEY_RETURN_IF_ERROR(old->Backup(kept));
+  return kept;
+}
+
+}  // namespace
+
+absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const RestoreOptions& options) {
+  if (!config.state.registry.empty()) {
+    return absl::FailedPreconditionError(
+        "this gate's registry is in PostgreSQL: restore it by PostgreSQL's means, or bring a "
+        "backup "
+        "over with `forekey-gate registry copy`");
+  }
+  const std::string path = config.state.RegistryPath(), fresh = path + ".restoring";
+  FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<SqliteRegistry> from,
+                           SqliteRegistry::Open(options.backup, {.exclusive = false}));
+  FOREKEY_RETURN_IF_ERROR(from->Count().status());
+  FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(config.state.directory));
+  const bool had_one = access(path.c_str(), F_OK) == 0;
+  if (had_one) FOREKEY_RETURN_IF_ERROR(SqliteRegistry::Open(path).status());  // see CheckFolded()
+  FOREKEY_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Acquire(path + ".lock"));
+
+  Restored restored;
+  const absl::StatusOr<LoggedRevocations> logged = RevocationsOf(config);
+  restored.log = logged.status();
+  if (!logged.ok() && !options.without_log) {
+    return absl::Status(
+        logged.status().code(),
+        absl::StrCat("nothing was restored, as it is not known what was taken away since the "
+                     "backup: ",
+                     logged.status().message(), " (--without-audit-log restores all the same)"));
+  }
+  if (had_one) {
+    FOREKEY_RETURN_IF_ERROR(CheckFolded(path));
+    FOREKEY_ASSIGN_OR_RETURN(restored.kept, Keep(path));
+  }
+  unlink(fresh.c_str());
+  RemoveBeside(fresh);
+  FOREKEY_RETURN_IF_ERROR(from->Backup(fresh));
+  if (logged.ok()) {
+    FOREKEY_ASSIGN_OR_RETURN(restored.reapplied, TakeAwayAgain(config, fresh, *logged));
+  }
+  FOREKEY_RETURN_IF_ERROR(CheckFolded(fresh));
+  RemoveBeside(fresh);
+  unlink((fresh + ".lock").c_str());
+  RemoveBeside(path);
+  if (rename(fresh.c_str(), path.c_str()) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("rename ", fresh));
+  }
+  // As the gate will.
+  FOREKEY_RETURN_IF_ERROR(SqliteRegistry::Open(path, {.exclusive = false}).status());
+  return restored;
 }
 
 }  // namespace forekey

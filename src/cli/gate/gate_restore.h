@@ -6,20 +6,34 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "src/gate/config/config.h"
 
 namespace forekey {
 
-// The gate must not run: the registry's lock is taken. `backup` is opened and checked first; the
-// old registry is kept beside the new one, and its name returned (empty where there was none). A
-// registry from before a revocation does not know of it: ReapplyRevocations() must follow.
-absl::StatusOr<std::string> RestoreRegistry(const GateConfig& config, const std::string& backup);
+struct RestoreOptions {
+  std::string backup;
+  // Where the audit log can't be read: restore all the same. What was taken away since the backup
+  // is live again then.
+  bool without_log = false;
+};
 
-// Takes away again what the gate's own audit log says was taken away (credentials revoked, subjects
-// disabled) and the registry still lets in; each is a line of the audit log. Gives what was done, a
-// line each, for people. FailedPrecondition where the log is not a file of this gate's.
-absl::StatusOr<std::vector<std::string>> ReapplyRevocations(const GateConfig& config);
+struct Restored {
+  std::string kept;                    // the old registry's file; empty where there was none
+  std::vector<std::string> reapplied;  // what was taken away again, a line each, for people
+  absl::Status log;                    // why the log could not be read, with `without_log`
+};
+
+// The gate must not run: the registry's lock is taken. The backup is opened and checked first, and
+// the old registry is kept beside the new one.
+//
+// A registry from before a revocation does not know of it. So the gate's own audit log is read
+// before anything is changed, and what it says was taken away (credentials revoked, subjects
+// disabled) is taken away from the copy, each with a line of the audit log, before the copy gets
+// the registry's name: whatever ends this early leaves the old registry in force.
+// FailedPrecondition where the log is not a file of this gate's, unless `without_log`.
+absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const RestoreOptions& options);
 
 }  // namespace forekey
 
