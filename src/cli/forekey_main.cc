@@ -8,6 +8,7 @@
 #include "CLI/CLI.hpp"
 #include "src/base/version.h"
 #include "src/cli/client/client_commands.h"
+#include "src/cli/client/hide_invites.h"
 #include "src/cli/terminal/command_pages.h"
 #include "src/cli/terminal/suggest_command.h"
 #include "src/cli/verify/trust_command.h"
@@ -38,7 +39,8 @@ int main(int argc, char** argv) {
   forekey::AddTrustCommand(app, std::cout, std::cerr, &exit_status, HardwareByAgent);
   forekey::AddPages(app, std::cout);
   try {
-    app.parse(argc, argv);
+    forekey::HideInvites(argc, argv);
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::ParseError& error) {
     // Help is no failure; anything else is a command line that can't be run.
     if (app.exit(error) == 0) return forekey::kExitOk;
