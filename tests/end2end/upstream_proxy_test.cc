@@ -3,6 +3,7 @@
 // calls when the service is gone, slow, or dies.
 #include <forekey/caller.h>
 #include <grpc/grpc.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <openssl/pem.h>
 
@@ -16,6 +17,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "echo.grpc.pb.h"
 #include "src/base/deadline.h"
 #include "src/base/file.h"
@@ -215,6 +217,50 @@ class Running {
   int port = 0;
   std::unique_ptr<grpc::Server> server;
 };
+
+// How many of 16 answers of 3 MiB, of two upstreams in turn, did not come for want of memory. Those
+// that came are kept. The upstreams share `memory`, of which neither alone needs more than half.
+size_t LostForWantOfMemory(size_t memory) {
+  const TempDirectory sockets;
+  grpc::ResourceQuota quota("test");
+  quota.Resize(memory);
+  std::vector<std::unique_ptr<Running>> services;
+  std::vector<std::shared_ptr<Upstream>> upstreams;
+  for (const char* name : {"a", "b"}) {
+    UpstreamOptions options;
+    options.name = name;
+    options.addresses = {absl::StrCat("unix:", sockets.path(), "/", name)};
+    services.push_back(std::make_unique<Running>(options.addresses[0]));
+    upstreams.push_back(Must(Upstream::New(options, quota, 16 << 20), "upstream"));
+  }
+  example::EchoRequest request;
+  request.set_text(std::string(3 << 20, 'a'));
+  const grpc::Slice slice(request.SerializeAsString());
+  const grpc::ByteBuffer asked(&slice, 1);
+  std::vector<grpc::ByteBuffer> kept(16);
+  size_t lost = 0;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const Upstream::Turn turn = upstreams[i % upstreams.size()]->Take();
+    grpc::GenericStub stub(turn.channel());
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    absl::Notification done;
+    grpc::Status status;
+    stub.UnaryCall(&context, MethodOf(Kind::kUnary), {}, &asked, &kept[i], [&](grpc::Status told) {
+      status = std::move(told);
+      done.Notify();
+    });
+    done.WaitForNotification();
+    lost += !status.ok();  // RESOURCE_EXHAUSTED, or UNAVAILABLE where gRPC ends the connection
+  }
+  return lost;
+}
+
+TEST(UpstreamTest, WhatAllUpstreamsAnswerHasABoundBeyondWhichCallsEnd) {
+  EXPECT_EQ(LostForWantOfMemory(size_t{1} << 30), 0u);
+  EXPECT_GE(LostForWantOfMemory(size_t{40} << 20), 1u);
+}
 
 class UpstreamProxyTest : public ::testing::Test {
  protected:
