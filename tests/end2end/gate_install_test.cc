@@ -2,10 +2,16 @@
 // What Install() puts into a server, and what it must not let through.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
+#include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "examples/echo_services.h"
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/file.h"
@@ -360,7 +366,9 @@ TEST(GateInstallTest, AGateServesOneServer) {
   GatedWorld world;
   world.Start([](grpc::ServerBuilder&) {});
   grpc::ServerBuilder second;
-  EXPECT_EQ(world.gate().Install(second).code(), absl::StatusCode::kFailedPrecondition);
+  const absl::Status refused = world.gate().Install(second);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("needs a gate of its own"));
 }
 
 TEST(GateInstallTest, SaysThatThePortIsTaken) {
@@ -373,6 +381,66 @@ TEST(GateInstallTest, SaysThatThePortIsTaken) {
   const absl::Status installed = second.gate().Install(builder);
   EXPECT_THAT(std::string(installed.message()),
               ::testing::AllOf(HasSubstr(second.config().listen.address), HasSubstr("in use")));
+}
+
+// A socket that listens on a port of this machine, so that nobody else can.
+class TakenPort {
+ public:
+  TakenPort() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(socket_, 1), 0);
+    EXPECT_EQ(getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    address_ = absl::StrCat("127.0.0.1:", ntohs(address.sin_port));
+  }
+  ~TakenPort() { GiveBack(); }
+  const std::string& address() const { return address_; }
+  void GiveBack() {
+    if (socket_ >= 0) close(std::exchange(socket_, -1));
+  }
+
+ private:
+  int socket_;
+  std::string address_;
+};
+
+// Nothing of what failed stays, neither in the gate nor in the builder.
+TEST(GateInstallTest, InstallsAfterWhatWasInTheWayIsGone) {
+  TakenPort port, metrics_port;
+  GatedWorld world({.change = [&](GateConfig& config) {
+    config.listen.address = port.address();
+    config.metrics.listen = metrics_port.address();
+  }});
+  const std::string admin_socket = world.config().state.AdminSocketPath();
+  ASSERT_TRUE(std::filesystem::create_directories(admin_socket + "/in the way"));
+  WatchedEcho echo;
+  grpc::ServerBuilder builder;
+  builder.RegisterService(&echo);
+  const auto refused = [&] {
+    const std::string message(world.gate().Install(builder).message());
+    EXPECT_EQ(world.gate().port(), 0) << message;
+    EXPECT_EQ(world.gate().metrics_port(), 0) << message;
+    return message;
+  };
+  EXPECT_THAT(refused(), ::testing::AllOf(HasSubstr(port.address()), HasSubstr("in use")));
+  port.GiveBack();
+  EXPECT_THAT(refused(), HasSubstr("[metrics] listen"));
+  metrics_port.GiveBack();
+  EXPECT_THAT(refused(), HasSubstr(admin_socket));
+  std::filesystem::remove_all(admin_socket);
+  ASSERT_TRUE(world.gate().Install(builder).ok());
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  ASSERT_NE(server, nullptr);
+  EXPECT_EQ(absl::StrCat("127.0.0.1:", world.gate().port()), port.address());
+  SoftwareClient alice = world.Enrol("alice", world.NewChannel());
+  const EchoResult result =
+      Call(alice.channel(), {.prefixes = {Must(alice.DevicePrefix(kSay), "prefix")}});
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(result.responses.at(0).subject(), "alice");
+  server->Shutdown();
 }
 
 TEST(GateInstallTest, SaysThatTheKeyIsOpenToOthers) {

@@ -4,7 +4,6 @@
 #include <grpc/grpc.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cstdio>
 #include <thread>
 #include <utility>
@@ -89,13 +88,15 @@ class Gate::Impl {
     return absl::OkStatus();
   }
 
+  // Whatever can fail comes first, and leaves nothing behind where it does: then it may be tried
+  // again.
   absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options) {
-    if (installed_.exchange(true)) {
+    if (installed_) {
       return absl::FailedPreconditionError(
-          "this gate is installed already: a gate serves one server");
+          "this gate is installed already: a gate serves one server, and another server (also "
+          "where BuildAndStart() failed) needs a gate of its own");
     }
     if (HasInterceptors(builder)) {
-      installed_ = false;
       return absl::FailedPreconditionError(
           "the ServerBuilder has interceptors already, and takes them once: give them to "
           "Install(), in InstallOptions::interceptors");
@@ -103,37 +104,28 @@ class Gate::Impl {
     const GateConfig& config = core_->config();
     FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> addresses,
                              ResolveListenAddress(config.listen.address, /*try_bind=*/true));
-    FOREKEY_ASSIGN_OR_RETURN(connections_, Connections::New(core_, addresses));
-    core_->admin().SetBoundPort(connections_->port());
-    call_gate_->SetConnections(connections_.get());
-    if (core_->RegistryMayWait()) {
-      judging_ = std::make_unique<Worker>(CallGate::kMostLater, kJudgingThreads);
-      call_gate_->JudgeLater(judging_.get());
-    }
-    connections_->Install(builder, [this](Connections::Slot* slot) {
-      return AcceptorCredentials(keys_,
-                                 [gate = call_gate_, slot](std::shared_ptr<void> keep_alive) {
-                                   return gate->Processor(std::move(keep_alive), slot);
-                                 });
-    });
+    FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<Connections> connections,
+                             Connections::New(core_, addresses));
+    std::unique_ptr<Metrics> metrics;
     if (!config.metrics.listen.empty()) {
-      FOREKEY_ASSIGN_OR_RETURN(metrics_,
-                               Metrics::New(core_, connections_.get(), config.metrics.listen));
+      FOREKEY_ASSIGN_OR_RETURN(metrics,
+                               Metrics::New(core_, connections.get(), config.metrics.listen));
     }
-    if (config.health.service) grpc::EnableDefaultHealthCheckService(true);
-    builder.SetOption(services_.Registration(
-        options.server_api,
-        [gate = call_gate_](grpc::ServerBuilder& built) { KeepInterceptors(built, gate); },
-        [this] { connections_->Start(); }));
-    SetInterceptors(builder, call_gate_, std::move(options.interceptors));
-    // An application that sets its own later takes this one's place; then the interceptor does it.
-    if (!HasContextAllocator(builder)) builder.SetContextAllocator(MakeCallContexts());
+    core_->admin().SetBoundPort(connections->port());
     if (options.admin_socket) {
-      FOREKEY_ASSIGN_OR_RETURN(
-          admin_, AdminServer::New(
-                      &core_->admin(), &core_->refusals(),
-                      {.socket_path = config.state.AdminSocketPath(), .allowed_uid = geteuid()}));
+      auto admin = AdminServer::New(
+          &core_->admin(), &core_->refusals(),
+          {.socket_path = config.state.AdminSocketPath(), .allowed_uid = geteuid()});
+      if (!admin.ok()) {
+        core_->admin().SetBoundPort(0);
+        return admin.status();
+      }
+      admin_ = *std::move(admin);
     }
+    connections_ = std::move(connections);
+    metrics_ = std::move(metrics);
+    PutInto(builder, std::move(options));
+    installed_ = true;
     return absl::OkStatus();
   }
 
@@ -186,6 +178,29 @@ class Gate::Impl {
   }
 
  private:
+  void PutInto(grpc::ServerBuilder& builder, InstallOptions options) {
+    const GateConfig& config = core_->config();
+    call_gate_->SetConnections(connections_.get());
+    if (core_->RegistryMayWait()) {
+      judging_ = std::make_unique<Worker>(CallGate::kMostLater, kJudgingThreads);
+      call_gate_->JudgeLater(judging_.get());
+    }
+    connections_->Install(builder, [this](Connections::Slot* slot) {
+      return AcceptorCredentials(keys_,
+                                 [gate = call_gate_, slot](std::shared_ptr<void> keep_alive) {
+                                   return gate->Processor(std::move(keep_alive), slot);
+                                 });
+    });
+    if (config.health.service) grpc::EnableDefaultHealthCheckService(true);
+    builder.SetOption(services_.Registration(
+        options.server_api,
+        [gate = call_gate_](grpc::ServerBuilder& built) { KeepInterceptors(built, gate); },
+        [this] { connections_->Start(); }));
+    SetInterceptors(builder, call_gate_, std::move(options.interceptors));
+    // An application that sets its own later takes this one's place; then the interceptor does it.
+    if (!HasContextAllocator(builder)) builder.SetContextAllocator(MakeCallContexts());
+  }
+
   // The gate accepts what its files hold, so it is asked to read them again first.
   absl::Status MakeAccepted(absl::string_view binding) {
     const BootTime now = core_->clock().BootNow();
@@ -225,7 +240,7 @@ class Gate::Impl {
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<AdminServer> admin_;
   std::unique_ptr<Worker> judging_;  // null: the registry keeps nobody waiting
-  std::atomic<bool> installed_{false};
+  bool installed_ = false;
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

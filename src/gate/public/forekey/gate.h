@@ -68,10 +68,13 @@ class Gate {
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
-  // Call it once, before BuildAndStart(). It adds to `builder` the TLS port of the config with the
+  // Call it before BuildAndStart(). It adds to `builder` the TLS port of the config with the
   // gate in front of it, what forekey::Caller() needs, and the service forekey.v1.Gate. Ports that
   // the application adds by itself are not gated: there Caller() is an error. Errors: the address
-  // can't be listened on, the admin socket can't be made, `builder` has interceptors already.
+  // can't be listened on, nor that of the metrics, the admin socket can't be made, `builder` has
+  // interceptors already. After an error neither the gate nor `builder` is changed, and it may be
+  // called again with both, and with `options` anew. After a success a second call is an error,
+  // also where BuildAndStart() failed: another server takes another gate.
   absl::Status Install(grpc::ServerBuilder& builder, InstallOptions options = {});
 
   // The port that Install() bound (the config may say 0); 0 before, and where it failed.
