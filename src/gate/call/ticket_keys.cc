@@ -26,6 +26,7 @@ constexpr absl::Duration kNoteTimeEvery = absl::Minutes(1);
 constexpr absl::Duration kReadAtMostEvery = absl::Seconds(1);
 constexpr absl::Duration kReadAtLeastEvery = absl::Seconds(10);
 constexpr int kUpdateAttempts = 4;
+constexpr size_t kMostAskedFor = 1024;
 
 }  // namespace
 
@@ -162,6 +163,8 @@ absl::Status TicketKeys::Update() {
     }
     absl::MutexLock lock(&mutex_);
     keys_ = std::move(keys);
+    ++reads_;
+    of_several_gates_ = state.store_time.has_value();
     return absl::OkStatus();
   }
   return Refuse(Reason::kStoreUnavailable, "other gates change the keys of tickets all the time");
@@ -264,19 +267,29 @@ absl::StatusOr<SessionTicket> TicketKeys::TryToOpen(absl::string_view sealed) co
   return SessionTicket::Parse(plain->view());
 }
 
-absl::Status TicketKeys::ReadAgain() {
+absl::StatusOr<bool> TicketKeys::ReadAgain() {
   // Strangers come here with a key id that they made up: none of them waits for the registry behind
   // another, nor does a read that took long begin anew for each of them.
   if (!updating_.TryLock()) {
     return Refuse(Reason::kStoreUnavailable, "the keys of tickets are being read: try again");
   }
   absl::Status read;
-  if (needs_.clock->BootNow() >= read_at_ + kReadAtMostEvery) {
+  const bool reads = needs_.clock->BootNow() >= read_at_ + kReadAtMostEvery;
+  if (reads) {
     read = Update();
     read_at_ = needs_.clock->BootNow();
   }
   updating_.Unlock();
-  return read;
+  if (!read.ok()) return read;
+  return reads;
+}
+
+bool TicketKeys::MayBeNew(absl::string_view key_id) {
+  absl::MutexLock lock(&mutex_);
+  if (!of_several_gates_) return false;
+  if (asked_for_.size() >= kMostAskedFor) asked_for_.clear();
+  const auto [asked, first] = asked_for_.try_emplace(std::string(key_id), reads_);
+  return first || reads_ == asked->second;
 }
 
 absl::StatusOr<SessionTicket> TicketKeys::Open(absl::string_view sealed) {
@@ -287,8 +300,11 @@ absl::StatusOr<SessionTicket> TicketKeys::Open(absl::string_view sealed) {
   absl::StatusOr<SessionTicket> ticket = TryToOpen(sealed);
   if (absl::IsNotFound(ticket.status())) {
     // Another gate may have made the next key just now.
-    FOREKEY_RETURN_IF_ERROR(ReadAgain());
+    FOREKEY_ASSIGN_OR_RETURN(const bool read, ReadAgain());
     ticket = TryToOpen(sealed);
+    if (absl::IsNotFound(ticket.status()) && !read && MayBeNew(sealed.substr(0, kKeyIdSize))) {
+      return Refuse(Reason::kStoreUnavailable, "the keys of tickets were read just now: try again");
+    }
   }
   if (absl::IsNotFound(ticket.status())) {
     return Refuse(Reason::kTicketInvalid,

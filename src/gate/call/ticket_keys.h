@@ -31,6 +31,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -124,8 +125,12 @@ class TicketKeys {
   static absl::StatusOr<Keys> ParseState(absl::string_view plain);
   // Reads the state and changes what is due; another gate that does so at the same time wins.
   absl::Status Update();
-  // Update(), at most once a second; refuses where another thread is at it.
-  absl::Status ReadAgain();
+  // Update(), at most once a second: false where it was less than a second ago, be it for a key id
+  // that a stranger made up. Refuses where another thread is at it.
+  absl::StatusOr<bool> ReadAgain();
+  // Asked of one that is not there: another gate may have made it since the keys were read. Not
+  // where they were read after it was first asked of, nor where no other gate shares the registry.
+  bool MayBeNew(absl::string_view key_id);
   // Whether something of them is due, which is then changed.
   bool Renew(Keys& keys) const;
   absl::StatusOr<SessionTicket> TryToOpen(absl::string_view sealed) const;
@@ -139,6 +144,10 @@ class TicketKeys {
   BootTime read_at_ ABSL_GUARDED_BY(updating_);
   mutable absl::Mutex mutex_;
   std::shared_ptr<const Keys> keys_ ABSL_GUARDED_BY(mutex_);
+  bool of_several_gates_ ABSL_GUARDED_BY(mutex_) = false;  // the store has a clock of its own
+  uint64_t reads_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Ids of keys that were not there, and how often the keys had been read by then.
+  absl::flat_hash_map<std::string, uint64_t> asked_for_ ABSL_GUARDED_BY(mutex_);
   std::string clock_error_ ABSL_GUARDED_BY(mutex_);  // empty: the clock is right
 };
 

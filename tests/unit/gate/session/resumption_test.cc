@@ -661,6 +661,40 @@ class TimedRegistry final : public ForwardingRegistry {
   const Clock& clock_;
 };
 
+TEST_F(ResumptionTest, ATicketUnderANewKeyIsNotDeadSinceAStrangersWasLookedForJustNow) {
+  registry_ = std::make_shared<TimedRegistry>(registry_, clock_);  // which gates share
+  StartGate();
+  clock_.Advance(absl::Hours(24) - absl::Milliseconds(500));
+  ClientSession session = Open(ada());
+  // A stranger's key id has the keys read; half a second later another gate makes the next one.
+  ClientSession strangers = session;
+  strangers.ticket.replace(0, 8, "made up!");
+  EXPECT_EQ(WhyNotResumed(strangers), Reason::kTicketInvalid);
+  clock_.Advance(absl::Milliseconds(600));
+  TicketKeysNeeds needs;
+  needs.audience = audience_;
+  needs.clock = &clock_;
+  needs.registry = registry_.get();
+  needs.identity = [this] {
+    const auto current = gate().identities().current();
+    return TicketIdentity{current->fingerprint(), current->key().Raw()};
+  };
+  needs.longest = idle_;
+  needs.tell = [](const std::string&) {};
+  auto other = TicketKeys::New(std::move(needs));
+  ASSERT_TRUE(other.ok()) << other.status();
+  auto ticket = (*other)->Open(session.ticket);
+  ASSERT_TRUE(ticket.ok()) << ticket.status();
+  session.ticket = (*other)->Seal(*ticket);
+  EXPECT_EQ(WhyNotResumed(session), Reason::kStoreUnavailable) << "try again";
+  strangers.ticket.replace(0, 8, "and more");
+  EXPECT_EQ(WhyNotResumed(strangers), Reason::kStoreUnavailable);
+  clock_.Advance(absl::Milliseconds(500));
+  EXPECT_EQ(WhyNotResumed(session), std::nullopt);
+  EXPECT_EQ(WhyNotResumed(strangers), Reason::kTicketInvalid)
+      << "the keys were read since, whoever had them read";
+}
+
 TEST_F(ResumptionTest, AReplicaWhoseClockIsWrongResumesNothingAndVoidsNothing) {
   FakeClock store_clock(clock_.WallNow());
   const auto advance = [&](absl::Duration by) {
