@@ -106,6 +106,10 @@ grpc::Status GiveSession(GateCore& core, grpc::ServerContextBase& context,
   }
   return Give(std::move(opened), response);
 }
+grpc::Status CallerIsGone() {
+  return grpc::Status(grpc::StatusCode::CANCELLED, "the caller is gone");
+}
+
 grpc::Status OpenSession(GateCore& core, grpc::ServerContextBase& context,
                          const v1::OpenSessionRequest& request, v1::OpenSessionResponse* response) {
   auto caller = CallerOf(core, context, kOpenSessionMethod);
@@ -193,10 +197,12 @@ class GateServices::Sync : public v1::Gate::Service {
   }
   grpc::Status OpenSession(grpc::ServerContext* context, const v1::OpenSessionRequest* request,
                            v1::OpenSessionResponse* response) override {
+    if (context->IsCancelled()) return CallerIsGone();
     return forekey::OpenSession(core_, *context, *request, response);
   }
   grpc::Status ResumeSession(grpc::ServerContext* context, const v1::ResumeSessionRequest* request,
                              v1::OpenSessionResponse* response) override {
+    if (context->IsCancelled()) return CallerIsGone();
     return forekey::ResumeSession(core_, answered_, *context, *request, response);
   }
   grpc::Status OpenChildSession(grpc::ServerContext* context,
@@ -383,9 +389,7 @@ class GateServices::Callback : public v1::Gate::CallbackService {
     const BootTime came = core_.clock().BootNow();
     return FinishLater(
         openings_, context, method, [this, context, method, came, work = std::move(work)] {
-          if (context->IsCancelled()) {
-            return grpc::Status(grpc::StatusCode::CANCELLED, "the caller is gone");
-          }
+          if (context->IsCancelled()) return CallerIsGone();
           const absl::Duration waited = core_.clock().BootNow() - came;
           if (waited <= CallGate::kLongestWait) return work();
           return ToGrpc(core_.refusals().Tell(
