@@ -137,6 +137,7 @@ class MethodPolicy final : public CallPolicy {
   }
 
   const Entry* Find(absl::string_view method) const {
+    if (entries_.empty()) return nullptr;  // not even the hash of the name is wanted then
     if (auto found = exact_.find(method); found != exact_.end()) return found->second;
     if ((of_service_.empty() && open_.empty()) || !IsWellFormedMethod(method)) return nullptr;
     const MethodParts parts = SplitMethod(method);

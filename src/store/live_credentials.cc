@@ -63,6 +63,12 @@ LiveCredential::LiveCredential(CredentialRecord record, PublicKey key,
       subject_(std::move(subject)),
       revoked_(record_.revoked_at.has_value()) {}
 
+const DeviceNames& LiveCredential::device_names() const {
+  absl::call_once(names_read_,
+                  [this] { names_ = std::make_unique<const DeviceNames>(DeviceNamesOf(record_)); });
+  return *names_;
+}
+
 LiveCredentials::LiveCredentials(std::shared_ptr<Registry> registry, size_t capacity)
     : registry_(std::move(registry)), capacity_(capacity) {}
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/call_once.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -20,6 +21,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "src/crypto/public_key.h"
+#include "src/store/device_names.h"
 #include "src/store/registry.h"
 
 namespace forekey {
@@ -60,6 +62,8 @@ class LiveCredential {
   const PublicKey& key() const { return key_; }
   const LiveSubject& subject() const { return *subject_; }
   const std::shared_ptr<LiveSubject>& shared_subject() const { return subject_; }
+  // Read when they are first asked for: most credentials sign one call, and then open sessions.
+  const DeviceNames& device_names() const;
   // True as soon as the registry has it durably; a call judged after that is refused.
   bool revoked() const { return revoked_.load(std::memory_order_acquire); }
 
@@ -69,6 +73,8 @@ class LiveCredential {
   PublicKey key_;
   std::shared_ptr<LiveSubject> subject_;
   std::atomic<bool> revoked_;
+  mutable absl::once_flag names_read_;
+  mutable std::unique_ptr<const DeviceNames> names_;
   mutable std::atomic<bool> recently_used_{true};  // a second chance at eviction
 };
 

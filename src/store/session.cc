@@ -43,27 +43,52 @@ bool Session::Expired(BootTime now) const {
   return now >= expires_at_ || now >= last_used().PlusNanos(idle_nanos_);
 }
 
-absl::Status Session::CheckAlive(BootTime now) const { return Check(now, State::kOpen); }
+absl::Status Session::CheckAlive(BootTime now) const {
+  const Unusable why = WhyUnusable(now, State::kOpen);
+  return why == Unusable::kNo ? absl::OkStatus() : Refusal(why);
+}
 
-absl::Status Session::CheckLiveCall(BootTime now) const { return Check(now, State::kMovedOn); }
+absl::Status Session::CheckLiveCall(BootTime now) const {
+  const Unusable why = WhyUnusable(now, State::kMovedOn);
+  return why == Unusable::kNo ? absl::OkStatus() : Refusal(why);
+}
 
-// `most`: how far it may have gone.
-absl::Status Session::Check(BootTime now, State most) const {
+Session::Unusable Session::WhyUnusable(BootTime now, State most) const {
   // Revocation before expiry: of several reasons the administrator wants to read the gravest.
   for (const auto& credential : credentials_) {
-    if (credential->revoked()) return Refuse(Reason::kCredentialRevoked);
+    if (credential->revoked()) return Unusable::kCredentialRevoked;
   }
-  if (subject().disabled()) return Refuse(Reason::kSubjectDisabled);
-  if (state_.load(std::memory_order_acquire) > most) return Refuse(Reason::kSessionEnded);
-  if (sessions_epoch_ < subject().sessions_epoch()) {
-    return Refuse(Reason::kSessionEnded, "the subject was disabled meanwhile");
+  const LiveSubject& subject = this->subject();
+  if (subject.disabled()) return Unusable::kSubjectDisabled;
+  if (state_.load(std::memory_order_acquire) > most) return Unusable::kEnded;
+  if (sessions_epoch_ < subject.sessions_epoch()) return Unusable::kSubjectWasDisabled;
+  if (factors_version_ && *factors_version_ != subject.factors_version()) {
+    return Unusable::kFactorsChanged;
   }
-  if (factors_version_ && *factors_version_ != subject().factors_version()) {
-    return Refuse(Reason::kSessionEnded, "the password or the identity that it proved was changed");
-  }
-  if (Expired(now)) return Refuse(Reason::kSessionExpired);
+  if (Expired(now)) return Unusable::kExpired;
   // The parent's credentials too: a child may have been opened with fewer.
-  return parent_ == nullptr ? absl::OkStatus() : parent_->Check(now, most);
+  return parent_ == nullptr ? Unusable::kNo : parent_->WhyUnusable(now, most);
+}
+
+absl::Status Session::Refusal(Unusable why) {
+  switch (why) {
+    case Unusable::kNo:
+      break;
+    case Unusable::kCredentialRevoked:
+      return Refuse(Reason::kCredentialRevoked);
+    case Unusable::kSubjectDisabled:
+      return Refuse(Reason::kSubjectDisabled);
+    case Unusable::kEnded:
+      return Refuse(Reason::kSessionEnded);
+    case Unusable::kSubjectWasDisabled:
+      return Refuse(Reason::kSessionEnded, "the subject was disabled meanwhile");
+    case Unusable::kFactorsChanged:
+      return Refuse(Reason::kSessionEnded,
+                    "the password or the identity that it proved was changed");
+    case Unusable::kExpired:
+      return Refuse(Reason::kSessionExpired);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Session::AcceptSequence(uint64_t sequence, BootTime now) const {

@@ -135,7 +135,19 @@ class Session {
     State open = State::kOpen;
     state_.compare_exchange_strong(open, State::kMovedOn, std::memory_order_acq_rel);
   }
-  absl::Status Check(BootTime now, State most) const;
+  // Every call asks twice, so the answer is a number, and words are found for it where it is no.
+  enum class Unusable : uint8_t {
+    kNo,
+    kCredentialRevoked,
+    kSubjectDisabled,
+    kEnded,
+    kSubjectWasDisabled,
+    kFactorsChanged,
+    kExpired,
+  };
+  // `most`: how far it may have gone.
+  Unusable WhyUnusable(BootTime now, State most) const;
+  static absl::Status Refusal(Unusable why);
   bool Expired(BootTime now) const;
 
   // What every call reads comes first, in as few cache lines as may be (bench prints the size).

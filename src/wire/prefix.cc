@@ -66,6 +66,15 @@ class FieldReader {
 
  private:
   bool Varint(uint64_t* value) {
+    // Nearly all are of one byte, whose only encoding it is.
+    if (!rest_.empty() && static_cast<uint8_t>(rest_.front()) < 0x80) {
+      *value = static_cast<uint8_t>(rest_.front());
+      rest_.remove_prefix(1);
+      return true;
+    }
+    return LongVarint(value);
+  }
+  bool LongVarint(uint64_t* value) {
     *value = 0;
     for (int shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
       const uint8_t byte = static_cast<uint8_t>(rest_.front());
@@ -96,9 +105,8 @@ absl::StatusOr<AssertionView> ParseAssertion(absl::string_view bytes) {
   return assertion;
 }
 
-absl::StatusOr<DeviceProofView> ParseDeviceProof(absl::string_view bytes) {
+absl::Status ReadProof(absl::string_view bytes, DeviceProofView& proof) {
   FieldReader reader(bytes);
-  DeviceProofView proof;
   if (!reader.Bytes(1, kChallengeSize, kChallengeSize, &proof.challenge)) {
     return Malformed("challenge");
   }
@@ -124,12 +132,11 @@ absl::StatusOr<DeviceProofView> ParseDeviceProof(absl::string_view bytes) {
   }
   if (proof.assertions.empty()) return Malformed("no assertion");
   if (!reader.Finished()) return Malformed("the device proof has bytes left over");
-  return proof;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<SessionProofView> ParseSessionProof(absl::string_view bytes) {
+absl::Status ReadProof(absl::string_view bytes, SessionProofView& proof) {
   FieldReader reader(bytes);
-  SessionProofView proof;
   uint64_t age_s = 0;
   if (!reader.Bytes(1, kSessionIdSize, kSessionIdSize, &proof.session_id)) {
     return Malformed("session_id");
@@ -144,12 +151,11 @@ absl::StatusOr<SessionProofView> ParseSessionProof(absl::string_view bytes) {
     return Malformed("request_digest");
   }
   if (!reader.Finished()) return Malformed("the session proof has bytes left over");
-  return proof;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<ResumptionProofView> ParseResumptionProof(absl::string_view bytes) {
+absl::Status ReadProof(absl::string_view bytes, ResumptionProofView& proof) {
   FieldReader reader(bytes);
-  ResumptionProofView proof;
   if (!reader.Bytes(1, 1, kMaxTicketSize, &proof.ticket)) return Malformed("ticket");
   if (!reader.Bytes(2, kChallengeSize, kChallengeSize, &proof.challenge)) {
     return Malformed("challenge");
@@ -167,7 +173,7 @@ absl::StatusOr<ResumptionProofView> ParseResumptionProof(absl::string_view bytes
     return Malformed("mac");
   }
   if (!reader.Finished()) return Malformed("the resumption proof has bytes left over");
-  return proof;
+  return absl::OkStatus();
 }
 
 class FieldWriter {
@@ -207,7 +213,7 @@ bool Prefix::IsOfSession(absl::string_view bytes) {
   return FieldReader(bytes).NextIs(BytesTag(kSessionField));
 }
 
-absl::StatusOr<Prefix> Prefix::Parse(absl::string_view bytes) {
+absl::Status Prefix::Read(absl::string_view bytes) {
   if (bytes.size() > kMaxPrefixSize) {
     return Refuse(Reason::kPrefixOversize, absl::StrCat(bytes.size(), " bytes"));
   }
@@ -220,16 +226,15 @@ absl::StatusOr<Prefix> Prefix::Parse(absl::string_view bytes) {
     return Malformed("neither a device nor a session nor a resumption proof");
   }
   if (!reader.Finished()) return Malformed("the prefix has bytes left over");
-  if (kind == kSessionField) {
-    FOREKEY_ASSIGN_OR_RETURN(SessionProofView proof, ParseSessionProof(field));
-    return Prefix(proof);
-  }
-  if (kind == kResumptionField) {
-    FOREKEY_ASSIGN_OR_RETURN(ResumptionProofView proof, ParseResumptionProof(field));
-    return Prefix(proof);
-  }
-  FOREKEY_ASSIGN_OR_RETURN(DeviceProofView proof, ParseDeviceProof(field));
-  return Prefix(std::move(proof));
+  if (kind == kSessionField) return ReadProof(field, proof_.emplace<SessionProofView>());
+  if (kind == kResumptionField) return ReadProof(field, proof_.emplace<ResumptionProofView>());
+  return ReadProof(field, proof_.emplace<DeviceProofView>());
+}
+
+absl::StatusOr<Prefix> Prefix::Parse(absl::string_view bytes) {
+  Prefix prefix;
+  FOREKEY_RETURN_IF_ERROR(prefix.Read(bytes));
+  return prefix;
 }
 
 std::string SerializePrefix(const DeviceProofView& proof) {

@@ -57,13 +57,17 @@ struct ResumptionProofView {
 // Views into the bytes given to Parse, which must outlive it.
 class Prefix {
  public:
-  // Refuses with kPrefixOversize or kPrefixMalformed.
+  // Nothing was read yet.
+  Prefix() = default;
+  // Becomes what `bytes` say, or refuses with kPrefixOversize or kPrefixMalformed; then this is not
+  // to be used. It is for what each call does: Parse() moves what it gives twice.
+  absl::Status Read(absl::string_view bytes);
   static absl::StatusOr<Prefix> Parse(absl::string_view bytes);
 
   // What Parse() takes is a session's proof: so says its first byte, before the rest is looked at.
   static bool IsOfSession(absl::string_view bytes);
 
-  // Exactly one is not null.
+  // Exactly one is not null, once it was read.
   const DeviceProofView* device() const { return std::get_if<DeviceProofView>(&proof_); }
   const SessionProofView* session() const { return std::get_if<SessionProofView>(&proof_); }
   const ResumptionProofView* resumption() const {
@@ -71,10 +75,7 @@ class Prefix {
   }
 
  private:
-  explicit Prefix(DeviceProofView proof) : proof_(std::move(proof)) {}
-  explicit Prefix(SessionProofView proof) : proof_(proof) {}
-  explicit Prefix(ResumptionProofView proof) : proof_(proof) {}
-  std::variant<DeviceProofView, SessionProofView, ResumptionProofView> proof_;
+  std::variant<std::monostate, DeviceProofView, SessionProofView, ResumptionProofView> proof_;
 };
 
 // The pair of Parse: what a client sends. The views' sizes must be right already.

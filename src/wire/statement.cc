@@ -9,16 +9,24 @@
 namespace forekey {
 namespace {
 
-bool IsMethodChar(char c, bool dot_allowed) {
-  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' ||
-         (dot_allowed && c == '.');
-}
-
-bool AllOf(absl::string_view text, bool dot_allowed) {
-  for (char c : text) {
-    if (!IsMethodChar(c, dot_allowed)) return false;
+// What a character may be part of: every call asks it of each one of its path.
+enum : uint8_t { kInService = 1, kInMethod = 2 };
+constexpr std::array<uint8_t, 256> kPathCharacters = [] {
+  std::array<uint8_t, 256> parts{};
+  for (int c = 0; c < 256; ++c) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (letter || (c >= '0' && c <= '9') || c == '_') parts[c] = kInService | kInMethod;
   }
-  return !text.empty();
+  parts['.'] = kInService;
+  return parts;
+}();
+
+// How many characters at the beginning of `text` may be in that part.
+size_t CountOf(uint8_t part, absl::string_view text) {
+  const char* const end = text.data() + text.size();
+  const char* at = text.data();
+  while (at != end && (kPathCharacters[static_cast<uint8_t>(*at)] & part) != 0) ++at;
+  return at - text.data();
 }
 
 ByteWriter Begin(absl::string_view label, size_t size) {
@@ -60,10 +68,10 @@ class CallMacParts {
 bool IsWellFormedMethod(absl::string_view method) {
   if (method.size() > kMaxMethodSize || method.empty() || method[0] != '/') return false;
   method.remove_prefix(1);
-  size_t slash = method.find('/');
-  if (slash == absl::string_view::npos) return false;
-  return AllOf(method.substr(0, slash), /*dot_allowed=*/true) &&
-         AllOf(method.substr(slash + 1), /*dot_allowed=*/false);
+  const size_t service = CountOf(kInService, method);
+  if (service == 0 || service == method.size() || method[service] != '/') return false;
+  method.remove_prefix(service + 1);
+  return !method.empty() && CountOf(kInMethod, method) == method.size();
 }
 
 bool IsWellFormedAudience(absl::string_view audience) {

@@ -51,7 +51,7 @@ absl::StatusOr<v1::GetGateStatusResponse> Administration::GetGateStatus(
   response.set_credentials(counts.credentials);
   if (needs_.sessions != nullptr) response.set_sessions(needs_.sessions->size());
   if (needs_.counters != nullptr) {
-    response.set_admitted(needs_.counters->admitted.load(std::memory_order_relaxed));
+    response.set_admitted(needs_.counters->admitted());
     response.set_refused(needs_.counters->refused.load(std::memory_order_relaxed));
   }
   if (needs_.lease_holds) response.set_lease_ended(!needs_.lease_holds());

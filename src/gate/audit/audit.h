@@ -20,6 +20,7 @@
 #include "src/base/reason.h"
 #include "src/gate/audit/audit_options.h"
 #include "src/gate/limits/token_bucket.h"
+#include "src/store/device_names.h"
 #include "src/store/registry.h"
 
 namespace forekey {
@@ -39,6 +40,8 @@ struct DecisionToken {
   std::string rp_id, origin;  // FIDO2
 };
 DecisionToken TokenOf(const CredentialRecord& credential);
+// The same, where the names were read before.
+DecisionToken TokenOf(const CredentialRecord& credential, const DeviceNames& names);
 
 // A device proof, whole: with the decision's method, subject and tokens it can be checked again,
 // long after (src/gate/audit/audit_verify.h). Proofs are no secret: they were good for one call.

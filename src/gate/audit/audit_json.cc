@@ -9,7 +9,6 @@
 #include "nlohmann/json.hpp"
 #include "src/gate/audit/audit.h"
 #include "src/wire/base64url.h"
-#include "src/wire/json_object.h"
 #include "src/wire/token_kind.h"
 
 namespace forekey {
@@ -89,36 +88,21 @@ void AppendToken(std::string& out, const DecisionToken& token, bool with_key) {
   object.End();
 }
 
-std::string FirstText(const nlohmann::json& object, std::initializer_list<const char*> keys) {
-  for (const char* key : keys) {
-    auto found = object.find(key);
-    if (found == object.end()) continue;
-    if (found->is_string()) return found->get<std::string>();
-    if (found->is_number_unsigned()) return absl::StrCat(found->get<uint64_t>());
-  }
-  return "";
-}
-
 }  // namespace
 
 DecisionToken TokenOf(const CredentialRecord& credential) {
-  DecisionToken token{.kind = std::string(TokenKindName(credential.kind)),
-                      .label = credential.label,
-                      .algorithm = credential.algorithm,
-                      .spki = credential.spki,
-                      .rp_id = credential.rp_id,
-                      .origin = credential.origin};
-  const nlohmann::json proved = ParseBoundedJson(credential.proved_json);
-  if (!proved.is_object()) return token;
-  token.model = FirstText(proved, {"model", "aaguid"});
-  if (const std::string maker = FirstText(proved, {"manufacturer"}); !maker.empty()) {
-    token.model = absl::StrCat(maker, token.model.empty() ? "" : " ", token.model);
-  }
-  // Where there is no serial number: what tells one device from another, such as its endorsement
-  // key.
-  token.serial = FirstText(proved, {"serial", "ek_certificate_serial"});
-  if (token.serial.empty()) token.serial = absl::BytesToHexString(credential.device_id);
-  return token;
+  return TokenOf(credential, DeviceNamesOf(credential));
+}
+
+DecisionToken TokenOf(const CredentialRecord& credential, const DeviceNames& names) {
+  return {.kind = std::string(TokenKindName(credential.kind)),
+          .label = credential.label,
+          .model = names.model,
+          .serial = names.serial,
+          .algorithm = credential.algorithm,
+          .spki = credential.spki,
+          .rp_id = credential.rp_id,
+          .origin = credential.origin};
 }
 
 std::string DecisionToJson(const Decision& decision) {

@@ -39,37 +39,50 @@ Judgement CallJudge::Judge(const CallInput& input) {
     return judgement;
   }
   const BootTime begun = needs_.clock->BootNow();
-  Verdict verdict = needs_.verifier->Verify(input);
-  absl::Status why = verdict.status();
+  Verdict verdict = needs_.verifier->Verify(input, begun);
   const VerifiedCall* const call = verdict.proved();
+  const bool verified = verdict.status().ok();
   // A resumption is not told as admitted before the registry agreed to it, which is asked where the
   // session is opened: that has a line of its own.
-  if (why.ok() && call->resumption() == nullptr &&
-      (call->session() == nullptr || needs_.audit->all_calls())) {
-    Decision decision = needs_.audit->NewDecision(AuditEvent::kCall);
-    decision.admitted = true;
-    decision.method = std::string(input.path);
-    decision.peer = std::string(input.peer);
-    decision.latency_nanos = needs_.clock->BootNow().NanosSince(begun);
-    DescribeCaller(*call, decision);
-    if (call->device() != nullptr) {
-      decision.proof = DecisionProof{needs_.audience, std::string(input.prefixes[0])};
-    }
-    why = needs_.audit->Admit(decision);
+  const bool counts = verified && call->resumption() == nullptr;
+  absl::Status unwritten;
+  if (counts && (call->session() == nullptr || needs_.audit->all_calls())) {
+    unwritten = AuditAdmitted(input, *call, begun);
   }
-  if (why.ok()) {
-    if (call->resumption() == nullptr) {
-      needs_.counters->admitted.fetch_add(1, std::memory_order_relaxed);
-      (call->session() != nullptr ? needs_.counters->session_latency
-                                  : needs_.counters->device_latency)
-          .Add(needs_.clock->BootNow().NanosSince(begun));
-    }
-    judgement.call = std::move(verdict).TakeCaller();
+  if (verified && unwritten.ok()) {
+    if (counts) CountAdmitted(*call, begun);
+    judgement.call.emplace(std::move(verdict).TakeCaller());
     return judgement;
   }
+  const absl::Status& why = verified ? unwritten : verdict.status();
   judgement.reason = ReasonOf(why);
   judgement.status = AnswerRefused(input, call, begun, why, judgement.reason);
   return judgement;
+}
+
+void CallJudge::CountAdmitted(const VerifiedCall& call, BootTime begun) {
+  GateCounters& counters = *needs_.counters;
+  LatencyHistogram* latency = &counters.device_latency;
+  if (call.session() != nullptr) {
+    const uint64_t before = counters.session_calls.fetch_add(1, std::memory_order_relaxed);
+    if (before % GateCounters::kTimedSessionCall != 0) return;
+    latency = &counters.session_latency;
+  }
+  latency->Add(needs_.clock->BootNow().NanosSince(begun));
+}
+
+absl::Status CallJudge::AuditAdmitted(const CallInput& input, const VerifiedCall& call,
+                                      BootTime begun) {
+  Decision decision = needs_.audit->NewDecision(AuditEvent::kCall);
+  decision.admitted = true;
+  decision.method = std::string(input.path);
+  decision.peer = std::string(input.peer);
+  decision.latency_nanos = needs_.clock->BootNow().NanosSince(begun);
+  DescribeCaller(call, decision);
+  if (call.device() != nullptr) {
+    decision.proof = DecisionProof{needs_.audience, std::string(input.prefixes[0])};
+  }
+  return needs_.audit->Admit(decision);
 }
 
 // A refusal in a flood of its kind is counted and answered, and costs nothing beyond that.

@@ -66,6 +66,9 @@ class CallJudge {
   void AuditEndedCall(const VerifiedCall& call, absl::string_view path, const absl::Status& why);
 
  private:
+  void CountAdmitted(const VerifiedCall& call, BootTime begun);
+  // An error: do not go on (AuditLog::Admit).
+  absl::Status AuditAdmitted(const CallInput& input, const VerifiedCall& call, BootTime begun);
   absl::Status AnswerRefused(const CallInput& input, const VerifiedCall* proved, BootTime begun,
                              const absl::Status& why, std::optional<Reason> reason);
 

@@ -2,7 +2,6 @@
 #include "src/gate/call/call_verifier.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -96,16 +95,6 @@ absl::InlinedVector<absl::string_view, kMaxAssertions> SignerIds(const DevicePro
   return ids;
 }
 
-void FillDeviceCall(const DeviceProofView& proof, absl::string_view audience,
-                    absl::string_view path, DeviceCall& call) {
-  call.statement =
-      BuildStatement(CallStatement{audience, path, proof.challenge, proof.channel_binding,
-                                   SignerIds(proof), proof.key_share, proof.request_digest});
-  call.challenge = std::string(proof.challenge);
-  call.channel_binding = std::string(proof.channel_binding);
-  call.key_share = std::string(proof.key_share);
-}
-
 }  // namespace
 
 absl::Status VerifiedCall::CheckDigest(absl::string_view payload) const {
@@ -119,29 +108,23 @@ void VerifiedCall::TakeDigest(absl::string_view digest) {
   if (has_digest_) std::memcpy(request_digest_.data(), digest.data(), kRequestDigestSize);
 }
 
-void Verdict::CheckAdmitted() const {
-  if (!status_.ok() || !proved_) std::abort();  // a handler must never see a refused caller
-}
-
 CallVerifier::CallVerifier(CallVerifierNeeds needs) : needs_(std::move(needs)) {}
 
-absl::StatusOr<Prefix> CallVerifier::ReadPrefix(absl::Span<const absl::string_view> prefixes,
-                                                absl::string_view path) {
-  if (prefixes.size() != 1) {
-    return Refuse(prefixes.empty() ? Reason::kPrefixMissing : Reason::kPrefixRepeated);
+absl::Status CallVerifier::ReadPrefix(const CallInput& input, Prefix& prefix) {
+  if (input.prefixes.size() != 1) {
+    return Refuse(input.prefixes.empty() ? Reason::kPrefixMissing : Reason::kPrefixRepeated);
   }
-  FOREKEY_ASSIGN_OR_RETURN(Prefix prefix, Prefix::Parse(prefixes[0]));
-  if (!IsWellFormedMethod(path)) return Refuse(Reason::kPathMalformed);
-  FOREKEY_RETURN_IF_ERROR(CheckShape(prefix, path));
-  return prefix;
+  FOREKEY_RETURN_IF_ERROR(prefix.Read(input.prefixes[0]));
+  if (!IsWellFormedMethod(input.path)) return Refuse(Reason::kPathMalformed);
+  return CheckShape(prefix, input.path);
 }
 
-Verdict CallVerifier::Verify(const CallInput& input) {
-  const absl::StatusOr<Prefix> prefix = ReadPrefix(input.prefixes, input.path);
-  if (!prefix.ok()) return Verdict(prefix.status());
-  if (prefix->resumption() != nullptr) return VerifyResumption(*prefix->resumption(), input);
-  return prefix->session() != nullptr ? VerifySession(*prefix->session(), input)
-                                      : VerifyDevice(*prefix->device(), input);
+Verdict CallVerifier::Verify(const CallInput& input, BootTime now) {
+  Prefix prefix;
+  if (absl::Status read = ReadPrefix(input, prefix); !read.ok()) return Verdict(std::move(read));
+  if (prefix.session() != nullptr) return VerifySession(*prefix.session(), input, now);
+  if (prefix.device() != nullptr) return VerifyDevice(*prefix.device(), input, now);
+  return VerifyResumption(*prefix.resumption(), input, now);
 }
 
 absl::StatusOr<VerifiedCall> CallVerifier::Recall(absl::Span<const absl::string_view> prefixes,
@@ -149,7 +132,8 @@ absl::StatusOr<VerifiedCall> CallVerifier::Recall(absl::Span<const absl::string_
   if (prefixes.size() != 1) {
     return Refuse(prefixes.empty() ? Reason::kPrefixMissing : Reason::kPrefixRepeated);
   }
-  FOREKEY_ASSIGN_OR_RETURN(const Prefix prefix, Prefix::Parse(prefixes[0]));
+  Prefix prefix;
+  FOREKEY_RETURN_IF_ERROR(prefix.Read(prefixes[0]));
   if (prefix.resumption() != nullptr) {
     return RecallResumption(*prefix.resumption(), prefixes[0], path);
   }
@@ -159,9 +143,8 @@ absl::StatusOr<VerifiedCall> CallVerifier::Recall(absl::Span<const absl::string_
 
 // ---- A session's proof ----
 
-absl::StatusOr<VerifiedCall> CallVerifier::ReadSession(const SessionProofView& proof,
-                                                       BootTime now) const {
-  VerifiedCall call;
+absl::Status CallVerifier::ReadSession(const SessionProofView& proof, BootTime now,
+                                       VerifiedCall& call) const {
   call.session_ = needs_.sessions->Find(proof.session_id);
   if (call.session_ == nullptr) return needs_.sessions->WhyNotFound(proof.session_id);
   const Session& session = *call.session_;
@@ -173,7 +156,7 @@ absl::StatusOr<VerifiedCall> CallVerifier::ReadSession(const SessionProofView& p
   call.sequence_ = proof.sequence;
   call.age_s_ = proof.age_s;
   call.TakeDigest(proof.request_digest);
-  return call;
+  return absl::OkStatus();
 }
 
 absl::Status CallVerifier::CheckMac(const Session& session, const SessionProofView& proof,
@@ -197,23 +180,31 @@ absl::Status CallVerifier::AcceptOnce(const Session& session, const SessionProof
   return session.AcceptSequence(proof.sequence, now);
 }
 
-Verdict CallVerifier::VerifySession(const SessionProofView& proof, const CallInput& input) {
-  const BootTime now = needs_.clock->BootNow(), lease_end = LeaseEnd();
-  if (now >= lease_end) return Verdict(LeaseEnded());
-  absl::StatusOr<VerifiedCall> call = ReadSession(proof, now);
-  if (!call.ok()) return Verdict(call.status());
-  if (absl::Status proved = CheckMac(*call->session(), proof, input.path); !proved.ok()) {
-    return Verdict(std::move(proved));
+Verdict CallVerifier::VerifySession(const SessionProofView& proof, const CallInput& input,
+                                    BootTime now) {
+  Verdict verdict;
+  absl::Status& status = verdict.status_;
+  const BootTime lease_end = LeaseEnd();
+  if (now >= lease_end) {
+    status = LeaseEnded();
+    return verdict;
   }
-  absl::Status status = AcceptOnce(*call->session(), proof, now);
-  if (status.ok()) status = Authorize(input.path, *call, now);
+  status = ReadSession(proof, now, verdict.call_);
+  if (!status.ok()) return verdict;
+  const Session& session = *verdict.call_.session();
+  status = CheckMac(session, proof, input.path);
+  if (!status.ok()) return verdict;
+  verdict.proved_ = true;
+  status = AcceptOnce(session, proof, now);
+  if (status.ok()) status = Authorize(input.path, verdict.call_, now);
   if (status.ok()) status = WithinLease(lease_end);
-  return Verdict(*std::move(call), std::move(status));
+  return verdict;
 }
 
 absl::StatusOr<VerifiedCall> CallVerifier::RecallSession(const SessionProofView& proof) const {
   const BootTime lease_end = LeaseEnd();
-  FOREKEY_ASSIGN_OR_RETURN(VerifiedCall call, ReadSession(proof, needs_.clock->BootNow()));
+  VerifiedCall call;
+  FOREKEY_RETURN_IF_ERROR(ReadSession(proof, needs_.clock->BootNow(), call));
   FOREKEY_RETURN_IF_ERROR(WithinLease(lease_end));
   if (!call.session()->SequenceUsed(proof.sequence)) {
     return Refuse(Reason::kPrefixMissing, "the gate did not admit a call with this prefix");
@@ -262,7 +253,10 @@ absl::Status CallVerifier::CheckSigner(const LiveCredential& credential,
 }
 
 absl::StatusOr<CallVerifier::SignatureFacts> CallVerifier::VerifySignatures(
-    const DeviceProofView& proof, const DeviceCall& call) const {
+    const DeviceProofView& proof, absl::string_view path, DeviceCall& call) const {
+  std::string statement =
+      BuildStatement(CallStatement{needs_.audience, path, proof.challenge, proof.channel_binding,
+                                   SignerIds(proof), proof.key_share, proof.request_digest});
   SignatureFacts facts;
   for (size_t i = 0; i < proof.assertions.size(); ++i) {
     const LiveCredential& credential = *call.credentials[i];
@@ -271,9 +265,14 @@ absl::StatusOr<CallVerifier::SignatureFacts> CallVerifier::VerifySignatures(
       return Refuse(Reason::kTokenKindNotAllowed, "this gate does not verify that kind of token");
     }
     FOREKEY_ASSIGN_OR_RETURN(AssertionFacts proved,
-                             verifier->VerifyAssertion(proof.assertions[i], call.statement,
+                             verifier->VerifyAssertion(proof.assertions[i], statement,
                                                        credential.record(), credential.key()));
     facts.push_back(std::move(proved));
+  }
+  if (!proof.key_share.empty()) {
+    call.statement = std::move(statement);
+    call.challenge = std::string(proof.challenge);
+    call.key_share = std::string(proof.key_share);
   }
   return facts;
 }
@@ -298,16 +297,17 @@ absl::Status CallVerifier::CheckBinding(absl::string_view binding, BootTime now)
                              absl::BytesToHexString(binding), ")"));
 }
 
-absl::StatusOr<std::shared_ptr<DeviceCall>> CallVerifier::ReadDevice(const DeviceProofView& proof,
-                                                                     absl::string_view path) const {
+absl::StatusOr<std::shared_ptr<DeviceCall>> CallVerifier::ReadDevice(
+    const DeviceProofView& proof) const {
   auto device = std::make_shared<DeviceCall>();
   FOREKEY_ASSIGN_OR_RETURN(device->credentials, FindSigners(SignerIds(proof)));
   device->sessions_epoch = device->credentials.front()->subject().sessions_epoch();
-  FillDeviceCall(proof, needs_.audience, path, *device);
+  device->channel_binding = std::string(proof.channel_binding);
   return device;
 }
 
 struct CallVerifier::ProvedDevice {
+  StrangerLimit::Host host;
   std::shared_ptr<DeviceCall> device;
   CheckedChallenge challenge;
   SignatureFacts facts;
@@ -321,21 +321,22 @@ absl::StatusOr<CallVerifier::ProvedDevice> CallVerifier::ProveDevice(const Devic
   FOREKEY_ASSIGN_OR_RETURN(proved.challenge,
                            needs_.challenges->Check(proof.challenge, ChallengePurpose::kCall));
   // Whoever makes up credential ids: none of them is looked up without a limit.
-  if (!needs_.strangers->AllowLookUp(input.peer, now)) {
+  proved.host = needs_.strangers->HostOf(input.peer);
+  if (!needs_.strangers->AllowLookUp(proved.host, now)) {
     return Refuse(Reason::kRateLimited, "device proofs of an address that showed nothing yet");
   }
-  absl::StatusOr<std::shared_ptr<DeviceCall>> device = ReadDevice(proof, input.path);
+  absl::StatusOr<std::shared_ptr<DeviceCall>> device = ReadDevice(proof);
   if (!device.ok()) {
-    needs_.strangers->Failed(input.peer, device.status());
+    needs_.strangers->Failed(proved.host, device.status());
     return device.status();
   }
   proved.device = *std::move(device);
-  if (!needs_.strangers->AllowSignature(input.peer, now)) {
+  if (!needs_.strangers->AllowSignature(proved.host, now)) {
     return Refuse(Reason::kRateLimited, "signature checks for callers that showed nothing yet");
   }
-  absl::StatusOr<SignatureFacts> facts = VerifySignatures(proof, *proved.device);
+  absl::StatusOr<SignatureFacts> facts = VerifySignatures(proof, input.path, *proved.device);
   if (!facts.ok()) {
-    needs_.strangers->Failed(input.peer, facts.status());
+    needs_.strangers->Failed(proved.host, facts.status());
     return facts.status();
   }
   proved.facts = *std::move(facts);
@@ -362,8 +363,8 @@ absl::Status CallVerifier::Consume(const ProvedDevice& proved, BootTime now) {
   return absl::OkStatus();
 }
 
-Verdict CallVerifier::VerifyDevice(const DeviceProofView& proof, const CallInput& input) {
-  const BootTime now = needs_.clock->BootNow();
+Verdict CallVerifier::VerifyDevice(const DeviceProofView& proof, const CallInput& input,
+                                   BootTime now) {
   if (absl::Status lease = CheckLease(now); !lease.ok()) return Verdict(std::move(lease));
   const absl::StatusOr<ProvedDevice> proved = ProveDevice(proof, input, now);
   if (!proved.ok()) return Verdict(proved.status());
@@ -376,7 +377,7 @@ Verdict CallVerifier::VerifyDevice(const DeviceProofView& proof, const CallInput
   if (status.ok()) status = CheckHeld(call);
   if (status.ok()) status = WithinLease(lease_end);
   if (status.ok()) {
-    needs_.strangers->Succeeded(input.peer);
+    needs_.strangers->Succeeded(proved->host);
     admitted_.Add(input.prefixes[0], input.path, call.device_);
   }
   return Verdict(std::move(call), std::move(status));
@@ -395,8 +396,8 @@ absl::StatusOr<VerifiedCall> CallVerifier::RecallDevice(const DeviceProofView& p
   call.device_ = admitted_.Find(prefix, path);
   // Only one that was admitted too long ago may have to wait for the registry here.
   if (call.device_ == nullptr) {
-    FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceCall> device, ReadDevice(proof, path));
-    FOREKEY_ASSIGN_OR_RETURN(const SignatureFacts facts, VerifySignatures(proof, *device));
+    FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<DeviceCall> device, ReadDevice(proof));
+    FOREKEY_ASSIGN_OR_RETURN(const SignatureFacts facts, VerifySignatures(proof, path, *device));
     AddFactors(facts, challenge, now, *device);
     call.device_ = std::move(device);
   }

@@ -26,6 +26,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -66,10 +67,10 @@ using CredentialList = absl::InlinedVector<std::shared_ptr<const LiveCredential>
 
 // What a device proof proved; or, with a ticket, a resumption proof. Immutable.
 struct DeviceCall {
-  std::string statement;        // what was signed or MACed: a session's transcript
-  std::string challenge;        // 64 bytes
+  // Of OpenSession and ResumeSession alone, for the keys of the session: what was signed or MACed,
+  // and the 64 and 32 bytes in it. Others' would be kept for as long as AdmittedCalls knows them.
+  std::string statement, challenge, key_share;
   std::string channel_binding;  // 32 bytes
-  std::string key_share;        // 32 bytes, of OpenSession and ResumeSession alone
   CredentialList credentials;   // 1..3, one subject
   uint64_t sessions_epoch = 0;  // of the subject, before it was proved; of a ticket: as it says
   // proved_at is when the challenge was issued: all that the gate knows is that the proof is no
@@ -98,7 +99,9 @@ class VerifiedCall {
   }
   // Null for a call that hardware signed, and for ResumeSession.
   const Session* session() const { return session_.get(); }
+  // What keeps all that this says alive: one of them is null.
   const std::shared_ptr<const Session>& shared_session() const { return session_; }
+  const std::shared_ptr<const DeviceCall>& shared_proof() const { return device_; }
   // Null but for a call that hardware signed.
   const DeviceCall* device() const {
     return device_ == nullptr || device_->ticket != nullptr ? nullptr : device_.get();
@@ -123,6 +126,7 @@ class VerifiedCall {
 
  private:
   friend class CallVerifier;
+  friend class Verdict;
   VerifiedCall() = default;
   void TakeDigest(absl::string_view digest);  // 32 bytes or empty
   std::shared_ptr<const Session> session_;
@@ -141,25 +145,31 @@ class Verdict {
   // The caller of an admitted call; asking for that of a refused one ends the process.
   const VerifiedCall& caller() const {
     CheckAdmitted();
-    return *proved_;
+    return call_;
   }
-  VerifiedCall TakeCaller() && {
+  VerifiedCall&& TakeCaller() && {
     CheckAdmitted();
-    return *std::move(proved_);
+    return std::move(call_);
   }
   // Whose call it was proved to be, also where it was refused after that: for the audit log alone.
   // Null where nothing was proved.
-  const VerifiedCall* proved() const { return proved_ ? &*proved_ : nullptr; }
+  const VerifiedCall* proved() const { return proved_ ? &call_ : nullptr; }
 
  private:
   friend class CallVerifier;
+  // Of a call of which nothing is proved yet. It is filled in where it stands: each move of a
+  // VerifiedCall costs a session's call a hundredth of what it costs in all.
+  Verdict() = default;
   explicit Verdict(absl::Status refusal) : status_(std::move(refusal)) {}
   Verdict(VerifiedCall proved, absl::Status status)
-      : status_(std::move(status)), proved_(std::move(proved)) {}
-  void CheckAdmitted() const;
+      : status_(std::move(status)), proved_(true), call_(std::move(proved)) {}
+  void CheckAdmitted() const {
+    if (!status_.ok() || !proved_) std::abort();  // a handler must never see a refused caller
+  }
 
-  absl::Status status_;
-  std::optional<VerifiedCall> proved_;
+  absl::Status status_{absl::StatusCode::kUnknown, ""};  // until it is judged; allocates nothing
+  bool proved_ = false;
+  VerifiedCall call_;  // whose it is, where `proved_`; else what its prefix says, which nobody sees
 };
 
 // Everything is borrowed and must outlive the verifier.
@@ -185,8 +195,10 @@ class CallVerifier {
   explicit CallVerifier(CallVerifierNeeds needs);
 
   // Refuses with the exact reason. Not to be asked for exempt methods. A session's proof costs no
-  // allocation, whichever way it is decided up to its MAC.
-  Verdict Verify(const CallInput& input);
+  // allocation, whichever way it is decided up to its MAC. `now`: when the call came here. It is
+  // judged as of then, but for the lease, which is asked once more at the end.
+  Verdict Verify(const CallInput& input, BootTime now);
+  Verdict Verify(const CallInput& input) { return Verify(input, needs_.clock->BootNow()); }
 
   // The caller of a call that Verify() of this very object admitted, for handlers. Whoever asks
   // vouches that the call came with this prefix and path and that Verify() admitted it so (CallGate
@@ -222,15 +234,14 @@ class CallVerifier {
   struct ProvedDevice;
 
   // The one prefix of a call, of the shape that its method takes.
-  static absl::StatusOr<Prefix> ReadPrefix(absl::Span<const absl::string_view> prefixes,
-                                           absl::string_view path);
+  static absl::Status ReadPrefix(const CallInput& input, Prefix& prefix);
 
   // Both: whose session's proof it says it is: that session lives, and its certificate is accepted.
-  // The MAC is not checked yet.
-  absl::StatusOr<VerifiedCall> ReadSession(const SessionProofView& proof, BootTime now) const;
+  // The MAC is not checked yet, so `call` is not to be believed.
+  absl::Status ReadSession(const SessionProofView& proof, BootTime now, VerifiedCall& call) const;
   absl::Status CheckMac(const Session& session, const SessionProofView& proof,
                         absl::string_view path) const;
-  Verdict VerifySession(const SessionProofView& proof, const CallInput& input);
+  Verdict VerifySession(const SessionProofView& proof, const CallInput& input, BootTime now);
   absl::StatusOr<VerifiedCall> RecallSession(const SessionProofView& proof) const;
   // The proof is of now, and was not seen before.
   absl::Status AcceptOnce(const Session& session, const SessionProofView& proof,
@@ -238,19 +249,18 @@ class CallVerifier {
   absl::Status MacMismatch(const Session& session, CallMacInput input, absl::string_view mac) const;
 
   // Both: what a device proof says, by whom; its signatures are not verified yet.
-  absl::StatusOr<std::shared_ptr<DeviceCall>> ReadDevice(const DeviceProofView& proof,
-                                                         absl::string_view path) const;
+  absl::StatusOr<std::shared_ptr<DeviceCall>> ReadDevice(const DeviceProofView& proof) const;
   absl::Status CheckBinding(absl::string_view binding, BootTime now) const;
   // All live, and of one subject.
   absl::StatusOr<CredentialList> FindSigners(absl::Span<const absl::string_view> ids) const;
   static absl::Status CheckSigner(const LiveCredential& credential, const LiveCredential& first);
   absl::StatusOr<SignatureFacts> VerifySignatures(const DeviceProofView& proof,
-                                                  const DeviceCall& call) const;
+                                                  absl::string_view path, DeviceCall& call) const;
   void AddFactors(const SignatureFacts& facts, const CheckedChallenge& challenge, BootTime now,
                   DeviceCall& call) const;
   absl::StatusOr<ProvedDevice> ProveDevice(const DeviceProofView& proof, const CallInput& input,
                                            BootTime now) const;
-  Verdict VerifyDevice(const DeviceProofView& proof, const CallInput& input);
+  Verdict VerifyDevice(const DeviceProofView& proof, const CallInput& input, BootTime now);
   absl::StatusOr<VerifiedCall> RecallDevice(const DeviceProofView& proof, absl::string_view prefix,
                                             absl::string_view path) const;
   absl::Status Consume(const ProvedDevice& proved, BootTime now);
@@ -268,7 +278,7 @@ class CallVerifier {
   // asks WithinLease(), too.
   absl::Status CheckHeld(const VerifiedCall& call) const;
   // In call_verifier_resumption.cc.
-  Verdict VerifyResumption(const ResumptionProofView& proof, const CallInput& input);
+  Verdict VerifyResumption(const ResumptionProofView& proof, const CallInput& input, BootTime now);
   // Up to its MAC and its challenge, which is consumed: the credentials are not looked up yet.
   absl::StatusOr<std::shared_ptr<DeviceCall>> ProveResumption(const ResumptionProofView& proof,
                                                               const CallInput& input,

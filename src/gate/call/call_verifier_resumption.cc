@@ -66,7 +66,8 @@ absl::StatusOr<std::shared_ptr<DeviceCall>> CallVerifier::ProveResumption(
   FOREKEY_ASSIGN_OR_RETURN(const CheckedChallenge challenge,
                            needs_.challenges->Check(proof.challenge, ChallengePurpose::kCall));
   // A ticket that does not open costs no public-key operation, and at most one read a second.
-  if (!needs_.strangers->AllowLookUp(input.peer, now)) {
+  const StrangerLimit::Host host = needs_.strangers->HostOf(input.peer);
+  if (!needs_.strangers->AllowLookUp(host, now)) {
     return Refuse(Reason::kRateLimited, "resumptions of an address that showed nothing yet");
   }
   auto call = std::make_shared<DeviceCall>();
@@ -78,7 +79,7 @@ absl::StatusOr<std::shared_ptr<DeviceCall>> CallVerifier::ProveResumption(
   call->key_share = std::string(proof.key_share);
   absl::StatusOr<std::shared_ptr<const SessionTicket>> ticket = OpenTicket(proof, call->statement);
   if (!ticket.ok()) {
-    needs_.strangers->Failed(input.peer, ticket.status());
+    needs_.strangers->Failed(host, ticket.status());
     return ticket.status();
   }
   call->ticket = *std::move(ticket);
@@ -87,8 +88,8 @@ absl::StatusOr<std::shared_ptr<DeviceCall>> CallVerifier::ProveResumption(
   return call;
 }
 
-Verdict CallVerifier::VerifyResumption(const ResumptionProofView& proof, const CallInput& input) {
-  const BootTime now = needs_.clock->BootNow();
+Verdict CallVerifier::VerifyResumption(const ResumptionProofView& proof, const CallInput& input,
+                                       BootTime now) {
   if (absl::Status lease = CheckLease(now); !lease.ok()) return Verdict(std::move(lease));
   absl::StatusOr<std::shared_ptr<DeviceCall>> proved = ProveResumption(proof, input, now);
   if (!proved.ok()) return Verdict(proved.status());

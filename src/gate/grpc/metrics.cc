@@ -36,7 +36,7 @@ class Collector final : public prometheus::Collectable {
     const GateCounters& counters = core_->counters();
     std::vector<MetricFamily> families;
     families.push_back(One("forekey_admitted_total", "Calls that were admitted",
-                           MetricType::Counter, counters.admitted.load(std::memory_order_relaxed)));
+                           MetricType::Counter, counters.admitted()));
     families.push_back(One("forekey_exempt_total", "Calls of exempt methods", MetricType::Counter,
                            counters.exempt.load(std::memory_order_relaxed)));
     families.push_back(Refused(counters));
@@ -165,7 +165,9 @@ class Collector final : public prometheus::Collectable {
 
   static MetricFamily Latency(const GateCounters& counters) {
     MetricFamily family =
-        Family("forekey_decision_seconds", "How long decisions took", MetricType::Histogram);
+        Family("forekey_decision_seconds",
+               "How long decisions took; of calls of sessions one in eight is timed",
+               MetricType::Histogram);
     const std::pair<const char*, const LatencyHistogram*> kinds[] = {
         {"session", &counters.session_latency},
         {"device", &counters.device_latency},

@@ -27,10 +27,10 @@ absl::string_view HostOfPeer(absl::string_view peer) {
 }
 
 std::string HostKey(absl::string_view peer) {
-  const std::string host(HostOfPeer(peer));
+  const absl::string_view host = HostOfPeer(peer);
   if (absl::StartsWith(host, "ipv4:")) {
     in_addr address;
-    if (inet_pton(AF_INET, host.c_str() + 5, &address) == 1) {
+    if (inet_pton(AF_INET, std::string(host.substr(5)).c_str(), &address) == 1) {
       return std::string(reinterpret_cast<const char*>(&address), sizeof(address));
     }
   } else if (absl::StartsWith(host, "ipv6:")) {
@@ -44,7 +44,7 @@ std::string HostKey(absl::string_view peer) {
       return IN6_IS_ADDR_V4MAPPED(&address) ? bytes.substr(12) : bytes.substr(0, kIpv6KeySize);
     }
   }
-  return host;
+  return std::string(host);
 }
 
 absl::string_view SiteKey(absl::string_view host_key) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long decisions take: a histogram of fixed bounds that costs a call three relaxed additions.
+// How long decisions take: a histogram of fixed bounds that costs a call two relaxed additions.
 #ifndef FOREKEY_SRC_GATE_LIMITS_LATENCY_H_
 #define FOREKEY_SRC_GATE_LIMITS_LATENCY_H_
 
@@ -23,6 +23,11 @@ class LatencyHistogram {
     while (bucket < kBounds.size() && nanos > kBounds[bucket]) ++bucket;
     counts_[bucket].fetch_add(1, std::memory_order_relaxed);
     sum_nanos_.fetch_add(nanos, std::memory_order_relaxed);
+  }
+  uint64_t count() const {
+    uint64_t sum = 0;
+    for (size_t bucket = 0; bucket < counts_.size(); ++bucket) sum += count(bucket);
+    return sum;
   }
   uint64_t count(size_t bucket) const { return counts_[bucket].load(std::memory_order_relaxed); }
   int64_t sum_nanos() const { return sum_nanos_.load(std::memory_order_relaxed); }

@@ -2,7 +2,6 @@
 #include "src/gate/limits/stranger_limit.h"
 
 #include <optional>
-#include <string>
 
 #include "src/base/reason.h"
 
@@ -24,32 +23,33 @@ StrangerLimit::StrangerLimit(const StrangerLimitOptions& options)
       bucket_(options.per_second, options.burst),
       unknown_(options.per_second, options.burst) {}
 
-uint64_t StrangerLimit::HashOf(absl::string_view peer) const {
-  return hosts_.HashOf(HostKey(peer));
+StrangerLimit::Host StrangerLimit::HostOf(absl::string_view peer) const {
+  Host host;
+  if (peer.empty()) return host;
+  host.key = HostKey(peer);
+  host.hash = hosts_.HashOf(host.key);
+  return host;
 }
 
-bool StrangerLimit::AllowLookUp(absl::string_view peer, BootTime now) {
-  if (peer.empty()) return unknown_.Take(now);
-  const std::string host = HostKey(peer);
-  if (Knows(hosts_.HashOf(host))) return true;
-  return hosts_.Take(host, now) && (!look_ups_bounded_ || look_ups_.Take(now));
+bool StrangerLimit::AllowLookUp(const Host& host, BootTime now) {
+  if (host.hash == 0) return unknown_.Take(now);
+  if (Knows(host.hash)) return true;
+  return hosts_.Take(host.key, now) && (!look_ups_bounded_ || look_ups_.Take(now));
 }
 
-bool StrangerLimit::AllowSignature(absl::string_view peer, BootTime now) {
-  return peer.empty() || Knows(HashOf(peer)) || bucket_.Take(now);
+bool StrangerLimit::AllowSignature(const Host& host, BootTime now) {
+  return host.hash == 0 || Knows(host.hash) || bucket_.Take(now);
 }
 
-void StrangerLimit::Succeeded(absl::string_view peer) {
-  if (peer.empty()) return;
-  const uint64_t hash = HashOf(peer);
-  known_[hash % kSlots].store(hash, std::memory_order_relaxed);
+void StrangerLimit::Succeeded(const Host& host) {
+  if (host.hash == 0) return;
+  known_[host.hash % kSlots].store(host.hash, std::memory_order_relaxed);
 }
 
-void StrangerLimit::Failed(absl::string_view peer, const absl::Status& why) {
-  if (peer.empty() || !IsPeersFault(why)) return;
-  const uint64_t hash = HashOf(peer);
-  uint64_t expected = hash;
-  known_[hash % kSlots].compare_exchange_strong(expected, 0, std::memory_order_relaxed);
+void StrangerLimit::Failed(const Host& host, const absl::Status& why) {
+  if (host.hash == 0 || !IsPeersFault(why)) return;
+  uint64_t expected = host.hash;
+  known_[host.hash % kSlots].compare_exchange_strong(expected, 0, std::memory_order_relaxed);
 }
 
 }  // namespace forekey

@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -27,20 +28,34 @@ class StrangerLimit {
  public:
   explicit StrangerLimit(const StrangerLimitOptions& options);
 
-  // Before a look-up in a store: false when `peer` is a stranger, and its own bucket is empty, or
+  // Where a peer comes from, as one limit knows it. Reading and hashing an address takes as long as
+  // the MAC of a call, so who asks several things about one peer has it made once.
+  class Host {
+   private:
+    friend class StrangerLimit;
+    std::string key;    // HostKey()
+    uint64_t hash = 0;  // of an empty peer: 0
+  };
+  Host HostOf(absl::string_view peer) const;
+
+  // Before a look-up in a store: false when `host` is a stranger, and its own bucket is empty, or
   // the one of all strangers' look-ups.
-  bool AllowLookUp(absl::string_view peer, BootTime now);
-  // After AllowLookUp, before a public-key operation: false when `peer` is a stranger, and the
+  bool AllowLookUp(const Host& host, BootTime now);
+  // After AllowLookUp, before a public-key operation: false when `host` is a stranger, and the
   // bucket of all strangers is empty.
-  bool AllowSignature(absl::string_view peer, BootTime now);
-  void Succeeded(absl::string_view peer);
+  bool AllowSignature(const Host& host, BootTime now);
+  void Succeeded(const Host& host);
   // `why`: only what the peer did wrong counts, not what the gate could not do (its registry, its
   // room, its clock): who works stays known over an outage.
-  void Failed(absl::string_view peer, const absl::Status& why);
+  void Failed(const Host& host, const absl::Status& why);
+
+  // The same of a peer that is asked about once.
+  bool AllowLookUp(absl::string_view peer, BootTime now) { return AllowLookUp(HostOf(peer), now); }
+  void Succeeded(absl::string_view peer) { Succeeded(HostOf(peer)); }
+  void Failed(absl::string_view peer, const absl::Status& why) { Failed(HostOf(peer), why); }
 
  private:
   static constexpr size_t kSlots = 4096;
-  uint64_t HashOf(absl::string_view peer) const;
   bool Knows(uint64_t hash) const {
     return known_[hash % kSlots].load(std::memory_order_relaxed) == hash;
   }

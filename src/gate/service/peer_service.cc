@@ -169,7 +169,6 @@ absl::StatusOr<v1::OpenSessionResponse> PeerService::ResumeSession(
     return answer;
   }
   needs_.strangers->Succeeded(peer);
-  needs_.counters->admitted.fetch_add(1, std::memory_order_relaxed);
   needs_.counters->resumed.fetch_add(1, std::memory_order_relaxed);
   return answer;
 }

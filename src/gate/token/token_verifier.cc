@@ -15,7 +15,8 @@ absl::StatusOr<AssertionFacts> TokenVerifier::VerifyAssertion(const AssertionVie
                                                               AssertionPolicy policy) const {
   FOREKEY_ASSIGN_OR_RETURN(SignedAssertion read,
                            ReadAssertion(assertion, statement, credential, policy));
-  FOREKEY_RETURN_IF_ERROR(key.Verify(read.message, assertion.signature));
+  FOREKEY_RETURN_IF_ERROR(
+      key.Verify(read.message ? absl::string_view(*read.message) : statement, assertion.signature));
   return std::move(read.facts);
 }
 
@@ -26,7 +27,7 @@ absl::StatusOr<SignedAssertion> TokenVerifier::ReadAssertion(const AssertionView
   if (!assertion.authenticator_data.empty() || !assertion.client_data_json.empty()) {
     return Refuse(Reason::kPrefixMalformed, "WebAuthn fields beside a plain signature");
   }
-  return SignedAssertion{std::string(statement), AssertionFacts{credential.factors, std::nullopt}};
+  return SignedAssertion{std::nullopt, AssertionFacts{credential.factors, std::nullopt}};
 }
 
 }  // namespace forekey

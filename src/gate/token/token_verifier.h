@@ -72,7 +72,8 @@ struct AssertionFacts {
 
 // One signature, before it is verified.
 struct SignedAssertion {
-  std::string message;   // the bytes that the key must have signed; they bear the statement
+  // The bytes that the key must have signed, where they are not the statement itself; they bear it.
+  std::optional<std::string> message;
   AssertionFacts facts;  // what the signature proves, once it is verified
 };
 

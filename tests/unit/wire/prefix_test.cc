@@ -359,6 +359,31 @@ TEST_F(SessionEncodingTest, LengthsAndTagsAreMinimal) {
   EXPECT_THAT(ParseStatus(absl::StrCat("\x12", std::string(9, '\xff'), "\x01", id_)), Malformed());
 }
 
+TEST(PrefixTest, IsWhatItReadLast) {
+  const std::string id(16, 'I'), mac(16, 'M'), challenge(64, 'C'), binding(32, 'B');
+  DeviceProofView device{.challenge = challenge, .channel_binding = binding};
+  const std::string credential(32, 'c');
+  device.assertions.push_back({.credential_id = credential, .signature = "signature"});
+  Prefix prefix;
+  EXPECT_EQ(prefix.device(), nullptr);
+  EXPECT_EQ(prefix.session(), nullptr);
+  EXPECT_EQ(prefix.resumption(), nullptr);
+  const std::string of_device = SerializePrefix(device);
+  ASSERT_TRUE(prefix.Read(of_device).ok());
+  ASSERT_NE(prefix.device(), nullptr);
+  const std::string of_session =
+      SerializePrefix(SessionProofView{.session_id = id, .sequence = 300, .mac = mac});
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(prefix.Read(of_session).ok());
+    EXPECT_EQ(prefix.device(), nullptr);
+    ASSERT_NE(prefix.session(), nullptr);
+    EXPECT_EQ(prefix.session()->sequence, 300u);
+  }
+  ASSERT_TRUE(prefix.Read(of_device).ok());
+  EXPECT_EQ(prefix.session(), nullptr);
+  EXPECT_EQ(prefix.device()->assertions.size(), 1u);
+}
+
 TEST(PrefixTest, ViewsPointIntoTheBytesGiven) {
   const std::string bytes = Device(3).SerializeAsString();
   auto parsed = Prefix::Parse(bytes);

@@ -53,6 +53,21 @@ TEST_F(DeviceProofTest, AdmitsThreeTokensOfOneSubjectTogether) {
   EXPECT_THAT(factors, ElementsAre("piv", "tpm"));
 }
 
+TEST_F(DeviceProofTest, KeepsWhatWasSignedForTheKeysOfASessionAlone) {
+  DeviceProofDraft draft = Draft({&ada()});
+  EXPECT_EQ(Judge(draft.SignAndSerialize()).call->device()->statement, "");
+  draft = Draft({&ada()});
+  draft.method = std::string(kOpenSessionMethod);
+  draft.key_share = std::string(32, 's');
+  draft.request_digest = std::string(32, 'd');
+  const std::string prefix = draft.SignAndSerialize();
+  const Judgement opening = Judge(prefix, kOpenSessionMethod);
+  ASSERT_TRUE(opening.status.ok()) << opening.status;
+  EXPECT_EQ(opening.call->device()->statement, draft.Statement());
+  EXPECT_EQ(opening.call->device()->challenge, draft.challenge);
+  EXPECT_EQ(opening.call->device()->key_share, draft.key_share);
+}
+
 TEST_F(DeviceProofTest, AFactorIsNoFresherThanItsChallenge) {
   const absl::Time issued = clock_.WallNow();
   DeviceProofDraft draft = Draft({&ada()});

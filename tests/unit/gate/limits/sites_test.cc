@@ -67,6 +67,26 @@ TEST(StrangerLimitTest, LookUpsOfAllStrangersHaveOneBucketWhichKnownHostsDoNotAs
   EXPECT_FALSE(limit.AllowLookUp(PeerOf(1, 1), kNow));
 }
 
+TEST(StrangerLimitTest, AHostThatIsAskedAboutSeveralTimesIsWorkedOutOnce) {
+  StrangerLimitOptions options;
+  options.burst = 1;
+  options.per_second = 1;
+  StrangerLimit limit(options);
+  const StrangerLimit::Host host = limit.HostOf(PeerOf(1, 1)), other = limit.HostOf(PeerOf(2, 1)),
+                            unknown = limit.HostOf("");
+  EXPECT_TRUE(limit.AllowSignature(host, kNow)) << "the one of all strangers";
+  EXPECT_FALSE(limit.AllowSignature(host, kNow));
+  EXPECT_TRUE(limit.AllowSignature(unknown, kNow)) << "has paid at its look-up";
+  limit.Succeeded(PeerOf(1, 1));
+  EXPECT_TRUE(limit.AllowSignature(host, kNow));
+  EXPECT_FALSE(limit.AllowSignature(other, kNow));
+  limit.Failed(host, Refuse(Reason::kSignatureInvalid));
+  EXPECT_FALSE(limit.AllowSignature(host, kNow));
+  limit.Succeeded(unknown);
+  EXPECT_TRUE(limit.AllowLookUp(unknown, kNow));
+  EXPECT_FALSE(limit.AllowLookUp("", kNow)) << "they have a bucket of their own together";
+}
+
 TEST(StrangerLimitTest, WhatTheGateCouldNotDoIsHeldAgainstNobody) {
   StrangerLimitOptions options;
   options.look_ups = 1;

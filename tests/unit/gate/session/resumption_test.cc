@@ -593,12 +593,12 @@ TEST_F(ResumptionTest, ADeadTicketIsNeitherToldAsAdmittedNorDrivesAnybodyOut) {
   ClientSession dead = Open(ada());
   End(dead);
   ClientSession one = Open(ada()), two = Open(ada());
-  const uint64_t admitted = gate().counters().admitted.load();
+  const uint64_t admitted = gate().counters().admitted();
   EXPECT_EQ(WhyNotResumed(dead), Reason::kSessionEnded);
   for (const Decision& decision : audit_->decisions()) {
     EXPECT_FALSE(decision.admitted && decision.method == kResumeSessionMethod);
   }
-  EXPECT_EQ(gate().counters().admitted.load(), admitted);
+  EXPECT_EQ(gate().counters().admitted(), admitted);
   EXPECT_EQ(gate().sessions().size(), 2u);
   EXPECT_EQ(WhyRefused(one.NextProof(kMethod)), std::nullopt);
   EXPECT_EQ(WhyRefused(two.NextProof(kMethod)), std::nullopt);
