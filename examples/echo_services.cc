@@ -11,9 +11,9 @@ namespace {
 EchoResponse Answer(const grpc::ServerContextBase* context, const std::string& text) {
   EchoResponse response;
   response.set_text(text);
-  if (absl::StatusOr<CallerInfo> caller = Caller(context); caller.ok()) {
-    response.set_subject(caller->subject);
-    response.set_session(caller->session_id);
+  if (const auto caller = Caller(context); caller.ok()) {
+    response.set_subject(caller->subject());
+    response.set_session(caller->session_id());
   }
   return response;
 }

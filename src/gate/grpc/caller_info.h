@@ -3,10 +3,18 @@
 #ifndef FOREKEY_SRC_GATE_GRPC_CALLER_INFO_H_
 #define FOREKEY_SRC_GATE_GRPC_CALLER_INFO_H_
 
+#include <memory>
+
 #include "forekey/caller.h"
 #include "src/gate/call/call_verifier.h"
 
 namespace forekey {
+
+// The one place where a VerifiedCaller is made.
+struct CallerMaker {
+  static VerifiedCaller Of(const VerifiedCall& verified);
+  static VerifiedCaller Of(std::shared_ptr<const CallerInfo> given);
+};
 
 CallerInfo CallerInfoOf(const VerifiedCall& verified);
 

@@ -10,7 +10,7 @@
 
 namespace forekey {
 
-using CallerOfNoCall = absl::StatusOr<CallerInfo> (*)(const grpc::ServerContextBase* context);
+using CallerOfNoCall = absl::StatusOr<VerifiedCaller> (*)(const grpc::ServerContextBase* context);
 
 // For forekey::testing, which no program that serves links. Safe from any thread.
 void SetCallerOfNoCall(CallerOfNoCall who);

@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "forekey/testing.h"
+#include "src/gate/grpc/caller_info.h"
 #include "src/gate/grpc/caller_of_no_call.h"
 
 namespace forekey::testing {
@@ -29,24 +31,25 @@ class Callers {
 
   bool Add(const grpc::ServerContextBase* context, CallerInfo caller) {
     absl::MutexLock lock(&mutex_);
-    return callers_.emplace(context, std::move(caller)).second;
+    return callers_.emplace(context, std::make_shared<const CallerInfo>(std::move(caller))).second;
   }
   void Remove(const grpc::ServerContextBase* context) {
     absl::MutexLock lock(&mutex_);
     callers_.erase(context);
   }
-  absl::StatusOr<CallerInfo> Find(const grpc::ServerContextBase* context) const {
+  absl::StatusOr<VerifiedCaller> Find(const grpc::ServerContextBase* context) const {
     absl::MutexLock lock(&mutex_);
     const auto found = callers_.find(context);
     if (found == callers_.end()) {
       return absl::UnauthenticatedError("no caller: this context has no ScopedCaller");
     }
-    return found->second;
+    return CallerMaker::Of(found->second);
   }
 
  private:
   mutable absl::Mutex mutex_;
-  absl::flat_hash_map<const grpc::ServerContextBase*, CallerInfo> callers_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<const grpc::ServerContextBase*, std::shared_ptr<const CallerInfo>> callers_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 [[noreturn]] void End(const char* why) {

@@ -9,7 +9,7 @@
 //   if (absl::Status installed = (*gate)->Install(builder); !installed.ok()) { ... }
 //   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
 //
-// and in any handler: absl::StatusOr<forekey::CallerInfo> caller = forekey::Caller(context);
+// and in any handler: const auto caller = forekey::Caller(context);
 //
 // Sync, callback, asynchronous and generic services may stand behind it, with unary and streaming
 // methods of all kinds; none of them is changed.

@@ -34,12 +34,37 @@ TYPED_TEST(ScopedCallerTest, IsTheCallerWhileItLives) {
   {
     ScopedCaller caller(&context, {.subject = "alice", .roles = {"reader", "manager"}});
     EXPECT_TRUE(ForManagers(&context).ok());
-    EXPECT_THAT(forekey::Caller(&context)->roles, ElementsAre("manager", "reader"));
+    EXPECT_THAT(forekey::Caller(&context)->roles(), ElementsAre("manager", "reader"));
     EXPECT_EQ(ForManagers(&other).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   }
   EXPECT_EQ(ForManagers(&context).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   ScopedCaller caller(&context, {.subject = "bob"});
   EXPECT_EQ(ForManagers(&context).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
+TYPED_TEST(ScopedCallerTest, WhoAskedKeepsWhatItWasGiven) {
+  TypeParam context;
+  absl::StatusOr<forekey::VerifiedCaller> caller = absl::UnknownError("not asked yet");
+  {
+    ScopedCaller scoped(&context, {.subject = "alice",
+                                   .roles = {"manager"},
+                                   .credentials = {{.id = "ab", .kind = "tpm", .label = "desk"}},
+                                   .factors = {{.name = "tpm"}},
+                                   .session_id = "cd",
+                                   .child_session = true});
+    caller = forekey::Caller(&context);
+  }
+  ASSERT_TRUE(caller.ok());
+  EXPECT_EQ(caller->subject(), "alice");
+  EXPECT_TRUE(caller->HasRole("manager"));
+  EXPECT_TRUE(caller->HasFactor("tpm"));
+  EXPECT_FALSE(caller->HasFactor("piv"));
+  EXPECT_EQ(caller->credentials().at(0).label, "desk");
+  EXPECT_EQ(caller->factors().at(0).name, "tpm");
+  EXPECT_EQ(caller->session_id(), "cd");
+  EXPECT_TRUE(caller->child_session());
+  const forekey::CallerInfo info = *caller;
+  EXPECT_EQ(info.session_id, "cd");
 }
 
 TYPED_TEST(ScopedCallerTest, OneAtATime) {
