@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/agent/refused_keys.h"
-#include "src/base/shell_word.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/shell_word.h"
 
 namespace forekey {
 namespace {
