@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "examples/echo_services.h"
 
 namespace forekey::testing {
@@ -120,6 +122,15 @@ class QueueThread {
  public:
   using Tag = std::function<void(bool ok)>;
   static void* Make(Tag tag) { return new Tag(std::move(tag)); }
+  // Part of each call that is served or waited for.
+  class Alive {
+   public:
+    explicit Alive(QueueThread* thread) : thread_(thread) { thread_->Count(1); }
+    ~Alive() { thread_->Count(-1); }
+
+   private:
+    QueueThread* const thread_;
+  };
 
   void Serve(std::unique_ptr<grpc::ServerCompletionQueue> queue) { queue_ = std::move(queue); }
   grpc::ServerCompletionQueue* queue() const { return queue_.get(); }
@@ -132,12 +143,26 @@ class QueueThread {
       }
     });
   }
+  // The server was shut down, so that every call ends soon. Nothing may be begun on a queue that is
+  // shut down: not even what ends a call.
   void Stop() {
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(
+          +[](int* calls) { return *calls == 0; }, &calls_));
+    }
     queue_->Shutdown();
     thread_.join();
   }
 
  private:
+  void Count(int more) {
+    absl::MutexLock lock(&mutex_);
+    calls_ += more;
+  }
+
+  absl::Mutex mutex_;
+  int calls_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::thread thread_;
 };
@@ -161,6 +186,8 @@ class AsyncApi : public EchoApi {
  private:
   template <typename Stream>
   struct Call {
+    explicit Call(QueueThread* thread) : alive(thread) {}
+    const QueueThread::Alive alive;
     grpc::ServerContext context;
     EchoRequest request;
     EchoResponse response;
@@ -170,7 +197,7 @@ class AsyncApi : public EchoApi {
   };
 
   void TakeSay() {
-    auto* call = new Call<grpc::ServerAsyncResponseWriter<EchoResponse>>;
+    auto* call = new Call<grpc::ServerAsyncResponseWriter<EchoResponse>>(&thread_);
     service_.RequestSay(&call->context, &call->request, &call->stream, thread_.queue(),
                         thread_.queue(), QueueThread::Make([this, call](bool ok) {
                           if (!ok) return delete call;
@@ -186,7 +213,7 @@ class AsyncApi : public EchoApi {
 
   using CollectCall = Call<grpc::ServerAsyncReader<EchoResponse, EchoRequest>>;
   void TakeCollect() {
-    auto* call = new CollectCall;
+    auto* call = new CollectCall(&thread_);
     service_.RequestCollect(&call->context, &call->stream, thread_.queue(), thread_.queue(),
                             QueueThread::Make([this, call](bool ok) {
                               if (!ok) return delete call;
@@ -212,7 +239,7 @@ class AsyncApi : public EchoApi {
 
   using RepeatCall = Call<grpc::ServerAsyncWriter<EchoResponse>>;
   void TakeRepeat() {
-    auto* call = new RepeatCall;
+    auto* call = new RepeatCall(&thread_);
     service_.RequestRepeat(&call->context, &call->request, &call->stream, thread_.queue(),
                            thread_.queue(), QueueThread::Make([this, call](bool ok) {
                              if (!ok) return delete call;
@@ -240,7 +267,7 @@ class AsyncApi : public EchoApi {
 
   using ChatCall = Call<grpc::ServerAsyncReaderWriter<EchoResponse, EchoRequest>>;
   void TakeChat() {
-    auto* call = new ChatCall;
+    auto* call = new ChatCall(&thread_);
     service_.RequestChat(&call->context, &call->stream, thread_.queue(), thread_.queue(),
                          QueueThread::Make([this, call](bool ok) {
                            if (!ok) return delete call;
@@ -308,6 +335,8 @@ class GenericAsyncApi : public EchoApi {
 
  private:
   struct Call {
+    explicit Call(QueueThread* thread) : alive(thread) {}
+    const QueueThread::Alive alive;
     grpc::GenericServerContext context;
     grpc::GenericServerAsyncReaderWriter stream{&context};
     grpc::ByteBuffer bytes;
@@ -317,7 +346,7 @@ class GenericAsyncApi : public EchoApi {
   };
 
   void Take() {
-    auto* call = new Call;
+    auto* call = new Call(&thread_);
     service_.RequestCall(&call->context, &call->stream, thread_.queue(), thread_.queue(),
                          QueueThread::Make([this, call](bool ok) {
                            if (!ok) return delete call;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -63,6 +64,9 @@ size_t PeakMemory() {
   return 0;
 }
 void ForgetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+// By how much the peak grew. The kernel counts pages a thread at a time: it may be a bit less than
+// before.
+size_t Grown(size_t before) { return std::max(PeakMemory(), before) - before; }
 
 // So many zeros, in gzip.
 std::string Bomb(size_t size) {
@@ -96,7 +100,7 @@ TEST(GzipBombTest, AStrangersBombIsRefusedAndNothingIsInflated) {
   ASSERT_TRUE(peer.Headers(stream, kGetChallenge, {{"grpc-encoding", "gzip"}}));
   peer.Data(stream, RawHttp2::Message(bomb, /*compressed=*/true), /*last=*/true);
   EXPECT_TRUE(peer.WaitForStreamEnd(stream));
-  EXPECT_LT(PeakMemory() - before, 64 * kMebi + kHeldAside);
+  EXPECT_LT(Grown(before), 64 * kMebi + kHeldAside);
 }
 
 TEST(GzipBombTest, AnApplicationThatAsksForDecompressionDoesNotGetIt) {
@@ -115,7 +119,7 @@ TEST(GzipBombTest, AnApplicationThatAsksForDecompressionDoesNotGetIt) {
   ASSERT_TRUE(peer.Headers(stream, kGetChallenge, {{"grpc-encoding", "gzip"}}));
   peer.Data(stream, RawHttp2::Message(Bomb(512 * kMebi), /*compressed=*/true), /*last=*/true);
   EXPECT_TRUE(peer.WaitForStreamEnd(stream));
-  EXPECT_LT(PeakMemory() - before, 64 * kMebi + kHeldAside);
+  EXPECT_LT(Grown(before), 64 * kMebi + kHeldAside);
 }
 
 TEST(GzipBombTest, AnHonestClientThatCompressesIsToldSo) {
@@ -277,7 +281,7 @@ TEST_F(StrangersTest, AMessageThatIsNeverFinishedEndsItsConnection) {
   EXPECT_TRUE(peer.WaitForEnd());
   EXPECT_TRUE(peer.was_reset()) << "what the kernel held of it goes at once, and so does who waits";
   EXPECT_THAT(AwaitLine(world(), Reason::kConnectionLimit).detail, HasSubstr("bytes came"));
-  EXPECT_LT(PeakMemory() - before, 64 * kMebi + kHeldAside);
+  EXPECT_LT(Grown(before), 64 * kMebi + kHeldAside);
 }
 
 TEST_F(StrangersTest, HeaderFieldsThatNeverEndEndTheirConnection) {
@@ -324,7 +328,7 @@ TEST_F(StrangersTest, AnUnfinishedMessageOfWhoWasAdmittedIsBoundedByTheMemoryOfA
   int sent = 0;
   while (sent < 1024 && peer.Data(stream, megabyte, /*last=*/false)) ++sent;
   EXPECT_LT(sent, 1024) << "gRPC gives the stream up";
-  EXPECT_LT(PeakMemory() - before, 256 * kMebi + kHeldAside);
+  EXPECT_LT(Grown(before), 256 * kMebi + kHeldAside);
   EXPECT_TRUE(Call(alice.channel(),
                    {.prefixes = {Must(alice.DevicePrefix(MethodOf(Kind::kUnary)), "prefix")}})
                   .status.ok());
