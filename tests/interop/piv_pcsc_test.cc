@@ -119,12 +119,19 @@ TEST_F(PivPcscTest, TheCardComesAndGoes) {
 
 TEST_F(PivPcscTest, AShortRemovalIsARemoval) {
   Start();
+  // pcscd may notice the removal only when the card that came back has answered already, and takes
+  // the handle away then.
+  const auto answer = [this](absl::string_view hex) {
+    std::string got = client_->Send(hex);
+    while (got.empty() && client_->WaitUntilItAnswers()) got = client_->Send(hex);
+    return got;
+  };
   for (int i = 0; i < 20; ++i) {
-    EXPECT_EQ(client_->Send("0020008008313233343536ffff"), "9000");
+    EXPECT_EQ(answer("0020008008313233343536ffff"), "9000");
     simulator_->Remove();
     simulator_->Insert();
     ASSERT_TRUE(client_->WaitUntilItAnswers()) << i;
-    EXPECT_EQ(client_->Send("00200080"), "63c3");
+    EXPECT_EQ(answer("00200080"), "63c3");
   }
 }
 
