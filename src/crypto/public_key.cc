@@ -199,10 +199,11 @@ absl::StatusOr<PublicKey> PublicKey::FromSpki(absl::string_view spki) {
     return Refuse(Reason::kKeyAlgorithm, "a public key of more than 600 bytes");
   }
   std::optional<EvpPkeyPtr> canonical = KeyOfCanonicalSpki(spki);
-  EvpPkeyPtr key = canonical ? *std::move(canonical) : KeyOfSpki(spki);
+  const bool is_canonical = canonical.has_value();
+  EvpPkeyPtr key = is_canonical ? *std::move(canonical) : KeyOfSpki(spki);
   if (key == nullptr) return Refuse(Reason::kKeyAlgorithm, "not a public key that can be read");
   if (algorithm == Algorithm::kRs256) {
-    FOREKEY_RETURN_IF_ERROR(CheckRsa(key.get(), canonical.has_value()));
+    FOREKEY_RETURN_IF_ERROR(CheckRsa(key.get(), is_canonical));
   }
   return PublicKey(std::make_shared<const Data>(std::move(key), algorithm, spki));
 }
