@@ -66,9 +66,10 @@ std::shared_ptr<const LiveCredential> Credential(const PublicKey& key, int64_t i
   CredentialRecord record;
   record.id = Id("credential", i);
   record.subject = absl::StrCat("subject", i);
-  return std::make_shared<const LiveCredential>(
-      record, key,
-      std::make_shared<LiveSubject>(record.subject, std::vector<std::string>(), false));
+  SubjectRecord subject;
+  subject.name = record.subject;
+  return std::make_shared<const LiveCredential>(record, key,
+                                                std::make_shared<LiveSubject>(subject));
 }
 
 Session::Parts Parts(std::shared_ptr<const LiveCredential> credential, int64_t i) {
