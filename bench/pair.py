@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server of bench/grpc_pair as a child process, and loads for it: what run_pair, run_flood and run_all share.
+"""The server of bench/grpc_pair as a child process, and loads for it: what run_pair, run_flood, run_proxy and run_all
+share.
 
 On a busy machine a load may fail (a handshake's time is over, a connection is not made): it is tried again, and what it
 wrote is shown. A server that ends is an error with what it wrote.
 """
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ATTEMPTS = 3
 END_SECONDS = 120
+LOAD_SECONDS = 300
 VALGRIND = ["valgrind", "--tool=callgrind", "--separate-threads=no", "--dump-instr=no", "--compress-strings=no"]
 
 
@@ -26,7 +30,61 @@ def tail(path, lines=20):
         return "".join(text.readlines()[-lines:])
 
 
-class Server:
+class Loaded:
+    """What loads are put on: `directory` has its facts.json, `bin` the loads, `errors` is what it writes to stderr.
+    Who inherits says whether it is running(), and what it is called."""
+
+    def failure(self, what):
+        return Failed(f"{self} {what}:\n{tail(self.errors)}")
+
+    def command(self, calls, in_flight, kind, *host):
+        return [os.path.join(self.bin, "forekey-bench-pair-load"), self.directory, str(calls), str(in_flight), kind,
+                *host]
+
+    def load(self, calls, in_flight, kind=None):
+        for attempt in range(ATTEMPTS):
+            try:
+                done = subprocess.run(self.command(calls, in_flight, kind or self.kind), capture_output=True, text=True,
+                                      check=False, timeout=LOAD_SECONDS)
+            except subprocess.TimeoutExpired as late:
+                raise self.failure(f"did not serve {calls} calls within {LOAD_SECONDS} s; it wrote") from late
+            if done.returncode == 0:
+                return json.loads(done.stdout)
+            if not self.running():
+                raise self.failure("ended under load")
+            print(f"{self}: a load of {kind or self.kind} calls failed ({attempt + 1} of {ATTEMPTS}): "
+                  f"{done.stderr.strip()}", file=sys.stderr)
+        raise self.failure(f"was up, but {ATTEMPTS} loads failed; it wrote")
+
+    @contextlib.contextmanager
+    def streams(self, count, connections):
+        """Meanwhile so many streams live and say nothing."""
+        with tempfile.TemporaryFile("w+") as errors:
+            process = subprocess.Popen(self.command(count, connections, "streams-" + self.kind), stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=errors, text=True)
+            late = threading.Timer(END_SECONDS, process.kill)
+            late.start()
+            try:
+                opened = process.stdout.readline().strip() == "open"
+                late.cancel()
+                if opened:
+                    yield
+                    late = threading.Timer(END_SECONDS, process.kill)
+                    late.start()
+                process.stdin.close()
+                if process.wait() != 0:
+                    errors.seek(0)
+                    why = errors.read().strip() or f"more than {END_SECONDS} s"
+                    raise self.failure(f"did not keep {count} streams ({why}); it wrote")
+            finally:
+                late.cancel()
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+                process.stdout.close()
+
+
+class Server(Loaded):
     """`counted`: under valgrind, so that instructions() can be asked."""
 
     def __init__(self, bin_dir, flags, counted=False):
@@ -48,8 +106,14 @@ class Server:
         with open(os.path.join(self.directory, "facts.json"), encoding="utf-8") as facts:
             self.port = json.load(facts)["port"]
 
-    def failure(self, what):
-        return Failed(f"the server {' '.join(self.flags)} {what}:\n{tail(self.errors)}")
+    def __str__(self):
+        return f"the server {' '.join(self.flags)}"
+
+    def running(self):
+        return self.process.poll() is None
+
+    def pids(self):
+        return [self.process.pid]
 
     def line(self):
         return self.process.stdout.readline().strip()
@@ -61,22 +125,6 @@ class Server:
             return json.loads(self.line())
         except (BrokenPipeError, json.JSONDecodeError) as error:
             raise self.failure("ended") from error
-
-    def command(self, calls, in_flight, kind, *host):
-        return [os.path.join(self.bin, "forekey-bench-pair-load"), self.directory, str(calls), str(in_flight), kind,
-                *host]
-
-    def load(self, calls, in_flight, kind=None):
-        for attempt in range(ATTEMPTS):
-            done = subprocess.run(self.command(calls, in_flight, kind or self.kind), capture_output=True, text=True,
-                                  check=False)
-            if done.returncode == 0:
-                return json.loads(done.stdout)
-            if self.process.poll() is not None:
-                raise self.failure("ended under load")
-            print(f"a load of {kind or self.kind} calls failed ({attempt + 1} of {ATTEMPTS}): {done.stderr.strip()}",
-                  file=sys.stderr)
-        raise self.failure(f"was up, but {ATTEMPTS} loads failed; it wrote")
 
     def instructions(self, calls, in_flight):
         """User instructions a call, of the server alone, without its MACs: those are SHA instructions in life, of which

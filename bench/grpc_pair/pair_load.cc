@@ -9,6 +9,8 @@
 //   flood-refused, flood-forged  the same by somebody who means it: each call in flight has a
 //   connection of
 //            its own, and one that ended is made again at once
+//   streams-gated, streams-plain  CALLS streams on IN_FLIGHT connections, which are kept until
+//   stdin ends: pair_streams.h
 //   visits   each a connection of its own, where a session is opened, one call is admitted, one is
 //            refused, and the session is ended
 #include <grpcpp/grpcpp.h>
@@ -23,18 +25,14 @@
 #include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/blocking_counter.h"
-#include "bench/grpc_pair/pair_facts.h"
+#include "bench/grpc_pair/pair_session.h"
+#include "bench/grpc_pair/pair_streams.h"
 #include "echo.grpc.pb.h"
 #include "forekey/v1/gate.grpc.pb.h"
-#include "src/base/clock.h"
 #include "src/base/file.h"
-#include "src/crypto/key_agreement.h"
-#include "src/crypto/public_key.h"
 #include "src/wire/prefix.h"
-#include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 
 namespace forekey::bench {
@@ -42,91 +40,6 @@ namespace {
 
 constexpr char kMethod[] = "/forekey.example.Echo/Say";
 constexpr char kEndSession[] = "/forekey.v1.Gate/EndSession";
-
-void Check(const grpc::Status& status) {
-  if (status.ok()) return;
-  std::cerr << "call failed: " << status.error_code() << " " << status.error_message() << std::endl;
-  // Other threads are in the middle of calls: what an orderly end would free is under their feet.
-  std::_Exit(2);
-}
-
-struct LoadSession {
-  std::string id;
-  std::string binding;
-  std::unique_ptr<HmacSha256> key;
-  BootTime opened;
-  std::atomic<uint64_t> sequence{1};
-
-  std::string Prefix(absl::string_view method) {
-    SessionProofView proof;
-    proof.session_id = id;
-    proof.sequence = sequence.fetch_add(1);
-    proof.age_s = static_cast<uint32_t>(absl::ToInt64Seconds(Clock::System().BootNow() - opened));
-    const std::string mac = ComputeCallMac(*key, {.session_id = id,
-                                                  .sequence = proof.sequence,
-                                                  .age_s = proof.age_s,
-                                                  .method = method,
-                                                  .channel_binding = binding});
-    proof.mac = mac;
-    return SerializePrefix(proof);
-  }
-};
-
-std::unique_ptr<LoadSession> Open(const std::shared_ptr<grpc::Channel>& channel,
-                                  const PairFacts& facts) {
-  auto stub = v1::Gate::NewStub(channel);
-  grpc::ClientContext challenge_context;
-  challenge_context.set_wait_for_ready(true);
-  v1::GetChallengeRequest challenge_request;
-  v1::GetChallengeResponse challenge;
-  challenge_request.set_purpose(v1::GetChallengeRequest::PURPOSE_CALL);
-  Check(stub->GetChallenge(&challenge_context, challenge_request, &challenge));
-
-  const auto key = SoftwareKey::Ed25519FromSeed(facts.key_seed);
-  X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
-  v1::OpenSessionPayload payload;
-  payload.set_gate_identity(Sha256(facts.identity_public));
-  v1::OpenSessionRequest request;
-  request.set_payload(payload.SerializeAsString());
-  const std::string digest = Sha256(request.payload());
-  const std::string id = CredentialId(kAudience, kSubject, key->public_key().spki());
-  const absl::string_view ids[] = {id};
-  const std::string statement =
-      BuildStatement(CallStatement{.audience = kAudience,
-                                   .method = kOpenSessionMethod,
-                                   .challenge = challenge.challenge(),
-                                   .channel_binding = facts.channel_binding,
-                                   .credential_ids = ids,
-                                   .key_share = ephemeral.public_key(),
-                                   .request_digest = digest});
-  const std::string signature = key->Sign(statement);
-  DeviceProofView proof;
-  proof.challenge = challenge.challenge();
-  proof.channel_binding = facts.channel_binding;
-  proof.key_share = ephemeral.public_key();
-  proof.request_digest = digest;
-  proof.assertions.push_back({.credential_id = id, .signature = signature});
-  grpc::ClientContext context;
-  context.AddMetadata(std::string(kPrefixMetadataKey), SerializePrefix(proof));
-  v1::OpenSessionResponse response;
-  Check(stub->OpenSession(&context, request, &response));
-
-  const auto ephemeral_secret = ephemeral.Agree(response.gate_share());
-  const auto identity_secret = ephemeral.Agree(facts.identity_public);
-  auto session = std::make_unique<LoadSession>();
-  session->id = response.session_id();
-  session->binding = facts.channel_binding;
-  session->key =
-      std::make_unique<HmacSha256>(DeriveSessionKey({.ephemeral_secret = &*ephemeral_secret,
-                                                     .identity_secret = &*identity_secret,
-                                                     .salt = challenge.challenge(),
-                                                     .transcript = statement,
-                                                     .gate_share = response.gate_share(),
-                                                     .session_id = response.session_id()})
-                                       .view());
-  session->opened = Clock::System().BootNow();
-  return session;
-}
 
 // One call after the other; as many lanes as calls in flight.
 class Lane {
@@ -189,27 +102,10 @@ std::string StrangePrefix() {
   return SerializePrefix(proof);
 }
 
-// How long a connection may take to be made. gRPC names it for what it also is: the least time
-// between two attempts.
-constexpr int kConnectMillis = 60'000;
-
-// A channel with a connection of its own, which it makes again without waiting.
-std::shared_ptr<grpc::Channel> NewChannel(const PairFacts& facts, const std::string& host) {
-  grpc::SslCredentialsOptions tls;
-  tls.pem_root_certs = facts.certificate_pem;
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 1);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMillis);
-  return grpc::CreateCustomChannel(absl::StrCat(host, ":", facts.port), grpc::SslCredentials(tls),
-                                   arguments);
-}
-
 // One visit; its connection goes with it.
 void Visit(const PairFacts& facts) {
   const auto channel = NewChannel(facts, "127.0.0.1");
-  const auto session = Open(channel, facts);
+  const auto session = OpenSession(channel, facts);
   auto stub = example::Echo::NewStub(channel);
   example::EchoRequest request;
   example::EchoResponse response;
@@ -265,6 +161,10 @@ int Run(const std::string& directory, int64_t calls, int in_flight, absl::string
   const auto text = ReadFile(directory + "/facts.json");
   if (!text.ok()) return std::cerr << text.status() << "\n", 2;
   const PairFacts facts = PairFacts::FromJson(*text);
+  if (absl::ConsumePrefix(&kind, "streams-")) {
+    HoldStreams(facts, host, static_cast<int>(calls), in_flight, kind == "gated");
+    return 0;
+  }
   if (kind == "visits") {
     const auto begun = std::chrono::steady_clock::now();
     std::vector<double> all = Visits(facts, calls, in_flight);
@@ -275,7 +175,7 @@ int Run(const std::string& directory, int64_t calls, int in_flight, absl::string
   const bool flood = absl::ConsumePrefix(&kind, "flood-");
   const auto channel = NewChannel(facts, host);
   std::unique_ptr<LoadSession> session;
-  if (kind == "gated") session = Open(channel, facts);
+  if (kind == "gated") session = OpenSession(channel, facts);
   const bool refused = kind == "refused" || kind == "forged";
   const std::string prefix = kind == "forged"                        ? "rubbish"
                              : kind == "refused" || kind == "worded" ? StrangePrefix()
@@ -303,9 +203,10 @@ int Run(const std::string& directory, int64_t calls, int in_flight, absl::string
 
 int main(int argc, char** argv) {
   if (argc != 5 && argc != 6) {
-    std::cerr << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT KIND [HOST]; KIND: gated, "
-                 "plain, worded, "
-                 "refused, forged, flood-refused, flood-forged, visits\n";
+    std::cerr
+        << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT KIND [HOST]; KIND: gated, "
+           "plain, worded, "
+           "refused, forged, flood-refused, flood-forged, streams-gated, streams-plain, visits\n";
     return 2;
   }
   return forekey::bench::Run(argv[1], std::atoll(argv[2]), std::atoi(argv[3]), argv[4],

@@ -147,8 +147,32 @@ class CallbackHandler : public example::Echo::CallbackService {
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+  grpc::ServerBidiReactor<example::EchoRequest, example::EchoResponse>* Chat(
+      grpc::CallbackServerContext*) override {
+    return new Stream;
+  }
 
  private:
+  // Echoes each message, until its caller ends.
+  class Stream : public grpc::ServerBidiReactor<example::EchoRequest, example::EchoResponse> {
+   public:
+    Stream() { StartRead(&request_); }
+    void OnReadDone(bool ok) override {
+      if (!ok) return Finish(grpc::Status::OK);
+      response_.set_text(request_.text());
+      StartWrite(&response_);
+    }
+    void OnWriteDone(bool ok) override {
+      if (!ok) return Finish(grpc::Status::OK);
+      StartRead(&request_);
+    }
+    void OnDone() override { delete this; }
+
+   private:
+    example::EchoRequest request_;
+    example::EchoResponse response_;
+  };
+
   const Handler handler_;
 };
 
@@ -192,8 +216,8 @@ int Run(const std::string& directory, const std::set<std::string>& flags,
   const bool gated = has("--gated"), tuned = has("--tuned");
   PairFacts facts;
   facts.key_seed = RandomBytes(32);
-  const SelfSignedCertificate tls =
-      Must(MakeSelfSignedCertificate({"127.0.0.1", "::1"}, absl::Now(), absl::Hours(24)));
+  const SelfSignedCertificate tls = Must(
+      MakeSelfSignedCertificate({"localhost", "127.0.0.1", "::1"}, absl::Now(), absl::Hours(24)));
   facts.certificate_pem = tls.certificate_pem;
   GateConfig config;
   config.audience = kAudience;
