@@ -147,8 +147,11 @@ absl::Status TicketKeys::Update() {
     std::string void_because;
     if (!state.sealed.empty()) {
       absl::StatusOr<Keys> opened = OpenState(state, identity);
-      if (opened.ok()) *keys = *std::move(opened);
-      if (!opened.ok()) void_because = std::string(opened.status().message());
+      if (opened.ok()) {
+        *keys = *std::move(opened);
+      } else {
+        void_because = std::string(opened.status().message());
+      }
     }
     keys->version = state.version;
     keys->fingerprint = identity.fingerprint;

@@ -135,7 +135,7 @@ absl::StatusOr<std::string> SessionOpener::ProveFurther(const DeviceCall& device
   for (CheckedFactor& factor : checked) {
     if (factor.commit) FOREKEY_RETURN_IF_ERROR(factor.commit());
     if (!factor.remark.empty()) remarks.push_back(std::move(factor.remark));
-    parts.factors.push_back(std::move(factor.proved));
+    parts.factors.push_back(factor.proved);
   }
   return absl::StrJoin(remarks, "; ");
 }
