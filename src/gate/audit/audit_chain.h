@@ -12,6 +12,7 @@
 #define FOREKEY_SRC_GATE_AUDIT_AUDIT_CHAIN_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +49,11 @@ inline constexpr size_t kHeadRecordSize = 20 + 1 + 64 + 1;
 std::string SerializeHead(const AuditHead& head);
 std::optional<AuditHead> ParseHead(absl::string_view record);
 
+// How a head is noted in the file that options.heads_file names: opened anew each time. It may not
+// come back (src/gate/audit/heads_file.h).
+using AppendToFile = std::function<absl::Status(const std::string& path, absl::string_view record)>;
+absl::Status AppendHeadToFile(const std::string& path, absl::string_view record);
+
 // Appends chained lines to a file (made with mode 0600; an existing one must be this user's and
 // private, and is locked: one process writes a log). A line is one write(2). The chain goes on
 // where the file, or <file>.head, left it: after kill -9, and in a new file after the old one was
@@ -56,8 +62,9 @@ std::optional<AuditHead> ParseHead(absl::string_view record);
 // is. While one thread is held up in writing, others wait for it for at most options.slow, and
 // fail. Errors at opening: the file's mode or owner, another writer, or a last line that is none of
 // a log.
-absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(const std::string& path,
-                                                         const AuditOptions& options = {});
+absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(
+    const std::string& path, const AuditOptions& options = {},
+    AppendToFile append_head = AppendHeadToFile);
 
 // Who reads logs: an uncompressed one that was rotated away lies beside it, with a name that begins
 // with the log's. Sorted by the number of their first lines; the log itself comes last.

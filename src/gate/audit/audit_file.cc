@@ -17,6 +17,7 @@
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/gate/audit/audit_chain.h"
+#include "src/gate/audit/heads_file.h"
 
 namespace forekey {
 namespace {
@@ -111,12 +112,19 @@ absl::StatusOr<FileEnd> ReadEnd(const std::string& path, int fd, off_t size) {
 
 class FileAuditSink final : public AuditSink {
  public:
-  FileAuditSink(std::string path, const AuditOptions& options)
-      : path_(std::move(path)), options_(options) {}
+  FileAuditSink(std::string path, const AuditOptions& options, AppendToFile append_head)
+      : path_(std::move(path)), options_(options) {
+    if (options_.heads_file.empty()) return;
+    heads_ =
+        std::make_unique<HeadsFile>(options_.heads_file, options_.slow, std::move(append_head));
+  }
 
   ~FileAuditSink() override {
-    absl::MutexLock lock(&mutex_);
-    WriteHeadElsewhere().IgnoreError();
+    if (heads_ == nullptr) return;
+    mutex_.Lock();
+    const AuditHead last = head_;
+    mutex_.Unlock();
+    heads_->Note(last).IgnoreError();
   }
 
   absl::Status Open() {
@@ -159,12 +167,16 @@ class FileAuditSink final : public AuditSink {
   }
 
   absl::Status Maintain() override {
-    absl::MutexLock lock(&mutex_);
-    if (writing_ || options_.heads_file.empty()) return absl::OkStatus();
-    const BootTime now = Clock::System().BootNow();
-    if (now < next_head_) return absl::OkStatus();
-    next_head_ = now + options_.heads_interval;
-    return WriteHeadElsewhere();
+    if (heads_ == nullptr) return absl::OkStatus();
+    AuditHead head;
+    {
+      absl::MutexLock lock(&mutex_);
+      const BootTime now = Clock::System().BootNow();
+      if (now < next_head_) return absl::OkStatus();
+      next_head_ = now + options_.heads_interval;
+      head = head_;
+    }
+    return heads_->Note(head);  // without the lock: lines are written while that file is slow
   }
 
  private:
@@ -249,20 +261,6 @@ class FileAuditSink final : public AuditSink {
     return OpenLocked();
   }
 
-  absl::Status WriteHeadElsewhere() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (options_.heads_file.empty() || head_ == told_head_) return absl::OkStatus();
-    OwnedFd fd;
-    fd.Reset(open(options_.heads_file.c_str(),
-                  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
-    if (fd.get() < 0) return ErrnoError("open", options_.heads_file);
-    const std::string record = SerializeHead(head_);
-    if (WriteOnce(fd.get(), record) != static_cast<ssize_t>(record.size())) {
-      return ErrnoError("write", options_.heads_file);
-    }
-    told_head_ = head_;
-    return absl::OkStatus();
-  }
-
   const std::string path_;
   const AuditOptions options_;
   absl::Mutex mutex_;
@@ -273,11 +271,11 @@ class FileAuditSink final : public AuditSink {
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   Deadline slow_from_ ABSL_GUARDED_BY(mutex_);  // of the writing under way
   AuditHead head_ ABSL_GUARDED_BY(mutex_);
-  AuditHead told_head_ ABSL_GUARDED_BY(mutex_);
   dev_t device_ ABSL_GUARDED_BY(mutex_) = 0;
   ino_t inode_ ABSL_GUARDED_BY(mutex_) = 0;
   BootTime next_check_ ABSL_GUARDED_BY(mutex_);
   BootTime next_head_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<HeadsFile> heads_;  // null: they are noted nowhere else
 };
 
 // A chain of its own in each process: what a service manager collects may mix several. Where nobody
@@ -338,9 +336,20 @@ class StderrAuditSink final : public AuditSink {
 
 }  // namespace
 
+absl::Status AppendHeadToFile(const std::string& path, absl::string_view record) {
+  OwnedFd fd;
+  fd.Reset(open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600));
+  if (fd.get() < 0) return ErrnoError("open", path);
+  if (WriteOnce(fd.get(), record) != static_cast<ssize_t>(record.size())) {
+    return ErrnoError("write", path);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(const std::string& path,
-                                                         const AuditOptions& options) {
-  auto sink = std::make_unique<FileAuditSink>(path, options);
+                                                         const AuditOptions& options,
+                                                         AppendToFile append_head) {
+  auto sink = std::make_unique<FileAuditSink>(path, options, std::move(append_head));
   FOREKEY_RETURN_IF_ERROR(sink->Open());
   return sink;
 }

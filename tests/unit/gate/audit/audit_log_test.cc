@@ -9,13 +9,16 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "absl/synchronization/notification.h"
 #include "nlohmann/json.hpp"
+#include "src/base/deadline.h"
 #include "src/base/file.h"
 #include "src/gate/audit/audit_reader.h"
 #include "src/gate/audit/audit_span.h"
@@ -39,9 +42,9 @@ class AuditFileTest : public ::testing::Test {
  protected:
   AuditFileTest() : path_(folder_.File("audit.jsonl")) {}
 
-  void Open(AuditOptions options = {}) {
+  void Open(AuditOptions options = {}, AppendToFile append_head = AppendHeadToFile) {
     sink_.reset();
-    auto opened = OpenAuditFile(path_, options);
+    auto opened = OpenAuditFile(path_, options, std::move(append_head));
     ASSERT_TRUE(opened.ok()) << opened.status();
     sink_ = *std::move(opened);
   }
@@ -174,6 +177,74 @@ TEST_F(AuditFileTest, FindsALogThatWasWrittenAnewByHeadsNotedElsewhere) {
       << "who may write everything here can make it look whole";
   EXPECT_THAT(Faults(Verify({.heads = *heads})),
               ElementsAre(AuditFault::kRewritten, AuditFault::kRewritten));
+}
+
+// As on a mount whose server is gone.
+TEST_F(AuditFileTest, AHeadsFileThatNeverAnswersHoldsUpNoLineAndNoEnd) {
+  struct Mount {
+    absl::Notification asked, back;
+  };
+  const auto mount = std::make_shared<Mount>();  // the thread that hangs in it may outlive the test
+  AuditOptions options;
+  options.heads_file = folder_.File("heads");
+  options.heads_interval = absl::ZeroDuration();
+  options.slow = absl::Milliseconds(200);
+  Open(options, [mount](const std::string& path, absl::string_view record) {
+    if (!mount->asked.HasBeenNotified()) mount->asked.Notify();
+    mount->back.WaitForNotification();
+    return AppendHeadToFile(path, record);
+  });
+  absl::Status told;
+  absl::Notification maintained, written;
+  std::thread maintaining([&] {
+    told = sink_->Maintain();
+    maintained.Notify();
+  });
+  mount->asked.WaitForNotification();
+  std::thread writing([&] {
+    Write(3);
+    written.Notify();
+  });
+  constexpr absl::Duration kLong = absl::Seconds(20);
+  EXPECT_TRUE(written.WaitForNotificationWithTimeout(kLong));
+  EXPECT_TRUE(maintained.WaitForNotificationWithTimeout(kLong));
+  if (!written.HasBeenNotified() || !maintained.HasBeenNotified()) mount->back.Notify();
+  maintaining.join();
+  writing.join();
+  EXPECT_TRUE(absl::IsUnavailable(told)) << told;
+  EXPECT_TRUE(absl::IsUnavailable(sink_->Maintain()));
+  sink_.reset();  // waits no longer than that either
+  EXPECT_FALSE(std::filesystem::exists(options.heads_file));
+  if (!mount->back.HasBeenNotified()) mount->back.Notify();
+  EXPECT_THAT(Verify().findings, IsEmpty());
+}
+
+TEST_F(AuditFileTest, AHeadsFileThatAnswersAgainGetsTheNextHead) {
+  const auto back = std::make_shared<absl::Notification>();
+  AuditOptions options;
+  options.heads_file = folder_.File("heads");
+  options.heads_interval = absl::ZeroDuration();
+  options.slow = absl::Milliseconds(50);
+  Open(options, [back](const std::string& path, absl::string_view record) {
+    back->WaitForNotification();
+    return AppendHeadToFile(path, record);
+  });
+  EXPECT_TRUE(absl::IsUnavailable(sink_->Maintain()));
+  Write(3);
+  back->Notify();
+  Bell never;
+  absl::Status told = sink_->Maintain();
+  for (int i = 0; i < 2000 && !told.ok(); ++i) {
+    never.Await(absl::Milliseconds(10));
+    told = sink_->Maintain();
+  }
+  EXPECT_TRUE(told.ok()) << told;
+  sink_.reset();
+  const auto heads = ReadHeads(options.heads_file);
+  ASSERT_TRUE(heads.ok()) << heads.status();
+  ASSERT_EQ(heads->size(), 2u);
+  EXPECT_EQ(heads->back().seq, 4u);
+  EXPECT_THAT(Verify({.heads = *heads}).findings, IsEmpty());
 }
 
 // An append-only heads file can be added to by whoever may write the log.
