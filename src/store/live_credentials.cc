@@ -93,12 +93,20 @@ absl::StatusOr<std::shared_ptr<const LiveCredential>> LiveCredentials::Find(absl
 }
 
 absl::StatusOr<std::shared_ptr<LiveCredential>> LiveCredentials::Load(absl::string_view id) {
-  uint64_t generation;
+  Loading loading{id};
   {
-    absl::ReaderMutexLock lock(&mutex_);
-    generation = generation_;
+    absl::MutexLock lock(&mutex_);
+    loading_.insert(&loading);
   }
+  const absl::Cleanup loaded = [&] {
+    absl::MutexLock lock(&mutex_);
+    loading_.erase(&loading);
+  };
   FOREKEY_ASSIGN_OR_RETURN(CredentialRecord record, registry_->FindCredential(id));
+  {
+    absl::MutexLock lock(&mutex_);
+    loading.subject = record.subject;
+  }
   absl::StatusOr<SubjectRecord> subject = registry_->FindSubject(record.subject);
   if (!subject.ok()) {
     if (ReasonOf(subject.status())) return subject.status();
@@ -109,13 +117,21 @@ absl::StatusOr<std::shared_ptr<LiveCredential>> LiveCredentials::Load(absl::stri
   absl::MutexLock lock(&mutex_);
   auto found = credentials_.find(id);
   if (found != credentials_.end()) return found->second;
-  if (generation != generation_) return nullptr;
+  if (loading.overtaken) return nullptr;
   auto credential =
       std::make_shared<LiveCredential>(std::move(record), std::move(key), SubjectFor(*subject));
   credentials_.emplace(id, credential);
   ++inserted_since_cleanup_;
   MakeRoom();
   return credential;
+}
+
+void LiveCredentials::OvertakeLoads() {
+  for (Loading* one : loading_) one->overtaken = true;
+}
+
+void LiveCredentials::OvertakeLoadsOf(absl::string_view subject) {
+  for (Loading* one : loading_) one->overtaken = one->overtaken || one->subject == subject;
 }
 
 std::shared_ptr<LiveSubject> LiveCredentials::LiveSubjectNamed(absl::string_view name) {
@@ -156,7 +172,7 @@ absl::StatusOr<bool> LiveCredentials::Revoke(absl::string_view id, absl::string_
   absl::MutexLock order(&changes_);
   absl::StatusOr<bool> revoked = registry_->RevokeCredential(id, note, now);
   absl::MutexLock lock(&mutex_);
-  ++generation_;
+  OvertakeLoads();
   if (!revoked.ok()) return revoked;
   auto found = credentials_.find(id);
   if (found != credentials_.end()) found->second->revoked_.store(true, std::memory_order_release);
@@ -170,7 +186,7 @@ absl::StatusOr<Registry::RevokedSubject> LiveCredentials::RevokeSubject(absl::st
   absl::MutexLock order(&changes_);
   absl::StatusOr<Registry::RevokedSubject> revoked = registry_->RevokeSubject(subject, note, now);
   absl::MutexLock lock(&mutex_);
-  ++generation_;
+  OvertakeLoads();
   if (!revoked.ok()) return revoked;
   for (const auto& credential : revoked->credentials) {
     auto found = credentials_.find(credential.id);
@@ -215,7 +231,9 @@ absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabl
     return absl::OkStatus();
   }
   ++live->changes_;
-  live->Take(disabled, live->sessions_epoch() + (disabled ? 1 : 0));
+  // Where this very change was followed meanwhile, it is counted already.
+  const uint64_t epoch = live == before.live ? before.sessions_epoch : live->sessions_epoch();
+  live->Take(disabled, epoch + (disabled ? 1 : 0));
   return absl::OkStatus();
 }
 
@@ -229,7 +247,7 @@ absl::Status LiveCredentials::ChangeFactors(absl::string_view subject,
   }
   absl::Status status = change(*registry_);
   absl::MutexLock lock(&mutex_);
-  ++generation_;
+  OvertakeLoads();
   changing_factors_of_.clear();
   if (!status.ok()) return status;
   if (auto live = LiveSubjectNamed(subject))
@@ -262,7 +280,7 @@ absl::Status LiveCredentials::Enroll(const Registry::Enrollment& enrollment) {
   Registry::Enrolled enrolled;
   absl::Status status = registry_->Enroll(enrollment, &enrolled);
   absl::MutexLock lock(&mutex_);
-  ++generation_;
+  OvertakeLoads();
   if (!status.ok() || enrolled.replaced_credential.empty()) return status;
   auto found = credentials_.find(enrolled.replaced_credential);
   if (found != credentials_.end()) found->second->revoked_.store(true, std::memory_order_release);
@@ -272,7 +290,7 @@ absl::Status LiveCredentials::Enroll(const Registry::Enrollment& enrollment) {
 absl::Status LiveCredentials::FollowCredential(absl::string_view id) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the lock
   absl::MutexLock lock(&mutex_);
-  ++generation_;
+  for (Loading* one : loading_) one->overtaken = one->overtaken || one->id == id;
   auto found = credentials_.find(id);
   if (found != credentials_.end()) found->second->revoked_.store(true, std::memory_order_release);
   return absl::OkStatus();
@@ -280,14 +298,16 @@ absl::Status LiveCredentials::FollowCredential(absl::string_view id) {
 
 LiveCredentials::Before LiveCredentials::Now(absl::string_view subject) {
   absl::MutexLock lock(&mutex_);
-  auto live = LiveSubjectNamed(subject);
-  const uint64_t changes = live == nullptr ? 0 : live->changes_;
-  return {std::move(live), changes};
+  Before before{LiveSubjectNamed(subject)};
+  if (before.live == nullptr) return before;
+  before.changes = before.live->changes_;
+  before.sessions_epoch = before.live->sessions_epoch();
+  return before;
 }
 
 absl::Status LiveCredentials::Changed(absl::Status status) {
   absl::MutexLock lock(&mutex_);
-  ++generation_;
+  OvertakeLoads();
   return status;
 }
 
@@ -315,7 +335,7 @@ absl::Status LiveCredentials::ReadSubjectAgain(absl::string_view name) {
   std::shared_ptr<LiveSubject> live;  // held, so that nobody loads another one meanwhile
   {
     absl::MutexLock lock(&mutex_);
-    ++generation_;
+    OvertakeLoadsOf(name);
     live = LiveSubjectNamed(name);
   }
   if (live == nullptr) return absl::OkStatus();
@@ -330,7 +350,7 @@ absl::Status LiveCredentials::ReadSubjectAgain(absl::string_view name) {
                              registry_->FindSubjects(names));
     {
       absl::MutexLock lock(&mutex_);
-      ++generation_;
+      OvertakeLoadsOf(name);
       const Taken taken = TakeSubject(*live, changes, found.empty() ? nullptr : &found.front());
       if (taken == Taken::kYes) return absl::OkStatus();
       if (taken == Taken::kOvertaken) continue;
@@ -350,7 +370,7 @@ absl::Status LiveCredentials::FollowFactors(absl::string_view subject,
                                             absl::FunctionRef<bool()> mine) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the lock
   absl::MutexLock lock(&mutex_);
-  ++generation_;
+  OvertakeLoadsOf(subject);
   if (mine() && changing_factors_of_ != subject) return absl::OkStatus();
   if (auto live = LiveSubjectNamed(subject))
     live->factors_version_.fetch_add(1, std::memory_order_acq_rel);
@@ -364,7 +384,7 @@ absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll(
   std::vector<std::shared_ptr<LiveSubject>> subjects;
   {
     absl::MutexLock lock(&mutex_);
-    ++generation_;
+    OvertakeLoads();
     for (const auto& [id, credential] : credentials_) credentials.push_back(credential);
     for (const auto& [name, subject] : subjects_) {
       if (auto live = subject.lock()) subjects.push_back(std::move(live));
@@ -382,7 +402,7 @@ absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll(
     FOREKEY_RETURN_IF_ERROR(between());
   }
   absl::MutexLock lock(&mutex_);
-  ++generation_;
+  OvertakeLoads();
   return revoked;
 }
 
@@ -417,8 +437,8 @@ absl::Status LiveCredentials::ReadSubjectsAgain(
   std::vector<std::string> again;
   {
     absl::MutexLock lock(&mutex_);
-    ++generation_;
     for (size_t i = 0; i < page.size(); ++i) {
+      OvertakeLoadsOf(names[i]);
       const auto record = records.find(names[i]);
       const Taken taken =
           TakeSubject(*page[i], changes[i], record == records.end() ? nullptr : record->second);

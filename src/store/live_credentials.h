@@ -14,6 +14,7 @@
 
 #include "absl/base/call_once.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -147,10 +148,20 @@ class LiveCredentials {
   // nobody loads another one meanwhile; null where nothing is.
   struct Before {
     std::shared_ptr<LiveSubject> live;
-    uint64_t changes;
+    uint64_t changes = 0, sessions_epoch = 0;
   };
   Before Now(absl::string_view subject);
-  // One attempt at a load; null when the registry changed meanwhile.
+  // A load under way. What it read may be old where a change overtook it: that of its credential,
+  // that of its subject, or one of which no more is known.
+  struct Loading {
+    absl::string_view id;
+    std::string subject;  // empty before the credential was read
+    bool overtaken = false;
+  };
+  void OvertakeLoads() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of one whose subject is not read yet, what it will read is new.
+  void OvertakeLoadsOf(absl::string_view subject) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One attempt at a load; null when a change overtook it.
   absl::StatusOr<std::shared_ptr<LiveCredential>> Load(absl::string_view id);
   std::shared_ptr<LiveSubject> SubjectFor(const SubjectRecord& record)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -170,9 +181,10 @@ class LiveCredentials {
   // was read, and is read again otherwise.
   absl::Mutex changes_ ABSL_ACQUIRED_BEFORE(mutex_);
   absl::Mutex mutex_;
-  // Grows with every change, so that a load that began before a revocation is not inserted after
-  // it.
-  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  // So that a load that began before a revocation is not inserted after it. This object's own
+  // changes overtake them all, and are kept out in the end; others' changes, which are not,
+  // overtake the loads that they are about.
+  absl::flat_hash_set<Loading*> loading_ ABSL_GUARDED_BY(mutex_);
   size_t inserted_since_cleanup_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::flat_hash_map<std::string, std::shared_ptr<LiveCredential>> credentials_
       ABSL_GUARDED_BY(mutex_);

@@ -29,7 +29,7 @@ class HookedRegistry final : public Registry {
   explicit HookedRegistry(std::shared_ptr<Registry> real) : real_(std::move(real)) {}
 
   std::function<void()> after_find_credential;
-  std::function<void()> after_find_subject, after_set_roles;  // once
+  std::function<void()> after_find_subject, after_set_roles, after_set_disabled;  // once
   std::atomic<bool> failing{false};
   std::atomic<int> finds{0};
   std::atomic<int> changing{0}, most_changing{0};
@@ -67,7 +67,9 @@ class HookedRegistry final : public Registry {
   absl::Status SetDisabled(absl::string_view subject, bool disabled) override {
     Change change(this);
     if (failing) return Refuse(Reason::kStoreUnavailable);
-    return real_->SetDisabled(subject, disabled);
+    absl::Status set = real_->SetDisabled(subject, disabled);
+    if (auto then = std::exchange(after_set_disabled, nullptr)) then();
+    return set;
   }
   using Registry::Enroll;
   absl::Status Enroll(const Enrollment& enrollment, Enrolled* enrolled) override {
@@ -81,6 +83,7 @@ class HookedRegistry final : public Registry {
   absl::Status CancelInvite(absl::string_view id) override { return real_->CancelInvite(id); }
   absl::StatusOr<std::vector<InviteRecord>> ListInvites() override { return real_->ListInvites(); }
   absl::StatusOr<SubjectRecord> FindSubject(absl::string_view name) override {
+    if (failing) return Refuse(Reason::kStoreUnavailable);
     auto found = real_->FindSubject(name);
     if (auto then = std::exchange(after_find_subject, nullptr)) then();
     return found;
@@ -247,6 +250,78 @@ TEST_F(LiveCredentialsTest, AnOwnChangeIsNotTakenOverWhatWasLoadedAfterIt) {
   ASSERT_THAT(live_.SetRoles("bob", {"own"}), IsOk());
   ASSERT_NE(held, nullptr);
   EXPECT_THAT(*held->subject().roles(), ElementsAre("elsewhere"));
+}
+
+TEST_F(LiveCredentialsTest, ADisablingThatIsFollowedBeforeItCameHereCountsOnce) {
+  CredentialRecord a = Enrolled("a", "alice");
+  auto held = *live_.Find(a.id);
+  hooked_->after_set_disabled = [&] {
+    ASSERT_THAT(live_.FollowSubject("alice"), IsOk());
+    hooked_->failing = true;
+  };
+  ASSERT_THAT(live_.SetDisabled("alice", true), IsOk());
+  EXPECT_TRUE(held->subject().disabled());
+  EXPECT_EQ(held->subject().sessions_epoch(), 1u);
+  hooked_->failing = false;
+  ASSERT_THAT(live_.SetDisabled("alice", false), IsOk());
+  EXPECT_FALSE(held->subject().disabled());
+  EXPECT_EQ(held->subject().sessions_epoch(), 1u) << "who comes now is not driven out again";
+  // Where it was not followed, it counts all the same.
+  hooked_->after_set_disabled = [&] { hooked_->failing = true; };
+  ASSERT_THAT(live_.SetDisabled("alice", true), IsOk());
+  EXPECT_TRUE(held->subject().disabled());
+  EXPECT_EQ(held->subject().sessions_epoch(), 2u);
+}
+
+// As when another gate makes many changes at once.
+TEST_F(LiveCredentialsTest, WhatIsFollowedOfOthersOvertakesNoLoad) {
+  CredentialRecord a = Enrolled("a", "alice"), b = Enrolled("b", "bob");
+  auto others = *live_.Find(b.id);
+  hooked_->finds = 0;
+  hooked_->after_find_credential = [&] {
+    ASSERT_THAT(live_.FollowCredential(Bytes32("another")), IsOk());
+    ASSERT_THAT(live_.FollowSubject("bob"), IsOk());
+    ASSERT_THAT(live_.FollowFactors("bob", [] { return false; }), IsOk());
+    hooked_->after_find_subject = [&] { ASSERT_THAT(live_.FollowSubject("bob"), IsOk()); };
+  };
+  auto found = live_.Find(a.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_EQ(hooked_->finds, 1);
+}
+
+TEST_F(LiveCredentialsTest, WhatIsFollowedOfACredentialOvertakesItsLoad) {
+  CredentialRecord a = Enrolled("a", "alice");
+  hooked_->after_find_credential = [&] {
+    hooked_->after_find_credential = nullptr;
+    ASSERT_THAT(hooked_->RevokeCredential(a.id, "", TestNow()), IsOk());
+    ASSERT_THAT(live_.FollowCredential(a.id), IsOk());
+  };
+  auto found = live_.Find(a.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_TRUE((*found)->revoked());
+}
+
+TEST_F(LiveCredentialsTest, WhatIsFollowedOfASubjectOvertakesTheLoadsOfItsCredentials) {
+  CredentialRecord a = Enrolled("a", "alice");
+  const auto disabled_elsewhere = [&] {
+    hooked_->after_find_credential = nullptr;
+    ASSERT_THAT(hooked_->SetDisabled("alice", true), IsOk());
+    ASSERT_THAT(hooked_->SetRoles("alice", {"elsewhere"}), IsOk());
+    ASSERT_THAT(live_.FollowSubject("alice"), IsOk());
+  };
+  // Before its subject is read, and after it.
+  hooked_->after_find_credential = disabled_elsewhere;
+  auto found = live_.Find(a.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_TRUE((*found)->subject().disabled());
+  CredentialRecord b = Enrolled("b", "bob");
+  hooked_->after_find_subject = [&] {
+    ASSERT_THAT(hooked_->SetDisabled("bob", true), IsOk());
+    ASSERT_THAT(live_.FollowSubject("bob"), IsOk());
+  };
+  found = live_.Find(b.id);
+  ASSERT_THAT(found, IsOk());
+  EXPECT_TRUE((*found)->subject().disabled());
 }
 
 // The look-up read the registry before the change and comes to the cache after it.
