@@ -31,8 +31,9 @@ absl::Status Errno(absl::string_view call, const std::string& path) {
 
 template <typename Response>
 grpc::Status Answer(absl::StatusOr<Response> result, Response* response) {
-  if (result.ok()) *response = *std::move(result);
-  return ToGrpc(result.status());
+  if (!result.ok()) return ToGrpc(result.status());
+  *response = *std::move(result);
+  return grpc::Status::OK;
 }
 
 class AdminService : public v1::Admin::Service {
