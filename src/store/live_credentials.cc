@@ -63,10 +63,9 @@ LiveCredential::LiveCredential(CredentialRecord record, PublicKey key,
       subject_(std::move(subject)),
       revoked_(record_.revoked_at.has_value()) {}
 
-const DeviceNames& LiveCredential::device_names() const {
-  absl::call_once(names_read_,
-                  [this] { names_ = std::make_unique<const DeviceNames>(DeviceNamesOf(record_)); });
-  return *names_;
+const std::shared_ptr<const TokenDescription>& LiveCredential::description() const {
+  absl::call_once(described_, [this] { description_ = DescribeToken(record_); });
+  return description_;
 }
 
 LiveCredentials::LiveCredentials(std::shared_ptr<Registry> registry, size_t capacity)
@@ -77,7 +76,9 @@ absl::StatusOr<std::shared_ptr<const LiveCredential>> LiveCredentials::Find(absl
     absl::ReaderMutexLock lock(&mutex_);
     auto found = credentials_.find(id);
     if (found != credentials_.end()) {
-      found->second->recently_used_.store(true, std::memory_order_relaxed);
+      // Written only where it changes something: all threads that find it share its cache line.
+      std::atomic<bool>& used = found->second->recently_used_;
+      if (!used.load(std::memory_order_relaxed)) used.store(true, std::memory_order_relaxed);
       return found->second;
     }
   }

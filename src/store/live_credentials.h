@@ -22,8 +22,8 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "src/crypto/public_key.h"
-#include "src/store/device_names.h"
 #include "src/store/registry.h"
+#include "src/store/token_description.h"
 
 namespace forekey {
 
@@ -64,7 +64,7 @@ class LiveCredential {
   const LiveSubject& subject() const { return *subject_; }
   const std::shared_ptr<LiveSubject>& shared_subject() const { return subject_; }
   // Read when they are first asked for: most credentials sign one call, and then open sessions.
-  const DeviceNames& device_names() const;
+  const std::shared_ptr<const TokenDescription>& description() const;
   // True as soon as the registry has it durably; a call judged after that is refused.
   bool revoked() const { return revoked_.load(std::memory_order_acquire); }
 
@@ -74,8 +74,8 @@ class LiveCredential {
   PublicKey key_;
   std::shared_ptr<LiveSubject> subject_;
   std::atomic<bool> revoked_;
-  mutable absl::once_flag names_read_;
-  mutable std::unique_ptr<const DeviceNames> names_;
+  mutable absl::once_flag described_;
+  mutable std::shared_ptr<const TokenDescription> description_;
   mutable std::atomic<bool> recently_used_{true};  // a second chance at eviction
 };
 

@@ -88,7 +88,7 @@ TEST_F(ToyGateTest, AFourthKindIsEnrolledAndMakesCalls) {
   }
   bool told = false;
   for (const Decision& decision : world_->audit().decisions()) {
-    for (const auto& token : decision.tokens) told = told || token.kind == "custom";
+    for (const auto& token : decision.tokens) told = told || token->kind == "custom";
   }
   EXPECT_TRUE(told) << "the audit log names the kind";
 }

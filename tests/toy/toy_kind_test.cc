@@ -116,7 +116,7 @@ TEST_F(ToyKindTest, IsEnrolledSignsCallsOpensSessionsAndIsInTheAuditLog) {
   ASSERT_EQ(WhyNotFinished(toy), std::nullopt);
   const Token token = TokenOf(toy);
   EXPECT_EQ(WhyRefused(Draft({&token}).SignAndSerialize()), std::nullopt);
-  EXPECT_EQ(audit_->decisions().back().tokens.at(0).kind, "custom");
+  EXPECT_EQ(audit_->decisions().back().tokens.at(0)->kind, "custom");
   ClientSession session = Open(token);
   EXPECT_EQ(WhyRefused(session.NextProof(kMethod)), std::nullopt);
 }

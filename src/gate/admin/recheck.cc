@@ -111,7 +111,7 @@ void CredentialRecheck::Audit(const Run& run, const CredentialRecord& record,
   decision.reason = ReasonOf(refusal);
   decision.subject = record.subject;
   decision.credential_ids = {record.id};
-  decision.tokens = {TokenOf(record)};
+  decision.tokens = {DescribeToken(record)};
   decision.detail = absl::StrCat(revoked     ? "revoked: "
                                  : withdrawn ? "its trust was withdrawn, and it stays good: "
                                              : "would not be enrolled now, and stays good: ",

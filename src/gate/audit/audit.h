@@ -20,28 +20,13 @@
 #include "src/base/reason.h"
 #include "src/gate/audit/audit_options.h"
 #include "src/gate/limits/token_bucket.h"
-#include "src/store/device_names.h"
-#include "src/store/registry.h"
+#include "src/store/token_description.h"
 
 namespace forekey {
 
 enum class AuditEvent { kCall, kSessionOpened, kSessionEnded, kEnrollment, kAdmin, kGate, kLog };
 absl::string_view AuditEventName(
     AuditEvent event);  // "call", "session-opened", ...; "log": the log's own
-
-// A token that took part, as it is enrolled.
-struct DecisionToken {
-  std::string kind;  // "tpm"
-  std::string label;
-  std::string model, serial;  // as far as the attestation proved them
-  // What a signature by it is checked with; written beside a device proof alone.
-  int algorithm = 0;  // COSE
-  std::string spki;
-  std::string rp_id, origin;  // FIDO2
-};
-DecisionToken TokenOf(const CredentialRecord& credential);
-// The same, where the names were read before.
-DecisionToken TokenOf(const CredentialRecord& credential, const DeviceNames& names);
 
 // A device proof, whole: with the decision's method, subject and tokens it can be checked again,
 // long after (src/gate/audit/audit_verify.h). Proofs are no secret: they were good for one call.
@@ -62,7 +47,8 @@ struct Decision {
   std::string method;
   std::string subject;
   std::vector<std::string> credential_ids;  // raw, 32 bytes each; proved
-  std::vector<DecisionToken> tokens;        // of credential_ids, in their order
+  // Of credential_ids, in their order. Their keys are written beside a device proof alone.
+  std::vector<std::shared_ptr<const TokenDescription>> tokens;
   std::optional<DecisionProof> proof;
   std::string session;          // raw, 16 bytes, or empty; proved
   std::string resumed_session;  // of one that goes on in `session`; raw

@@ -9,7 +9,6 @@
 #include "nlohmann/json.hpp"
 #include "src/gate/audit/audit.h"
 #include "src/wire/base64url.h"
-#include "src/wire/token_kind.h"
 
 namespace forekey {
 namespace {
@@ -73,7 +72,7 @@ class JsonObject {
   bool first_ = true;
 };
 
-void AppendToken(std::string& out, const DecisionToken& token, bool with_key) {
+void AppendToken(std::string& out, const TokenDescription& token, bool with_key) {
   JsonObject object(out);
   object.Text("kind", token.kind);
   object.Text("label", token.label);
@@ -89,21 +88,6 @@ void AppendToken(std::string& out, const DecisionToken& token, bool with_key) {
 }
 
 }  // namespace
-
-DecisionToken TokenOf(const CredentialRecord& credential) {
-  return TokenOf(credential, DeviceNamesOf(credential));
-}
-
-DecisionToken TokenOf(const CredentialRecord& credential, const DeviceNames& names) {
-  return {.kind = std::string(TokenKindName(credential.kind)),
-          .label = credential.label,
-          .model = names.model,
-          .serial = names.serial,
-          .algorithm = credential.algorithm,
-          .spki = credential.spki,
-          .rp_id = credential.rp_id,
-          .origin = credential.origin};
-}
 
 std::string DecisionToJson(const Decision& decision) {
   std::string out;
@@ -122,7 +106,7 @@ std::string DecisionToJson(const Decision& decision) {
   line.Text("subject", decision.subject);
   line.Hex("credentials", decision.credential_ids);
   line.Array("tokens", decision.tokens.size(),
-             [&](size_t i) { AppendToken(out, decision.tokens[i], decision.proof.has_value()); });
+             [&](size_t i) { AppendToken(out, *decision.tokens[i], decision.proof.has_value()); });
   line.Encoded("session", absl::BytesToHexString(decision.session));
   line.Encoded("resumed_session", absl::BytesToHexString(decision.resumed_session));
   line.Encoded("invite", absl::BytesToHexString(decision.invite));

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The device proofs that were admitted last, in a fixed number of slots: so that a handler's
-// accessor need not check signatures twice. Calls are found by a MAC over prefix and path under a
-// key of this process, so nobody can make one hit; one that was overwritten only costs the
-// signature checks again.
+// accessor need not check signatures twice. Calls are found by keyed hashes of prefix and path, so
+// nobody can make one hit; one that was overwritten only costs the signature checks again.
 #ifndef FOREKEY_SRC_GATE_CALL_ADMITTED_CALLS_H_
 #define FOREKEY_SRC_GATE_CALL_ADMITTED_CALLS_H_
 
-#include <array>
-#include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "src/crypto/digest.h"
+#include "src/crypto/table_hash.h"
 
 namespace forekey {
 
@@ -22,7 +19,7 @@ struct DeviceCall;
 // Safe from any thread.
 class AdmittedCalls {
  public:
-  AdmittedCalls();
+  AdmittedCalls() : slots_(kSlots) {}
   void Add(absl::string_view prefix, absl::string_view path,
            std::shared_ptr<const DeviceCall> call);
   // Null where it is not known (any more).
@@ -30,15 +27,15 @@ class AdmittedCalls {
 
  private:
   static constexpr size_t kSlots = 1024;
-  using Tag = std::array<uint8_t, 16>;
   struct Slot {
-    Tag tag{};
+    TableHash::Value prefix{}, path{};
     std::shared_ptr<const DeviceCall> call;
   };
-  Tag TagOf(absl::string_view prefix, absl::string_view path) const;
-  static size_t SlotOf(const Tag& tag) { return (size_t{tag[0]} << 8 | tag[1]) % kSlots; }
+  static size_t SlotOf(const TableHash::Value& prefix) {
+    return (size_t{prefix[0]} << 8 | prefix[1]) % kSlots;
+  }
 
-  const HmacSha256 key_;
+  const TableHash hash_;
   mutable absl::Mutex mutex_;
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);
 };

@@ -16,6 +16,7 @@ constexpr size_t kInstanceTagSize = 2;
 constexpr size_t kNonceSize = 20;
 constexpr size_t kHeadSize = 32;  // all that the HMAC covers of the challenge
 constexpr size_t kNonceOffset = kHeadSize - kNonceSize;
+constexpr size_t kRememberedNonceSize = 16;  // ReplayStore keeps as much, and hashes what is longer
 static_assert(1 + 1 + kInstanceTagSize + 8 + kNonceSize == kHeadSize);
 static_assert(kHeadSize + kSha256Size == kChallengeSize);
 
@@ -60,7 +61,7 @@ absl::StatusOr<CheckedChallenge> ChallengeIssuer::CheckAnyAge(absl::string_view 
   CheckedChallenge checked;
   checked.issued_at = BootTime::FromNanos(static_cast<int64_t>(reader.U64()));
   checked.expires_at = checked.issued_at + lifetime_;
-  checked.nonce = head.substr(kNonceOffset);
+  checked.nonce = head.substr(kNonceOffset, kRememberedNonceSize);
   return checked;
 }
 

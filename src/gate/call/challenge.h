@@ -25,7 +25,7 @@ enum class ChallengePurpose : uint8_t { kCall = 1, kEnroll = 2 };
 inline constexpr absl::Duration kDefaultChallengeLifetime = absl::Seconds(120);
 
 struct CheckedChallenge {
-  absl::string_view nonce;  // the 20 random bytes: a view into the challenge given to Check
+  absl::string_view nonce;  // 16 of the 20 random bytes: a view into the challenge given to Check
   BootTime issued_at;
   BootTime expires_at;  // until then it must be remembered once used
 };

@@ -15,7 +15,7 @@ void DescribeCaller(const VerifiedCall& call, Decision& decision) {
   decision.subject = call.subject().name();
   for (const auto& credential : call.credentials()) {
     decision.credential_ids.push_back(credential->record().id);
-    decision.tokens.push_back(TokenOf(credential->record(), credential->device_names()));
+    decision.tokens.push_back(credential->description());
   }
   for (const ProvedFactor& factor : call.factors()) decision.factors.push_back(factor.name.str());
   if (call.session() != nullptr) decision.session = std::string(call.session()->id());

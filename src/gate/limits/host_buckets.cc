@@ -8,8 +8,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
 #include "src/base/bytes.h"
-#include "src/base/secret.h"
-#include "src/crypto/random.h"
 
 namespace forekey {
 namespace {
@@ -58,14 +56,13 @@ bool SiteBuckets::Take(absl::string_view host_key, BootTime now) {
 }
 
 HostBuckets::HostBuckets(double per_second, double burst)
-    : key_(Secret(RandomBytes(kSha256Size)).view()),
-      per_nano_(per_second / 1e9),
+    : per_nano_(per_second / 1e9),
       burst_(burst),
       sets_(std::make_unique<std::array<Set, kSets>>()) {}
 
 uint64_t HostBuckets::HashOf(absl::string_view host_key) const {
-  const auto mac = key_.Mac({host_key});
-  const uint64_t hash = ByteReader(View(mac.data(), 8)).U64();
+  const TableHash::Value value = table_hash_(host_key);
+  const uint64_t hash = ByteReader(View(value.data(), 8)).U64();
   return hash == 0 ? 1 : hash;
 }
 

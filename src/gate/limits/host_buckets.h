@@ -14,7 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "src/base/boot_time.h"
-#include "src/crypto/digest.h"
+#include "src/crypto/table_hash.h"
 
 namespace forekey {
 
@@ -58,7 +58,7 @@ class HostBuckets {
   };
   Bucket& Refilled(Set& set, uint64_t hash, BootTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(set.mutex);
 
-  const HmacSha256 key_;
+  const TableHash table_hash_;
   const double per_nano_;
   const double burst_;
   const std::unique_ptr<std::array<Set, kSets>> sets_;

@@ -110,7 +110,7 @@ absl::StatusOr<v1::FinishEnrollmentResponse> PeerService::FinishEnrollment(
   decision.subject = finished->credential.subject;
   decision.credential_ids = {finished->credential.id};
   decision.invite = finished->invite_id;
-  decision.tokens = {TokenOf(finished->credential)};
+  decision.tokens = {DescribeToken(finished->credential)};
   decision.factors = finished->credential.factors;
   decision.detail =
       finished->replaced_credential.empty()

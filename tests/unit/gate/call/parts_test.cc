@@ -43,7 +43,7 @@ TEST(ChallengeTest, IsWhatTheProtocolSays) {
   EXPECT_EQ(static_cast<int64_t>(reader.U64()), clock.BootNow().nanos());
   const auto checked = issuer.Check(challenge, ChallengePurpose::kEnroll);
   ASSERT_TRUE(checked.ok());
-  EXPECT_EQ(checked->nonce, challenge.substr(12, 20));
+  EXPECT_EQ(checked->nonce, challenge.substr(12, 16));
   EXPECT_EQ(checked->expires_at, clock.BootNow() + absl::Seconds(120));
   EXPECT_NE(issuer.Issue(ChallengePurpose::kCall).substr(12, 20), checked->nonce);
 }
