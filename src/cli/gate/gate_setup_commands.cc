@@ -2,12 +2,16 @@
 // `forekey-gate init` and `check-config`: before there is a gate.
 #include <unistd.h>
 
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "nlohmann/json.hpp"
 #include "src/cli/gate/gate_check.h"
@@ -160,132 +164,142 @@ void AddCheckConfig(CLI::App& app, const GateTerminal& terminal) {
   });
 }
 
-void AddTlsNextCa(CLI::App& group, const GateTerminal& terminal) {
+// A command of `tls`: `add` adds its own options, and `run` has the gate's config, and whether one
+// JSON value is wanted.
+void AddTlsCommand(CLI::App& group, const GateTerminal& terminal, const std::string& name,
+                   const std::string& description, const std::function<void(CLI::App&)>& add,
+                   std::function<void(const GateConfig& config, bool json)> run) {
   struct Args {
     std::string config_file = "/etc/forekey/gate.toml";
-    std::string from;
     bool json = false;
   };
   auto args = std::make_shared<Args>();
-  CLI::App* command = group.add_subcommand(
-      "next-ca",
-      "Make the CA that the gate changes to, and tell agents of it when they open a session, "
-      "ahead of the change");
+  CLI::App* command = group.add_subcommand(name, description);
   command->add_option("--config,-c", args->config_file, "The gate's configuration")
       ->capture_default_str();
-  command->add_option("--from", args->from,
-                      "Certificates (PEM) of a CA of yours; default: a new CA of the gate's own");
+  add(*command);
   command->add_flag("--json", args->json, "Print one JSON value");
-  command->callback([args, terminal] {
+  command->callback([args, terminal, run = std::move(run)] {
     const absl::StatusOr<GateConfig> config = terminal.LoadConfig(args->config_file, {"tls"});
     if (!config.ok()) return terminal.Fail(config.status(), kGateNotRun);
-    const absl::StatusOr<NextCa> next = PrepareNextCa(*config, args->from, absl::Now());
-    if (!next.ok()) return terminal.Fail(next.status(), kGateFailed);
-    *terminal.exit_status = kGateDone;
-    if (args->json) {
-      terminal.out << Json{{"next_ca", next->path},
-                           {"expires", TimeText(absl::ToUnixSeconds(next->until))},
-                           {"switch_from", TimeText(absl::ToUnixSeconds(absl::Now() + kCaNotice))}}
-                          .dump(2)
-                   << "\n";
-      return;
-    }
-    terminal.out << next->path << " is the next CA, good until " << LocalTimeText(next->until)
-                 << ".\nThe gate tells each agent that opens a session, and puts it into invites. "
-                    "What an agent has learnt\nit keeps until the CA expires: nothing takes that "
-                    "back, so keep the CA's key well.\nChange to it when all have learnt it (in "
-                 << absl::ToInt64Hours(kCaNotice) / 24 << " days): forekey-gate tls switch-ca"
-                 << (next->made_here ? "" : " --certificate FILE --private-key FILE") << "\n";
+    run(*config, args->json);
   });
+}
+
+// What a new certificate of the gate's is good for: `text`, or the same as JSON.
+void TellCertificate(const GateTerminal& terminal, const GateConfig& config,
+                     const absl::StatusOr<absl::Time>& end, bool json, absl::string_view text) {
+  if (!end.ok()) return terminal.Fail(end.status(), kGateFailed);
+  *terminal.exit_status = kGateDone;
+  if (json) {
+    terminal.out << Json{{"certificate", config.tls.certificate},
+                         {"expires", TimeText(absl::ToUnixSeconds(*end))}}
+                        .dump(2)
+                 << "\n";
+  } else {
+    terminal.out << text << " is good until " << LocalTimeText(*end) << "\n";
+  }
+}
+
+void AddTlsNextCa(CLI::App& group, const GateTerminal& terminal) {
+  auto from = std::make_shared<std::string>();
+  AddTlsCommand(
+      group, terminal, "next-ca",
+      "Make the CA that the gate changes to, and tell agents of it when they open a session, "
+      "ahead of the change",
+      [from](CLI::App& command) {
+        command.add_option(
+            "--from", *from,
+            "Certificates (PEM) of a CA of yours; default: a new CA of the gate's own");
+      },
+      [from, terminal](const GateConfig& config, bool json) {
+        const absl::StatusOr<NextCa> next = PrepareNextCa(config, *from, absl::Now());
+        if (!next.ok()) return terminal.Fail(next.status(), kGateFailed);
+        *terminal.exit_status = kGateDone;
+        if (json) {
+          terminal.out << Json{{"next_ca", next->path},
+                               {"expires", TimeText(absl::ToUnixSeconds(next->until))},
+                               {"switch_from",
+                                TimeText(absl::ToUnixSeconds(absl::Now() + kCaNotice))}}
+                              .dump(2)
+                       << "\n";
+          return;
+        }
+        terminal.out << next->path << " is the next CA, good until " << LocalTimeText(next->until)
+                     << ".\nThe gate tells each agent that opens a session, and puts it into "
+                        "invites. What an agent has learnt\nit keeps until the CA expires: nothing "
+                        "takes that back, so keep the CA's key well.\nChange to it when all have "
+                        "learnt it (in "
+                     << absl::ToInt64Hours(kCaNotice) / 24 << " days): forekey-gate tls switch-ca"
+                     << (next->made_here ? "" : " --certificate FILE --private-key FILE") << "\n";
+      });
 }
 
 void AddTlsSwitchCa(CLI::App& group, const GateTerminal& terminal) {
   struct Args {
-    std::string config_file = "/etc/forekey/gate.toml";
     SwitchCaOptions options;
     int days = 365;
-    bool json = false;
   };
   auto args = std::make_shared<Args>();
-  CLI::App* command = group.add_subcommand(
-      "switch-ca",
+  AddTlsCommand(
+      group, terminal, "switch-ca",
       "Change to the CA of `next-ca`: a certificate by it becomes the gate's. A running gate takes "
-      "it by itself; agents that were told notice nothing");
-  command->add_option("--config,-c", args->config_file, "The gate's configuration")
-      ->capture_default_str();
-  command->add_option("--certificate", args->options.certificate,
-                      "For a CA of yours: the gate's certificate (PEM, with its chain) by it");
-  command->add_option("--private-key", args->options.private_key, "... and its key");
-  command->add_option("--days", args->days, "How long the certificate is good")
-      ->check(CLI::Range(1, 3650))
-      ->capture_default_str();
-  command->add_flag("--early", args->options.early,
-                    "Although agents that were away may not know the CA yet");
-  command->add_flag("--json", args->json, "Print one JSON value");
-  command->callback([args, terminal] {
-    const absl::StatusOr<GateConfig> config = terminal.LoadConfig(args->config_file, {"tls"});
-    if (!config.ok()) return terminal.Fail(config.status(), kGateNotRun);
-    if (args->options.certificate.empty() != args->options.private_key.empty()) {
-      return terminal.Fail(
-          absl::InvalidArgumentError("--certificate and --private-key belong together"),
-          kGateNotRun);
-    }
-    args->options.lifetime = absl::Hours(24) * args->days;
-    const absl::StatusOr<absl::Time> end = SwitchCa(*config, args->options, absl::Now());
-    if (!end.ok()) return terminal.Fail(end.status(), kGateFailed);
-    *terminal.exit_status = kGateDone;
-    if (args->json) {
-      terminal.out << Json{{"certificate", config->tls.certificate},
-                           {"expires", TimeText(absl::ToUnixSeconds(*end))}}
-                          .dump(2)
-                   << "\n";
-    } else {
-      terminal.out << config->tls.ca << " is the next CA now, and " << config->tls.certificate
-                   << ", by it, is good until " << LocalTimeText(*end) << "\n";
-    }
-  });
+      "it by itself; agents that were told notice nothing",
+      [args](CLI::App& command) {
+        command.add_option("--certificate", args->options.certificate,
+                           "For a CA of yours: the gate's certificate (PEM, with its chain) by it");
+        command.add_option("--private-key", args->options.private_key, "... and its key");
+        command.add_option("--days", args->days, "How long the certificate is good")
+            ->check(CLI::Range(1, 3650))
+            ->capture_default_str();
+        command.add_flag("--early", args->options.early,
+                         "Although agents that were away may not know the CA yet");
+      },
+      [args, terminal](const GateConfig& config, bool json) {
+        if (args->options.certificate.empty() != args->options.private_key.empty()) {
+          return terminal.Fail(
+              absl::InvalidArgumentError("--certificate and --private-key belong together"),
+              kGateNotRun);
+        }
+        args->options.lifetime = absl::Hours(24) * args->days;
+        TellCertificate(terminal, config, SwitchCa(config, args->options, absl::Now()), json,
+                        absl::StrCat(config.tls.ca, " is the next CA now, and ",
+                                     config.tls.certificate, ", by it,"));
+      });
+}
+
+void AddTlsRenew(CLI::App& group, const GateTerminal& terminal) {
+  struct Args {
+    std::vector<std::string> hosts;
+    int days = 365;
+  };
+  auto args = std::make_shared<Args>();
+  AddTlsCommand(
+      group, terminal, "renew",
+      "Make a new key and certificate by the CA that `init` made. A running gate takes them by "
+      "itself; agents notice nothing",
+      [args](CLI::App& command) {
+        command.add_option(
+            "--host", args->hosts,
+            "A name or address of the certificate; may be repeated; default: as before");
+        command.add_option("--days", args->days, "How long it is good")
+            ->check(CLI::Range(1, 3650))
+            ->capture_default_str();
+      },
+      [args, terminal](const GateConfig& config, bool json) {
+        TellCertificate(
+            terminal, config,
+            RenewCertificate(config, args->hosts, absl::Now(), absl::Hours(24) * args->days), json,
+            config.tls.certificate);
+      });
 }
 
 void AddTls(CLI::App& app, const GateTerminal& terminal) {
-  struct Args {
-    std::string config_file = "/etc/forekey/gate.toml";
-    std::vector<std::string> hosts;
-    int days = 365;
-    bool json = false;
-  };
-  auto args = std::make_shared<Args>();
   CLI::App* group = app.add_subcommand("tls", "The gate's TLS certificate, and the CA above it");
   group->require_subcommand(1);
   AddTlsNextCa(*group, terminal);
   AddTlsSwitchCa(*group, terminal);
-  CLI::App* command = group->add_subcommand(
-      "renew",
-      "Make a new key and certificate by the CA that `init` made. A running gate takes them by "
-      "itself; agents notice nothing");
-  command->add_option("--config,-c", args->config_file, "The gate's configuration")
-      ->capture_default_str();
-  command->add_option("--host", args->hosts,
-                      "A name or address of the certificate; may be repeated; default: as before");
-  command->add_option("--days", args->days, "How long it is good")
-      ->check(CLI::Range(1, 3650))
-      ->capture_default_str();
-  command->add_flag("--json", args->json, "Print one JSON value");
-  command->callback([args, terminal] {
-    const absl::StatusOr<GateConfig> config = terminal.LoadConfig(args->config_file, {"tls"});
-    if (!config.ok()) return terminal.Fail(config.status(), kGateNotRun);
-    const absl::StatusOr<absl::Time> end =
-        RenewCertificate(*config, args->hosts, absl::Now(), absl::Hours(24) * args->days);
-    if (!end.ok()) return terminal.Fail(end.status(), kGateFailed);
-    *terminal.exit_status = kGateDone;
-    if (args->json) {
-      terminal.out << Json{{"certificate", config->tls.certificate},
-                           {"expires", TimeText(absl::ToUnixSeconds(*end))}}
-                          .dump(2)
-                   << "\n";
-    } else {
-      terminal.out << config->tls.certificate << " is good until " << LocalTimeText(*end) << "\n";
-    }
-  });
+  AddTlsRenew(*group, terminal);
 }
 
 void AddDoctor(CLI::App& app, const GateTerminal& terminal) {
