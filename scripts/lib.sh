@@ -27,7 +27,7 @@ packages=(
 )
 # What scripts/test runs besides: programs of others, to compare with.
 test_packages=(spin clang-format-14 clang-tidy-14 python3-fido2 python3-grpcio python3-grpc-tools chromium glewlwyd umockdev
-               udev postgresql-15 mandoc zsh fish nginx-light haproxy caddy python3-jwt)
+               udev postgresql-15 mandoc zsh fish nginx-light haproxy caddy python3-jwt pinentry-curses python3-pyte)
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 
 # A machine is not to serve the web because it ran tests: a package that is installed now starts nothing.

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <locale.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +20,8 @@ namespace {
 
 constexpr size_t kMostEnvironment = 256 * 1024;
 constexpr size_t kMostValue = 256;
+constexpr absl::string_view kDumb = "dumb";
+constexpr absl::string_view kUtf8 = "C.UTF-8";
 
 bool IsUsable(absl::string_view value) {
   return !value.empty() && value.size() <= kMostValue &&
@@ -54,12 +58,16 @@ std::string TerminalOf(pid_t pid) {
 
 PromptPlace PlaceFrom(absl::string_view environment, absl::string_view tty) {
   PromptPlace place;
+  std::string all, characters, language;
   if (IsUsable(tty)) place.tty = std::string(tty);
   const std::pair<absl::string_view, std::string*> wanted[] = {
       {"DISPLAY=", &place.display},
       {"WAYLAND_DISPLAY=", &place.wayland_display},
       {"XAUTHORITY=", &place.xauthority},
-      {"TERM=", &place.term}};
+      {"TERM=", &place.term},
+      {"LC_ALL=", &all},
+      {"LC_CTYPE=", &characters},
+      {"LANG=", &language}};
   for (absl::string_view entry : absl::StrSplit(environment, '\0')) {
     for (const auto& [name, value] : wanted) {
       if (!absl::StartsWith(entry, name)) continue;
@@ -67,6 +75,8 @@ PromptPlace PlaceFrom(absl::string_view environment, absl::string_view tty) {
       if (value->empty() && IsUsable(text)) *value = std::string(text);
     }
   }
+  place.characters = !all.empty() ? all : !characters.empty() ? characters : language;
+  if (place.term == kDumb) place.tty.clear();
   if (place.tty.empty()) place.term.clear();
   if (place.display.empty()) place.xauthority.clear();
   return place;
@@ -75,6 +85,30 @@ PromptPlace PlaceFrom(absl::string_view environment, absl::string_view tty) {
 PromptPlace PlaceOf(pid_t pid) {
   if (pid <= 0) return {};
   return PlaceFrom(ReadSome(absl::StrCat("/proc/", pid, "/environ")), TerminalOf(pid));
+}
+
+bool IsTerminal(const std::string& tty) {
+  struct stat seen;
+  return stat(tty.c_str(), &seen) == 0 && S_ISCHR(seen.st_mode) &&
+         access(tty.c_str(), R_OK | W_OK) == 0;
+}
+
+PromptPlace StillThere(PromptPlace place) {
+  if (!place.tty.empty() && !IsTerminal(place.tty)) {
+    place.tty.clear();
+    place.term.clear();
+  }
+  return place;
+}
+
+std::string CharactersAt(const PromptPlace& place) {
+  if (place.characters.empty() || place.characters == "C" || place.characters == "POSIX") {
+    return std::string(kUtf8);
+  }
+  const locale_t known = newlocale(LC_CTYPE_MASK, place.characters.c_str(), nullptr);
+  if (known == nullptr) return std::string(kUtf8);
+  freelocale(known);
+  return place.characters;
 }
 
 }  // namespace forekey

@@ -18,6 +18,7 @@ struct PromptPlace {
   std::string xauthority;       // XAUTHORITY
   std::string tty;              // "/dev/pts/3"
   std::string term;             // TERM, where there is a tty
+  std::string characters;       // LC_ALL, LC_CTYPE or LANG, the first that is set
 
   bool has_display() const { return !display.empty() || !wayland_display.empty(); }
   bool empty() const { return !has_display() && tty.empty(); }
@@ -30,8 +31,18 @@ struct PromptPlace {
 PromptPlace PlaceOf(pid_t pid);
 
 // The same from the content of /proc/PID/environ; `tty`: its terminal, or empty. Values that
-// are long or have control characters are passed over.
+// are long or have control characters are passed over, and a terminal that has no cursor to move
+// (TERM=dumb) is none to ask at.
 PromptPlace PlaceFrom(absl::string_view environment, absl::string_view tty);
+
+// Whether there is a terminal of that name that this user may open.
+bool IsTerminal(const std::string& tty);
+// `place` without its terminal, where that has gone.
+PromptPlace StillThere(PromptPlace place);
+
+// For setlocale(): the place's locale where this machine has it and it says more than "C", else
+// UTF-8's, which terminals and desktops have today.
+std::string CharactersAt(const PromptPlace& place);
 
 }  // namespace forekey
 

@@ -62,12 +62,14 @@ class Process:
 
 
 class World:
-    def __init__(self, binaries, sessions=""):
+    def __init__(self, binaries, sessions="", token=(), fido2="", agent=("--pinentry", "none"), environment=None):
+        """`token`, `agent`: further words for them; `environment`: the agent's; `fido2`: lines of the gate's
+        [attestation.fido2]."""
         self.binaries = pathlib.Path(binaries)
         # Short: unix sockets below it have at most 107 bytes.
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="forekey-i-", dir="/tmp"))
         self.socket = self.root / "agent.sock"
-        self.sessions = sessions
+        self.sessions, self.fido2 = sessions, fido2
         self.port = 0
         self.processes = []
         self.rules = RULES
@@ -76,17 +78,17 @@ class World:
         self.put_certificate("leaf0")
         self.token = self._process("token", ["forekey-sim", "fido2", "--state", self.root / "key", "--trust-out",
                                              self.root / "trust", "--control", self.root / "key.ctl", "--auto-touch",
-                                             "--json"])
+                                             "--json", *token])
         self.uri = json.loads(self.token.start())["uri"]
         self.write_config()
         self.gate = self._process("gate", ["forekey-test-counting-server", self.root / "gate.toml"])
         self.start_gate()
         self.agent = self._process("agent", ["forekey-agent", "--state", self.root / "agent", "--socket", self.socket,
-                                             "--device", self.uri, "--pinentry", "none", "--json"])
+                                             "--device", self.uri, "--json", *agent], environment)
         self.agent.start()
 
-    def _process(self, name, command):
-        process = Process([self.binaries / command[0], *command[1:]], {}, self.root / f"{name}.log")
+    def _process(self, name, command, environment=None):
+        process = Process([self.binaries / command[0], *command[1:]], environment or {}, self.root / f"{name}.log")
         self.processes.append(process)
         return process
 
@@ -137,6 +139,7 @@ forged_refusals = 0
 [attestation.fido2]
 simulator_trust = "{self.root}/trust"
 insecure_simulators = true
+{self.fido2}
 {self.sessions}
 {self.rules}""")
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -12,11 +13,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/agent/assuan.h"
 #include "src/base/file.h"
-#include "src/base/printable.h"
 #include "tests/support/status_matchers.h"
 
 namespace forekey {
@@ -24,6 +26,27 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+// A terminal that nobody reads from.
+class Terminal {
+ public:
+  Terminal() {
+    char name[64];
+    EXPECT_EQ(openpty(&ours_, &theirs_, name, nullptr, nullptr), 0);
+    name_ = name;
+  }
+  ~Terminal() { Vanish(); }
+  const std::string& name() const { return name_; }
+  void Vanish() {
+    for (int* end : {&ours_, &theirs_}) {
+      if (*end >= 0) close(std::exchange(*end, -1));
+    }
+  }
+
+ private:
+  int ours_ = -1, theirs_ = -1;
+  std::string name_;
+};
 
 class PinentryPromptTest : public ::testing::Test {
  protected:
@@ -81,33 +104,131 @@ TEST_F(PinentryPromptTest, AsksAtTheDisplayOrTheTerminalOfTheProgram) {
   const std::string seen = folder_ + "/seen";
   const std::string script = absl::StrCat(
       "echo \"display $DISPLAY wayland $WAYLAND_DISPLAY auth $XAUTHORITY tty $GPG_TTY "
-      "term $TERM\" >",
+      "term $TERM bus $DBUS_SESSION_BUS_ADDRESS\" >",
       seen, "\necho 'OK hello'\nwhile IFS= read -r line; do printf '%s\\n' \"$line\" >>", seen,
       "\ncase $line in GETPIN) echo 'D 1'; echo OK ;; *) echo OK ;; esac\ndone\n");
+  const auto asked_at = [&](PromptPlace place) {
+    context_.place = std::move(place);
+    EXPECT_EQ(TextOf(Program(script)->AskPin("a card", -1)), "1");
+    return ReadFile(seen).value_or("");
+  };
   setenv("DISPLAY", ":99", 1);
-  context_.place = {.display = ":7", .xauthority = "/home/ada/.Xauthority"};
-  EXPECT_EQ(TextOf(Program(script)->AskPin("a card", -1)), "1");
-  EXPECT_THAT(ReadFile(seen).value_or(""),
-              HasSubstr("display :7 wayland  auth /home/ada/.Xauthority tty  term \n"));
-  context_.place = {.tty = "/dev/pts/7", .term = "xterm"};
-  EXPECT_EQ(TextOf(Program(script)->AskPin("a card", -1)), "1");
-  const std::string at_terminal = ReadFile(seen).value_or("");
-  EXPECT_THAT(at_terminal, HasSubstr("display  wayland  auth  tty /dev/pts/7 term xterm\n"));
-  EXPECT_THAT(at_terminal, HasSubstr("OPTION ttyname=/dev/pts/7\n"));
+  setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus", 1);
+  EXPECT_THAT(asked_at({.display = ":7", .xauthority = "/home/ada/.Xauthority"}),
+              HasSubstr("display :7 wayland  auth /home/ada/.Xauthority tty  term  "
+                        "bus unix:path=/run/bus\n"));
+  Terminal terminal;
+  const std::string at_terminal = asked_at({.tty = terminal.name(), .term = "xterm"});
+  EXPECT_THAT(at_terminal, HasSubstr(absl::StrCat("display  wayland  auth  tty ", terminal.name(),
+                                                  " term xterm bus \n")))
+      << "the desktop of that bus is another place";
+  EXPECT_THAT(at_terminal, HasSubstr(absl::StrCat("OPTION ttyname=", terminal.name(), "\n")));
   EXPECT_THAT(at_terminal, HasSubstr("OPTION ttytype=xterm\n"));
-  // A daemon has none: where the agent is.
-  context_.place = {};
-  EXPECT_EQ(TextOf(Program(script)->AskPin("a card", -1)), "1");
-  EXPECT_THAT(ReadFile(seen).value_or(""), HasSubstr("display :99 "));
+  EXPECT_THAT(at_terminal, HasSubstr("OPTION lc-ctype=C.UTF-8\n"));
+  // A daemon has none, and the window of what was started with nohup is gone: where the agent is.
+  EXPECT_THAT(asked_at({}), HasSubstr("display :99 "));
+  terminal.Vanish();
+  const std::string without = asked_at({.tty = terminal.name(), .term = "xterm"});
+  EXPECT_THAT(without, HasSubstr("display :99 "));
+  EXPECT_THAT(without, Not(HasSubstr("ttyname")));
   unsetenv("DISPLAY");
+  unsetenv("DBUS_SESSION_BUS_ADDRESS");
 }
 
 TEST_F(PinentryPromptTest, TheSystemsIsForWhoHasAPlaceAlone) {
   for (const char* name : {"DISPLAY", "WAYLAND_DISPLAY", "GPG_TTY"}) unsetenv(name);
   const auto prompter = NewPinentryPrompter(std::string(kAnyPinentry));
   EXPECT_EQ(prompter->For(context_), nullptr) << "nobody can be asked, and drivers are to know it";
-  context_.place = {.tty = "/dev/pts/7"};
+  Terminal terminal;
+  context_.place = {.tty = terminal.name()};
   EXPECT_NE(prompter->For(context_), nullptr);
+  terminal.Vanish();
+  EXPECT_EQ(prompter->For(context_), nullptr) << "the window was closed";
+}
+
+TEST_F(PinentryPromptTest, AKindOfTerminalThatItDoesNotKnowIsTakenForAUsualOne) {
+  Terminal terminal;
+  context_.place = {.tty = terminal.name(), .term = "brand-new"};
+  const std::string unknown =
+      "echo 'S ERROR curses.curses_init 83886381 '; echo 'ERR 83886381 Screen or window too small'";
+  auto prompt = Answering(absl::StrCat("if grep -q vt100 ", folder_,
+                                       "/heard; then echo 'D 1'; echo OK; else ", unknown, "; fi"));
+  EXPECT_EQ(TextOf(prompt->AskPin("a card", -1)), "1");
+  // One that it does not know either is the end of it.
+  const absl::Status status = Answering(unknown)->AskPin("a card", -1).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kPinRequired) << status;
+}
+
+// Curses would read on from it for two minutes, as fast as it can.
+TEST_F(PinentryPromptTest, AQuestionEndsWithItsTerminal) {
+  Terminal terminal;
+  context_.place = {.tty = terminal.name(), .term = "xterm"};
+  context_.cancelled = [this, &terminal] {
+    if (Heard().find("GETPIN") != std::string::npos) terminal.Vanish();
+    return false;
+  };
+  const absl::Status status = Answering("read -r never")->AskPin("a card", 3).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kPinRequired) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("has lost its terminal, /dev/pts/"));
+}
+
+// What is typed for one token must not reach the other.
+TEST_F(PinentryPromptTest, OnePersonIsAskedOneThingAtATime) {
+  const std::string running = folder_ + "/running";
+  // `mkdir` fails where another question is open.
+  const std::string path = folder_ + "/one-at-a-time";
+  std::ofstream(path) << "#!/bin/sh\nmkdir " << running << " || exit 1\ntrap 'exit 0' TERM\n"
+                      << "trap 'rmdir " << running << "' EXIT\necho 'OK hello'\n"
+                      << "while IFS= read -r line; do\n"
+                      << "case $line in GETPIN) echo 'D 1'; echo OK ;; *) echo OK ;; esac\ndone\n";
+  ASSERT_EQ(chmod(path.c_str(), 0700), 0);
+  const auto prompter = NewPinentryPrompter(path);
+  Terminal terminal;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 6; ++i) {
+    PromptContext context = context_;
+    context.place = {.tty = terminal.name(), .term = "xterm"};
+    if (i % 2 == 0) context.place.display = ":7";  // the terminal is the same one
+    callers.emplace_back([&prompter, context] {
+      EXPECT_EQ(TextOf(prompter->For(context)->AskPin("a card", -1)), "1");
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+}
+
+TEST_F(PinentryPromptTest, AtAnotherPlaceNobodyWaits) {
+  Terminal one, other;
+  context_.place = {.tty = one.name(), .term = "xterm"};
+  bool asked_there = false;
+  context_.cancelled = [this, &other, &asked_there] {
+    if (asked_there || !std::filesystem::exists(folder_ + "/pinentry.first")) return asked_there;
+    PromptContext there = context_;
+    there.place.tty = other.name();
+    there.cancelled = nullptr;
+    EXPECT_FALSE(prompters_.back()->For(there)->AskPin("a card", -1).ok());
+    return asked_there = true;
+  };
+  EXPECT_EQ(
+      DeviceErrorOf(Answering("if [ -e $0.first ]; then exit 3; fi; touch $0.first; read -r x")
+                        ->AskPin("a card", -1)
+                        .status()),
+      DeviceError::kCancelled);
+  EXPECT_TRUE(asked_there);
+}
+
+TEST_F(PinentryPromptTest, WhoGaveUpWaitsForNoTurn) {
+  Terminal terminal;
+  context_.place = {.tty = terminal.name(), .term = "xterm"};
+  absl::Status waited;
+  context_.cancelled = [this, &waited] {
+    if (!waited.ok() || Heard().find("GETPIN") == std::string::npos) return !waited.ok();
+    PromptContext second = context_;
+    second.cancelled = [] { return true; };
+    waited = prompters_.back()->For(second)->AskPin("a card", -1).status();
+    return true;
+  };
+  EXPECT_FALSE(Answering("read -r never")->AskPin("a card", -1).ok());
+  EXPECT_EQ(DeviceErrorOf(waited), DeviceError::kCancelled) << waited;
 }
 
 TEST_F(PinentryPromptTest, AsksForOtherSecretsByTheirName) {
@@ -165,6 +286,10 @@ TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
     std::string script;
     const char* says;
   } bad[] = {
+      {"echo 'OK hello'; echo 'ERR 83918950 Inappropriate ioctl for device'; cat >/dev/null",
+       "for desktops install pinentry-gnome3"},
+      {"echo 'OK hello'; echo 'ERR 83886381 Screen or window too small'; cat >/dev/null",
+       "make the terminal's window larger"},
       {"echo 'OK hello'; echo 'ERR 83886142 Timeout <Pinentry>'; cat >/dev/null", "Timeout"},
       {"exit 3", "ended without an answer"},
       {"head -c 5000 /dev/zero | tr '\\0' x; cat >/dev/null", "talks too much"},
@@ -178,7 +303,8 @@ TEST_F(PinentryPromptTest, WhoCancelsGivesUpAndAllElseIsNobodyToAsk) {
   const absl::Status missing =
       NewPinentryPrompter(folder_ + "/none")->For(context_)->AskPin("a card", -1).status();
   EXPECT_EQ(DeviceErrorOf(missing), DeviceError::kPinRequired);
-  EXPECT_THAT(std::string(missing.message()), HasSubstr("No such file"));
+  EXPECT_THAT(std::string(missing.message()),
+              HasSubstr("No such file or directory (install pinentry-curses for terminals"));
   EXPECT_EQ(NewPinentryPrompter(""), nullptr);
 }
 
@@ -211,24 +337,6 @@ TEST_F(PinentryPromptTest, OneThatDoesNotWantToEndIsKilled) {
                                   ->AskPin("a card", -1)
                                   .status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("talks too much"));
-}
-
-TEST(AssuanTest, EscapesWhatMayNotStandInALineAndRefusesHalfAnEscape) {
-  EXPECT_EQ(AssuanEscape("100%\r\n\x01"), "100%25%0D%0A%01");
-  EXPECT_EQ(AssuanUnescape("100%25%0d%0A").value(), "100%\r\n");
-  for (const char* bad : {"%", "%2", "x%2", "%zz", "%2x"})
-    EXPECT_FALSE(AssuanUnescape(bad).ok()) << bad;
-}
-
-TEST(AssuanTest, ShortensInTheMiddleAndKeepsCharactersWhole) {
-  EXPECT_EQ(AssuanFitted("short", 20), "short");
-  EXPECT_EQ(AssuanFitted("01234567890123456789x", 20), "01234...90123456789x");
-  const std::string wide = absl::StrCat(std::string(40, '%'), "\xc3\xa4\xe2\x82\xac", "%%%");
-  for (size_t most = 20; most < 140; ++most) {
-    const std::string fitted = AssuanFitted(wide, most);
-    EXPECT_LE(AssuanEscape(fitted).size(), most);
-    EXPECT_TRUE(IsPrintable(fitted)) << fitted;
-  }
 }
 
 }  // namespace

@@ -38,6 +38,23 @@ TEST(PromptPlaceTest, WhatIsNotUsableIsPassedOver) {
   EXPECT_EQ(PlaceFrom(Environment({"TERM=xterm"}), "").term, "") << "it is of no terminal";
 }
 
+TEST(PromptPlaceTest, ATerminalWithoutACursorIsNoneToAskAt) {
+  EXPECT_TRUE(PlaceFrom(Environment({"TERM=dumb"}), "/dev/pts/3").empty());
+  const PromptPlace in_emacs = PlaceFrom(Environment({"TERM=dumb", "DISPLAY=:0"}), "/dev/pts/3");
+  EXPECT_EQ(in_emacs.display, ":0");
+  EXPECT_EQ(in_emacs.tty, "");
+}
+
+TEST(PromptPlaceTest, ItsCharactersAreThoseOfTheStrongestVariable) {
+  EXPECT_EQ(PlaceFrom(Environment({"LANG=a", "LC_CTYPE=b", "LC_ALL=c"}), "").characters, "c");
+  EXPECT_EQ(PlaceFrom(Environment({"LANG=a", "LC_CTYPE=b", "LC_ALL="}), "").characters, "b");
+  EXPECT_EQ(PlaceFrom(Environment({"LANG=a"}), "").characters, "a");
+  for (const char* none : {"", "C", "POSIX", "xx_NO.such"}) {
+    EXPECT_EQ(CharactersAt({.characters = none}), "C.UTF-8") << none;
+  }
+  EXPECT_EQ(CharactersAt({.characters = "C.utf8"}), "C.utf8") << "this machine has it";
+}
+
 TEST(PromptPlaceTest, IsReadFromARunningProcess) {
   int ready[2], stay[2];
   ASSERT_EQ(pipe(ready), 0);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// One question at a time at each display and each terminal: of two, what is typed for one token
+// could reach the other, and cost one of its tries.
+#ifndef FOREKEY_SRC_AGENT_PROMPT_TURNS_H_
+#define FOREKEY_SRC_AGENT_PROMPT_TURNS_H_
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "src/agent/prompt_place.h"
+
+namespace forekey {
+
+// Safe from any thread.
+class PromptTurns {
+ public:
+  // Until nobody else is asked at that display or that terminal; Give() it back afterwards.
+  // kCancelled when `cancelled` said so first.
+  absl::Status Take(const PromptPlace& place, const std::function<bool()>& cancelled);
+  void Give(const PromptPlace& place);
+
+ private:
+  absl::Mutex mutex_;
+  std::set<std::string> taken_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace forekey
+
+#endif  // FOREKEY_SRC_AGENT_PROMPT_TURNS_H_
