@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "hw/device_key.h"
+#include "src/wire/weak_firmware.h"
 
 namespace forekey {
 namespace {
@@ -29,12 +30,22 @@ bool IsEcdsa(PivAlgorithm algorithm) {
   return algorithm == PivAlgorithm::kEccP256 || algorithm == PivAlgorithm::kEccP384;
 }
 
-bool GivesEcdsaKeysAway(const PivVersion& version) {
-  return version == PivVersion{4, 4, 2} || version == PivVersion{4, 4, 4};
+// Whether this firmware's keys of that algorithm follow from what everybody sees; then by which
+// advisory.
+std::string GivesKeysAway(const PivVersion& version, TokenFirmware::Keys keys) {
+  TokenFirmware token;
+  token.kind = v1::TOKEN_KIND_PIV;
+  token.maker = "yubikey";
+  token.version = uint64_t{version.major} << 16 | uint64_t{version.minor} << 8 | version.patch;
+  token.keys = keys;
+  for (const WeakFirmware& known : WeaknessesOf(token)) {
+    if (known.key_recoverable) return known.id;
+  }
+  return "";
 }
 
-bool GivesRsaKeysAway(const PivVersion& version) {
-  return version >= PivVersion{4, 2, 6} && version <= PivVersion{4, 3, 4};
+std::string GivesEcdsaKeysAway(const PivVersion& version) {
+  return GivesKeysAway(version, TokenFirmware::Keys::kEcdsa);
 }
 
 }  // namespace
@@ -58,7 +69,7 @@ absl::StatusOr<PivAlgorithm> ChooseNewKeyAlgorithm(std::optional<PivAlgorithm> w
                                                    const std::optional<PivVersion>& version) {
   if (!version.has_value()) return wanted.value_or(PivAlgorithm::kEccP256);
   if (!wanted.has_value()) {
-    return GivesEcdsaKeysAway(*version) ? PivAlgorithm::kRsa2048 : PivAlgorithm::kEccP256;
+    return GivesEcdsaKeysAway(*version).empty() ? PivAlgorithm::kEccP256 : PivAlgorithm::kRsa2048;
   }
   const std::string what = absl::StrCat("this card's firmware is ", version->Text());
   const NewKeyKind* kind = KindOf(*wanted);
@@ -69,19 +80,18 @@ absl::StatusOr<PivAlgorithm> ChooseNewKeyAlgorithm(std::optional<PivAlgorithm> w
                      kind == nullptr ? "" : absl::StrCat(" (", kind->since.Text(), " does)"),
                      ": choose another --algorithm, or leave it out"));
   }
-  if (IsEcdsa(*wanted) && GivesEcdsaKeysAway(*version)) {
-    return DeviceFailure(
-        DeviceError::kNotSetUp,
-        absl::StrCat(what,
-                     ", whose ECDSA signatures give the key away (YSA-2019-02): use "
-                     "--algorithm rsa2048"));
+  const std::string ecdsa = IsEcdsa(*wanted) ? GivesEcdsaKeysAway(*version) : "";
+  if (!ecdsa.empty()) {
+    return DeviceFailure(DeviceError::kNotSetUp,
+                         absl::StrCat(what, ", whose ECDSA signatures give the key away (", ecdsa,
+                                      "): use --algorithm rsa2048"));
   }
-  if (*wanted == PivAlgorithm::kRsa2048 && GivesRsaKeysAway(*version)) {
-    return DeviceFailure(
-        DeviceError::kNotSetUp,
-        absl::StrCat(what,
-                     ", whose RSA keys can be factored (YSA-2017-01): use --algorithm "
-                     "eccp256"));
+  const std::string rsa =
+      *wanted == PivAlgorithm::kRsa2048 ? GivesKeysAway(*version, TokenFirmware::Keys::kRsa) : "";
+  if (!rsa.empty()) {
+    return DeviceFailure(DeviceError::kNotSetUp,
+                         absl::StrCat(what, ", whose RSA keys can be factored (", rsa,
+                                      "): use --algorithm eccp256"));
   }
   return *wanted;
 }

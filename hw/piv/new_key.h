@@ -20,10 +20,8 @@ absl::string_view NewKeyAlgorithmName(PivAlgorithm algorithm);
 // are the shortest. `version`: a YubiKey's, or nothing for cards that tell none: those are asked
 // for what is wanted, and answer by themselves. kNotSetUp, with what to do, for an algorithm
 //   - that came with later firmware (P-384 with 4.0; RSA-3072, RSA-4096 and Ed25519 with 5.7);
-//   - whose keys this firmware gives away: RSA of 4.2.6 to 4.3.4 (YSA-2017-01), ECDSA of 4.4.2
-//   and 4.4.4
-//     (YSA-2019-02), where RSA-2048 is made instead when nobody said. The gate refuses such keys
-//     anyway.
+//   - whose keys this firmware gives away (src/wire/weak_firmware.h); where that is ECDSA, RSA-2048
+//     is made when nobody said. The gate refuses such keys anyway.
 absl::StatusOr<PivAlgorithm> ChooseNewKeyAlgorithm(std::optional<PivAlgorithm> wanted,
                                                    const std::optional<PivVersion>& version);
 
