@@ -239,6 +239,10 @@ void FidoMetadata::AddEntry(const Json& entry) {
       skipped_.push_back(absl::StrCat(name, ": malformed key identifier"));
     }
   }
+  if (const auto version = statement->find("authenticatorVersion");
+      version != statement->end() && version->is_number_unsigned()) {
+    parsed.version = version->get<uint64_t>();
+  }
   parsed.attestation_types = TextsOf(*statement, "attestationTypes");
   parsed.statuses = ParseStatuses(entry);
   AddRoots(*statement, name, parsed);

@@ -48,6 +48,7 @@ struct MetadataEntry {
   std::string aaguid;                // 16 bytes; empty for U2F models
   std::vector<std::string> key_ids;  // SHA-1 of attestation keys, 20 bytes each: U2F models
   std::string description;
+  std::optional<uint64_t> version;  // authenticatorVersion: the earliest that can be trusted
   std::vector<std::string> attestation_types;
   std::vector<MetadataStatus> statuses;
   TrustAnchors roots;

@@ -4,8 +4,10 @@
 #include <openssl/core_names.h>
 
 #include <cstdint>
+#include <utility>
 
 #include "src/crypto/openssl.h"
+#include "src/wire/weak_firmware.h"
 
 namespace forekey {
 namespace {
@@ -21,35 +23,27 @@ bool IsPowerOf65537(uint64_t residue, uint64_t prime) {
 
 }  // namespace
 
-std::vector<PivAdvisory> PivAdvisoriesFor(const PivFirmware& firmware,
-                                          std::optional<uint8_t> form_factor,
-                                          const PublicKey& key) {
+TokenFirmware PivTokenFirmware(const PivFirmware& firmware, std::optional<uint8_t> form_factor,
+                               const PublicKey& key) {
+  using Keys = TokenFirmware::Keys;
+  TokenFirmware token;
+  token.kind = v1::TOKEN_KIND_PIV;
+  token.maker = form_factor == 6 || form_factor == 7 ? "yubikey-bio" : "yubikey";
+  token.version = uint64_t{firmware.major} << 16 | uint64_t{firmware.minor} << 8 | firmware.patch;
+  token.keys = key.algorithm() == Algorithm::kRs256                       ? Keys::kRsa
+               : FactsOf(key.algorithm()).family == KeyFamily::kNistCurve ? Keys::kEcdsa
+                                                                          : Keys::kOther;
+  return token;
+}
+
+std::vector<PivAdvisory> PivAdvisoriesFor(const TokenFirmware& token, const PublicKey& key) {
   std::vector<PivAdvisory> result;
-  const bool rsa = key.algorithm() == Algorithm::kRs256;
-  const bool ecdsa = FactsOf(key.algorithm()).family == KeyFamily::kNistCurve;
-  if (rsa && firmware >= PivFirmware{4, 2, 6} && firmware <= PivFirmware{4, 3, 4}) {
-    result.push_back(
-        {"YSA-2017-01", "RSA keys made by this firmware can be factored (CVE-2017-15361)", true});
-  } else if (rsa && HasRocaModulus(key)) {
+  for (WeakFirmware& known : WeaknessesOf(token)) {
+    result.push_back({std::move(known.id), std::move(known.why), known.key_recoverable});
+  }
+  if (result.empty() && HasRocaModulus(key)) {
     result.push_back(
         {"YSA-2017-01", "the modulus is of the kind that can be factored (CVE-2017-15361)", true});
-  }
-  // The form factor is absent on 4.x, so that FIPS can't always be told: there is no 4.4.2 or 4.4.4
-  // that is not FIPS.
-  if (ecdsa && (firmware == PivFirmware{4, 4, 2} || firmware == PivFirmware{4, 4, 4})) {
-    result.push_back(
-        {"YSA-2019-02",
-         "ECDSA nonces of this firmware are biased after power-up: the key follows from "
-         "a few signatures",
-         true});
-  }
-  const bool bio = form_factor == 6 || form_factor == 7;
-  if (ecdsa && firmware >= PivFirmware{5, 0, 0} &&
-      firmware < (bio ? PivFirmware{5, 7, 2} : PivFirmware{5, 7, 0})) {
-    result.push_back({"YSA-2024-03",
-                      "who has the opened card can measure ECDSA keys out of this firmware "
-                      "(CVE-2024-45678)",
-                      false});
   }
   return result;
 }

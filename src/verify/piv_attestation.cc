@@ -13,7 +13,7 @@
 //                                                        shared slots are refused, or earn
 //                                                        piv-shared
 //  V6 factors beyond what is attested                    PIN and touch "always" alone
-//  V7 cards whose keys can be computed                   piv_advisories.h
+//  V7 cards whose keys can be computed                   piv_advisories.h, the organisation's list
 //  V8 work: chains made to cost                          max_intermediates, VerifyPath's budget
 #include "src/verify/piv_attestation.h"
 
@@ -31,6 +31,7 @@
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/public_key.h"
+#include "src/verify/firmware_check.h"
 #include "src/verify/piv_advisories.h"
 #include "src/verify/piv_path.h"
 #include "src/verify/piv_quirks.h"
@@ -42,6 +43,7 @@ namespace {
 struct SlotFacts {
   uint8_t slot = 0;
   PivExtensions extensions;
+  TokenFirmware firmware;
   std::vector<PivAdvisory> advisories;
   bool fips = false;
   bool cspn = false;
@@ -125,6 +127,7 @@ absl::Status CheckCardPolicy(const SlotFacts& facts, const PivPolicy& policy) {
                     absl::StrCat(has.firmware->Text(), ", ", advisory.id, ": ", advisory.why));
     }
   }
+  FOREKEY_RETURN_IF_ERROR(CheckFirmware(policy.firmware, facts.firmware));
   if (policy.fips_only && !facts.fips) return Refuse(Reason::kPivFormFactor, "it is no FIPS model");
   if (!policy.form_factors.empty() &&
       (!has.form_factor || !policy.form_factors.contains(*has.form_factor))) {
@@ -211,8 +214,8 @@ absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(
     facts.fips = facts.fips || f9->fips;
     facts.cspn = facts.cspn || f9->cspn;
   }
-  facts.advisories =
-      PivAdvisoriesFor(*facts.extensions.firmware, facts.extensions.form_factor, key);
+  facts.firmware = PivTokenFirmware(*facts.extensions.firmware, facts.extensions.form_factor, key);
+  facts.advisories = PivAdvisoriesFor(facts.firmware, key);
   FOREKEY_RETURN_IF_ERROR(CheckSlotPolicy(facts, policy));
   FOREKEY_RETURN_IF_ERROR(CheckCardPolicy(facts, policy));
   nlohmann::json proved = DescribeSlot(facts, path);

@@ -32,7 +32,7 @@ namespace forekey {
 //   kPivAttestationExtension  firmware or policies missing, an extension malformed
 //   kKeyAlgorithm             not ES256, ES384, EdDSA or RS256 of 2048 to 4096 bits
 //   kPivSlotMismatch          a slot that the policy does not take
-//   kPivSharedKey, kPivFirmware, kPivFormFactor, kPivPolicy
+//   kPivSharedKey, kPivFirmware, kPivFormFactor, kPivPolicy, those of firmware_check.h
 //   kDeviceNotPinned          the serial is not in serial_allow, or in serial_deny
 //   kEvidenceMalformed        too many intermediates
 absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "src/crypto/certificate.h"
 #include "src/crypto/revocation_list.h"
+#include "src/wire/firmware_list.h"
 #include "src/wire/piv_attestation.h"
 
 namespace forekey {
@@ -40,6 +41,7 @@ struct PivPolicy {
   enum class Pin { kAny, kOnce, kAlways } pin = Pin::kAny;          // at least
   enum class Touch { kAny, kCached, kAlways } touch = Touch::kAny;  // at least
   std::optional<PivFirmware> min_firmware;
+  const FirmwareList* firmware = nullptr;  // the organisation's; borrowed
   bool fips_only = false;
   std::set<uint8_t> form_factors;   // without the FIPS bit; empty: any
   std::set<uint64_t> serial_allow;  // empty: any; else a card without serial is refused

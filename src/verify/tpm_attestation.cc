@@ -20,17 +20,24 @@
 //                                                      exact
 //  C10 a signature by another scheme than the AK's     scheme and hash are compared with the AK's
 //                                                      own
+//  C11 a version of the firmware that is none, as the TPM hid it
+//                                                      it counts where the AK's qualified name
+//                                                      says that it was not hidden
 #include "src/verify/tpm_attestation.h"
 
+#include <array>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "src/base/bytes.h"
 #include "src/base/reason.h"
 #include "src/base/secret.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
+#include "src/verify/firmware_check.h"
 #include "src/wire/tpm_attest.h"
 #include "src/wire/tpm_signature.h"
 
@@ -121,6 +128,46 @@ absl::Status CheckSignature(const AttestationKey& ak, const TpmAttest& attest,
   return Refuse(Reason::kAttestSignature, "it is not by this AK over this attestation");
 }
 
+// Part 1, "Qualified Name": that of a primary key is the hash, by its nameAlg, of its
+// hierarchy's handle and its Name.
+std::string QualifiedNameOfPrimary(const TpmPublic& key, uint32_t hierarchy) {
+  const std::string name = key.Name();
+  const std::string hashed = ByteWriter().U32(hierarchy).Raw(name).bytes();
+  std::array<uint8_t, EVP_MAX_MD_SIZE> digest;
+  unsigned size = 0;
+  const EVP_MD* md = HashOf(key.name_algorithm());
+  if (md == nullptr ||
+      EVP_Digest(hashed.data(), hashed.size(), digest.data(), &size, md, nullptr) != 1) {
+    return "";
+  }
+  return ByteWriter().U16(key.name_algorithm()).Raw(View(digest.data(), size)).bytes();
+}
+
+// C11.
+std::optional<uint64_t> ProvedFirmware(const TpmPublic& ak, const TpmAttest& attest) {
+  for (const uint32_t hierarchy : {kHierarchyEndorsement, kHierarchyPlatform}) {
+    const std::string plain = QualifiedNameOfPrimary(ak, hierarchy);
+    if (!plain.empty() && plain == attest.qualified_signer) return attest.firmware_version;
+  }
+  return std::nullopt;
+}
+
+// The TPM as lists of firmware know it; what is not in its certificate is not known.
+TokenFirmware FirmwareOf(const TpmDevice& device, std::optional<uint64_t> version) {
+  const auto text = [&device](const char* member) {
+    const auto found = device.proved.find(member);
+    return found != device.proved.end() && found->is_string() ? found->get<std::string>() : "";
+  };
+  TokenFirmware firmware;
+  firmware.kind = v1::TOKEN_KIND_TPM;
+  if (device.proved.is_object()) {
+    firmware.maker = TpmMakerOf(text("manufacturer_id"));
+    firmware.model = text("model");
+  }
+  firmware.version = version;
+  return firmware;
+}
+
 nlohmann::json Describe(const TpmPublic& ak, const TpmPublic& key, const PublicKey& public_key,
                         const TpmAttest& attest) {
   return {
@@ -182,9 +229,13 @@ absl::StatusOr<VerifiedAttestation> VerifyTpmKey(const AttestationKey& ak,
   FOREKEY_ASSIGN_OR_RETURN(PublicKey public_key, key.Key());
   FOREKEY_RETURN_IF_ERROR(CheckKeyScheme(key, public_key));
   FOREKEY_RETURN_IF_ERROR(CheckSignature(ak, attest, signature));
+  const std::optional<uint64_t> firmware = ProvedFirmware(ak.public_area(), attest);
+  FOREKEY_RETURN_IF_ERROR(CheckFirmware(device.firmware, FirmwareOf(device, firmware)));
 
   nlohmann::json proved = device.proved.is_object() ? device.proved : nlohmann::json::object();
   proved.update(Describe(ak.public_area(), key, public_key, attest));
+  proved["firmware_proved"] = firmware.has_value();
+  if (firmware) proved["firmware"] = FirmwareText(v1::TOKEN_KIND_TPM, *firmware);
   return AttestationBuilder::Build(v1::TOKEN_KIND_TPM, std::move(public_key), device.device_id,
                                    {"tpm"}, std::move(proved));
 }

@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "src/verify/verified_attestation.h"
+#include "src/wire/firmware_list.h"
 #include "src/wire/tpm_public.h"
 
 namespace forekey {
@@ -57,14 +58,19 @@ struct TpmKeyEvidence {
 struct TpmDevice {
   std::string device_id;                             // VerifiedEndorsement::device_id()
   nlohmann::json proved = nlohmann::json::object();  // VerifiedEndorsement::proved()
+  const FirmwareList* firmware = nullptr;            // the organisation's; null asks nothing
 };
 
 // `extra_data`: what qualifyingData must have been, from the caller's own records and never from
 // the evidence: SHA-256 of the enrolment statement. It must not be empty (InvalidArgument). Refuses
 // with kEvidenceMalformed, kAttestMagic, kAttestType, kAttestExtraData, kAttestName, kKeyAttributes
 // (sign, fixedTPM, fixedParent, sensitiveDataOrigin set; restricted, decrypt, encryptedDuplication,
-// x509sign and reserved bits clear), kKeyAlgorithm, kAttestSignature. The factor is "tpm": it never
-// implies a user.
+// x509sign and reserved bits clear), kKeyAlgorithm, kAttestSignature, and the reasons of
+// firmware_check.h. The factor is "tpm": it never implies a user.
+//
+// The firmware's version is proved where the AK is a primary key of the endorsement or the platform
+// hierarchy: what other keys sign has it obfuscated (Part 1, "Attestation"; Part 2 §10.12.12). That
+// it is one follows from its qualified name, which the TPM signed.
 absl::StatusOr<VerifiedAttestation> VerifyTpmKey(const AttestationKey& ak,
                                                  const TpmKeyEvidence& evidence,
                                                  absl::string_view extra_data,

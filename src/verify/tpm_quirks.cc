@@ -8,13 +8,11 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 namespace {
@@ -117,18 +115,10 @@ std::string TpmVendorName(absl::string_view manufacturer) {
       {"STM", "STMicroelectronics"},
       {"VMW", "VMware"},
   }};
-  absl::string_view hex = manufacturer;
-  if (!absl::ConsumePrefix(&hex, "id:") || hex.size() != 8) return std::string(manufacturer);
-  for (char c : hex) {
-    if (!absl::ascii_isxdigit(c)) return std::string(manufacturer);
-  }
-  std::string id = absl::HexStringToBytes(hex);
-  while (!id.empty() && (id.back() == '\0' || id.back() == ' ')) id.pop_back();
+  const std::string id = TpmMakerOf(manufacturer);
+  if (id == manufacturer || absl::StartsWith(id, "id:")) return std::string(manufacturer);
   for (const auto& [vendor_id, name] : kVendors) {
     if (id == vendor_id) return std::string(name);
-  }
-  for (char c : id) {
-    if (!absl::ascii_isgraph(c)) return std::string(manufacturer);
   }
   return id;
 }

@@ -23,6 +23,8 @@ constexpr absl::string_view kManufacturer =
     "2.23.133.2.1";  // TPM attributes (TCG EK profile 3.2.9)
 constexpr absl::string_view kModel = "2.23.133.2.2";
 constexpr absl::string_view kVersion = "2.23.133.2.3";
+constexpr absl::string_view kFidoFirmware = "1.3.6.1.4.1.45724.1.1.5";  // id-fido-gen-ce-fw-version
+constexpr absl::string_view kYubicoFirmware = "1.3.6.1.4.1.41482.13.1";
 
 using GeneralNamesPtr = std::unique_ptr<GENERAL_NAMES, OpenSslFree<GENERAL_NAMES_free>>;
 
@@ -158,6 +160,35 @@ std::string CertifiedAaguid(const Certificate& certificate) {
     return "";
   }
   return extension->substr(2);
+}
+
+std::optional<uint64_t> FidoFirmwareFromInteger(absl::string_view der) {
+  // Tag, length and content; DER has no zero before what needs none, and no sign here.
+  if (der.size() < 3 || der[0] != V_ASN1_INTEGER || U8(der)[1] != der.size() - 2) {
+    return std::nullopt;
+  }
+  absl::string_view content = der.substr(2);
+  if ((U8(content)[0] & 0x80) != 0) return std::nullopt;
+  if (content.size() > 1 && content[0] == 0) {
+    if ((U8(content)[1] & 0x80) == 0) return std::nullopt;
+    content.remove_prefix(1);
+  }
+  if (content.size() > sizeof(uint32_t)) return std::nullopt;
+  uint64_t version = 0;
+  for (const char c : content) version = version << 8 | static_cast<uint8_t>(c);
+  return version;
+}
+
+std::optional<uint64_t> FidoFirmwareFromOctets(absl::string_view der) {
+  if (der.size() != 5 || der[0] != V_ASN1_OCTET_STRING || der[1] != 3) return std::nullopt;
+  return uint64_t{U8(der)[2]} << 16 | uint64_t{U8(der)[3]} << 8 | U8(der)[4];
+}
+
+std::optional<uint64_t> CertifiedFirmware(const Certificate& certificate) {
+  // One that is there and malformed proves nothing, whatever the other one says.
+  if (const auto fido = certificate.Extension(kFidoFirmware)) return FidoFirmwareFromInteger(*fido);
+  const auto yubico = certificate.Extension(kYubicoFirmware);
+  return yubico ? FidoFirmwareFromOctets(*yubico) : std::nullopt;
 }
 
 std::string AttestationKeyId(const Certificate& certificate) {

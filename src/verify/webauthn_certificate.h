@@ -9,6 +9,8 @@
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_CERTIFICATE_H_
 #define FOREKEY_SRC_VERIFY_WEBAUTHN_CERTIFICATE_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,14 @@ std::vector<std::string> AikCriticalExtensions();
 // The AAGUID that the certificate names in kAaguidExtension; empty where it names none, or not as
 // it should.
 std::string CertifiedAaguid(const Certificate& certificate);
+
+// The firmware that the attestation is of: id-fido-gen-ce-fw-version (section 8.2.1, an INTEGER),
+// else Yubico's extension (1.3.6.1.4.1.41482.13.1, three octets), as 0x050704 for 5.7.4. Nullopt
+// where the certificate tells none, or not as it should.
+std::optional<uint64_t> CertifiedFirmware(const Certificate& certificate);
+// The same of one extension's value, whole: strangers write it.
+std::optional<uint64_t> FidoFirmwareFromInteger(absl::string_view der);
+std::optional<uint64_t> FidoFirmwareFromOctets(absl::string_view der);
 
 // SHA-1 of the subject's public key (RFC 5280 section 4.2.1.2, method 1): the metadata service's
 // attestationCertificateKeyIdentifiers.

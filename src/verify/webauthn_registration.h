@@ -26,6 +26,7 @@
 #include "src/verify/verified_attestation.h"
 #include "src/verify/webauthn_ceremony.h"
 #include "src/verify/webauthn_policy.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 
@@ -39,6 +40,7 @@ struct RegistrationOptions {
   // that model alone; `anchors` serve every one.
   const TrustAnchors* anchors = nullptr;
   const FidoMetadata* metadata = nullptr;
+  const FirmwareList* firmware = nullptr;  // the organisation's; null asks nothing
   absl::Time time;
   // The anchors are simulators': proved() says so.
   bool insecure_simulators = false;
@@ -46,14 +48,15 @@ struct RegistrationOptions {
 
 // kind kFido2, factors {"fido2"}, no device id (models share their attestation keys). proved():
 // format, attestation_type, aaguid, credential_id (base64url), algorithm, flags, sign_count,
-// trust_path, model and certification from the metadata; aaguid only as far as it is proved.
+// trust_path, model and certification from the metadata, firmware where the certificate tells it;
+// aaguid only as far as it is proved.
 //
 // `seen`, when not null, gets what was read of the evidence before a refusal: for people, proves
 // nothing.
 //
 // Refuses: everything of VerifyAssertion but the signature's, and kAttestationFormatRefused,
 // kBackupEligible, kAaguidRefused, kAuthenticatorStatus, the reasons of webauthn_statement.h and of
-// VerifyPath, kKeyAlgorithm.
+// VerifyPath, those of firmware_check.h, kKeyAlgorithm.
 absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions& options,
                                                        nlohmann::json* seen = nullptr);
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/verify/firmware_check.h"
 #include "src/verify/webauthn_certificate.h"
 
 namespace forekey {
@@ -112,6 +113,26 @@ absl::Status CheckCertifiedModel(const RegistrationOptions& options,
   return entry->CheckStatus(path, options.time);
 }
 
+// A model that the statement does not prove is taken at its word against itself: without a version.
+TokenFirmware FirmwareOf(const RegistrationOptions& options, const AuthenticatorData& data,
+                         const StatementResult& statement, bool model_proved) {
+  TokenFirmware firmware;
+  firmware.kind = v1::TOKEN_KIND_FIDO2;
+  const bool certified = !statement.x5c.empty() && !statement.composed_by_platform;
+  std::string aaguid(data.attested->aaguid);
+  if (!statement.x5c.empty() && !statement.covers_authenticator_data) {
+    aaguid = CertifiedAaguid(statement.x5c.front());
+    model_proved = true;
+  }
+  if (aaguid.empty()) return firmware;
+  firmware.maker = AaguidText(aaguid);
+  if (certified && model_proved) firmware.version = CertifiedFirmware(statement.x5c.front());
+  const MetadataEntry* entry =
+      options.metadata == nullptr ? nullptr : options.metadata->FindByAaguid(aaguid);
+  if (entry != nullptr) firmware.least_of_metadata = entry->version;
+  return firmware;
+}
+
 absl::Status CheckModel(const RegistrationOptions& options, const MetadataEntry* entry,
                         const std::vector<Certificate>& path, nlohmann::json& proved) {
   const WebAuthnPolicy& policy = options.policy;
@@ -154,6 +175,8 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
       FOREKEY_RETURN_IF_ERROR(claimed->CheckStatus({}, options.time));
     }
     FOREKEY_RETURN_IF_ERROR(CheckModel(options, nullptr, {}, proved));
+    FOREKEY_RETURN_IF_ERROR(CheckFirmware(
+        options.firmware, FirmwareOf(options, data, statement, /*model_proved=*/false)));
     proved["aaguid_proved"] = false;
     return absl::OkStatus();
   }
@@ -175,6 +198,9 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
   }
   FOREKEY_RETURN_IF_ERROR(
       CheckModel(options, anothers ? nullptr : entry, path.certificates(), proved));
+  const TokenFirmware firmware = FirmwareOf(options, data, statement, aaguid_proved);
+  FOREKEY_RETURN_IF_ERROR(CheckFirmware(options.firmware, firmware));
+  if (firmware.version) proved["firmware"] = FirmwareText(firmware.kind, *firmware.version);
   proved["aaguid_proved"] = aaguid_proved;
   return absl::OkStatus();
 }

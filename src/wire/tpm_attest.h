@@ -13,12 +13,14 @@
 namespace forekey {
 
 struct TpmAttest {
-  std::string qualified_signer;  // not checked: nothing outside the TPM can recompute it
+  std::string qualified_signer;  // can be recomputed for a primary key alone
   std::string extra_data;
   uint64_t clock_ms = 0;
   uint32_t reset_count = 0;
   uint32_t restart_count = 0;
   bool safe = false;
+  // Obfuscated, as both counts are, where the signer is of neither the endorsement nor the platform
+  // hierarchy (Part 2 §10.12.12).
   uint64_t firmware_version = 0;
   std::string name;            // of the certified key
   std::string qualified_name;  // not to be trusted alone: it depends on the parents

@@ -44,6 +44,10 @@ inline constexpr uint16_t kCurveP521 = 0x0005;
 inline constexpr uint32_t kGeneratedValue = 0xff544347;
 inline constexpr uint16_t kAttestCertify = 0x8017;
 
+// Part 2, table 28: TPM_RH_ENDORSEMENT and TPM_RH_PLATFORM.
+inline constexpr uint32_t kHierarchyEndorsement = 0x4000000b;
+inline constexpr uint32_t kHierarchyPlatform = 0x4000000c;
+
 // Part 2, table 31: TPMA_OBJECT.
 inline constexpr uint32_t kFixedTpm = 1u << 1;
 inline constexpr uint32_t kStClear = 1u << 2;

@@ -112,13 +112,20 @@ struct AttestSpec {
   std::string extra_data = std::string(32, 'x');
   std::string name;
   char safe = 1;
+  std::string qualified_signer = std::string(34, 's');
+  std::string firmware = std::string(8, '\x22');
 };
+
+// The qualified name of a primary key of that hierarchy (Part 1, "Qualified Name").
+inline std::string QualifiedNameOf(absl::string_view area, uint32_t hierarchy) {
+  return Concat({Big16(0x0b), Sha256(Concat({Big32(hierarchy), NameOf(area)}))});
+}
 
 // TPMS_ATTEST.
 inline std::string MakeAttest(const AttestSpec& spec) {
-  return Concat({Big32(spec.magic), Big16(spec.type), Sized(std::string(34, 's')),
+  return Concat({Big32(spec.magic), Big16(spec.type), Sized(spec.qualified_signer),
                  Sized(spec.extra_data), std::string(7, '\0'), "\x09", Big32(5), Big32(6),
-                 std::string(1, spec.safe), std::string(8, '\x22'), Sized(spec.name),
+                 std::string(1, spec.safe), spec.firmware, Sized(spec.name),
                  Sized(std::string(34, 'q'))});
 }
 

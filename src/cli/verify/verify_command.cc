@@ -15,6 +15,7 @@
 #include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/verify/firmware_folder.h"
 
 namespace forekey {
 namespace {
@@ -78,7 +79,7 @@ struct Command {
   std::string noun;  // "attestation" or "assertion"
   std::string kind_name;
   VerifyInputs inputs;
-  std::string at;
+  std::string at, firmware;
   bool json = false;
   std::unique_ptr<VerifyKind> kind;
 };
@@ -95,6 +96,11 @@ int Run(Command& command, std::ostream& out, std::ostream& err) {
   const absl::StatusOr<absl::Time> at = ParseAt(command.at);
   if (!at.ok()) return fail(at.status());
   command.inputs.at = *at;
+  if (!command.firmware.empty()) {
+    absl::StatusOr<FirmwareList> list = ReadFirmwareList(command.firmware);
+    if (!list.ok()) return fail(list.status());
+    command.inputs.firmware = *std::move(list);
+  }
   absl::StatusOr<VerifyReport> report = command.kind->Run(command.inputs);
   if (!report.ok()) return fail(report.status());
   out << (command.json ? absl::StrCat(ToLine(report->ToJson()), "\n") : report->ToText());
@@ -134,6 +140,9 @@ void AddCertificateOptions(CLI::App& app, Command& command) {
       ->type_name("FILE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--firmware", command.firmware,
+                 "List of weak firmware and least versions, as `forekey trust bundle` carries it")
+      ->type_name("FILE");
   app.add_option("--at", command.at, "Check as of this time (RFC 3339) instead of now");
 }
 

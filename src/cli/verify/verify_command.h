@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `forekey verify attestation --kind K ...`: checks evidence offline, for an administrator who asks
 // why a machine was refused. One VerifyKind a token kind, each in a file of its own; what they
-// share (--trust, --intermediates, --at, --json, printing, exit status) is here.
+// share (--trust, --intermediates, --firmware, --at, --json, printing, exit status) is here.
 //
 // Exit status: 0 the evidence is valid, 1 it is refused, 2 it could not be judged (a missing file,
 // a bad flag, an unreadable trust folder). Evidence that does not parse is refused evidence.
@@ -21,6 +21,7 @@
 #include "nlohmann/json.hpp"
 #include "src/crypto/certificate.h"
 #include "src/crypto/revocation_list.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 
@@ -52,6 +53,7 @@ struct VerifyInputs {
   std::string trust;                       // --trust DIR
   std::vector<std::string> intermediates;  // --intermediates F, repeated: DER or PEM bundles
   absl::Time at;                           // --at, else now
+  FirmwareList firmware;                   // --firmware FILE; empty asks nothing
 };
 
 class VerifyKind {

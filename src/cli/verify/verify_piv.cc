@@ -119,6 +119,7 @@ class VerifyPiv : public VerifyKind {
     nlohmann::json proved = nlohmann::json::object();
     if (!skipped.empty()) proved["skipped"] = skipped;
     policy.trust = &trust;
+    policy.firmware = &inputs.firmware;
     policy.time = inputs.at;
     policy.max_intermediates = intermediates.size() + 64;  // they are the administrator's own
     for (const std::string& bytes : lists) {

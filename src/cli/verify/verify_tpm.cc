@@ -63,7 +63,7 @@ class VerifyTpm : public VerifyKind {
                                RunEndorsement(inputs, files, &proved));
       if (refused) return *std::move(refused);
     }
-    if (!ak_public_.empty()) return RunKey(files, std::move(proved));
+    if (!ak_public_.empty()) return RunKey(inputs, files, std::move(proved));
     return VerifyReport::Valid(std::move(proved));
   }
 
@@ -163,11 +163,13 @@ class VerifyTpm : public VerifyKind {
     return std::nullopt;
   }
 
-  absl::StatusOr<VerifyReport> RunKey(const Files& files, nlohmann::json proved) const {
+  absl::StatusOr<VerifyReport> RunKey(const VerifyInputs& inputs, const Files& files,
+                                      nlohmann::json proved) const {
     absl::StatusOr<AttestationKey> ak = VerifyAkPublic(files.ak_public);
     if (!ak.ok()) return RefusedOr(ak.status(), std::move(proved));
     TpmDevice device;
     device.proved = proved;
+    device.firmware = &inputs.firmware;
     absl::StatusOr<VerifiedAttestation> key =
         VerifyTpmKey(*ak, {files.key_public, files.certify_info, files.signature},
                      files.qualifying_data, device);

@@ -138,6 +138,7 @@ class VerifyWebAuthn : public VerifyKind {
     FOREKEY_ASSIGN_OR_RETURN(options.policy, Policy());
     options.anchors = inputs.trust.empty() ? nullptr : &anchors;
     options.metadata = metadata ? &*metadata : nullptr;
+    options.firmware = &inputs.firmware;
     options.time = inputs.at;
     nlohmann::json seen = nlohmann::json::object();
     absl::StatusOr<VerifiedAttestation> verified = VerifyRegistration(options, &seen);

@@ -445,6 +445,23 @@ def policy():
             ["--refuse-weak-firmware", "all"], certificate=slot(version="5.7.1", form=6))
 
 
+# ---- What an organisation's list of firmware says ----
+
+def firmware_lists():
+    def listed(attack, what, reason, *rules, **more):
+        text = "forekey-firmware-list 1\n" + "".join(f"{rule}\n" for rule in rules)
+        write(attack, what, reason, flags=["--firmware", "firmware.list"],
+              files={"firmware.list": text.encode()}, **more)
+    listed("list-too-old", "5.4.3 where the list's least is 5.7", "firmware-too-old",
+           "piv yubikey least 5.7")
+    listed("list-weak", "an EC key of firmware that the list calls weak", "firmware-weak",
+           "piv yubikey weak 5.0-5.6 ecdsa : YSA-2024-03")
+    listed("list-weak-bio", "a Bio, of which the list has all", "firmware-weak",
+           "piv yubikey-bio weak all", certificate=slot(version="5.7.2", form=6))
+    listed("valid-list", "none: the list is about RSA keys, the Bio, and older firmware", "",
+           "piv yubikey weak all rsa", "piv yubikey-bio weak all", "piv yubikey least 5.4.3")
+
+
 # ---- Cards without attestation ----
 
 def cards():
@@ -614,4 +631,5 @@ if __name__ == "__main__":
     forged()
     malformed()
     policy()
+    firmware_lists()
     cards()

@@ -6,6 +6,7 @@ Needs python3-cryptography. The files are committed; run this again only to add 
 are then the arguments; without any it writes all anew. Keys are made anew each time and are
 thrown away.
 """
+import hashlib
 import json
 import pathlib
 import shutil
@@ -432,9 +433,55 @@ def keys():
                certified=object_name(area), change={"key.pub": lambda _: area})
 
 
+# ---- Firmware: 7.2.1.0 of an Intel, in all of them ----
+
+OWNER, ENDORSEMENT, PLATFORM = 0x40000001, 0x4000000B, 0x4000000C
+
+
+def firmware_attack(name, what, reason="", rule="tpm INTC least 7.3", hierarchy=ENDORSEMENT,
+                    signer=None, proves=None):
+    ak_area = public(AK["p256"], AK_ATTRIBUTES, scheme=SCHEMES["p256"])
+    key_area = public(KEY["p256"], KEY_ATTRIBUTES)
+    info = attest(object_name(key_area), EXTRA,
+                  signer=signer or qualified_name(ak_area, hierarchy))
+    files = {"ek.cert": ek_certificate(), "trust/root.der": root_certificate(),
+             "intermediate0.der": ca_certificate(), "ak.pub": ak_area, "key.pub": key_area,
+             "info": info, "sig": tpm_signature(AK["p256"], info, SCHEMES["p256"][0]),
+             "firmware.list": f"forekey-firmware-list 1\n{rule}\n".encode()}
+    write(name, what, ["--ek-cert", "ek.cert", "--trust", "trust", "--intermediates",
+                       "intermediate0.der", "--ak-public", "ak.pub", "--key-public", "key.pub",
+                       "--certify-info", "info", "--signature", "sig", "--qualifying-data",
+                       EXTRA.hex(), "--firmware", "firmware.list"], files, reason, proves)
+
+
+def firmwares():
+    for name, hierarchy in (("endorsement", ENDORSEMENT), ("platform", PLATFORM)):
+        firmware_attack(f"valid-firmware-{name}", "none: firmware that is good enough, and proved",
+                        rule="tpm INTC least 7.2", hierarchy=hierarchy,
+                        proves={"firmware": "7.2.1.0", "firmware_proved": True})
+    firmware_attack("valid-firmware-of-others", "none: the list is about other makers and models",
+                    rule="tpm IFX weak all\ntpm INTC/OTHER least 9", hierarchy=OWNER,
+                    proves={"firmware_proved": False})
+    firmware_attack("firmware-too-old", "firmware below the least version", "firmware-too-old")
+    firmware_attack("firmware-weak", "firmware that the list calls weak", "firmware-weak",
+                    rule="tpm INTC weak 7.0-7.2 : a reason")
+    firmware_attack("firmware-hidden", "an AK of the owner hierarchy, whose TPM hides the version",
+                    "firmware-unproved", rule="tpm INTC least 7.2", hierarchy=OWNER)
+    firmware_attack("firmware-hidden-child", "an AK under a key of the endorsement hierarchy",
+                    "firmware-unproved", rule="tpm INTC weak 6",
+                    signer=u16(0x0b) + hashlib.sha256(
+                        qualified_name(ek_public(), ENDORSEMENT) +
+                        object_name(public(AK["p256"], AK_ATTRIBUTES,
+                                           scheme=SCHEMES["p256"]))).digest())
+    firmware_attack("firmware-anothers-signer", "the qualified name of another key of that hierarchy",
+                    "firmware-unproved", rule="tpm INTC least 7.2",
+                    signer=qualified_name(ek_public(), ENDORSEMENT))
+
+
 if __name__ == "__main__":
     if not sys.argv[1:]:
         for old in ATTACKS.iterdir():
             shutil.rmtree(old)
     endorsements()
     keys()
+    firmwares()

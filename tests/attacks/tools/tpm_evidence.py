@@ -190,8 +190,15 @@ def object_name(area, name_alg="sha256"):
     return u16(ALG[name_alg]) + hashlib.new(name_alg, area).digest()
 
 
-def attest(certified_name, extra_data, magic=0xFF544347, kind=0x8017, safe=1, tail=None):
-    head = u32(magic) + u16(kind) + sized(b"\x00\x0b" + b"\x51" * 32) + sized(extra_data)
+def qualified_name(area, hierarchy, name_alg="sha256"):
+    """Of a primary key of that hierarchy."""
+    digest = hashlib.new(name_alg, u32(hierarchy) + object_name(area, name_alg)).digest()
+    return u16(ALG[name_alg]) + digest
+
+
+def attest(certified_name, extra_data, magic=0xFF544347, kind=0x8017, safe=1, tail=None,
+           signer=b"\x00\x0b" + b"\x51" * 32):
+    head = u32(magic) + u16(kind) + sized(signer) + sized(extra_data)
     clock = struct.pack(">QIIB", 123456789, 7, 3, safe)
     tail = sized(certified_name) + sized(b"\x00\x0b" + b"\x52" * 32) if tail is None else tail
     return head + clock + struct.pack(">Q", 0x0007000200010000) + tail

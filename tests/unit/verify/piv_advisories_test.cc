@@ -11,7 +11,8 @@ namespace {
 std::string Ids(const PivFirmware& firmware, const PublicKey& key,
                 std::optional<uint8_t> form_factor = std::nullopt) {
   std::string ids;
-  for (const PivAdvisory& advisory : PivAdvisoriesFor(firmware, form_factor, key)) {
+  for (const PivAdvisory& advisory :
+       PivAdvisoriesFor(PivTokenFirmware(firmware, form_factor, key), key)) {
     ids += advisory.id + (advisory.key_recoverable ? "! " : " ");
   }
   return ids;

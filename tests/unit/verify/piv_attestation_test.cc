@@ -110,6 +110,28 @@ TEST_F(PivAttestationTest, TheLeastFirmwareIsTaken) {
   EXPECT_EQ(WhyNot(), std::nullopt) << "numbers, not text";
 }
 
+TEST_F(PivAttestationTest, TheOrganisationsListIsAsked) {
+  const auto with = [this](absl::string_view line) {
+    const auto list = FirmwareList::Parse(absl::StrCat("forekey-firmware-list 1\n", line));
+    EXPECT_TRUE(list.ok()) << list.status();
+    policy_.firmware = &*list;
+    const std::optional<Reason> why = WhyNot();
+    policy_.firmware = nullptr;
+    return why;
+  };
+  slot_.firmware = PivFirmware{5, 4, 3};
+  EXPECT_EQ(with("piv yubikey least 5.4.3"), std::nullopt);
+  EXPECT_EQ(with("piv yubikey least 5.4.4"), Reason::kFirmwareTooOld);
+  EXPECT_EQ(with("piv yubikey weak 5.0-5.6 ecdsa"), Reason::kFirmwareWeak);
+  EXPECT_EQ(with("piv yubikey weak 5.0-5.6 rsa"), std::nullopt);
+  EXPECT_EQ(with("piv yubikey-bio weak all"), std::nullopt);
+  slot_.form_factor = 6;
+  EXPECT_EQ(with("piv yubikey-bio weak all"), Reason::kFirmwareWeak);
+  // The card that signs counts, not what its batch's certificate says.
+  f9_marks_.firmware = PivFirmware{5, 7, 4};
+  EXPECT_EQ(with("piv yubikey least 5.7"), Reason::kFirmwareTooOld);
+}
+
 TEST_F(PivAttestationTest, WeakFirmwareIsRefusedReportedOrTolerated) {
   struct Case {
     PivFirmware firmware;

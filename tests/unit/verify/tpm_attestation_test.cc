@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "tests/support/certificate_maker.h"
 #include "tests/support/status_matchers.h"
@@ -23,6 +25,8 @@ struct Case {
   AttestSpec attest;
   SignatureSpec signature;
   std::string expected_extra_data = std::string(32, 'x');
+  nlohmann::json device = {{"manufacturer", "Test"}};
+  FirmwareList firmware;
 };
 
 absl::StatusOr<VerifiedAttestation> Verify(Case c) {
@@ -34,7 +38,8 @@ absl::StatusOr<VerifiedAttestation> Verify(Case c) {
   if (!ak.ok()) return ak.status();
   TpmDevice device;
   device.device_id = "device";
-  device.proved = {{"manufacturer", "Test"}};
+  device.proved = c.device;
+  device.firmware = &c.firmware;
   return VerifyTpmKey(*ak, {key, attest, MakeSignature(c.signature, attest)}, c.expected_extra_data,
                       device);
 }
@@ -52,6 +57,60 @@ TEST(TpmAttestationTest, GivesTheKeyAndWhatWasProved) {
   EXPECT_EQ(verified->proved().at("firmware_version"), "2222222222222222");
   c.key.attributes &= ~tpm::kNoDa;
   EXPECT_EQ(Verify(c)->proved().at("key_no_da"), false);
+}
+
+// An Infineon TPM of firmware 7.61.2785.0, whose AK is a primary key of `hierarchy`.
+Case Infineon(uint32_t hierarchy, absl::string_view lines) {
+  Case c;
+  c.device = {{"manufacturer_id", "id:49465800"}, {"model", "SLB 9670"}};
+  c.attest.firmware = absl::HexStringToBytes("0007003d0ae10000");
+  c.attest.qualified_signer = QualifiedNameOf(MakePublic(c.ak), hierarchy);
+  c.firmware = *FirmwareList::Parse(absl::StrCat("forekey-firmware-list 1\n", lines));
+  return c;
+}
+
+TEST(TpmAttestationTest, TheFirmwareIsProvedWhereTheTpmDoesNotHideIt) {
+  for (const uint32_t hierarchy : {0x4000000bu, 0x4000000cu}) {
+    const auto verified = Verify(Infineon(hierarchy, ""));
+    ASSERT_THAT(verified, IsOk());
+    EXPECT_EQ(verified->proved().at("firmware_proved"), true);
+    EXPECT_EQ(verified->proved().at("firmware"), "7.61.2785.0");
+  }
+  // The owner's hierarchy, or a key under another: what is signed as version is none.
+  Case child = Infineon(0x4000000b, "");
+  child.attest.qualified_signer[5] ^= 1;
+  for (const Case& c : {Infineon(0x40000001, ""), child}) {
+    const auto verified = Verify(c);
+    ASSERT_THAT(verified, IsOk());
+    EXPECT_EQ(verified->proved().at("firmware_proved"), false);
+    EXPECT_FALSE(verified->proved().contains("firmware"));
+  }
+}
+
+TEST(TpmAttestationTest, RefusesFirmwareThatTheListCallsWeakOrTooOld) {
+  const auto refused = [](absl::string_view lines) { return Verify(Infineon(0x4000000b, lines)); };
+  EXPECT_THAT(refused("tpm IFX weak 7.0-7.61 : ROCA"), RefusedWith(Reason::kFirmwareWeak));
+  EXPECT_THAT(std::string(refused("tpm IFX weak 7.0-7.61 : ROCA").status().message()),
+              ::testing::AllOf(::testing::HasSubstr("it is 7.61.2785.0"),
+                               ::testing::HasSubstr("tpm IFX weak 7.0-7.61 : ROCA"),
+                               ::testing::HasSubstr("update the TPM's firmware")));
+  EXPECT_THAT(refused("tpm IFX/SLB9670 least 7.85"), RefusedWith(Reason::kFirmwareTooOld));
+  EXPECT_THAT(refused("tpm IFX/SLB9672 least 15.23"), IsOk());
+  EXPECT_THAT(refused("tpm STM weak all"), IsOk());
+  EXPECT_THAT(refused("tpm IFX least 7.61"), IsOk());
+}
+
+TEST(TpmAttestationTest, AVersionThatIsHiddenIsNoWayRoundTheList) {
+  EXPECT_THAT(Verify(Infineon(0x40000001, "tpm IFX least 7.0")),
+              RefusedWith(Reason::kFirmwareUnproved));
+  EXPECT_THAT(Verify(Infineon(0x40000001, "tpm IFX weak 5.0-5.61")),
+              RefusedWith(Reason::kFirmwareUnproved));
+  EXPECT_THAT(Verify(Infineon(0x40000001, "tpm IFX weak all")), RefusedWith(Reason::kFirmwareWeak));
+  EXPECT_THAT(Verify(Infineon(0x40000001, "tpm STM least 7.0")), IsOk());
+  // No certificate of its vendor's: nothing says whose it is.
+  Case c = Infineon(0x40000001, "tpm IFX least 7.0");
+  c.device = {{"ek_allowed_by_hash", true}};
+  EXPECT_THAT(Verify(c), IsOk());
 }
 
 TEST(TpmAttestationTest, TakesEveryAcceptedAlgorithm) {

@@ -75,6 +75,7 @@ class WebAuthnRegistrationTest : public ::testing::Test {
     options.relying_party = &party;
     options.policy = policy_;
     options.anchors = use_anchors_ ? &anchors_ : nullptr;
+    options.firmware = &firmware_;
     options.time = time_;
     return VerifyRegistration(options, &seen_);
   }
@@ -91,6 +92,7 @@ class WebAuthnRegistrationTest : public ::testing::Test {
   WebAuthnPolicy policy_;
   absl::Time time_ = absl::FromUnixSeconds(1'800'000'000);
   nlohmann::json seen_;
+  FirmwareList firmware_;
 };
 
 // ---- What is proved ----
@@ -351,6 +353,58 @@ TEST_F(WebAuthnRegistrationTest, RejectsAnotherModelsCertificate) {
   leaf_.extensions = {
       {std::string(kAaguidOid), false, absl::StrCat("\x04\x10", std::string(16, 'z'))}};
   EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kAaguidMismatch));
+}
+
+constexpr char kFidoFirmwareOid[] = "1.3.6.1.4.1.45724.1.1.5";
+constexpr char kYubicoFirmwareOid[] = "1.3.6.1.4.1.41482.13.1";
+constexpr char kModel[] = "41424344-4546-4748-494a-4b4c4d4e4f50";
+
+FirmwareList ListOf(absl::string_view rule) {
+  return *FirmwareList::Parse(absl::StrCat("forekey-firmware-list 1\nfido2 ", kModel, " ", rule));
+}
+
+TEST_F(WebAuthnRegistrationTest, FirmwareIsWhatTheCertificateSays) {
+  leaf_.extensions = {{kYubicoFirmwareOid, false, "\x04\x03\x05\x07\x04"}};
+  firmware_ = ListOf("least 5.7.4");
+  auto verified = Verify("packed", Packed());
+  ASSERT_THAT(verified, IsOk());
+  EXPECT_EQ(verified->proved()["firmware"], "5.7.4");
+  firmware_ = ListOf("least 5.7.5");
+  EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kFirmwareTooOld));
+  firmware_ = ListOf("weak 5.0-5.7");
+  EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kFirmwareWeak));
+  // FIDO's own extension comes first.
+  leaf_.extensions.push_back({kFidoFirmwareOid, false, "\x02\x01\x07"});
+  firmware_ = ListOf("least 8");
+  EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kFirmwareTooOld));
+  firmware_ = ListOf("least 7");
+  verified = Verify("packed", Packed());
+  ASSERT_THAT(verified, IsOk());
+  EXPECT_EQ(verified->proved()["firmware"], "7");
+}
+
+TEST_F(WebAuthnRegistrationTest, FirmwareThatIsNotProvedIsNoWayRoundTheList) {
+  firmware_ = ListOf("least 1");
+  EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kFirmwareUnproved));
+  for (const std::string& value :
+       {std::string("\x02\x00", 2), std::string("\x02\x01\x80"), std::string("\x02\x02\x00\x07", 4),
+        std::string("\x02\x01\x07\x00", 4), std::string("\x04\x01\x07"),
+        std::string("\x02\x05\x01\x01\x01\x01\x01"), std::string("\x07")}) {
+    leaf_.extensions = {{kFidoFirmwareOid, false, value},
+                        {kYubicoFirmwareOid, false, "\x04\x03\x05\x07\x04"}};
+    EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kFirmwareUnproved));
+  }
+  leaf_.extensions = {{kFidoFirmwareOid, false, std::string("\x02\x05\x00\xff\xff\xff\xff", 7)}};
+  EXPECT_THAT(Verify("packed", Packed()), IsOk());
+  // A model that the key only says it is, is held against it all the same.
+  policy_.allow_self = true;
+  EXPECT_THAT(Verify("packed", Self()), RefusedWith(Reason::kFirmwareUnproved));
+  firmware_ = ListOf("weak all");
+  EXPECT_THAT(Verify("packed", Self()), RefusedWith(Reason::kFirmwareWeak));
+  // By U2F, whose signature covers no model, the token's certificate may name it.
+  EXPECT_THAT(Verify("fido-u2f", U2f()), IsOk());
+  leaf_.extensions = {{std::string(kAaguidOid), false, absl::StrCat("\x04\x10", token_.aaguid)}};
+  EXPECT_THAT(Verify("fido-u2f", U2f()), RefusedWith(Reason::kFirmwareWeak));
 }
 
 TEST_F(WebAuthnRegistrationTest, RejectsU2fCertificatesThatAreNotOnP256) {
