@@ -120,22 +120,6 @@ absl::Status NeedsEmptyPassword(absl::Status status) {
                                     "PASSWORD` and set it again afterwards"));
 }
 
-absl::StatusOr<EsysHandle> CreateEk(Esys& esys, const TPM2B_PUBLIC& creation, TPM2B_PUBLIC* made) {
-  const TPM2B_SENSITIVE_CREATE sensitive{};
-  const TPM2B_DATA outside{};
-  const TPML_PCR_SELECTION no_pcrs{};
-  ESYS_TR raw = ESYS_TR_NONE;
-  EsysPtr<TPM2B_PUBLIC> area;
-  FOREKEY_RETURN_IF_ERROR(NeedsEmptyPassword(
-      FromTss(Esys_CreatePrimary(esys.get(), ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                 ESYS_TR_NONE, &sensitive, &creation, &outside, &no_pcrs, &raw,
-                                 Out(area), nullptr, nullptr, nullptr),
-              "Esys_CreatePrimary(endorsement)")));
-  EsysHandle handle = EsysHandle::Flushed(esys, raw);
-  *made = *area;
-  return handle;
-}
-
 // The template that the manufacturer put into NV, or the profile's, with the manufacturer's nonce.
 absl::StatusOr<TPM2B_PUBLIC> CreationTemplate(Esys& esys, const Place& place,
                                               const std::vector<TPM2_HANDLE>& indices) {
@@ -168,7 +152,7 @@ absl::StatusOr<bool> FindKeyOf(Esys& esys, X509* certificate, const Place& place
   }
   FOREKEY_ASSIGN_OR_RETURN(ek->creation, CreationTemplate(esys, place, indices));
   TPM2B_PUBLIC made{};
-  auto handle = CreateEk(esys, ek->creation, &made);
+  auto handle = CreateEndorsementPrimary(esys, ek->creation, &made);
   if (!handle.ok()) {
     // A TPM that can't make this kind of EK may have another; anything that passes ends the search.
     if (DeviceErrorOf(handle.status()) == DeviceError::kOther) return false;
@@ -191,6 +175,23 @@ absl::StatusOr<std::vector<std::string>> ReadChain(Esys& esys,
 }
 
 }  // namespace
+
+absl::StatusOr<EsysHandle> CreateEndorsementPrimary(Esys& esys, const TPM2B_PUBLIC& creation,
+                                                    TPM2B_PUBLIC* made) {
+  const TPM2B_SENSITIVE_CREATE sensitive{};
+  const TPM2B_DATA outside{};
+  const TPML_PCR_SELECTION no_pcrs{};
+  ESYS_TR raw = ESYS_TR_NONE;
+  EsysPtr<TPM2B_PUBLIC> area;
+  FOREKEY_RETURN_IF_ERROR(NeedsEmptyPassword(
+      FromTss(Esys_CreatePrimary(esys.get(), ESYS_TR_RH_ENDORSEMENT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                 ESYS_TR_NONE, &sensitive, &creation, &outside, &no_pcrs, &raw,
+                                 Out(area), nullptr, nullptr, nullptr),
+              "Esys_CreatePrimary(endorsement)")));
+  EsysHandle handle = EsysHandle::Flushed(esys, raw);
+  *made = *area;
+  return handle;
+}
 
 absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys) {
   FOREKEY_ASSIGN_OR_RETURN(const auto indices, Handles(esys, 0x01c00000, kLastChainIndex));
@@ -220,7 +221,7 @@ absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys) {
   EndorsementKey ek;
   ek.creation = EndorsementKeyTemplate(EkShape::kP256);
   TPM2B_PUBLIC made{};
-  FOREKEY_RETURN_IF_ERROR(CreateEk(esys, ek.creation, &made).status());
+  FOREKEY_RETURN_IF_ERROR(CreateEndorsementPrimary(esys, ek.creation, &made).status());
   FOREKEY_ASSIGN_OR_RETURN(ek.public_area, Marshal(made));
   return ek;
 }
@@ -228,7 +229,7 @@ absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys) {
 absl::StatusOr<EsysHandle> LoadEndorsementKey(Esys& esys, const EndorsementKey& ek) {
   if (ek.persistent == 0) {
     TPM2B_PUBLIC made{};
-    FOREKEY_ASSIGN_OR_RETURN(EsysHandle handle, CreateEk(esys, ek.creation, &made));
+    FOREKEY_ASSIGN_OR_RETURN(EsysHandle handle, CreateEndorsementPrimary(esys, ek.creation, &made));
     FOREKEY_ASSIGN_OR_RETURN(std::string area, Marshal(made));
     if (area != ek.public_area) {
       return DeviceFailure(DeviceError::kNotSetUp,

@@ -31,6 +31,11 @@ absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys);
 // Loads it (flushed when it goes, unless it is persistent).
 absl::StatusOr<EsysHandle> LoadEndorsementKey(Esys& esys, const EndorsementKey& ek);
 
+// A primary key of the endorsement hierarchy, made of `creation` (flushed when it goes). The same
+// template makes the same key for as long as the hierarchy's seed is the same.
+absl::StatusOr<EsysHandle> CreateEndorsementPrimary(Esys& esys, const TPM2B_PUBLIC& creation,
+                                                    TPM2B_PUBLIC* made);
+
 // The authorisation for the USER role of `ek`, by its own policy: a policy session that has passed
 // PolicySecret(endorsement) and, for PolicyB, PolicyOR; or none (empty password) for an EK that has
 // neither and takes its password.

@@ -145,17 +145,6 @@ absl::StatusOr<EsysHandle> LoadKeyUnder(Esys& esys, const EsysHandle& parent, co
   return EsysHandle::Flushed(esys, raw);
 }
 
-absl::Status StashedObject::Stash(Esys& esys, EsysHandle handle) {
-  return FromTss(Esys_ContextSave(esys.get(), handle.get(), Out(context_)), "Esys_ContextSave");
-}
-
-absl::StatusOr<EsysHandle> StashedObject::Restore(Esys& esys) {
-  ESYS_TR raw = ESYS_TR_NONE;
-  FOREKEY_RETURN_IF_ERROR(
-      FromTss(Esys_ContextLoad(esys.get(), context_.get(), &raw), "Esys_ContextLoad"));
-  return EsysHandle::Flushed(esys, raw);
-}
-
 absl::Status SetPassword(Esys& esys, const EsysHandle& key, const Secret& password) {
   if (password.size() > kMaxKeyPassword) {
     return absl::InvalidArgumentError("a TPM key's password has at most 32 bytes");

@@ -40,15 +40,6 @@ absl::StatusOr<EsysHandle> StartSaltedSession(Esys& esys, const EsysHandle& pare
 absl::StatusOr<Blobs> CreateKeyUnder(Esys& esys, const EsysHandle& parent,
                                      const TPM2B_PUBLIC& wanted, const Secret& password);
 absl::StatusOr<EsysHandle> LoadKeyUnder(Esys& esys, const EsysHandle& parent, const Blobs& blobs);
-// Swaps an object out of the TPM, encrypted, to free its slot for a while.
-class StashedObject {
- public:
-  absl::Status Stash(Esys& esys, EsysHandle handle);  // flushes `handle`
-  absl::StatusOr<EsysHandle> Restore(Esys& esys);
-
- private:
-  EsysPtr<TPMS_CONTEXT> context_;
-};
 
 // Tells ESYS the key's password; it is used in HMACs alone.
 absl::Status SetPassword(Esys& esys, const EsysHandle& key, const Secret& password);

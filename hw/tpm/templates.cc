@@ -75,8 +75,12 @@ TPM2B_PUBLIC StorageRootTemplate() {
   return result;
 }
 
-TPM2B_PUBLIC AttestationKeyTemplate() {
-  return SigningKey(TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_NODA);
+TPM2B_PUBLIC AttestationKeyTemplate(absl::string_view diversifier) {
+  TPM2B_PUBLIC result = SigningKey(TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_NODA);
+  TPMS_ECC_POINT& unique = result.publicArea.unique.ecc;
+  unique.x.size = unique.y.size = 32;  // y: of zeros
+  std::copy_n(diversifier.begin(), std::min<size_t>(diversifier.size(), 32), unique.x.buffer);
+  return result;
 }
 
 TPM2B_PUBLIC DeviceKeyTemplate(bool has_password) {

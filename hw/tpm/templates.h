@@ -5,13 +5,16 @@
 
 #include <tss2/tss2_tpm2_types.h>
 
+#include "absl/strings/string_view.h"
+
 namespace forekey {
 
 // The P-256 storage key under the owner hierarchy that TSS2 key files mean by parent 0x40000001:
 // TCG Provisioning Guidance's ECC SRK, with an empty unique field.
 TPM2B_PUBLIC StorageRootTemplate();
-// The AK: restricted P-256 signing key, ECDSA with SHA-256, without password.
-TPM2B_PUBLIC AttestationKeyTemplate();
+// The AK: restricted P-256 signing key, ECDSA with SHA-256, without password; a primary key, which
+// `diversifier` (32 bytes) tells from others of the same hierarchy.
+TPM2B_PUBLIC AttestationKeyTemplate(absl::string_view diversifier);
 // The device key: unrestricted P-256 signing key, ECDSA with SHA-256. Without password it is exempt
 // from the dictionary-attack lockout (noDA), so that a stranger's wrong passwords can't stop it;
 // with one it is not, so that the TPM slows guessing down.

@@ -10,9 +10,12 @@
 #include "src/base/bytes.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
+#include "src/crypto/random.h"
 
 namespace forekey {
 namespace {
+
+constexpr size_t kDiversifierSize = 32;
 
 absl::Status OutOfOrder() {
   return absl::FailedPreconditionError("the steps of an enrolment come in their order, each once");
@@ -37,8 +40,9 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> TpmEnroller::Opening() {
     FOREKEY_ASSIGN_OR_RETURN(parent_, ChooseParent(esys));
     FOREKEY_ASSIGN_OR_RETURN(EsysHandle parent, LoadParent(esys, parent_, ""));
     FOREKEY_ASSIGN_OR_RETURN(parent_name_, NameOf(esys, parent.get()));
-    FOREKEY_ASSIGN_OR_RETURN(ak_, CreateKeyUnder(esys, parent, AttestationKeyTemplate(), Secret()));
-    return absl::OkStatus();
+    parent.Reset();
+    ak_creation_ = AttestationKeyTemplate(RandomBytes(kDiversifierSize));
+    return CreateEndorsementPrimary(esys, ak_creation_, &ak_).status();
   }));
   forekey::v1::EnrollmentOpening opening;
   opening.set_kind(forekey::v1::TOKEN_KIND_TPM);
@@ -46,9 +50,18 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> TpmEnroller::Opening() {
   tpm.set_ek_certificate(ek_.certificate);
   for (const std::string& intermediate : ek_.intermediates) tpm.add_ek_intermediates(intermediate);
   tpm.set_ek_public(ek_.public_area);
-  FOREKEY_ASSIGN_OR_RETURN(*tpm.mutable_ak_public(), Marshal(ak_.public_area));
+  FOREKEY_ASSIGN_OR_RETURN(*tpm.mutable_ak_public(), Marshal(ak_));
   step_ = Step::kOpened;
   return opening;
+}
+
+absl::StatusOr<EsysHandle> TpmEnroller::LoadAk(Esys& esys) {
+  TPM2B_PUBLIC made{};
+  FOREKEY_ASSIGN_OR_RETURN(EsysHandle ak, CreateEndorsementPrimary(esys, ak_creation_, &made));
+  FOREKEY_ASSIGN_OR_RETURN(const std::string now, Marshal(made));
+  FOREKEY_ASSIGN_OR_RETURN(const std::string before, Marshal(ak_));
+  if (now == before) return ak;
+  return DeviceFailure(DeviceError::kNotSetUp, "the TPM's endorsement seed changed: start again");
 }
 
 // Here and in CertifyAndSign at most two objects are loaded at any time, so that it works beside
@@ -62,8 +75,8 @@ absl::Status TpmEnroller::Activate(Esys& esys, const TPM2B_ID_OBJECT& blob,
   // The activated secret comes back encrypted to this session.
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle session,
                            StartSaltedSession(esys, parent, TPMA_SESSION_ENCRYPT));
-  FOREKEY_ASSIGN_OR_RETURN(EsysHandle ak, LoadKeyUnder(esys, parent, ak_));
   parent.Reset();
+  FOREKEY_ASSIGN_OR_RETURN(EsysHandle ak, LoadAk(esys));
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle ek, LoadEndorsementKey(esys, ek_));
   FOREKEY_ASSIGN_OR_RETURN(TPM2B_PUBLIC ek_area, UnmarshalPublic(ek_.public_area));
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle policy, AuthorizeEndorsementKey(esys, ek_area.publicArea));
@@ -102,12 +115,9 @@ absl::Status TpmEnroller::CertifyAndSign(Esys& esys, absl::string_view digest,
     FOREKEY_ASSIGN_OR_RETURN(session, StartSaltedSession(esys, parent, TPMA_SESSION_DECRYPT));
   }
   const ESYS_TR key_session = session ? session.get() : ESYS_TR_PASSWORD;
-  FOREKEY_ASSIGN_OR_RETURN(EsysHandle ak, LoadKeyUnder(esys, parent, ak_));
-  StashedObject stashed_ak;
-  FOREKEY_RETURN_IF_ERROR(stashed_ak.Stash(esys, std::move(ak)));
   FOREKEY_ASSIGN_OR_RETURN(EsysHandle key, LoadKeyUnder(esys, parent, key_));
   parent.Reset();
-  FOREKEY_ASSIGN_OR_RETURN(ak, stashed_ak.Restore(esys));
+  FOREKEY_ASSIGN_OR_RETURN(EsysHandle ak, LoadAk(esys));
   FOREKEY_RETURN_IF_ERROR(SetPassword(esys, key, options_.key_password));
 
   TPM2B_DATA qualifying{};

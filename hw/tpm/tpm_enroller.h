@@ -15,8 +15,11 @@
 
 namespace forekey {
 
-// Between its steps nothing of it is in the TPM: AK and key wait here as the encrypted blobs that
-// only that TPM can load. Not thread-safe.
+// Between its steps nothing of it is in the TPM: the key waits here as the encrypted blob that only
+// that TPM can load, and the AK as the template that it is made of. Not thread-safe.
+//
+// The AK is a primary key of the endorsement hierarchy: of keys in others the TPM hides its
+// firmware's version in what they sign, and gates may ask for it.
 class TpmEnroller : public KeyEnroller {
  public:
   TpmEnroller(std::shared_ptr<TpmDevice> device, EnrollOptions options)
@@ -31,6 +34,7 @@ class TpmEnroller : public KeyEnroller {
  private:
   enum class Step { kNew, kOpened, kCreated, kProved };
   absl::Status Run(absl::FunctionRef<absl::Status(Esys&)> operation);
+  absl::StatusOr<EsysHandle> LoadAk(Esys& esys);
   absl::Status Activate(Esys& esys, const TPM2B_ID_OBJECT& blob,
                         const TPM2B_ENCRYPTED_SECRET& secret);
   absl::Status CertifyAndSign(Esys& esys, absl::string_view digest,
@@ -42,7 +46,7 @@ class TpmEnroller : public KeyEnroller {
   TPM2_HANDLE parent_ = 0;
   std::string parent_name_;
   EndorsementKey ek_;
-  Blobs ak_;
+  TPM2B_PUBLIC ak_creation_{}, ak_{};
   Blobs key_;
   Secret activated_;
 };

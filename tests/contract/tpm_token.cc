@@ -126,7 +126,12 @@ absl::Status TpmToken::CheckEvidence(absl::string_view spki, absl::string_view s
   ByteReader attest(evidence.certify_info());
   if (attest.U32() != 0xff544347 || attest.U16() != 0x8017)
     return absl::InternalError("TPMS_ATTEST");
-  attest.Len2();
+  // A primary key of the endorsement hierarchy: of others the TPM hides the firmware's version.
+  const std::string qualified = ByteWriter()
+                                    .U16(0x000b)
+                                    .Raw(Sha256(ByteWriter().U32(0x4000000b).Raw(ak.name).bytes()))
+                                    .bytes();
+  if (attest.Len2() != qualified) return absl::InternalError("the AK's qualified name");
   if (attest.Len2() != Sha256(statement)) return absl::InternalError("extraData");
   attest.Raw(17 + 8);
   if (attest.Len2() != key.name) return absl::InternalError("the AK certified another key");
