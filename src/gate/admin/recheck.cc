@@ -24,6 +24,7 @@ bool IsWithdrawn(Reason reason) {
     case Reason::kCertificateUntrusted:
     case Reason::kEkCertificateMissing:
     case Reason::kAuthenticatorStatus:
+    case Reason::kFirmwareWeak:
       return true;
     default:
       return false;

@@ -98,6 +98,7 @@ void Fido2Config::Read(ConfigTable& table, absl::string_view base) {
                 "slashes");
   }
   table.Path("trust", base, &trust);
+  table.Path("firmware", base, &firmware);
   table.Path("mds", base, &mds);
   table.Path("mds_root", base, &mds_root);
   table.Path("mds_crls", base, &mds_crls);

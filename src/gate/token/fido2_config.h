@@ -14,6 +14,7 @@ namespace forekey {
 struct Fido2Config final : TokenSectionOf<Fido2Config, v1::TOKEN_KIND_FIDO2> {
   std::string rp_id;            // empty: the audience
   std::string trust;            // folder of vendors' roots; empty: none
+  std::string firmware;         // list of firmware; empty: the one beside `trust`, else `mds`
   std::string mds;              // file: a FIDO MDS3 BLOB; empty: none
   std::string mds_root;         // PEM or DER of the root that its signer chains to
   std::string mds_crls;         // folder of revocation lists of the signer's CAs; empty: none

@@ -12,6 +12,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/gate/token/fido2_verifier.h"
+#include "src/gate/token/firmware_source.h"
 #include "src/gate/token/trust_folder.h"
 #include "src/wire/json_object.h"
 
@@ -84,7 +85,8 @@ TrustReading ReadingOf(Fido2VerifierOptions options, const Clock& clock) {
   TrustReading reading;
   reading.left_out = options.left_out;
   reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
-                                options.simulators.anchors().size(), " of simulators");
+                                options.simulators.anchors().size(), " of simulators, ",
+                                FirmwareSource::Describe(options.firmware));
   if (options.metadata) {
     const FidoMetadata& metadata = *options.metadata;
     absl::StrAppend(&reading.detail, "; FIDO metadata number ", metadata.no(), ": ",
@@ -122,16 +124,21 @@ absl::StatusOr<Fido2VerifierOptions> LoadFido2Trust(const Fido2Config& config,
 TrustSource Fido2TrustSource(const Fido2Config& config, const std::string& audience,
                              const std::string& state_directory, const Clock& clock) {
   const auto was_read = std::make_shared<std::atomic<bool>>(false);
-  return {"attestation.fido2",
-          {config.trust, config.mds, config.mds_root, config.mds_crls,
-           config.insecure_simulators ? config.simulator_trust : ""},
-          [config, audience, state_directory, &clock, was_read]() -> absl::StatusOr<TrustReading> {
+  const FirmwareSource list("attestation.fido2.firmware", config.firmware,
+                            config.trust.empty() ? config.mds : config.trust);
+  std::vector<std::string> paths = list.paths();
+  paths.insert(paths.end(), {config.trust, config.mds, config.mds_root, config.mds_crls,
+                             config.insecure_simulators ? config.simulator_trust : ""});
+  return {"attestation.fido2", std::move(paths),
+          [config, audience, state_directory, &clock, was_read,
+           list]() -> absl::StatusOr<TrustReading> {
             absl::StatusOr<Fido2VerifierOptions> options =
                 LoadFido2Trust(config, audience, state_directory, clock);
             if (*was_read && ReasonOf(options.status()) == Reason::kCertificateRevoked) {
               return RevokedMetadata(Bare(config, audience), options.status());
             }
             FOREKEY_RETURN_IF_ERROR(options.status());
+            FOREKEY_ASSIGN_OR_RETURN(options->firmware, list.Read());
             *was_read = true;
             return ReadingOf(*std::move(options), clock);
           }};

@@ -135,6 +135,7 @@ class Fido2Verifier final : public TokenVerifier {
     registration.policy = options_.policy;
     registration.anchors = simulators ? &options_.simulators : &options_.trust;
     registration.metadata = options_.metadata && !simulators ? &*options_.metadata : nullptr;
+    registration.firmware = &options_.firmware;
     registration.insecure_simulators = simulators;
     registration.time = context.now;
     return VerifyRegistration(registration);

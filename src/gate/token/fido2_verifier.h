@@ -24,6 +24,7 @@
 #include "src/gate/token/token_verifier.h"
 #include "src/verify/fido_metadata.h"
 #include "src/verify/webauthn_policy.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 
@@ -34,6 +35,7 @@ struct Fido2VerifierOptions {
   bool refuse_clones = true;
   TrustAnchors trust;                    // vendors' roots
   std::optional<FidoMetadata> metadata;  // FIDO's, with roots of each model
+  FirmwareList firmware;                 // empty asks nothing
   TrustAnchors simulators;               // empty unless the config says insecure_simulators
   std::vector<std::string> left_out;     // files of the folders that hold no certificate
   // Not empty: what was read can't be trusted, and why. Nothing is enrolled (kMetadataInvalid).

@@ -131,6 +131,7 @@ void CheckPivTogether(ConfigTable& table, const PivConfig& config) {
 
 void PivConfig::Read(ConfigTable& table, absl::string_view base) {
   table.Path("trust", base, &trust);
+  table.Path("firmware", base, &firmware);
   table.Path("issuers", base, &issuers);
   table.Path("crls", base, &crls);
   ReadSimulatorTrust(table, base, &simulator_trust, &insecure_simulators);

@@ -13,6 +13,7 @@ namespace forekey {
 
 struct PivConfig final : TokenSectionOf<PivConfig, v1::TOKEN_KIND_PIV> {
   std::string trust;            // folder of vendors' roots, for attestations; empty: none
+  std::string firmware;         // list of firmware; empty: the one beside `trust`
   std::string issuers;          // folder of issuing CAs, for certificates; empty: none
   std::string crls;             // folder of revocation lists; empty: none
   std::string simulator_trust;  // folder; loaded only with insecure_simulators

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status.h"
+#include "src/gate/token/firmware_source.h"
 #include "src/gate/token/piv_verifier.h"
 #include "src/gate/token/trust_folder.h"
 
@@ -27,7 +28,8 @@ std::string DescribeTrust(const PivVerifierOptions& options) {
   return absl::StrCat(options.trust.anchors().size(), " certificates of vendors, ",
                       options.issuers.anchors().size(), " of issuing CAs, ",
                       options.simulators.anchors().size(), " of simulators, ",
-                      options.revocation.size(), " revocation lists");
+                      options.revocation.size(), " revocation lists, ",
+                      FirmwareSource::Describe(options.firmware));
 }
 
 }  // namespace
@@ -76,11 +78,14 @@ absl::Status CheckNewLists(const PivVerifierOptions& before, const PivVerifierOp
 
 TrustSource PivTrustSource(const PivConfig& config) {
   auto before = std::make_shared<std::optional<PivVerifierOptions>>();
-  return {"attestation.piv",
-          {config.trust, config.issuers, config.crls,
-           config.insecure_simulators ? config.simulator_trust : ""},
-          [config, before]() -> absl::StatusOr<TrustReading> {
+  const FirmwareSource list("attestation.piv.firmware", config.firmware, config.trust);
+  std::vector<std::string> paths = list.paths();
+  paths.insert(paths.end(), {config.trust, config.issuers, config.crls,
+                             config.insecure_simulators ? config.simulator_trust : ""});
+  return {"attestation.piv", std::move(paths),
+          [config, before, list]() -> absl::StatusOr<TrustReading> {
             FOREKEY_ASSIGN_OR_RETURN(PivVerifierOptions options, LoadPivTrust(config));
+            FOREKEY_ASSIGN_OR_RETURN(options.firmware, list.Read());
             if (before->has_value()) FOREKEY_RETURN_IF_ERROR(CheckNewLists(**before, options));
             *before = options;
             TrustReading reading;

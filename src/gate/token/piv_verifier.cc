@@ -86,6 +86,7 @@ class PivVerifier final : public TokenVerifier {
     }
     PivPolicy policy = options_.policy;
     policy.time = context.now;
+    policy.firmware = &options_.firmware;
     const bool simulators = context.anchors == TokenAnchors::kSimulators;
     if (!evidence.is_attestation()) {
       if (options_.issuers.empty() && !options_.emptied) {

@@ -22,6 +22,7 @@
 #include "src/gate/token/piv_config.h"
 #include "src/gate/token/token_verifier.h"
 #include "src/verify/piv_policy.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 
@@ -31,6 +32,7 @@ struct PivVerifierOptions {
   TrustAnchors issuers;     // issuing CAs of cards without attestation
   TrustAnchors simulators;  // empty unless the config says insecure_simulators
   std::vector<RevocationList> revocation;
+  FirmwareList firmware;              // empty asks nothing
   std::vector<std::string> left_out;  // files of the folders that hold no certificate
   // A folder of these was emptied on purpose: what it vouched for was withdrawn
   // (kCertificateUntrusted), which is not the same as never having been taken.

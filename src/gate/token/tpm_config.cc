@@ -12,6 +12,7 @@ namespace forekey {
 
 void TpmConfig::Read(ConfigTable& table, absl::string_view base) {
   table.Path("trust", base, &trust);
+  table.Path("firmware", base, &firmware);
   table.Strings("ek_allow_list", &ek_allow_list);
   ReadSimulatorTrust(table, base, &simulator_trust, &insecure_simulators);
   table.Bool("one_subject_a_device", &one_subject_a_device);
@@ -29,7 +30,8 @@ void TpmConfig::Read(ConfigTable& table, absl::string_view base) {
 TrustSource TpmConfig::Trust(const TokenEnvironment&) const {
   std::vector<std::string> allowed;
   for (const std::string& hash : ek_allow_list) allowed.push_back(absl::HexStringToBytes(hash));
-  return TpmTrustSource(trust, insecure_simulators ? simulator_trust : "", std::move(allowed));
+  return TpmTrustSource(trust, insecure_simulators ? simulator_trust : "", std::move(allowed),
+                        firmware);
 }
 
 std::unique_ptr<TokenVerifier> TpmConfig::WithoutTrust(const TokenEnvironment&) const {

@@ -12,6 +12,7 @@ namespace forekey {
 
 struct TpmConfig final : TokenSectionOf<TpmConfig, v1::TOKEN_KIND_TPM> {
   std::string trust;                       // folder of vendors' roots; empty: none
+  std::string firmware;                    // list of firmware; empty: the one beside `trust`
   std::vector<std::string> ek_allow_list;  // SHA-256 of the EK's SPKI, hex
   std::string simulator_trust;             // folder; loaded only with insecure_simulators
   bool insecure_simulators = false;

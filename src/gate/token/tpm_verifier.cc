@@ -10,6 +10,7 @@
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/random.h"
+#include "src/gate/token/firmware_source.h"
 #include "src/gate/token/trust_folder.h"
 #include "src/verify/tpm_attestation.h"
 #include "src/verify/tpm_endorsement.h"
@@ -70,24 +71,37 @@ class TpmVerifier final : public TokenVerifier {
     if (!ConstantTimeEqual(tpm.activated_secret(), secret)) {
       return Refuse(Reason::kActivationSecretWrong);
     }
-    FOREKEY_ASSIGN_OR_RETURN(const AttestationKey ak,
-                             VerifyAkPublic(evidence.opening->tpm().ak_public()));
-    FOREKEY_ASSIGN_OR_RETURN(
-        VerifiedAttestation attestation,
-        VerifyTpmKey(ak,
-                     TpmKeyEvidence{tpm.key_public(), tpm.certify_info(), tpm.certify_signature()},
-                     Sha256(evidence.statement), device));
+    FOREKEY_ASSIGN_OR_RETURN(VerifiedAttestation attestation,
+                             VerifyKey(evidence, std::move(device)));
     return AttestedToken{std::move(attestation), "", "", std::nullopt};
   }
 
   absl::Status Recheck(const TokenEvidence& evidence,
                        const EnrollmentContext& context) const override {
-    return Endorse(evidence.opening->tpm(), context).status();
+    FOREKEY_ASSIGN_OR_RETURN(const VerifiedEndorsement endorsement,
+                             Endorse(evidence.opening->tpm(), context));
+    if (options_.firmware.empty()) return absl::OkStatus();
+    TpmDevice device;
+    device.device_id = endorsement.device_id();
+    device.proved = endorsement.proved();
+    return VerifyKey(evidence, std::move(device)).status();
   }
 
  private:
   static std::string Text(const nlohmann::json& json) {
     return json.dump(-1, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace);
+  }
+
+  // What the AK certified, and the firmware by which it did.
+  absl::StatusOr<VerifiedAttestation> VerifyKey(const TokenEvidence& evidence,
+                                                TpmDevice device) const {
+    const v1::TpmEvidence& tpm = evidence.proof->tpm();
+    FOREKEY_ASSIGN_OR_RETURN(const AttestationKey ak,
+                             VerifyAkPublic(evidence.opening->tpm().ak_public()));
+    device.firmware = &options_.firmware;
+    return VerifyTpmKey(
+        ak, TpmKeyEvidence{tpm.key_public(), tpm.certify_info(), tpm.certify_signature()},
+        Sha256(evidence.statement), device);
   }
 
   absl::StatusOr<VerifiedEndorsement> Endorse(const v1::TpmOpening& tpm,
@@ -121,31 +135,35 @@ std::unique_ptr<TokenVerifier> NewTpmVerifier(TpmVerifierOptions options) {
 }
 
 TrustSource TpmTrustSource(const std::string& trust, const std::string& simulator_trust,
-                           std::vector<std::string> allowed_ek_hashes) {
-  return {"attestation.tpm",
-          {trust, simulator_trust},
-          [trust, simulator_trust,
-           allowed = std::move(allowed_ek_hashes)]() -> absl::StatusOr<TrustReading> {
-            TrustReading reading;
-            TpmVerifierOptions options;
-            options.allowed_ek_hashes = allowed;
-            if (!trust.empty()) {
-              FOREKEY_ASSIGN_OR_RETURN(
-                  options.trust,
-                  LoadTrustFolder(trust, "attestation.tpm.trust", &reading.left_out));
-            }
-            if (!simulator_trust.empty()) {
-              FOREKEY_ASSIGN_OR_RETURN(
-                  options.simulators,
-                  LoadTrustFolder(simulator_trust, "attestation.tpm.simulator_trust",
-                                  &reading.left_out));
-            }
-            reading.detail = absl::StrCat(options.trust.anchors().size(), " certificates, ",
-                                          options.simulators.anchors().size(), " of simulators, ",
-                                          allowed.size(), " endorsement keys");
-            reading.verifier = NewTpmVerifier(std::move(options));
-            return reading;
-          }};
+                           std::vector<std::string> allowed_ek_hashes, std::string firmware) {
+  const FirmwareSource list("attestation.tpm.firmware", std::move(firmware), trust);
+  std::vector<std::string> paths = list.paths();
+  paths.insert(paths.end(), {trust, simulator_trust});
+  return {
+      "attestation.tpm", std::move(paths),
+      [trust, simulator_trust, list,
+       allowed = std::move(allowed_ek_hashes)]() -> absl::StatusOr<TrustReading> {
+        TrustReading reading;
+        TpmVerifierOptions options;
+        options.allowed_ek_hashes = allowed;
+        FOREKEY_ASSIGN_OR_RETURN(options.firmware, list.Read());
+        if (!trust.empty()) {
+          FOREKEY_ASSIGN_OR_RETURN(
+              options.trust, LoadTrustFolder(trust, "attestation.tpm.trust", &reading.left_out));
+        }
+        if (!simulator_trust.empty()) {
+          FOREKEY_ASSIGN_OR_RETURN(
+              options.simulators,
+              LoadTrustFolder(simulator_trust, "attestation.tpm.simulator_trust",
+                              &reading.left_out));
+        }
+        reading.detail =
+            absl::StrCat(options.trust.anchors().size(), " certificates, ",
+                         options.simulators.anchors().size(), " of simulators, ", allowed.size(),
+                         " endorsement keys, ", FirmwareSource::Describe(options.firmware));
+        reading.verifier = NewTpmVerifier(std::move(options));
+        return reading;
+      }};
 }
 
 }  // namespace forekey

@@ -11,6 +11,7 @@
 #include "src/crypto/certificate.h"
 #include "src/gate/token/live_trust.h"
 #include "src/gate/token/token_verifier.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 
@@ -18,17 +19,19 @@ struct TpmVerifierOptions {
   TrustAnchors trust;                          // vendors' roots
   TrustAnchors simulators;                     // empty unless the config says insecure_simulators
   std::vector<std::string> allowed_ek_hashes;  // 32 bytes each
+  FirmwareList firmware;                       // empty asks nothing
 };
 
 // Demand: the EK is a vendor's (or allow-listed), the AK's attributes are exact, and a secret is
 // sealed to both. Attest: the secret came back (kActivationSecretWrong; constant time), and the AK
-// certified the key with SHA-256 of the enrolment statement as qualifying data. A TPM of a
-// simulator's root is marked in what was proved.
+// certified the key with SHA-256 of the enrolment statement as qualifying data; its firmware is not
+// what the list refuses. A TPM of a simulator's root is marked in what was proved.
 std::unique_ptr<TokenVerifier> NewTpmVerifier(TpmVerifierOptions options);
 
-// Folders of vendors' and of simulators' roots (either may be empty: none), and the allow-list.
+// Folders of vendors' and of simulators' roots (either may be empty: none), the allow-list, and the
+// list of firmware (empty: the one beside `trust`).
 TrustSource TpmTrustSource(const std::string& trust, const std::string& simulator_trust,
-                           std::vector<std::string> allowed_ek_hashes);
+                           std::vector<std::string> allowed_ek_hashes, std::string firmware = "");
 
 }  // namespace forekey
 

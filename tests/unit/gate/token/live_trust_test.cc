@@ -28,7 +28,8 @@ TEST_F(LiveTrustTest, ATpmsTrustSaysWhatItIs) {
   auto trust = LiveTrust::New(TpmTrustSource(roots_, "", {std::string(32, 'k')}));
   ASSERT_TRUE(trust.ok()) << trust.status();
   EXPECT_EQ((*trust)->kind(), v1::TOKEN_KIND_TPM);
-  EXPECT_EQ((*trust)->detail(), "1 certificates, 0 of simulators, 1 endorsement keys");
+  EXPECT_EQ((*trust)->detail(),
+            "1 certificates, 0 of simulators, 1 endorsement keys, no list of firmware");
   WriteText(roots_ + "/b.der", MakeDer(TestCa::New("Another").CaSpec(vendor_)));
   auto again = (*trust)->Read();
   ASSERT_TRUE(again.ok()) << again.status();
@@ -42,6 +43,22 @@ TEST_F(LiveTrustTest, AFirstReadingThatFailsNamesTheKey) {
   std::filesystem::create_directories(none);
   EXPECT_THAT(std::string(LiveTrust::New(TpmTrustSource(roots_, none, {})).status().message()),
               HasSubstr("attestation.tpm.simulator_trust"));
+}
+
+TEST_F(LiveTrustTest, AListOfFirmwareThatIsNamedMustBeThere) {
+  const std::string list = folder_.File("named.list");
+  const auto reading = [&] { return LiveTrust::New(TpmTrustSource(roots_, "", {}, list)); };
+  EXPECT_THAT(std::string(reading().status().message()), HasSubstr("attestation.tpm.firmware"));
+  WriteText(list, "forekey-firmware-list 2\n");
+  EXPECT_THAT(std::string(reading().status().message()), HasSubstr("line 1"));
+  WriteText(list, "forekey-firmware-list 1\ntpm IFX least 7.85\n");
+  auto trust = reading();
+  ASSERT_TRUE(trust.ok()) << trust.status();
+  EXPECT_THAT((*trust)->detail(), HasSubstr("1 lines on firmware"));
+  EXPECT_FALSE((*trust)->Changed());
+  WriteText(list, "forekey-firmware-list 1\n");
+  EXPECT_FALSE((*trust)->Changed());
+  EXPECT_TRUE((*trust)->Changed()) << "the list is read again, too";
 }
 
 TEST_F(LiveTrustTest, ChangedOnceTheFilesHaveSettled) {

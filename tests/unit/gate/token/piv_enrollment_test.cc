@@ -584,6 +584,55 @@ TEST_F(PivReloadTest, WithdrawnTrustRevokesWhereTheConfigurationSaysSoAndWhatCan
   EXPECT_EQ(gate().admin().RecheckCredentials({}, "uid 0")->checked(), 1u) << "the agency's card";
 }
 
+// The list of a bundle, which lies beside the folder of trust, counts from the reload on.
+TEST_F(PivReloadTest, AListOfFirmwareIsAskedAtEnrolmentsAndOfWhatIsEnrolled) {
+  recheck_ = GateConfig::Recheck::kRevoke;
+  Restart();
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  const std::string list = folder_.File("firmware.list");
+  WriteText(list, "forekey-firmware-list 1\npiv yubikey least 5.7.2 : ours\n");
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("1 lines on firmware"));
+  EXPECT_EQ(Why([](Enrolment& e) { e.serial = 43; }), Reason::kFirmwareTooOld);
+  const std::string why = audit_->decisions().back().detail;
+  EXPECT_THAT(why, HasSubstr("it is 5.7.1"));
+  EXPECT_THAT(why, HasSubstr("piv yubikey least 5.7.2 : ours"));
+  EXPECT_THAT(why, HasSubstr("enrol a newer one"));
+  // A least version is a policy: what is enrolled is told, and stays.
+  gate().recheck().RecheckWanted();
+  v1::RecheckCredentialsResponse looked = gate().admin().RecheckCredentials({}, "uid 0").value();
+  ASSERT_EQ(looked.credentials_size(), 1);
+  EXPECT_EQ(looked.credentials(0).reason(), "firmware-too-old");
+  EXPECT_FALSE(looked.credentials(0).withdrawn());
+  EXPECT_FALSE(registry_->FindCredential(credential_id_)->revoked_at.has_value());
+  // What the organisation calls weak has lost its trust.
+  WriteText(list, "forekey-firmware-list 1\npiv yubikey weak 5.7.1\n");
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  gate().recheck().RecheckWanted();
+  EXPECT_TRUE(registry_->FindCredential(credential_id_)->revoked_at.has_value());
+  EXPECT_EQ(Why([](Enrolment& e) { e.serial = 43; }), Reason::kFirmwareWeak);
+}
+
+TEST_F(PivReloadTest, AListOfFirmwareIsNotGivenUpByAccident) {
+  const std::string list = folder_.File("firmware.list"), bundle = folder_.File("bundle.json");
+  WriteText(list, "forekey-firmware-list 1\npiv yubikey weak 5.7.1\n");
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  WriteText(list, "forekey-firmware-list 1\npiv yubikey weak 5.7.1 rsa or so\n");
+  StaysAsItWas("line 2");
+  std::filesystem::remove(list);
+  StaysAsItWas("firmware.list is gone");
+  WriteText(bundle, R"({"number": 1, "sha256": "", "files": ["piv/a.pem", "firmware.list"]})");
+  StaysAsItWas("the bundle that was applied has it");
+  WriteText(bundle, "{");
+  StaysAsItWas("bundle.json is damaged");
+  EXPECT_EQ(Why([](Enrolment&) {}), Reason::kFirmwareWeak);
+  // A bundle that has none takes it away: it is newer, and signed.
+  WriteText(bundle, R"({"number": 2, "sha256": "", "files": ["piv/a.pem"]})");
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("no list of firmware"));
+  EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
+}
+
 // Whoever sets the clock must not take everybody's credentials away.
 TEST_F(PivReloadTest, AWrongClockTakesNoTrustAway) {
   recheck_ = GateConfig::Recheck::kRevoke;
