@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/cli/verify/trust_bundle.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "src/base/status.h"
 #include "src/cli/verify/trust_folder.h"
 #include "src/crypto/digest.h"
+#include "src/verify/firmware_folder.h"
 #include "src/wire/json_object.h"
 
 namespace forekey {
@@ -22,7 +24,7 @@ using Json = nlohmann::json;
 
 constexpr absl::string_view kLabel("forekey-trust-bundle-v1\0", 24);
 constexpr char kVersionKey[] = "forekey_trust_bundle";
-constexpr char kApplied[] = "bundle.json";
+constexpr const char* kApplied = kAppliedBundleFile;
 constexpr size_t kMaxBundleFiles = 10'000;
 constexpr int kEnvelopeMembers = 4;
 
@@ -40,7 +42,8 @@ absl::Status RefuseBundle(absl::StatusCode code, absl::string_view why) {
 }
 
 bool IsBundleFile(absl::string_view name) {
-  return name == "fido-mds.jwt" || name == "fido-mds-root.pem" || IsTrustFileName(name);
+  return name == "fido-mds.jwt" || name == "fido-mds-root.pem" || name == kFirmwareListFile ||
+         IsTrustFileName(name);
 }
 
 // Before anything is built of text that nobody has signed for.
@@ -131,6 +134,11 @@ absl::StatusOr<TrustBundle> TrustBundle::Parse(absl::string_view payload) {
     if (!content.is_string()) return NoBundle(absl::StrCat(file, " is no text"));
     bundle.files[file] = content.get<std::string>();
   }
+  // One that no gate understands would be found out at every gate at once.
+  if (const auto list = bundle.files.find(kFirmwareListFile); list != bundle.files.end()) {
+    const absl::StatusOr<FirmwareList> read = FirmwareList::Parse(list->second);
+    if (!read.ok()) return NoBundle(read.status().message());
+  }
   return bundle;
 }
 
@@ -198,7 +206,68 @@ std::string AppliedText(const TrustBundle& bundle, const Applied& applied) {
          "\n";
 }
 
+std::vector<std::string> LinesOf(const FirmwareList& list) {
+  std::vector<std::string> lines;
+  for (const FirmwareEntry& entry : list.entries()) lines.push_back(entry.line);
+  return lines;
+}
+
+// Those of `all` that are not in `others`, in their order.
+std::vector<std::string> Without(const std::vector<std::string>& all,
+                                 const std::vector<std::string>& others) {
+  const std::set<std::string> known(others.begin(), others.end());
+  std::vector<std::string> left;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(left),
+               [&known](const std::string& one) { return known.count(one) == 0; });
+  return left;
+}
+
+// One that is there and can't be read counts as one without lines.
+void CompareFirmware(const TrustBundle& bundle, const std::string& directory,
+                     TrustBundleChanges* changes) {
+  const absl::StatusOr<FirmwareList> there =
+      ReadFirmwareList(absl::StrCat(directory, "/", kFirmwareListFile));
+  const std::vector<std::string> before = there.ok() ? LinesOf(*there) : std::vector<std::string>();
+  std::vector<std::string> now;
+  if (const auto list = bundle.files.find(kFirmwareListFile); list != bundle.files.end()) {
+    if (const auto read = FirmwareList::Parse(list->second); read.ok()) now = LinesOf(*read);
+  } else {
+    const std::vector<std::string>& removed = changes->removed;
+    changes->loses_firmware_list =
+        std::find(removed.begin(), removed.end(), kFirmwareListFile) != removed.end();
+    if (!changes->loses_firmware_list) return;  // what an administrator put there by hand stays
+  }
+  changes->firmware_added = Without(now, before);
+  changes->firmware_removed = Without(before, now);
+}
+
+TrustBundleChanges ChangesOf(const TrustBundle& bundle, const Applied& before,
+                             const std::string& directory) {
+  TrustBundleChanges changes;
+  changes.number_before = before.number;
+  for (const auto& [name, content] : bundle.files) {
+    const auto there = ReadFile(absl::StrCat(directory, "/", name), kMaxTrustBundle);
+    if (absl::IsNotFound(there.status())) {
+      changes.added.push_back(name);
+    } else if (!there.ok() || *there != content) {
+      changes.changed.push_back(name);
+    }
+  }
+  for (const std::string& name : before.files) {
+    if (bundle.files.count(name) == 0) changes.removed.push_back(name);
+  }
+  CompareFirmware(bundle, directory, &changes);
+  return changes;
+}
+
 }  // namespace
+
+absl::StatusOr<TrustBundleChanges> CompareTrustBundle(const VerifiedTrustBundle& verified,
+                                                      const std::string& directory) {
+  FOREKEY_ASSIGN_OR_RETURN(const Applied before, ReadApplied(directory));
+  FOREKEY_RETURN_IF_ERROR(CheckNumber(verified, before));
+  return ChangesOf(verified.bundle(), before, directory);
+}
 
 absl::StatusOr<AppliedTrustBundle> ApplyTrustBundle(const VerifiedTrustBundle& verified,
                                                     const std::string& directory) {
@@ -207,32 +276,28 @@ absl::StatusOr<AppliedTrustBundle> ApplyTrustBundle(const VerifiedTrustBundle& v
   FOREKEY_ASSIGN_OR_RETURN(const Applied before, ReadApplied(directory));
   FOREKEY_RETURN_IF_ERROR(CheckNumber(verified, before));
 
-  std::vector<std::string> to_write, to_remove;
+  AppliedTrustBundle applied;
+  applied.changes = ChangesOf(bundle, before, directory);
+  const TrustBundleChanges& changes = applied.changes;
+  if (bundle.number == before.number) {
+    applied.what = changes.IsNothing() ? AppliedTrustBundle::What::kAlready
+                                       : AppliedTrustBundle::What::kRepaired;
+    if (changes.IsNothing()) return applied;
+  }
+
   Applied both = before, now{bundle.number, verified.sha256(), {}};
   const std::set<std::string> had(before.files.begin(), before.files.end());
   for (const auto& [name, content] : bundle.files) {
     now.files.push_back(name);
-    const auto there = ReadFile(absl::StrCat(directory, "/", name), kMaxTrustBundle);
-    if (!there.ok() || *there != content) to_write.push_back(name);
     if (had.count(name) == 0) both.files.push_back(name);
   }
-  for (const std::string& name : before.files) {
-    if (bundle.files.count(name) == 0) to_remove.push_back(name);
-  }
-  AppliedTrustBundle applied;
-  if (bundle.number == before.number) {
-    if (to_write.empty() && to_remove.empty()) {
-      applied.what = AppliedTrustBundle::What::kAlready;
-      return applied;
-    }
-    applied.what = AppliedTrustBundle::What::kRepaired;
-  }
-
   FOREKEY_RETURN_IF_ERROR(folder.Write(kApplied, AppliedText(bundle, both)));
-  for (const std::string& name : to_write) {
-    FOREKEY_RETURN_IF_ERROR(folder.Write(name, bundle.files.at(name)));
+  for (const auto* names : {&changes.added, &changes.changed}) {
+    for (const std::string& name : *names) {
+      FOREKEY_RETURN_IF_ERROR(folder.Write(name, bundle.files.at(name)));
+    }
   }
-  for (const std::string& name : to_remove) FOREKEY_RETURN_IF_ERROR(folder.Remove(name));
+  for (const std::string& name : changes.removed) FOREKEY_RETURN_IF_ERROR(folder.Remove(name));
   FOREKEY_ASSIGN_OR_RETURN(applied.emptied, folder.MarkEmptied());
   FOREKEY_RETURN_IF_ERROR(folder.Write(kApplied, AppliedText(bundle, now)));
   return applied;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One signed file with an organisation's trust, for all of its gates: CAs of TPMs, security keys
-// and smartcards, and the FIDO metadata. What it is, byte by byte, is in docs/TRUST.md.
+// and smartcards, the FIDO metadata, and the list of weak firmware and least versions. What it is,
+// byte by byte, is in docs/TRUST.md.
 //
 //   {"forekey_trust_bundle": 1, "payload": base64(P), "key": base64(SPKI), "signature": base64(S)}
 //
@@ -34,7 +35,8 @@ struct TrustBundle {
 
   // The payload, unsigned. Parse refuses (InvalidArgument) what is no such object, and names of
   // files that could leave their folder or that no folder of trust has: nothing but
-  // tpm|fido2|piv/NAME.pem, fido-mds.jwt and fido-mds-root.pem.
+  // tpm|fido2|piv/NAME.pem, fido-mds.jwt, fido-mds-root.pem and firmware.list, which must be one
+  // that gates understand.
   std::string Serialize() const;
   static absl::StatusOr<TrustBundle> Parse(absl::string_view payload);
 };
@@ -65,6 +67,20 @@ absl::StatusOr<VerifiedTrustBundle> VerifyTrustBundle(absl::string_view file, co
 // number. False for what only could not be done (a file that can't be written).
 bool IsTrustBundleRefusal(const absl::Status& status);
 
+// What an apply does to a folder, or did.
+struct TrustBundleChanges {
+  uint64_t number_before = 0;  // of the bundle that was applied last; 0: none was
+  std::vector<std::string> added, changed, removed;           // files
+  std::vector<std::string> firmware_added, firmware_removed;  // lines of the list of firmware
+  bool loses_firmware_list = false;  // there was one, and the bundle has none
+
+  bool IsNothing() const { return added.empty() && changed.empty() && removed.empty(); }
+};
+
+// What ApplyTrustBundle() would do now, without doing it; refuses what it refuses.
+absl::StatusOr<TrustBundleChanges> CompareTrustBundle(const VerifiedTrustBundle& bundle,
+                                                      const std::string& directory);
+
 struct AppliedTrustBundle {
   enum class What {
     kApplied,
@@ -72,6 +88,7 @@ struct AppliedTrustBundle {
     kRepaired,  // it was applied, and files were missing, changed or left over
   };
   What what = What::kApplied;
+  TrustBundleChanges changes;
   std::vector<std::string> emptied;  // kinds of which no certificate is left
 };
 

@@ -17,11 +17,13 @@
 #include "src/base/printable.h"
 #include "src/base/status.h"
 #include "src/cli/verify/trust_bundle.h"
+#include "src/cli/verify/trust_bundle_view.h"
 #include "src/cli/verify/trust_candidate.h"
 #include "src/cli/verify/trust_subcommands.h"
 #include "src/cli/verify/verify_command.h"
 #include "src/crypto/openssl.h"
 #include "src/verify/fido_metadata.h"
+#include "src/verify/firmware_folder.h"
 
 namespace forekey {
 namespace {
@@ -37,12 +39,16 @@ constexpr char kBundleFooter[] =
     "  forekey trust import TrustedTpm.cab --into trust\n"
     "  forekey trust bundle create --from trust --name example.org --number 1 --out trust.payload\n"
     "  forekey trust bundle sign trust.payload --key trust-key.pem --out trust.bundle\n"
+    "The list of firmware is text; its form is in docs/TRUST.md:\n"
+    "  forekey-firmware-list 1\n"
+    "  tpm IFX weak 5.0-5.61 : CVE-2017-15361 (ROCA)\n"
+    "  piv yubikey least 5.7.0\n"
     "and at every gate, whose `trust` keys name /etc/forekey/trust/tpm and so on:\n"
     "  forekey trust bundle apply trust.bundle --key trust-key.pem.pub --to /etc/forekey/trust\n"
     "Exit status: 0 done, 1 refused (another key, an older number), 2 could not be run.";
 
 struct BundleArgs {
-  std::string file, key, out, directory, name, mds, mds_root;
+  std::string file, key, out, directory, name, mds, mds_root, firmware;
   uint64_t number = 0;
   bool json = false;
 };
@@ -124,6 +130,22 @@ absl::Status AddMetadata(const BundleArgs& args, TrustBundle& bundle) {
   return absl::OkStatus();
 }
 
+// As it was written, comments included: --firmware, else the one of the folder. Returns what there
+// is, for people.
+absl::StatusOr<std::string> AddFirmware(const BundleArgs& args, TrustBundle& bundle) {
+  const std::string path =
+      args.firmware.empty() ? absl::StrCat(args.directory, "/", kFirmwareListFile) : args.firmware;
+  absl::StatusOr<std::string> text = ReadFile(path, kMaxFirmwareList);
+  if (args.firmware.empty() && absl::IsNotFound(text.status())) return "no list of firmware";
+  FOREKEY_RETURN_IF_ERROR(text.status());
+  const absl::StatusOr<FirmwareList> list = FirmwareList::Parse(*text);
+  if (!list.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", list.status().message()));
+  }
+  bundle.files[kFirmwareListFile] = *std::move(text);
+  return absl::StrCat(list->entries().size(), " lines on firmware");
+}
+
 // "piv/NAME.pem" for the file NAME.crt, "piv/NAME-2.pem" where that one is taken.
 std::string BundleName(absl::string_view kind, absl::string_view file, const TrustBundle& bundle) {
   std::string stem(file.substr(0, file.rfind('.')));
@@ -180,7 +202,9 @@ absl::Status Create(const BundleArgs& args, const TrustTerminal& terminal) {
     counts.push_back(absl::StrCat(TrustKindName(kind), " ", count));
   }
   FOREKEY_RETURN_IF_ERROR(AddMetadata(args, bundle));
-  if (bundle.files.empty()) {
+  const bool is_empty = bundle.files.empty();
+  FOREKEY_ASSIGN_OR_RETURN(const std::string firmware, AddFirmware(args, bundle));
+  if (is_empty) {
     return absl::NotFoundError(
         absl::StrCat(args.directory, " has no tpm, fido2 or piv with certificates in it"));
   }
@@ -190,7 +214,8 @@ absl::Status Create(const BundleArgs& args, const TrustTerminal& terminal) {
   FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(args.out, payload, 0644));
   terminal.out << "made " << Shown(args.out) << ": number " << bundle.number << ", "
                << bundle.files.size() << " files (" << absl::StrJoin(counts, ", ")
-               << (args.mds.empty() ? "" : ", FIDO metadata") << "); not signed yet\n";
+               << (args.mds.empty() ? "" : ", FIDO metadata") << "), " << firmware
+               << "; not signed yet\n";
   return absl::OkStatus();
 }
 
@@ -214,24 +239,17 @@ absl::StatusOr<VerifiedTrustBundle> Verified(const BundleArgs& args) {
 }
 
 absl::Status Verify(const BundleArgs& args, const TrustTerminal& terminal) {
-  std::ostream& out = terminal.out;
   FOREKEY_ASSIGN_OR_RETURN(const VerifiedTrustBundle verified, Verified(args));
-  const TrustBundle& bundle = verified.bundle();
-  if (args.json) {
-    nlohmann::json names = nlohmann::json::array();
-    for (const auto& [name, content] : bundle.files) names.push_back(name);
-    out << nlohmann::json({{"number", bundle.number},
-                           {"name", bundle.name},
-                           {"made", bundle.made},
-                           {"sha256", verified.sha256()},
-                           {"files", names}})
-               .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
-        << "\n";
-    return absl::OkStatus();
-  }
-  out << "good: number " << bundle.number << " of " << Shown(bundle.name) << ", made "
-      << Shown(bundle.made) << ", " << bundle.files.size() << " files\n";
-  for (const auto& [name, content] : bundle.files) out << "  " << name << "\n";
+  PrintTrustBundle(verified, args.json, terminal.out);
+  return absl::OkStatus();
+}
+
+absl::Status Diff(const BundleArgs& args, const TrustTerminal& terminal) {
+  FOREKEY_ASSIGN_OR_RETURN(const VerifiedTrustBundle verified, Verified(args));
+  FOREKEY_ASSIGN_OR_RETURN(const TrustBundleChanges changes,
+                           CompareTrustBundle(verified, args.directory));
+  PrintTrustBundleChanges(verified, changes, args.json, terminal.out);
+  WarnOfLostFirmwareList(changes, terminal.err);
   return absl::OkStatus();
 }
 
@@ -245,6 +263,8 @@ absl::Status Apply(const BundleArgs& args, const TrustTerminal& terminal) {
                                                     : "files were not as applied, put right:")
                << " number " << verified.bundle().number << " of " << Shown(verified.bundle().name)
                << ", in " << Shown(args.directory) << "\n";
+  PrintFirmwareChanges(applied.changes, terminal.out);
+  WarnOfLostFirmwareList(applied.changes, terminal.err);
   for (const std::string& kind : applied.emptied) {
     terminal.err << Shown(EmptiedTrustWarning(args.directory, kind)) << std::endl;
   }
@@ -268,21 +288,9 @@ CLI::App* Add(CLI::App& bundle, const std::string& name, const std::string& help
   return command;
 }
 
-}  // namespace
-
-void AddTrustBundle(CLI::App& trust, const TrustTerminal& terminal) {
-  auto args = std::make_shared<BundleArgs>();
-  CLI::App* bundle = trust.add_subcommand(
-      "bundle", "One signed file with an organisation's trust, for all of its gates");
-  bundle->require_subcommand(1);
-  bundle->footer(kBundleFooter);
-
-  CLI::App* key = Add(*bundle, "key", "Make the key that signs bundles", MakeKey, args, terminal);
-  key->add_option("--out", args->out, "The file; the public key goes into FILE.pub")
-      ->type_name("FILE")
-      ->required();
-
-  CLI::App* create = Add(*bundle, "create", "Collect a folder of trust into one file, to be signed",
+void AddCreate(CLI::App& bundle, const std::shared_ptr<BundleArgs>& args,
+               const TrustTerminal& terminal) {
+  CLI::App* create = Add(bundle, "create", "Collect a folder of trust into one file, to be signed",
                          Create, args, terminal);
   create->add_option("--from", args->directory, "The folder, as `forekey trust import` makes it")
       ->type_name("DIR")
@@ -299,7 +307,29 @@ void AddTrustBundle(CLI::App& trust, const TrustTerminal& terminal) {
           ->type_name("FILE");
   mds->needs(root);
   root->needs(mds);
+  create
+      ->add_option("--firmware", args->firmware,
+                   "The list of weak firmware and least versions, verified first (default: "
+                   "firmware.list in the folder, where there is one)")
+      ->type_name("FILE");
   create->add_option("--out", args->out, "The file")->type_name("FILE")->required();
+}
+
+}  // namespace
+
+void AddTrustBundle(CLI::App& trust, const TrustTerminal& terminal) {
+  auto args = std::make_shared<BundleArgs>();
+  CLI::App* bundle = trust.add_subcommand(
+      "bundle", "One signed file with an organisation's trust, for all of its gates");
+  bundle->require_subcommand(1);
+  bundle->footer(kBundleFooter);
+
+  CLI::App* key = Add(*bundle, "key", "Make the key that signs bundles", MakeKey, args, terminal);
+  key->add_option("--out", args->out, "The file; the public key goes into FILE.pub")
+      ->type_name("FILE")
+      ->required();
+
+  AddCreate(*bundle, args, terminal);
 
   CLI::App* sign = Add(*bundle, "sign", "Sign what `create` made", Sign, args, terminal);
   sign->add_option("file", args->file, "What `create` made")->type_name("FILE")->required();
@@ -308,14 +338,25 @@ void AddTrustBundle(CLI::App& trust, const TrustTerminal& terminal) {
 
   CLI::App* verify =
       Add(*bundle, "verify", "Verify a bundle, and say what is in it", Verify, args, terminal);
-  verify->add_flag("--json", args->json, "Print one object: number, name, made, sha256, files");
+  verify->add_flag("--json", args->json,
+                   "Print one object: number, name, made, sha256, files, firmware");
+  CLI::App* diff =
+      Add(*bundle, "diff",
+          "Verify a bundle, and say what apply would change: files, and lines on firmware", Diff,
+          args, terminal);
+  diff->add_option("--to", args->directory, "The folder that a gate trusts")
+      ->type_name("DIR")
+      ->required();
+  diff->add_flag("--json", args->json,
+                 "Print one object: number, number_before, added, changed, removed, "
+                 "firmware_added, firmware_removed, loses_firmware_list");
   CLI::App* apply =
       Add(*bundle, "apply", "Verify a bundle, and put it into the folder that a gate trusts", Apply,
           args, terminal);
   apply->add_option("--to", args->directory, "The folder; made if missing")
       ->type_name("DIR")
       ->required();
-  for (CLI::App* command : {verify, apply}) {
+  for (CLI::App* command : {verify, diff, apply}) {
     command->add_option("file", args->file, "The signed file")->type_name("FILE")->required();
     command->add_option("--key", args->key, "The public key that you were given (PEM)")
         ->type_name("FILE")

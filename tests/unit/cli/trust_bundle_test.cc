@@ -55,6 +55,7 @@ class TrustBundleTest : public ::testing::Test {
     auto applied = ApplyTrustBundle(*verified, Path("gate"));
     if (!applied.ok()) return applied.status();
     emptied_ = applied->emptied;
+    changes_ = applied->changes;
     return applied->what;
   }
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
@@ -77,6 +78,7 @@ class TrustBundleTest : public ::testing::Test {
   SoftwareKey key_;
   std::string folder_;
   std::vector<std::string> emptied_;
+  TrustBundleChanges changes_;
   std::ostringstream out_, err_;
 };
 
@@ -283,6 +285,116 @@ TEST_F(TrustBundleTest, HasNoFileOutsideOfTheFoldersOfTrust) {
               IsError(absl::StatusCode::kInvalidArgument, ""));
   EXPECT_THAT(TrustBundle::Parse("{\"number\": 1}"),
               IsError(absl::StatusCode::kInvalidArgument, "it has no name"));
+}
+
+constexpr char kList[] = "forekey-firmware-list 1\ntpm IFX weak 5.0-5.61 : ROCA\n";
+
+TEST_F(TrustBundleTest, AListThatNoGateUnderstandsMakesNoBundle) {
+  EXPECT_THAT(TrustBundle::Parse(Bundle(1, {{"firmware.list", kList}}).Serialize()), IsOk());
+  for (const char* list :
+       {"", "forekey-firmware-list 2\n", "forekey-firmware-list 1\ntpm IFX weakest 5.0\n"}) {
+    EXPECT_THAT(TrustBundle::Parse(Bundle(1, {{"firmware.list", list}}).Serialize()),
+                IsError(absl::StatusCode::kInvalidArgument, "no trust bundle"))
+        << list;
+  }
+}
+
+TEST_F(TrustBundleTest, AListIsAppliedAndRolledBackByNobody) {
+  const std::string newer = absl::StrCat(kList, "tpm IFX least 5.62\n");
+  EXPECT_EQ(*Apply(Bundle(1, {{"tpm/a.pem", "A"}, {"firmware.list", kList}})), What::kApplied);
+  EXPECT_EQ(ReadFile(Path("gate/firmware.list")).value_or(""), kList);
+  EXPECT_EQ(*Apply(Bundle(2, {{"tpm/a.pem", "A"}, {"firmware.list", newer}})), What::kApplied);
+  EXPECT_THAT(changes_.firmware_added, ElementsAre("tpm IFX least 5.62"));
+  EXPECT_THAT(changes_.firmware_removed, ElementsAre());
+  for (const auto& files : {std::map<std::string, std::string>{{"tpm/a.pem", "A"}},
+                            {{"tpm/a.pem", "A"}, {"firmware.list", kList}}}) {
+    EXPECT_THAT(Apply(Bundle(1, files)), IsError(absl::StatusCode::kFailedPrecondition, ""));
+    EXPECT_THAT(Apply(Bundle(2, files)), IsError(absl::StatusCode::kFailedPrecondition, ""));
+  }
+  EXPECT_EQ(ReadFile(Path("gate/firmware.list")).value_or(""), newer);
+  // What somebody changed by hand is put right.
+  std::ofstream(Path("gate/firmware.list")) << "forekey-firmware-list 1\n";
+  EXPECT_EQ(*Apply(Bundle(2, {{"tpm/a.pem", "A"}, {"firmware.list", newer}})), What::kRepaired);
+  EXPECT_EQ(ReadFile(Path("gate/firmware.list")).value_or(""), newer);
+}
+
+TEST_F(TrustBundleTest, ABundleWithoutTheListSaysSoBeforeAndWhileItTakesItAway) {
+  EXPECT_EQ(Run({"key", "--out", Path("key.pem")}), kExitOk) << err_.str();
+  const auto bundle = [&](uint64_t number, std::map<std::string, std::string> files) {
+    std::ofstream(Path("payload")) << Bundle(number, std::move(files)).Serialize();
+    EXPECT_EQ(Run({"sign", Path("payload"), "--key", Path("key.pem"), "--out", Path("bundle")}),
+              kExitOk)
+        << err_.str();
+  };
+  const auto run = [&](std::vector<std::string> words) {
+    words.insert(words.end(), {Path("bundle"), "--key", Path("key.pem.pub"), "--to", Path("gate")});
+    return Run(words);
+  };
+  bundle(1, {{"tpm/a.pem", "A"}, {"firmware.list", kList}});
+  EXPECT_EQ(run({"diff"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("number 1; none was applied before"));
+  EXPECT_THAT(out_.str(), HasSubstr("+ firmware: tpm IFX weak 5.0-5.61 : ROCA\n"));
+  EXPECT_FALSE(fs::exists(Path("gate"))) << "it changes nothing";
+  EXPECT_EQ(run({"apply"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("+ firmware: tpm IFX weak 5.0-5.61 : ROCA\n"));
+  EXPECT_EQ(err_.str(), "");
+  EXPECT_EQ(run({"diff"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("no file changes"));
+
+  bundle(2, {{"tpm/a.pem", "A"}});
+  for (const char* command : {"diff", "apply"}) {
+    EXPECT_EQ(run({command}), kExitOk) << err_.str();
+    EXPECT_THAT(out_.str(), HasSubstr("- firmware: tpm IFX weak 5.0-5.61 : ROCA\n"));
+    EXPECT_THAT(err_.str(), HasSubstr("this bundle has no list of firmware"));
+  }
+  EXPECT_FALSE(fs::exists(Path("gate/firmware.list")));
+  bundle(1, {{"tpm/a.pem", "A"}, {"firmware.list", kList}});
+  EXPECT_EQ(run({"diff"}), kExitRefused) << "as apply would";
+  EXPECT_EQ(run({"diff", "--json"}), kExitRefused);
+  bundle(3, {{"tpm/a.pem", "A"}, {"firmware.list", kList}});
+  EXPECT_EQ(run({"diff", "--json"}), kExitOk);
+  const auto json = nlohmann::json::parse(out_.str());
+  EXPECT_EQ(json["number_before"], 2);
+  EXPECT_EQ(json["firmware_added"].size(), 1u);
+  EXPECT_EQ(json["loses_firmware_list"], false);
+  EXPECT_EQ(Run({"verify", Path("bundle"), "--key", Path("key.pem.pub")}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("  firmware: tpm IFX weak 5.0-5.61 : ROCA\n"));
+}
+
+TEST_F(TrustBundleTest, AnAdministratorsOwnListIsLeftAloneByABundleWithoutOne) {
+  fs::create_directories(Path("gate"));
+  std::ofstream(Path("gate/firmware.list")) << kList;
+  EXPECT_EQ(*Apply(Bundle(1, {{"tpm/a.pem", "A"}})), What::kApplied);
+  EXPECT_EQ(ReadFile(Path("gate/firmware.list")).value_or(""), kList);
+  EXPECT_FALSE(changes_.loses_firmware_list);
+}
+
+TEST_F(TrustBundleTest, CreateTakesTheFoldersListOrTheOneThatIsNamed) {
+  const TestCa ca = TestCa::New("A Root");
+  fs::create_directories(Path("trust/tpm"));
+  std::ofstream(Path("trust/tpm/a.cer"), std::ios::binary) << testing::MakeDer(ca.CaSpec(ca));
+  const auto create = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"create", "--from", Path("trust"), "--name", "x", "--number", "1",
+                               "--out", Path("payload")});
+    return Run(more);
+  };
+  const auto made = [&] {
+    auto bundle = TrustBundle::Parse(*ReadFile(Path("payload")));
+    return bundle.ok() ? bundle->files["firmware.list"] : "none";
+  };
+  EXPECT_EQ(create({}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("no list of firmware"));
+  std::ofstream(Path("trust/firmware.list")) << kList;
+  EXPECT_EQ(create({}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("1 lines on firmware"));
+  EXPECT_EQ(made(), kList);
+  std::ofstream(Path("other.list")) << "forekey-firmware-list 1\n# nothing yet\n";
+  EXPECT_EQ(create({"--firmware", Path("other.list")}), kExitOk) << err_.str();
+  EXPECT_THAT(made(), HasSubstr("# nothing yet"));
+  EXPECT_EQ(create({"--firmware", Path("none.list")}), kExitNotRun);
+  std::ofstream(Path("trust/firmware.list")) << "tpm IFX weak 5.0\n";
+  EXPECT_EQ(create({}), kExitNotRun);
+  EXPECT_THAT(err_.str(), HasSubstr("firmware.list: the list of firmware is not understood"));
 }
 
 TEST_F(TrustBundleTest, TheCommandsWorkFromKeyToGate) {
