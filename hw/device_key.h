@@ -72,6 +72,9 @@ struct DeviceInfo {
   std::string uri;  // "tpm:", "tpm:swtpm:path=/run/x", "fido2:...", "piv:..."
   forekey::v1::TokenKind kind = forekey::v1::TOKEN_KIND_UNSPECIFIED;
   std::string description;  // manufacturer, model, firmware, for people
+  // What the token says itself, as src/wire/firmware_list.h knows tokens; nothing vouches for it,
+  // and it is empty where the token does not say.
+  std::string maker{}, model{}, firmware{};
 };
 
 struct SignOptions {

@@ -9,6 +9,8 @@
 #include "absl/time/clock.h"
 #include "hw/fido2/fido_key.h"
 #include "src/base/status.h"
+#include "src/wire/authenticator_data.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 namespace {
@@ -31,7 +33,11 @@ std::vector<DeviceInfo> Fido2Driver::List(std::vector<std::string>* problems) {
     wait.deadline = Deadline::In(kLookPatience);
     absl::StatusOr<HeldFidoTokenPtr> token = HoldToken(*context_, address, wait);
     if (token.ok()) {
-      found.push_back({address.uri, kind(), (**token)->Describe()});
+      DeviceInfo info{address.uri, kind(), (**token)->Describe()};
+      const FidoInfo& said = (**token)->info();
+      if (!said.aaguid.empty()) info.maker = AaguidText(said.aaguid);
+      if (said.firmware != 0) info.firmware = FirmwareText(kind(), said.firmware);
+      found.push_back(std::move(info));
     } else if (problems != nullptr) {
       problems->push_back(absl::StrCat(address.uri, " ", token.status().message()));
     }

@@ -98,6 +98,7 @@ absl::Status FidoToken::ReadInfo(const FidoWait& wait) {
   }));
   info_.aaguid = std::string(
       View(fido_cbor_info_aaguid_ptr(info.get()), fido_cbor_info_aaguid_len(info.get())));
+  info_.firmware = fido_cbor_info_fwversion(info.get());
   for (size_t i = 0; i < fido_cbor_info_algorithm_count(info.get()); ++i) {
     info_.algorithms.push_back(fido_cbor_info_algorithm_cose(info.get(), i));
   }

@@ -28,6 +28,7 @@ using FidoPtr = std::unique_ptr<T, FidoFree>;
 
 struct FidoInfo {
   std::string aaguid;           // 16 bytes; empty for U2F keys
+  uint64_t firmware = 0;        // 0: the key does not say
   std::vector<int> algorithms;  // COSE; empty: the key does not say
   bool cred_protect = false;
   bool always_uv = false;

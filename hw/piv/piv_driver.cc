@@ -22,11 +22,15 @@ namespace {
 
 constexpr absl::Duration kListPatience = absl::Seconds(2);
 
-std::string DescribeCard(const std::string& reader, const PivCard& card) {
-  std::string text = absl::StrCat("PIV card in ", Shown(reader));
-  if (card.version().has_value()) absl::StrAppend(&text, ", firmware ", card.version()->Text());
+void DescribeCard(const std::string& reader, const PivCard& card, DeviceInfo* info) {
+  std::string& text = info->description;
+  text = absl::StrCat("PIV card in ", Shown(reader));
+  if (card.version().has_value()) {  // a YubiKey
+    info->maker = "yubikey";
+    info->firmware = card.version()->Text();
+    absl::StrAppend(&text, ", firmware ", info->firmware);
+  }
   if (card.serial().has_value()) absl::StrAppend(&text, ", serial ", *card.serial());
-  return text;
 }
 
 }  // namespace
@@ -69,7 +73,7 @@ std::vector<DeviceInfo> PivDriver::List(std::vector<std::string>* problems) {
         PivDevice device(uri, service_);
         status = device.Run({Deadline::In(kListPatience), nullptr}, [&](PivCard& card) {
           if (card.serial().has_value()) uri.serial = card.serial();
-          info.description = DescribeCard(reader.name, card);
+          DescribeCard(reader.name, card, &info);
           return absl::OkStatus();
         });
       }
@@ -95,8 +99,9 @@ std::vector<DeviceInfo> PivDriver::List(std::vector<std::string>* problems) {
       absl::Status status = device.status();
       if (device.ok()) {
         status = (*device)->Run({Deadline::In(kListPatience), nullptr}, [&](PivCard& card) {
-          found.push_back(
-              {(*device)->uri().DeviceText(), kind(), DescribeCard((*device)->reader(), card)});
+          DeviceInfo info{(*device)->uri().DeviceText(), kind(), ""};
+          DescribeCard((*device)->reader(), card, &info);
+          found.push_back(std::move(info));
           return absl::OkStatus();
         });
       }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "src/base/status.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 namespace {
@@ -70,7 +71,7 @@ absl::StatusOr<uint32_t> NvChunkSize(Esys& esys) {
   return size == 0 ? 512 : std::min<uint32_t>(size, TPM2_MAX_NV_BUFFER_SIZE);
 }
 
-absl::StatusOr<std::string> DescribeTpm(Esys& esys) {
+absl::Status DescribeTpm(Esys& esys, DeviceInfo* info) {
   FOREKEY_ASSIGN_OR_RETURN(Properties properties, ReadProperties(esys, TPM2_PT_FIXED, 32));
   std::string model;
   for (TPM2_PT part : {TPM2_PT_VENDOR_STRING_1, TPM2_PT_VENDOR_STRING_2, TPM2_PT_VENDOR_STRING_3,
@@ -82,8 +83,11 @@ absl::StatusOr<std::string> DescribeTpm(Esys& esys) {
   std::string maker = Text(properties[TPM2_PT_MANUFACTURER]);
   absl::StripAsciiWhitespace(&maker);
   absl::StripAsciiWhitespace(&model);
-  return absl::StrFormat("TPM 2.0 %s %s, firmware %d.%d.%d.%d", maker, model, high >> 16,
-                         high & 0xffff, low >> 16, low & 0xffff);
+  info->maker = TpmMakerOf(absl::StrFormat("id:%08x", properties[TPM2_PT_MANUFACTURER]));
+  info->model = model;
+  info->firmware = FirmwareText(forekey::v1::TOKEN_KIND_TPM, uint64_t{high} << 32 | low);
+  info->description = absl::StrFormat("TPM 2.0 %s %s, firmware %s", maker, model, info->firmware);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<int> PasswordTriesLeft(Esys& esys) {

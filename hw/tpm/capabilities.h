@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "hw/device_key.h"
 #include "hw/tpm/esys.h"
 
 namespace forekey {
@@ -16,8 +17,9 @@ namespace forekey {
 absl::StatusOr<std::vector<TPM2_HANDLE>> Handles(Esys& esys, TPM2_HANDLE first, TPM2_HANDLE last);
 // How much one TPM2_NV_Read may give.
 absl::StatusOr<uint32_t> NvChunkSize(Esys& esys);
-// "IBM SW TPM, firmware 20191023.1636": manufacturer, vendor strings, firmware version.
-absl::StatusOr<std::string> DescribeTpm(Esys& esys);
+// Fills in manufacturer, model (the vendor's strings), firmware, and the description, which is all
+// of them.
+absl::Status DescribeTpm(Esys& esys, DeviceInfo* info);
 // Wrong passwords that are left before the lockout; 0 when it is in force.
 absl::StatusOr<int> PasswordTriesLeft(Esys& esys);
 // Whether the TPM's lockout hierarchy has a password (TPM 2.0 part 2, 8.6, TPMA_PERMANENT). Without

@@ -57,7 +57,7 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
       // A TPM that hangs must not keep who only wants to know what there is.
       const Deadline until = Deadline::In(kListPatience);
       status = (*device)->Run(until, nullptr, [&](Esys& esys) -> absl::Status {
-        FOREKEY_ASSIGN_OR_RETURN(info.description, DescribeTpm(esys));
+        FOREKEY_RETURN_IF_ERROR(DescribeTpm(esys, &info));
         FOREKEY_ASSIGN_OR_RETURN(guarded, LockoutAuthIsSet(esys));
         return absl::OkStatus();
       });

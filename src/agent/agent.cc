@@ -125,6 +125,17 @@ absl::StatusOr<Agent::AccountPtr> Agent::Find(const std::string& gate) {
                                    "; it is enrolled at: ", names));
 }
 
+v1::Device DeviceOf(const DeviceInfo& info) {
+  v1::Device device;
+  device.set_uri(info.uri);
+  device.set_kind(info.kind);
+  device.set_description(info.description);
+  device.set_maker(info.maker);
+  device.set_model(info.model);
+  device.set_firmware(info.firmware);
+  return device;
+}
+
 absl::StatusOr<v1::ListDevicesResponse> Agent::ListDevices(const CallControl& call) {
   FOREKEY_RETURN_IF_ERROR(TakeTurn(&listings_, call));
   const absl::Cleanup end = [this] { EndTurn(&listings_); };
@@ -132,10 +143,7 @@ absl::StatusOr<v1::ListDevicesResponse> Agent::ListDevices(const CallControl& ca
   std::vector<std::string> problems;
   for (const auto& driver : drivers_) {
     for (const DeviceInfo& info : driver->List(&problems)) {
-      v1::Device* device = response.add_devices();
-      device->set_uri(info.uri);
-      device->set_kind(info.kind);
-      device->set_description(info.description);
+      *response.add_devices() = DeviceOf(info);
     }
   }
   for (std::string& left : LookForLeftKeys()) problems.push_back(std::move(left));

@@ -172,6 +172,9 @@ class Agent {
 // excepted. InvalidArgument, or kMethodNotForAgent.
 absl::Status CheckMethodForCallers(absl::string_view method);
 
+// What the API says of a device.
+forekey::v1::Device DeviceOf(const DeviceInfo& info);
+
 // When that instant is, by the wall clock.
 int64_t WallSecondsAt(BootTime at, const Clock& clock);
 

@@ -124,6 +124,9 @@ absl::StatusOr<v1::GetHardwareCertificatesResponse> Agent::GetHardwareCertificat
   response.set_device_uri(uri);
   response.set_kind(driver->kind());
   for (std::string& one : certificates) response.add_certificates(std::move(one));
+  for (const DeviceInfo& info : driver->List(nullptr)) {
+    if (info.uri == uri) *response.mutable_device() = DeviceOf(info);
+  }
   return response;
 }
 

@@ -21,9 +21,14 @@ absl::StatusOr<forekey::DeviceHardware> HardwareByAgent(const std::string& uri,
                                                         const std::string& socket) {
   const auto shown = forekey::GetHardwareCertificates(uri, socket);
   if (!shown.ok()) return shown.status();
-  return forekey::DeviceHardware{shown->device_uri(),
-                                 std::string(forekey::TokenKindName(shown->kind())),
-                                 {shown->certificates().begin(), shown->certificates().end()}};
+  forekey::DeviceHardware hardware{shown->device_uri(),
+                                   std::string(forekey::TokenKindName(shown->kind())),
+                                   {shown->certificates().begin(), shown->certificates().end()}};
+  hardware.says.kind = shown->kind();
+  hardware.says.maker = shown->device().maker();
+  hardware.says.model = shown->device().model();
+  hardware.says.version = forekey::FirmwareFromText(shown->kind(), shown->device().firmware());
+  return hardware;
 }
 
 }  // namespace

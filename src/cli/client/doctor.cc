@@ -15,6 +15,7 @@
 #include "src/cli/terminal/plural.h"
 #include "src/client/agent_socket.h"
 #include "src/client/gate_diagnosis.h"
+#include "src/wire/weak_firmware.h"
 
 namespace forekey {
 namespace {
@@ -24,6 +25,21 @@ using Level = Finding::Level;
 constexpr absl::Duration kAgentPatience = absl::Seconds(10);
 constexpr char kStartAgent[] =
     "systemctl --user enable --now forekey-agent.socket    (or: forekey-agent &)";
+
+// By what the token says itself: enough for advice.
+void AddFirmwareFindings(const v1::Device& device, std::vector<Finding>& findings) {
+  TokenFirmware token;
+  token.kind = device.kind();
+  token.maker = device.maker();
+  token.model = device.model();
+  token.version = FirmwareFromText(device.kind(), device.firmware());
+  for (const WeakFirmware& known : WeaknessesOf(token)) {
+    findings.push_back({Level::kNote, "weak-firmware",
+                        absl::StrCat(device.uri(), " says that its firmware is ", device.firmware(),
+                                     ": ", known.id),
+                        known.why, FirmwareAdvice(device.kind())});
+  }
+}
 
 void CheckEnvironment(const DoctorMachine& machine, std::vector<Finding>& findings) {
   const std::string socket = machine.environment("FOREKEY_AGENT_SOCKET");
@@ -133,6 +149,7 @@ void AddDeviceFindings(const v1::ListDevicesResponse& devices, std::vector<Findi
     findings.push_back(
         {Level::kGood, "device",
          absl::StrCat("the agent sees ", device.uri(), " (", device.description(), ")"), "", ""});
+    AddFirmwareFindings(device, findings);
   }
   for (const std::string& problem : devices.problems()) {
     const bool lockout = absl::StrContains(problem, "lockoutAuth");

@@ -10,6 +10,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
+#include "src/wire/firmware_list.h"
 
 namespace forekey {
 
@@ -18,6 +19,7 @@ struct DeviceHardware {
   std::string uri;
   std::string kind;                       // "tpm", "fido2", "piv"
   std::vector<std::string> certificates;  // DER, the token's own first
+  TokenFirmware says{};                   // of its firmware, by its own word alone
 };
 // Of the device with that URI (empty: the only one), by the agent on `socket` (empty: the default).
 using ReadHardware = std::function<absl::StatusOr<DeviceHardware>(const std::string& uri,

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/printable.h"
 #include "src/base/status.h"
+#include "src/cli/verify/trust_device_firmware.h"
 #include "src/cli/verify/trust_sources.h"
 #include "src/cli/verify/trust_subcommands.h"
 #include "src/cli/verify/verify_command.h"
@@ -24,7 +25,9 @@ namespace {
 
 constexpr char kForDeviceHelp[] =
     "Says which CA the hardware of a token here is vouched for by, and whether a gate's folder of\n"
-    "trust has it. Asks the agent; makes nothing, and asks nobody for a PIN or a touch.\n\n"
+    "trust has it, and what is known of its firmware: by the folder's list (firmware.list) and by\n"
+    "Forekey itself. The version is the token's own word; gates go by what it attests.\n"
+    "Asks the agent; makes nothing, and asks nobody for a PIN or a touch.\n\n"
     "  forekey trust for-device --trust /etc/forekey/trust\n"
     "  forekey trust for-device --device tpm: --trust ./tpm-roots --json\n";
 
@@ -170,9 +173,20 @@ void PrintNeed(const DeviceHardware& hardware, const std::string& folder, const 
   }
 }
 
+void PrintFirmware(const DeviceHardware& hardware, const DeviceFirmware& firmware,
+                   std::ostream& out) {
+  if (!firmware.version.empty()) {
+    out << Shown(hardware.uri) << " says that its firmware is " << firmware.version << "\n";
+  }
+  for (const std::string& note : firmware.notes) out << "  " << Shown(note) << "\n";
+}
+
 absl::StatusOr<int> LookForDevice(const ForDeviceArgs& args, const ReadHardware& read,
                                   std::ostream& out) {
   FOREKEY_ASSIGN_OR_RETURN(const DeviceHardware hardware, read(args.device, args.socket));
+  FOREKEY_ASSIGN_OR_RETURN(const DeviceFirmware firmware,
+                           JudgeDeviceFirmware(hardware.says, args.trust));
+  if (!args.json) PrintFirmware(hardware, firmware, out);
   if (hardware.certificates.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         hardware.uri,
@@ -186,13 +200,13 @@ absl::StatusOr<int> LookForDevice(const ForDeviceArgs& args, const ReadHardware&
   FOREKEY_ASSIGN_OR_RETURN(const std::vector<Anchor> anchors, ReadAnchors(folder));
   FOREKEY_ASSIGN_OR_RETURN(const Need need, FindNeed(hardware, anchors));
   if (args.json) {
-    out << NeedJson(hardware, folder, need)
-               .dump(2, ' ', false, nlohmann::json::error_handler_t::replace)
-        << "\n";
+    nlohmann::json json = NeedJson(hardware, folder, need);
+    json["firmware"] = firmware.ToJson();
+    out << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
     PrintNeed(hardware, folder, need, out);
   }
-  return need.found.has_value() ? kExitOk : kExitRefused;
+  return need.found.has_value() && !firmware.refused ? kExitOk : kExitRefused;
 }
 
 }  // namespace
@@ -212,7 +226,8 @@ void AddTrustForDevice(CLI::App& trust, const TrustTerminal& terminal,
   command->add_option("--socket", args->socket,
                       "The agent's socket (default: $FOREKEY_AGENT_SOCKET, else "
                       "$XDG_RUNTIME_DIR/forekey/agent.sock)");
-  command->add_flag("--json", args->json, "Print one object: device, chain, needs, there, anchor");
+  command->add_flag("--json", args->json,
+                    "Print one object: device, chain, needs, there, anchor, firmware");
   command->callback([args, terminal, hardware] {
     const absl::StatusOr<int> status = LookForDevice(*args, hardware, terminal.out);
     if (!status.ok()) {

@@ -154,6 +154,35 @@ TEST(DoctorAgentTest, AnOldAgentDevicesWithProblemsAndNone) {
   EXPECT_EQ(found["no-device"].level, Level::kBad);
 }
 
+TEST(DoctorAgentTest, FirmwareThatIsKnownToBeWeakIsNoted) {
+  v1::ListDevicesResponse devices;
+  v1::Device* device = devices.add_devices();
+  device->set_uri("tpm:");
+  device->set_kind(v1::TOKEN_KIND_TPM);
+  device->set_maker("IFX");
+  device->set_firmware("5.61.0.0");
+  const auto noted = [&] {
+    std::vector<Finding> findings;
+    AddDeviceFindings(devices, findings);
+    for (const Finding& one : findings) {
+      if (one.id == "weak-firmware") return std::optional<Finding>(one);
+    }
+    return std::optional<Finding>();
+  };
+  ASSERT_TRUE(noted().has_value());
+  EXPECT_EQ(noted()->level, Level::kNote);
+  EXPECT_THAT(noted()->seen, HasSubstr("5.61.0.0: CVE-2017-15361"));
+  EXPECT_THAT(noted()->mend, HasSubstr("update the TPM's firmware"));
+  for (const char* good : {"5.62.0.0", "", "what"}) {
+    device->set_firmware(good);
+    EXPECT_FALSE(noted().has_value()) << good;
+  }
+  device->set_kind(v1::TOKEN_KIND_PIV);
+  device->set_maker("yubikey");
+  device->set_firmware("4.3.1");
+  EXPECT_THAT(noted()->seen, HasSubstr("YSA-2017-01"));
+}
+
 TEST(DoctorGateTest, EachTroubleWithAGateHasAnIdAndAWayOut) {
   std::set<std::string> ids;
   for (int trouble = v1::GATE_TROUBLE_NO_ADDRESS;

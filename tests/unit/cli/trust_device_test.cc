@@ -105,6 +105,38 @@ TEST_F(TrustForDeviceTest, ANameIsNoSignature) {
   EXPECT_THAT(out_.str(), HasSubstr("missing in"));
 }
 
+TEST_F(TrustForDeviceTest, FirmwareIsJudgedByTheTokensWordAndTheFoldersList) {
+  Trust("issuing.cer", issuing_der_);
+  hardware_.says.kind = v1::TOKEN_KIND_TPM;
+  hardware_.says.maker = "IFX";
+  hardware_.says.version = FirmwareFromText(v1::TOKEN_KIND_TPM, "7.61.2785.0");
+  EXPECT_EQ(Run(), kExitOk) << "what is known is told, and the gate's list decides";
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("says that its firmware is 7.61.2785.0"),
+                                HasSubstr("CVE-2017-15361")));
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/firmware.list",
+                                  "forekey-firmware-list 1\ntpm IFX least 7.85\n")
+                  .ok());
+  EXPECT_EQ(Run(), kExitRefused);
+  EXPECT_THAT(out_.str(), AllOf(HasSubstr("\"tpm IFX least 7.85\""), HasSubstr("too old")));
+  EXPECT_EQ(Run({"--json"}), kExitRefused);
+  const auto json = nlohmann::json::parse(out_.str());
+  EXPECT_EQ(json["there"], true);
+  EXPECT_EQ(json["firmware"]["refused"], true);
+  EXPECT_EQ(json["firmware"]["says"], "7.61.2785.0");
+  hardware_.says.version = FirmwareFromText(v1::TOKEN_KIND_TPM, "7.86");
+  EXPECT_EQ(Run(), kExitOk);
+  hardware_.says.version.reset();
+  EXPECT_EQ(Run(), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("an enrolment must prove the version"));
+  // The folder of the kind alone is as good.
+  folder_ += "/tpm";
+  hardware_.says.version = FirmwareFromText(v1::TOKEN_KIND_TPM, "7.61");
+  EXPECT_EQ(Run(), kExitRefused);
+  folder_.resize(folder_.size() - 4);
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/firmware.list", "something else").ok());
+  EXPECT_EQ(Run(), kExitNotRun);
+}
+
 TEST_F(TrustForDeviceTest, ATokenThatShowsNothingIsSaidToDoSo) {
   hardware_ = {"fido2:x", "fido2", {}};
   EXPECT_EQ(Run(), kExitNotRun);
