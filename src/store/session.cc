@@ -20,10 +20,11 @@ Session::WipedKey::~WipedKey() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); 
 
 Session::Session(Tag, Parts parts, std::shared_ptr<const std::string> channel_binding)
     : last_used_(parts.opened_at),
+      has_further_factors_(parts.factors_version.has_value()),
       idle_nanos_(absl::ToInt64Nanoseconds(parts.idle)),
       expires_at_(parts.opened_at + parts.absolute),
       parent_(std::move(parts.parent)),
-      factors_version_(parts.factors_version),
+      factors_version_(parts.factors_version.value_or(0)),
       sessions_epoch_(parts.sessions_epoch),
       credentials_(std::move(parts.credentials)),
       window_(parts.window),
@@ -62,7 +63,7 @@ Session::Unusable Session::WhyUnusable(BootTime now, State most) const {
   if (subject.disabled()) return Unusable::kSubjectDisabled;
   if (state_.load(std::memory_order_acquire) > most) return Unusable::kEnded;
   if (sessions_epoch_ < subject.sessions_epoch()) return Unusable::kSubjectWasDisabled;
-  if (factors_version_ && *factors_version_ != subject.factors_version()) {
+  if (has_further_factors_ && factors_version_ != subject.factors_version()) {
     return Unusable::kFactorsChanged;
   }
   if (Expired(now)) return Unusable::kExpired;

@@ -87,7 +87,7 @@ class Session {
   uint64_t sessions_epoch() const { return sessions_epoch_; }
   absl::Duration idle() const { return absl::Nanoseconds(idle_nanos_); }
   // True where it proved a password or an identity at an identity provider.
-  bool has_further_factors() const { return factors_version_.has_value(); }
+  bool has_further_factors() const { return has_further_factors_; }
   // When it was last used by a call of its own; a child's calls do not count for its parent.
   BootTime last_used() const { return last_used_.load(std::memory_order_relaxed); }
 
@@ -153,10 +153,11 @@ class Session {
   // What every call reads comes first, in as few cache lines as may be (bench prints the size).
   mutable std::atomic<BootTime> last_used_;
   mutable std::atomic<State> state_{State::kOpen};
+  const bool has_further_factors_;  // here it takes no room
   const int64_t idle_nanos_;
   BootTime expires_at_;
   const std::shared_ptr<const Session> parent_;
-  const std::optional<uint64_t> factors_version_;
+  const uint64_t factors_version_;  // where there are any
   const uint64_t sessions_epoch_;
   const absl::InlinedVector<std::shared_ptr<const LiveCredential>, 1> credentials_;
   mutable absl::Mutex mutex_;

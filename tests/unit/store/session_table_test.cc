@@ -55,6 +55,11 @@ class SessionTableTest : public ::testing::Test {
   SessionTable table_{SessionLimits()};
 };
 
+// 560 bytes a session with what the table keeps of it: bench/run_all.
+TEST_F(SessionTableTest, ASessionTakesNoMoreMemoryThanItsGoalAllows) {
+  EXPECT_LE(sizeof(Session), 440u);
+}
+
 TEST_F(SessionTableTest, EndsAFamilyUpToASerialAndNobodyElse) {
   const SessionPtr first = InFamily("1", 'f', 0), second = InFamily("2", 'f', 1),
                    other = InFamily("3", 'g', 0), without = OpenFor(table_, "4");
