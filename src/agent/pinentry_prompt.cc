@@ -33,7 +33,8 @@ constexpr absl::string_view kUsualTerminal = "vt100";
 std::vector<std::string> EnvironmentAt(const PromptPlace& place) {
   std::vector<absl::string_view> of_the_place;
   if (!place.empty()) {
-    of_the_place = {"DISPLAY=", "WAYLAND_DISPLAY=", "XAUTHORITY=", "GPG_TTY=", "TERM="};
+    of_the_place = {
+        "DISPLAY=", "WAYLAND_DISPLAY=", "XAUTHORITY=", "GPG_TTY=", "XDG_SESSION_TYPE=", "TERM="};
     // pinentry-gnome3 would ask on the desktop of this bus, where nobody may sit who is at a
     // terminal.
     if (!place.has_display()) of_the_place.push_back("DBUS_SESSION_BUS_ADDRESS=");
@@ -52,6 +53,8 @@ std::vector<std::string> EnvironmentAt(const PromptPlace& place) {
   add("DISPLAY=", place.display);
   add("WAYLAND_DISPLAY=", place.wayland_display);
   add("XAUTHORITY=", place.xauthority);
+  // Qt needs it where there is no X, and where there is, would ask on the Wayland of the agent's.
+  if (place.display.empty() && !place.wayland_display.empty()) add("XDG_SESSION_TYPE=", "wayland");
   add("GPG_TTY=", place.tty);
   add("TERM=", place.term);
   return environment;

@@ -104,7 +104,7 @@ TEST_F(PinentryPromptTest, AsksAtTheDisplayOrTheTerminalOfTheProgram) {
   const std::string seen = folder_ + "/seen";
   const std::string script = absl::StrCat(
       "echo \"display $DISPLAY wayland $WAYLAND_DISPLAY auth $XAUTHORITY tty $GPG_TTY "
-      "term $TERM bus $DBUS_SESSION_BUS_ADDRESS\" >",
+      "term $TERM bus $DBUS_SESSION_BUS_ADDRESS session $XDG_SESSION_TYPE\" >",
       seen, "\necho 'OK hello'\nwhile IFS= read -r line; do printf '%s\\n' \"$line\" >>", seen,
       "\ncase $line in GETPIN) echo 'D 1'; echo OK ;; *) echo OK ;; esac\ndone\n");
   const auto asked_at = [&](PromptPlace place) {
@@ -114,13 +114,18 @@ TEST_F(PinentryPromptTest, AsksAtTheDisplayOrTheTerminalOfTheProgram) {
   };
   setenv("DISPLAY", ":99", 1);
   setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus", 1);
+  setenv("XDG_SESSION_TYPE", "wayland", 1);  // of the agent's desktop, on which Qt would ask
   EXPECT_THAT(asked_at({.display = ":7", .xauthority = "/home/ada/.Xauthority"}),
               HasSubstr("display :7 wayland  auth /home/ada/.Xauthority tty  term  "
-                        "bus unix:path=/run/bus\n"));
+                        "bus unix:path=/run/bus session \n"));
+  // Without it Qt would look for X alone, and crash.
+  EXPECT_THAT(asked_at({.wayland_display = "wayland-1"}),
+              HasSubstr("display  wayland wayland-1 auth  tty  term  "
+                        "bus unix:path=/run/bus session wayland\n"));
   Terminal terminal;
   const std::string at_terminal = asked_at({.tty = terminal.name(), .term = "xterm"});
   EXPECT_THAT(at_terminal, HasSubstr(absl::StrCat("display  wayland  auth  tty ", terminal.name(),
-                                                  " term xterm bus \n")))
+                                                  " term xterm bus  session \n")))
       << "the desktop of that bus is another place";
   EXPECT_THAT(at_terminal, HasSubstr(absl::StrCat("OPTION ttyname=", terminal.name(), "\n")));
   EXPECT_THAT(at_terminal, HasSubstr("OPTION ttytype=xterm\n"));
@@ -131,8 +136,9 @@ TEST_F(PinentryPromptTest, AsksAtTheDisplayOrTheTerminalOfTheProgram) {
   const std::string without = asked_at({.tty = terminal.name(), .term = "xterm"});
   EXPECT_THAT(without, HasSubstr("display :99 "));
   EXPECT_THAT(without, Not(HasSubstr("ttyname")));
-  unsetenv("DISPLAY");
-  unsetenv("DBUS_SESSION_BUS_ADDRESS");
+  for (const char* name : {"DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XDG_SESSION_TYPE"}) {
+    unsetenv(name);
+  }
 }
 
 TEST_F(PinentryPromptTest, TheSystemsIsForWhoHasAPlaceAlone) {
