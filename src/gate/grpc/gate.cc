@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/deadline.h"
@@ -34,6 +36,8 @@ namespace {
 constexpr absl::Duration kLeastCheckInterval = absl::Milliseconds(20);
 // Twice as many as the registry has connections: while some wait, others check signatures.
 constexpr size_t kJudgingThreads = 8;
+// Looks at all live calls that ended some, and whose lines wait for the audit log.
+constexpr size_t kLooksToTell = 1024;
 
 // What only `forekey-gate serve` does would be left undone here without a word.
 absl::Status CheckNothingIsForServe(const GateConfig& config) {
@@ -219,15 +223,35 @@ class Gate::Impl {
         absl::MutexLock lock(&mutex_);
         if (stopping_) return;
       }
-      LiveCalls::OfProcess().CancelIf([this](const LiveCalls::Entry& entry) {
-        if (entry.gate != core_) return false;
-        const absl::Status live = core_->calls().CheckLive(*entry.caller, entry.method);
-        if (!live.ok()) core_->calls().AuditEndedCall(*entry.caller, entry.method, live);
-        return !live.ok();
-      });
+      EndLiveCalls();
       absl::MutexLock lock(&mutex_);
       if (AwaitFor(mutex_, absl::Condition(&stopping_), kLeastCheckInterval)) return;
     }
+  }
+
+  // A log that can't be written holds up no call's end, and so no revocation: the lines are written
+  // after it, elsewhere.
+  void EndLiveCalls() {
+    struct Ended {
+      VerifiedCall caller;
+      std::string method;
+      absl::Status why;
+    };
+    std::vector<Ended> ended;
+    LiveCalls::OfProcess().CancelIf([&](const LiveCalls::Entry& entry) {
+      if (entry.gate != core_) return false;
+      absl::Status live = core_->calls().CheckLive(*entry.caller, entry.method);
+      if (live.ok()) return false;
+      ended.push_back({*entry.caller, std::string(entry.method), std::move(live)});
+      return true;
+    });
+    if (ended.empty()) return;
+    const auto tell = [this, ended = std::move(ended)] {
+      for (const Ended& call : ended) {
+        core_->calls().AuditEndedCall(call.caller, call.method, call.why);
+      }
+    };
+    if (!ended_lines_.Submit(tell)) tell();
   }
 
   const std::unique_ptr<GateCore> core_owned_;
@@ -246,6 +270,7 @@ class Gate::Impl {
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool ending_ ABSL_GUARDED_BY(mutex_) = false;
   bool told_serving_ ABSL_GUARDED_BY(mutex_) = true;
+  Worker ended_lines_{kLooksToTell};
   std::thread live_watcher_;
 };
 

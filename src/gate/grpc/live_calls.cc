@@ -50,7 +50,7 @@ void LiveCalls::Reauthenticate(const VerifiedCall& by,
   for (Shard& shard : shards_) {
     absl::MutexLock lock(&shard.mutex);
     for (const auto& [call, entry] : shard.calls) {
-      if (!predicate(entry)) continue;
+      if (entry.ended || !predicate(entry)) continue;
       *entry.caller = by;
       return;
     }
@@ -61,8 +61,9 @@ size_t LiveCalls::CancelIf(const std::function<bool(const Entry&)>& predicate) {
   std::vector<grpc_call*> picked;
   for (Shard& shard : shards_) {
     absl::MutexLock lock(&shard.mutex);
-    for (const auto& [call, entry] : shard.calls) {
-      if (!predicate(entry)) continue;
+    for (auto& [call, entry] : shard.calls) {
+      if (entry.ended || !predicate(entry)) continue;
+      entry.ended = true;
       // The entry keeps the call alive only while the lock is held.
       grpc_call* mutable_call = const_cast<grpc_call*>(call);
       grpc_call_ref(mutable_call);

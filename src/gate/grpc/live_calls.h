@@ -37,6 +37,7 @@ class LiveCalls {
     const GateCore* gate = nullptr;  // whose call it is
     absl::string_view method;
     uint64_t connection = 0;  // the number of the one that it came by; 0: not known
+    bool ended = false;       // by CancelIf(); its handler may take its time to notice
   };
 
   // `call`, and what `entry` names, must stay until Remove(call).
@@ -48,10 +49,12 @@ class LiveCalls {
   // A copy, which stays good after the call has ended. Nullopt where there is none.
   std::optional<VerifiedCall> Find(const grpc_call* call) const;
 
-  // Makes `by` the caller of the one that `predicate` (which must not ask this table) picks.
+  // Makes `by` the caller of the one that `predicate` (which must not ask this table) picks, of
+  // those that were not ended.
   void Reauthenticate(const VerifiedCall& by, absl::FunctionRef<bool(const Entry&)> predicate);
-  // Cancels every live call that `predicate` (which must not ask this table) picks; the peers see
-  // CANCELLED. Returns how many.
+  // Cancels every live call that `predicate` picks, of those that were not ended before; the peers
+  // see CANCELLED. Returns how many. `predicate` must neither ask this table nor wait: what calls
+  // come and go by is locked meanwhile.
   size_t CancelIf(const std::function<bool(const Entry&)>& predicate);
 
   // The connections that `gate` has live calls on.
