@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -18,6 +19,7 @@
 #include "tests/end2end/echo_apis.h"
 #include "tests/end2end/echo_calls.h"
 #include "tests/end2end/gated_world.h"
+#include "tests/end2end/raw_http2.h"
 
 namespace forekey::testing {
 namespace {
@@ -177,6 +179,40 @@ TEST_F(EndedCallsTest, ACallWhoseHandlerGoesOnHasOneLine) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED);
   echo.end.Notify();
   world_.StopServer();
+}
+
+// The log says first that the call was admitted.
+TEST(CallsAtTheEndTest, WhoWasJudgedJustBeforeTheEndHasALineThatSaysSo) {
+  std::unique_ptr<RawHttp2> peer;
+  std::thread ending;
+  GatedWorld* at = nullptr;
+  GatedWorld::Options options;
+  options.change = [](GateConfig& config) { config.listen.drain = absl::Minutes(1); };
+  options.on_audit = [&](const Decision& decision) {
+    if (!decision.admitted || decision.method != kSay || ending.joinable()) return;
+    ending = std::thread([&] { at->StopServer(); });
+    EXPECT_TRUE(peer->WaitForGoAway());
+  };
+  GatedWorld world(options);
+  at = &world;
+  const auto api = EchoApi::New(Api::kCallback);
+  world.Start([&](grpc::ServerBuilder& builder) { api->Register(builder); });
+  SoftwareClient ada = world.Enrol("ada", world.NewChannel());
+  auto session = Must(ada.OpenSession(), "a session");
+  peer = std::make_unique<RawHttp2>(world.gate().port());
+  const EchoResult result = Call(ada.channel(), {Kind::kUnary, {session->Prefix(kSay)}});
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  ASSERT_TRUE(ending.joinable());
+  peer.reset();
+  ending.join();
+  const std::vector<Decision> decisions = world.audit().decisions();
+  ASSERT_FALSE(decisions.empty());
+  const Decision& last = decisions.back();
+  EXPECT_EQ(last.reason, Reason::kGateEnding);
+  EXPECT_EQ(last.subject, "ada");
+  EXPECT_EQ(last.session, session->id());
+  EXPECT_THAT(last.credential_ids, ::testing::ElementsAre(ada.credential_id()));
+  EXPECT_THAT(last.detail, ::testing::HasSubstr("no handler saw it"));
 }
 
 }  // namespace

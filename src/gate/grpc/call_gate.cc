@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "src/crypto/random.h"
+#include "src/gate/call/refusals.h"
 #include "src/gate/limits/host_buckets.h"
 #include "src/wire/prefix.h"
 #include "src/wire/statement.h"
@@ -175,12 +176,24 @@ void CallGate::JudgeNow(Arrival& arrival) {
   Judge(arrival);
 }
 
-void CallGate::RefuseLate(Arrival& arrival) {
+void CallGate::RefuseLate(Arrival& arrival, const VerifiedCall* judged) {
   const CallInput input = arrival.input();
-  if (absl::StartsWith(input.path, kGateServicePrefix) || core_->calls().IsExempt(input.path)) {
-    return arrival.Refuse(absl::UnavailableError("the gate is ending"));
+  const bool own =
+      absl::StartsWith(input.path, kGateServicePrefix) || core_->calls().IsExempt(input.path);
+  absl::Status told = absl::UnavailableError("the gate is ending");
+  if (!own || judged != nullptr) {
+    Decision decision = core_->audit().NewDecision(AuditEvent::kCall);
+    decision.method = std::string(input.path);
+    decision.peer = std::string(input.peer);
+    absl::Status why = Refuse(Reason::kGateEnding);
+    if (judged != nullptr) {
+      DescribeCaller(*judged, decision);
+      why = Refuse(Reason::kGateEnding, "it was judged just before the end; no handler saw it");
+    }
+    const absl::Status refused = core_->refusals().Tell(std::move(decision), why);
+    if (!own) told = refused;
   }
-  arrival.Refuse(core_->refusals().Tell(Refuse(Reason::kGateEnding), input.path, input.peer));
+  arrival.Refuse(told);
 }
 
 void CallGate::Judge(Arrival& arrival) {
@@ -217,7 +230,9 @@ void CallGate::Judge(Arrival& arrival) {
                       arrival.prefix_entries.end());
   }
   // Between this look and gRPC's own is next to no time, unless a thread is held up just here.
-  if (ending_.load(std::memory_order_acquire)) return RefuseLate(arrival);
+  if (ending_.load(std::memory_order_acquire)) {
+    return RefuseLate(arrival, judgement.call.has_value() ? &*judgement.call : nullptr);
+  }
   arrival.LetIn(taken_away);
 }
 

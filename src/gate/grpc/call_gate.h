@@ -119,7 +119,8 @@ class CallGate : public std::enable_shared_from_this<CallGate> {
   // A call on its way in. What gRPC gave stays where it is until `done` is called.
   struct Arrival;
   void Judge(Arrival& arrival);
-  void RefuseLate(Arrival& arrival);
+  // `judged`: who was let in, and may stand in the log as admitted; null where nobody was.
+  void RefuseLate(Arrival& arrival, const VerifiedCall* judged = nullptr);
   // False where there is no place: nobody was told.
   bool JudgeLater(const Arrival& arrival);
   // Once it is its turn: unless nobody waits for it any more, or it waited for too long.
