@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Enrolment from invite to credential, against the real TPM verifiers, with a TPM in software on
 // the allow-list: every reason for which a step is refused.
+#include <filesystem>
+#include <map>
 #include <thread>
 
 #include "absl/strings/escaping.h"
@@ -13,6 +15,7 @@
 #include "src/wire/invite.h"
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
+#include "tests/support/certificate_maker.h"
 #include "tests/unit/gate/support/gate_fixture.h"
 #include "tests/unit/gate/support/soft_tpm.h"
 
@@ -190,6 +193,87 @@ TEST_F(EnrollmentTest, ATpmThatWasTakenOffTheAllowListIsFoundAgain) {
   EXPECT_EQ(looked.credentials(0).reason(), "ek-certificate-missing");
   EXPECT_EQ(looked.credentials(0).label(), "laptop");
   EXPECT_TRUE(looked.credentials(0).withdrawn());
+}
+
+// A TPM with a certificate of its vendor's, and a list of firmware beside the vendor's root.
+class TpmFirmwareTest : public EnrollmentTest {
+ protected:
+  TpmFirmwareTest() {
+    allowed_.clear();
+    std::filesystem::create_directories(roots_);
+    WriteText(roots_ + "/root.der", MakeDer(vendor_.CaSpec(vendor_)));
+    StartGate();
+  }
+  GateConfig Config() override {
+    GateConfig config = EnrollmentTest::Config();
+    config.tokens.Get<TpmConfig>().trust = roots_;
+    return config;
+  }
+  // subjectAltName, a directoryName with tcg-at-tpmManufacturer (2.23.133.2.1) "id:49465800": IFX.
+  std::string EkCertificate(const SoftTpm& tpm) const {
+    CertificateSpec spec = vendor_.Spec("", tpm.ek());
+    spec.key_usage = "critical,keyEncipherment";
+    spec.extended_key_usage = "2.23.133.8.1";
+    spec.extensions = {{"2.5.29.17", true,
+                        absl::StrCat("\x30\x1c\xa4\x1a\x30\x18\x31\x16\x30\x14\x06\x05\x67\x81"
+                                     "\x05\x02\x01\x0c\x0b",
+                                     "id:49465800")}};
+    return MakeDer(spec);
+  }
+  std::optional<Reason> Enrolled(SoftTpm& tpm, uint32_t ak_hierarchy) {
+    tpm.set_ak_hierarchy(ak_hierarchy);
+    Enroller enroller = Start(InviteFor("ada"), tpm);
+    enroller.opening.mutable_tpm()->set_ek_certificate(EkCertificate(tpm));
+    Begin(enroller);
+    enroller.Answer();
+    return WhyNotFinished(enroller.Finish());
+  }
+  void List(absl::string_view line) {
+    WriteText(folder_.File("firmware.list"), absl::StrCat("forekey-firmware-list 1\n", line, "\n"));
+    ASSERT_TRUE(gate().ReloadTrust().ok());
+  }
+  // The reason of each credential that would be refused, and whether its trust was withdrawn.
+  std::map<std::string, bool> Rechecked() {
+    std::map<std::string, bool> found;
+    const auto looked = gate().admin().RecheckCredentials({}, "uid 0");
+    EXPECT_TRUE(looked.ok()) << looked.status();
+    for (const auto& one : looked->credentials()) found[one.reason()] = one.withdrawn();
+    return found;
+  }
+
+  static constexpr uint32_t kOwner = 0x40000001, kEndorsement = 0x4000000b;
+  const std::string roots_ = folder_.File("roots");
+  const TestCa vendor_ = TestCa::New("Vendor Root");
+};
+
+TEST_F(TpmFirmwareTest, TheListIsAskedAtEnrolments) {
+  List("tpm IFX least 0.0.8215.1562");
+  EXPECT_EQ(Enrolled(tpm_, kEndorsement), Reason::kFirmwareTooOld);
+  EXPECT_THAT(audit_->decisions().back().detail,
+              ::testing::AllOf(::testing::HasSubstr("it is 0.0.8215.1561"),
+                               ::testing::HasSubstr("update the TPM's firmware")));
+  List("tpm IFX weak 0.0.8215");
+  EXPECT_EQ(Enrolled(tpm_, kEndorsement), Reason::kFirmwareWeak);
+  List("tpm IFX least 0.0.8215.1561");
+  EXPECT_EQ(Enrolled(tpm_, kOwner), Reason::kFirmwareUnproved);
+  EXPECT_EQ(Enrolled(tpm_, 0), Reason::kFirmwareUnproved);
+  EXPECT_EQ(Enrolled(tpm_, kEndorsement), std::nullopt);
+  List("tpm STM weak all");
+  EXPECT_EQ(Enrolled(second_tpm_, kOwner), std::nullopt);
+}
+
+TEST_F(TpmFirmwareTest, WhatWasKeptOfAnEnrolmentTellsTheVersionOrThatNothingDoes) {
+  ASSERT_EQ(Enrolled(tpm_, kEndorsement), std::nullopt);
+  ASSERT_EQ(Enrolled(second_tpm_, kOwner), std::nullopt);
+  EXPECT_EQ(Rechecked(), (std::map<std::string, bool>{}));
+  List("tpm IFX weak 0.0.8215 : ours");
+  EXPECT_EQ(Rechecked(),
+            (std::map<std::string, bool>{{"firmware-weak", true}, {"firmware-unproved", false}}));
+  List("tpm IFX least 0.0.9000");
+  EXPECT_EQ(Rechecked(), (std::map<std::string, bool>{{"firmware-too-old", false},
+                                                      {"firmware-unproved", false}}));
+  List("tpm IFX least 0.0.8000");
+  EXPECT_EQ(Rechecked(), (std::map<std::string, bool>{{"firmware-unproved", false}}));
 }
 
 TEST_F(EnrollmentTest, AnInviteOfARevokedSubjectEnrolsNothing) {

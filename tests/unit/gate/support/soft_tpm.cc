@@ -113,18 +113,31 @@ std::string SoftTpm::Activate(absl::string_view credential_blob,
   return std::string(ByteReader(plain).Len2());
 }
 
+std::shared_ptr<EVP_PKEY> SoftTpm::ek() const {
+  EVP_PKEY_up_ref(ek_.get());
+  return {ek_.get(), EVP_PKEY_free};
+}
+
 SoftTpm::Certified SoftTpm::Certify(absl::string_view qualifying_data) const {
+  // Part 1, "Qualified Name"; of a key under another it is some other value.
+  const std::string ak_name = NameOf(AkPublic());
+  const std::string signer =
+      ak_hierarchy_ == 0 ? ak_name
+                         : ByteWriter()
+                               .U16(kSha256)
+                               .Raw(Sha256(ByteWriter().U32(ak_hierarchy_).Raw(ak_name).bytes()))
+                               .bytes();
   Certified certified;
   certified.info = ByteWriter()
                        .U32(0xff544347)
                        .U16(kAttestCertify)
-                       .Len2(NameOf(AkPublic()))
+                       .Len2(signer)
                        .Len2(qualifying_data)
                        .U64(123456)
                        .U32(7)
                        .U32(0)
                        .U8(1)
-                       .U64(0x20170619)
+                       .U64(kFirmware)
                        .Len2(NameOf(KeyPublic()))
                        .Len2(NameOf(KeyPublic()))
                        .bytes();

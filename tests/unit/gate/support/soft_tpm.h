@@ -36,6 +36,11 @@ class SoftTpm {
   Certified Certify(absl::string_view qualifying_data) const;
 
   void set_key_attributes(uint32_t attributes) { key_attributes_ = attributes; }
+  // The AK is a primary key of that one from now on; 0: it is under some other key.
+  void set_ak_hierarchy(uint32_t hierarchy) { ak_hierarchy_ = hierarchy; }
+
+  std::shared_ptr<EVP_PKEY> ek() const;              // for its vendor's certificate
+  static constexpr uint64_t kFirmware = 0x20170619;  // 0.0.8215.1561
 
  private:
   static constexpr uint32_t kAkAttributes = 0x00050072;
@@ -48,6 +53,7 @@ class SoftTpm {
   std::shared_ptr<const SoftwareKey> ak_ = MakeKey();
   std::shared_ptr<const SoftwareKey> key_ = MakeKey();
   uint32_t key_attributes_ = 0x00040472;
+  uint32_t ak_hierarchy_ = 0;
 };
 
 }  // namespace forekey::testing
