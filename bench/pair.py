@@ -72,9 +72,9 @@ class Loaded:
                     late = threading.Timer(END_SECONDS, process.kill)
                     late.start()
                 process.stdin.close()
-                if process.wait() != 0:
+                if process.wait() != 0 or not opened:
                     errors.seek(0)
-                    why = errors.read().strip() or f"more than {END_SECONDS} s"
+                    why = errors.read().strip() or f"exit status {process.returncode}"
                     raise self.failure(f"did not keep {count} streams ({why}); it wrote")
             finally:
                 late.cancel()
