@@ -31,6 +31,17 @@ bool IsWithdrawn(Reason reason) {
   }
 }
 
+// What a CA that could not be read looks like as well; the others are an authority's word.
+bool MayBeLeftOut(Reason reason) {
+  return reason == Reason::kCertificateUntrusted || reason == Reason::kEkCertificateMissing;
+}
+
+std::string WhyItStays(const std::vector<std::string>& left_out) {
+  return absl::StrCat(
+      "the trust of its kind was not read whole, and it stays good (left out: ", left_out.front(),
+      left_out.size() == 1 ? "" : absl::StrCat(" and ", left_out.size() - 1, " more"), "): ");
+}
+
 }  // namespace
 
 CredentialRecheck::CredentialRecheck(std::string audience, GateConfig::Recheck when_trust_changes,
@@ -56,6 +67,8 @@ absl::Status CredentialRecheck::RecheckOne(const Run& run, const std::string& id
   if (ReasonOf(found.status()) == Reason::kCredentialUnknown) return absl::OkStatus();
   FOREKEY_RETURN_IF_ERROR(found.status());
   const CredentialRecord& record = *found;
+  // First: a reading that was whole is not followed by one that is less.
+  const std::vector<std::string> left_out = tokens_.LeftOut(record.kind);
   const std::shared_ptr<const TokenVerifier> verifier = tokens_.FindEnrolling(record.kind);
   if (record.revoked_at || (run.kinds.count(record.kind) == 0 && verifier != nullptr)) {
     return absl::OkStatus();
@@ -70,25 +83,31 @@ absl::Status CredentialRecheck::RecheckOne(const Run& run, const std::string& id
   const absl::Status now =
       RecheckEvidence(*verifier, audience_, record, *evidence, state_.clock().WallNow());
   if (!ReasonOf(now)) return now;  // OK, or no verdict
-  return Conclude(run, record, now);
+  return Conclude(run, record, now, left_out);
 }
 
 absl::Status CredentialRecheck::Conclude(const Run& run, const CredentialRecord& record,
-                                         const absl::Status& refusal) {
+                                         const absl::Status& refusal,
+                                         const std::vector<std::string>& left_out) {
   const Reason reason = *ReasonOf(refusal);
   const bool withdrawn = IsWithdrawn(reason);
   v1::RecheckCredentialsResponse& response = *run.response;
   response.set_refused(response.refused() + 1);
+  const bool held_back = !left_out.empty() && MayBeLeftOut(reason);
   bool revoked = false;
-  if (withdrawn && run.revoke) {
+  if (withdrawn && run.revoke && !held_back) {
     FOREKEY_ASSIGN_OR_RETURN(
         revoked,
         state_.credentials().Revoke(record.id, absl::StrCat("rechecked: ", ReasonName(reason)),
                                     state_.clock().WallNow()));
     if (sessions_ != nullptr) (void)sessions_->EndByCredential(record.id);
   }
+  const std::string what = revoked     ? "revoked: "
+                           : held_back ? WhyItStays(left_out)
+                           : withdrawn ? "its trust was withdrawn, and it stays good: "
+                                       : "would not be enrolled now, and stays good: ";
   if (run.told == nullptr || run.told->insert(record.id).second || revoked) {
-    Audit(run, record, refusal, withdrawn, revoked);
+    Audit(run, record, reason, absl::StrCat(what, refusal.message()));
   }
   if (response.credentials_size() == kMostListed) return absl::OkStatus();
   v1::RecheckedCredential* listed = response.add_credentials();
@@ -97,26 +116,23 @@ absl::Status CredentialRecheck::Conclude(const Run& run, const CredentialRecord&
   listed->set_kind(record.kind);
   listed->set_label(record.label);
   listed->set_reason(std::string(ReasonName(reason)));
-  listed->set_detail(std::string(refusal.message()));
+  listed->set_detail(absl::StrCat(held_back ? what : "", refusal.message()));
   listed->set_withdrawn(withdrawn);
   listed->set_revoked(revoked);
   return absl::OkStatus();
 }
 
-void CredentialRecheck::Audit(const Run& run, const CredentialRecord& record,
-                              const absl::Status& refusal, bool withdrawn, bool revoked) {
+void CredentialRecheck::Audit(const Run& run, const CredentialRecord& record, Reason reason,
+                              absl::string_view what) {
   Decision decision =
       state_.audit().NewDecision(run.actor.empty() ? AuditEvent::kGate : AuditEvent::kAdmin);
   decision.peer = run.actor;
   decision.method = "RecheckCredentials";
-  decision.reason = ReasonOf(refusal);
+  decision.reason = reason;
   decision.subject = record.subject;
   decision.credential_ids = {record.id};
   decision.tokens = {DescribeToken(record)};
-  decision.detail = absl::StrCat(revoked     ? "revoked: "
-                                 : withdrawn ? "its trust was withdrawn, and it stays good: "
-                                             : "would not be enrolled now, and stays good: ",
-                                 refusal.message());
+  decision.detail = std::string(what);
   (void)state_.audit().Admit(decision);  // a revocation is never held up
 }
 

@@ -3,7 +3,8 @@
 // that was revoked since, a model that was reported, a CA that is not trusted any more.
 //
 // What can't be told is no reason to take anything away: a list that expired or is missing, a
-// certificate that is past its time, a policy that was changed are reported, and never revoke.
+// certificate that is past its time, a policy that was changed are reported, and never revoke. Nor
+// does a CA that is missing where a file of the trust folders was left out: it may be in that file.
 #ifndef FOREKEY_SRC_GATE_ADMIN_RECHECK_H_
 #define FOREKEY_SRC_GATE_ADMIN_RECHECK_H_
 
@@ -11,6 +12,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -56,10 +58,10 @@ class CredentialRecheck {
   absl::Status RecheckAll(const Run& run);
   absl::Status RecheckOne(const Run& run, const std::string& id);
   // Revokes where the run does so, and says to the audit log and the answer what was found.
-  absl::Status Conclude(const Run& run, const CredentialRecord& record,
-                        const absl::Status& refusal);
-  void Audit(const Run& run, const CredentialRecord& record, const absl::Status& refusal,
-             bool withdrawn, bool revoked);
+  // `left_out`: of the reading that refused, or an earlier one.
+  absl::Status Conclude(const Run& run, const CredentialRecord& record, const absl::Status& refusal,
+                        const std::vector<std::string>& left_out);
+  void Audit(const Run& run, const CredentialRecord& record, Reason reason, absl::string_view what);
   void Wait();
 
   const std::string audience_;

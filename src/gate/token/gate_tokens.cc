@@ -34,6 +34,12 @@ std::shared_ptr<const TokenVerifier> GateTokens::FindEnrolling(TokenKind kind) c
   return found != kinds_.end() && found->second.enrols ? Find(kind) : nullptr;
 }
 
+std::vector<std::string> GateTokens::LeftOut(TokenKind kind) const {
+  const auto found = kinds_.find(kind);
+  if (found == kinds_.end() || found->second.live == nullptr) return {};
+  return found->second.live->LeftOutNow();
+}
+
 void GateTokens::Put(std::shared_ptr<const TokenVerifier> verifier) {
   Kind& kind = kinds_[verifier->kind()];
   std::erase(trust_, kind.live.get());

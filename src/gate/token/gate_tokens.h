@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -26,6 +27,9 @@ class GateTokens {
   // What verifies enrolments; null also where the configuration lets nobody enrol. One reading of
   // trust for as long as it is held.
   std::shared_ptr<const TokenVerifier> FindEnrolling(TokenKind kind) const;
+
+  // Files of trust folders that the reading in force of this kind holds nothing of, and why.
+  std::vector<std::string> LeftOut(TokenKind kind) const;
 
   // Tests: `verifier` in the place of what the configuration says of its kind.
   void Put(std::shared_ptr<const TokenVerifier> verifier);

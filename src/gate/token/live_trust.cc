@@ -44,6 +44,11 @@ std::shared_ptr<const TokenVerifier> LiveTrust::Now() const {
   return current_;
 }
 
+std::vector<std::string> LiveTrust::LeftOutNow() const {
+  absl::MutexLock lock(&mutex_);
+  return known_left_out_;
+}
+
 absl::StatusOr<TrustReading> LiveTrust::Read() {
   absl::MutexLock reading(&reading_);
   std::string signature = SignatureOf(source_.paths);

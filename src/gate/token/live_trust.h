@@ -53,6 +53,9 @@ class LiveTrust {
   const std::string& detail() const { return detail_; }
   const std::vector<std::string>& left_out() const { return left_out_; }
 
+  // What the reading in force left out: whom it does not trust may be trusted by one of those.
+  std::vector<std::string> LeftOutNow() const;
+
   // Reads again; what is in force stays until Use(). FailedPrecondition, too, for a file that was
   // good in the reading in force and is not any more: trust does not shrink by a file that was half
   // copied.

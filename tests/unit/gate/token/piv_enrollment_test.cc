@@ -633,6 +633,52 @@ TEST_F(PivReloadTest, AListOfFirmwareIsNotGivenUpByAccident) {
   EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
 }
 
+// A gate that starts while a CA's file can't be read must not take away what that CA vouches for.
+TEST_F(PivReloadTest, AFileThatCantBeReadAtTheStartRevokesNobody) {
+  recheck_ = GateConfig::Recheck::kRevoke;
+  WriteText(piv_.trust + "/another.der", MakeDer(simulator_.CaSpec(simulator_)));
+  Restart();
+  ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  WriteText(piv_.trust + "/root.der", "half a certifi");
+  Restart();
+  gate().recheck().RecheckWanted();
+  EXPECT_FALSE(Enrolled().revoked_at.has_value());
+  const std::vector<Decision>& told = audit_->decisions();
+  ASSERT_GE(told.size(), 2u);
+  EXPECT_EQ(told[told.size() - 2].reason, Reason::kCertificateUntrusted);
+  EXPECT_THAT(told[told.size() - 2].detail,
+              HasSubstr("was not read whole, and it stays good (left out: "
+                        "attestation.piv.trust: root.der"));
+  v1::RecheckCredentialsRequest request;
+  request.set_revoke(true);
+  const auto looked = gate().admin().RecheckCredentials(request, "uid 0");
+  ASSERT_TRUE(looked.ok()) << looked.status();
+  ASSERT_EQ(looked->credentials_size(), 1);
+  EXPECT_FALSE(looked->credentials(0).revoked());
+  EXPECT_THAT(looked->credentials(0).detail(), HasSubstr("root.der"));
+  // Mended, or taken out: then it is told for certain.
+  WriteText(piv_.trust + "/root.der", MakeDer(vendor_.CaSpec(vendor_)));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  gate().recheck().RecheckWanted();
+  EXPECT_FALSE(Enrolled().revoked_at.has_value());
+  std::filesystem::remove(piv_.trust + "/root.der");
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  gate().recheck().RecheckWanted();
+  EXPECT_TRUE(Enrolled().revoked_at.has_value());
+}
+
+// What an authority says does not depend on the file that is missing.
+TEST_F(PivReloadTest, ARevocationListRevokesAlsoWhereAFileWasLeftOut) {
+  recheck_ = GateConfig::Recheck::kRevoke;
+  WriteText(piv_.trust + "/README", "roots of our cards");
+  Restart();
+  ASSERT_EQ(Why([](Enrolment&) {}), std::nullopt);
+  WriteList("vendor.crl", RevokingDer(vendor_, VendorsF9(), 1'700'000'001));
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  gate().recheck().RecheckWanted();
+  EXPECT_TRUE(Enrolled().revoked_at.has_value());
+}
+
 // Whoever sets the clock must not take everybody's credentials away.
 TEST_F(PivReloadTest, AWrongClockTakesNoTrustAway) {
   recheck_ = GateConfig::Recheck::kRevoke;
