@@ -15,6 +15,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "src/base/bytes.h"
 #include "src/base/file.h"
 #include "src/base/reason.h"
@@ -134,14 +135,28 @@ absl::StatusOr<Certificate> ParsePemBlock(absl::string_view pem) {
   return Certificate::ParseDer(View(data, size));
 }
 
+// Files that are joined without a newline: the line so far is "-----END NAME-----", and no more.
+bool EndsWithPemEnd(absl::string_view before) {
+  constexpr absl::string_view kDashes = "-----";
+  constexpr size_t kLongest = 100;  // of such a line: one without end is not read again and again
+  absl::string_view line = before.substr(before.size() - std::min(before.size(), kLongest));
+  const size_t newline = line.find_last_of("\r\n");
+  if (newline == absl::string_view::npos) return false;
+  line.remove_prefix(newline + 1);
+  return absl::ConsumePrefix(&line, "-----END ") && absl::ConsumeSuffix(&line, kDashes) &&
+         !absl::StrContains(line, kDashes);
+}
+
 // Where the next PEM block begins: at the beginning of a line (RFC 7468 §2), since text between
-// blocks may hold a name that somebody else chose. A byte order mark is none of a line's.
+// blocks may hold a name that somebody else chose, or right behind another block's end. A byte
+// order mark is none of a line's.
 size_t FindPemBegin(absl::string_view bytes, size_t from) {
   constexpr absl::string_view kBegin = "-----BEGIN ", kByteOrderMark = "\xEF\xBB\xBF";
   for (size_t at = bytes.find(kBegin, from); at != absl::string_view::npos;
        at = bytes.find(kBegin, at + 1)) {
     if (at == 0 || bytes[at - 1] == '\n' || bytes[at - 1] == '\r') return at;
     if (bytes.substr(0, at) == kByteOrderMark) return at;
+    if (EndsWithPemEnd(bytes.substr(0, at))) return at;
   }
   return absl::string_view::npos;
 }

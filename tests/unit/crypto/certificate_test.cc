@@ -159,6 +159,28 @@ TEST_F(CertificateTest, ABlockBeginsAtTheBeginningOfALine) {
   EXPECT_THAT(*Certificate::ParseAll("subject\r" + Pem(der)), SizeIs(1));
 }
 
+// `cat a.pem b.pem` where the first file has no newline at its end.
+TEST_F(CertificateTest, ABlockMayFollowTheEndOfAnotherOnItsLine) {
+  const std::string der = MakeDer(Leaf(root_)), root = MakeDer(root_.CaSpec(root_));
+  std::string first = Pem(der);
+  ASSERT_EQ(first.back(), '\n');
+  first.pop_back();
+  const auto all = Certificate::ParseAll(absl::StrCat(first, first, Pem(root)));
+  ASSERT_THAT(all, IsOk());
+  ASSERT_THAT(*all, SizeIs(3));
+  EXPECT_EQ(all->front().der(), der);
+  EXPECT_EQ(all->back().der(), root);
+  // In a text that somebody else chose there is neither.
+  for (const char* text : {"# CN=-----END CERTIFICATE----------BEGIN CERTIFICATE-----\n",
+                           "-----END CERTIFICATE----- -----BEGIN CERTIFICATE-----\n",
+                           "-----END A----- # -----BEGIN CERTIFICATE-----\n",
+                           "-----END A-----END B----------BEGIN CERTIFICATE-----\n"}) {
+    const auto one = Certificate::ParseAll(absl::StrCat(Pem(der), text));
+    ASSERT_THAT(one, IsOk()) << text;
+    EXPECT_THAT(*one, SizeIs(1)) << text;
+  }
+}
+
 TEST_F(CertificateTest, GivesWhatTheCertificateSays) {
   CertificateSpec spec = root_.CaSpec(root_);
   spec.not_after = absl::InfiniteFuture();
