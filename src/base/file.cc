@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "src/base/owned_file.h"
 #include "src/base/status.h"
+#include "src/base/unseen_files.h"
 
 namespace forekey {
 namespace {
@@ -168,19 +169,35 @@ std::string FileSignature(const std::string& path) {
                       info.st_ctim.tv_nsec);
 }
 
-absl::StatusOr<std::vector<std::string>> ListFiles(const std::string& directory) {
+namespace {
+
+absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& directory, bool unseen) {
   DIR* dir = opendir(directory.c_str());
   if (dir == nullptr) return Errno("open folder", directory);
   absl::Cleanup close_dir = [dir] { closedir(dir); };
   std::vector<std::string> names;
-  while (const dirent* entry = readdir(dir)) {
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = readdir(dir);
+    if (entry == nullptr && errno != 0) return Errno("read folder", directory);
+    if (entry == nullptr) break;
     struct stat info;
     if (entry->d_name[0] == '.') continue;
-    if (fstatat(dirfd(dir), entry->d_name, &info, 0) != 0 || !S_ISREG(info.st_mode)) continue;
-    names.emplace_back(entry->d_name);
+    const bool seen = fstatat(dirfd(dir), entry->d_name, &info, 0) == 0;
+    if (seen ? S_ISREG(info.st_mode) : unseen) names.emplace_back(entry->d_name);
   }
   std::sort(names.begin(), names.end());
   return names;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::string>> ListFiles(const std::string& directory) {
+  return NamesIn(directory, /*unseen=*/false);
+}
+
+absl::StatusOr<std::vector<std::string>> ListFilesAndUnseen(const std::string& directory) {
+  return NamesIn(directory, /*unseen=*/true);
 }
 
 }  // namespace forekey

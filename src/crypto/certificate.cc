@@ -20,6 +20,7 @@
 #include "src/base/file.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/base/unseen_files.h"
 #include "src/crypto/certificate_quirks.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/spki.h"
@@ -355,7 +356,7 @@ void TrustAnchors::Add(Certificate anchor) { anchors_.push_back(std::move(anchor
 
 absl::StatusOr<TrustAnchors> TrustAnchors::FromDirectory(const std::string& path,
                                                          std::vector<std::string>* skipped) {
-  FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> names, ListFiles(path));
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<std::string> names, ListFilesAndUnseen(path));
   TrustAnchors result;
   for (const std::string& name : names) {
     absl::StatusOr<std::string> content = ReadFile(absl::StrCat(path, "/", name));

@@ -16,6 +16,7 @@
 #include "src/base/file.h"
 #include "src/base/printable.h"
 #include "src/base/status.h"
+#include "src/base/unseen_files.h"
 #include "src/cli/verify/trust_bundle.h"
 #include "src/cli/verify/trust_bundle_view.h"
 #include "src/cli/verify/trust_candidate.h"
@@ -166,7 +167,7 @@ std::string BundleName(absl::string_view kind, absl::string_view file, const Tru
 absl::StatusOr<size_t> AddKind(const std::string& directory, absl::string_view kind,
                                TrustBundle& bundle) {
   const std::string folder = absl::StrCat(directory, "/", kind);
-  const absl::StatusOr<std::vector<std::string>> files = ListFiles(folder);
+  const absl::StatusOr<std::vector<std::string>> files = ListFilesAndUnseen(folder);
   if (absl::IsNotFound(files.status())) return 0;
   FOREKEY_RETURN_IF_ERROR(files.status());
   for (const std::string& file : *files) {

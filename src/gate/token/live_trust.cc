@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
+#include "src/base/unseen_files.h"
 #include "src/verify/emptied_trust.h"
 
 namespace forekey {
@@ -19,7 +20,7 @@ std::string SignatureOf(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     absl::StrAppend(&signature, path, "=", FileSignature(path), "\n");
     absl::StrAppend(&signature, FileSignature(absl::StrCat(path, "/", kEmptiedTrust)), "\n");
-    const absl::StatusOr<std::vector<std::string>> names = ListFiles(path);
+    const absl::StatusOr<std::vector<std::string>> names = ListFilesAndUnseen(path);
     if (!names.ok()) continue;  // a file, a folder that is gone, or no path at all
     for (const std::string& name : *names) {
       absl::StrAppend(&signature, name, "=", FileSignature(absl::StrCat(path, "/", name)), "\n");

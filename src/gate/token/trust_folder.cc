@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "src/base/file.h"
 #include "src/base/status.h"
+#include "src/base/unseen_files.h"
 #include "src/verify/emptied_trust.h"
 
 namespace forekey {
@@ -50,7 +51,7 @@ absl::StatusOr<TrustAnchors> LoadTrustFolder(const std::string& folder, absl::st
 
 absl::StatusOr<std::vector<RevocationList>> LoadRevocationLists(const std::string& folder,
                                                                 absl::string_view key) {
-  absl::StatusOr<std::vector<std::string>> names = ListFiles(folder);
+  absl::StatusOr<std::vector<std::string>> names = ListFilesAndUnseen(folder);
   if (!names.ok()) return StatusNaming(key, names.status());
   std::vector<RevocationList> lists;
   for (const std::string& name : *names) {

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "src/base/public_directory.h"
+#include "src/base/unseen_files.h"
 #include "tests/support/status_matchers.h"
 
 namespace forekey {
@@ -168,6 +169,9 @@ TEST_F(FileTest, ListsRegularFilesSorted) {
   ASSERT_THAT(names, IsOk());
   EXPECT_EQ(*names, (std::vector<std::string>{"a", "b"}));
   EXPECT_THAT(ListFiles(Path("none")), IsError(absl::StatusCode::kNotFound, "none"));
+  ASSERT_EQ(symlink(Path("none").c_str(), Path("c").c_str()), 0);
+  EXPECT_EQ(*ListFiles(directory_), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(*ListFilesAndUnseen(directory_), (std::vector<std::string>{"a", "b", "c"}));
 }
 
 }  // namespace

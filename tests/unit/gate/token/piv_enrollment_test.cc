@@ -803,6 +803,25 @@ TEST_F(PivReloadTest, RootsThatComeAndGo) {
   EXPECT_EQ(Why([](Enrolment&) {}), std::nullopt);
 }
 
+// Links are made anew now and then, and lead nowhere for a moment.
+TEST_F(PivReloadTest, ALinkThatLeadsNowhereIsNoRootThatWasTakenOut) {
+  const std::string store = folder_.File("another.der"), link = piv_.trust + "/another.der";
+  WriteText(store, MakeDer(simulator_.CaSpec(simulator_)));
+  std::filesystem::create_symlink(store, link);
+  ASSERT_TRUE(gate().ReloadTrust().ok());
+  EXPECT_EQ(Why([](Enrolment&) {}, &simulator_), std::nullopt);
+  std::filesystem::rename(store, store + ".away");
+  StaysAsItWas("another.der");
+  EXPECT_EQ(Why([](Enrolment&) {}, &simulator_), std::nullopt);
+  std::filesystem::rename(store + ".away", store);
+  EXPECT_TRUE(gate().ReloadTrust().ok());
+  std::filesystem::remove(link);
+  ASSERT_TRUE(gate().ReloadTrust().ok()) << "the link itself is gone";
+  EXPECT_EQ(Why([](Enrolment&) {}, &simulator_), Reason::kCertificateUntrusted);
+  std::filesystem::create_symlink(folder_.File("none"), piv_.crls + "/another.crl");
+  StaysAsItWas("another.crl");
+}
+
 TEST_F(PivReloadTest, AMarkFromBeforeTheLastChangeSaysNothing) {
   const std::string mark = piv_.trust + "/.emptied";
   WriteText(mark, "");
