@@ -15,11 +15,14 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "forekey/v1/gate.grpc.pb.h"
+#include "forekey/v1/prefix.pb.h"
 #include "src/base/deadline.h"
 #include "src/base/file.h"
+#include "src/crypto/random.h"
 #include "src/gate/caller/caller_keys.h"
 #include "src/gate/front/front_judge.h"
 #include "src/gate/grpc/call_gate.h"
@@ -495,39 +498,97 @@ TEST_P(SlowRegistryFrontTest, OneAddressFillsOnlyItsPartAndAllAreToldAtTheEnd) {
   EXPECT_EQ(count(), asked) << "nobody waits for who has stopped";
 }
 
-TEST_P(SlowRegistryFrontTest, BehindAFrontThatNamesNobodyOneCallerFillsOnlyAPart) {
-  SoftwareClient ada = world_.Enrol("ada", channel_), bob = world_.Enrol("bob", channel_);
-  const std::string first = Must(ada.DevicePrefix(kSay), "a device proof");
-  const std::string known = Must(ada.DevicePrefix(kSay), "a device proof");
-  const std::string stranger = Must(bob.DevicePrefix(kSay), "a device proof");
-  absl::Notification admitted;
-  Ask(first, "", [&](const FrontAnswer& answer) {
-    EXPECT_TRUE(answer.status.ok()) << answer.status;
-    admitted.Notify();
-  });
-  admitted.WaitForNotification();
-  absl::Mutex mutex;
-  size_t told = 0;
-  const auto ask = [&](const std::string& proof, const std::string& peer, size_t times) {
+// Who comes by fronts, and whether they were told.
+class FrontSharesTest : public SlowRegistryFrontTest {
+ protected:
+  // A proof by somebody who was admitted lately, or not.
+  std::string ProofBy(const std::string& subject, bool admitted) {
+    SoftwareClient client = world_.Enrol(subject, channel_);
+    if (admitted) {
+      absl::Notification done;
+      Ask(Must(client.DevicePrefix(kSay), "a device proof"), "", [&](const FrontAnswer& answer) {
+        EXPECT_TRUE(answer.status.ok()) << answer.status;
+        done.Notify();
+      });
+      done.WaitForNotification();
+    }
+    return Must(client.DevicePrefix(kSay), "a device proof");
+  }
+  // How many of them were told at once: that they have no place, or are refused.
+  size_t ToldOf(const std::string& proof, const std::string& peer, size_t times) {
+    const size_t before = Told();
     for (size_t i = 0; i < times; ++i) {
-      Ask(proof, peer, [&](const FrontAnswer&) {
-        absl::MutexLock lock(&mutex);
-        ++told;
+      Ask(proof, peer, [this](const FrontAnswer&) {
+        absl::MutexLock lock(&mutex_);
+        ++told_;
       });
     }
-    absl::MutexLock lock(&mutex);
-    return told;
-  };
+    return Told() - before;
+  }
+  size_t Told() {
+    absl::MutexLock lock(&mutex_);
+    return told_;
+  }
+
+  absl::Mutex mutex_;
+  size_t told_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+TEST_P(FrontSharesTest, BehindAFrontThatNamesNobodyOneCallerFillsOnlyAPart) {
+  const std::string stranger = ProofBy("bob", false), ada = ProofBy("ada", true),
+                    carol = ProofBy("carol", true);
   door_.Shut();
-  EXPECT_EQ(ask(stranger, "", FrontJudge::kMostLaterByStrangers), 0u);
-  EXPECT_EQ(ask(stranger, "", 1), 1u) << "refused at once";
-  EXPECT_EQ(ask("no proof at all", "", 1), 2u);
-  EXPECT_EQ(ask(known, "", FrontJudge::kMostLaterByOneCredential), 2u) << "she has places";
-  EXPECT_EQ(ask(known, "", 1), 3u);
-  EXPECT_EQ(ask(stranger, "192.0.2.1", 1), 3u) << "others have places";
+  EXPECT_EQ(ToldOf(stranger, "", FrontJudge::kMostLaterByStrangers), 0u);
+  EXPECT_EQ(ToldOf(stranger, "", 1), 1u) << "refused at once";
+  EXPECT_EQ(ToldOf(ada, "", FrontJudge::kMostLaterByOneCredential), 0u) << "she has places";
+  EXPECT_EQ(ToldOf(ada, "", 1), 1u);
+  EXPECT_EQ(ToldOf(carol, "", 1), 0u) << "others have places";
+  EXPECT_EQ(ToldOf(stranger, "192.0.2.1", 1), 0u);
   door_.Open();
   judge_->Stop();
 }
+
+TEST_P(FrontSharesTest, WhoComesUnnamedTakesNoPlaceOfTheNamed) {
+  const std::string stranger = ProofBy("bob", false);
+  std::vector<std::string> known;
+  constexpr size_t kMore = FrontJudge::kMostLaterUnnamed / FrontJudge::kMostLaterByOneCredential;
+  for (size_t i = 0; i < kMore; ++i) known.push_back(ProofBy(absl::StrCat("one-", i), true));
+  door_.Shut();
+  size_t refused = ToldOf(stranger, "", FrontJudge::kMostLaterByStrangers);
+  for (const std::string& proof : known) {
+    refused += ToldOf(proof, "", FrontJudge::kMostLaterByOneCredential);
+  }
+  EXPECT_EQ(refused, FrontJudge::kMostLaterByStrangers) << "all together fill no more than theirs";
+  for (const char* peer : {"192.0.2.1", "198.51.100.1"}) {
+    EXPECT_EQ(ToldOf(stranger, peer, FrontJudge::kMostLaterOfOneAddress), 0u);
+  }
+  door_.Open();
+  judge_->Stop();
+}
+
+TEST_P(FrontSharesTest, WhatIsRefusedBeforeTheRegistryIsAskedTakesNoPlace) {
+  const std::string ada = ProofBy("ada", true);
+  v1::Prefix prefix;
+  ASSERT_TRUE(prefix.ParseFromString(ada));
+  std::string& challenge = *prefix.mutable_device()->mutable_challenge();
+  challenge.back() = static_cast<char>(challenge.back() ^ 1);
+  const std::string forged = prefix.SerializeAsString();
+  ASSERT_TRUE(prefix.ParseFromString(ada));
+  prefix.mutable_device()->set_channel_binding(RandomBytes(32));
+  const std::string elsewhere = prefix.SerializeAsString();
+  door_.Shut();
+  EXPECT_EQ(ToldOf("no proof at all", "", 1), 1u);
+  EXPECT_EQ(ToldOf(forged, "", 1), 1u);
+  EXPECT_EQ(world_.audit().decisions().back().reason, Reason::kChallengeForged);
+  EXPECT_EQ(ToldOf(elsewhere, "", 1), 1u);
+  EXPECT_EQ(world_.audit().decisions().back().reason, Reason::kChannelBindingUnknown);
+  EXPECT_EQ(ToldOf(ada, "", 1), 0u);
+  door_.Open();
+  judge_->Stop();
+}
+
+INSTANTIATE_TEST_SUITE_P(Over, FrontSharesTest, ::testing::Values(Api::kCallback),
+                         [](const auto& api) { return ApiName(api.param); });
 
 INSTANTIATE_TEST_SUITE_P(Over, SlowRegistryFrontTest, ::testing::Values(Api::kCallback),
                          [](const auto& api) { return ApiName(api.param); });

@@ -37,13 +37,6 @@ std::string Decode(absl::string_view text) {
   return bytes;
 }
 
-// The first credential that a device's proof says it is by; empty for anything else.
-std::string CredentialOf(absl::string_view prefix) {
-  const absl::StatusOr<Prefix> read = Prefix::Parse(prefix);
-  if (!read.ok() || read->device() == nullptr) return "";
-  return std::string(read->device()->assertions[0].credential_id);
-}
-
 }  // namespace
 
 void AddPrefixes(absl::string_view value, std::vector<std::string>& prefixes) {
@@ -101,8 +94,8 @@ struct FrontJudge::Asked {
   std::vector<absl::string_view> prefixes;
   // Of one that is judged later:
   BootTime came;
-  std::string credential;  // as the proof says; empty where the front names an address
-  std::string place;       // whose it takes
+  std::string credential;  // as the proof says, its first; empty where the front names an address
+  std::shared_ptr<void> place;
 };
 
 FrontJudge::FrontJudge(GateCore* core, CallerTokens* tokens)
@@ -161,31 +154,57 @@ void FrontJudge::Ask(FrontQuestion question, const Told& told) {
                "where the front names no address)"));
 }
 
-bool FrontJudge::MayWait(const Asked& asked) const {
-  return registry_may_wait_ && asked.prefixes.size() == 1 &&
-         !Prefix::IsOfSession(asked.prefixes[0]) && !core_.calls().IsExempt(asked.method);
+bool FrontJudge::MayWait(Asked& asked) const {
+  if (!registry_may_wait_ || asked.prefixes.size() != 1 || Prefix::IsOfSession(asked.prefixes[0]) ||
+      core_.calls().IsExempt(asked.method)) {
+    return false;
+  }
+  const absl::StatusOr<Prefix> read = Prefix::Parse(asked.prefixes[0]);
+  if (!read.ok() || read->device() == nullptr || !core_.IsOfNow(*read->device())) return false;
+  if (asked.peer == kUnnamedPeer) {
+    asked.credential = std::string(read->device()->assertions[0].credential_id);
+  }
+  return true;
 }
 
-HostPlaces& FrontJudge::PlacesOf(const Asked& asked) {
-  if (asked.peer != kUnnamedPeer) return places_;
-  return admitted_.Has(asked.credential) ? by_credential_ : by_strangers_;
+std::shared_ptr<void> FrontJudge::TakePlace(const Asked& asked) {
+  struct Place {
+    ~Place() {
+      for (HostPlaces* places : taken) places->Leave(whose);
+    }
+    std::string whose;
+    std::vector<HostPlaces*> taken;
+  };
+  const auto place = std::make_shared<Place>();
+  std::vector<HostPlaces*> wanted;
+  if (asked.peer != kUnnamedPeer) {
+    place->whose = HostKey(asked.peer);
+    wanted = {&places_};
+  } else if (admitted_.Has(asked.credential)) {
+    place->whose = asked.credential;
+    wanted = {&by_credential_, &unnamed_};
+  } else {
+    wanted = {&by_strangers_, &unnamed_};
+  }
+  for (HostPlaces* places : wanted) {
+    if (!places->Enter(place->whose)) return nullptr;
+    place->taken.push_back(places);
+  }
+  return place;
 }
 
 bool FrontJudge::JudgeLater(const std::shared_ptr<Asked>& asked, const Told& told) {
-  if (asked->peer == kUnnamedPeer) asked->credential = CredentialOf(asked->prefixes[0]);
-  HostPlaces& places = PlacesOf(*asked);
-  if (&places == &places_) asked->place = HostKey(asked->peer);
-  if (&places == &by_credential_) asked->place = asked->credential;
-  if (!places.Enter(asked->place)) return false;
+  asked->place = TakePlace(*asked);
+  if (asked->place == nullptr) return false;
   asked->came = core_.clock().BootNow();
   absl::MutexLock lock(&mutex_);
-  const bool taken = later_ != nullptr && later_->Submit([this, asked, told, &places] {
+  const bool taken = later_ != nullptr && later_->Submit([this, asked, told] {
     FrontAnswer answer = JudgeInTime(*asked);
-    places.Leave(asked->place);  // before it is told, since who is told may come again at once
+    asked->place.reset();  // before it is told, since who is told may come again at once
     if (answer.status.ok() && !asked->credential.empty()) admitted_.Add(asked->credential);
     told(std::move(answer));
   });
-  if (!taken) places.Leave(asked->place);
+  if (!taken) asked->place.reset();
   return taken;
 }
 

@@ -5,9 +5,11 @@
 //
 // Nobody waits for a registry on a thread that others need: a question that may have to ask one (a
 // proof by a device, and not by a session, over a registry in PostgreSQL) is judged by threads of
-// the judge's own, and one address fills only a part of what waits for them. Behind a front that
-// names no address it is one credential, as far as it was admitted lately: whoever asks may claim
-// any, so those that were not share what is theirs.
+// the judge's own, and one address fills only a part of what waits for them. Who comes by a front
+// that names no address shares a part with all others of whom none is known, and there it is one
+// credential that fills only so much, as far as it was admitted lately: whoever asks may claim any.
+// So those that were not share what is theirs, and who knows many that were can still fill that
+// part. What is refused before the registry is asked takes no place.
 //
 // What the gate can't do by a front: end calls that live, end connections, see who connects unless
 // the front says so. docs/FRONTS.md tells it to operators.
@@ -66,10 +68,11 @@ class FrontJudge {
  public:
   using Told = std::function<void(FrontAnswer)>;
   // Questions that wait or are judged later: so many at once, so many of one address that the front
-  // names. Where it names none: so many by one credential that was admitted lately, and so many by
-  // all others.
+  // names. Where it names none, so many in all: of them so many by one credential that was admitted
+  // lately, and so many by all others.
   static constexpr size_t kMostLater = 512, kMostLaterOfOneAddress = 128;
-  static constexpr size_t kMostLaterByOneCredential = 128, kMostLaterByStrangers = 256;
+  static constexpr size_t kMostLaterUnnamed = 256;
+  static constexpr size_t kMostLaterByOneCredential = 32, kMostLaterByStrangers = 128;
 
   // Reads the secret. Both are borrowed.
   static absl::StatusOr<std::unique_ptr<FrontJudge>> New(GateCore* core, CallerTokens* tokens);
@@ -90,8 +93,10 @@ class FrontJudge {
   FrontAnswer Judge(const Asked& asked);
   FrontAnswer JudgeInTime(const Asked& asked);
   FrontAnswer Refused(const Asked& asked, Reason reason, absl::string_view why);
-  bool MayWait(const Asked& asked) const;
-  HostPlaces& PlacesOf(const Asked& asked);
+  // Whether it may come to the registry; then whose it says it is, too.
+  bool MayWait(Asked& asked) const;
+  // Null: there is none. It is given back where the last pointer to it goes.
+  std::shared_ptr<void> TakePlace(const Asked& asked);
   // False: there is no place.
   bool JudgeLater(const std::shared_ptr<Asked>& asked, const Told& told);
 
@@ -103,8 +108,9 @@ class FrontJudge {
   std::unique_ptr<Worker> later_ ABSL_GUARDED_BY(mutex_);  // null where no question can wait
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   HostPlaces places_{kMostLater, kMostLaterOfOneAddress};
-  // Where the front names no address.
-  HostPlaces by_credential_{kMostLater, kMostLaterByOneCredential};
+  // Where the front names no address: all together, and its parts.
+  HostPlaces unnamed_{kMostLaterUnnamed, kMostLaterUnnamed};
+  HostPlaces by_credential_{kMostLaterUnnamed, kMostLaterByOneCredential};
   HostPlaces by_strangers_{kMostLaterByStrangers, kMostLaterByStrangers};
   LatelySeen admitted_;  // credentials
 };

@@ -100,6 +100,14 @@ class GateCore {
     return registry_may_wait_ || state_->shared_registry() != nullptr;
   }
 
+  // Whether a device's proof is over a challenge of this gate's that is good still, and says that
+  // its caller saw a certificate that is accepted: what is not is refused before the registry is
+  // asked. It says nothing of whose proof it is, or whether it was used before.
+  bool IsOfNow(const DeviceProofView& proof) const {
+    return certificates_->Accepts(proof.channel_binding, clock().BootNow()) &&
+           challenges_->Check(proof.challenge, ChallengePurpose::kCall).ok();
+  }
+
   // What this gate is called among those that share its registry, and for how long it may admit
   // calls by what it knows now; nullopt where nobody does.
   struct Replica {
