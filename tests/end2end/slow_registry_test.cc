@@ -387,6 +387,113 @@ TEST_F(LongQueueTest, NothingIsOpenedForWhoIsGoneOrWaitedForTooLong) {
   }));
 }
 
+TEST_F(LongQueueTest, NoEnrolmentIsJudgedForWhoIsGoneOrWaitedForTooLong) {
+  struct Enrolling {
+    grpc::ClientContext context;
+    v1::BeginEnrollmentRequest request;
+    v1::BeginEnrollmentResponse response;
+    absl::Notification done;
+    grpc::Status status;
+  };
+  const auto stub = v1::Gate::NewStub(channel_);
+  std::vector<std::unique_ptr<Enrolling>> enrolling;
+  // By an invite that nobody made.
+  const auto begin = [&]() -> Enrolling& {
+    grpc::ClientContext context;
+    v1::GetChallengeRequest ask;
+    v1::GetChallengeResponse challenge;
+    ask.set_purpose(v1::GetChallengeRequest::PURPOSE_ENROLL);
+    EXPECT_TRUE(stub->GetChallenge(&context, ask, &challenge).ok());
+    v1::EnrollmentOpening opening;
+    opening.set_challenge(challenge.challenge());
+    opening.set_channel_binding(world_.channel_binding());
+    opening.set_key_share(RandomBytes(32));
+    opening.set_gate_identity(world_.core().identities().current()->fingerprint());
+    opening.set_kind(v1::TOKEN_KIND_TPM);
+    enrolling.push_back(std::make_unique<Enrolling>());
+    Enrolling& one = *enrolling.back();
+    one.request.set_payload(opening.SerializeAsString());
+    one.request.set_invite_public_key(RandomBytes(32));
+    one.request.set_invite_signature(RandomBytes(64));
+    stub->async()->BeginEnrollment(&one.context, &one.request, &one.response,
+                                   [&one](grpc::Status status) {
+                                     one.status = std::move(status);
+                                     one.done.Notify();
+                                   });
+    return one;
+  };
+  door_.Shut();
+  Enrolling& first = begin();  // which has the only thread
+  door_.AwaitOneThatWaits();
+  for (int i = 0; i < 12; ++i) begin();
+  Enrolling& late = begin();
+  for (int i = 0; i < 20; ++i) AwaitArrivals(channel_);
+  for (const auto& one : enrolling) {
+    if (one.get() != &first && one.get() != &late) one->context.TryCancel();
+  }
+  for (const auto& one : enrolling) {
+    if (one.get() != &first && one.get() != &late) one->done.WaitForNotification();
+  }
+  for (int i = 0; i < 20; ++i) AwaitArrivals(channel_);
+  clock_.Advance(CallGate::kLongestWait + absl::Milliseconds(1));
+  door_.Open();
+  for (Enrolling* one : {&first, &late}) one->done.WaitForNotification();
+  EXPECT_EQ(world_.AuditOf(first.status).reason, Reason::kInviteUnknown);
+  const Decision refused = world_.AuditOf(late.status);
+  EXPECT_EQ(refused.reason, Reason::kStoreUnavailable);
+  EXPECT_THAT(refused.detail, ::testing::HasSubstr("the enrolment waited"));
+  const std::vector<Decision> decisions = world_.audit().decisions();
+  EXPECT_EQ(std::count_if(
+                decisions.begin(), decisions.end(),
+                [](const Decision& decision) { return decision.reason == Reason::kInviteUnknown; }),
+            1)
+      << "nobody is there to hear of the others";
+}
+
+// Two threads tell the registry of logouts.
+TEST_F(LongQueueTest, AnEndWaitsForNoLogoutThatNobodyWaitsFor) {
+  constexpr int kLeaving = 6;
+  std::vector<std::unique_ptr<SoftwareSession>> sessions;
+  for (int i = 0; i < kLeaving; ++i) sessions.push_back(Must(bob_->OpenSession(), "a session"));
+  Bell never;
+  const auto await_live_calls = [&](size_t many) {
+    for (int i = 0; i < 1000 && LiveCalls::OfProcess().size() != many; ++i) {
+      never.Await(absl::Milliseconds(10));
+    }
+    ASSERT_EQ(LiveCalls::OfProcess().size(), many);
+  };
+  await_live_calls(0);
+  door_.Shut();
+  std::vector<std::thread> leaving;
+  std::atomic<int> left{0};
+  for (const auto& session : sessions) {
+    leaving.emplace_back([&] {
+      grpc::ClientContext context;
+      context.AddMetadata("forekey-prefix-bin", session->Prefix(kEndSessionMethod));
+      v1::EndSessionResponse response;
+      left += v1::Gate::NewStub(channel_)->EndSession(&context, {}, &response).ok();
+    });
+  }
+  door_.AwaitThatWait(2);
+  await_live_calls(kLeaving);
+  for (int i = 0; i < 20; ++i) AwaitArrivals(channel_);
+  std::thread ending([&] { world_.StopServer(); });
+  for (std::thread& thread : leaving) thread.join();
+  EXPECT_EQ(left, 0);
+  never.Await(absl::Milliseconds(100));  // the server learns of it as the clients do
+  door_.Open();
+  ending.join();
+  int told = 0, alone = 0;
+  for (const Decision& decision : world_.audit().decisions()) {
+    if (decision.event != AuditEvent::kSessionEnded) continue;
+    told += decision.admitted;
+    alone += absl::StrContains(decision.detail, "the session ended here");
+  }
+  EXPECT_EQ(told + alone, kLeaving);
+  EXPECT_GT(alone, 0);
+  EXPECT_GE(told, 2) << "what had begun";
+}
+
 TEST_F(LongQueueTest, StrangersFillNoMoreThanTheirShare) {
   constexpr size_t kTooMany = 3;
   std::vector<std::string> proofs;

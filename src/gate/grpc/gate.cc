@@ -178,6 +178,7 @@ class Gate::Impl {
     AnnounceEnd(server);
     if (connections_ != nullptr) connections_->StopAccepting();
     call_gate_->RefuseFromNowOn();
+    services_.LeaveUndoneWhatIsCancelled();
     server.Shutdown(CallDeadline(core_->config().listen.drain));
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/gate/grpc/gate_service.h"
 
+#include <atomic>
 #include <functional>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "forekey/v1/gate.grpc.pb.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/gate/call/refusals.h"
 #include "src/gate/grpc/call_gate.h"
 #include "src/gate/grpc/live_calls.h"
 #include "src/gate/grpc/worker.h"
@@ -142,6 +144,18 @@ grpc::Status EndSession(GateCore& core, grpc::ServerContextBase& context,
   if (!caller.ok()) return ToGrpc(caller.status());
   return Give(core.peers().EndSession(*caller, request, context.peer()), response);
 }
+// For the audit log: nobody is there to be told.
+grpc::Status EndedHereAlone(GateCore& core, const VerifiedCall& caller, absl::string_view peer) {
+  Decision decision = core.audit().NewDecision(AuditEvent::kSessionEnded);
+  decision.method = std::string(kEndSessionMethod);
+  decision.peer = std::string(peer);
+  DescribeCaller(caller, decision);
+  return ToGrpc(core.refusals().Tell(
+      std::move(decision),
+      Refuse(Reason::kStoreUnavailable,
+             "the session ended here; the gate ended before the registry was told, and the caller "
+             "was gone")));
+}
 grpc::Status WhoAmI(GateCore& core, grpc::ServerContextBase& context,
                     const v1::WhoAmIRequest& request, v1::WhoAmIResponse* response) {
   auto caller = CallerOf(core, context, kWhoAmIMethod);
@@ -233,6 +247,7 @@ class GateServices::Sync : public v1::Gate::Service {
   template <typename Request>
   grpc::Status InAPlace(grpc::ServerContext& context, const Request& request,
                         absl::string_view method, absl::FunctionRef<grpc::Status()> work) {
+    if (context.IsCancelled()) return CallerIsGone();
     if (grpc::Status admitted = AdmitEnrollment(core_, answered_, context, request);
         !admitted.ok()) {
       return admitted;
@@ -254,9 +269,10 @@ class GateServices::Sync : public v1::Gate::Service {
 // (src/gate/factor/factor_lane.h), so that whatever hangs, there is one left for the next opening.
 class GateServices::Callback : public v1::Gate::CallbackService {
  public:
-  Callback(GateCore* core, Answered answered)
+  Callback(GateCore* core, Answered answered, const std::atomic<bool>& ending)
       : core_(*core),
         answered_(std::move(answered)),
+        ending_(ending),
         enrollments_(kWaitingEnrollments),
         openings_(OpeningsMayWait() ? kWaitingForRegistry : kWaitingOpenings,
                   core->MostOpeningThreads() +
@@ -319,6 +335,9 @@ class GateServices::Callback : public v1::Gate::CallbackService {
     return FinishLater(
         endings_, context, kEndSessionMethod,
         [this, context, caller = *std::move(caller), ended, request, response] {
+          if (ending_.load(std::memory_order_acquire) && context->IsCancelled()) {
+            return EndedHereAlone(core_, caller, context->peer());
+          }
           return Give(core_.peers().EndSession(caller, ended, *request, context->peer()), response);
         });
   }
@@ -360,10 +379,11 @@ class GateServices::Callback : public v1::Gate::CallbackService {
     const std::string host = HostKey(context->peer());
     if (!enrolling_.Enter(host)) return Finish(context, ToGrpc(NoPlace(core_, *context, method)));
     // There is room in the queue for whoever has a place.
-    return FinishLater(enrollments_, context, method, [this, host, work = std::move(work)] {
-      absl::Cleanup leave = [&] { enrolling_.Leave(host); };
-      return work();
-    });
+    return FinishLater(enrollments_, context, method,
+                       [this, host, work = InTime(context, method, "enrolment", std::move(work))] {
+                         absl::Cleanup leave = [&] { enrolling_.Leave(host); };
+                         return work();
+                       });
   }
 
   // Context, request and response live until the reactor has finished, cancelled or not. A full
@@ -380,28 +400,36 @@ class GateServices::Callback : public v1::Gate::CallbackService {
     return reactor;
   }
 
-  // Nothing is opened for who is gone, or has waited for so long that few still wait: a resumption
-  // that came late would be a second use of its ticket, and end the session that its client has got
-  // elsewhere meanwhile.
+  // A resumption that came late would be a second use of its ticket, and end the session that its
+  // client has got elsewhere meanwhile.
   grpc::ServerUnaryReactor* OpenLater(grpc::CallbackServerContext* context,
                                       absl::string_view method,
                                       std::function<grpc::Status()> work) {
+    return FinishLater(openings_, context, method,
+                       InTime(context, method, "opening", std::move(work)));
+  }
+
+  // `work`, when its turn comes: nothing is done for who is gone, or has waited for so long that
+  // few still wait. `what` it is, for the audit log.
+  std::function<grpc::Status()> InTime(grpc::CallbackServerContext* context,
+                                       absl::string_view method, absl::string_view what,
+                                       std::function<grpc::Status()> work) {
     const BootTime came = core_.clock().BootNow();
-    return FinishLater(
-        openings_, context, method, [this, context, method, came, work = std::move(work)] {
-          if (context->IsCancelled()) return CallerIsGone();
-          const absl::Duration waited = core_.clock().BootNow() - came;
-          if (waited <= CallGate::kLongestWait) return work();
-          return ToGrpc(core_.refusals().Tell(
-              Refuse(Reason::kStoreUnavailable,
-                     absl::StrCat("the opening waited for ", absl::FormatDuration(waited),
-                                  ": the registry is too slow for all who ask")),
-              method, context->peer()));
-        });
+    return [this, context, method, what, came, work = std::move(work)] {
+      if (context->IsCancelled()) return CallerIsGone();
+      const absl::Duration waited = core_.clock().BootNow() - came;
+      if (waited <= CallGate::kLongestWait) return work();
+      return ToGrpc(core_.refusals().Tell(
+          Refuse(Reason::kStoreUnavailable,
+                 absl::StrCat("the ", what, " waited for ", absl::FormatDuration(waited),
+                              ": the registry is too slow for all who ask")),
+          method, context->peer()));
+    };
   }
 
   GateCore& core_;
   const Answered answered_;
+  const std::atomic<bool>& ending_;
   HostPlaces enrolling_{kWaitingEnrollments, kWaitingOfOneAddress};
   Worker enrollments_;
   Worker openings_;
@@ -433,7 +461,7 @@ void GateServices::Register(grpc::ServerBuilder& builder, ServerApi api) {
     api = HasCallbackService(builder) ? ServerApi::kCallback : ServerApi::kSync;
   }
   if (api == ServerApi::kCallback) {
-    callback_ = std::make_unique<Callback>(core_, answered_);
+    callback_ = std::make_unique<Callback>(core_, answered_, ending_);
     builder.RegisterService(callback_.get());
   } else {
     sync_ = std::make_unique<Sync>(core_, answered_);

@@ -13,6 +13,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/server_builder_option.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,6 +39,10 @@ class GateServices {
   std::unique_ptr<grpc::ServerBuilderOption> Registration(ServerApi api, Building building,
                                                           std::function<void()> started);
 
+  // The gate ends: from here on a logout that nobody waits for any more is not written to the
+  // registry, which may not answer. It holds here, and nobody was told that it holds elsewhere.
+  void LeaveUndoneWhatIsCancelled() { ending_.store(true, std::memory_order_release); }
+
  private:
   class Plugin;
   class Option;
@@ -47,6 +52,7 @@ class GateServices {
 
   GateCore* const core_;
   const Answered answered_;
+  std::atomic<bool> ending_{false};
   std::unique_ptr<Sync> sync_;
   std::unique_ptr<Callback> callback_;
 };
