@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
       options.target = argv[++i];
     else if (word == "--stream")
       stream = true;
-    else if (word.rfind("-", 0) == 0)
+    else if (word.rfind('-', 0) == 0)
       return Usage();
     else
       texts.push_back(word);

@@ -6,9 +6,8 @@
   tests/lint/check_tidy.py --all                                 every file: before a release
 
 Reads the compile commands of a configured build; in a unity build it runs once for a batch of files. What
-protoc makes must be there (build the targets forekey_proto_grpc and forekey_gate_front_proto first), and is not
-read itself. Exits 1 and prints where something was
-found.
+protoc makes must be there (build the targets forekey_proto_grpc, forekey_gate_front_proto and forekey_example_proto first), and is not read
+itself. Exits 1 and prints where something was found.
 """
 import argparse
 import concurrent.futures

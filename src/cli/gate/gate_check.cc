@@ -179,8 +179,8 @@ ConfigCheck CheckGateConfig(const std::string& path) {
   absl::Status mistakes;
   // What stands in a table with a mistake is looked at, too: a person mends everything at once.
   absl::StatusOr<GateConfig> config = GateConfig::LoadOnly(path, {}, &mistakes);
+  const absl::Status read = config.ok() ? mistakes : config.status();
   if (config.ok()) check.config = std::make_unique<GateConfig>(*std::move(config));
-  const absl::Status& read = check.config != nullptr ? mistakes : config.status();
   for (absl::string_view line : absl::StrSplit(read.message(), '\n', absl::SkipEmpty())) {
     check.mistakes.emplace_back(line);
   }

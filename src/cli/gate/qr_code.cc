@@ -44,7 +44,7 @@ absl::StatusOr<std::string> QrCode(absl::string_view text, size_t columns, bool 
   for (QRecLevel level : {QR_ECLEVEL_M, QR_ECLEVEL_L}) {
     const Code code(QRcode_encodeString8bit(content.c_str(), 0, level));
     if (code == nullptr) continue;
-    width = static_cast<size_t>(code->width + 2 * kQuiet);
+    width = static_cast<size_t>(code->width) + 2 * static_cast<size_t>(kQuiet);
     if (columns == 0 || width <= columns) return Draw(*code, colours);
   }
   if (width == 0) {

@@ -51,8 +51,9 @@ absl::StatusOr<VerifiedCall> CallerOf(GateCore& core, grpc::ServerContextBase& c
 
 template <typename Response>
 grpc::Status Give(absl::StatusOr<Response> result, Response* response) {
-  if (result.ok()) *response = *std::move(result);
-  return ToGrpc(result.status());
+  if (!result.ok()) return ToGrpc(result.status());
+  *response = *std::move(result);
+  return grpc::Status::OK;
 }
 
 // PeerService made every status that comes out here public already.
