@@ -74,6 +74,7 @@ void BM_GateAssertion(benchmark::State& state) {
   credential.rp_id = kRpId;
   credential.origin = kOrigin;
   credential.factors = {"fido2"};
+  credential.proved_json = R"({"flags":{"be":false},"format":"packed"})";
   AssertionView assertion;
   assertion.signature = sample.signature;
   assertion.authenticator_data = sample.authenticator_data;

@@ -19,11 +19,15 @@ struct WebAuthnPolicy {
   // Credentials made in a frame of another origin (crossOrigin true).
   bool allow_cross_origin = false;
   bool require_user_verification = false;
+  // tpm statements: the operating system composes what the TPM signs, and says itself that it
+  // verified the user. False: that proves no user (LAW 9).
+  bool platform_user_verification = false;
   // tpm statements: fixedTPM, fixedParent and sensitiveDataOrigin of the key. Without them the TPM
   // has certified a key that it may have got from software (WebAuthn itself does not ask).
   bool require_fixed_tpm_key = true;
   // Models, by AAGUID (16 bytes). An allow-list that is not empty takes nothing whose AAGUID is not
-  // proved: self, none and fido-u2f.
+  // proved: self, none and fido-u2f, and tpm unless the AIK's certificate names the model or the
+  // model's own roots vouch for it.
   std::set<std::string> aaguid_allow;
   std::set<std::string> aaguid_deny;
   // FIDO certification level (1 to 3) that the metadata service must report; 0: none is asked for.

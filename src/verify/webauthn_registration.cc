@@ -52,6 +52,20 @@ absl::Status CheckFlags(const RegistrationOptions& options, const AuthenticatorD
   return absl::OkStatus();
 }
 
+// R7, R10: what says that a user was verified must be the token.
+absl::Status CheckUserVerification(const WebAuthnPolicy& policy, absl::string_view format) {
+  if (!policy.require_user_verification) return absl::OkStatus();
+  if (format == "fido-u2f") {
+    return Refuse(Reason::kUserNotVerified, "fido-u2f does not prove user verification");
+  }
+  if (IsComposedByPlatform(format) && !policy.platform_user_verification) {
+    return Refuse(Reason::kUserNotVerified,
+                  "with a statement of the format tpm the operating system alone says that the "
+                  "user was verified (platform_user_verification)");
+  }
+  return absl::OkStatus();
+}
+
 // Told before anything is verified; `proved` begins as a copy of it.
 nlohmann::json Describe(const AttestationObject& object, const AuthenticatorData& data,
                         const ClientData& client) {
@@ -73,6 +87,8 @@ nlohmann::json Describe(const AttestationObject& object, const AuthenticatorData
 }
 
 }  // namespace
+
+bool IsComposedByPlatform(absl::string_view format) { return format == "tpm"; }
 
 absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions& options,
                                                        nlohmann::json* seen) {
@@ -98,10 +114,7 @@ absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions
   proved["authenticator_data_signed"] = statement.covers_authenticator_data;
   proved.update(statement.facts);
   if (seen != nullptr) *seen = proved;
-  // R7: a U2F token verifies no user, whatever the flags say that its signature does not cover.
-  if (object.format == "fido-u2f" && options.policy.require_user_verification) {
-    return Refuse(Reason::kUserNotVerified, "fido-u2f does not prove user verification");
-  }
+  FOREKEY_RETURN_IF_ERROR(CheckUserVerification(options.policy, object.format));
   const absl::Status trusted = CheckTrust(options, data, statement, proved);
   if (seen != nullptr) *seen = proved;
   FOREKEY_RETURN_IF_ERROR(trusted);

@@ -14,6 +14,8 @@
 //  R7 what is not signed taken as proved                fido-u2f: flags, counter, AAGUID ignored
 //  R8 a key that is copied elsewhere                    BE refused, tpm key attributes
 //  R9 structures that two parsers read in two ways      canonical CBOR, no duplicates, no leftovers
+//  R10 what a TPM's owner has it sign taken as proved   tpm: the user is not verified, the model is
+//                                                       nobody's unless a vendor says so
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_REGISTRATION_H_
 #define FOREKEY_SRC_VERIFY_WEBAUTHN_REGISTRATION_H_
 
@@ -45,6 +47,10 @@ struct RegistrationOptions {
   // The anchors are simulators': proved() says so.
   bool insecure_simulators = false;
 };
+
+// Statements of this format are composed by the operating system: what signs them, and later the
+// assertions, proves nothing of a user.
+bool IsComposedByPlatform(absl::string_view format);
 
 // kind kFido2, factors {"fido2"}, no device id (models share their attestation keys). proved():
 // format, attestation_type, aaguid, credential_id (base64url), algorithm, flags, sign_count,

@@ -90,13 +90,12 @@ absl::Status RefuseCaForTpmKeys(const VerifiedPath& path) {
   return absl::OkStatus();
 }
 
-// Whoever has a TPM may write any model's AAGUID into what it signs. Where the metadata knows that
-// model, its own roots must vouch for the AIK, unless the AIK's certificate names the model.
-bool IsAnothersModel(const RegistrationOptions& options, const StatementResult& statement,
-                     const MetadataEntry* entry) {
-  return statement.composed_by_platform && entry != nullptr &&
-         CertifiedAaguid(statement.x5c.front()).empty() &&
-         !FindPathTo(entry->roots, options, statement).ok();
+// R10. Whoever has a TPM may write any model's AAGUID into what it signs: the AIK's certificate
+// must name the model, or the model's own roots in the metadata must vouch for the AIK.
+bool MayNameModel(const RegistrationOptions& options, const StatementResult& statement,
+                  const MetadataEntry* entry) {
+  return !statement.composed_by_platform || !CertifiedAaguid(statement.x5c.front()).empty() ||
+         (entry != nullptr && FindPathTo(entry->roots, options, statement).ok());
 }
 
 // A U2F statement does not cover the AAGUID, yet the same token's certificate may name it: a model
@@ -189,15 +188,15 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
     names.push_back(subject.empty() ? absl::StrCat("(no subject) serial ", certificate.SerialHex())
                                     : subject);
   }
-  const bool anothers = IsAnothersModel(options, statement, entry);
-  const bool aaguid_proved = statement.covers_authenticator_data && !anothers;
+  const bool may_name = MayNameModel(options, statement, entry);
+  const bool aaguid_proved = statement.covers_authenticator_data && may_name;
   FOREKEY_RETURN_IF_ERROR(CheckAaguidLists(policy, aaguid, aaguid_proved));
   FOREKEY_RETURN_IF_ERROR(CheckCertifiedModel(options, statement, path.certificates()));
-  if (anothers && policy.refuse_bad_status) {
+  if (entry != nullptr && !may_name && policy.refuse_bad_status) {
     FOREKEY_RETURN_IF_ERROR(entry->CheckStatus(path.certificates(), options.time));
   }
   FOREKEY_RETURN_IF_ERROR(
-      CheckModel(options, anothers ? nullptr : entry, path.certificates(), proved));
+      CheckModel(options, may_name ? entry : nullptr, path.certificates(), proved));
   const TokenFirmware firmware = FirmwareOf(options, data, statement, aaguid_proved);
   FOREKEY_RETURN_IF_ERROR(CheckFirmware(options.firmware, firmware));
   if (firmware.version) proved["firmware"] = FirmwareText(firmware.kind, *firmware.version);

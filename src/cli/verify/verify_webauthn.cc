@@ -97,6 +97,8 @@ class VerifyWebAuthn : public VerifyKind {
     command.add_flag("--allow-self", allow_self_, "Accept self attestation: it proves no hardware");
     command.add_flag("--allow-none", allow_none_, "Accept no attestation at all: likewise");
     command.add_flag("--require-uv", require_uv_, "Refuse where the user was not verified");
+    command.add_flag("--platform-uv", platform_uv_,
+                     "With --require-uv: believe an operating system (format tpm) that says so");
     command.add_flag("--gate-policy", gate_policy_,
                      "Refuse also what a gate refuses: backup-eligible keys, frames of other "
                      "origins, TPM keys that may leave");
@@ -158,6 +160,7 @@ class VerifyWebAuthn : public VerifyKind {
     policy.allow_self = allow_self_;
     policy.allow_none = allow_none_;
     policy.require_user_verification = require_uv_;
+    policy.platform_user_verification = platform_uv_;
     policy.allow_backup_eligible = policy.allow_cross_origin = !gate_policy_;
     policy.require_fixed_tpm_key = gate_policy_;
     policy.min_certification_level = min_level_;
@@ -204,7 +207,8 @@ class VerifyWebAuthn : public VerifyKind {
 
   Ceremony ceremony_;
   std::string attestation_object_, mds_, mds_root_;
-  bool allow_self_ = false, allow_none_ = false, require_uv_ = false, gate_policy_ = false;
+  bool allow_self_ = false, allow_none_ = false, require_uv_ = false;
+  bool platform_uv_ = false, gate_policy_ = false;
   std::vector<std::string> allow_aaguid_, deny_aaguid_, mds_crls_;
   int min_level_ = 0;
 };

@@ -56,6 +56,7 @@ void ReadChoices(ConfigTable& table, Fido2Config* config) {
   uint32_t level = 0;
   table.Number("min_certification_level", 0, 3, &level);
   config->policy.min_certification_level = static_cast<int>(level);
+  table.Bool("platform_user_verification", &config->policy.platform_user_verification);
   table.Bool("allow_self", &config->policy.allow_self);
   table.Bool("allow_none", &config->policy.allow_none);
   table.Bool("allow_backup_eligible", &config->policy.allow_backup_eligible);

@@ -97,11 +97,24 @@ class Fido2Verifier final : public TokenVerifier {
     SignedAssertion read;
     read.message = std::move(checked.message);
     read.facts = {credential.factors, checked.sign_count, by_gate && options_.refuse_clones};
-    if (checked.uv) read.facts.factors.push_back("fido2+uv");
+    if (checked.uv && TokenVerifiesUser(credential.proved_json)) {
+      read.facts.factors.push_back("fido2+uv");
+    } else if (options.require_user_verification) {
+      return Refuse(Reason::kUserNotVerified,
+                    "the operating system alone says that the user was verified "
+                    "(platform_user_verification)");
+    }
     return read;
   }
 
  private:
+  // LAW 9. A record that does not tell how the key was attested proves no user either.
+  bool TokenVerifiesUser(absl::string_view proved_json) const {
+    if (options_.policy.platform_user_verification) return true;
+    const std::optional<std::string> format = EnrolledFormat(proved_json);
+    return format && !IsComposedByPlatform(*format);
+  }
+
   absl::Status CheckUsable() const {
     return options_.refuse_all.empty() ? absl::OkStatus()
                                        : Refuse(Reason::kMetadataInvalid, options_.refuse_all);
@@ -155,6 +168,14 @@ std::optional<bool> EnrolledBackupEligible(absl::string_view proved_json) {
   const auto be = flags->find("be");
   if (be == flags->end() || !be->is_boolean()) return std::nullopt;
   return be->get<bool>();
+}
+
+std::optional<std::string> EnrolledFormat(absl::string_view proved_json) {
+  const auto proved = ParseBoundedJson(proved_json);
+  if (!proved.is_object()) return std::nullopt;
+  const auto format = proved.find("format");
+  if (format == proved.end() || !format->is_string()) return std::nullopt;
+  return format->get<std::string>();
 }
 
 std::string Fido2Origin(absl::string_view audience) { return absl::StrCat("forekey://", audience); }

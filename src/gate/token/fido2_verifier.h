@@ -46,6 +46,10 @@ struct Fido2VerifierOptions {
 // not tell.
 std::optional<bool> EnrolledBackupEligible(absl::string_view proved_json);
 
+// The attestation format that the key was enrolled with, as `proved_json` tells; nullopt where it
+// does not tell.
+std::optional<std::string> EnrolledFormat(absl::string_view proved_json);
+
 // "forekey://<audience>": what calls and enrolments at a gate say in clientDataJSON.
 std::string Fido2Origin(absl::string_view audience);
 
@@ -54,8 +58,9 @@ std::string Fido2Origin(absl::string_view audience);
 // marked in what was proved.
 //
 // VerifyAssertion: the reasons of webauthn_assertion.h, kBackupEligible, and kPrefixMalformed for a
-// proof without WebAuthn fields. Factors: "fido2"; with UV "fido2+uv" besides. The counter goes
-// into AssertionFacts::sign_count, to be advanced when the call is consumed.
+// proof without WebAuthn fields. Factors: "fido2"; with UV "fido2+uv" besides, unless the key was
+// attested by an operating system (IsComposedByPlatform) that the policy does not believe. The
+// counter goes into AssertionFacts::sign_count, to be advanced when the call is consumed.
 std::unique_ptr<TokenVerifier> NewFido2Verifier(Fido2VerifierOptions options);
 
 // What the configuration says, loaded. A BLOB's number is kept in `state_directory`/fido-mds.json,

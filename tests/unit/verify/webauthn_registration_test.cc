@@ -10,6 +10,7 @@
 #include "tests/support/hex.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/webauthn_maker.h"
+#include "tests/support/webauthn_tpm_maker.h"
 
 namespace forekey {
 namespace {
@@ -60,6 +61,10 @@ class WebAuthnRegistrationTest : public ::testing::Test {
     return {
         {CborText("sig"), CborBytes(SignWith(attestation_key_.get(), EVP_sha256(), U2fSigned()))},
         {CborText("x5c"), CborArray({CborBytes(testing::MakeDer(leaf_))})}};
+  }
+
+  CborEntries Tpm() const {
+    return testing::TpmStatement(leaf_, token_.credential.evp(), Signed());
   }
 
   absl::StatusOr<VerifiedAttestation> Verify(absl::string_view format,
@@ -163,6 +168,39 @@ TEST_F(WebAuthnRegistrationTest, AU2fKeyMayLackItsCurveAndLeavesMayLackTheirExte
   leaf_.subject_fields.clear();
   EXPECT_THAT(Verify("fido-u2f", U2f()), IsOk());
   EXPECT_THAT(Verify("packed", Packed()), RefusedWith(Reason::kEvidenceMalformed));
+}
+
+// The owner of a TPM has its AIK certify a key, and writes UP, UV and any model's AAGUID into what
+// is hashed: there is no operating system in it, and no user.
+TEST_F(WebAuthnRegistrationTest, ATpmsStatementProvesNoUserUnlessThePolicyBelievesThePlatform) {
+  leaf_ = testing::AikLeafSpec(ca_, attestation_key_);
+  token_.flags = 0x45;
+  ASSERT_THAT(Verify("tpm", Tpm()), IsOk());
+  policy_.require_user_verification = true;
+  const auto refused = Verify("tpm", Tpm());
+  EXPECT_THAT(refused, RefusedWith(Reason::kUserNotVerified));
+  EXPECT_THAT(std::string(refused.status().message()),
+              ::testing::HasSubstr("platform_user_verification"));
+  policy_.platform_user_verification = true;
+  EXPECT_THAT(Verify("tpm", Tpm()), IsOk());
+  token_.flags = 0x41;
+  EXPECT_THAT(Verify("tpm", Tpm()), RefusedWith(Reason::kUserNotVerified)) << "it does not say so";
+}
+
+TEST_F(WebAuthnRegistrationTest, ATpmsOwnerProvesNoModelThatItsCertificateDoesNotName) {
+  leaf_ = testing::AikLeafSpec(ca_, attestation_key_);
+  const auto verified = Verify("tpm", Tpm());
+  ASSERT_THAT(verified, IsOk());
+  EXPECT_EQ(verified->proved()["aaguid_proved"], false);
+  policy_.aaguid_allow = {token_.aaguid};
+  const auto refused = Verify("tpm", Tpm());
+  EXPECT_THAT(refused, RefusedWith(Reason::kAaguidRefused));
+  EXPECT_THAT(std::string(refused.status().message()), ::testing::HasSubstr("does not prove"));
+  leaf_.extensions.push_back(
+      {std::string(kAaguidOid), false, absl::StrCat("\x04\x10", token_.aaguid)});
+  const auto named = Verify("tpm", Tpm());
+  ASSERT_THAT(named, IsOk());
+  EXPECT_EQ(named->proved()["aaguid_proved"], true);
 }
 
 // ---- Whose registration, and for what ----

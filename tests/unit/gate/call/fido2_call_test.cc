@@ -64,6 +64,41 @@ TEST_F(Fido2CallTest, UserVerificationIsAFactorOfItsOwn) {
   EXPECT_THAT(FactorNames(*judgement.call), ElementsAre("fido2", "fido2+uv"));
 }
 
+// LAW 9. The owner of a TPM signs whatever flags he likes; credentials of before count the same.
+TEST_F(Fido2CallTest, WhatAPlatformSaysOfItsUserIsAFactorWhereThePolicyBelievesIt) {
+  const Token tpm = EnrollSoftFido2(*registry_, "ada", clock_.WallNow(), Algorithm::kEs256, 0,
+                                    /*backup_eligible=*/false, "tpm");
+  const auto verified = [](auto& a) { a.flags = 0x05; };
+  Judgement judgement = Judge(Prefix(tpm, 1, verified));
+  ASSERT_TRUE(judgement.status.ok()) << judgement.status;
+  EXPECT_THAT(FactorNames(*judgement.call), ElementsAre("fido2"));
+  fido2_.policy.require_user_verification = true;
+  StartGate();
+  EXPECT_EQ(WhyRefused(Prefix(tpm, 2, verified)), Reason::kUserNotVerified);
+  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("platform_user_verification"));
+  EXPECT_EQ(WhyRefused(Prefix(key_, 2, verified)), std::nullopt) << "a key of its own";
+  fido2_.policy.platform_user_verification = true;
+  StartGate();
+  judgement = Judge(Prefix(tpm, 3, verified));
+  ASSERT_TRUE(judgement.status.ok()) << judgement.status;
+  EXPECT_THAT(FactorNames(*judgement.call), ElementsAre("fido2", "fido2+uv"));
+}
+
+TEST_F(Fido2CallTest, ARecordThatDoesNotTellHowItsKeyWasAttestedProvesNoUser) {
+  for (const char* proved : {"", "x", "[]", "{}", R"({"format":1})", R"({"format":"tpm"})"}) {
+    SoftAssertionDraft draft = AssertionOver("statement");
+    draft.flags = 0x05;
+    const SoftAssertion made = draft.SignWithKey(*key_.key);
+    CredentialRecord record = *registry_->FindCredential(key_.id);
+    record.proved_json = proved;
+    const auto facts = NewFido2Verifier({})->VerifyAssertion(
+        {key_.id, made.signature, made.authenticator_data, made.client_data_json}, "statement",
+        record, key_.key->public_key());
+    ASSERT_TRUE(facts.ok()) << facts.status();
+    EXPECT_THAT(facts->factors, ElementsAre("fido2")) << proved;
+  }
+}
+
 TEST_F(Fido2CallTest, RefusesWhatTheClientSaysOtherwise) {
   EXPECT_EQ(Why([](auto& a) { a.type = "webauthn.create"; }), Reason::kClientDataType);
   EXPECT_EQ(Why([](auto& a) { a.challenge[0] ^= 1; }), Reason::kClientDataChallenge);

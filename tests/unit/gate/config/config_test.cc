@@ -128,6 +128,7 @@ mds = "/blob.jwt"
 mds_root = "mds.pem"
 mds_crls = "mds-crls"
 user_verification = "required"
+platform_user_verification = true
 clone_policy = "report"
 min_certification_level = 2
 aaguid_allow = ["41424344-4546-4748-494A-4B4C4D4E4F50"]
@@ -141,6 +142,7 @@ aaguid_allow = ["41424344-4546-4748-494A-4B4C4D4E4F50"]
   EXPECT_EQ(fido2.mds_root, "/etc/forekey/mds.pem");
   EXPECT_EQ(fido2.mds_crls, "/etc/forekey/mds-crls");
   EXPECT_TRUE(fido2.policy.require_user_verification);
+  EXPECT_TRUE(fido2.policy.platform_user_verification);
   EXPECT_FALSE(fido2.refuse_clones);
   EXPECT_EQ(fido2.policy.min_certification_level, 2);
   EXPECT_THAT(fido2.policy.aaguid_allow, ElementsAre("ABCDEFGHIJKLMNOP"));
@@ -152,6 +154,7 @@ TEST(GateConfigTest, Fido2DefaultsAreStrict) {
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_FALSE(config->tokens.Get<Fido2Config>().Enrols());
   EXPECT_TRUE(config->tokens.Get<Fido2Config>().refuse_clones);
+  EXPECT_FALSE(config->tokens.Get<Fido2Config>().policy.platform_user_verification);
   EXPECT_FALSE(config->tokens.Get<Fido2Config>().policy.allow_self);
   EXPECT_FALSE(config->tokens.Get<Fido2Config>().policy.allow_none);
   EXPECT_FALSE(config->tokens.Get<Fido2Config>().policy.allow_backup_eligible);

@@ -75,7 +75,7 @@ inline std::string SerializeWith(const DeviceProofDraft& draft,
 // A credential of a FIDO2 key in the registry, as an enrolment leaves it.
 inline Token EnrollSoftFido2(Registry& registry, const std::string& subject, absl::Time now,
                              Algorithm algorithm = Algorithm::kEs256, uint32_t sign_count = 0,
-                             bool backup_eligible = false) {
+                             bool backup_eligible = false, absl::string_view format = "packed") {
   const Token token = MakeToken(subject, algorithm);
   InviteRecord invite;
   invite.public_key = RandomBytes(32);
@@ -94,7 +94,8 @@ inline Token EnrollSoftFido2(Registry& registry, const std::string& subject, abs
   record.algorithm = static_cast<int>(algorithm);
   record.spki = token.key->public_key().spki();
   record.factors = {"fido2"};
-  record.proved_json = backup_eligible ? R"({"flags":{"be":true}})" : R"({"flags":{"be":false}})";
+  record.proved_json = absl::StrCat(R"({"flags":{"be":)", backup_eligible ? "true" : "false",
+                                    R"(},"format":")", format, "\"}");
   record.rp_id = std::string(kAudience);
   record.origin = absl::StrCat("forekey://", kAudience);
   record.sign_count = sign_count;

@@ -7,6 +7,7 @@
 #include "src/wire/base64url.h"
 #include "src/wire/invite.h"
 #include "tests/support/crl_maker.h"
+#include "tests/support/webauthn_tpm_maker.h"
 #include "tests/unit/gate/support/soft_fido2.h"
 
 namespace forekey::testing {
@@ -90,6 +91,10 @@ class Fido2EnrollmentTest : public GateFixture {
     if (enrolment.format == "self") {
       return CborMap({{CborText("alg"), CborInt(-7)},
                       {CborText("sig"), CborBytes(enrolment.token.credential.Sign(signed_bytes))}});
+    }
+    if (enrolment.format == "tpm") {
+      return CborMap(TpmStatement(AikLeafSpec(ca, attestation_key_),
+                                  enrolment.token.credential.evp(), signed_bytes));
     }
     const CertificateSpec leaf = PackedLeafSpec(ca, attestation_key_);
     return CborMap(
@@ -307,6 +312,30 @@ TEST_F(Fido2EnrollmentTest, RequiresUserVerificationOfBothSignatures) {
               e.possession.flags |= 0x04;
             }),
             std::nullopt);
+}
+
+// The format is kept, so that calls are judged by it.
+TEST_F(Fido2EnrollmentTest, WhatAPlatformSaysOfItsUserIsNotWhatIsRequired) {
+  const auto tpm = [](Enrolment& e) {
+    e.format = "tpm";
+    e.token.flags |= 0x04;
+    e.possession.flags |= 0x04;
+  };
+  ASSERT_EQ(Why(tpm), std::nullopt) << audit_->decisions().back().detail;
+  EXPECT_THAT(Enrolled().factors, ::testing::ElementsAre("fido2"));
+  EXPECT_EQ(EnrolledFormat(Enrolled().proved_json), "tpm");
+  fido2_.policy.require_user_verification = true;
+  StartGate();
+  EXPECT_EQ(Why(tpm), Reason::kUserNotVerified);
+  EXPECT_THAT(audit_->decisions().back().detail, HasSubstr("platform_user_verification"));
+  const v1::RecheckCredentialsResponse looked =
+      gate().admin().RecheckCredentials({}, "uid 0").value();
+  ASSERT_EQ(looked.credentials_size(), 1) << "what was enrolled before";
+  EXPECT_EQ(looked.credentials(0).reason(), "user-not-verified");
+  EXPECT_FALSE(looked.credentials(0).withdrawn());
+  fido2_.policy.platform_user_verification = true;
+  StartGate();
+  EXPECT_EQ(Why(tpm), std::nullopt);
 }
 
 TEST_F(Fido2EnrollmentTest, AGateThatTrustsNobodyEnrolsNone) {
