@@ -120,6 +120,18 @@ absl::Status CheckSigner(const VerifiedPath& path, const std::string& server_nam
       absl::StrCat("signed by a TLS server other than ", server_name, ": ", signer.SubjectText()));
 }
 
+// M8. One model, or one key, in two entries: the first that has a statement says what it is, and
+// what is bad of either is bad of it, versions before the later one included.
+MetadataEntry Merged(MetadataEntry first, MetadataEntry second) {
+  if (!first.has_statement && second.has_statement) std::swap(first, second);
+  for (MetadataStatus& report : second.statuses) {
+    if (IsBadStatus(report.status)) first.statuses.push_back(std::move(report));
+  }
+  first.version = std::max(first.version, second.version);
+  absl::c_move(second.key_ids, std::back_inserter(first.key_ids));
+  return first;
+}
+
 // Drops what is large and of no use here (icons are most of a BLOB) while it is being read.
 bool KeepMember(int, Json::parse_event_t event, Json& parsed) {
   if (event != Json::parse_event_t::key) return true;
@@ -195,6 +207,10 @@ absl::StatusOr<FidoMetadata> FidoMetadata::Parse(absl::string_view blob,
   metadata.revocation_checked_ = revocation_checked;
   metadata.listed_ = entries->size();
   for (const Json& entry : *entries) metadata.AddEntry(entry);
+  metadata.IndexKeys();
+  for (const MetadataEntry& entry : metadata.entries_) {
+    metadata.anchors_ += entry.roots.anchors().size();
+  }
   return metadata;
 }
 
@@ -204,51 +220,86 @@ void FidoMetadata::AddEntry(const Json& entry) {
     skipped_.push_back(absl::StrCat(number, ": no object"));
     return;
   }
-  MetadataEntry parsed;
   const std::string aaguid = TextOf(entry, "aaguid");
   const std::string aaid = TextOf(entry, "aaid");
   const std::vector<std::string> key_ids = TextsOf(entry, "attestationCertificateKeyIdentifiers");
-  std::string name = !aaguid.empty() ? aaguid : !aaid.empty() ? aaid : number;
+  const std::string name = !aaguid.empty() ? aaguid : !aaid.empty() ? aaid : number;
   if (aaguid.empty() && key_ids.empty()) {
     skipped_.push_back(absl::StrCat(name, aaid.empty() ? ": it names no model" : ": a UAF model"));
     return;
   }
-  const auto statement = entry.find("metadataStatement");
-  if (statement == entry.end() || !statement->is_object()) {
-    skipped_.push_back(absl::StrCat(name, ": no metadata statement"));
-    return;
-  }
-  parsed.description = TextOf(*statement, "description");
-  if (!parsed.description.empty()) absl::StrAppend(&name, " (", parsed.description, ")");
-  if (!aaguid.empty()) {
-    const auto bytes = AaguidFromText(absl::AsciiStrToLower(aaguid));
-    if (!bytes || by_aaguid_.count(*bytes) != 0) {
+  MetadataEntry parsed;
+  parsed.description = name;
+  parsed.statuses = ParseStatuses(entry);
+  AddNames(aaguid, key_ids, parsed);
+  AddStatement(entry, parsed);
+  if (parsed.aaguid.empty() && parsed.key_ids.empty()) return;
+  if (!parsed.aaguid.empty()) {
+    const auto [at, first] = by_aaguid_.emplace(parsed.aaguid, entries_.size());
+    if (!first) {
       skipped_.push_back(
-          absl::StrCat(name, bytes ? ": a second entry for its AAGUID" : ": malformed AAGUID"));
+          absl::StrCat(name, ": a second entry for its AAGUID: what is bad of it counts"));
+      MetadataEntry& known = entries_[at->second];
+      known = Merged(std::move(known), std::move(parsed));
       return;
     }
-    parsed.aaguid = *bytes;
+  }
+  entries_.push_back(std::move(parsed));
+}
+
+void FidoMetadata::AddNames(const std::string& aaguid, const std::vector<std::string>& key_ids,
+                            MetadataEntry& entry) {
+  if (!aaguid.empty()) {
+    if (const auto bytes = AaguidFromText(absl::AsciiStrToLower(aaguid))) {
+      entry.aaguid = *bytes;
+    } else {
+      skipped_.push_back(absl::StrCat(entry.description, ": malformed AAGUID"));
+    }
   }
   for (const std::string& key_id : key_ids) {
     const bool hex = key_id.size() == 2 * kKeyIdSize && absl::c_all_of(key_id, [](unsigned char c) {
                        return absl::ascii_isxdigit(c);
                      });
     if (hex) {
-      parsed.key_ids.push_back(absl::HexStringToBytes(key_id));
+      entry.key_ids.push_back(absl::HexStringToBytes(key_id));
     } else {
-      skipped_.push_back(absl::StrCat(name, ": malformed key identifier"));
+      skipped_.push_back(absl::StrCat(entry.description, ": malformed key identifier"));
     }
+  }
+}
+
+void FidoMetadata::AddStatement(const Json& json, MetadataEntry& entry) {
+  const auto statement = json.find("metadataStatement");
+  entry.has_statement = statement != json.end() && statement->is_object();
+  if (!entry.has_statement) {
+    skipped_.push_back(
+        absl::StrCat(entry.description, ": no metadata statement: what is bad of it counts"));
+    std::erase_if(entry.statuses,
+                  [](const MetadataStatus& report) { return !IsBadStatus(report.status); });
+    return;
+  }
+  std::string name = entry.description;
+  if (std::string text = TextOf(*statement, "description"); !text.empty()) {
+    absl::StrAppend(&name, " (", text, ")");
+    entry.description = std::move(text);
   }
   if (const auto version = statement->find("authenticatorVersion");
       version != statement->end() && version->is_number_unsigned()) {
-    parsed.version = version->get<uint64_t>();
+    entry.version = version->get<uint64_t>();
   }
-  parsed.attestation_types = TextsOf(*statement, "attestationTypes");
-  parsed.statuses = ParseStatuses(entry);
-  AddRoots(*statement, name, parsed);
-  if (!parsed.aaguid.empty()) by_aaguid_.emplace(parsed.aaguid, entries_.size());
-  for (const std::string& key_id : parsed.key_ids) by_key_id_.emplace(key_id, entries_.size());
-  entries_.push_back(std::move(parsed));
+  entry.attestation_types = TextsOf(*statement, "attestationTypes");
+  AddRoots(*statement, name, entry);
+}
+
+void FidoMetadata::IndexKeys() {
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    for (const std::string& key_id : entries_[i].key_ids) {
+      const auto [at, first] = by_key_id_.emplace(key_id, i);
+      if (first || at->second == i) continue;
+      MetadataEntry& both = of_shared_key_.try_emplace(key_id, entries_[at->second]).first->second;
+      both = Merged(std::move(both), entries_[i]);
+    }
+  }
 }
 
 void FidoMetadata::AddRoots(const Json& statement, const std::string& name, MetadataEntry& entry) {
@@ -264,7 +315,6 @@ void FidoMetadata::AddRoots(const Json& statement, const std::string& name, Meta
       continue;
     }
     entry.roots.Add(*std::move(root));
-    ++anchors_;
   }
 }
 
@@ -280,6 +330,8 @@ const MetadataEntry* FidoMetadata::FindByAaguid(absl::string_view aaguid) const 
 }
 
 const MetadataEntry* FidoMetadata::FindByKeyId(absl::string_view key_id) const {
+  const auto shared = of_shared_key_.find(key_id);
+  if (shared != of_shared_key_.end()) return &shared->second;
   const auto found = by_key_id_.find(key_id);
   return found == by_key_id_.end() ? nullptr : &entries_[found->second];
 }

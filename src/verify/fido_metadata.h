@@ -13,6 +13,9 @@
 //  M5 a BLOB too large to hold                   bounds on size, entries and certificates
 //  M6 one malformed entry that stops the load    it is skipped, and named
 //  M7 a signer whose key was lost                revocation lists, where there are any
+//  M8 a report in an entry that is of no other use
+//                                                what is bad counts: of an entry without a
+//                                                statement, of a second one for a model or a key
 #ifndef FOREKEY_SRC_VERIFY_FIDO_METADATA_H_
 #define FOREKEY_SRC_VERIFY_FIDO_METADATA_H_
 
@@ -47,7 +50,9 @@ struct MetadataStatus {
 struct MetadataEntry {
   std::string aaguid;                // 16 bytes; empty for U2F models
   std::vector<std::string> key_ids;  // SHA-1 of attestation keys, 20 bytes each: U2F models
-  std::string description;
+  std::string description;           // the AAGUID, where nothing else is told
+  // Where there is none, only what is bad of the model is known, and it has no roots.
+  bool has_statement = false;
   std::optional<uint64_t> version;  // authenticatorVersion: the earliest that can be trusted
   std::vector<std::string> attestation_types;
   std::vector<MetadataStatus> statuses;
@@ -89,7 +94,8 @@ class FidoMetadata {
   const std::vector<MetadataEntry>& entries() const { return entries_; }
   size_t listed() const { return listed_; }    // entries in the BLOB, skipped ones included
   size_t anchors() const { return anchors_; }  // certificates kept
-  // "<model>: <why>", for each entry and each root that was left out.
+  // "<model>: <why>", for each entry and each root that was left out, or of which only what is bad
+  // counts.
   const std::vector<std::string>& skipped() const { return skipped_; }
   bool revocation_checked() const { return revocation_checked_; }  // of the signer
   const std::string& signer() const { return signer_; }  // subject of the signing certificate
@@ -102,6 +108,10 @@ class FidoMetadata {
  private:
   explicit FidoMetadata(Certificate anchor) : anchor_(std::move(anchor)) {}
   void AddEntry(const nlohmann::json& entry);
+  void AddNames(const std::string& aaguid, const std::vector<std::string>& key_ids,
+                MetadataEntry& entry);
+  void AddStatement(const nlohmann::json& json, MetadataEntry& entry);
+  void IndexKeys();
   void AddRoots(const nlohmann::json& statement, const std::string& name, MetadataEntry& entry);
 
   uint64_t no_ = 0;
@@ -115,6 +125,7 @@ class FidoMetadata {
   std::vector<std::string> skipped_;
   std::map<std::string, size_t, std::less<>> by_aaguid_;
   std::map<std::string, size_t, std::less<>> by_key_id_;
+  std::map<std::string, MetadataEntry, std::less<>> of_shared_key_;  // in several entries
 };
 
 }  // namespace forekey

@@ -137,7 +137,7 @@ absl::Status CheckModel(const RegistrationOptions& options, const MetadataEntry*
   const WebAuthnPolicy& policy = options.policy;
   const int level = entry == nullptr ? 0 : entry->CertificationLevel(options.time);
   if (entry != nullptr) {
-    proved["model"] = entry->description;
+    if (entry->has_statement) proved["model"] = entry->description;
     proved["certification_level"] = level;
     auto& statuses = proved["status"] = nlohmann::json::array();
     for (const MetadataStatus& report : entry->statuses) statuses.push_back(report.status);

@@ -310,13 +310,79 @@ TEST_F(FidoMetadataTest, SkipsAndNamesWhatItCannotUse) {
   const auto metadata = Parse();
   ASSERT_THAT(metadata, IsOk());
   EXPECT_EQ(metadata->listed(), 8u);
-  EXPECT_EQ(metadata->entries().size(), 2u);
+  EXPECT_EQ(metadata->entries().size(), 3u);
+  EXPECT_EQ(metadata->anchors(), 2u);
   EXPECT_NE(metadata->FindByKeyId(std::string(20, '\xaa')), nullptr);
   for (const char* why :
        {"second entry", "no metadata statement", "malformed AAGUID", "malformed key identifier",
         "4e4e#4005: a UAF model", "no object", "names no model"}) {
     EXPECT_THAT(metadata->skipped(), Contains(HasSubstr(why)));
   }
+}
+
+// A report that is lost is a model that is not known to be bad.
+TEST_F(FidoMetadataTest, WhatIsBadCountsWhicheverEntrySaysSo) {
+  const auto bad = RefusedWith(Reason::kAuthenticatorStatus);
+  const json reports = {{{"status", "REVOKED"}}, {{"status", "FIDO_CERTIFIED_L3"}}};
+  json bare = {{"aaguid", kAaguid}, {"statusReports", reports}};
+  SetEntry(bare);
+  auto metadata = Parse();
+  ASSERT_THAT(metadata, IsOk());
+  const MetadataEntry* entry = metadata->FindByAaguid("ABCDEFGHIJKLMNOP");
+  ASSERT_NE(entry, nullptr) << "an entry without a statement";
+  EXPECT_THAT(entry->CheckStatus({}, time_), bad);
+  EXPECT_THAT(std::string(entry->CheckStatus({}, time_).message()), HasSubstr(kAaguid));
+  EXPECT_TRUE(entry->roots.empty());
+  EXPECT_EQ(entry->CertificationLevel(time_), 0) << "it says nothing good";
+  json second = model_;
+  second["statusReports"] = reports;
+  for (const json& other : {bare, second}) {
+    for (const bool before : {false, true}) {
+      payload_["entries"] = before ? json::array({other, model_}) : json::array({model_, other});
+      metadata = Parse();
+      ASSERT_THAT(metadata, IsOk());
+      EXPECT_EQ(metadata->entries().size(), 1u);
+      entry = metadata->FindByAaguid("ABCDEFGHIJKLMNOP");
+      EXPECT_THAT(entry->CheckStatus({}, time_), bad) << other << before;
+      EXPECT_EQ(entry->roots.anchors().size(), 1u);
+      EXPECT_EQ(entry->description, "Token One");
+      if (!before) EXPECT_EQ(entry->CertificationLevel(time_), 1) << other;
+    }
+  }
+}
+
+TEST_F(FidoMetadataTest, AKeyInTwoEntriesIsOfBoth) {
+  json good = model_, revoked = model_, bare = model_;
+  for (json* entry : {&good, &revoked, &bare}) entry->erase("aaguid");
+  const auto id = [](char digit) { return std::string(40, digit); };
+  bare.erase("metadataStatement");
+  bare["attestationCertificateKeyIdentifiers"] = {id('d')};
+  bare["statusReports"] = {{{"status", "REVOKED"}}};
+  good["attestationCertificateKeyIdentifiers"] = {id('a'), id('b'), id('b'), id('d')};
+  revoked["attestationCertificateKeyIdentifiers"] = {id('b'), id('c')};
+  revoked["statusReports"] = {{{"status", "REVOKED"}}};
+  payload_["entries"] = {bare, good, revoked};
+  const auto metadata = Parse();
+  ASSERT_THAT(metadata, IsOk());
+  EXPECT_EQ(metadata->entries().size(), 3u);
+  const auto status = [&](char byte) {
+    const MetadataEntry* entry = metadata->FindByKeyId(std::string(20, byte));
+    EXPECT_FALSE(entry == nullptr || entry->roots.empty());
+    return entry->CheckStatus({}, time_);
+  };
+  EXPECT_THAT(status('\xaa'), IsOk());
+  EXPECT_THAT(status('\xbb'), RefusedWith(Reason::kAuthenticatorStatus));
+  EXPECT_THAT(status('\xcc'), RefusedWith(Reason::kAuthenticatorStatus));
+  EXPECT_THAT(status('\xdd'), RefusedWith(Reason::kAuthenticatorStatus));
+}
+
+TEST_F(FidoMetadataTest, AMalformedAaguidLosesNoKeyIdentifier) {
+  model_["aaguid"] = "not one";
+  model_["attestationCertificateKeyIdentifiers"] = {std::string(40, 'a')};
+  SetEntry(model_);
+  const auto metadata = Parse();
+  ASSERT_THAT(metadata, IsOk());
+  EXPECT_NE(metadata->FindByKeyId(std::string(20, '\xaa')), nullptr);
 }
 
 TEST_F(FidoMetadataTest, OneBadRootDoesNotStopTheOthers) {
@@ -425,6 +491,7 @@ class MetadataTrustTest : public FidoMetadataTest {
     options.relying_party = &party;
     options.policy = policy_;
     options.metadata = &*metadata;
+    options.anchors = &anchors_;
     options.time = time_;
     return VerifyRegistration(options);
   }
@@ -433,6 +500,7 @@ class MetadataTrustTest : public FidoMetadataTest {
   std::shared_ptr<EVP_PKEY> attestation_key_ = testing::NewEcKey();
   CertificateSpec leaf_ = testing::PackedLeafSpec(vendor_, attestation_key_);
   WebAuthnPolicy policy_;
+  TrustAnchors anchors_;  // beside the metadata's
 };
 
 TEST_F(MetadataTrustTest, ProvesTheModel) {
@@ -465,6 +533,22 @@ TEST_F(MetadataTrustTest, RevokedModelsAreRefusedUnlessThePolicyAllows) {
   EXPECT_THAT(Register("self"), RefusedWith(Reason::kAuthenticatorStatus));
   policy_.refuse_bad_status = false;
   EXPECT_THAT(Register(), IsOk());
+}
+
+TEST_F(MetadataTrustTest, AModelOfWhichOnlyItsRevocationIsListedIsRefused) {
+  anchors_.Add(testing::Make(vendor_.CaSpec(vendor_)));
+  payload_["entries"] = json::array();
+  ASSERT_THAT(Register(), IsOk());
+  json bare = {{"aaguid", kAaguid}, {"statusReports", {{{"status", "REVOKED"}}}}};
+  SetEntry(bare);
+  EXPECT_THAT(Register(), RefusedWith(Reason::kAuthenticatorStatus));
+  bare["statusReports"] = {{{"status", "FIDO_CERTIFIED_L3"}}};
+  SetEntry(bare);
+  const auto verified = Register();
+  ASSERT_THAT(verified, IsOk());
+  EXPECT_FALSE(verified->proved().contains("model")) << "nothing says what it is called";
+  policy_.min_certification_level = 1;
+  EXPECT_THAT(Register(), RefusedWith(Reason::kAaguidRefused));
 }
 
 TEST_F(MetadataTrustTest, ALeafMayBeListedAsItsOwnRoot) {
