@@ -28,10 +28,6 @@ TokenFirmware PivTokenFirmware(const PivFirmware& firmware, std::optional<uint8_
 
 std::vector<PivAdvisory> PivAdvisoriesFor(const TokenFirmware& token, const PublicKey& key);
 
-// The modulus was made by Infineon's RSA library (CVE-2017-15361), whatever the firmware says:
-// modulo each of a set of small primes it is a power of 65537. True for one other modulus in 2^27.
-bool HasRocaModulus(const PublicKey& key);
-
 }  // namespace forekey
 
 #endif  // FOREKEY_SRC_VERIFY_PIV_ADVISORIES_H_

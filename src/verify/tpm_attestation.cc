@@ -23,6 +23,8 @@
 //  C11 a version of the firmware that is none, as the TPM hid it
 //                                                      it counts where the AK's qualified name
 //                                                      says that it was not hidden
+//  C12 a key, or an AK, whose private key follows from the public one
+//                                                      roca_modulus.h
 #include "src/verify/tpm_attestation.h"
 
 #include <array>
@@ -38,6 +40,7 @@
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/verify/firmware_check.h"
+#include "src/verify/roca_modulus.h"
 #include "src/wire/tpm_attest.h"
 #include "src/wire/tpm_signature.h"
 
@@ -199,6 +202,7 @@ absl::StatusOr<AttestationKey> VerifyAkPublic(absl::string_view ak_public) {
   FOREKEY_RETURN_IF_ERROR(CheckSymmetric(ak, "the AK"));
   FOREKEY_RETURN_IF_ERROR(CheckAkScheme(ak));
   FOREKEY_ASSIGN_OR_RETURN(PublicKey key, ak.Key());
+  FOREKEY_RETURN_IF_ERROR(CheckRocaModulus(key.evp(), Reason::kKeyAlgorithm, "the AK's"));  // C12
   return AttestationKey(std::move(ak), std::move(key));
 }
 
@@ -227,6 +231,7 @@ absl::StatusOr<VerifiedAttestation> VerifyTpmKey(const AttestationKey& ak,
   FOREKEY_RETURN_IF_ERROR(CheckAttributes(key, kInHardware | kSign, Reason::kKeyAttributes));
   FOREKEY_RETURN_IF_ERROR(CheckSymmetric(key, "the key"));
   FOREKEY_ASSIGN_OR_RETURN(PublicKey public_key, key.Key());
+  FOREKEY_RETURN_IF_ERROR(CheckRocaModulus(public_key.evp(), Reason::kKeyAlgorithm, "the key's"));
   FOREKEY_RETURN_IF_ERROR(CheckKeyScheme(key, public_key));
   FOREKEY_RETURN_IF_ERROR(CheckSignature(ak, attest, signature));
   const std::optional<uint64_t> firmware = ProvedFirmware(ak.public_area(), attest);

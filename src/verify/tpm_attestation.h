@@ -44,7 +44,8 @@ class AttestationKey {
 // `ak_public`: TPMT_PUBLIC or TPM2B_PUBLIC. Refuses with kEvidenceMalformed, kAkAttributes
 // (restricted, sign, fixedTPM, fixedParent, sensitiveDataOrigin set; decrypt, encryptedDuplication,
 // x509sign and reserved bits clear), kKeyAlgorithm (RSA 2048..4096 with RSASSA or RSAPSS, P-256 or
-// P-384 with ECDSA; SHA-256, SHA-384, SHA-512; no SHA-1, not even for the Name).
+// P-384 with ECDSA; SHA-256, SHA-384, SHA-512; no SHA-1, not even for the Name; no RSA modulus as
+// in CVE-2017-15361).
 absl::StatusOr<AttestationKey> VerifyAkPublic(absl::string_view ak_public);
 
 // What TPM2_Certify gave.

@@ -13,6 +13,8 @@
 //  E6 work: chains made to cost                        max_intermediates, VerifyPath's budget
 //  E7 an EK listed by hand, shown with a stranger's certificate
 //                                                      kEkMismatch comes before the allow-list
+//  E9 an EK whose private key follows from the public one: who has it activates what he likes
+//                                                      roca_modulus.h, listed by hand or not
 #include "src/verify/tpm_endorsement.h"
 
 #include <openssl/core_names.h>
@@ -27,6 +29,7 @@
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/crypto/public_key.h"
+#include "src/verify/roca_modulus.h"
 #include "src/verify/tpm_quirks.h"
 #include "src/wire/tpm_nv_certificate.h"
 
@@ -196,6 +199,7 @@ absl::StatusOr<VerifiedEndorsement> VerifyEndorsement(const EndorsementEvidence&
     ek = std::move(certified);
   }
   if (!ek) return Refuse(Reason::kEkCertificateMissing, "neither a certificate nor an EK");
+  FOREKEY_RETURN_IF_ERROR(CheckRocaModulus(ek->evp(), Reason::kEkUnsupported, "the EK's"));  // E9
   result.device_id_ = Sha256(ek->spki());
   const std::string hash = absl::BytesToHexString(result.device_id_);
   const bool allowed = IsAllowed(result.device_id_, policy);

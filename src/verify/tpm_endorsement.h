@@ -65,7 +65,8 @@ class VerifiedEndorsement {
 // Refuses with:
 //   kEkCertificateMissing  no certificate, and the EK is not on the allow-list
 //   kCertificate*          the certificate does not parse, chain to an anchor, or is no EK's
-//   kEkUnsupported         TPM 1.2, or an algorithm other than RSA 2048..4096, P-256, P-384
+//   kEkUnsupported         TPM 1.2, or an algorithm other than RSA 2048..4096, P-256, P-384, or an
+//                          RSA modulus that can be factored (CVE-2017-15361)
 //   kEkMismatch            the public area is not of the certificate's key
 //   kEkTemplate            the public area is not that of an EK
 //   kEvidenceMalformed     the public area does not parse

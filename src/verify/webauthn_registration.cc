@@ -10,6 +10,7 @@
 #include "src/base/secret.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
+#include "src/verify/roca_modulus.h"
 #include "src/verify/webauthn_statement.h"
 #include "src/verify/webauthn_trust.h"
 #include "src/wire/base64url.h"
@@ -106,6 +107,8 @@ absl::StatusOr<VerifiedAttestation> VerifyRegistration(const RegistrationOptions
                                           options.relying_party->origin,
                                           options.policy.allow_cross_origin));
   FOREKEY_RETURN_IF_ERROR(CheckFlags(options, data));
+  FOREKEY_RETURN_IF_ERROR(
+      CheckRocaModulus(data.attested->key.key.evp(), Reason::kKeyAlgorithm, "the credential's"));
 
   const std::string client_data_hash = Sha256(options.client_data_json);
   FOREKEY_ASSIGN_OR_RETURN(const StatementResult statement,

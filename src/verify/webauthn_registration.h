@@ -16,6 +16,8 @@
 //  R9 structures that two parsers read in two ways      canonical CBOR, no duplicates, no leftovers
 //  R10 what a TPM's owner has it sign taken as proved   tpm: the user is not verified, the model is
 //                                                       nobody's unless a vendor says so
+//  R11 keys that can be computed from what is public    roca_modulus.h: the credential's, and the
+//                                                       one that signed the statement
 #ifndef FOREKEY_SRC_VERIFY_WEBAUTHN_REGISTRATION_H_
 #define FOREKEY_SRC_VERIFY_WEBAUTHN_REGISTRATION_H_
 

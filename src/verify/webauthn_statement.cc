@@ -8,6 +8,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/public_key.h"
+#include "src/verify/roca_modulus.h"
 
 namespace forekey {
 namespace {
@@ -159,6 +160,8 @@ absl::Status VerifyStatementSignature(const Certificate& signer, int64_t algorit
   const EVP_MD* md = StatementHash(algorithm, allow_rs1);
   if (md == nullptr && !IsEdwards(algorithm)) return WrongAlgorithm(algorithm, "not accepted");
   FOREKEY_RETURN_IF_ERROR(CheckKeySuits(key, algorithm));
+  FOREKEY_RETURN_IF_ERROR(
+      CheckRocaModulus(key, Reason::kAttestationAlgorithm, "the attestation key's"));
   absl::Status status;
   if (IsEdwards(algorithm)) {
     FOREKEY_ASSIGN_OR_RETURN(const PublicKey edwards, PublicKey::FromEvp(key));

@@ -12,6 +12,7 @@
 #include "src/crypto/random.h"
 #include "src/gate/token/firmware_source.h"
 #include "src/gate/token/trust_folder.h"
+#include "src/verify/roca_modulus.h"
 #include "src/verify/tpm_attestation.h"
 #include "src/verify/tpm_endorsement.h"
 #include "src/verify/tpm_make_credential.h"
@@ -80,6 +81,9 @@ class TpmVerifier final : public TokenVerifier {
                        const EnrollmentContext& context) const override {
     FOREKEY_ASSIGN_OR_RETURN(const VerifiedEndorsement endorsement,
                              Endorse(evidence.opening->tpm(), context));
+    FOREKEY_RETURN_IF_ERROR(VerifyAkPublic(evidence.opening->tpm().ak_public()).status());
+    FOREKEY_ASSIGN_OR_RETURN(const PublicKey key, PublicKey::FromSpki(evidence.proof->spki()));
+    FOREKEY_RETURN_IF_ERROR(CheckRocaModulus(key.evp(), Reason::kKeyAlgorithm, "the key's"));
     if (options_.firmware.empty()) return absl::OkStatus();
     TpmDevice device;
     device.device_id = endorsement.device_id();

@@ -3,7 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "src/crypto/openssl.h"
+#include "src/verify/roca_modulus.h"
+#include "tests/support/roca_key.h"
 
 namespace forekey {
 namespace {
@@ -58,40 +59,14 @@ TEST(PivAdvisoriesTest, EucleakEndsWith570AndWith572OnTheBio) {
   EXPECT_EQ(Ids({5, 4, 3}, SoftwareKey::Generate(Algorithm::kRs256).public_key()), "");
 }
 
-// p = k * M + (65537^a mod M), as the library made its primes, M the product of the first 39
-// primes: the shape of the modulus is what is asked, so p and q need not be prime.
 TEST(PivAdvisoriesTest, TellsARocaModulusByItsShape) {
-  BN_CTX* context = BN_CTX_new();
-  BignumPtr product(BN_new()), base(BN_new()), modulus(BN_new());
-  BN_one(product.get());
-  for (uint64_t prime = 2; prime <= 167; ++prime) {
-    bool is_prime = true;
-    for (uint64_t d = 2; d * d <= prime; ++d) is_prime = is_prime && prime % d != 0;
-    if (is_prime) BN_mul_word(product.get(), prime);
-  }
-  BN_set_word(base.get(), 65537);
-  const auto factor = [&](uint64_t exponent, int shift) {
-    BignumPtr power(BN_new()), e(BN_new()), multiple(BN_new());
-    BN_set_word(e.get(), exponent);
-    BN_mod_exp(power.get(), base.get(), e.get(), product.get(), context);
-    BN_lshift(multiple.get(), product.get(), shift);
-    BN_add(power.get(), power.get(), multiple.get());
-    return power;
-  };
-  const int shift = 1024 - BN_num_bits(product.get());
-  // One of them a bit longer, so that the product has 2048 bits and not 2047.
-  const BignumPtr p = factor(123456789, shift), q = factor(987654321, shift + 1);
-  BN_mul(modulus.get(), p.get(), q.get(), context);
-  BN_CTX_free(context);
-  std::string bytes(BN_num_bytes(modulus.get()), '\0');
-  BN_bn2bin(modulus.get(), reinterpret_cast<uint8_t*>(bytes.data()));
-  const absl::StatusOr<PublicKey> key = PublicKey::FromRsa(bytes, 65537);
-  ASSERT_TRUE(key.ok()) << key.status() << BN_num_bits(modulus.get());
-  EXPECT_TRUE(HasRocaModulus(*key));
+  const absl::StatusOr<PublicKey> key = PublicKey::FromEvp(testing::RocaKey().get());
+  ASSERT_TRUE(key.ok()) << key.status();
+  EXPECT_TRUE(HasRocaModulus(key->evp()));
   EXPECT_EQ(Ids({5, 4, 3}, *key), "YSA-2017-01! ");
   EXPECT_EQ(Ids({4, 3, 1}, *key), "YSA-2017-01! ") << "once, though both say so";
-  EXPECT_FALSE(HasRocaModulus(SoftwareKey::Generate(Algorithm::kRs256).public_key()));
-  EXPECT_FALSE(HasRocaModulus(SoftwareKey::Generate(Algorithm::kEs256).public_key()));
+  EXPECT_FALSE(HasRocaModulus(SoftwareKey::Generate(Algorithm::kRs256).evp()));
+  EXPECT_FALSE(HasRocaModulus(SoftwareKey::Generate(Algorithm::kEs256).evp()));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/reason.h"
 #include "tests/support/certificate_maker.h"
+#include "tests/support/roca_key.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tpm_evidence.h"
 
@@ -192,6 +193,20 @@ TEST(TpmAttestationTest, RefusesSha1EverywhereItCouldStand) {
   c.key.name_algorithm = 4;
   c.attest.name = Concat({Big16(4), Sha1(MakePublic(c.key))});
   EXPECT_THAT(Verify(c), RefusedWith(Reason::kKeyAlgorithm));
+}
+
+// CVE-2017-15361: the private key follows from the public area.
+TEST(TpmAttestationTest, RefusesKeysWhoseModulusCanBeFactored) {
+  Case c;
+  c.ak = AkSpec(RocaKey());
+  absl::Status refused = Verify(c).status();
+  EXPECT_THAT(refused, RefusedWith(Reason::kKeyAlgorithm));
+  EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("the AK's RSA modulus"));
+  c = {};
+  c.key = KeySpec(RocaKey());
+  refused = Verify(c).status();
+  EXPECT_THAT(refused, RefusedWith(Reason::kKeyAlgorithm));
+  EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("the key's RSA modulus"));
 }
 
 TEST(TpmAttestationTest, RefusesSchemesThatAreNotTheAks) {

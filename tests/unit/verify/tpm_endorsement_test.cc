@@ -10,6 +10,7 @@
 #include "src/base/reason.h"
 #include "src/verify/tpm_quirks.h"
 #include "tests/support/certificate_maker.h"
+#include "tests/support/roca_key.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tpm_evidence.h"
 
@@ -196,6 +197,19 @@ TEST_F(TpmEndorsementTest, RefusesUnsupportedEks) {
                       absl::HexStringToBytes("3017301506056781050210310c300a0c03322e3002010002016"
                                              "7")}};
   EXPECT_THAT(Verify(MakeDer(spec), ""), IsOk());
+}
+
+// CVE-2017-15361: whoever computes the private key opens what is sealed to the EK, without a TPM.
+TEST_F(TpmEndorsementTest, RefusesAnEkWhoseModulusCanBeFactored) {
+  const auto ek = RocaKey();
+  const auto refused = RefusedWith(Reason::kEkUnsupported);
+  const auto why = [](const absl::StatusOr<VerifiedEndorsement>& endorsement) {
+    return std::string(endorsement.status().message());
+  };
+  EXPECT_THAT(Verify(MakeDer(Certified(ek)), MakePublic(EkSpec(ek))), refused);
+  EXPECT_THAT(why(Verify(MakeDer(Certified(ek)), "")), ::testing::HasSubstr("CVE-2017-15361"));
+  policy_.allowed_ek_hashes = {Sha256(PublicKey::FromEvp(ek.get())->spki())};
+  EXPECT_THAT(why(Verify("", MakePublic(EkSpec(ek)))), ::testing::HasSubstr("CVE-2017-15361"));
 }
 
 TEST_F(TpmEndorsementTest, ACriticalSubjectAltNameMustBeUnderstood) {

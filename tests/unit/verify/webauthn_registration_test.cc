@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/verify/webauthn_registration.h"
 #include "tests/support/hex.h"
+#include "tests/support/roca_key.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/webauthn_maker.h"
 #include "tests/support/webauthn_tpm_maker.h"
@@ -201,6 +202,24 @@ TEST_F(WebAuthnRegistrationTest, ATpmsOwnerProvesNoModelThatItsCertificateDoesNo
   const auto named = Verify("tpm", Tpm());
   ASSERT_THAT(named, IsOk());
   EXPECT_EQ(named->proved()["aaguid_proved"], true);
+}
+
+// CVE-2017-15361: who computes the credential's key signs for it, and who computes the AIK attests
+// what he likes.
+TEST_F(WebAuthnRegistrationTest, RejectsKeysWhoseModulusCanBeFactored) {
+  const auto roca = testing::RocaKey();
+  token_.cose = CborMap(testing::CoseEntries(*PublicKey::FromEvp(roca.get())));
+  leaf_ = testing::AikLeafSpec(ca_, attestation_key_);
+  auto refused = Verify("tpm", testing::TpmStatement(leaf_, roca.get(), Signed()));
+  EXPECT_THAT(refused, RefusedWith(Reason::kKeyAlgorithm));
+  EXPECT_THAT(std::string(refused.status().message()), ::testing::HasSubstr("CVE-2017-15361"));
+  token_.cose.clear();
+  attestation_key_ = roca;
+  leaf_ = testing::PackedLeafSpec(ca_, attestation_key_);
+  alg_ = -257;
+  refused = Verify("packed", Packed());
+  EXPECT_THAT(refused, RefusedWith(Reason::kAttestationAlgorithm));
+  EXPECT_THAT(std::string(refused.status().message()), ::testing::HasSubstr("CVE-2017-15361"));
 }
 
 // ---- Whose registration, and for what ----
