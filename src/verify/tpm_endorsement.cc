@@ -153,10 +153,19 @@ absl::StatusOr<nlohmann::json> CheckCertificate(const Certificate& certificate, 
   return proved;
 }
 
-absl::StatusOr<Certificate> ParseEkCertificate(absl::string_view nv) {
+struct CertifiedEk {
+  Certificate certificate;
+  PublicKey ek;
+};
+
+absl::StatusOr<CertifiedEk> ReadEkCertificate(absl::string_view nv) {
   FOREKEY_ASSIGN_OR_RETURN(absl::string_view der, TrimNvCertificate(nv));
-  return Certificate::ParseDer(der);
+  FOREKEY_ASSIGN_OR_RETURN(Certificate certificate, Certificate::ParseDer(der));
+  FOREKEY_ASSIGN_OR_RETURN(PublicKey ek, EkOf(certificate));
+  return CertifiedEk{std::move(certificate), std::move(ek)};
 }
+
+std::string DeviceIdOf(const PublicKey& ek) { return Sha256(ek.spki()); }
 
 bool IsAllowed(const std::string& device_id, const EndorsementPolicy& policy) {
   return std::find(policy.allowed_ek_hashes.begin(), policy.allowed_ek_hashes.end(), device_id) !=
@@ -166,6 +175,15 @@ bool IsAllowed(const std::string& device_id, const EndorsementPolicy& policy) {
 std::string KeyText(const PublicKey& key) {
   const absl::string_view curve = FactsOf(key.algorithm()).curve;
   return curve.empty() ? absl::StrCat("RSA-", EVP_PKEY_get_bits(key.evp())) : std::string(curve);
+}
+
+// E3, E7.
+absl::Status CheckSameEk(const PublicKey& certified, const PublicKey& ek) {
+  if (ek.spki() == certified.spki()) return absl::OkStatus();
+  return Refuse(
+      Reason::kEkMismatch,
+      absl::StrCat("the certificate is for EK ", absl::BytesToHexString(DeviceIdOf(certified)),
+                   ", the public area is of EK ", absl::BytesToHexString(DeviceIdOf(ek))));
 }
 
 }  // namespace
@@ -186,21 +204,22 @@ absl::StatusOr<VerifiedEndorsement> VerifyEndorsement(const EndorsementEvidence&
     ek = *std::move(key);
   }
   std::optional<Certificate> certificate;
+  std::string unread;
   if (!evidence.ek_certificate.empty()) {
-    FOREKEY_ASSIGN_OR_RETURN(certificate, ParseEkCertificate(evidence.ek_certificate));
-    FOREKEY_ASSIGN_OR_RETURN(PublicKey certified, EkOf(*certificate));
-    if (ek && ek->spki() != certified.spki()) {  // E3, E7
-      return Refuse(
-          Reason::kEkMismatch,
-          absl::StrCat("the certificate is for EK ",
-                       absl::BytesToHexString(Sha256(certified.spki())),
-                       ", the public area is of EK ", absl::BytesToHexString(Sha256(ek->spki()))));
+    absl::StatusOr<CertifiedEk> certified = ReadEkCertificate(evidence.ek_certificate);
+    if (certified.ok()) {
+      if (ek) FOREKEY_RETURN_IF_ERROR(CheckSameEk(certified->ek, *ek));
+      ek = std::move(certified->ek);
+      certificate = std::move(certified->certificate);
+    } else if (ek && IsAllowed(DeviceIdOf(*ek), policy)) {
+      unread = std::string(certified.status().message());  // an EK that is listed needs none
+    } else {
+      return certified.status();
     }
-    ek = std::move(certified);
   }
   if (!ek) return Refuse(Reason::kEkCertificateMissing, "neither a certificate nor an EK");
   FOREKEY_RETURN_IF_ERROR(CheckRocaModulus(ek->evp(), Reason::kEkUnsupported, "the EK's"));  // E9
-  result.device_id_ = Sha256(ek->spki());
+  result.device_id_ = DeviceIdOf(*ek);
   const std::string hash = absl::BytesToHexString(result.device_id_);
   const bool allowed = IsAllowed(result.device_id_, policy);
   if (!certificate && !allowed) {
@@ -208,6 +227,7 @@ absl::StatusOr<VerifiedEndorsement> VerifyEndorsement(const EndorsementEvidence&
   }
   result.proved_ = {{"ek_sha256", hash}, {"ek", KeyText(*ek)}};
   if (allowed) result.proved_["ek_allowed_by_hash"] = true;
+  if (!unread.empty()) result.proved_["ek_certificate_refused"] = std::move(unread);
   if (certificate) {
     absl::StatusOr<nlohmann::json> checked = CheckCertificate(*certificate, *ek, evidence, policy);
     if (checked.ok()) {

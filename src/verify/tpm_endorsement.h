@@ -65,6 +65,7 @@ class VerifiedEndorsement {
 // Refuses with:
 //   kEkCertificateMissing  no certificate, and the EK is not on the allow-list
 //   kCertificate*          the certificate does not parse, chain to an anchor, or is no EK's
+//                          (noted in proved() where the EK in the public area is on the allow-list)
 //   kEkUnsupported         TPM 1.2, or an algorithm other than RSA 2048..4096, P-256, P-384, or an
 //                          RSA modulus that can be factored (CVE-2017-15361)
 //   kEkMismatch            the public area is not of the certificate's key

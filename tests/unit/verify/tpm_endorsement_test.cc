@@ -150,6 +150,28 @@ TEST_F(TpmEndorsementTest, TheAllowListSpeaksForTheEkItNames) {
   EXPECT_TRUE(endorsement->proved().contains("ek_certificate_refused"));
 }
 
+TEST_F(TpmEndorsementTest, ACertificateThatCantBeReadDoesNotRefuseAListedEk) {
+  CertificateSpec repeated = Certified(ek_);
+  repeated.extensions = {{"1.2.3.4", false, "x"}, {"1.2.3.4", false, "x"}};
+  const std::string others[] = {MakeDer(repeated), std::string("\x30\x82\x01\x00", 4), "junk",
+                                MakeDer(Certified(NewEcKey("P-521")))};
+  for (const std::string& certificate : others) {
+    const absl::Status refused = Verify(certificate, MakePublic(EkSpec(ek_))).status();
+    EXPECT_FALSE(refused.ok());
+    policy_.allowed_ek_hashes = {Sha256(PublicKey::FromEvp(ek_.get())->spki())};
+    const auto endorsement = Verify(certificate, MakePublic(EkSpec(ek_)));
+    ASSERT_THAT(endorsement, IsOk());
+    EXPECT_FALSE(endorsement->has_certificate());
+    EXPECT_EQ(endorsement->proved().at("ek_certificate_refused"), std::string(refused.message()));
+    EXPECT_EQ(endorsement->device_id(), policy_.allowed_ek_hashes[0]);
+    // The list speaks for the key in the public area, of which the TPM is asked.
+    EXPECT_EQ(ReasonOf(Verify(certificate, "").status()), ReasonOf(refused));
+    EXPECT_EQ(ReasonOf(Verify(certificate, MakePublic(EkSpec(NewEcKey()))).status()),
+              ReasonOf(refused));
+    policy_.allowed_ek_hashes.clear();
+  }
+}
+
 TEST_F(TpmEndorsementTest, RefusesPublicAreasThatAreNoEks) {
   const std::string certificate = MakeDer(Certified(ek_));
   for (uint32_t bit : {tpm::kFixedTpm, tpm::kFixedParent, tpm::kSensitiveDataOrigin,
