@@ -25,6 +25,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
@@ -177,6 +178,17 @@ std::string KeyText(const PublicKey& key) {
   return curve.empty() ? absl::StrCat("RSA-", EVP_PKEY_get_bits(key.evp())) : std::string(curve);
 }
 
+// E9, and what the administrator asks for.
+absl::Status CheckEkAlgorithm(const PublicKey& ek, const EndorsementPolicy& policy) {
+  FOREKEY_RETURN_IF_ERROR(CheckRocaModulus(ek.evp(), Reason::kEkUnsupported, "the EK's"));
+  if (policy.ek_algorithms.empty() || policy.ek_algorithms.count(KeyText(ek)) != 0) {
+    return absl::OkStatus();
+  }
+  return Refuse(Reason::kEkUnsupported,
+                absl::StrCat("the EK is ", KeyText(ek), ", and ek_algorithms takes ",
+                             absl::StrJoin(policy.ek_algorithms, ", "), " alone"));
+}
+
 // E3, E7.
 absl::Status CheckSameEk(const PublicKey& certified, const PublicKey& ek) {
   if (ek.spki() == certified.spki()) return absl::OkStatus();
@@ -187,6 +199,12 @@ absl::Status CheckSameEk(const PublicKey& certified, const PublicKey& ek) {
 }
 
 }  // namespace
+
+const std::vector<std::string>& EkAlgorithms() {
+  static const auto* const all =
+      new std::vector<std::string>{"RSA-2048", "RSA-3072", "RSA-4096", "P-256", "P-384"};
+  return *all;
+}
 
 absl::StatusOr<VerifiedEndorsement> VerifyEndorsement(const EndorsementEvidence& evidence,
                                                       const EndorsementPolicy& policy) {
@@ -218,7 +236,7 @@ absl::StatusOr<VerifiedEndorsement> VerifyEndorsement(const EndorsementEvidence&
     }
   }
   if (!ek) return Refuse(Reason::kEkCertificateMissing, "neither a certificate nor an EK");
-  FOREKEY_RETURN_IF_ERROR(CheckRocaModulus(ek->evp(), Reason::kEkUnsupported, "the EK's"));  // E9
+  FOREKEY_RETURN_IF_ERROR(CheckEkAlgorithm(*ek, policy));
   result.device_id_ = DeviceIdOf(*ek);
   const std::string hash = absl::BytesToHexString(result.device_id_);
   const bool allowed = IsAllowed(result.device_id_, policy);

@@ -5,6 +5,7 @@
 #define FOREKEY_SRC_VERIFY_TPM_ENDORSEMENT_H_
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@
 #include "src/wire/tpm_public.h"
 
 namespace forekey {
+
+// "RSA-2048", "RSA-3072", "RSA-4096", "P-256", "P-384": as proved() tells them.
+const std::vector<std::string>& EkAlgorithms();
 
 // What a client sends, all of it untrusted.
 struct EndorsementEvidence {
@@ -33,6 +37,9 @@ struct EndorsementPolicy {
   // SHA-256 of the EK's SubjectPublicKeyInfo, 32 bytes each: TPMs that are trusted by an
   // administrator's own word, with or without a certificate.
   std::vector<std::string> allowed_ek_hashes;
+  // EkAlgorithms() that are taken, of listed EKs, too; empty: all. A TPM with certificates for
+  // several EKs is several devices by device_id(), unless one alone is taken.
+  std::set<std::string> ek_algorithms;
   absl::Time time;
   // More than this refuse (kEvidenceMalformed): strangers send them.
   size_t max_intermediates = 8;
@@ -67,7 +74,8 @@ class VerifiedEndorsement {
 //   kCertificate*          the certificate does not parse, chain to an anchor, or is no EK's
 //                          (noted in proved() where the EK in the public area is on the allow-list)
 //   kEkUnsupported         TPM 1.2, or an algorithm other than RSA 2048..4096, P-256, P-384, or an
-//                          RSA modulus that can be factored (CVE-2017-15361)
+//                          RSA modulus that can be factored (CVE-2017-15361), or one that the
+//                          policy does not take
 //   kEkMismatch            the public area is not of the certificate's key
 //   kEkTemplate            the public area is not that of an EK
 //   kEvidenceMalformed     the public area does not parse

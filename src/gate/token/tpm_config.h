@@ -3,6 +3,7 @@
 #ifndef FOREKEY_SRC_GATE_TOKEN_TPM_CONFIG_H_
 #define FOREKEY_SRC_GATE_TOKEN_TPM_CONFIG_H_
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@ struct TpmConfig final : TokenSectionOf<TpmConfig, v1::TOKEN_KIND_TPM> {
   std::vector<std::string> ek_allow_list;  // SHA-256 of the EK's SPKI, hex
   std::string simulator_trust;             // folder; loaded only with insecure_simulators
   bool insecure_simulators = false;
-  bool one_subject_a_device = true;  // of every kind whose attestation names the device
+  std::set<std::string> ek_algorithms;  // of EkAlgorithms(); empty: all
+  bool one_subject_a_device = true;     // of every kind whose attestation names the device
 
   void Read(ConfigTable& table, absl::string_view base) override;
   bool Enrols() const override {

@@ -125,6 +125,7 @@ class TpmVerifier final : public TokenVerifier {
     policy.trust =
         context.anchors == TokenAnchors::kSimulators ? &options_.simulators : &options_.trust;
     policy.allowed_ek_hashes = options_.allowed_ek_hashes;
+    policy.ek_algorithms = options_.ek_algorithms;
     policy.time = context.now;
     return VerifyEndorsement(evidence, policy);
   }
@@ -139,17 +140,19 @@ std::unique_ptr<TokenVerifier> NewTpmVerifier(TpmVerifierOptions options) {
 }
 
 TrustSource TpmTrustSource(const std::string& trust, const std::string& simulator_trust,
-                           std::vector<std::string> allowed_ek_hashes, std::string firmware) {
+                           std::vector<std::string> allowed_ek_hashes, std::string firmware,
+                           std::set<std::string> ek_algorithms) {
   const FirmwareSource list("attestation.tpm.firmware", std::move(firmware), trust);
   std::vector<std::string> paths = list.paths();
   paths.insert(paths.end(), {trust, simulator_trust});
   return {
       "attestation.tpm", std::move(paths),
-      [trust, simulator_trust, list,
-       allowed = std::move(allowed_ek_hashes)]() -> absl::StatusOr<TrustReading> {
+      [trust, simulator_trust, list, allowed = std::move(allowed_ek_hashes),
+       algorithms = std::move(ek_algorithms)]() -> absl::StatusOr<TrustReading> {
         TrustReading reading;
         TpmVerifierOptions options;
         options.allowed_ek_hashes = allowed;
+        options.ek_algorithms = algorithms;
         FOREKEY_ASSIGN_OR_RETURN(options.firmware, list.Read());
         if (!trust.empty()) {
           FOREKEY_ASSIGN_OR_RETURN(

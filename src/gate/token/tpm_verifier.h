@@ -5,6 +5,7 @@
 #define FOREKEY_SRC_GATE_TOKEN_TPM_VERIFIER_H_
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct TpmVerifierOptions {
   TrustAnchors simulators;                     // empty unless the config says insecure_simulators
   std::vector<std::string> allowed_ek_hashes;  // 32 bytes each
   FirmwareList firmware;                       // empty asks nothing
+  std::set<std::string> ek_algorithms;         // of EkAlgorithms(); empty: all
 };
 
 // Demand: the EK is a vendor's (or allow-listed), the AK's attributes are exact, and a secret is
@@ -28,10 +30,11 @@ struct TpmVerifierOptions {
 // what the list refuses. A TPM of a simulator's root is marked in what was proved.
 std::unique_ptr<TokenVerifier> NewTpmVerifier(TpmVerifierOptions options);
 
-// Folders of vendors' and of simulators' roots (either may be empty: none), the allow-list, and the
-// list of firmware (empty: the one beside `trust`).
+// Folders of vendors' and of simulators' roots (either may be empty: none), the allow-list, the
+// list of firmware (empty: the one beside `trust`), and which EKs are taken.
 TrustSource TpmTrustSource(const std::string& trust, const std::string& simulator_trust,
-                           std::vector<std::string> allowed_ek_hashes, std::string firmware = "");
+                           std::vector<std::string> allowed_ek_hashes, std::string firmware = "",
+                           std::set<std::string> ek_algorithms = {});
 
 }  // namespace forekey
 

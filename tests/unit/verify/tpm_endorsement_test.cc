@@ -221,6 +221,26 @@ TEST_F(TpmEndorsementTest, RefusesUnsupportedEks) {
   EXPECT_THAT(Verify(MakeDer(spec), ""), IsOk());
 }
 
+// One TPM shows its P-256 certificate for one subject and its RSA certificate for another.
+TEST_F(TpmEndorsementTest, APolicyTakesEksOfItsAlgorithmsAlone) {
+  const auto rsa = NewRsaKey(2048);
+  policy_.ek_algorithms = {"P-256", "RSA-3072"};
+  EXPECT_THAT(Verify(MakeDer(Certified(ek_)), MakePublic(EkSpec(ek_))), IsOk());
+  const absl::Status refused = Verify(MakeDer(Certified(rsa)), MakePublic(EkSpec(rsa))).status();
+  EXPECT_THAT(refused, RefusedWith(Reason::kEkUnsupported));
+  EXPECT_THAT(std::string(refused.message()),
+              ::testing::HasSubstr("the EK is RSA-2048, and ek_algorithms takes P-256, RSA-3072"));
+  EXPECT_THAT(Verify(MakeDer(Certified(rsa)), ""), RefusedWith(Reason::kEkUnsupported));
+  policy_.allowed_ek_hashes = {Sha256(PublicKey::FromEvp(rsa.get())->spki())};
+  EXPECT_THAT(Verify("", MakePublic(EkSpec(rsa))), RefusedWith(Reason::kEkUnsupported));
+  policy_.ek_algorithms = {"RSA-2048"};
+  EXPECT_THAT(Verify(MakeDer(Certified(rsa)), MakePublic(EkSpec(rsa))), IsOk());
+  policy_.ek_algorithms = {"P-384"};
+  const auto wide = NewEcKey("P-384");
+  EXPECT_THAT(Verify(MakeDer(Certified(wide)), MakePublic(EkSpec(wide))), IsOk());
+  EXPECT_THAT(Verify(MakeDer(Certified(ek_)), ""), RefusedWith(Reason::kEkUnsupported));
+}
+
 // CVE-2017-15361: whoever computes the private key opens what is sealed to the EK, without a TPM.
 TEST_F(TpmEndorsementTest, RefusesAnEkWhoseModulusCanBeFactored) {
   const auto ek = RocaKey();

@@ -120,6 +120,18 @@ TEST(GateConfigTest, RefusesWhatWouldWeaken) {
               HasSubstr("longer than sessions.absolute"));
 }
 
+TEST(GateConfigTest, ReadsWhichEndorsementKeysAreTaken) {
+  const auto text = [](const std::string& value) {
+    return absl::StrCat(kMinimal, "[attestation.tpm]\nek_algorithms = ", value, "\n");
+  };
+  const auto config = GateConfig::Parse(text(R"(["P-256", "RSA-2048"])"), "gate.toml");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->tokens.Get<TpmConfig>().ek_algorithms, ElementsAre("P-256", "RSA-2048"));
+  EXPECT_THAT(ErrorsOf(text(R"(["ES256"])")),
+              HasSubstr("attestation.tpm.ek_algorithms: \"ES256\" is none of RSA-2048, "));
+  EXPECT_THAT(ErrorsOf(text("[]")), HasSubstr("ek_algorithms: is empty"));
+}
+
 TEST(GateConfigTest, ReadsWhatFido2KeysMustBe) {
   auto config = GateConfig::Parse(std::string(kMinimal) + R"([attestation.fido2]
 rp_id = "login.example"

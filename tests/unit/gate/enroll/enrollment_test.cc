@@ -16,6 +16,7 @@
 #include "src/wire/session_keys.h"
 #include "src/wire/statement.h"
 #include "tests/support/certificate_maker.h"
+#include "tests/support/roca_key.h"
 #include "tests/unit/gate/support/gate_fixture.h"
 #include "tests/unit/gate/support/soft_tpm.h"
 
@@ -84,6 +85,7 @@ class EnrollmentTest : public GateFixture {
     for (const SoftTpm* tpm : allowed_) {
       config.tokens.Get<TpmConfig>().ek_allow_list.push_back(absl::BytesToHexString(tpm->EkHash()));
     }
+    config.tokens.Get<TpmConfig>().ek_algorithms = ek_algorithms_;
     return config;
   }
 
@@ -143,6 +145,7 @@ class EnrollmentTest : public GateFixture {
   SoftTpm second_tpm_;
   SoftTpm stranger_;
   std::vector<const SoftTpm*> allowed_ = {&tpm_, &second_tpm_};
+  std::set<std::string> ek_algorithms_;
 };
 
 TEST_F(EnrollmentTest, EnrolsAKeyThatThenCalls) {
@@ -274,6 +277,43 @@ TEST_F(TpmFirmwareTest, WhatWasKeptOfAnEnrolmentTellsTheVersionOrThatNothingDoes
                                                       {"firmware-unproved", false}}));
   List("tpm IFX least 0.0.8000");
   EXPECT_EQ(Rechecked(), (std::map<std::string, bool>{{"firmware-unproved", false}}));
+}
+
+TEST_F(EnrollmentTest, EksOfOtherAlgorithmsAreRefusedAndFoundAgain) {
+  const Enroller enroller = Answered();
+  ASSERT_EQ(WhyNotFinished(enroller.Finish()), std::nullopt);
+  ek_algorithms_ = {"P-256"};
+  StartGate();
+  EXPECT_EQ(WhyNotBegun(Start("eve").Begin()), Reason::kEkUnsupported);
+  EXPECT_THAT(audit_->decisions().back().detail,
+              ::testing::HasSubstr("ek_algorithms takes P-256 alone"));
+  const v1::RecheckCredentialsResponse looked =
+      gate().admin().RecheckCredentials({}, "uid 0").value();
+  ASSERT_EQ(looked.credentials_size(), 1);
+  EXPECT_EQ(looked.credentials(0).reason(), "ek-unsupported");
+  EXPECT_FALSE(looked.credentials(0).withdrawn()) << "a policy takes nothing away";
+  ek_algorithms_ = {"P-256", "RSA-2048"};
+  StartGate();
+  EXPECT_EQ(gate().admin().RecheckCredentials({}, "uid 0")->refused(), 0u);
+}
+
+// CVE-2017-15361. Enrolled before it was asked.
+TEST_F(EnrollmentTest, ARecheckFindsADeviceKeyThatCanBeFactored) {
+  TpmVerifierOptions options;
+  options.allowed_ek_hashes = {tpm_.EkHash()};
+  const auto verifier = NewTpmVerifier(std::move(options));
+  const auto recheck = [&](EVP_PKEY* key) {
+    v1::EnrollmentOpening opening;
+    opening.mutable_tpm()->set_ek_public(tpm_.EkPublic());
+    opening.mutable_tpm()->set_ak_public(tpm_.AkPublic());
+    v1::EnrollmentProof proof;
+    proof.set_spki(PublicKey::FromEvp(key)->spki());
+    return verifier->Recheck({&opening, &proof, "", ""}, {"", clock_.WallNow()});
+  };
+  EXPECT_EQ(recheck(tpm_.key()->evp()), absl::OkStatus());
+  const absl::Status refused = recheck(RocaKey().get());
+  EXPECT_EQ(ReasonOf(refused), Reason::kKeyAlgorithm);
+  EXPECT_THAT(std::string(refused.message()), ::testing::HasSubstr("CVE-2017-15361"));
 }
 
 TEST_F(EnrollmentTest, AnInviteOfARevokedSubjectEnrolsNothing) {
