@@ -168,10 +168,10 @@ void LiveCredentials::MakeRoom() {
 }
 
 absl::StatusOr<bool> LiveCredentials::Revoke(absl::string_view id, absl::string_view note,
-                                             absl::Time now) {
+                                             absl::Time now, ChangePosition* made) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
-  absl::StatusOr<bool> revoked = registry_->RevokeCredential(id, note, now);
+  absl::StatusOr<bool> revoked = registry_->RevokeCredential(id, note, now, made);
   absl::MutexLock lock(&mutex_);
   OvertakeLoads();
   if (!revoked.ok()) return revoked;
@@ -197,11 +197,12 @@ absl::StatusOr<Registry::RevokedSubject> LiveCredentials::RevokeSubject(absl::st
 }
 
 absl::Status LiveCredentials::SetRoles(absl::string_view subject,
-                                       const std::vector<std::string>& roles) {
+                                       const std::vector<std::string>& roles,
+                                       ChangePosition* made) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   const Before before = Now(subject);
-  FOREKEY_RETURN_IF_ERROR(Changed(registry_->SetRoles(subject, roles)));
+  FOREKEY_RETURN_IF_ERROR(Changed(registry_->SetRoles(subject, roles, made)));
   std::vector<std::string> sorted = roles;
   std::sort(sorted.begin(), sorted.end());
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
@@ -219,11 +220,12 @@ absl::Status LiveCredentials::SetRoles(absl::string_view subject,
   return absl::OkStatus();
 }
 
-absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabled) {
+absl::Status LiveCredentials::SetDisabled(absl::string_view subject, bool disabled,
+                                          ChangePosition* made) {
   const absl::Cleanup tell = [this] { tell_(); };  // after the locks
   absl::MutexLock order(&changes_);
   const Before before = Now(subject);
-  FOREKEY_RETURN_IF_ERROR(Changed(registry_->SetDisabled(subject, disabled)));
+  FOREKEY_RETURN_IF_ERROR(Changed(registry_->SetDisabled(subject, disabled, made)));
   // Read again, so that the epoch is the registry's, whoever else changed it.
   if (ReadSubjectAgain(subject).ok()) return absl::OkStatus();
   absl::MutexLock lock(&mutex_);

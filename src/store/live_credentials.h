@@ -96,12 +96,15 @@ class LiveCredentials {
 
   // Registry first, then the flag: when they return, no later call sees the old state. The registry
   // must be changed through these while a gate runs.
-  absl::StatusOr<bool> Revoke(absl::string_view id, absl::string_view note, absl::Time now);
+  absl::StatusOr<bool> Revoke(absl::string_view id, absl::string_view note, absl::Time now,
+                              ChangePosition* made = nullptr);
   // See Registry::RevokeSubject.
   absl::StatusOr<Registry::RevokedSubject> RevokeSubject(absl::string_view subject,
                                                          absl::string_view note, absl::Time now);
-  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles);
-  absl::Status SetDisabled(absl::string_view subject, bool disabled);
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles,
+                        ChangePosition* made = nullptr);
+  absl::Status SetDisabled(absl::string_view subject, bool disabled,
+                           ChangePosition* made = nullptr);
   // Sessions that proved the password before are refused from then on. An empty hash takes it away.
   absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash, absl::Time now);
   // The same for the identities at identity providers.

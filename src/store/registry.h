@@ -77,6 +77,18 @@ struct OidcIdentity {
   friend bool operator==(const OidcIdentity&, const OidcIdentity&) = default;
 };
 
+// Where a change lies in the history of a registry that several programs share, so that a server
+// can be asked later whether it has it. Number -1: nothing was told, or nobody shares the registry.
+struct ChangePosition {
+  int64_t number = -1;
+  std::string token;  // random: in another history the same number has another one
+  friend bool operator==(const ChangePosition&, const ChangePosition&) = default;
+  template <typename H>
+  friend H AbslHashValue(H hash, const ChangePosition& position) {
+    return H::combine(std::move(hash), position.number, position.token);
+  }
+};
+
 class Registry {
  public:
   virtual ~Registry() = default;
@@ -136,9 +148,14 @@ class Registry {
   virtual absl::StatusOr<std::vector<SubjectRecord>> FindSubjects(
       absl::Span<const std::string> names);
 
+  // `made`, here and below, may be null; it is written only when the result is OK.
   // False when it was revoked already. kCredentialUnknown where there is none.
   virtual absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
-                                                absl::Time now) = 0;
+                                                absl::Time now, ChangePosition* made) = 0;
+  absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
+                                        absl::Time now) {
+    return RevokeCredential(id, note, now, nullptr);
+  }
   // Revokes every credential of a subject and forgets its unused invites, in one transaction: no
   // enrolment slips in between. NotFound where there is neither such a subject nor an invite of it.
   struct RevokedSubject {
@@ -148,13 +165,21 @@ class Registry {
     };
     std::vector<Credential> credentials;
     std::vector<InviteRecord> cancelled_invites;
+    ChangePosition made;
   };
   virtual absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject,
                                                        absl::string_view note, absl::Time now) = 0;
   // NotFound where there is no such subject; InvalidArgument for malformed role names.
-  virtual absl::Status SetRoles(absl::string_view subject,
-                                const std::vector<std::string>& roles) = 0;
-  virtual absl::Status SetDisabled(absl::string_view subject, bool disabled) = 0;
+  virtual absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles,
+                                ChangePosition* made) = 0;
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) {
+    return SetRoles(subject, roles, nullptr);
+  }
+  virtual absl::Status SetDisabled(absl::string_view subject, bool disabled,
+                                   ChangePosition* made) = 0;
+  absl::Status SetDisabled(absl::string_view subject, bool disabled) {
+    return SetDisabled(subject, disabled, nullptr);
+  }
 
   // The hash of a subject's password (src/crypto/password_hash.h); empty where it has none, or
   // there is no such subject.

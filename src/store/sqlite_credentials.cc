@@ -163,7 +163,7 @@ absl::StatusOr<std::vector<std::string>> SqliteRegistry::ListLiveCredentialIds(
 }
 
 absl::StatusOr<bool> SqliteRegistry::RevokeCredential(absl::string_view id, absl::string_view note,
-                                                      absl::Time now) {
+                                                      absl::Time now, ChangePosition*) {
   FOREKEY_RETURN_IF_ERROR(Writable());
   absl::MutexLock lock(&mutex_);
   {

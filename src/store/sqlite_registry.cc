@@ -314,7 +314,7 @@ absl::Status SqliteRegistry::InsertRoles(int64_t subject_id,
 }
 
 absl::Status SqliteRegistry::SetRoles(absl::string_view subject,
-                                      const std::vector<std::string>& roles) {
+                                      const std::vector<std::string>& roles, ChangePosition*) {
   FOREKEY_RETURN_IF_ERROR(Writable());
   FOREKEY_RETURN_IF_ERROR(CheckNames(roles));
   absl::MutexLock lock(&mutex_);
@@ -329,7 +329,8 @@ absl::Status SqliteRegistry::SetRoles(absl::string_view subject,
   return transaction.Commit();
 }
 
-absl::Status SqliteRegistry::SetDisabled(absl::string_view subject, bool disabled) {
+absl::Status SqliteRegistry::SetDisabled(absl::string_view subject, bool disabled,
+                                         ChangePosition*) {
   FOREKEY_RETURN_IF_ERROR(Writable());
   absl::MutexLock lock(&mutex_);
   FOREKEY_ASSIGN_OR_RETURN(auto update,

@@ -58,12 +58,17 @@ class SqliteRegistry final : public Registry {
   absl::StatusOr<std::vector<CredentialRecord>> ListCredentials(absl::string_view subject) override;
   absl::StatusOr<std::vector<std::string>> ListLiveCredentialIds(absl::string_view after,
                                                                  size_t most) override;
+  // Nobody shares it: `made` stays as it is.
+  using Registry::RevokeCredential;
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
-                                        absl::Time now) override;
+                                        absl::Time now, ChangePosition* made) override;
   absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject, absl::string_view note,
                                                absl::Time now) override;
-  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override;
-  absl::Status SetDisabled(absl::string_view subject, bool disabled) override;
+  using Registry::SetRoles;
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles,
+                        ChangePosition* made) override;
+  using Registry::SetDisabled;
+  absl::Status SetDisabled(absl::string_view subject, bool disabled, ChangePosition* made) override;
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) override;
   absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
                                absl::Time now) override;

@@ -190,20 +190,31 @@ TEST_F(PostgresReplicaTest, NobodyIsToldThatAChangeIsHeldByAServerThatLacksIt) {
   const std::string id = Enrol(*a, "x", "alice");
   auto tool = PostgresRegistry::Open(server().Url());
   ASSERT_THAT(tool, IsOk());
-  EXPECT_THAT((*tool)->AwaitConfirmed(), IsOk()) << "it has changed nothing yet";
-  ASSERT_THAT((*tool)->RevokeCredential(id, "", TestNow()), IsOk());
-  ASSERT_THAT((*tool)->AwaitConfirmed(), IsOk());
+  ChangePosition revoked;
+  EXPECT_THAT((*tool)->AwaitConfirmed({revoked}), IsOk()) << "nothing was told yet";
+  ASSERT_THAT((*tool)->RevokeCredential(id, "", TestNow(), &revoked), IsOk());
+  ASSERT_THAT((*tool)->AwaitConfirmed({revoked}), IsOk());
   // As at an old primary that takes writes again: all its replicas have seen all that it has.
   const std::string last = "(SELECT max(number) FROM forekey.changes)";
   a.reset();
   server().Sql("DELETE FROM forekey.changes WHERE number = " + last);
-  EXPECT_THAT((*tool)->AwaitConfirmed(), RefusedWith(Reason::kStoreUnavailable));
-  server().Sql("INSERT INTO forekey.changes VALUES (1000, 'another', 'subject', 'alice')");
-  EXPECT_THAT((*tool)->AwaitConfirmed(), RefusedWith(Reason::kStoreUnavailable));
-  ASSERT_THAT((*tool)->SetRoles("alice", {"new"}), IsOk());
-  EXPECT_THAT((*tool)->AwaitConfirmed(), IsOk());
+  EXPECT_THAT((*tool)->AwaitConfirmed({revoked}), RefusedWith(Reason::kStoreUnavailable));
+  // Another call changes something where the revocation was lost, before this one asks.
+  ChangePosition roles;
+  std::thread([&] { ASSERT_THAT((*tool)->SetRoles("alice", {"new"}, &roles), IsOk()); }).join();
+  EXPECT_EQ(roles.number, revoked.number) << "the number of what was lost";
+  EXPECT_THAT((*tool)->AwaitConfirmed({revoked}), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT((*tool)->AwaitConfirmed({revoked, roles}), RefusedWith(Reason::kStoreUnavailable))
+      << "each of what one call changed";
+  EXPECT_THAT((*tool)->AwaitConfirmed({roles}), IsOk());
+  // Of a subject that has invites alone.
+  ASSERT_THAT((*tool)->AddInvite(MakeInvite("i", "bob")), IsOk());
+  const auto cancelled = (*tool)->RevokeSubject("bob", "", TestNow());
+  ASSERT_THAT(cancelled, IsOk());
+  EXPECT_GT(cancelled->made.number, roles.number);
+  EXPECT_THAT((*tool)->AwaitConfirmed({cancelled->made}), IsOk());
   (*tool)->Know({7, "what this process follows"});
-  EXPECT_THAT((*tool)->AwaitConfirmed(), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT((*tool)->AwaitConfirmed({roles}), RefusedWith(Reason::kStoreUnavailable));
 }
 
 TEST_F(PostgresReplicaTest, WhatIsRepeatedIsWrittenAndToldAgain) {
@@ -233,6 +244,37 @@ TEST_F(PostgresReplicaTest, WhatIsRepeatedIsWrittenAndToldAgain) {
   }
   EXPECT_THAT(registry.RevokeCredential("nobody", "", TestNow()),
               RefusedWith(Reason::kCredentialUnknown));
+}
+
+// The COMMIT of the first one may not have been acknowledged: one that writes waits for the
+// standby.
+TEST_F(PostgresReplicaTest, ACancelledInviteIsToldAgainThoughItIsGone) {
+  auto opened = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(opened, IsOk());
+  PostgresRegistry& registry = **opened;
+  const auto told = [] {
+    return std::stoi(server().Sql("SELECT count(*) FROM forekey.changes WHERE kind = 'invites'"));
+  };
+  const InviteRecord invite = MakeInvite("i", "carol");
+  ASSERT_THAT(registry.AddInvite(invite), IsOk());
+  ASSERT_THAT(registry.CancelInvite(invite.id), IsOk());
+  const int before = told();
+  EXPECT_THAT(registry.CancelInvite(invite.id), RefusedWith(Reason::kInviteUnknown));
+  EXPECT_EQ(told(), before + 1);
+  ASSERT_THAT(registry.AddInvite(MakeInvite("j", "carol")), IsOk());
+  ASSERT_THAT(registry.RevokeSubject("carol", "", TestNow()), IsOk());
+  EXPECT_EQ(told(), before + 2);
+  EXPECT_EQ(registry.RevokeSubject("carol", "", TestNow()).status().code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_EQ(told(), before + 3);
+  // Nobody has to read anything again for it.
+  auto a = Join("a");
+  ASSERT_THAT(registry.AddInvite(MakeInvite("k", "carol")), IsOk());
+  const auto done = registry.RevokeSubject("carol", "", TestNow());
+  ASSERT_THAT(done, IsOk());
+  auto confirmed = registry.AwaitConfirmed({done->made});
+  ASSERT_THAT(confirmed, IsOk());
+  EXPECT_THAT(Names(*confirmed, true), ElementsAre("a"));
 }
 
 TEST_F(PostgresReplicaTest, WhenTheOneThatRenewsIsMadeAnewSoAreTheOtherConnections) {
@@ -563,10 +605,11 @@ TEST_F(PostgresReplicaTest, WhoHasManyCredentialsReadsThemInPagesAndIsHeardOfMea
 class StuckRegistry final : public ForwardingRegistry {
  public:
   using ForwardingRegistry::ForwardingRegistry;
-  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override {
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles,
+                        ChangePosition* made) override {
     asked.Notify();
     go_on.WaitForNotification();
-    return ForwardingRegistry::SetRoles(subject, roles);
+    return ForwardingRegistry::SetRoles(subject, roles, made);
   }
   absl::Notification asked, go_on;
 };

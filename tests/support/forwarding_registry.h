@@ -53,19 +53,24 @@ class ForwardingRegistry : public Registry {
       absl::Span<const std::string> names) override {
     return inner().FindSubjects(names);
   }
+  using Registry::RevokeCredential;
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
-                                        absl::Time now) override {
-    return inner().RevokeCredential(id, note, now);
+                                        absl::Time now, ChangePosition* made) override {
+    return inner().RevokeCredential(id, note, now, made);
   }
   absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject, absl::string_view note,
                                                absl::Time now) override {
     return inner().RevokeSubject(subject, note, now);
   }
-  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override {
-    return inner().SetRoles(subject, roles);
+  using Registry::SetRoles;
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles,
+                        ChangePosition* made) override {
+    return inner().SetRoles(subject, roles, made);
   }
-  absl::Status SetDisabled(absl::string_view subject, bool disabled) override {
-    return inner().SetDisabled(subject, disabled);
+  using Registry::SetDisabled;
+  absl::Status SetDisabled(absl::string_view subject, bool disabled,
+                           ChangePosition* made) override {
+    return inner().SetDisabled(subject, disabled, made);
   }
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) override {
     return inner().FindPasswordHash(subject);

@@ -52,11 +52,12 @@ absl::StatusOr<v1::RevokeCredentialResponse> Administration::RevokeCredential(
   }
   v1::RevokeCredentialResponse response;
   if (request.subject().empty()) {
+    ChangePosition made;
     FOREKEY_ASSIGN_OR_RETURN(const bool revoked,
                              state_.credentials().Revoke(request.credential_id(), request.note(),
-                                                         state_.clock().WallNow()));
+                                                         state_.clock().WallNow(), &made));
     EndRevoked(request.credential_id(), revoked, request, actor, response);
-    *response.mutable_spread() = AwaitEverywhere();
+    *response.mutable_spread() = AwaitEverywhere({made});
     return response;
   }
   FOREKEY_ASSIGN_OR_RETURN(const Registry::RevokedSubject done,
@@ -71,7 +72,7 @@ absl::StatusOr<v1::RevokeCredentialResponse> Administration::RevokeCredential(
                       absl::StrCat(absl::BytesToHexString(invite.id),
                                    ", with its subject's credentials, note: ", request.note()));
   }
-  *response.mutable_spread() = AwaitEverywhere();
+  *response.mutable_spread() = AwaitEverywhere({done.made});
   return response;
 }
 

@@ -59,19 +59,20 @@ absl::StatusOr<v1::SetSubjectResponse> Administration::SetSubject(
   if (!only_disables) {
     FOREKEY_RETURN_IF_ERROR(AuditChange(actor, "SetSubject", request.subject(), change));
   }
+  ChangePosition disabling, new_roles;
   if (request.set_disabled()) {
     FOREKEY_RETURN_IF_ERROR(
-        state_.credentials().SetDisabled(request.subject(), request.disabled()));
+        state_.credentials().SetDisabled(request.subject(), request.disabled(), &disabling));
     if (request.disabled() && needs_.sessions != nullptr) {
       needs_.sessions->EndBySubject(request.subject());
     }
   }
   if (request.set_roles()) {
-    FOREKEY_RETURN_IF_ERROR(state_.credentials().SetRoles(request.subject(), roles));
+    FOREKEY_RETURN_IF_ERROR(state_.credentials().SetRoles(request.subject(), roles, &new_roles));
   }
   if (only_disables) (void)AuditChange(actor, "SetSubject", request.subject(), change);
   v1::SetSubjectResponse response;
-  *response.mutable_spread() = AwaitEverywhere();
+  *response.mutable_spread() = AwaitEverywhere({disabling, new_roles});
   return response;
 }
 

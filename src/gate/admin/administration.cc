@@ -72,11 +72,11 @@ absl::StatusOr<v1::GetGateStatusResponse> Administration::GetGateStatus(
   return response;
 }
 
-v1::Spread Administration::AwaitEverywhere() {
+v1::Spread Administration::AwaitEverywhere(absl::Span<const ChangePosition> made) {
   v1::Spread spread;
   PostgresRegistry* const shared = state_.shared_registry();
   if (shared == nullptr) return spread;
-  const auto confirmations = shared->AwaitConfirmed();
+  const auto confirmations = shared->AwaitConfirmed(made);
   if (!confirmations.ok()) {
     spread.set_unknown(std::string(confirmations.status().message()));
     return spread;

@@ -101,8 +101,8 @@ class Administration {
   absl::StatusOr<const OidcProviderConfig*> ProviderNamed(absl::string_view issuer) const;
   absl::Status AuditChange(absl::string_view actor, absl::string_view method,
                            absl::string_view subject, absl::string_view detail);
-  // Waits, at most for a lease, until every replica has what was changed.
-  v1::Spread AwaitEverywhere();
+  // Waits, at most for a lease, until every replica has these changes.
+  v1::Spread AwaitEverywhere(absl::Span<const ChangePosition> made);
   size_t EndSessionsOfCredential(absl::string_view id);
   // Finishes a revocation that the registry has already: ends the credential's sessions, writes it
   // to the audit log, and counts it.

@@ -174,9 +174,10 @@ absl::StatusOr<std::vector<std::string>> PostgresRegistry::FindUnrevoked(
 }
 
 absl::StatusOr<bool> PostgresRegistry::RevokeCredential(absl::string_view id,
-                                                        absl::string_view note, absl::Time now) {
+                                                        absl::string_view note, absl::Time now,
+                                                        ChangePosition* made) {
   bool revoked = false;
-  FOREKEY_RETURN_IF_ERROR(Change([&](PostgresSession& session, Tell& tell) -> absl::Status {
+  const auto revoke = [&](PostgresSession& session, Tell& tell) -> absl::Status {
     FOREKEY_ASSIGN_OR_RETURN(revoked, RevokeUnrevoked(session, id, note, now));
     if (!revoked) {
       FOREKEY_ASSIGN_OR_RETURN(
@@ -187,7 +188,8 @@ absl::StatusOr<bool> PostgresRegistry::RevokeCredential(absl::string_view id,
     // Also where it was revoked before (see Change()).
     tell.push_back({kCredentialRevoked, std::string(id)});
     return absl::OkStatus();
-  }));
+  };
+  FOREKEY_RETURN_IF_ERROR(Change(revoke, made));
   return revoked;
 }
 
@@ -195,8 +197,12 @@ absl::StatusOr<Registry::RevokedSubject> PostgresRegistry::RevokeSubject(absl::s
                                                                          absl::string_view note,
                                                                          absl::Time now) {
   RevokedSubject done;
-  FOREKEY_RETURN_IF_ERROR(Change([&](PostgresSession& session, Tell& tell) -> absl::Status {
+  absl::Status refused;
+  const auto revoke = [&](PostgresSession& session, Tell& tell) -> absl::Status {
     done = RevokedSubject();
+    refused = absl::OkStatus();
+    // Also where there are none (any more): see Change().
+    tell.push_back({kInvitesCancelled, std::string(subject)});
     FOREKEY_ASSIGN_OR_RETURN(
         const PostgresRows invites,
         session.Query(absl::StrCat(kPostgresInvite,
@@ -208,12 +214,11 @@ absl::StatusOr<Registry::RevokedSubject> PostgresRegistry::RevokeSubject(absl::s
         session.Run("DELETE FROM invites WHERE subject = $1 AND used_at IS NULL",
                     PostgresValues().Text(subject)));
     const absl::StatusOr<int64_t> subject_id = PostgresSubjectId(session, subject);
-    if (!subject_id.ok()) {
-      if (!absl::IsNotFound(subject_id.status()) || done.cancelled_invites.empty()) {
-        return subject_id.status();
-      }
+    if (absl::IsNotFound(subject_id.status())) {
+      if (done.cancelled_invites.empty()) refused = subject_id.status();
       return absl::OkStatus();
     }
+    FOREKEY_RETURN_IF_ERROR(subject_id.status());
     FOREKEY_ASSIGN_OR_RETURN(
         const PostgresRows rows,
         session.Query("SELECT id, (revoked_at IS NULL)::int::int8 FROM credentials WHERE "
@@ -227,7 +232,11 @@ absl::StatusOr<Registry::RevokedSubject> PostgresRegistry::RevokeSubject(absl::s
         "UPDATE credentials SET revoked_at = $1, revocation_note = $2 WHERE "
         "subject_id = $3 AND revoked_at IS NULL",
         PostgresValues().Int(absl::ToUnixNanos(now)).Text(note).Int(*subject_id));
-  }));
+  };
+  Position made;
+  FOREKEY_RETURN_IF_ERROR(Change(revoke, &made));
+  FOREKEY_RETURN_IF_ERROR(refused);
+  done.made = std::move(made);
   return done;
 }
 

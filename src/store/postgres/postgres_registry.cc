@@ -82,8 +82,8 @@ absl::Status PostgresRegistry::Transact(PostgresLock lock, PostgresPool::Body bo
   });
 }
 
-absl::Status PostgresRegistry::Change(
-    absl::FunctionRef<absl::Status(PostgresSession&, Tell&)> body) {
+absl::Status PostgresRegistry::Change(absl::FunctionRef<absl::Status(PostgresSession&, Tell&)> body,
+                                      Position* made) {
   std::vector<Position> factors;
   Position last;
   FOREKEY_RETURN_IF_ERROR(
@@ -108,10 +108,7 @@ absl::Status PostgresRegistry::Change(
       }));
   // Known to be committed. What is not noted here is followed like another replica's, as it must be
   // where nobody knows what became of it.
-  if (last.number >= 0) {
-    absl::MutexLock lock(&known_mutex_);
-    made_ = std::move(last);
-  }
+  if (made != nullptr) *made = std::move(last);
   absl::MutexLock lock(&mine_mutex_);
   if (mine_.size() + factors.size() > kMostMine) mine_.clear();
   mine_.insert(factors.begin(), factors.end());
@@ -199,11 +196,18 @@ absl::Status PostgresRegistry::AddInvite(const InviteRecord& invite) {
 }
 
 absl::Status PostgresRegistry::CancelInvite(absl::string_view invite_id) {
-  return Change([&](PostgresSession& session, Tell&) -> absl::Status {
-    FOREKEY_ASSIGN_OR_RETURN(const InviteRecord invite, FindPostgresInvite(session, invite_id));
-    if (invite.used_at) return Refuse(Reason::kInviteUsed);
+  absl::Status refused;
+  FOREKEY_RETURN_IF_ERROR(Change([&](PostgresSession& session, Tell& tell) -> absl::Status {
+    refused = absl::OkStatus();
+    // Also where it is gone, or used, already (see Change()): the refusal says so.
+    tell.push_back({kInvitesCancelled, std::string(invite_id)});
+    const absl::StatusOr<InviteRecord> invite = FindPostgresInvite(session, invite_id);
+    if (!invite.ok() && ReasonOf(invite.status()) != Reason::kInviteUnknown) return invite.status();
+    refused = invite.ok() && invite->used_at ? Refuse(Reason::kInviteUsed) : invite.status();
+    if (!refused.ok()) return absl::OkStatus();
     return session.Run("DELETE FROM invites WHERE id = $1", PostgresValues().Bytes(invite_id));
-  });
+  }));
+  return refused;
 }
 
 absl::StatusOr<std::vector<InviteRecord>> PostgresRegistry::ListInvites() {
@@ -264,19 +268,22 @@ absl::StatusOr<std::vector<SubjectRecord>> PostgresRegistry::ListSubjects() {
 }
 
 absl::Status PostgresRegistry::SetRoles(absl::string_view subject,
-                                        const std::vector<std::string>& roles) {
+                                        const std::vector<std::string>& roles,
+                                        ChangePosition* made) {
   FOREKEY_RETURN_IF_ERROR(CheckNames(roles));
-  return Change([&](PostgresSession& session, Tell& tell) -> absl::Status {
+  const auto set = [&](PostgresSession& session, Tell& tell) -> absl::Status {
     FOREKEY_ASSIGN_OR_RETURN(const int64_t id, PostgresSubjectId(session, subject));
     FOREKEY_RETURN_IF_ERROR(
         session.Run("DELETE FROM subject_roles WHERE subject_id = $1", PostgresValues().Int(id)));
     tell.push_back({kSubjectChanged, std::string(subject)});
     return InsertPostgresRoles(session, id, SortedOnce(roles));
-  });
+  };
+  return Change(set, made);
 }
 
-absl::Status PostgresRegistry::SetDisabled(absl::string_view subject, bool disabled) {
-  return Change([&](PostgresSession& session, Tell& tell) -> absl::Status {
+absl::Status PostgresRegistry::SetDisabled(absl::string_view subject, bool disabled,
+                                           ChangePosition* made) {
+  const auto set = [&](PostgresSession& session, Tell& tell) -> absl::Status {
     FOREKEY_ASSIGN_OR_RETURN(
         const PostgresRows rows,
         session.Query("UPDATE subjects SET disabled = $1, sessions_epoch = sessions_epoch + $1 "
@@ -285,7 +292,8 @@ absl::Status PostgresRegistry::SetDisabled(absl::string_view subject, bool disab
     if (rows.Affected() == 0) return absl::NotFoundError(absl::StrCat("no subject ", subject));
     tell.push_back({kSubjectChanged, std::string(subject)});
     return absl::OkStatus();
-  });
+  };
+  return Change(set, made);
 }
 
 absl::StatusOr<Registry::Counts> PostgresRegistry::Count() {

@@ -33,6 +33,9 @@ inline constexpr absl::string_view kFactorsChanged = "factors";
 // Sessions of a family (SessionLineage) with a serial below this one are over: the key is
 // family (16) || serial (8) || the subject's name.
 inline constexpr absl::string_view kFamilyMoved = "family";
+// Invites are gone. Nobody follows it, since they are read when they are used; but who finds that
+// one is gone already writes this, and so waits until that is as durable as a change.
+inline constexpr absl::string_view kInvitesCancelled = "invites";
 
 struct PostgresRegistryOptions {
   // At once, besides the one that hears of changes, and the one that reads what they changed.
@@ -69,12 +72,16 @@ class PostgresRegistry final : public Registry {
       absl::Span<const std::string> ids) override;
   absl::StatusOr<std::vector<SubjectRecord>> FindSubjects(
       absl::Span<const std::string> names) override;
+  using Registry::RevokeCredential;
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
-                                        absl::Time now) override;
+                                        absl::Time now, ChangePosition* made) override;
   absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject, absl::string_view note,
                                                absl::Time now) override;
-  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override;
-  absl::Status SetDisabled(absl::string_view subject, bool disabled) override;
+  using Registry::SetRoles;
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles,
+                        ChangePosition* made) override;
+  using Registry::SetDisabled;
+  absl::Status SetDisabled(absl::string_view subject, bool disabled, ChangePosition* made) override;
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view subject) override;
   absl::Status SetPasswordHash(absl::string_view subject, absl::string_view hash,
                                absl::Time now) override;
@@ -124,26 +131,20 @@ class PostgresRegistry final : public Registry {
   // any more by what it believed before: its lease has ended, counted by this machine's clock from
   // after the change, with a margin of a hundredth for clocks that do not run alike. When it
   // returns OK, no replica admits by the state before. Refuses with kStoreUnavailable a server that
-  // lacks the last change that this object made, or the last one that is known: what it says of the
-  // replicas is not of these changes.
+  // lacks one of `made`, or the last change that is known: what it says of the replicas is not of
+  // these changes. Name each change that is waited for: between two of them a failover may have
+  // lost the first.
   struct Confirmation {
     std::string name;
     bool confirmed = false;  // false: waited for until its lease ended
   };
-  absl::StatusOr<std::vector<Confirmation>> AwaitConfirmed();
+  absl::StatusOr<std::vector<Confirmation>> AwaitConfirmed(
+      absl::Span<const ChangePosition> made = {});
 
   // The last change that the replica of this process follows. From now on nothing is read or
   // written at a server that does not have it: an old primary, which a failover left alive and
   // nothing fenced, would answer as things were. Number -1: any server is believed.
-  struct Position {
-    int64_t number = -1;
-    std::string token;
-    friend bool operator==(const Position&, const Position&) = default;
-    template <typename H>
-    friend H AbslHashValue(H hash, const Position& position) {
-      return H::combine(std::move(hash), position.number, position.token);
-    }
-  };
+  using Position = ChangePosition;
   void Know(Position position);
   // True, once, when this object made that very change of a subject's factors. In another history
   // the same number is somebody else's.
@@ -188,8 +189,9 @@ class PostgresRegistry final : public Registry {
   // One transaction under the lock of changes; what the body wants told is written in it, too. It
   // is told again by who finds that it is so already: it may have been committed by somebody who
   // was told that nobody knows. A COMMIT that wrote nothing waits for no standby, and what is not
-  // told is confirmed by nobody.
-  absl::Status Change(absl::FunctionRef<absl::Status(PostgresSession&, Tell&)> body);
+  // told is confirmed by nobody. `made`, where it is not null: the last that was told.
+  absl::Status Change(absl::FunctionRef<absl::Status(PostgresSession&, Tell&)> body,
+                      Position* made = nullptr);
   // The same for one subject's further factors, which the body changes by the subject's id.
   absl::Status ChangeFactors(absl::string_view subject,
                              absl::FunctionRef<absl::Status(PostgresSession&, int64_t)> body);
@@ -203,8 +205,6 @@ class PostgresRegistry final : public Registry {
   absl::flat_hash_set<Position> mine_ ABSL_GUARDED_BY(mine_mutex_);
   mutable absl::Mutex known_mutex_;
   Position known_ ABSL_GUARDED_BY(known_mutex_);
-  // The last change that this object told of and knows to be committed.
-  Position made_ ABSL_GUARDED_BY(known_mutex_);
 };
 
 }  // namespace forekey

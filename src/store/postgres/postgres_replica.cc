@@ -259,6 +259,7 @@ absl::Status PostgresReplica::Follow(const Position& change, const std::string& 
     if (options_.moved && reader.Finished()) options_.moved(subject, family, below);
     return absl::OkStatus();
   }
+  if (kind == kInvitesCancelled) return absl::OkStatus();
   // A newer release's: what it means is not known, so everything is read again.
   if (options_.missed) options_.missed();
   return credentials_.FollowAll([this] { return KeepRow(); }).status();

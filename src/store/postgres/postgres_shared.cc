@@ -147,21 +147,17 @@ absl::StatusOr<std::vector<PostgresRegistry::Replica>> PostgresRegistry::ListRep
   return replicas;
 }
 
-absl::StatusOr<std::vector<PostgresRegistry::Confirmation>> PostgresRegistry::AwaitConfirmed() {
+absl::StatusOr<std::vector<PostgresRegistry::Confirmation>> PostgresRegistry::AwaitConfirmed(
+    absl::Span<const ChangePosition> made) {
   // Whatever was committed before this moment has been read by every renewal that is sent after it.
   const BootTime begun = Clock::System().BootNow();
   const auto patience = [] { return Deadline::In(absl::Seconds(5)); };
   FOREKEY_ASSIGN_OR_RETURN(
       auto connection, PostgresConnection::Open(url_, PostgresConnection::Role::kGate, patience()));
   FOREKEY_RETURN_IF_ERROR(connection->Execute("LISTEN forekey_confirmed", patience()));
-  Position made;
-  {
-    absl::MutexLock lock(&known_mutex_);
-    made = made_;
-  }
   // An old primary that takes writes again has rows of replicas that saw everything there is there.
   PostgresSession session(*connection, patience());
-  FOREKEY_RETURN_IF_ERROR(CheckHas(session, made));
+  for (const Position& change : made) FOREKEY_RETURN_IF_ERROR(CheckHas(session, change));
   FOREKEY_RETURN_IF_ERROR(CheckKnown(session));
   FOREKEY_ASSIGN_OR_RETURN(
       const PostgresRows rows,

@@ -45,11 +45,12 @@ class HookedRegistry final : public Registry {
                                                                  size_t most) override {
     return real_->ListLiveCredentialIds(after, most);
   }
+  using Registry::RevokeCredential;
   absl::StatusOr<bool> RevokeCredential(absl::string_view id, absl::string_view note,
-                                        absl::Time now) override {
+                                        absl::Time now, ChangePosition* made) override {
     Change change(this);
     if (failing) return Refuse(Reason::kStoreUnavailable);
-    return real_->RevokeCredential(id, note, now);
+    return real_->RevokeCredential(id, note, now, made);
   }
   absl::StatusOr<RevokedSubject> RevokeSubject(absl::string_view subject, absl::string_view note,
                                                absl::Time now) override {
@@ -57,17 +58,21 @@ class HookedRegistry final : public Registry {
     if (failing) return Refuse(Reason::kStoreUnavailable);
     return real_->RevokeSubject(subject, note, now);
   }
-  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles) override {
+  using Registry::SetRoles;
+  absl::Status SetRoles(absl::string_view subject, const std::vector<std::string>& roles,
+                        ChangePosition* made) override {
     Change change(this);
     if (failing) return Refuse(Reason::kStoreUnavailable);
-    absl::Status set = real_->SetRoles(subject, roles);
+    absl::Status set = real_->SetRoles(subject, roles, made);
     if (auto then = std::exchange(after_set_roles, nullptr)) then();
     return set;
   }
-  absl::Status SetDisabled(absl::string_view subject, bool disabled) override {
+  using Registry::SetDisabled;
+  absl::Status SetDisabled(absl::string_view subject, bool disabled,
+                           ChangePosition* made) override {
     Change change(this);
     if (failing) return Refuse(Reason::kStoreUnavailable);
-    absl::Status set = real_->SetDisabled(subject, disabled);
+    absl::Status set = real_->SetDisabled(subject, disabled, made);
     if (auto then = std::exchange(after_set_disabled, nullptr)) then();
     return set;
   }

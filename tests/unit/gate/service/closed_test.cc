@@ -29,13 +29,15 @@ class DeadRegistry final : public Registry {
                                                                  size_t) override {
     return Dead();
   }
-  absl::StatusOr<bool> RevokeCredential(absl::string_view, absl::string_view, absl::Time) override {
+  absl::StatusOr<bool> RevokeCredential(absl::string_view, absl::string_view, absl::Time,
+                                        ChangePosition*) override {
     return Dead();
   }
-  absl::Status SetRoles(absl::string_view, const std::vector<std::string>&) override {
+  absl::Status SetRoles(absl::string_view, const std::vector<std::string>&,
+                        ChangePosition*) override {
     return Dead();
   }
-  absl::Status SetDisabled(absl::string_view, bool) override { return Dead(); }
+  absl::Status SetDisabled(absl::string_view, bool, ChangePosition*) override { return Dead(); }
   absl::StatusOr<std::string> FindPasswordHash(absl::string_view) override { return Dead(); }
   absl::Status SetPasswordHash(absl::string_view, absl::string_view, absl::Time) override {
     return Dead();
