@@ -16,6 +16,8 @@ namespace {
 
 // Loads that a change overtook before one is made with changes kept out.
 constexpr int kLoadAttempts = 4;
+// Readings of a subject that another change overtook, or that know less than was read before.
+constexpr int kSubjectReadings = 8;
 
 CredentialRecord WithoutEvidence(CredentialRecord record) {
   record.evidence = std::string();
@@ -342,7 +344,7 @@ absl::Status LiveCredentials::ReadSubjectAgain(absl::string_view name) {
     live = LiveSubjectNamed(name);
   }
   if (live == nullptr) return absl::OkStatus();
-  for (;;) {
+  for (int reading = 0; reading < kSubjectReadings; ++reading) {
     uint64_t changes, epoch;
     {
       absl::MutexLock lock(&mutex_);
@@ -362,6 +364,8 @@ absl::Status LiveCredentials::ReadSubjectAgain(absl::string_view name) {
     // and its tickets everywhere, may be of either history: all of it is over.
     FOREKEY_RETURN_IF_ERROR(registry_->RaiseSessionsEpoch(name, epoch + 1));
   }
+  return Refuse(Reason::kStoreUnavailable, absl::StrCat("what the registry says of the subject ",
+                                                        name, " does not hold still"));
 }
 
 absl::Status LiveCredentials::FollowSubject(absl::string_view name) {
@@ -401,7 +405,7 @@ absl::StatusOr<std::vector<std::string>> LiveCredentials::FollowAll(
   }
   for (size_t at = 0; at < subjects.size(); at += kFollowPage) {
     FOREKEY_RETURN_IF_ERROR(
-        ReadSubjectsAgain(absl::MakeConstSpan(subjects).subspan(at, kFollowPage)));
+        ReadSubjectsAgain(absl::MakeConstSpan(subjects).subspan(at, kFollowPage), between));
     FOREKEY_RETURN_IF_ERROR(between());
   }
   absl::MutexLock lock(&mutex_);
@@ -423,8 +427,8 @@ absl::Status LiveCredentials::ReadCredentialsAgain(
   return absl::OkStatus();
 }
 
-absl::Status LiveCredentials::ReadSubjectsAgain(
-    absl::Span<const std::shared_ptr<LiveSubject>> page) {
+absl::Status LiveCredentials::ReadSubjectsAgain(absl::Span<const std::shared_ptr<LiveSubject>> page,
+                                                absl::FunctionRef<absl::Status()> between) {
   std::vector<std::string> names;
   std::vector<uint64_t> changes;
   {
@@ -449,7 +453,10 @@ absl::Status LiveCredentials::ReadSubjectsAgain(
       page[i]->factors_version_.fetch_add(1, std::memory_order_acq_rel);
     }
   }
-  for (const std::string& name : again) FOREKEY_RETURN_IF_ERROR(ReadSubjectAgain(name));
+  for (const std::string& name : again) {
+    FOREKEY_RETURN_IF_ERROR(ReadSubjectAgain(name));
+    FOREKEY_RETURN_IF_ERROR(between());
+  }
   return absl::OkStatus();
 }
 

@@ -117,7 +117,8 @@ class LiveCredentials {
   // What another program changed in a registry that is shared. Each reads the registry where it has
   // to, so that what is applied is at least as new as the change; when it returns OK, no later call
   // sees the state before. Errors are the registry's; then nothing is known, and it is done again.
-  // None of them waits for a change of this object's own, which the registry may hold up.
+  // None of them waits for a change of this object's own, which the registry may hold up; none goes
+  // on for ever: kStoreUnavailable where the registry gives again and again what was overtaken.
   absl::Status FollowCredential(absl::string_view id);  // it was revoked
   // Its roles, or whether it is disabled; where it was disabled since, its sessions are over, also
   // where it is enabled again.
@@ -127,7 +128,8 @@ class LiveCredentials {
   absl::Status FollowFactors(absl::string_view subject, absl::FunctionRef<bool()> mine);
   // Everything that is kept may have changed. A credential or subject that the registry does not
   // know any more counts as revoked, or disabled. Gives the ids of what was found revoked. It is
-  // read in pages of kFollowPage, and `between` is called after each of them; its error ends it.
+  // read in pages of kFollowPage, and `between` is called after each of them, and after each
+  // subject that has to be read once more; its error ends it.
   static constexpr size_t kFollowPage = 500;
   absl::StatusOr<std::vector<std::string>> FollowAll(absl::FunctionRef<absl::Status()> between =
                                                          [] { return absl::OkStatus(); });
@@ -143,7 +145,8 @@ class LiveCredentials {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ReadCredentialsAgain(absl::Span<const std::shared_ptr<LiveCredential>> page,
                                     std::vector<std::string>& revoked);
-  absl::Status ReadSubjectsAgain(absl::Span<const std::shared_ptr<LiveSubject>> page);
+  absl::Status ReadSubjectsAgain(absl::Span<const std::shared_ptr<LiveSubject>> page,
+                                 absl::FunctionRef<absl::Status()> between);
   // The registry was changed, or may have been: no load that began before is kept.
   absl::Status Changed(absl::Status status);
   static void SetLiveRoles(LiveSubject& live, std::vector<std::string> roles);

@@ -200,7 +200,8 @@ class Registry {
   // Remembers, durably, that an ID token was used. Atomic: of two calls with one id exactly one
   // gets OK, the other kIdTokenReplayed. kReplayStoreFull rather than forget one that may still be
   // good: entries stay for an hour beyond `good_until`, so that a clock that is set back by less
-  // revives nothing.
+  // revives nothing. A store with a clock of its own goes by that, and refuses with kIdTokenExpired
+  // what it may have forgotten.
   struct IdTokenUse {
     std::string id;  // 32 bytes
     absl::Time good_until;

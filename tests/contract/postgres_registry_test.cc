@@ -53,6 +53,13 @@ TEST_F(PostgresRegistryTest, AReplicaWhoseClockIsWrongForgetsNothingForTheOthers
   EXPECT_THAT(use("a", absl::ZeroDuration()), IsOk());
   EXPECT_THAT(use("b", absl::Hours(24)), IsOk());
   EXPECT_THAT(use("a", absl::ZeroDuration()), RefusedWith(Reason::kIdTokenReplayed));
+  // By a clock that is two hours behind it is good; it may have been used, and forgotten.
+  const auto use_old = [&](absl::Duration age) {
+    return registry->UseIdToken(
+        {Bytes32(absl::FormatDuration(age)), now - age, now - absl::Hours(2), 1000});
+  };
+  EXPECT_THAT(use_old(absl::Minutes(59)), IsOk());
+  EXPECT_THAT(use_old(absl::Minutes(61)), RefusedWith(Reason::kIdTokenExpired));
 }
 
 TEST_F(PostgresRegistryTest, AUrlHoldsNoPasswordAndNamesNoStandby) {

@@ -340,6 +340,34 @@ TEST_F(PostgresReplicaTest, AHostThatIsSilentHidesNoOther) {
   EXPECT_THAT(by_environment, IsOk());
 }
 
+TEST_F(PostgresReplicaTest, AnEmptyEntryOfAListMakesNoHostUnusable) {
+  const std::string port = absl::StrCat(SilentHost().port());  // nobody's any more
+  for (const std::string& lists :
+       {absl::StrCat("host=gone,", server().folder(), "&hostaddr=127.0.0.1,&port=", port, ",5432"),
+        absl::StrCat("host=,", server().folder(), "&hostaddr=127.0.0.1,&port=", port, ",5432")}) {
+    EXPECT_THAT(PostgresRegistry::Open("postgresql:///postgres?user=forekey&" + lists), IsOk())
+        << lists;
+  }
+}
+
+// As an old primary after a failover that nothing fenced: it takes connections, and its COMMITs
+// wait for a standby that has left.
+TEST_F(PostgresReplicaTest, AServerThatCanNotCommitIsLeftForTheOtherOne) {
+  PostgresServer old, promoted;
+  ASSERT_THAT(PostgresRegistry::Open(promoted.Url()), IsOk());
+  const std::string url = absl::StrCat("postgresql:///postgres?user=forekey&host=", old.folder(),
+                                       ",", promoted.folder());
+  auto a = Join("a", absl::Seconds(1), Clock::System(), url);
+  const std::string rows = "SELECT count(*) FROM forekey.replicas WHERE seen >= 0";
+  EXPECT_EQ(old.Sql(rows), "1");
+  old.Sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+  old.Sql("SELECT pg_reload_conf()");
+  Until([&] { return promoted.Sql(rows) == "1"; });
+  Until([&] { return a->Holds(); });
+  a.reset();
+  EXPECT_EQ(promoted.Sql("SELECT count(*) FROM forekey.replicas"), "0");
+}
+
 TEST_F(PostgresReplicaTest, NumbersOfAnotherHistoryAreNotTakenForItsOwnChanges) {
   auto registry = PostgresRegistry::Open(server().Url());
   ASSERT_THAT(registry, IsOk());
@@ -804,6 +832,83 @@ TEST_F(PostgresReplicaTest, OneThatIsStoppedForLongerThanItsLeaseAdmitsNothingOl
       ASSERT_NE(said, "holds good") << "a call that was admitted after the revocation was told";
     }
   }
+}
+
+// The identity was rotated while it was cut off, and its row was taken away.
+TEST_F(PostgresReplicaTest, OneThatComesBackAfterTheIdentityWasRotatedGivesUpForGood) {
+  absl::Mutex mutex;
+  std::vector<std::string> told;
+  auto registry = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(registry, IsOk());
+  Replica a;
+  a.registry = *std::move(registry);
+  a.credentials = std::make_unique<LiveCredentials>(a.registry);
+  PostgresReplicaOptions options;
+  options.name = "a";
+  options.lease = absl::Seconds(1);
+  options.owner = {"gate.test", Bytes32("one")};
+  options.trouble = [&](const std::string& error) {
+    absl::MutexLock lock(&mutex);
+    told.push_back(error);
+  };
+  const auto join = [&] {
+    return PostgresReplica::Join(options, *a.registry, *a.credentials, a.lease, Clock::System());
+  };
+  ASSERT_THAT(a.registry->Claim(*options.owner), IsOk());
+  auto replica = join();
+  ASSERT_THAT(replica, IsOk());
+  a.replica = *std::move(replica);
+  ASSERT_TRUE(a.Holds());
+  ASSERT_THAT(a.registry->FindTicketState(), IsOk());
+  server().Sql(
+      "SET search_path = forekey; DELETE FROM replicas; UPDATE gate SET identity = "
+      "sha256(identity)");
+  const auto gave_up = [&] {
+    absl::MutexLock lock(&mutex);
+    return !told.empty();
+  };
+  Until(gave_up);
+  EXPECT_FALSE(a.Holds());
+  EXPECT_THAT(told.back(), HasSubstr("belongs to the gate gate.test with the identity"));
+  EXPECT_THAT(a.registry->FindTicketState(), RefusedWith(Reason::kStoreUnavailable))
+      << "or the keys of the others' tickets would be made anew";
+  EXPECT_THAT(a.registry->SetRoles("alice", {}), RefusedWith(Reason::kStoreUnavailable));
+  // Not even where it is put back: the thread is gone, and nothing wakes it.
+  server().Sql(absl::StrCat("UPDATE forekey.gate SET identity = decode('",
+                            absl::BytesToHexString(Bytes32("one")),
+                            "', 'hex'); NOTIFY forekey_changes"));
+  Bell never;
+  never.Await(absl::Seconds(1));
+  EXPECT_FALSE(a.Holds());
+  EXPECT_EQ(server().Sql("SELECT count(*) FROM forekey.replicas"), "0");
+  EXPECT_EQ(told.size(), 1u);
+}
+
+// What an old primary says of the identity is not believed for good.
+TEST_F(PostgresReplicaTest, AServerThatLacksTheLastKnownChangeIsAskedAgainWhoseRegistryItIs) {
+  auto registry = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(registry, IsOk());
+  Replica a;
+  a.registry = *std::move(registry);
+  a.credentials = std::make_unique<LiveCredentials>(a.registry);
+  PostgresReplicaOptions options;
+  options.lease = absl::Seconds(1);
+  options.owner = {"gate.test", Bytes32("one")};
+  ASSERT_THAT(a.registry->Claim(*options.owner), IsOk());
+  auto replica =
+      PostgresReplica::Join(options, *a.registry, *a.credentials, a.lease, Clock::System());
+  ASSERT_THAT(replica, IsOk());
+  a.replica = *std::move(replica);
+  const std::string token = server().Sql("SELECT encode(token, 'hex') FROM forekey.changes");
+  server().Sql(
+      "SET search_path = forekey; DELETE FROM replicas; UPDATE changes SET token = 'other'; UPDATE "
+      "gate SET identity = sha256(identity)");
+  Until([&] { return !a.Holds(); });
+  EXPECT_EQ(server().Sql("SELECT count(*) FROM forekey.replicas"), "0");
+  server().Sql(absl::StrCat("SET search_path = forekey; UPDATE changes SET token = decode('", token,
+                            "', 'hex'); UPDATE gate SET identity = decode('",
+                            absl::BytesToHexString(Bytes32("one")), "', 'hex')"));
+  Until([&] { return a.Holds(); });
 }
 
 TEST_F(PostgresReplicaTest, OneRegistryIsOfOneGateWithOneIdentity) {

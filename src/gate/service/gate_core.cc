@@ -56,6 +56,7 @@ absl::Status GateCore::JoinCluster() {
   PostgresReplicaOptions options;
   options.name = state_->replica();
   options.lease = config_.cluster.lease;
+  options.owner = {config_.audience, state_->identities().current()->fingerprint()};
   options.state = [this] { return rules_watch_->version(); };
   options.revoked = [this](const std::string& credential) {
     sessions_->EndByCredential(credential);

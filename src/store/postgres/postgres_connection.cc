@@ -50,7 +50,8 @@ struct PostgresHost {
 using PostgresHosts = std::vector<PostgresHost>;
 
 // As libpq reads these lists (PostgreSQL 15, section 34.1.1.3). One that it would not take is left
-// to it as it is, and so is one with libpq's own default among its hosts.
+// to it as it is, and so is one with an empty entry: an empty setting does not take the place of
+// the URL's list.
 PostgresHosts SplitHosts(const PQconninfoOption* options) {
   std::vector<std::string> hosts, addresses, ports;
   for (const PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
@@ -71,7 +72,8 @@ PostgresHosts SplitHosts(const PQconninfoOption* options) {
     if (!hosts.empty()) split[i].host = hosts[i];
     if (!addresses.empty()) split[i].hostaddr = addresses[i];
     if (!one_port) split[i].port = ports[i].empty() ? "5432" : ports[i];
-    if (split[i].Name().empty()) return {{}};
+    if (split[i].host.empty() != hosts.empty()) return {{}};
+    if (split[i].hostaddr.empty() != addresses.empty()) return {{}};
   }
   return split;
 }
@@ -98,6 +100,10 @@ class LastGoodHosts {
   void Note(const std::string& url, size_t place) {
     absl::MutexLock lock(&mutex_);
     places_[url] = place;
+  }
+  void MoveOn(const std::string& url) {
+    absl::MutexLock lock(&mutex_);
+    ++places_[url];
   }
 
  private:
@@ -228,6 +234,10 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(
     errors.push_back(absl::StrCat(hosts[place].Name(), ": ", opened.status().message()));
   }
   return PostgresUnavailable(absl::StrCat("none of the servers: ", absl::StrJoin(errors, "; ")));
+}
+
+void PostgresConnection::TryAnotherFirst(const std::string& url) {
+  LastGoodHosts::OfProcess().MoveOn(url);
 }
 
 absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::OpenBegun(

@@ -92,6 +92,10 @@ class PostgresConnection {
   // first, and each has its share of the time, so that one that is silent hides no other.
   static absl::StatusOr<std::unique_ptr<PostgresConnection>> Open(const std::string& url, Role role,
                                                                   const Deadline& deadline);
+  // Of several hosts another one is tried first the next time: the one that took the last
+  // connection is of no use. An old primary, which lost its standby to a failover, takes
+  // connections for as long as it lives, and never commits anything.
+  static void TryAnotherFirst(const std::string& url);
   ~PostgresConnection();
   PostgresConnection(const PostgresConnection&) = delete;
   PostgresConnection& operator=(const PostgresConnection&) = delete;

@@ -138,9 +138,12 @@ absl::Status PostgresRegistry::UseIdToken(const IdTokenUse& use) {
                                            PostgresValues().Bytes(use.id)));
     if (!known.empty()) return Refuse(Reason::kIdTokenReplayed);
     FOREKEY_ASSIGN_OR_RETURN(const absl::Time now, TimeFor(session, use.now));
-    FOREKEY_RETURN_IF_ERROR(
-        session.Run("DELETE FROM used_id_tokens WHERE good_until < $1",
-                    PostgresValues().Int(absl::ToUnixNanos(now - kUsedTokenKeptBeyond))));
+    const absl::Time forgotten = now - kUsedTokenKeptBeyond;
+    // A gate whose clock is far behind takes it for good, and it may have been used, and forgotten.
+    if (use.good_until < forgotten)
+      return Refuse(Reason::kIdTokenExpired, "by the registry's clock");
+    FOREKEY_RETURN_IF_ERROR(session.Run("DELETE FROM used_id_tokens WHERE good_until < $1",
+                                        PostgresValues().Int(absl::ToUnixNanos(forgotten))));
     FOREKEY_ASSIGN_OR_RETURN(const PostgresRows count,
                              session.Query("SELECT count(*) FROM used_id_tokens"));
     if (static_cast<uint64_t>(count.Int(0, 0)) >= use.capacity) {

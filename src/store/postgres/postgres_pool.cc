@@ -26,6 +26,7 @@ absl::StatusOr<PostgresPool::Taken> PostgresPool::Take(const Deadline& deadline,
       return Refuse(Reason::kStoreUnavailable,
                     "PostgreSQL: every connection is busy, and none came free in time");
     }
+    if (!closed_.ok()) return closed_;
     ++in_use_;
     taken.generation = generation_;
     if (!idle_.empty() && !anew) {
@@ -66,6 +67,14 @@ void PostgresPool::DropAll() {
   absl::MutexLock lock(&mutex_);
   ++generation_;
   dropped.swap(idle_);
+}
+
+void PostgresPool::Close(const absl::Status& why) {
+  {
+    absl::MutexLock lock(&mutex_);
+    closed_ = why;
+  }
+  DropAll();
 }
 
 absl::Status PostgresPool::NotKnown(absl::string_view why) {

@@ -63,6 +63,8 @@ class PostgresPool {
   absl::Status Look(Body body);
   // No connection of before is used for anything that begins from now on.
   void DropAll();
+  // Nothing begins any more: it is answered with `why`.
+  void Close(const absl::Status& why);
 
  private:
   // With the generation that it is of.
@@ -87,6 +89,7 @@ class PostgresPool {
   std::vector<std::unique_ptr<PostgresConnection>> idle_ ABSL_GUARDED_BY(mutex_);
   size_t in_use_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;  // of those in idle_
+  absl::Status closed_ ABSL_GUARDED_BY(mutex_);      // not OK: see Close()
 };
 
 }  // namespace forekey

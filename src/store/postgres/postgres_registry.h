@@ -113,6 +113,10 @@ class PostgresRegistry final : public Registry {
   absl::StatusOr<std::optional<Owner>> FindOwner();
   // Claims it, or finds it claimed by the same. FailedPrecondition for another gate's.
   absl::Status Claim(const Owner& owner);
+  // What a replica asks each time that it joins. FailedPrecondition where the registry is not
+  // `mine` any more: that is so for good, and nothing is read or written by this object from then
+  // on. An old primary, which may be the one before, is refused with kStoreUnavailable.
+  absl::Status CheckStillOwnedBy(const Owner& mine, PostgresSession& session);
   // Puts another identity in the place of the one that is recorded. FailedPrecondition while a
   // replica runs, or where the audience is another one. One that was killed is waited for until its
   // lease has ended.

@@ -92,11 +92,18 @@ void PostgresReplica::Run() {
     }
     if (Readable(stop_)) return;
     const absl::Status renewed = Renew();
-    if (!renewed.ok()) connection_.reset();
-    if (renewed.ok() != in_trouble_) continue;
+    if (!renewed.ok()) GiveConnectionUp();
+    if (renewed.ok() != in_trouble_ && !gave_up_) continue;
     in_trouble_ = !renewed.ok();
     if (options_.trouble) options_.trouble(std::string(renewed.message()));
+    if (gave_up_) return;
   }
+}
+
+// Its server took the connection, and yet nothing was renewed over it.
+void PostgresReplica::GiveConnectionUp() {
+  if (connection_ != nullptr) PostgresConnection::TryAnotherFirst(registry_.url());
+  connection_.reset();
 }
 
 absl::Status PostgresReplica::Connect() {
@@ -111,22 +118,37 @@ absl::Status PostgresReplica::Connect() {
   return absl::OkStatus();
 }
 
+absl::Status PostgresReplica::InsertRow() {
+  PostgresValues values;
+  values.Bytes(id_).Text(options_.name).Int(absl::ToInt64Nanoseconds(options_.lease));
+  if (options_.owner) values.Text(options_.owner->audience).Bytes(options_.owner->identity);
+  // FOR SHARE: whoever changes the identity just now is waited for, and sees this row otherwise.
+  FOREKEY_ASSIGN_OR_RETURN(
+      const PostgresRows inserted,
+      connection_->Query(
+          absl::StrCat(
+              "INSERT INTO replicas (id, name, lease, seen) SELECT $1, $2, $3, -1",
+              options_.owner ? " FROM gate WHERE audience = $4 AND identity = $5 FOR SHARE" : "",
+              " ON CONFLICT (id) DO UPDATE SET seen = -1, renewals = replicas.renewals + "
+              "1"),
+          values, Patience()));
+  if (inserted.Affected() > 0 || !options_.owner) return absl::OkStatus();
+  PostgresSession session(*connection_, Patience());
+  const absl::Status owned = registry_.CheckStillOwnedBy(*options_.owner, session);
+  if (absl::IsFailedPrecondition(owned)) {
+    gave_up_ = true;
+    lease_.End();
+  }
+  return owned;
+}
+
 // The row comes first, and confirms nothing: whoever changes something from now on waits for this
 // replica. What was changed before is in what is read after it.
 absl::Status PostgresReplica::Enter() {
   position_ = Position();
   told_ = -1;
   registry_.ForgetMine();
-  FOREKEY_RETURN_IF_ERROR(
-      connection_
-          ->Query("INSERT INTO replicas (id, name, lease, seen) VALUES ($1, $2, $3, -1) ON "
-                  "CONFLICT (id) DO UPDATE SET seen = -1, renewals = replicas.renewals + 1",
-                  PostgresValues()
-                      .Bytes(id_)
-                      .Text(options_.name)
-                      .Int(absl::ToInt64Nanoseconds(options_.lease)),
-                  Patience())
-          .status());
+  FOREKEY_RETURN_IF_ERROR(InsertRow());
   FOREKEY_ASSIGN_OR_RETURN(
       const PostgresRows last,
       connection_->Query("SELECT number, token FROM changes ORDER BY number DESC LIMIT 1",

@@ -45,6 +45,9 @@ namespace forekey {
 struct PostgresReplicaOptions {
   std::string name;  // for people
   absl::Duration lease = absl::Seconds(3);
+  // Whose registry it has to be, each time that the replica joins: the identity may have been
+  // rotated while it was cut off. Where it is another's it gives up for good. Nothing: not asked.
+  std::optional<PostgresRegistry::Owner> owner;
   // What `forekey-gate status --all` shows of it; asked at each renewal. May be empty.
   std::function<std::string()> state;
   // A credential that another replica revoked; after it is refused. May be empty.
@@ -81,7 +84,9 @@ class PostgresReplica {
   // extended.
   absl::Status Renew();
   absl::Status Connect();
+  void GiveConnectionUp();
   absl::Status Enter();
+  absl::Status InsertRow();
   // Says that it is there, and nothing else: so that a long reading does not cost it its row.
   absl::Status KeepRow();
   // The number of the last change; nothing where the row or the history is another.
@@ -104,6 +109,7 @@ class PostgresReplica {
   Position position_;  // the last change that was applied; number -1: none is known
   int64_t told_ = -1;  // the position that the row has
   bool in_trouble_ = false;
+  bool gave_up_ = false;  // the registry is another gate's now
   int looks_ = 0;
   struct Heard {
     int64_t renewals;

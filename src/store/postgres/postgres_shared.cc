@@ -5,6 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/clock.h"
+#include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/store/postgres/postgres_registry.h"
 #include "src/store/postgres/postgres_steps.h"
@@ -30,6 +31,22 @@ absl::StatusOr<std::optional<PostgresRegistry::Owner>> OwnerOf(PostgresSession& 
                            session.Query("SELECT audience, identity FROM gate"));
   if (rows.empty()) return std::nullopt;
   return PostgresRegistry::Owner{rows.Bytes(0, 0), rows.Bytes(0, 1)};
+}
+
+absl::Status CheckOwner(const std::optional<PostgresRegistry::Owner>& there,
+                        const PostgresRegistry::Owner& mine) {
+  if (!there) return absl::FailedPreconditionError("this registry belongs to no gate any more");
+  if (there->audience != mine.audience) {
+    return OtherGates(
+        *there, absl::StrCat(", not to ", mine.audience, ": another gate takes another database"));
+  }
+  if (there->identity != mine.identity) {
+    return OtherGates(*there, absl::StrCat(", and the one in this state folder is ",
+                                           absl::BytesToHexString(mine.identity),
+                                           ": bring that one here with `forekey-gate identity "
+                                           "export` and `import`"));
+  }
+  return absl::OkStatus();
 }
 
 // One that is waited for.
@@ -58,19 +75,19 @@ absl::Status PostgresRegistry::Claim(const Owner& owner) {
       return session.Run("INSERT INTO gate (audience, identity) VALUES ($1, $2)",
                          PostgresValues().Text(owner.audience).Bytes(owner.identity));
     }
-    if (there->audience != owner.audience) {
-      return OtherGates(*there, absl::StrCat(", not to ", owner.audience,
-                                             ": another gate takes another database"));
-    }
-    if (there->identity != owner.identity) {
-      return OtherGates(*there,
-                        absl::StrCat(", and the one in this state folder is ",
-                                     absl::BytesToHexString(owner.identity),
-                                     ": bring that one here with `forekey-gate identity export` "
-                                     "and `import`"));
-    }
-    return absl::OkStatus();
+    return CheckOwner(there, owner);
   });
+}
+
+absl::Status PostgresRegistry::CheckStillOwnedBy(const Owner& mine, PostgresSession& session) {
+  FOREKEY_ASSIGN_OR_RETURN(const std::optional<Owner> there, OwnerOf(session));
+  absl::Status same = CheckOwner(there, mine);
+  if (same.ok()) return same;
+  FOREKEY_RETURN_IF_ERROR(CheckKnown(session));
+  const absl::Status closed = Refuse(Reason::kStoreUnavailable, same.message());
+  pool_.Close(closed);
+  following_.Close(closed);
+  return same;
 }
 
 absl::Status PostgresRegistry::ReplaceIdentity(const Owner& owner) {
@@ -82,6 +99,8 @@ absl::Status PostgresRegistry::ReplaceIdentity(const Owner& owner) {
   FOREKEY_RETURN_IF_ERROR(CheckKnown(look));
   FOREKEY_RETURN_IF_ERROR(AwaitNoReplica(*connection));
   return Change([&](PostgresSession& session, Tell&) -> absl::Status {
+    // A replica that joins meanwhile waits for this, and then sees the new one; or this sees it.
+    FOREKEY_RETURN_IF_ERROR(session.Run("SELECT FROM gate FOR UPDATE"));
     FOREKEY_ASSIGN_OR_RETURN(const std::optional<Owner> there, OwnerOf(session));
     if (there && there->audience != owner.audience) return OtherGates(*there, "");
     FOREKEY_ASSIGN_OR_RETURN(const PostgresRows running,

@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "absl/synchronization/notification.h"
+#include "src/base/status.h"
+#include "tests/support/forwarding_registry.h"
 #include "tests/support/status_matchers.h"
 #include "tests/unit/store/store_fixtures.h"
 
@@ -475,6 +477,47 @@ TEST_F(LiveCredentialsTest, OfManyFindersAllGetTheSameObjectAndSeeItsRevocation)
     revoked_until = i + 1;
   }
   for (std::thread& thread : threads) thread.join();
+}
+
+// As one whose history goes back again and again, or that answers from two servers.
+class ForgetfulRegistry final : public ForwardingRegistry {
+ public:
+  using ForwardingRegistry::ForwardingRegistry;
+  absl::StatusOr<std::vector<SubjectRecord>> FindSubjects(
+      absl::Span<const std::string> names) override {
+    FOREKEY_ASSIGN_OR_RETURN(std::vector<SubjectRecord> found,
+                             ForwardingRegistry::FindSubjects(names));
+    if (names.size() > forgets_of) {
+      for (SubjectRecord& record : found) record.sessions_epoch = 0;
+    }
+    return found;
+  }
+  absl::Status RaiseSessionsEpoch(absl::string_view, uint64_t) override { return absl::OkStatus(); }
+  size_t forgets_of = SIZE_MAX;  // where more are asked for
+};
+
+TEST_F(LiveCredentialsTest, FollowingARegistryThatGoesBackAgainAndAgainEnds) {
+  const auto forgetful = std::make_shared<ForgetfulRegistry>(hooked_);
+  LiveCredentials live(forgetful);
+  std::vector<std::shared_ptr<const LiveCredential>> held;
+  for (const std::string name : {"alice", "bob", "carol"}) {
+    held.push_back(*live.Find(Enrolled(name, name).id));
+    ASSERT_THAT(live.SetDisabled(name, true), IsOk());
+    ASSERT_THAT(live.SetDisabled(name, false), IsOk());
+  }
+  forgetful->forgets_of = 1;
+  int between = 0;
+  EXPECT_THAT(live.FollowAll([&] {
+    ++between;
+    return absl::OkStatus();
+  }),
+              IsOk());
+  EXPECT_EQ(between, 2 + 3) << "a page of each, and each subject that was read once more";
+  forgetful->forgets_of = 0;
+  EXPECT_THAT(live.FollowSubject("alice"), RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT(live.FollowAll(), RefusedWith(Reason::kStoreUnavailable));
+  forgetful->forgets_of = SIZE_MAX;
+  EXPECT_THAT(live.FollowAll(), IsOk());
 }
 
 }  // namespace
