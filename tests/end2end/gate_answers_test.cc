@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <map>
 
 #include "absl/strings/escaping.h"
 #include "src/base/file.h"
 #include "src/crypto/certificate.h"
 #include "src/crypto/digest.h"
+#include "src/gate/audit/audit_chain.h"
 #include "src/gate/config/config.h"
 #include "src/gate/grpc/self_signed.h"
 #include "src/store/sqlite_registry.h"
@@ -94,6 +96,68 @@ TEST_F(GateAnswersTest, ARestoreTakesAwayAgainWhatWasTakenAway) {
   }
   EXPECT_EQ(Run({"audit", "verify"}).exit_status, 0) << Run({"audit", "verify"}).out;
   EXPECT_EQ(Run({"restore", "--from", backup, "--json"}).json()["reapplied"].size(), 2u);
+}
+
+// An invite that somebody gave away, or used, is no key to the gate after a restore.
+TEST_F(GateAnswersTest, ARestoreBringsNoInviteBackAndSaysWhatItCantDoAgain) {
+  const std::string bobs = Enrol("bob", 'b');
+  Enrol("ada", 'a');
+  for (const char* subject : {"ada", "bob", "eve", "mia"}) {
+    ASSERT_EQ(Run({"invite", "--subject", subject, "--address", "a.test:1"}).exit_status, 0);
+  }
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  std::map<std::string, std::string> ids;  // of unused ones, by subject
+  for (const auto& invite : Run({"invites", "--json"}).json()) {
+    if (invite["used"] == "") ids[invite["subject"]] = invite["id"];
+  }
+  ASSERT_EQ(ids.size(), 4u);
+  ASSERT_EQ(Run({"invites", "--cancel", ids["eve"]}).exit_status, 0);
+  ASSERT_EQ(Run({"revoke", "--subject", "bob"}).exit_status, 0);
+  ASSERT_EQ(Run({"subject", "set", "ada", "--role", "admin"}).exit_status, 0);
+  {
+    Decision used;  // by an enrolment
+    used.event = AuditEvent::kEnrollment;
+    used.time = absl::Now();
+    used.admitted = true;
+    used.subject = "ada";
+    used.invite = absl::HexStringToBytes(ids["ada"]);
+    Decision refused = used;
+    refused.admitted = false;
+    refused.invite = absl::HexStringToBytes(ids["mia"]);
+    const auto log =
+        Must(OpenAuditFile(Must(GateConfig::Load(config_), "config").AuditPath()), "log");
+    Must(log->Write(used), "write");
+    Must(log->Write(refused), "write");
+    Decision password;
+    password.event = AuditEvent::kAdmin;
+    password.time = absl::Now();
+    password.method = "SetPassword";
+    password.subject = "ada";
+    password.detail = "password set";
+    Must(log->Write(password), "write");
+    password.subject = "bob";
+    password.time -= absl::Hours(1);  // the backup has it
+    Must(log->Write(password), "write");
+  }
+  const CommandResult restored = Run({"restore", "--from", backup, "--json"});
+  ASSERT_EQ(restored.exit_status, 0) << restored.err << restored.out;
+  EXPECT_THAT(restored.out,
+              AllOf(HasSubstr("cancelled: invite " + ids["eve"] + " of eve"),
+                    HasSubstr("cancelled: invite " + ids["bob"] + " of bob"),
+                    HasSubstr("cancelled: invite " + ids["ada"] + " of ada, which was used"),
+                    HasSubstr("revoked again: " + bobs)));
+  ASSERT_EQ(restored.json()["came_back"].size(), 2u) << restored.out;
+  EXPECT_THAT(restored.json()["came_back"][0].get<std::string>(),
+              HasSubstr("roles of ada: reader again; they were set to admin on "));
+  EXPECT_THAT(restored.json()["came_back"][1].get<std::string>(),
+              AllOf(HasSubstr("ada: as in the backup again"), HasSubstr("password set")));
+  std::vector<std::string> open;
+  for (const auto& invite : Run({"invites", "--json"}).json()) {
+    if (invite["used"] == "") open.push_back(invite["subject"]);
+  }
+  EXPECT_EQ(open, std::vector<std::string>{"mia"});
+  EXPECT_THAT(Run({"restore", "--from", backup}).err, HasSubstr("warning: roles of ada"));
 }
 
 // A registry without what the log says would let a lost laptop in: until that is known, the old one

@@ -151,8 +151,8 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
   command->add_option("--from", args->restore.backup, "What `forekey-gate backup` made")
       ->required();
   command->add_flag("--without-audit-log", args->restore.without_log,
-                    "Restore also where the audit log can't be read: what was revoked or disabled "
-                    "since the backup is live again");
+                    "Restore also where the audit log can't be read: what was revoked, "
+                    "cancelled or disabled since the backup is live again");
   command->add_flag("--json", args->json, "Print one JSON value");
   command->callback([args, terminal] {
     absl::StatusOr<GateConfig> config = terminal.LoadConfig(args->config_file, {});
@@ -166,6 +166,7 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
       terminal.out << Json{{"restored", from},
                            {"kept", kept},
                            {"reapplied", restored->log.ok() ? Json(restored->reapplied) : Json()},
+                           {"came_back", restored->came_back},
                            {"error", std::string(restored->log.message())}}
                           .dump(2)
                    << "\n";
@@ -179,9 +180,10 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
       return;
     }
     for (const std::string& line : restored->reapplied) terminal.out << line << "\n";
+    for (const std::string& line : restored->came_back) terminal.err << "warning: " << line << "\n";
     terminal.out << restored->reapplied.size()
-                 << " taken away again by the audit log; used invites and signature "
-                    "counters since the backup are not in it\n";
+                 << " taken away again by the audit log; signature counters since the backup are "
+                    "not in it\n";
   });
 }
 

@@ -6,14 +6,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "src/base/file.h"
+#include "src/base/printable.h"
 #include "src/base/status.h"
 #include "src/cli/terminal/time_text.h"
 #include "src/gate/admin/gate_at_rest.h"
@@ -29,8 +34,8 @@ namespace {
 absl::StatusOr<LoggedRevocations> RevocationsOf(const GateConfig& config) {
   if (config.audit.file == "stderr") {
     return absl::FailedPreconditionError(
-        "this gate writes its audit log to stderr: look there for RevokeCredential and SetSubject, "
-        "and do them again before the gate starts");
+        "this gate writes its audit log to stderr: look there for RevokeCredential, SetSubject, "
+        "CancelInvite, SetPassword and SetOidcIdentity, and do them again before the gate starts");
   }
   FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> files, AuditFilesOf(config.AuditPath()));
   LoggedRevocations found;
@@ -80,18 +85,82 @@ absl::Status DisableAgain(const LoggedRevocations& logged, Administration& admin
   return absl::OkStatus();
 }
 
+absl::Status CancelAgain(const LoggedRevocations& logged, Administration& admin,
+                         absl::string_view actor, std::vector<std::string>& done) {
+  FOREKEY_ASSIGN_OR_RETURN(const auto invites, admin.ListInvites(v1::ListInvitesRequest()));
+  for (const auto& invite : invites.invites()) {
+    const auto gone = logged.invites.find(invite.invite_id());
+    if (gone == logged.invites.end() || invite.used_unix_s() != 0) continue;
+    v1::CancelInviteRequest request;
+    request.set_invite_id(invite.invite_id());
+    FOREKEY_RETURN_IF_ERROR(admin.CancelInvite(request, actor).status());
+    done.push_back(absl::StrCat("cancelled: invite ", absl::BytesToHexString(invite.invite_id()),
+                                " of ", invite.subject(), ", which was ", gone->second));
+  }
+  return absl::OkStatus();
+}
+
+// "reader,seller" of roles in any order, some of them twice.
+std::string SortedRoles(const std::set<std::string>& roles) {
+  return roles.empty() ? "none" : absl::StrJoin(roles, ",");
+}
+
+// `known`: the newest time in the backup. What is older than that is in it.
+absl::Status TellWhatCameBack(const LoggedRevocations& logged, absl::Time known,
+                              Administration& admin, std::vector<std::string>& came_back) {
+  FOREKEY_ASSIGN_OR_RETURN(const auto subjects, admin.ListSubjects(v1::ListSubjectsRequest()));
+  for (const auto& subject : subjects.subjects()) {
+    const std::string& name = subject.subject();
+    const auto said = logged.roles.find(name);
+    if (said != logged.roles.end()) {
+      const std::string now =
+          SortedRoles(std::set<std::string>(subject.roles().begin(), subject.roles().end()));
+      const std::string then =
+          SortedRoles(absl::StrSplit(said->second.what, ',', absl::SkipEmpty()));
+      if (now != then) {
+        came_back.push_back(absl::StrCat("roles of ", name, ": ", now, " again; they were set to ",
+                                         Shown(then), " on ", LocalTimeText(said->second.at)));
+      }
+    }
+    for (const char* method : {"SetPassword", "SetOidcIdentity"}) {
+      const auto change = logged.factors.find({name, method});
+      if (change == logged.factors.end() || change->second.at < known) continue;
+      came_back.push_back(absl::StrCat(name, ": as in the backup again, if that is older than ",
+                                       LocalTimeText(change->second.at), ": ",
+                                       Shown(change->second.what)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// A time by which the registry was as it is, or a little later.
+absl::StatusOr<absl::Time> NewestIn(Registry& registry) {
+  absl::Time newest = absl::InfinitePast();
+  FOREKEY_ASSIGN_OR_RETURN(const auto subjects, registry.ListSubjects());
+  for (const SubjectRecord& subject : subjects) newest = std::max(newest, subject.created_at);
+  FOREKEY_ASSIGN_OR_RETURN(const auto credentials, registry.ListCredentials(""));
+  for (const CredentialRecord& credential : credentials) {
+    newest = std::max({newest, credential.enrolled_at, credential.revoked_at.value_or(newest)});
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const auto invites, registry.ListInvites());
+  for (const InviteRecord& invite : invites) {
+    newest = std::max({newest, invite.created_at, invite.used_at.value_or(newest)});
+  }
+  return newest;
+}
+
 // In the registry at `path`, which nobody else knows yet.
-absl::StatusOr<std::vector<std::string>> TakeAwayAgain(const GateConfig& config,
-                                                       const std::string& path,
-                                                       const LoggedRevocations& logged) {
-  std::vector<std::string> done;
+absl::Status TakeAwayAgain(const GateConfig& config, const std::string& path,
+                           const LoggedRevocations& logged, absl::Time known, Restored& restored) {
   GateState::StandIns parts;
   FOREKEY_ASSIGN_OR_RETURN(parts.registry, OpenSqliteRegistry(path));
   FOREKEY_ASSIGN_OR_RETURN(const auto gate, GateAtRest::Open(config, std::move(parts)));
   const std::string actor = absl::StrCat("uid ", getuid(), ", no gate running");
+  std::vector<std::string>& done = restored.reapplied;
   FOREKEY_RETURN_IF_ERROR(RevokeAgain(logged, gate->admin(), actor, done));
   FOREKEY_RETURN_IF_ERROR(DisableAgain(logged, gate->admin(), actor, done));
-  return done;
+  FOREKEY_RETURN_IF_ERROR(CancelAgain(logged, gate->admin(), actor, done));
+  return TellWhatCameBack(logged, known, gate->admin(), restored.came_back);
 }
 
 void RemoveBeside(const std::string& path) {
@@ -131,6 +200,7 @@ absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const Restore
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<SqliteRegistry> from,
                            SqliteRegistry::Open(options.backup, {.exclusive = false}));
   FOREKEY_RETURN_IF_ERROR(from->Count().status());
+  FOREKEY_ASSIGN_OR_RETURN(const absl::Time known, NewestIn(*from));
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(config.state.directory));
   const bool had_one = access(path.c_str(), F_OK) == 0;
   if (had_one) FOREKEY_RETURN_IF_ERROR(SqliteRegistry::Open(path).status());  // see CheckFolded()
@@ -154,7 +224,7 @@ absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const Restore
   RemoveBeside(fresh);
   FOREKEY_RETURN_IF_ERROR(from->Backup(fresh));
   if (logged.ok()) {
-    FOREKEY_ASSIGN_OR_RETURN(restored.reapplied, TakeAwayAgain(config, fresh, *logged));
+    FOREKEY_RETURN_IF_ERROR(TakeAwayAgain(config, fresh, *logged, known, restored));
   }
   FOREKEY_RETURN_IF_ERROR(CheckFolded(fresh));
   RemoveBeside(fresh);

@@ -22,6 +22,7 @@ struct RestoreOptions {
 struct Restored {
   std::string kept;                    // the old registry's file; empty where there was none
   std::vector<std::string> reapplied;  // what was taken away again, a line each, for people
+  std::vector<std::string> came_back;  // what the log does not say enough of to do it again
   absl::Status log;                    // why the log could not be read, with `without_log`
 };
 
@@ -29,9 +30,10 @@ struct Restored {
 // the old registry is kept beside the new one.
 //
 // A registry from before a revocation does not know of it. So the gate's own audit log is read
-// before anything is changed, and what it says was taken away (credentials revoked, subjects
-// disabled) is taken away from the copy, each with a line of the audit log, before the copy gets
-// the registry's name: whatever ends this early leaves the old registry in force.
+// before anything is changed, and what it says was taken away (credentials revoked, invites
+// cancelled or used, subjects disabled) is taken away from the copy, each with a line of the audit
+// log, before the copy gets the registry's name: whatever ends this early leaves the old registry in
+// force. Roles, passwords and identities are the backup's; changes of them are told.
 // FailedPrecondition where the log is not a file of this gate's, unless `without_log`.
 absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const RestoreOptions& options);
 

@@ -15,6 +15,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 
 namespace forekey {
@@ -132,9 +133,48 @@ std::string RevokedIn(const Json& line) {
   return "";
 }
 
+// Lines that AddRevocations() has no use for are not parsed: nearly all.
+bool MayTakeAway(absl::string_view text) {
+  for (const char* word :
+       {"evoke", "SetSubject", "CancelInvite", "\"invite\":", "SetPassword", "SetOidcIdentity"}) {
+    if (absl::StrContains(text, word)) return true;
+  }
+  return false;
+}
+
 bool IsId(absl::string_view hex) {
   return hex.size() == 64 && std::all_of(hex.begin(), hex.end(),
                                          [](unsigned char c) { return absl::ascii_isxdigit(c); });
+}
+
+void AddInvite(const Json& line, LoggedRevocations& found) {
+  std::string id, how = "cancelled";
+  if (StringIn(line, "event") == "admin" && StringIn(line, "method") == "CancelInvite") {
+    id = StringIn(line, "detail").substr(0, 64);
+  } else if (StringIn(line, "event") == "enrollment" && line.contains("admitted") &&
+             line["admitted"] == true) {
+    id = StringIn(line, "invite");
+    how = "used";
+  }
+  if (IsId(id)) found.invites[absl::HexStringToBytes(id)] = how;
+}
+
+void AddSubject(const Json& line, absl::Time at, LoggedRevocations& found) {
+  const std::string subject = StringIn(line, "subject"), method = StringIn(line, "method"),
+                    detail = StringIn(line, "detail");
+  if (StringIn(line, "event") != "admin" || subject.empty()) return;
+  if (method == "SetPassword" || method == "SetOidcIdentity") {
+    found.factors[{subject, method}] = {detail, at};
+  }
+  if (method != "SetSubject") return;
+  constexpr absl::string_view kDisabled = "disabled ", kEnabled = "enabled ", kRoles = "roles: ";
+  absl::string_view rest = detail;
+  if (absl::ConsumePrefix(&rest, kDisabled)) {
+    found.subjects[subject] = true;
+  } else if (absl::ConsumePrefix(&rest, kEnabled)) {
+    found.subjects[subject] = false;
+  }
+  if (absl::ConsumePrefix(&rest, kRoles)) found.roles[subject] = {std::string(rest), at};
 }
 
 }  // namespace
@@ -202,18 +242,15 @@ void AddSessionsOf(absl::string_view content, const std::string& subject,
 
 void AddRevocations(absl::string_view content, LoggedRevocations& found) {
   ForEachLine(content, [&](absl::string_view text) {
-    if (!absl::StrContains(text, "evoke") && !absl::StrContains(text, "SetSubject")) return;
+    if (!MayTakeAway(text)) return;
     const Json line = ParseBoundedJson(text);
     if (!line.is_object()) return;
-    const std::string subject = StringIn(line, "subject"), detail = StringIn(line, "detail");
-    if (StringIn(line, "method") == "SetSubject" && !subject.empty()) {
-      if (absl::StartsWith(detail, "disabled ")) found.subjects[subject] = true;
-      if (absl::StartsWith(detail, "enabled ")) found.subjects[subject] = false;
-    }
+    const absl::Time at = TimeOf(text).value_or(absl::UnixEpoch());
+    AddSubject(line, at, found);
+    AddInvite(line, found);
     const std::string id = RevokedIn(line);
     if (!IsId(id)) return;
-    found.credentials.push_back(
-        {absl::HexStringToBytes(id), detail, TimeOf(text).value_or(absl::UnixEpoch())});
+    found.credentials.push_back({absl::HexStringToBytes(id), StringIn(line, "detail"), at});
   });
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -44,8 +45,8 @@ struct AuditQuery {
 void AddSessionsOf(absl::string_view content, const std::string& subject,
                    std::set<std::string>& ids);
 
-// What the log says was taken away from credentials and subjects, by administrators, by rechecks
-// and by recoveries: for a registry that is older than the log.
+// What the log says was taken away from credentials, invites and subjects, by administrators, by
+// rechecks, by recoveries and by use: for a registry that is older than the log.
 struct LoggedRevocations {
   struct Credential {
     std::string id;  // raw
@@ -54,6 +55,16 @@ struct LoggedRevocations {
   };
   std::vector<Credential> credentials;   // in the order of their revocations
   std::map<std::string, bool> subjects;  // disabled, as it was said last
+  // Those that are good no more, by their raw ids: "used", "cancelled".
+  std::map<std::string, std::string> invites;
+
+  // What an administrator said last of a subject, which can't be done again by the log.
+  struct Change {
+    std::string what;  // the line's detail
+    absl::Time at;
+  };
+  std::map<std::string, Change> roles;                            // by subject; `what` is "a,b"
+  std::map<std::pair<std::string, std::string>, Change> factors;  // by subject and method
 };
 void AddRevocations(absl::string_view content, LoggedRevocations& found);
 
