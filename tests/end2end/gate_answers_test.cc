@@ -187,6 +187,63 @@ TEST_F(GateAnswersTest, ARestoreWithoutItsLogChangesNothingUnlessThatIsMeant) {
   EXPECT_FALSE(revoked());
 }
 
+// The line that says what was revoked may be in a file that was rotated away.
+TEST_F(GateAnswersTest, ARestoreWantsEveryLineOfTheLog) {
+  const std::string lost = Enrol("bob", 'b');
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  ASSERT_EQ(Run({"revoke", lost}).exit_status, 0);
+  const std::string log = Must(GateConfig::Load(config_), "config").AuditPath();
+  const std::string rotated = log + ".1", elsewhere = directory_.path() + "/archived";
+  std::filesystem::rename(log, rotated);
+  ASSERT_EQ(Run({"subject", "set", "bob", "--role", "reader"}).exit_status, 0);
+  // As logrotate calls it, and compressed.
+  const std::string content = Must(ReadFile(rotated), "read");
+  Must(WriteFileAtomically(rotated, "\x1f\x8b compressed\n"), "write");
+  const auto revokes_again = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = {"restore", "--from", backup, "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const CommandResult restored = Run(words);
+    EXPECT_EQ(restored.exit_status, 0) << restored.err;
+    return restored.exit_status == 0 && restored.json()["reapplied"].size() == 1;
+  };
+  CommandResult refused = Run({"restore", "--from", backup});
+  EXPECT_EQ(refused.exit_status, 1) << refused.out;
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("lines 1 to "), HasSubstr(rotated),
+                                 HasSubstr("--without-audit-log")));
+  Must(WriteFileAtomically(elsewhere, content), "write");
+  EXPECT_TRUE(revokes_again({"--audit-log", elsewhere})) << "the compressed one holds no more";
+  std::filesystem::remove(rotated);
+  EXPECT_EQ(Run({"restore", "--from", backup}).exit_status, 1) << "nor is one that is not there";
+  // It is the end that is missing.
+  std::filesystem::rename(log, directory_.path() + "/end");
+  Must(WriteFileAtomically(rotated, content), "write");
+  refused = Run({"restore", "--from", backup});
+  EXPECT_EQ(refused.exit_status, 1) << refused.out;
+  EXPECT_THAT(refused.err, HasSubstr("are in no file that can be read"));
+  std::filesystem::rename(directory_.path() + "/end", log);
+  EXPECT_TRUE(revokes_again({}));
+}
+
+// Years of it need not be there: only what is newer than the backup.
+TEST_F(GateAnswersTest, ARestoreWantsNoLineThatIsOlderThanTheBackup) {
+  const std::string log = Must(GateConfig::Load(config_), "config").AuditPath();
+  AuditHead head{1000, std::string(64, 'a')};
+  const std::string time =
+      absl::FormatTime(absl::RFC3339_sec, absl::Now() - absl::Hours(1), absl::UTCTimeZone());
+  Must(WriteFileAtomically(
+           log, ChainLine("{\"time\":\"" + time + "\",\"event\":\"log\"}", head) + "\n", 0600),
+       "write");
+  Must(WriteFileAtomically(log + ".head", SerializeHead(head), 0600), "write");
+  const std::string lost = Enrol("bob", 'b');
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  ASSERT_EQ(Run({"revoke", lost}).exit_status, 0);
+  const CommandResult restored = Run({"restore", "--from", backup, "--json"});
+  ASSERT_EQ(restored.exit_status, 0) << restored.err;
+  EXPECT_EQ(restored.json()["reapplied"].size(), 1u) << restored.out;
+}
+
 // What ends a restore before the registry has its name leaves the old one in force.
 TEST_F(GateAnswersTest, ARestoreThatCannotTakeAwayAgainChangesNothing) {
   const std::string lost = Enrol("bob", 'b');

@@ -153,6 +153,9 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
   command->add_flag("--without-audit-log", args->restore.without_log,
                     "Restore also where the audit log can't be read: what was revoked, "
                     "cancelled or disabled since the backup is live again");
+  command->add_option("--audit-log", args->restore.older_logs,
+                      "A file of the audit log that was archived elsewhere, unpacked; may be "
+                      "repeated");
   command->add_flag("--json", args->json, "Print one JSON value");
   command->callback([args, terminal] {
     absl::StatusOr<GateConfig> config = terminal.LoadConfig(args->config_file, {});

@@ -22,7 +22,7 @@
 #include "src/base/status.h"
 #include "src/cli/terminal/time_text.h"
 #include "src/gate/admin/gate_at_rest.h"
-#include "src/gate/audit/audit_chain.h"
+#include "src/gate/audit/audit_files.h"
 #include "src/gate/audit/audit_reader.h"
 #include "src/store/sqlite_database.h"
 #include "src/store/sqlite_registry.h"
@@ -31,13 +31,16 @@ namespace forekey {
 
 namespace {
 
-absl::StatusOr<LoggedRevocations> RevocationsOf(const GateConfig& config) {
+// `known`: the newest time in the backup.
+absl::StatusOr<LoggedRevocations> RevocationsOf(const GateConfig& config,
+                                                const RestoreOptions& options, absl::Time known) {
   if (config.audit.file == "stderr") {
     return absl::FailedPreconditionError(
         "this gate writes its audit log to stderr: look there for RevokeCredential, SetSubject, "
         "CancelInvite, SetPassword and SetOidcIdentity, and do them again before the gate starts");
   }
-  FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> files, AuditFilesOf(config.AuditPath()));
+  FOREKEY_ASSIGN_OR_RETURN(const std::vector<std::string> files,
+                           WholeAuditLog(config.AuditPath(), options.older_logs, known));
   LoggedRevocations found;
   for (const std::string& file : files) {
     FOREKEY_ASSIGN_OR_RETURN(const auto reader, AuditReader::Open(file));
@@ -207,14 +210,16 @@ absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const Restore
   FOREKEY_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Acquire(path + ".lock"));
 
   Restored restored;
-  const absl::StatusOr<LoggedRevocations> logged = RevocationsOf(config);
+  const absl::StatusOr<LoggedRevocations> logged = RevocationsOf(config, options, known);
   restored.log = logged.status();
   if (!logged.ok() && !options.without_log) {
     return absl::Status(
         logged.status().code(),
         absl::StrCat("nothing was restored, as it is not known what was taken away since the "
                      "backup: ",
-                     logged.status().message(), " (--without-audit-log restores all the same)"));
+                     logged.status().message(),
+                     " (--audit-log names what was archived elsewhere, unpacked; "
+                     "--without-audit-log restores all the same)"));
   }
   if (had_one) {
     FOREKEY_RETURN_IF_ERROR(CheckFolded(path));

@@ -17,6 +17,7 @@ struct RestoreOptions {
   // Where the audit log can't be read: restore all the same. What was taken away since the backup
   // is live again then.
   bool without_log = false;
+  std::vector<std::string> older_logs;  // files of the audit log that lie elsewhere, unpacked
 };
 
 struct Restored {
@@ -32,9 +33,10 @@ struct Restored {
 // A registry from before a revocation does not know of it. So the gate's own audit log is read
 // before anything is changed, and what it says was taken away (credentials revoked, invites
 // cancelled or used, subjects disabled) is taken away from the copy, each with a line of the audit
-// log, before the copy gets the registry's name: whatever ends this early leaves the old registry in
-// force. Roles, passwords and identities are the backup's; changes of them are told.
-// FailedPrecondition where the log is not a file of this gate's, unless `without_log`.
+// log, before the copy gets the registry's name: whatever ends this early leaves the old registry
+// in force. Roles, passwords and identities are the backup's; changes of them are told.
+// FailedPrecondition where the log is not a file of this gate's, or lines that may be newer than
+// the backup are missing, unless `without_log`.
 absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const RestoreOptions& options);
 
 }  // namespace forekey

@@ -95,7 +95,8 @@ std::optional<AuditHead> ParseHead(absl::string_view record) {
   return head;
 }
 
-absl::StatusOr<std::vector<std::string>> AuditFilesOf(const std::string& path) {
+absl::StatusOr<std::vector<std::string>> AuditFilesOf(const std::string& path,
+                                                      std::vector<std::string>* unread) {
   const std::filesystem::path log(path);
   const std::string name = log.filename().string();
   const std::string stem =
@@ -105,13 +106,22 @@ absl::StatusOr<std::vector<std::string>> AuditFilesOf(const std::string& path) {
   const auto folder = log.has_parent_path() ? log.parent_path() : std::filesystem::path(".");
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string other = entry.path().filename().string();
-    if (other == name || !absl::StartsWith(other, stem) || other == name + ".head" ||
-        !entry.is_regular_file(error)) {
+    if (other == name || !absl::StartsWith(other, stem) || other == name + ".head") continue;
+    const auto miss = [&](absl::string_view why) {
+      if (unread != nullptr) unread->push_back(absl::StrCat(entry.path().string(), ": ", why));
+    };
+    std::error_code unseen;
+    const auto status = entry.status(unseen);
+    if (!std::filesystem::is_regular_file(status)) {
+      if (!std::filesystem::exists(status)) miss("can't be looked at");
       continue;
     }
     std::ifstream file(entry.path());
     std::string first;
-    if (!std::getline(file, first)) continue;
+    if (!std::getline(file, first)) {
+      if (!file.is_open()) miss("can't be opened");
+      continue;
+    }
     bool edited = false;
     const auto line = ParseAuditLine(first, &edited);
     // One whose first line is broken belongs to the log by its name; it is judged with the rest.
@@ -120,6 +130,8 @@ absl::StatusOr<std::vector<std::string>> AuditFilesOf(const std::string& path) {
       found.emplace_back(line->head.seq, entry.path().string());
     } else if (absl::ConsumePrefix(&rest, "{\"seq\":")) {
       found.emplace_back(ConsumeNumber(&rest).value_or(0), entry.path().string());
+    } else {
+      miss("does not begin with a line of the log");
     }
   }
   if (error) return absl::NotFoundError(absl::StrCat(folder.string(), ": ", error.message()));

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -67,8 +68,11 @@ absl::StatusOr<std::unique_ptr<AuditSink>> OpenAuditFile(
     AppendToFile append_head = AppendHeadToFile);
 
 // Who reads logs: an uncompressed one that was rotated away lies beside it, with a name that begins
-// with the log's. Sorted by the number of their first lines; the log itself comes last.
-absl::StatusOr<std::vector<std::string>> AuditFilesOf(const std::string& path);
+// with the log's. Sorted by the number of their first lines; the log itself comes last. `unread`
+// (may be null) is told of files with such a name that can't be read, or don't begin with a line of
+// a log (a compressed one), and why; empty ones hold nothing.
+absl::StatusOr<std::vector<std::string>> AuditFilesOf(const std::string& path,
+                                                      std::vector<std::string>* unread = nullptr);
 
 }  // namespace forekey
 

@@ -21,24 +21,6 @@
 namespace forekey {
 namespace {
 
-// Clocks of machines are put right by small steps now and then: lines that much earlier are looked
-// at.
-constexpr absl::Duration kClockSteps = absl::Minutes(5);
-
-std::optional<absl::Time> TimeOf(absl::string_view line) {
-  constexpr absl::string_view kKey = "\"time\":\"";
-  const size_t at = line.find(kKey);
-  if (at == absl::string_view::npos) return std::nullopt;
-  const size_t begin = at + kKey.size(), end = line.find('"', begin);
-  absl::Time time;
-  std::string error;
-  if (end == absl::string_view::npos ||
-      !absl::ParseTime(absl::RFC3339_full, line.substr(begin, end - begin), &time, &error)) {
-    return std::nullopt;
-  }
-  return time;
-}
-
 absl::string_view LineAt(absl::string_view content, size_t begin) {
   return content.substr(begin, content.find('\n', begin) - begin);
 }
@@ -52,7 +34,7 @@ size_t Bisect(absl::string_view content, absl::Time since) {
     const size_t newline = middle == 0 ? absl::string_view::npos : content.rfind('\n', middle - 1);
     const size_t begin = newline == absl::string_view::npos ? 0 : newline + 1;
     const absl::string_view line = LineAt(content, begin);
-    const auto time = TimeOf(line);
+    const auto time = AuditTimeOf(line);
     if (time && *time < since) {
       low = std::min(content.size(), begin + line.size() + 1);
     } else {
@@ -102,7 +84,7 @@ bool Matches(absl::string_view text, const AuditQuery& query) {
     return false;
   }
   if (!query.since && !query.until) return true;
-  const auto time = TimeOf(text);
+  const auto time = AuditTimeOf(text);
   return time && (!query.since || *time >= *query.since) && (!query.until || *time <= *query.until);
 }
 
@@ -179,6 +161,20 @@ void AddSubject(const Json& line, absl::Time at, LoggedRevocations& found) {
 
 }  // namespace
 
+std::optional<absl::Time> AuditTimeOf(absl::string_view line) {
+  constexpr absl::string_view kKey = "\"time\":\"";
+  const size_t at = line.find(kKey);
+  if (at == absl::string_view::npos) return std::nullopt;
+  const size_t begin = at + kKey.size(), end = line.find('"', begin);
+  absl::Time time;
+  std::string error;
+  if (end == absl::string_view::npos ||
+      !absl::ParseTime(absl::RFC3339_full, line.substr(begin, end - begin), &time, &error)) {
+    return std::nullopt;
+  }
+  return time;
+}
+
 absl::StatusOr<std::unique_ptr<AuditReader>> AuditReader::Open(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return absl::ErrnoToStatus(errno, path);
@@ -245,7 +241,7 @@ void AddRevocations(absl::string_view content, LoggedRevocations& found) {
     if (!MayTakeAway(text)) return;
     const Json line = ParseBoundedJson(text);
     if (!line.is_object()) return;
-    const absl::Time at = TimeOf(text).value_or(absl::UnixEpoch());
+    const absl::Time at = AuditTimeOf(text).value_or(absl::UnixEpoch());
     AddSubject(line, at, found);
     AddInvite(line, found);
     const std::string id = RevokedIn(line);

@@ -33,6 +33,13 @@ class AuditReader {
   const size_t size_;
 };
 
+// Clocks of machines are put right by small steps now and then: lines that much earlier are looked
+// at.
+inline constexpr absl::Duration kClockSteps = absl::Minutes(5);
+
+// When a line says that it was written.
+std::optional<absl::Time> AuditTimeOf(absl::string_view line);
+
 struct AuditQuery {
   std::string subject, reference, reason;  // exact; empty: any
   std::optional<absl::Time> since, until;  // both inclusive
