@@ -79,10 +79,11 @@ bool IsEntry(const Json& entry) {
     if (!IsText(entry, member)) return false;
   }
   const auto file = entry.find("file"), origins = entry.find("origins"),
-             pending = entry.find("pending");
+             pending = entry.find("pending"), removing = entry.find("removing");
   return file != entry.end() && file->is_string() && IsTrustFileName(file->get<std::string>()) &&
          origins != entry.end() && origins->is_object() &&
-         (pending == entry.end() || pending->is_boolean());
+         (pending == entry.end() || pending->is_boolean()) &&
+         (removing == entry.end() || removing->is_boolean());
 }
 
 // Earlier versions gave two certificates one file where their fingerprints began alike.
@@ -194,12 +195,16 @@ bool TrustStore::WasTakenOut(const Json& entry) const {
          FileSignature(absl::StrCat(directory_, "/", entry["file"].get<std::string>())).empty();
 }
 
+bool TrustStore::WasPruned(const Json& entry) const {
+  return entry.value("removing", false) && WasTakenOut(entry);
+}
+
 void TrustStore::Compare(const TrustImport& import, TrustChange& change) const {
   const auto entry = entries_.find(KeyOf(change));
   change.what = What::kAdd;
   if (entry == entries_.end()) return;
   change.again = true;
-  if (NeverCame(*entry)) return;
+  if (NeverCame(*entry) || WasPruned(*entry)) return;
   if (!WasTakenOut(*entry)) {
     // One that something else was written over is put right.
     const std::string path = absl::StrCat(directory_, "/", (*entry)["file"].get<std::string>());
@@ -257,7 +262,7 @@ std::vector<TrustChange> TrustStore::Plan(const std::vector<SourceFile>& files,
       continue;
     }
     // It may come back into the source one day, and must not into the folder.
-    if (WasTakenOut(entry)) continue;
+    if (WasTakenOut(entry) && !WasPruned(entry)) continue;
     change.what = What::kRemove;
     change.kind = key.substr(0, key.find('/'));
     change.role = entry.value("role", "");
@@ -293,7 +298,12 @@ absl::StatusOr<std::vector<std::string>> TrustStore::Apply(const std::vector<Tru
                                                            const TrustImport& import,
                                                            absl::Time now) {
   Json entries = entries_;
+  bool removes = false;
   for (const TrustChange& change : changes) {
+    if (change.what == What::kRemove) {
+      entries[KeyOf(change)]["removing"] = true;
+      removes = true;
+    }
     if (change.what != What::kAdd && change.what != What::kKnown) continue;
     Json& entry = entries[KeyOf(change)];
     if (change.what == What::kAdd) {
@@ -309,13 +319,14 @@ absl::StatusOr<std::vector<std::string>> TrustStore::Apply(const std::vector<Tru
     } else {
       entry.erase("pending");
     }
+    entry.erase("removing");
     entry["origins"][import.origin] = DateText(now);
   }
   const auto note = [&]() -> absl::Status {
     return Write(kOrigins, entries.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
   };
   FOREKEY_ASSIGN_OR_RETURN(const bool adds, Prepare(changes, entries));
-  if (adds) FOREKEY_RETURN_IF_ERROR(note());
+  if (adds || removes) FOREKEY_RETURN_IF_ERROR(note());
   for (const TrustChange& change : changes) {
     if (change.what != What::kAdd) continue;
     Json& entry = entries[KeyOf(change)];

@@ -64,10 +64,11 @@ class TrustStore {
   // FailedPrecondition for a store that was not opened to change.
   //
   // New files are written under names that no gate reads. Then origins.json is written with what
-  // was there and what comes, then each file gets its name, then others are removed, and then
-  // origins.json says what is there: so a certificate whose command was killed is one that a later
-  // command with `prune` finds, and one that never got its name is told from one that a person took
-  // out. A gate that reads in between has too much rather than too little.
+  // was there, what comes and what goes, then each file gets its name, then others are removed and
+  // emptied folders marked, and then origins.json says what is there: so a certificate whose
+  // command was killed is one that a later command with `prune` finds, and one that never got its
+  // name, or that a command removed, is told from one that a person took out. A gate that reads in
+  // between has too much rather than too little.
   absl::StatusOr<std::vector<std::string>> Apply(const std::vector<TrustChange>& changes,
                                                  const TrustImport& import, absl::Time now);
   // Writes another file of the folder's own ("fetched.json").
@@ -78,6 +79,9 @@ class TrustStore {
   bool NeverCame(const nlohmann::json& entry) const;
   // Of an entry: its file was there, and a person removed it.
   bool WasTakenOut(const nlohmann::json& entry) const;
+  // Of an entry: a command removed its file, and did not come to saying so: its folder may lack the
+  // mark of an emptied one.
+  bool WasPruned(const nlohmann::json& entry) const;
   // Writes the files of what is added; true where there is one.
   absl::StatusOr<bool> Prepare(const std::vector<TrustChange>& changes,
                                const nlohmann::json& entries);
@@ -90,7 +94,8 @@ class TrustStore {
   std::string directory_;
   std::optional<LockedTrustFolder> folder_;  // of one that was opened to change
   // {"KIND/FINGERPRINT": {"kind", "role", "vendor", "file", "subject", "ends",
-  //                       "origins": {origin: date}, "pending": true until its file has its name}}
+  //                       "origins": {origin: date}, "pending": true until its file has its name,
+  //                       "removing": true from before its file is removed}}
   nlohmann::json entries_ = nlohmann::json::object();
 };
 

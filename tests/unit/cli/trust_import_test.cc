@@ -509,6 +509,32 @@ TEST_F(TrustImportTest, SaysAndMarksThatAFolderWasEmptied) {
   EXPECT_FALSE(fs::exists(Path("store/piv/.emptied"))) << "the next time may be a mistake";
 }
 
+// A prune that is killed between the removal and the mark would leave the gate with what it read
+// before, and a second one would find nothing to do.
+TEST_F(TrustImportTest, APruneThatStoppedBeforeTheMarkIsEndedByTheNext) {
+  Write("piv.der", Root("PIV one"));
+  Write("tpm.der", Root("TPM one"));
+  EXPECT_EQ(Run({Path("piv.der"), "--origin", "list"}), kExitOk);
+  // A folder has the place of the mark: it can't be written, not even by root.
+  fs::create_directories(Path("store/piv/.emptied/in the way"));
+  EXPECT_EQ(Run({Path("tpm.der"), "--origin", "list", "--prune"}), kExitNotRun);
+  EXPECT_THAT(Stored("piv"), ElementsAre());
+  fs::remove_all(Path("store/piv/.emptied"));
+  EXPECT_EQ(Run({Path("tpm.der"), "--origin", "list", "--prune"}), kExitOk) << err_.str();
+  EXPECT_THAT(err_.str(), HasSubstr("enrols no piv tokens"));
+  EXPECT_TRUE(fs::exists(Path("store/piv/.emptied")));
+  // No person took it out: where the source has it again, it comes.
+  EXPECT_EQ(Run({Path("piv.der"), "--origin", "list"}), kExitOk);
+  fs::create_directories(Path("store/piv/.emptied/in the way"));
+  EXPECT_EQ(Run({Path("tpm.der"), "--origin", "list", "--prune"}), kExitNotRun);
+  fs::remove_all(Path("store/piv/.emptied"));
+  EXPECT_EQ(Run({Path("piv.der"), "--origin", "list"}), kExitOk) << err_.str();
+  EXPECT_THAT(out_.str(), HasSubstr("1 added"));
+  fs::remove(Path("store/piv/" + StoredFile("piv", "PIV one")));
+  EXPECT_EQ(Run({Path("piv.der"), "--origin", "list"}), kExitOk);
+  EXPECT_THAT(out_.str(), HasSubstr("--again takes it"));
+}
+
 TEST_F(TrustImportTest, AFolderWithoutACertificateIsEmptyWhateverElseLiesInIt) {
   Write("piv.der", Root("PIV one"));
   Write("tpm.der", Root("TPM one"));
