@@ -31,10 +31,11 @@ std::string KindFolder(const std::string& name) {
   return slash == std::string::npos ? "" : name.substr(0, slash);
 }
 
-// "DIR/tpm/.NAME.pem.new": hidden, as gates pass over it then.
+// "DIR/.tpm-NAME.pem.new": not in the kind's folder, whose time of change a mark of an emptied one
+// is held against.
 std::string PreparedPath(const std::string& directory, const std::string& name) {
-  const size_t slash = name.find('/') + 1;
-  return absl::StrCat(directory, "/", name.substr(0, slash), ".", name.substr(slash), ".new");
+  const size_t slash = name.find('/');
+  return absl::StrCat(directory, "/.", name.substr(0, slash), "-", name.substr(slash + 1), ".new");
 }
 
 // So that what was removed stays so after a power failure, whatever is written elsewhere later.
@@ -85,8 +86,7 @@ absl::StatusOr<LockedTrustFolder> LockedTrustFolder::Lock(const std::string& dir
 LockedTrustFolder::LockedTrustFolder(LockedTrustFolder&& other) noexcept
     : directory_(std::move(other.directory_)),
       fd_(std::exchange(other.fd_, -1)),
-      thinned_(std::move(other.thinned_)),
-      marked_(std::move(other.marked_)) {}
+      thinned_(std::move(other.thinned_)) {}
 
 LockedTrustFolder& LockedTrustFolder::operator=(LockedTrustFolder&& other) noexcept {
   if (this != &other) {
@@ -94,7 +94,6 @@ LockedTrustFolder& LockedTrustFolder::operator=(LockedTrustFolder&& other) noexc
     directory_ = std::move(other.directory_);
     fd_ = std::exchange(other.fd_, -1);
     thinned_ = std::move(other.thinned_);
-    marked_ = std::move(other.marked_);
   }
   return *this;
 }
@@ -113,32 +112,27 @@ absl::Status LockedTrustFolder::Write(const std::string& name, absl::string_view
 }
 
 absl::Status LockedTrustFolder::Prepare(const std::string& name, absl::string_view content) {
-  const std::string kind = KindFolder(name), folder = absl::StrCat(directory_, "/", kind);
-  FOREKEY_RETURN_IF_ERROR(MakePublicDirectory(folder));
-  if (EmptiedMarkIn(folder) == EmptiedMark::kGood) marked_.insert(kind);
-  const absl::Status written = WriteFileAtomically(PreparedPath(directory_, name), content, 0644);
-  if (!written.ok()) KeepMark(kind);
-  return written;
+  return WriteFileAtomically(PreparedPath(directory_, name), content, 0644);
 }
 
 absl::Status LockedTrustFolder::Place(const std::string& name) {
-  const std::string path = absl::StrCat(directory_, "/", name), kind = KindFolder(name);
-  if (rename(PreparedPath(directory_, name).c_str(), path.c_str()) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("can't write ", path));
+  const std::string path = absl::StrCat(directory_, "/", name), kind = KindFolder(name),
+                    folder = absl::StrCat(directory_, "/", kind),
+                    prepared = PreparedPath(directory_, name);
+  FOREKEY_RETURN_IF_ERROR(MakePublicDirectory(folder));
+  if (rename(prepared.c_str(), path.c_str()) != 0) {
+    if (errno != EXDEV) return absl::ErrnoToStatus(errno, absl::StrCat("can't write ", path));
+    // The kind's folder is a link, or a mount, to another file system.
+    FOREKEY_ASSIGN_OR_RETURN(const std::string content, ReadFile(prepared));
+    FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(path, content, 0644));
+    DropPrepared(name);
   }
-  FOREKEY_RETURN_IF_ERROR(SyncFolder(absl::StrCat(directory_, "/", kind)));
+  FOREKEY_RETURN_IF_ERROR(SyncFolder(folder));
   return RemoveMark(kind);
 }
 
 void LockedTrustFolder::DropPrepared(const std::string& name) {
   (void)unlink(PreparedPath(directory_, name).c_str());
-  KeepMark(KindFolder(name));
-}
-
-void LockedTrustFolder::KeepMark(const std::string& kind) {
-  if (marked_.count(kind) == 0) return;
-  const std::string mark = absl::StrCat(directory_, "/", kind, "/", kEmptiedTrust);
-  (void)utimensat(AT_FDCWD, mark.c_str(), nullptr, 0);
 }
 
 bool LockedTrustFolder::IsPrepared(const std::string& directory, const std::string& name) {

@@ -32,8 +32,9 @@ class LockedTrustFolder {
 
   // `name`: "origins.json", "tpm/NAME.pem". The content is on the disk on return.
   absl::Status Write(const std::string& name, absl::string_view content);
-  // Write() in two steps: nobody reads the file before Place(). What the first one wrote is on the
-  // disk on return, and stays there until Place(), DropPrepared() or Remove().
+  // Write() in two steps: nobody reads the file before Place(), and the kind's folder is as it was.
+  // What the first one wrote is on the disk on return, and stays there until Place(),
+  // DropPrepared() or Remove().
   absl::Status Prepare(const std::string& name, absl::string_view content);
   absl::Status Place(const std::string& name);
   void DropPrepared(const std::string& name);
@@ -48,14 +49,11 @@ class LockedTrustFolder {
  private:
   // The kind has a certificate now.
   absl::Status RemoveMark(const std::string& kind);
-  // What was prepared never came: the folder is as it was when it was marked.
-  void KeepMark(const std::string& kind);
 
   LockedTrustFolder(std::string directory, int fd) : directory_(std::move(directory)), fd_(fd) {}
   std::string directory_;
   int fd_ = -1;
   std::set<std::string> thinned_;  // kinds that Remove() was called for
-  std::set<std::string> marked_;   // kinds that had a good mark before Prepare()
 };
 
 // For people, of each kind that MarkEmptied() names: what it means for gates.
