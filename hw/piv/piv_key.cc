@@ -54,13 +54,23 @@ std::string PivKey::Describe() const {
 
 absl::Status PivKey::CheckCard(PivCard& card) const { return CheckCardOf(card, reference_); }
 
-absl::StatusOr<PinUse> PivKey::GetPin(const SignOptions& options) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!pin_.empty()) return PinUse(pin_.Clone(), /*tries_shown=*/-1);
-  }
-  return AskForPin(*device_, options, Describe(),
-                   [this](PivCard& card) { return CheckCard(card); });
+bool PivKey::HoldsPin() {
+  absl::MutexLock lock(&mutex_);
+  return !pin_.empty();
+}
+
+absl::StatusOr<PinUse> PivKey::HeldPin() {
+  absl::MutexLock lock(&mutex_);
+  if (!pin_.empty()) return PinUse(pin_.Clone(), /*tries_shown=*/-1);
+  return DeviceFailure(
+      DeviceError::kWrongPin,
+      "the card found the PIN wrong when another call gave it a moment ago: it was "
+      "not sent again");
+}
+
+void PivKey::DropPin() {
+  absl::MutexLock lock(&mutex_);
+  pin_ = Secret();
 }
 
 absl::StatusOr<std::string> PivKey::SignOnCard(PivCard& card, absl::string_view statement,
@@ -79,11 +89,18 @@ absl::StatusOr<std::string> PivKey::SignOnCard(PivCard& card, absl::string_view 
   return card.Sign(*reference_.uri.slot, reference_.public_key, statement, touch);
 }
 
-absl::Status PivKey::TrySign(absl::string_view statement, PinUse* pin, const SignOptions& options,
-                             std::string* signed_bytes) {
+absl::Status PivKey::TrySign(absl::string_view statement, std::optional<PinUse>* typed,
+                             const SignOptions& options, std::string* signed_bytes) {
   bool forgot_once = false;
   return device_->Run(PatienceOf(options), [&](PivCard& card) -> absl::Status {
+    // A held PIN is looked up now that the card is this call's: one before it may have found it
+    // wrong.
+    if (typed != nullptr && !typed->has_value()) {
+      FOREKEY_ASSIGN_OR_RETURN(*typed, HeldPin());
+    }
+    PinUse* pin = typed == nullptr ? nullptr : &**typed;
     auto signature = SignOnCard(card, statement, pin, options);
+    if (DeviceErrorOf(signature.status()) == DeviceError::kWrongPin) DropPin();
     if (DeviceErrorOf(signature.status()) == DeviceError::kPinRequired && pin != nullptr &&
         !forgot_once) {
       // It took the PIN and forgot it at once: a reset that nobody announced (power, a bad
@@ -109,12 +126,11 @@ absl::StatusOr<DeviceSignature> PivKey::Sign(absl::string_view statement,
   // the same.
   if (reference_.pin_policy != PinPolicy::kNever ||
       DeviceErrorOf(status) == DeviceError::kPinRequired) {
-    FOREKEY_ASSIGN_OR_RETURN(pin, GetPin(options));
-    status = TrySign(statement, &*pin, options, &result.signature);
-  }
-  if (DeviceErrorOf(status) == DeviceError::kWrongPin) {
-    absl::MutexLock lock(&mutex_);
-    pin_ = Secret();
+    if (!HoldsPin()) {
+      FOREKEY_ASSIGN_OR_RETURN(pin, AskForPin(*device_, options, Describe(),
+                                              [this](PivCard& card) { return CheckCard(card); }));
+    }
+    status = TrySign(statement, &pin, options, &result.signature);
   }
   FOREKEY_RETURN_IF_ERROR(status);
   if (!reference_.public_key.Verify(statement, result.signature).ok()) {

@@ -4,7 +4,9 @@
 #define FOREKEY_HW_PIV_PIV_KEY_H_
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -20,8 +22,8 @@ namespace forekey {
 
 class PivKey : public DeviceKey {
  public:
-  // Does not touch the card. `pin`: used instead of asking, until the card finds it wrong; may be
-  // empty.
+  // Does not touch the card. `pin`: used instead of asking, until the card finds it wrong, for all
+  // calls that wait for the card, too; may be empty.
   PivKey(std::shared_ptr<PivDevice> device, PivKeyReference reference, Secret pin)
       : device_(std::move(device)), reference_(std::move(reference)), pin_(std::move(pin)) {}
   forekey::v1::TokenKind kind() const override { return forekey::v1::TOKEN_KIND_PIV; }
@@ -35,10 +37,13 @@ class PivKey : public DeviceKey {
 
  private:
   absl::Status CheckCard(PivCard& card) const;
-  absl::StatusOr<PinUse> GetPin(const SignOptions& options);
-  // `pin` null: without.
-  absl::Status TrySign(absl::string_view statement, PinUse* pin, const SignOptions& options,
-                       std::string* signed_bytes);
+  bool HoldsPin();
+  // For who has the card to itself. kWrongPin where it was dropped meanwhile.
+  absl::StatusOr<PinUse> HeldPin();
+  void DropPin();
+  // `typed` null: without a PIN; empty: with the held one, which is put there.
+  absl::Status TrySign(absl::string_view statement, std::optional<PinUse>* typed,
+                       const SignOptions& options, std::string* signed_bytes);
   absl::StatusOr<std::string> SignOnCard(PivCard& card, absl::string_view statement, PinUse* use,
                                          const SignOptions& options) const;
 

@@ -29,15 +29,27 @@ absl::StatusOr<std::unique_ptr<TpmKey>> TpmKey::New(std::shared_ptr<TpmDevice> d
   key->parent_name_ = file.parent_name;
   key->has_password_ = file.has_password;
   key->blobs_ = blobs;
+  absl::MutexLock lock(&key->mutex_);
   key->password_ = std::move(password);
   return key;
 }
 
 std::string TpmKey::Describe() const { return absl::StrCat("TPM key (", device_->uri(), ")"); }
 
-absl::StatusOr<Secret> TpmKey::AskPassword(const SignOptions& options) {
-  if (!has_password_) return Secret();
+bool TpmKey::HoldsPassword() {
+  absl::MutexLock lock(&mutex_);
+  return !password_.empty();
+}
+
+absl::StatusOr<Secret> TpmKey::HeldPassword() {
+  absl::MutexLock lock(&mutex_);
   if (!password_.empty()) return password_.Clone();
+  return DeviceFailure(DeviceError::kWrongPin,
+                       "the TPM found the password wrong when another call gave it a moment ago: "
+                       "it was not sent again");
+}
+
+absl::StatusOr<Secret> TpmKey::AskPassword(const SignOptions& options) {
   if (options.prompt == nullptr) {
     return DeviceFailure(DeviceError::kPinRequired,
                          "the TPM key has a password, and there is nobody to ask for it");
@@ -54,24 +66,40 @@ absl::StatusOr<Secret> TpmKey::AskPassword(const SignOptions& options) {
   return password;
 }
 
+absl::StatusOr<std::string> TpmKey::SignWith(Esys& esys, const Secret& password,
+                                             absl::string_view statement) {
+  FOREKEY_ASSIGN_OR_RETURN(EsysHandle parent, LoadParent(esys, parent_, parent_name_));
+  EsysHandle session;
+  if (has_password_) {
+    FOREKEY_ASSIGN_OR_RETURN(session, StartSaltedSession(esys, parent, TPMA_SESSION_DECRYPT));
+  }
+  FOREKEY_ASSIGN_OR_RETURN(EsysHandle key, LoadKeyUnder(esys, parent, blobs_));
+  FOREKEY_RETURN_IF_ERROR(SetPassword(esys, key, password));
+  parent.Reset();
+  return SignDigest(esys, key, session ? session.get() : ESYS_TR_PASSWORD, Sha256(statement));
+}
+
 absl::StatusOr<DeviceSignature> TpmKey::Sign(absl::string_view statement,
                                              const SignOptions& options) {
-  FOREKEY_ASSIGN_OR_RETURN(const Secret password, AskPassword(options));
-  const std::string digest = Sha256(statement);
+  const bool held = has_password_ && HoldsPassword();
+  Secret password;
+  if (has_password_ && !held) {
+    FOREKEY_ASSIGN_OR_RETURN(password, AskPassword(options));
+  }
   DeviceSignature result;
   FOREKEY_RETURN_IF_ERROR(
       device_->Run(options.deadline, options.cancelled, [&](Esys& esys) -> absl::Status {
-        FOREKEY_ASSIGN_OR_RETURN(EsysHandle parent, LoadParent(esys, parent_, parent_name_));
-        EsysHandle session;
-        if (has_password_) {
-          FOREKEY_ASSIGN_OR_RETURN(session, StartSaltedSession(esys, parent, TPMA_SESSION_DECRYPT));
+        // Looked up now that the TPM is this call's: one before it may have found it wrong.
+        if (held) {
+          FOREKEY_ASSIGN_OR_RETURN(password, HeldPassword());
         }
-        FOREKEY_ASSIGN_OR_RETURN(EsysHandle key, LoadKeyUnder(esys, parent, blobs_));
-        FOREKEY_RETURN_IF_ERROR(SetPassword(esys, key, password));
-        parent.Reset();
-        FOREKEY_ASSIGN_OR_RETURN(
-            result.signature,
-            SignDigest(esys, key, session ? session.get() : ESYS_TR_PASSWORD, digest));
+        auto signature = SignWith(esys, password, statement);
+        if (DeviceErrorOf(signature.status()) == DeviceError::kWrongPin) {
+          absl::MutexLock lock(&mutex_);
+          password_ = Secret();
+        }
+        FOREKEY_RETURN_IF_ERROR(signature.status());
+        result.signature = *std::move(signature);
         return absl::OkStatus();
       }));
   if (absl::Status verified = public_key_.Verify(statement, result.signature); !verified.ok()) {

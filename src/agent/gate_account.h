@@ -281,6 +281,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   absl::StatusOr<LoadedKey> LoadKey(const HeldCredential& credential);
   absl::StatusOr<std::vector<Signer>> MakeSigners(const std::vector<HeldCredential>& credentials,
                                                   const Work* work);
+  // What was loaded under that `generation` could not sign.
+  void KeyFailed(const HeldCredential& credential, uint64_t generation, const absl::Status& failed);
   Signer SignerFor(const HeldCredential& credential, LoadedKey loaded, bool alone,
                    const Work* work);
   // A failure of that credential's token, with what a person has to name for it.

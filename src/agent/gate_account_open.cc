@@ -159,7 +159,8 @@ absl::StatusOr<GateAccount::LoadedKey> GateAccount::LoadKey(const HeldCredential
     absl::MutexLock lock(&mutex_);
     // What was forgotten or replaced in the meantime is neither kept nor tried.
     if (loaded.generation != key_generation_) continue;
-    keys_[credential.id] = loaded.key;
+    // One object for all calls: it knows whether a password that it holds was found wrong.
+    loaded.key = keys_.emplace(credential.id, loaded.key).first->second;
     return loaded;
   }
 }
@@ -200,6 +201,20 @@ absl::Status GateAccount::TokenFailure(const HeldCredential& credential, bool al
   return failure;
 }
 
+void GateAccount::KeyFailed(const HeldCredential& credential, uint64_t generation,
+                            const absl::Status& failed) {
+  absl::MutexLock lock(&mutex_);
+  if (generation != key_generation_) return;  // a password that was given since was not tried
+  if (!HasWord(key_password_for_, credential.id)) {
+    // Loaded anew next time: the token may have been pulled out and put back.
+    keys_.erase(credential.id);
+  } else if (DeviceErrorOf(failed) == DeviceError::kWrongPin) {
+    // Never tried twice: each try brings the token nearer to locking itself. Until it is known to
+    // be wrong its key stays, as a call beside this one may be about to find that out.
+    SetKeyPassword(Secret(), {});
+  }
+}
+
 Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded, bool alone,
                               const Work* work) {
   Signer signer;
@@ -224,21 +239,8 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded
     }
     if (work->prompt != nullptr) prompter_->Ended(*work->prompt, signature.status());
     if (!signature.ok()) {
-      const absl::Status& failed = signature.status();
-      {
-        // Loaded anew next time: the token may have been pulled out and put back. A wrong password
-        // is never tried twice: each try brings the token nearer to locking itself. One that was
-        // given since has not been tried.
-        absl::MutexLock lock(&mutex_);
-        if (loaded.generation == key_generation_) {
-          keys_.erase(credential.id);
-          if (DeviceErrorOf(failed) == DeviceError::kWrongPin &&
-              HasWord(key_password_for_, credential.id)) {
-            SetKeyPassword(Secret(), {});
-          }
-        }
-      }
-      return TokenFailure(credential, alone, failed);
+      KeyFailed(credential, loaded.generation, signature.status());
+      return TokenFailure(credential, alone, signature.status());
     }
     // What it would open, with a password beside it perhaps, nobody waits for.
     if (work->control.Cancelled()) return CallerGone();

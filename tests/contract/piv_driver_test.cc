@@ -234,6 +234,23 @@ TEST_F(PivDriverTest, TellsAWrongPinWithTheTriesThatAreLeft) {
   EXPECT_EQ(token_->tries_left(), 3);
 }
 
+TEST_F(PivDriverTest, TriesAGivenPinOnceForAllCallsThatWait) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  auto key = Enroll("always", "never", "654321");
+  ASSERT_NE(key, nullptr);
+  Misbehave({.latency = absl::Milliseconds(10)});  // all four are there before the first has ended
+  std::vector<std::thread> calls;
+  for (int i = 0; i < 4; ++i) {
+    calls.emplace_back([&key] {
+      const absl::Status status = key->Sign("a statement", {}).status();
+      EXPECT_THAT(DeviceErrorOf(status), AnyOf(DeviceError::kWrongPin, DeviceError::kPinRequired))
+          << status;
+    });
+  }
+  for (std::thread& call : calls) call.join();
+  EXPECT_EQ(token_->tries_left(), 2);
+}
+
 TEST_F(PivDriverTest, TellsABlockedPinAndABlockedPuk) {
   ASSERT_NO_FATAL_FAILURE(Start());
   auto key = Enroll("always", "never");

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <thread>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "gmock/gmock.h"
@@ -416,6 +418,38 @@ TEST(TpmDriverTest, AnEmptyAnswerIsGivingUpAndCostsNoTry) {
   EXPECT_GT(tries, 0);
   EXPECT_EQ(DeviceErrorOf((*key)->Sign("x", sign).status()), DeviceError::kCancelled);
   EXPECT_EQ(nothing.last_tries_left, tries);
+}
+
+TEST(TpmDriverTest, TriesAGivenPasswordOnceForAllCallsThatWait) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  EnrollOptions options;
+  options.key_password = Secret::CopyOf("key password");
+  auto reference = EnrollKey(*token, std::move(options));
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  const auto tries_left = [&] {
+    ScriptedPrompt nothing("");
+    SignOptions sign;
+    sign.prompt = &nothing;
+    (void)(*token->driver().Load(*reference, Secret()))->Sign("x", sign);
+    return nothing.last_tries_left;
+  };
+  const int before = tries_left();
+  auto key = token->driver().Load(*reference, Secret::CopyOf("another password"));
+  ASSERT_TRUE(key.ok()) << key.status();
+  token->simulator().proxy().Misbehave({.latency = absl::Milliseconds(20)});
+  std::vector<std::thread> calls;
+  for (int i = 0; i < 4; ++i) {
+    calls.emplace_back([&key] {
+      const absl::Status status = (*key)->Sign("x", {}).status();
+      EXPECT_THAT(DeviceErrorOf(status),
+                  testing::AnyOf(DeviceError::kWrongPin, DeviceError::kPinRequired))
+          << status;
+    });
+  }
+  for (std::thread& call : calls) call.join();
+  token->simulator().proxy().Misbehave({});
+  EXPECT_EQ(tries_left(), before - 1);
 }
 
 TEST(TpmDriverTest, RefusesPasswordsThatATpmCantKeep) {
