@@ -123,19 +123,42 @@ GateAccount::Parent GateAccount::EndAll(const absl::Status& why) {
   return ended;
 }
 
-absl::Status GateAccount::EndAtGate(const Parent& parent) {
+absl::Status GateAccount::EndAtGate(Parent parent) {
+  absl::Status ended = TryToEndAtGate(parent);
+  if (ended.ok()) return ended;
+  absl::MutexLock lock(&mutex_);
+  unended_.push_back(std::move(parent));
+  return ended;
+}
+
+absl::Status GateAccount::EndEverything(const absl::Status& why) {
+  Parent parent = EndAll(why);
+  absl::MutexLock one_at_a_time(&ending_);
+  std::vector<Parent> ending;
+  {
+    absl::MutexLock lock(&mutex_);
+    ending = std::exchange(unended_, {});
+  }
+  ending.push_back(std::move(parent));
+  absl::Status first_error;
+  for (Parent& one : ending) first_error.Update(EndAtGate(std::move(one)));
+  return first_error;
+}
+
+absl::Status GateAccount::TryToEndAtGate(Parent& parent) {
   if (!Usable(parent.session)) return absl::OkStatus();
   absl::Status ended = connection()->EndSession(*parent.session);
   if (!SessionRejected(ended)) return ended;
   if (parent.session->ticket().bytes.empty()) return absl::OkStatus();  // it had ended by itself
   // Else whoever has its key could still go on with it.
-  const auto resumed = connection()->ResumeSession(*parent.session, parent.gate_identity);
-  ended = resumed.ok() ? connection()->EndSession(**resumed) : resumed.status();
+  auto resumed = connection()->ResumeSession(*parent.session, parent.gate_identity);
+  if (resumed.ok()) parent.session = *std::move(resumed);
+  ended = resumed.ok() ? connection()->EndSession(*parent.session) : resumed.status();
   return SessionRejected(ended) ? absl::OkStatus() : ended;
 }
 
 absl::Status GateAccount::Logout() {
-  return EndAtGate(EndAll(absl::CancelledError("logged out in the meantime")));
+  return EndEverything(absl::CancelledError("logged out in the meantime"));
 }
 
 void GateAccount::Stop() {
@@ -158,7 +181,7 @@ absl::Status GateAccount::Forget() {
     FOREKEY_RETURN_IF_ERROR(state_->RemoveGate(record_));
     ended_ = why;
   }
-  if (absl::Status told = EndAtGate(EndAll(why)); !told.ok()) {
+  if (absl::Status told = EndEverything(why); !told.ok()) {
     spdlog::warn("gate {}: forgotten, but its session could not be ended: {}", audience_,
                  std::string(told.message()));
   }

@@ -90,8 +90,9 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   };
   void Login(const AgentCallPtr& call, LoginWishes wishes, Done<LoggedIn> done);
   // Ends what is being opened and the session at the gate (its children end with it), and forgets
-  // keys and passwords. The session is forgotten here even when the gate can't be told; that is the
-  // error then. Blocks for the call to the gate alone.
+  // keys and passwords. No session is opened or used any more even when the gate can't be told;
+  // that is the error then, and the next Logout() or Forget() tells the gate first. OK: whatever
+  // was open is ended at the gate. Blocks for the calls to the gate alone.
   absl::Status Logout();
 
   // What the agent's session lacks for `method`, or a child of it. Where a session can have it,
@@ -208,8 +209,13 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // one.
   void SetKeyPassword(Secret password, const Candidates& credentials)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A session that a gate which was restarted would go on with is resumed for that.
-  absl::Status EndAtGate(const Parent& parent);
+  // A session that a gate which was restarted would go on with is resumed for that. One that can't
+  // be ended now is kept for the next Logout().
+  absl::Status EndAtGate(Parent parent);
+  // `parent` has the session then that it was resumed as.
+  absl::Status TryToEndAtGate(Parent& parent);
+  // EndAll(), at the gate, too; with what could not be ended before.
+  absl::Status EndEverything(const absl::Status& why);
   // A session of which the gate says what can't be: it is ended, and the next call opens another.
   void EndDoubtful(const Parent& parent, const absl::Status& why);
   // The gate no longer takes the session: the next opening resumes it, where it has a ticket.
@@ -305,6 +311,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   Flights flights_;
   RefusedKeys refused_keys_;
 
+  // Held while the gate is told: who logs out meanwhile is not told before that is over.
+  absl::Mutex ending_ ABSL_ACQUIRED_BEFORE(mutex_);
   mutable absl::Mutex mutex_;
   std::shared_ptr<GateConnection> connection_ ABSL_GUARDED_BY(mutex_);
   GateRecord record_ ABSL_GUARDED_BY(mutex_);
@@ -313,6 +321,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   absl::Status ended_ ABSL_GUARDED_BY(mutex_);  // see ended()
   Parent parent_ ABSL_GUARDED_BY(mutex_);
   Parent resumable_ ABSL_GUARDED_BY(mutex_);  // see DropParent(); none while there is a parent_
+  // What is over here, and may not be at the gate: it did not answer, or could not write it down.
+  std::vector<Parent> unended_ ABSL_GUARDED_BY(mutex_);
   uint64_t logouts_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t own_openings_ ABSL_GUARDED_BY(mutex_) = 0;  // that nobody else may join
   struct UnderWay {

@@ -83,6 +83,29 @@ TEST_F(ResumptionTest, ALogoutAfterARestartEndsWhatCouldBeResumed) {
   EXPECT_EQ(token_.signatures, 2) << "nothing is resumed after a logout";
 }
 
+// As at a gate whose registry did not answer: whoever has the ticket's key could go on elsewhere.
+TEST_F(ResumptionTest, ALogoutThatTheGateCouldNotWriteDownIsMadeGoodByTheNext) {
+  StartEnrolled();
+  FakeGate::Faults faults;
+  faults.tickets = faults.lose_ends = true;
+  gate_.Misbehave(faults);
+  for (int logins = 1; logins <= 2; ++logins) {
+    ASSERT_TRUE(Login().ok());
+    for (int logouts = 0; logouts < 2; ++logouts) {
+      EXPECT_TRUE(absl::IsUnavailable(agent().Logout(v1::LogoutRequest())));
+    }
+  }
+  EXPECT_EQ(gate_.counts().ended, 0);
+  EXPECT_EQ(token_.signatures, 2) << "a session that was logged out of is not gone on with";
+  faults.lose_ends = false;
+  gate_.Misbehave(faults);
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  const int ended = gate_.counts().ended;
+  EXPECT_EQ(ended, 2) << "both sessions";
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().ended, ended) << "once";
+}
+
 TEST_F(ResumptionTest, AnIdleSessionIsNotEvenTried) {
   StartEnrolled();
   ASSERT_TRUE(OpenSession().ok());

@@ -293,8 +293,9 @@ struct FakeGate::Service : v1::Gate::Service {
                           v1::EndSessionResponse*) override {
     std::string prefix = PrefixOf(*context);
     absl::MutexLock lock(&gate->mutex_);
-    ++gate->counts_.ended;
     gate->sessions_.erase(std::string(Prefix::Parse(prefix)->session()->session_id));
+    if (gate->faults_.lose_ends) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "not written");
+    ++gate->counts_.ended;
     return grpc::Status::OK;
   }
 

@@ -55,6 +55,7 @@ class FakeGate {
     bool refuse_factors = false;           // openings with a password are refused
     bool tickets = false;                  // sessions have tickets, and are resumed
     bool refuse_tickets = false;
+    bool lose_ends = false;  // a session is ended here, and UNAVAILABLE: not durably
     uint32_t idle_s = 600;
     uint32_t absolute_s = 3600;
   };
