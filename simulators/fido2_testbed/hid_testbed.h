@@ -18,7 +18,7 @@
 #include "simulators/fido2/fido2_simulator.h"
 #include "simulators/process.h"
 
-typedef struct _UMockdevTestbed UMockdevTestbed;
+typedef struct _UMockdevTestbed UMockdevTestbed;  // NOLINT: the library's own name
 
 namespace forekey::fido2sim {
 

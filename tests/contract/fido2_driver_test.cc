@@ -406,8 +406,8 @@ TEST(Fido2BuiltInVerificationTest, IsUsedAndItsBlockIsTold) {
   auto simulator = NewKey([](SimulatorOptions& o) { o.config.built_in_uv = true; });
   Fido2Driver driver({simulator->uri()});
   forekey::v1::EnrollmentProof proof;
-  auto reference =
-      EnrollFidoKey(driver, simulator->uri(), DemandForGate({-7}, /*verify=*/true), {}, &proof);
+  auto reference = EnrollFidoKey(driver, simulator->uri(),
+                                 DemandForGate({-7}, /*verify_user=*/true), {}, &proof);
   ASSERT_TRUE(reference.ok()) << reference.status();
   EXPECT_EQ(proof.possession().authenticator_data()[32] & 0x05, 0x05);
   simulator->Misbehave({Misbehaviour::kUvBlocked});

@@ -50,8 +50,9 @@ class AgentFixture : public ::testing::Test {
     options.socket = socket_;
     options.agent = AgentOptions();
     auto server = AgentServer::Start(std::move(options));
-    if (server.ok()) server_ = *std::move(server);
-    return server.status();
+    if (!server.ok()) return server.status();
+    server_ = *std::move(server);
+    return absl::OkStatus();
   }
   void Stop() { server_.reset(); }
   void Restart() {

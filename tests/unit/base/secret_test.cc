@@ -50,7 +50,7 @@ TEST(SecretTest, AMoveLeavesNoCopyBehind) {
   for (size_t size : {4, 15, 40}) {
     Secret first(std::string(size, 's'));
     Secret second(std::move(first));
-    EXPECT_TRUE(first.empty());
+    EXPECT_TRUE(first.empty());  // NOLINT(bugprone-use-after-move): what is left of it
     EXPECT_EQ(second.view(), std::string(size, 's'));
     char object[sizeof(Secret)];
     std::memcpy(object, static_cast<const void*>(&first), sizeof(object));
@@ -63,7 +63,7 @@ TEST(SecretTest, ConstructionLeavesNoCopyBehind) {
   Secret secret(std::move(pin));
   // The parameter that it passed through is gone from the stack by now; what the caller still holds
   // was emptied by the move.
-  EXPECT_TRUE(pin.empty());
+  EXPECT_TRUE(pin.empty());  // NOLINT(bugprone-use-after-move)
   EXPECT_EQ(secret.view(), "123456");
 }
 

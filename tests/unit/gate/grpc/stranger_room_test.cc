@@ -25,7 +25,7 @@ class StrangerRoomTest : public ::testing::Test {
     return left == nullptr ? 0 : left->id();
   }
 
-  const GateConfig::Connections limits_;
+  const GateConfig::Connections limits_{};
   uint64_t last_id_ = 0;
 };
 

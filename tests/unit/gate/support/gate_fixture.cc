@@ -148,8 +148,9 @@ absl::Status GateFixture::TryToStartGate() {
   parts.tokens = Tokens();
   parts.maintenance_thread = false;
   auto gate = GateCore::New(Config(), std::move(parts));
-  if (gate.ok()) gate_ = *std::move(gate);
-  return gate.status();
+  if (!gate.ok()) return gate.status();
+  gate_ = *std::move(gate);
+  return absl::OkStatus();
 }
 
 Token GateFixture::Enroll(const std::string& subject, Algorithm algorithm, TokenKind kind,
