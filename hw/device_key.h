@@ -61,6 +61,11 @@ class Prompt {
   virtual ~Prompt() = default;
   // `tries_left`: -1 where the token does not say. Cancelled when the person gives up.
   virtual absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) = 0;
+  // The same for a token of which it is not sure that it holds the key: nothing that was answered
+  // before, maybe for another token, will do.
+  virtual absl::StatusOr<Secret> AskPinAnew(absl::string_view device, int tries_left) {
+    return AskPin(device, tries_left);
+  }
   // Another secret than a token's; `whose`, for people: "the password of ada at gate.example".
   // kPinRequired where nobody can be asked for one.
   virtual absl::StatusOr<Secret> AskSecret(absl::string_view whose);

@@ -32,6 +32,7 @@ absl::StatusOr<DeviceSignature> FidoKey::Sign(absl::string_view statement,
   wait.description = absl::StrCat(
       Describe(), ": ", (*token)->Name(),
       holder.shows_credential ? "" : ", which does not say whether it is the enrolled one");
+  wait.unsure = !holder.shows_credential;
   Secret given;
   if (holder.shows_credential) {
     absl::MutexLock lock(&mutex_);

@@ -165,7 +165,9 @@ absl::StatusOr<FidoVerification> ChooseVerification(FidoToken& token, bool requi
     return DeviceFailure(DeviceError::kPinRequired,
                          "the key's PIN is needed, and there is nobody to ask for it");
   }
-  FOREKEY_ASSIGN_OR_RETURN(chosen.pin, wait.prompt->AskPin(wait.description, tries_left));
+  FOREKEY_ASSIGN_OR_RETURN(chosen.pin, wait.unsure
+                                           ? wait.prompt->AskPinAnew(wait.description, tries_left)
+                                           : wait.prompt->AskPin(wait.description, tries_left));
   if (chosen.pin.empty()) return DeviceFailure(DeviceError::kCancelled, "no PIN was given");
   return chosen;
 }

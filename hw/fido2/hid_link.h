@@ -26,9 +26,10 @@ struct FidoWait {
   std::function<bool()> cancelled;
   Prompt* prompt = nullptr;
   std::string description;
+  bool unsure = false;  // whether the token holds the credential: see Prompt::AskPinAnew()
 
   static FidoWait Of(const SignOptions& options, std::string description) {
-    return {options.deadline, options.cancelled, options.prompt, std::move(description)};
+    return {options.deadline, options.cancelled, options.prompt, std::move(description), false};
   }
   // kCancelled, or OK.
   absl::Status CheckCancelled() const;

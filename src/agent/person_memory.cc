@@ -45,6 +45,11 @@ class ConsideratePrompt : public Prompt {
     if (pin.ok()) typed_[credential_id_] = {pin->Clone(), times_forgotten};
     return pin;
   }
+  // Neither out of the memory nor into it: whose PIN it is nobody knows.
+  absl::StatusOr<Secret> AskPinAnew(absl::string_view device, int tries_left) override {
+    if (absl::Status asked = memory_->MayAsk(context_.gate); !asked.ok()) return asked;
+    return Heard(inner_->AskPinAnew(device, tries_left));
+  }
   absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
     if (absl::Status asked = memory_->MayAsk(context_.gate); !asked.ok()) return asked;
     return Heard(inner_->AskSecret(whose));

@@ -70,6 +70,10 @@ class NotingPrompt : public Prompt {
     asked_ = true;
     return inner_->AskPin(device, tries_left);
   }
+  absl::StatusOr<Secret> AskPinAnew(absl::string_view device, int tries_left) override {
+    asked_ = true;
+    return inner_->AskPinAnew(device, tries_left);
+  }
   absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
     asked_ = true;
     return inner_->AskSecret(whose);

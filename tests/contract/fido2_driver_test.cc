@@ -364,6 +364,35 @@ TEST_F(Fido2OtherKeyTest, ThatCantBeToldApartIsAskedAboutByName) {
   EXPECT_EQ(TriesLeft(), tries);
 }
 
+// Answers as an agent with --keep-pins does: with the PIN of the enrolled key, and asks the person
+// only where that is told to be of no use.
+class KeepingPrompt final : public Prompt {
+ public:
+  absl::StatusOr<Secret> AskPin(absl::string_view, int) override { return Secret::CopyOf("1234"); }
+  absl::StatusOr<Secret> AskPinAnew(absl::string_view, int) override {
+    ++asked;
+    return absl::CancelledError("nobody");
+  }
+  void ShowTouch(absl::string_view) override {}
+  void HideTouch() override {}
+  int asked = 0;
+};
+
+TEST_F(Fido2OtherKeyTest, ThatCantBeToldApartIsNotSentAKeptPin) {
+  const size_t end = reference_.rfind('\n', reference_.size() - 3);
+  reference_.insert(end, ",\n  \"hidden\": true");
+  const int tries = TriesLeft();
+  auto key = others_driver_.Load(reference_, Secret());
+  ASSERT_TRUE(key.ok()) << key.status();
+  KeepingPrompt prompt;
+  SignOptions options = SignForGate();
+  options.user_verification = true;
+  options.prompt = &prompt;
+  EXPECT_TRUE(ErrorOf(**key, options).has_value() || absl::IsCancelled(last_)) << last_;
+  EXPECT_EQ(prompt.asked, 1);
+  EXPECT_EQ(TriesLeft(), tries);
+}
+
 TEST_F(Fido2PinTest, ThePromptNamesTheKey) {
   auto key = EnrolledKey();
   ASSERT_NE(key, nullptr);

@@ -28,6 +28,9 @@ class Person : public Prompter {
     absl::StatusOr<Secret> AskPin(absl::string_view device, int tries_left) override {
       return prompt_->AskPin(device, tries_left);
     }
+    absl::StatusOr<Secret> AskPinAnew(absl::string_view device, int tries_left) override {
+      return prompt_->AskPinAnew(device, tries_left);
+    }
     absl::StatusOr<Secret> AskSecret(absl::string_view whose) override {
       return prompt_->AskSecret(whose);
     }

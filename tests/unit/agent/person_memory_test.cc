@@ -176,6 +176,17 @@ TEST_F(KeptPinTest, AKeyThatIsBeingMadeHasNone) {
   }
 }
 
+TEST_F(KeptPinTest, OneIsNotForAKeyThatMayBeAnother) {
+  EXPECT_TRUE(Work(absl::OkStatus()).ok());
+  for (int times = 2; times <= 3; ++times) {
+    auto prompt = keeping_->For({"a.test", "to open a session", "", nullptr});
+    keeping_->Begins(*prompt, "key");
+    EXPECT_TRUE(prompt->AskPinAnew("a key of that model", 8).ok());
+    keeping_->Ended(*prompt, absl::OkStatus());
+    EXPECT_EQ(prompt_->asked, times);
+  }
+}
+
 TEST_F(KeptPinTest, OneWhoseTimeIsOverIsDroppedThoughNobodyAsksForIt) {
   EXPECT_EQ(keeper_.DropEndedPins(), BootTime::InfiniteFuture());
   EXPECT_TRUE(Work(absl::OkStatus()).ok());
