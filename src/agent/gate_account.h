@@ -289,6 +289,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
                                                   const Work* work);
   // What was loaded under that `generation` could not sign.
   void KeyFailed(const HeldCredential& credential, uint64_t generation, const absl::Status& failed);
+  // Whether it is known that a person has to touch the token, or to type its PIN.
+  bool NeedsPerson(const HeldCredential& credential) const;
   Signer SignerFor(const HeldCredential& credential, LoadedKey loaded, bool alone,
                    const Work* work);
   // A failure of that credential's token, with what a person has to name for it.

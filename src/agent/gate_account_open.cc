@@ -10,12 +10,28 @@
 #include "src/base/status.h"
 
 namespace forekey {
+namespace {
+
+// The gate refused the proof itself, or the factors.
+bool RefusedByGate(const absl::Status& status) {
+  return absl::IsUnauthenticated(status) && !DeviceErrorOf(status).has_value() &&
+         !ReasonOf(status).has_value();
+}
+
+// It opened no session for another reason, which is none of the token's either.
+bool GateFailed(const absl::Status& status) {
+  return !status.ok() && !DeviceErrorOf(status).has_value() && !RefusedByGate(status);
+}
+
+}  // namespace
 
 absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& control,
                                                             Opening opening) {
   FOREKEY_ASSIGN_OR_RETURN(std::vector<Candidates> candidates,
                            CredentialsFor(opening.words, opening.with));
-  if (opening.password.empty() && HasWord(opening.words, kPasswordFactor)) {
+  const bool typed = opening.password.empty() && HasWord(opening.words, kPasswordFactor);
+  if (typed) {
+    FOREKEY_RETURN_IF_ERROR(refused_keys_.MayAskPassword());
     FOREKEY_ASSIGN_OR_RETURN(opening.password, AskPassword(control));
   }
   std::vector<std::string> notes;
@@ -24,6 +40,11 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& c
   });
   TellNotes(notes);
   if (parent.ok()) parent->notes = std::move(notes);
+  if (typed && parent.ok()) refused_keys_.PasswordTaken();
+  // Programs try again where the gate is away for a moment: the person is not asked each time.
+  if (typed && GateFailed(parent.status()) && !control.Cancelled()) {
+    refused_keys_.PasswordFailed(parent.status());
+  }
   return parent;
 }
 
@@ -49,11 +70,9 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenWith(const Candidates& cred
       return parent;
     }
     refused = parent.status();
-    bool by_gate = absl::IsUnauthenticated(refused) && !DeviceErrorOf(refused).has_value();
-    if (!by_gate || ReasonOf(refused).has_value()) {
+    if (!RefusedByGate(refused)) {
       // Programs try again where the gate is away for a moment: the person is not asked each time.
-      const bool token_failed = DeviceErrorOf(refused).has_value();
-      if (*work.asked && !token_failed && !work.control.Cancelled()) {
+      if (*work.asked && GateFailed(refused) && !work.control.Cancelled()) {
         refused_keys_.Failed(credentials, refused);
       }
       return refused;
@@ -215,12 +234,23 @@ void GateAccount::KeyFailed(const HeldCredential& credential, uint64_t generatio
   }
 }
 
+bool GateAccount::NeedsPerson(const HeldCredential& credential) const {
+  return prompter_ != nullptr &&
+         (credential.kind == v1::TOKEN_KIND_FIDO2 || refused_keys_.ForPerson(credential));
+}
+
 Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded, bool alone,
                               const Work* work) {
   Signer signer;
   signer.credential_id = credential.id;
   signer.sign = [this, loaded = std::move(loaded), credential, alone,
                  work](absl::string_view statement) -> absl::StatusOr<SignedStatement> {
+    // A touch is asked for by the token itself, at once: a person is left alone before that.
+    if (NeedsPerson(credential)) {
+      if (absl::Status asked = prompter_->MayAsk(audience_); !asked.ok()) {
+        return TokenFailure(credential, alone, std::move(asked));
+      }
+    }
     SignOptions options;
     options.rp_id = credential.rp_id;
     options.origin = credential.origin;

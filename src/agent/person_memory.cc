@@ -116,6 +116,7 @@ class Considerate : public Prompter {
     return std::make_unique<ConsideratePrompt>(std::move(prompt), std::move(context), memory_,
                                                board_, desktop_);
   }
+  absl::Status MayAsk(const std::string& gate) const override { return memory_->MayAsk(gate); }
   void Begins(Prompt& prompt, absl::string_view credential_id) override {
     static_cast<ConsideratePrompt&>(prompt).Begins(credential_id);  // one of For()'s
   }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "hw/device_key.h"
 #include "src/agent/prompt_place.h"
@@ -28,6 +29,9 @@ class Prompter {
   virtual ~Prompter() = default;
   // For one piece of work; does not outlive the Prompter.
   virtual std::unique_ptr<Prompt> For(PromptContext context) = 0;
+  // OK, or why the person at `gate` is left alone for now: with the DeviceError of what they
+  // answered.
+  virtual absl::Status MayAsk(const std::string& gate) const { return absl::OkStatus(); }
   // What `prompt` (one of For()'s) is asked from now on is for the key of that credential.
   virtual void Begins(Prompt& prompt, absl::string_view credential_id) {}
   // What `prompt` (one of For()'s) was asked for has ended so: whether its answers were good.

@@ -5,6 +5,7 @@
 #define FOREKEY_SRC_AGENT_REFUSED_KEYS_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -42,6 +43,13 @@ class RefusedKeys {
   void Failed(const Candidates& credentials, const absl::Status& why);
   // FailedPrecondition while it rests: with the refusal, until when, and what a person can do.
   absl::Status MayAsk(const HeldCredential& credential) const;
+  // Whether it is known to need one.
+  bool ForPerson(const HeldCredential& credential) const;
+  // The same for the subject's password, which a person typed for an opening: the gate failed, or
+  // opened a session.
+  void PasswordFailed(const absl::Status& why);
+  void PasswordTaken();
+  absl::Status MayAskPassword() const;
   // A person wants it, or it was enrolled anew: all of them may be asked.
   void Forget();
 
@@ -52,6 +60,8 @@ class RefusedKeys {
     BootTime until;
     std::string why;
   };
+  // Nullopt where it does not rest; else for people: until when, and how to try now.
+  std::optional<std::string> RestOf(const Key& key) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // Whom all of this is about: those of the credentials that need a person.
   template <typename Rest>
   void RestEach(const Candidates& credentials, const absl::Status& why, const Rest& rest);
@@ -60,6 +70,7 @@ class RefusedKeys {
   const Clock* const clock_;
   mutable absl::Mutex mutex_;
   std::map<std::string, Key> keys_ ABSL_GUARDED_BY(mutex_);  // that need a person, by id
+  Key password_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Passes questions on, and notes that there was one.

@@ -19,10 +19,14 @@ using ::testing::HasSubstr;
 
 class Toucher : public Prompt {
  public:
+  absl::StatusOr<Secret> AskSecret(absl::string_view) override {
+    ++passwords;
+    return Secret::CopyOf("the password");
+  }
   absl::StatusOr<Secret> AskPin(absl::string_view, int) override { return Secret::CopyOf("1234"); }
   void ShowTouch(absl::string_view) override { ++touches; }
   void HideTouch() override {}
-  std::atomic<int> touches{0};
+  std::atomic<int> touches{0}, passwords{0};
 };
 
 HeldCredential Credential(const std::string& id) {
@@ -142,6 +146,55 @@ TEST_F(RefusedKeysAgentTest, AskForOneTouchWhereTheGateIsAwayForAMoment) {
   gate_.RefuseSessions(false);
   clock_.Advance(absl::Seconds(5));
   EXPECT_TRUE(OpenSession().ok());
+}
+
+// The token is a TPM, which nobody has to touch: so it is the password alone that is asked for.
+TEST_F(RefusedKeysAgentTest, AskForOnePasswordWhereTheGateIsAwayForAMoment) {
+  person_ = toucher_;
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  FakeGate::Faults faults;
+  faults.step_up = "password";
+  faults.factors_meet_step_up = true;
+  faults.open_status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the registry is away");
+  gate_.Misbehave(faults);
+  v1::OpenLocalSessionRequest request;
+  request.set_method("/test.Echo/Say");
+  const auto open = [&] { return agent().OpenSession(request, CallControl()).status(); };
+  EXPECT_TRUE(absl::IsUnavailable(open()));
+  for (int tries = 0; tries < 3; ++tries) {
+    const absl::Status resting = open();
+    EXPECT_TRUE(absl::IsFailedPrecondition(resting)) << resting;
+    EXPECT_THAT(std::string(resting.message()),
+                AllOf(HasSubstr("the registry is away"), HasSubstr("gate.test --password")));
+  }
+  EXPECT_EQ(toucher_->passwords, 1);
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_TRUE(absl::IsUnavailable(open()));
+  EXPECT_EQ(toucher_->passwords, 2);
+  faults.open_status = grpc::Status::OK;
+  gate_.Misbehave(faults);
+  clock_.Advance(absl::Seconds(30));
+  const absl::Status opened = open();
+  EXPECT_TRUE(opened.ok()) << opened;
+  EXPECT_EQ(toucher_->passwords, 3);
+}
+
+TEST_F(RefusedKeysAgentTest, AreNotLitUpForAPersonWhoJustSaidNo) {
+  StartTouched();
+  token_.denies = true;
+  const auto sign = [this] { return GetPrefix("/test.Echo/Say", "", /*device=*/true).status(); };
+  EXPECT_EQ(DeviceErrorOf(sign()), DeviceError::kDenied);
+  EXPECT_EQ(toucher_->touches, 1);
+  const absl::Status left_alone = sign();
+  EXPECT_EQ(DeviceErrorOf(left_alone), DeviceError::kDenied) << left_alone;
+  EXPECT_THAT(std::string(left_alone.message()), HasSubstr("a moment ago"));
+  EXPECT_EQ(toucher_->touches, 1);
+  clock_.Advance(absl::Seconds(5));
+  token_.denies = false;
+  const absl::Status signed_again = sign();
+  EXPECT_TRUE(signed_again.ok()) << signed_again;
+  EXPECT_EQ(toucher_->touches, 2);
 }
 
 TEST_F(RefusedKeysAgentTest, TokensThatSignByThemselvesAskAGateThatIsAwayEachTime) {

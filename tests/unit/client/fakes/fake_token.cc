@@ -161,6 +161,7 @@ absl::StatusOr<DeviceSignature> FakeToken::Sign(const Key& key, absl::string_vie
     options.prompt->ShowTouch("the token");
     options.prompt->HideTouch();
   }
+  if (denies) return DeviceFailure(DeviceError::kDenied, "no");
   {
     absl::MutexLock lock(&mutex_);
     ++waiting_;
