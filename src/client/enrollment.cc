@@ -13,6 +13,7 @@
 #include "src/base/printable.h"
 #include "src/base/reason.h"
 #include "src/base/secret.h"
+#include "src/base/shell_word.h"
 #include "src/base/status.h"
 #include "src/crypto/digest.h"
 #include "src/wire/session_keys.h"
@@ -152,7 +153,7 @@ absl::Status Enrollment::CheckRelyingParty(const std::string& allowed_rp_id) con
                    "\", which is not its own name: others could be fooled with "
                    "what the key signs. If its administrator confirms that name, run "
                    "again with --rp-id ",
-                   shown));
+                   ShellWord(shown)));
 }
 
 std::string Enrollment::Statement(absl::string_view spki) const {

@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 void Print(const Json& json, std::ostream& out) {
-  out << json.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+  out << json.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) << "\n";
 }
 
 std::vector<std::string> FirmwareLines(const TrustBundle& bundle) {

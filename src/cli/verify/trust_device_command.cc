@@ -202,7 +202,8 @@ absl::StatusOr<int> LookForDevice(const ForDeviceArgs& args, const ReadHardware&
   if (args.json) {
     nlohmann::json json = NeedJson(hardware, folder, need);
     json["firmware"] = firmware.ToJson();
-    out << json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    out << json.dump(2, ' ', /*ensure_ascii=*/true, nlohmann::json::error_handler_t::replace)
+        << "\n";
   } else {
     PrintNeed(hardware, folder, need, out);
   }

@@ -434,5 +434,20 @@ TEST_F(TrustBundleTest, TheCommandsWorkFromKeyToGate) {
   EXPECT_THAT(err_.str(), HasSubstr("another key"));
 }
 
+// Some terminals take U+009B for the beginning of a command.
+TEST_F(TrustBundleTest, WhatABundleSaysReachesATerminalAsAscii) {
+  TrustBundle bundle = Bundle(1, {});
+  bundle.made = "2026\xc2\x9b";
+  std::ofstream(Path("payload"), std::ios::binary) << bundle.Serialize();
+  ASSERT_EQ(Run({"key", "--out", Path("key.pem")}), kExitOk) << err_.str();
+  ASSERT_EQ(Run({"sign", Path("payload"), "--key", Path("key.pem"), "--out", Path("bundle")}),
+            kExitOk)
+      << err_.str();
+  ASSERT_EQ(Run({"verify", Path("bundle"), "--key", Path("key.pem.pub"), "--json"}), kExitOk)
+      << err_.str();
+  EXPECT_EQ(nlohmann::json::parse(out_.str())["made"], bundle.made);
+  EXPECT_THAT(out_.str(), ::testing::Not(HasSubstr("\x9b")));
+}
+
 }  // namespace
 }  // namespace forekey

@@ -146,6 +146,16 @@ TEST_F(TrustForDeviceTest, ATokenThatShowsNothingIsSaidToDoSo) {
   EXPECT_THAT(err_.str(), HasSubstr("damaged"));
 }
 
+// Some terminals take U+009B for the beginning of a command.
+TEST_F(TrustForDeviceTest, WhatATokenSaysReachesATerminalAsAscii) {
+  CertificateSpec token = issuing_.Spec("token", NewEcKey());
+  token.extensions.push_back({"1.3.6.1.5.5.7.1.1", false, Access("http://vendor.test/\xc2\x9b")});
+  hardware_.certificates = {MakeDer(token)};
+  EXPECT_EQ(Run({"--json"}), kExitRefused);
+  EXPECT_EQ(nlohmann::json::parse(out_.str())["addresses"][0], "http://vendor.test/\xc2\x9b");
+  EXPECT_THAT(out_.str(), ::testing::Not(HasSubstr("\x9b")));
+}
+
 // A chain that leads back to itself ends.
 TEST_F(TrustForDeviceTest, AChainInACircleEnds) {
   hardware_.certificates.push_back(issuing_der_);

@@ -123,6 +123,9 @@ TEST_F(EnrollmentTest, RefusesARelyingPartyThatIsNotTheGatesOwn) {
     EXPECT_EQ(ReasonOf(status), Reason::kAudienceMismatch) << rp_id;
     EXPECT_THAT(std::string(status.message()), HasSubstr("--rp-id")) << rp_id;
   }
+  // What the person is told to run is one word for a shell.
+  EXPECT_THAT(std::string(RunWith(with("a.test; id")).message()),
+              HasSubstr("--rp-id 'a.test; id'"));
   EXPECT_EQ(gate_.counts().enrolled, 0);
   allowed_rp_id_ = "bank.example";  // the person said so
   EXPECT_TRUE(RunWith(with("bank.example")).ok());
