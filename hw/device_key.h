@@ -127,6 +127,9 @@ class KeyEnroller {
   // Fills possession and token of the proof.
   virtual absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) = 0;
   virtual absl::StatusOr<std::string> KeyReference() = 0;
+  // Once opened, for people: why a gate may refuse the token, and what its administrator can do.
+  // Empty where nothing is to be said.
+  virtual std::string Note() const { return ""; }
 };
 
 struct EnrollOptions {

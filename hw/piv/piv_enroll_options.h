@@ -12,6 +12,9 @@
 
 namespace forekey {
 
+inline constexpr char kProofAttestation[] = "attestation";
+inline constexpr char kProofCertificate[] = "certificate";
+
 struct PivEnrollOptions {
   // "slot": "9c", "82", ...; empty: the first free dedicated one, or the only one that has a key.
   std::string slot;
@@ -32,11 +35,16 @@ struct PivEnrollOptions {
   // that see no key without one.
   bool write_certificate = false;
 
+  // "proof" of an existing key: "attestation", the card's own; "certificate", the slot's; empty:
+  // the attestation, where the card can make it, else the certificate.
+  std::string proof;
+
   Secret key_password;
   SignOptions sign;
   std::function<absl::Status(const std::string& place)> before_key;  // as in EnrollOptions
 
-  // InvalidArgument for a name that is not one of the above, and for a flag that is none.
+  // InvalidArgument for a name that is not one of the above, and for a flag or a proof that is
+  // none.
   static absl::StatusOr<PivEnrollOptions> From(EnrollOptions options);
 };
 

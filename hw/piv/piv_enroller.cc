@@ -46,6 +46,10 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<Pi
       (!given.pin_policy.empty() || !given.touch_policy.empty() || !given.algorithm.empty())) {
     return absl::InvalidArgumentError("an existing key has its algorithm and its policies already");
   }
+  if (!given.existing_key && given.proof == kProofCertificate) {
+    return absl::InvalidArgumentError(
+        "a new key has no issuer's certificate yet: enrol it with --existing once it has one");
+  }
   if (given.existing_key && given.write_certificate) {
     return absl::InvalidArgumentError(
         "an existing key is enrolled as it is: no certificate is written to it");
@@ -210,29 +214,57 @@ absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::Enrollment
   return public_key_->spki();
 }
 
+absl::Status PivEnroller::ChooseProof(PivCard& card, const PivCard::Slot& slot,
+                                      std::optional<std::string> attestation,
+                                      forekey::v1::PivEvidence* evidence) {
+  note_.clear();
+  const bool may_attest = options_.proof != kProofCertificate;
+  // The certificate beside a key that was made just now is no issuer's.
+  const bool certified = options_.existing_key && !slot.certificate.empty();
+  const bool may_certify = certified && options_.proof != kProofAttestation;
+  if (may_attest && attestation.has_value()) {
+    FOREKEY_ASSIGN_OR_RETURN(auto object, card.GetObject(kObjectAttestation));
+    auto issuer = ParseCertificateObject(object.value_or(""));
+    if (issuer.ok()) {
+      evidence->set_certificate(*std::move(attestation));
+      evidence->add_intermediates(*std::move(issuer));
+      evidence->set_is_attestation(true);
+      if (may_certify) {
+        note_ = absl::StrCat(
+            "the key was proved by the card's own attestation; where the gate trusts the issuer of "
+            "the certificate in slot ",
+            SlotName(slot_), ", enrol it with --option proof=", kProofCertificate);
+      }
+      return absl::OkStatus();
+    }
+    if (!may_certify) {
+      return SlotProblem("the card attests its keys, but its attestation certificate (F9) is gone");
+    }
+  }
+  if (may_certify) {
+    evidence->set_certificate(slot.certificate);
+    return absl::OkStatus();
+  }
+  if (certified) {
+    return SlotProblem(absl::StrCat("the card can't attest the key in slot ", SlotName(slot_),
+                                    ": a certificate alone proves it"));
+  }
+  return SlotProblem(
+      absl::StrCat(may_attest ? "the card can't attest the key in slot "
+                              : "the key is to be proved by the certificate in slot ",
+                   SlotName(slot_),
+                   ", and there is "
+                   "no certificate for it: have its issuer certify it, and enrol it then "
+                   "with --existing"));
+}
+
 absl::Status PivEnroller::ReadEvidence(PivCard& card, forekey::v1::PivEvidence* evidence) {
   evidence->Clear();
   FOREKEY_ASSIGN_OR_RETURN(PivCard::Slot slot, card.ReadSlot(slot_));
   FOREKEY_ASSIGN_OR_RETURN(auto attestation, card.Attest(slot_));
   AttestedPolicies attested;
-  if (attestation.has_value()) {
-    FOREKEY_ASSIGN_OR_RETURN(auto object, card.GetObject(kObjectAttestation));
-    auto issuer = ParseCertificateObject(object.value_or(""));
-    if (!issuer.ok())
-      return SlotProblem("the card attests its keys, but its attestation certificate (F9) is gone");
-    attested = PoliciesOfAttestation(*attestation);
-    evidence->set_certificate(*std::move(attestation));
-    evidence->add_intermediates(*std::move(issuer));
-    evidence->set_is_attestation(true);
-  } else if (!slot.certificate.empty()) {
-    evidence->set_certificate(slot.certificate);
-  } else {
-    return SlotProblem(
-        absl::StrCat("the card can't attest the key in slot ", SlotName(slot_),
-                     ", and there is "
-                     "no certificate for it: have its issuer certify it, and enrol it then "
-                     "with --existing"));
-  }
+  if (attestation.has_value()) attested = PoliciesOfAttestation(*attestation);
+  FOREKEY_RETURN_IF_ERROR(ChooseProof(card, slot, std::move(attestation), evidence));
   auto certificate = Certificate::ParseDer(evidence->certificate());
   if (!certificate.ok() || certificate->Spki() != public_key_->spki()) {
     return DeviceFailure(DeviceError::kOther,

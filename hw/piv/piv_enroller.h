@@ -37,6 +37,7 @@ class PivEnroller : public KeyEnroller {
                                         absl::string_view unkeyed_statement) override;
   absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) override;
   absl::StatusOr<std::string> KeyReference() override;
+  std::string Note() const override { return note_; }
 
  private:
   enum class Step { kNew, kOpened, kCreated, kProved, kDone };
@@ -53,6 +54,11 @@ class PivEnroller : public KeyEnroller {
   absl::Status AuthorizeGeneration(PivCard& card);
   absl::Status Generate(PivCard& card);
   absl::Status WriteCertificate(PivCard& card);
+  // The attestation, where the card makes one and has the certificate to it, or the slot's
+  // certificate, or the one that the person wants.
+  absl::Status ChooseProof(PivCard& card, const PivCard::Slot& slot,
+                           std::optional<std::string> attestation,
+                           forekey::v1::PivEvidence* evidence);
   absl::Status ReadEvidence(PivCard& card, forekey::v1::PivEvidence* evidence);
   absl::Status AskForStoredKeysPin();
   absl::Status DeleteWrittenCertificate(PivCard& card);
@@ -77,6 +83,7 @@ class PivEnroller : public KeyEnroller {
   std::string written_certificate_;       // as it was, or may have been, put into the slot's object
   std::optional<PinUse> stored_key_pin_;  // where the PIN protects the management key
   std::optional<PivKeyReference> reference_;
+  std::string note_;
 };
 
 }  // namespace forekey

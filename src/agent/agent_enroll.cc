@@ -77,6 +77,13 @@ absl::Status WithNote(const absl::Status& status, absl::string_view note) {
   return noted;
 }
 
+// A gate does not say why it refuses; the token may know what it has not shown.
+absl::Status WithNoteOf(const KeyEnroller& enroller, const absl::Status& status) {
+  const bool refused = absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
+  const std::string note = enroller.Note();
+  return refused && !note.empty() ? WithNote(status, note) : status;
+}
+
 void LogIfBad(const absl::Status& status) {
   if (!status.ok()) spdlog::error("{}", std::string(status.message()));
 }
@@ -288,8 +295,9 @@ absl::StatusOr<v1::EnrollResponse> Agent::EnrollWith(const Invite& invite,
   FOREKEY_ASSIGN_OR_RETURN(auto enroller, driver->Enroll(uri, std::move(options)));
   FOREKEY_ASSIGN_OR_RETURN(v1::EnrollmentOpening opening, enroller->Opening());
   if (control.Cancelled()) return CallerGone();
-  FOREKEY_ASSIGN_OR_RETURN(auto enrollment,
-                           Enrollment::Begin(gate.get(), invite, opening, request.rp_id()));
+  auto begun = Enrollment::Begin(gate.get(), invite, opening, request.rp_id());
+  if (!begun.ok()) return WithNoteOf(*enroller, begun.status());
+  const auto enrollment = *std::move(begun);
   const v1::EnrollmentDemand& demand = enrollment->demand();
   if (!record.subject.empty() && record.subject != demand.subject()) {
     return Refuse(Reason::kSubjectMismatch,
@@ -318,7 +326,9 @@ absl::StatusOr<v1::EnrollResponse> Agent::EnrollWith(const Invite& invite,
   if (account == nullptr) record.identities = {demand.gate_identity()};
   enrolling.proof = &proof;
   enrolling.enrollment = enrollment.get();
-  FOREKEY_RETURN_IF_ERROR(Commit(enrolling));
+  if (absl::Status committed = Commit(enrolling); !committed.ok()) {
+    return WithNoteOf(*enroller, committed);
+  }
   if (made.has_value()) LogIfBad(state_->RemoveLeftKey(*made));
   v1::EnrollResponse response;
   response.set_gate(record.target.audience);

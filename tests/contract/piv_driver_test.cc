@@ -7,12 +7,15 @@
 #include <random>
 #include <thread>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "hw/piv/new_key.h"
 #include "hw/piv/tlv.h"
+#include "simulators/piv/piv_certificates.h"
+#include "src/base/status.h"
 #include "src/crypto/certificate.h"
 #include "tests/contract/piv_token.h"
 #include "tests/contract/tpm_token.h"
@@ -183,6 +186,75 @@ TEST_F(PivDriverTest, EnrolsWhatAnAgencysCardHasOfEveryAlgorithm) {
     }
     token_.reset();
   }
+}
+
+// A card that attests, with a key in 9A that an issuing CA has certified since.
+class PivCertifiedKeyTest : public PivDriverTest {
+ protected:
+  void SetUp() override {
+    ASSERT_NO_FATAL_FAILURE(Start());
+    EnrollOptions options;
+    options.named.Set("slot", "9a");
+    ASSERT_TRUE(EnrollKey(*token_, std::move(options), &spki_).ok());
+    const auto key = PublicKey::FromSpki(spki_);
+    ASSERT_TRUE(key.ok());
+    WithState([&](piv::PivState& state) {
+      piv::PivState agency = state.Clone();
+      ASSERT_TRUE(piv::FoundAgency(&agency).ok());
+      const auto der = piv::IssueSlotCertificate(agency, 0x9a, key->evp());
+      ASSERT_TRUE(der.ok()) << der.status();
+      certificate_ = *der;
+      state.objects[piv::CertificateObjectTag(0x9a)] = piv::CertificateObject(*der);
+    });
+  }
+  void WithState(absl::FunctionRef<void(piv::PivState&)> change) {
+    token_->simulator().card().WithApplet([&](piv::PivApplet& applet) { change(applet.state()); });
+  }
+  // What proves the key that is there, with that value of the option.
+  absl::StatusOr<forekey::v1::PivEvidence> Evidence(absl::string_view proof) {
+    EnrollOptions options;
+    options.named.SetFlag("existing", true);
+    options.named.Set("slot", "9a");
+    options.named.Set("proof", proof);
+    options.sign = token_->Sign();
+    FOREKEY_ASSIGN_OR_RETURN(auto enroller,
+                             token_->driver().Enroll(token_->uri(), std::move(options)));
+    FOREKEY_RETURN_IF_ERROR(enroller->Opening().status());
+    forekey::v1::EnrollmentDemand demand;
+    demand.mutable_piv();
+    FOREKEY_RETURN_IF_ERROR(enroller->CreateKey(demand, kUnkeyedStatement).status());
+    forekey::v1::EnrollmentProof made;
+    FOREKEY_RETURN_IF_ERROR(enroller->Prove("a statement", &made));
+    note_ = enroller->Note();
+    return made.piv();
+  }
+  std::string certificate_, note_;
+};
+
+TEST_F(PivCertifiedKeyTest, IsProvedByItsIssuersCertificateWhereThatIsWanted) {
+  auto evidence = Evidence("certificate");
+  ASSERT_TRUE(evidence.ok()) << evidence.status();
+  EXPECT_FALSE(evidence->is_attestation());
+  EXPECT_EQ(evidence->certificate(), certificate_);
+  EXPECT_EQ(note_, "");
+  for (const char* attested : {"", "attestation"}) {
+    evidence = Evidence(attested);
+    ASSERT_TRUE(evidence.ok()) << evidence.status();
+    EXPECT_TRUE(evidence->is_attestation()) << attested;
+    EXPECT_EQ(note_.empty(), *attested != '\0') << note_;
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(Evidence("either").status()));
+  WithState([](piv::PivState& state) { state.objects.erase(piv::CertificateObjectTag(0x9a)); });
+  EXPECT_EQ(DeviceErrorOf(Evidence("certificate").status()), DeviceError::kNotSetUp);
+}
+
+TEST_F(PivCertifiedKeyTest, IsProvedByItWhereTheCardsOwnCertificateIsGone) {
+  WithState([](piv::PivState& state) { state.objects.erase(0x5fff01); });
+  const auto evidence = Evidence("");
+  ASSERT_TRUE(evidence.ok()) << evidence.status();
+  EXPECT_FALSE(evidence->is_attestation());
+  EXPECT_EQ(evidence->certificate(), certificate_);
+  EXPECT_EQ(DeviceErrorOf(Evidence("attestation").status()), DeviceError::kNotSetUp);
 }
 
 TEST_F(PivDriverTest, EnrolsWhatAnAgencysCardHasWithoutWriting) {

@@ -20,6 +20,8 @@ TEST_F(AgentEnrollTest, ARefusedEnrolmentLeavesNothing) {
   gate_.Misbehave(faults);
   auto enrolled = Enroll(gate_);
   EXPECT_TRUE(absl::IsPermissionDenied(enrolled.status())) << enrolled.status();
+  // Not from the gate, which does not say why.
+  EXPECT_THAT(std::string(enrolled.status().message()), HasSubstr("a fake shows no certificate"));
   EXPECT_FALSE(std::filesystem::exists(state_ + "/gates/gate.test"));
   EXPECT_EQ(agent().GetStatus().gates_size(), 0);
 }

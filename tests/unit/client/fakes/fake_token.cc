@@ -53,6 +53,7 @@ class FakeEnroller : public KeyEnroller {
     return absl::OkStatus();
   }
   absl::StatusOr<std::string> KeyReference() override { return reference_; }
+  std::string Note() const override { return "a fake shows no certificate"; }
 
  private:
   FakeToken* const token_;
