@@ -2,9 +2,15 @@
 #include "hw/tpm/endorsement.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
+#include <utility>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "hw/device_key.h"
 #include "hw/tpm/capabilities.h"
 #include "hw/tpm/certificate_bytes.h"
@@ -12,6 +18,8 @@
 #include "hw/tpm/tpm_public.h"
 #include "src/base/bytes.h"
 #include "src/base/status.h"
+#include "src/crypto/certificate.h"
+#include "src/crypto/digest.h"
 #include "src/crypto/openssl.h"
 
 namespace forekey {
@@ -22,13 +30,16 @@ struct Place {
   TPM2_HANDLE nonce;  // 0: the profile has none
   TPM2_HANDLE template_index;
   EkShape shape;
+  absl::string_view type;  // EkChoice's
 };
 constexpr Place kPlaces[] = {
-    {0x01c0000a, 0x01c0000b, 0x01c0000c, EkShape::kP256},
-    {0x01c00002, 0x01c00003, 0x01c00004, EkShape::kRsa2048},
-    {0x01c00014, 0, 0x01c00015, EkShape::kP256High},
-    {0x01c00012, 0, 0x01c00013, EkShape::kRsa2048High},
-    {0x01c00016, 0, 0x01c00017, EkShape::kP384High},
+    {0x01c0000a, 0x01c0000b, 0x01c0000c, EkShape::kP256, "p256"},
+    {0x01c00002, 0x01c00003, 0x01c00004, EkShape::kRsa2048, "rsa2048"},
+    {0x01c00014, 0, 0x01c00015, EkShape::kP256High, "p256"},
+    {0x01c00012, 0, 0x01c00013, EkShape::kRsa2048High, "rsa2048"},
+    {0x01c00016, 0, 0x01c00017, EkShape::kP384High, "p384"},
+    {0x01c0001c, 0, 0x01c0001d, EkShape::kRsa3072High, "rsa3072"},
+    {0x01c0001e, 0, 0x01c0001f, EkShape::kRsa4096High, "rsa4096"},
 };
 constexpr TPM2_HANDLE kFirstChainIndex = 0x01c00100;
 constexpr TPM2_HANDLE kLastChainIndex = 0x01c001ff;
@@ -80,18 +91,19 @@ absl::StatusOr<std::string> ReadNvIfReadable(Esys& esys, TPM2_HANDLE index) {
   return std::string();
 }
 
-X509Ptr ParseCertificate(const std::string& der) {
-  const unsigned char* cursor = U8(der);
-  X509Ptr certificate(d2i_X509(nullptr, &cursor, static_cast<long>(der.size())));
-  if (certificate == nullptr) OpenSslError("d2i_X509").IgnoreError();
-  return certificate;
+// Nullopt for filler alone, and for what no gate could read either: it is as good as none.
+absl::StatusOr<std::optional<Certificate>> ReadCertificate(Esys& esys, TPM2_HANDLE index) {
+  FOREKEY_ASSIGN_OR_RETURN(const std::string nv, ReadNvIfReadable(esys, index));
+  absl::StatusOr<Certificate> certificate = Certificate::ParseDer(FirstCertificate(nv));
+  if (!certificate.ok()) return std::nullopt;
+  return *std::move(certificate);
 }
 
-bool IsKeyOf(X509* certificate, const TPMT_PUBLIC& area) {
-  EVP_PKEY* certified = X509_get0_pubkey(certificate);
+bool IsKeyOf(const Certificate& certificate, const TPMT_PUBLIC& area) {
+  EVP_PKEY* certified = certificate.key();
   auto key = PublicKeyOf(area);
   const bool same = certified != nullptr && key.ok() && EVP_PKEY_eq(certified, key->evp()) == 1;
-  OpenSslError("X509_get0_pubkey").IgnoreError();
+  OpenSslError("EVP_PKEY_eq").IgnoreError();
   return same;
 }
 
@@ -140,7 +152,7 @@ absl::StatusOr<TPM2B_PUBLIC> CreationTemplate(Esys& esys, const Place& place,
 }
 
 // Gives `ek` the key of `certificate`; false when this TPM does not have it.
-absl::StatusOr<bool> FindKeyOf(Esys& esys, X509* certificate, const Place& place,
+absl::StatusOr<bool> FindKeyOf(Esys& esys, const Certificate& certificate, const Place& place,
                                const std::vector<TPM2_HANDLE>& indices, EndorsementKey* ek) {
   FOREKEY_ASSIGN_OR_RETURN(auto persistent, Handles(esys, kFirstPersistentEk, kLastPersistentEk));
   for (TPM2_HANDLE handle : persistent) {
@@ -174,6 +186,75 @@ absl::StatusOr<std::vector<std::string>> ReadChain(Esys& esys,
   return SplitCertificates(all, kMaxIntermediates);
 }
 
+bool Takes(const EkChoice& choice, const Place& place) {
+  return choice.type.empty() || choice.type == place.type ||
+         (choice.type == "rsa" && absl::StartsWith(place.type, "rsa"));
+}
+
+// NV indices with certificates that were of no use.
+struct PassedOver {
+  std::vector<TPM2_HANDLE> unreadable, of_other_keys;
+};
+
+std::string Names(const std::vector<TPM2_HANDLE>& handles) {
+  return absl::StrJoin(handles, ", ", [](std::string* out, TPM2_HANDLE handle) {
+    absl::StrAppend(out, "0x", absl::Hex(handle, absl::kZeroPad8));
+  });
+}
+
+absl::StatusOr<std::string> NoteFor(const TPMT_PUBLIC& area, const PassedOver& passed_over) {
+  FOREKEY_ASSIGN_OR_RETURN(const PublicKey key, PublicKeyOf(area));
+  std::string why;
+  if (!passed_over.unreadable.empty()) {
+    absl::StrAppend(&why, "; NV ", Names(passed_over.unreadable), " can't be read as one");
+  }
+  if (!passed_over.of_other_keys.empty()) {
+    absl::StrAppend(&why, "; NV ", Names(passed_over.of_other_keys),
+                    " holds one of a key that the TPM does not have, as after a change of its "
+                    "endorsement seed");
+  }
+  return absl::StrCat("the TPM shows no certificate of its endorsement key", why,
+                      "; a gate takes it where its ek_allow_list has ",
+                      absl::BytesToHexString(Sha256(key.spki())));
+}
+
+absl::StatusOr<EndorsementKey> PersistentKey(Esys& esys, TPM2_HANDLE persistent,
+                                             const std::vector<TPM2_HANDLE>& indices) {
+  EndorsementKey ek;
+  ek.persistent = persistent;
+  FOREKEY_ASSIGN_OR_RETURN(const TPM2B_PUBLIC area, ReadPersistent(esys, persistent));
+  FOREKEY_ASSIGN_OR_RETURN(ek.public_area, Marshal(area));
+  for (const Place& place : kPlaces) {
+    if (!Has(indices, place.certificate)) continue;
+    FOREKEY_ASSIGN_OR_RETURN(const auto certificate, ReadCertificate(esys, place.certificate));
+    if (!certificate.has_value() || !IsKeyOf(*certificate, area.publicArea)) continue;
+    ek.certificate = certificate->der();
+    FOREKEY_ASSIGN_OR_RETURN(ek.intermediates, ReadChain(esys, indices));
+    return ek;
+  }
+  FOREKEY_ASSIGN_OR_RETURN(ek.note, NoteFor(area.publicArea, {}));
+  return ek;
+}
+
+absl::StatusOr<EndorsementKey> KeyWithoutCertificate(Esys& esys, const EkChoice& choice,
+                                                     const std::vector<TPM2_HANDLE>& indices,
+                                                     const PassedOver& passed_over) {
+  absl::Status failed;
+  for (const Place& place : kPlaces) {
+    if (!Takes(choice, place)) continue;
+    EndorsementKey ek;
+    FOREKEY_ASSIGN_OR_RETURN(ek.creation, CreationTemplate(esys, place, indices));
+    TPM2B_PUBLIC made{};
+    failed = CreateEndorsementPrimary(esys, ek.creation, &made).status();
+    if (DeviceErrorOf(failed) == DeviceError::kOther) continue;  // a kind that it can't make
+    FOREKEY_RETURN_IF_ERROR(failed);
+    FOREKEY_ASSIGN_OR_RETURN(ek.public_area, Marshal(made));
+    FOREKEY_ASSIGN_OR_RETURN(ek.note, NoteFor(made.publicArea, passed_over));
+    return ek;
+  }
+  return failed;
+}
+
 }  // namespace
 
 absl::StatusOr<EsysHandle> CreateEndorsementPrimary(Esys& esys, const TPM2B_PUBLIC& creation,
@@ -193,37 +274,45 @@ absl::StatusOr<EsysHandle> CreateEndorsementPrimary(Esys& esys, const TPM2B_PUBL
   return handle;
 }
 
-absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys) {
+absl::StatusOr<EkChoice> ParseEkChoice(absl::string_view text) {
+  EkChoice choice;
+  const bool is_type = std::any_of(std::begin(kPlaces), std::end(kPlaces),
+                                   [text](const Place& place) { return place.type == text; });
+  uint32_t handle = 0;
+  if (text.empty() || text == "rsa" || is_type) {
+    choice.type = std::string(text);
+  } else if (absl::StartsWith(text, "0x") && absl::SimpleHexAtoi(text, &handle) &&
+             (handle >> TPM2_HR_SHIFT) == TPM2_HT_PERSISTENT) {
+    choice.persistent = handle;
+  } else {
+    return absl::InvalidArgumentError(
+        "the option ek is p256, rsa2048, p384, rsa3072, rsa4096, rsa (any of these), or the "
+        "handle of a persistent key, as 0x81010001");
+  }
+  return choice;
+}
+
+absl::StatusOr<EndorsementKey> FindEndorsementKey(Esys& esys, const EkChoice& choice) {
   FOREKEY_ASSIGN_OR_RETURN(const auto indices, Handles(esys, 0x01c00000, kLastChainIndex));
-  std::string passed_over;
+  if (choice.persistent != 0) return PersistentKey(esys, choice.persistent, indices);
+  PassedOver passed_over;
   for (const Place& place : kPlaces) {
-    if (!Has(indices, place.certificate)) continue;
-    EndorsementKey ek;
-    FOREKEY_ASSIGN_OR_RETURN(std::string nv, ReadNvIfReadable(esys, place.certificate));
-    ek.certificate = FirstCertificate(nv);
-    X509Ptr certificate = ParseCertificate(ek.certificate);
-    bool found = false;
-    if (certificate != nullptr) {
-      FOREKEY_ASSIGN_OR_RETURN(found, FindKeyOf(esys, certificate.get(), place, indices, &ek));
+    if (!Takes(choice, place) || !Has(indices, place.certificate)) continue;
+    FOREKEY_ASSIGN_OR_RETURN(const auto certificate, ReadCertificate(esys, place.certificate));
+    if (!certificate.has_value()) {
+      passed_over.unreadable.push_back(place.certificate);
+      continue;
     }
+    EndorsementKey ek;
+    ek.certificate = certificate->der();
+    FOREKEY_ASSIGN_OR_RETURN(const bool found, FindKeyOf(esys, *certificate, place, indices, &ek));
     if (found) {
       FOREKEY_ASSIGN_OR_RETURN(ek.intermediates, ReadChain(esys, indices));
       return ek;
     }
-    absl::StrAppend(&passed_over, " 0x", absl::Hex(place.certificate, absl::kZeroPad8));
+    passed_over.of_other_keys.push_back(place.certificate);
   }
-  if (!passed_over.empty()) {
-    return DeviceFailure(
-        DeviceError::kNotSetUp,
-        absl::StrCat("the TPM does not have the key of any of its EK certificates (NV", passed_over,
-                     "): its endorsement seed was changed since it was made"));
-  }
-  EndorsementKey ek;
-  ek.creation = EndorsementKeyTemplate(EkShape::kP256);
-  TPM2B_PUBLIC made{};
-  FOREKEY_RETURN_IF_ERROR(CreateEndorsementPrimary(esys, ek.creation, &made).status());
-  FOREKEY_ASSIGN_OR_RETURN(ek.public_area, Marshal(made));
-  return ek;
+  return KeyWithoutCertificate(esys, choice, indices, passed_over);
 }
 
 absl::StatusOr<EsysHandle> LoadEndorsementKey(Esys& esys, const EndorsementKey& ek) {

@@ -88,26 +88,31 @@ TPM2B_PUBLIC DeviceKeyTemplate(bool has_password) {
 }
 
 TPM2B_PUBLIC EndorsementKeyTemplate(EkShape shape) {
-  const bool rsa = shape == EkShape::kRsa2048 || shape == EkShape::kRsa2048High;
   const bool high = shape != EkShape::kRsa2048 && shape != EkShape::kP256;
-  const bool p384 = shape == EkShape::kP384High;
+  const bool ecc =
+      shape == EkShape::kP256 || shape == EkShape::kP256High || shape == EkShape::kP384High;
+  // P-384, RSA-3072 and RSA-4096 go with SHA-384 and AES-256.
+  const bool strong = shape == EkShape::kP384High || shape == EkShape::kRsa3072High ||
+                      shape == EkShape::kRsa4096High;
   TPM2B_PUBLIC result{};
   TPMT_PUBLIC& area = result.publicArea;
-  area.nameAlg = p384 ? TPM2_ALG_SHA384 : TPM2_ALG_SHA256;
+  area.nameAlg = strong ? TPM2_ALG_SHA384 : TPM2_ALG_SHA256;
   area.objectAttributes =
       kFixed | TPMA_OBJECT_ADMINWITHPOLICY | TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_DECRYPT;
   if (high) area.objectAttributes |= TPMA_OBJECT_USERWITHAUTH;
-  area.authPolicy = Digest(!high ? kPolicyASha256 : p384 ? kPolicyBSha384 : kPolicyBSha256);
-  if (rsa) {
+  area.authPolicy = Digest(!high ? kPolicyASha256 : strong ? kPolicyBSha384 : kPolicyBSha256);
+  if (ecc) {
+    SetEcc(area, strong ? TPM2_ECC_NIST_P384 : TPM2_ECC_NIST_P256);
+    SetAesCfb(area.parameters.eccDetail.symmetric, strong ? 256 : 128);
+    if (!high) area.unique.ecc.x.size = area.unique.ecc.y.size = 32;  // of zeros
+  } else {
     area.type = TPM2_ALG_RSA;
     area.parameters.rsaDetail.scheme.scheme = TPM2_ALG_NULL;
-    area.parameters.rsaDetail.keyBits = 2048;
-    SetAesCfb(area.parameters.rsaDetail.symmetric, 128);
+    area.parameters.rsaDetail.keyBits = shape == EkShape::kRsa3072High   ? 3072
+                                        : shape == EkShape::kRsa4096High ? 4096
+                                                                         : 2048;
+    SetAesCfb(area.parameters.rsaDetail.symmetric, strong ? 256 : 128);
     if (!high) area.unique.rsa.size = 256;  // of zeros
-  } else {
-    SetEcc(area, p384 ? TPM2_ECC_NIST_P384 : TPM2_ECC_NIST_P256);
-    SetAesCfb(area.parameters.eccDetail.symmetric, p384 ? 256 : 128);
-    if (!high) area.unique.ecc.x.size = area.unique.ecc.y.size = 32;  // of zeros
   }
   return result;
 }

@@ -26,6 +26,8 @@ enum class EkShape {
   kRsa2048High,  // H-1
   kP256High,     // H-2
   kP384High,     // H-3
+  kRsa3072High,  // H-6
+  kRsa4096High,  // H-7
 };
 // TCG EK Credential Profile for TPM family 2.0, appendix B.
 TPM2B_PUBLIC EndorsementKeyTemplate(EkShape shape);

@@ -82,8 +82,9 @@ std::vector<DeviceInfo> TpmDriver::List(std::vector<std::string>* problems) {
 absl::StatusOr<std::unique_ptr<KeyEnroller>> TpmDriver::Enroll(const std::string& uri,
                                                                EnrollOptions options) {
   FOREKEY_ASSIGN_OR_RETURN(std::shared_ptr<TpmDevice> device, DeviceAt(uri));
-  FOREKEY_RETURN_IF_ERROR(options.named.CheckNames("tpm", {}));
-  return std::make_unique<TpmEnroller>(std::move(device), std::move(options));
+  FOREKEY_RETURN_IF_ERROR(options.named.CheckNames("tpm", {"ek"}));
+  FOREKEY_ASSIGN_OR_RETURN(EkChoice choice, ParseEkChoice(options.named.Text("ek")));
+  return std::make_unique<TpmEnroller>(std::move(device), std::move(options), std::move(choice));
 }
 
 absl::StatusOr<std::vector<std::string>> TpmDriver::HardwareCertificates(const std::string& uri) {
@@ -91,7 +92,7 @@ absl::StatusOr<std::vector<std::string>> TpmDriver::HardwareCertificates(const s
   std::vector<std::string> certificates;
   FOREKEY_RETURN_IF_ERROR(device->Run(
       Deadline::In(kEndorsementPatience), nullptr, [&certificates](Esys& esys) -> absl::Status {
-        FOREKEY_ASSIGN_OR_RETURN(EndorsementKey ek, FindEndorsementKey(esys));
+        FOREKEY_ASSIGN_OR_RETURN(EndorsementKey ek, FindEndorsementKey(esys, EkChoice()));
         certificates.clear();
         if (ek.certificate.empty()) return absl::OkStatus();
         certificates.push_back(std::move(ek.certificate));

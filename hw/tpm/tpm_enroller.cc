@@ -36,7 +36,7 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> TpmEnroller::Opening() {
     return absl::InvalidArgumentError("a TPM strips zero bytes from the end of a password");
   }
   FOREKEY_RETURN_IF_ERROR(Run([this](Esys& esys) -> absl::Status {
-    FOREKEY_ASSIGN_OR_RETURN(ek_, FindEndorsementKey(esys));
+    FOREKEY_ASSIGN_OR_RETURN(ek_, FindEndorsementKey(esys, choice_));
     FOREKEY_ASSIGN_OR_RETURN(parent_, ChooseParent(esys));
     FOREKEY_ASSIGN_OR_RETURN(EsysHandle parent, LoadParent(esys, parent_, ""));
     FOREKEY_ASSIGN_OR_RETURN(parent_name_, NameOf(esys, parent.get()));

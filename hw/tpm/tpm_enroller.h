@@ -22,14 +22,15 @@ namespace forekey {
 // firmware's version in what they sign, and gates may ask for it.
 class TpmEnroller : public KeyEnroller {
  public:
-  TpmEnroller(std::shared_ptr<TpmDevice> device, EnrollOptions options)
-      : device_(std::move(device)), options_(std::move(options)) {}
+  TpmEnroller(std::shared_ptr<TpmDevice> device, EnrollOptions options, EkChoice choice)
+      : device_(std::move(device)), options_(std::move(options)), choice_(std::move(choice)) {}
 
   absl::StatusOr<forekey::v1::EnrollmentOpening> Opening() override;
   absl::StatusOr<std::string> CreateKey(const forekey::v1::EnrollmentDemand& demand,
                                         absl::string_view unkeyed_statement) override;
   absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) override;
   absl::StatusOr<std::string> KeyReference() override;
+  std::string Note() const override { return ek_.note; }
 
  private:
   enum class Step { kNew, kOpened, kCreated, kProved };
@@ -42,6 +43,7 @@ class TpmEnroller : public KeyEnroller {
 
   const std::shared_ptr<TpmDevice> device_;
   const EnrollOptions options_;
+  const EkChoice choice_;
   Step step_ = Step::kNew;
   TPM2_HANDLE parent_ = 0;
   std::string parent_name_;

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -16,6 +17,7 @@
 #include "src/base/bytes.h"
 #include "src/crypto/certificate.h"
 #include "src/crypto/digest.h"
+#include "src/wire/tpm_public.h"
 #include "tests/contract/tpm_token.h"
 
 namespace forekey {
@@ -37,6 +39,25 @@ absl::StatusOr<forekey::v1::EnrollmentOpening> OpeningOf(TpmToken& token) {
   auto enroller = token.driver().Enroll(token.uri(), {});
   if (!enroller.ok()) return enroller.status();
   return (*enroller)->Opening();
+}
+
+// What is shown with that value of the option, and what is noted about it.
+absl::StatusOr<forekey::v1::EnrollmentOpening> OpeningWith(TpmToken& token, absl::string_view ek,
+                                                           std::string* note = nullptr) {
+  EnrollOptions options;
+  options.named.Set("ek", ek);
+  auto enroller = token.driver().Enroll(token.uri(), std::move(options));
+  if (!enroller.ok()) return enroller.status();
+  auto opening = (*enroller)->Opening();
+  if (note != nullptr) *note = (*enroller)->Note();
+  return opening;
+}
+
+// The SHA-256 that a gate's ek_allow_list has for it.
+std::string HashOf(const forekey::v1::EnrollmentOpening& opening) {
+  const auto area = TpmPublic::Parse(opening.tpm().ek_public());
+  const auto key = area.ok() ? area->Key() : area.status();
+  return key.ok() ? absl::BytesToHexString(Sha256(key->spki())) : key.status().ToString();
 }
 
 // Type and size of the key in a TPM2B_PUBLIC: "ecc 256", "rsa 2048", ...
@@ -157,9 +178,106 @@ TEST(TpmDriverTest, PassesOverACertificateOfAnotherTpmsKey) {
                 status.Update(tpm.UndefineNv(0x01c00016));
                 return status;
               }).ok());
-  absl::Status none = OpeningOf(*token).status();
-  EXPECT_EQ(DeviceErrorOf(none), DeviceError::kNotSetUp) << none;
-  EXPECT_THAT(std::string(none.message()), HasSubstr("0x01c0000a"));
+  // None is left: a gate may know the EK by its hash all the same.
+  std::string note;
+  opening = OpeningWith(*token, "", &note);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  EXPECT_EQ(opening->tpm().ek_certificate(), "");
+  EXPECT_THAT(note, testing::AllOf(HasSubstr("0x01c0000a"), HasSubstr("seed"),
+                                   HasSubstr(HashOf(*opening))));
+  EXPECT_TRUE(EnrollKey(*token, {}).ok());
+}
+
+// An index that is filled up, and one with bytes that are no certificate.
+TEST(TpmDriverTest, AnIndexWithoutACertificateIsAsGoodAsNone) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) {
+                absl::Status status = tpm.UndefineNv(0x01c0000a);
+                status.Update(tpm.WriteNv(0x01c0000a, std::string(700, '\xff')));
+                return status;
+              }).ok());
+  auto opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  EXPECT_EQ(KeyOfCertificate(opening->tpm().ek_certificate()), "RSA 2048");
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) {
+                absl::Status status = tpm.UndefineNv(0x01c00002);
+                status.Update(tpm.WriteNv(0x01c00002, "0\x03no\n"));
+                status.Update(tpm.UndefineNv(0x01c00016));
+                return status;
+              }).ok());
+  std::string note;
+  opening = OpeningWith(*token, "", &note);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  EXPECT_EQ(opening->tpm().ek_certificate(), "");
+  EXPECT_THAT(note, testing::AllOf(HasSubstr("0x01c0000a, 0x01c00002 can't be read"),
+                                   testing::Not(HasSubstr("seed")), HasSubstr(HashOf(*opening))));
+}
+
+// What the gate reads, and OpenSSL by itself does not: a serial number with a zero too many.
+TEST(TpmDriverTest, SendsACertificateThatOnlyTheGateCanRead) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  auto opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  std::string der = opening->tpm().ek_certificate();
+  ASSERT_EQ(der[13], 2) << "the serial number";
+  ASSERT_LT(static_cast<uint8_t>(der[15]), 0x80);
+  der.insert(15, 1, '\0');
+  for (size_t length : {14, 7, 3}) ++der[length];  // of the number, and of what it lies in
+  ASSERT_TRUE(der[7] != 0 && der[3] != 0) << "a carry";
+  ASSERT_TRUE(With(*token, [&](RawTpm tpm) {
+                absl::Status status = tpm.UndefineNv(0x01c0000a);
+                status.Update(tpm.WriteNv(0x01c0000a, der));
+                return status;
+              }).ok());
+  opening = OpeningOf(*token);
+  ASSERT_TRUE(opening.ok()) << opening.status();
+  EXPECT_EQ(opening->tpm().ek_certificate(), der);
+}
+
+TEST(TpmDriverTest, ShowsTheEkThatIsChosen) {
+  auto token = NewToken();
+  ASSERT_NE(token, nullptr);
+  for (const auto& [ek, key] :
+       {std::pair{"", "EC 256"}, std::pair{"p256", "EC 256"}, std::pair{"rsa", "RSA 2048"},
+        std::pair{"rsa2048", "RSA 2048"}, std::pair{"p384", "EC 384"},
+        std::pair{"0x81010001", "RSA 2048"}, std::pair{"0x81010016", "EC 384"}}) {
+    auto opening = OpeningWith(*token, ek);
+    ASSERT_TRUE(opening.ok()) << ek << ": " << opening.status();
+    EXPECT_EQ(KeyOfCertificate(opening->tpm().ek_certificate()), key) << ek;
+    EnrollOptions options;
+    options.named.Set("ek", ek);
+    const absl::Status enrolled = EnrollKey(*token, std::move(options)).status();
+    EXPECT_TRUE(enrolled.ok()) << ek << ": " << enrolled;
+  }
+  for (const char* wrong : {"p521", "rsa1024", "0x01c00002", "0x81010001x", "81010001"}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(OpeningWith(*token, wrong).status())) << wrong;
+  }
+  EXPECT_FALSE(OpeningWith(*token, "0x81010fff").ok());
+  EXPECT_EQ(token->Leftovers(), 0);
+}
+
+// As a TPM of a cloud is: the administrator has the hash of one of its EKs.
+TEST(TpmDriverTest, ShowsTheEkThatIsChosenWithoutACertificateToo) {
+  TpmSimulatorConfig config;
+  config.manufacture.ek_certificates = false;
+  auto token = NewToken(config);
+  ASSERT_NE(token, nullptr);
+  std::set<std::string> hashes;
+  for (const char* ek : {"p256", "rsa2048", "p384"}) {
+    std::string note;
+    auto opening = OpeningWith(*token, ek, &note);
+    ASSERT_TRUE(opening.ok()) << ek << ": " << opening.status();
+    EXPECT_EQ(opening->tpm().ek_certificate(), "");
+    EXPECT_THAT(note, HasSubstr(HashOf(*opening))) << ek;
+    hashes.insert(HashOf(*opening));
+    EnrollOptions options;
+    options.named.Set("ek", ek);
+    const absl::Status enrolled = EnrollKey(*token, std::move(options)).status();
+    EXPECT_TRUE(enrolled.ok()) << ek << ": " << enrolled;
+  }
+  EXPECT_EQ(hashes.size(), 3u);
 }
 
 TEST(TpmDriverTest, ReadsACertificateWithFillerBehindIt) {

@@ -85,7 +85,8 @@ TEST(TssErrorTest, TellsFailuresApart) {
 }
 
 TEST(TemplatesTest, EkPolicyBIsThePolicyOrOfItsBranches) {
-  for (EkShape shape : {EkShape::kP256High, EkShape::kRsa2048High, EkShape::kP384High}) {
+  for (EkShape shape : {EkShape::kP256High, EkShape::kRsa2048High, EkShape::kP384High,
+                        EkShape::kRsa3072High, EkShape::kRsa4096High}) {
     const TPMT_PUBLIC area = EndorsementKeyTemplate(shape).publicArea;
     EXPECT_EQ(EkPolicyOf(area), EkPolicy::kPolicyB);
     const bool sha384 = area.nameAlg == TPM2_ALG_SHA384;
@@ -98,6 +99,20 @@ TEST(TemplatesTest, EkPolicyBIsThePolicyOrOfItsBranches) {
     }
     EXPECT_EQ(View(area.authPolicy.buffer, area.authPolicy.size),
               sha384 ? Sha384(input) : Sha256(input));
+  }
+}
+
+// TCG EK Credential Profile 2.5, B.4: H-6 and H-7.
+TEST(TemplatesTest, LongRsaEksGoWithSha384AndAes256) {
+  for (const auto& [shape, bits] :
+       {std::pair{EkShape::kRsa2048High, 2048}, std::pair{EkShape::kRsa3072High, 3072},
+        std::pair{EkShape::kRsa4096High, 4096}}) {
+    const TPMT_PUBLIC area = EndorsementKeyTemplate(shape).publicArea;
+    EXPECT_EQ(area.type, TPM2_ALG_RSA);
+    EXPECT_EQ(area.parameters.rsaDetail.keyBits, bits);
+    EXPECT_EQ(area.nameAlg, bits == 2048 ? TPM2_ALG_SHA256 : TPM2_ALG_SHA384);
+    EXPECT_EQ(area.parameters.rsaDetail.symmetric.keyBits.aes, bits == 2048 ? 128 : 256);
+    EXPECT_EQ(area.unique.rsa.size, 0);
   }
 }
 
