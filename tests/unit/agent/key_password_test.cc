@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A PIN that a person gave goes to the token that it was given for, as long as it is held, and
 // nowhere else: each wrong try brings a token nearer to locking itself.
+#include <thread>
+#include <vector>
+
 #include "absl/strings/escaping.h"
 #include "src/base/file.h"
 #include "tests/unit/agent/agent_fixture.h"
@@ -94,6 +97,38 @@ TEST_F(AgentKeyPasswordTest, IsNotPutBackByALoadThatOutlastsALogout) {
   token_.loading.Release();
   EXPECT_TRUE(absl::IsCancelled(login.Wait())) << login.Wait();
   EXPECT_EQ(DeviceErrorOf(Login().status()), DeviceError::kPinRequired);
+}
+
+// The drivers drop a wrong PIN for all calls that wait for the token: so these share one key.
+TEST_F(AgentKeyPasswordTest, IsHeldByOneKeyForAllCallsAtOnce) {
+  StartWithTwoKeys();
+  ASSERT_TRUE(Login(false, "newer PIN").ok());
+  ASSERT_TRUE(Login(false, "newer PIN").ok());  // loaded anew, by the next call
+  token_.ForgetSigners();
+  token_.loading.Hold();
+  std::vector<std::thread> calls;
+  for (int i = 0; i < 3; ++i) {
+    calls.emplace_back([this] {
+      const auto prefix = GetPrefix("/test.Echo/Say", "", /*device=*/true);
+      EXPECT_TRUE(prefix.ok()) << prefix.status();
+    });
+  }
+  token_.loading.AwaitWaiters(3);
+  token_.loading.Release();
+  for (std::thread& call : calls) call.join();
+  EXPECT_EQ(token_.ForgetSigners(), 1u);
+}
+
+TEST_F(AgentKeyPasswordTest, StaysWithItsKeyThoughACallFails) {
+  StartWithTwoKeys();
+  ASSERT_TRUE(Login(false, "newer PIN").ok());
+  const int loads = token_.loads;
+  token_.Lose("fake key 1");
+  EXPECT_FALSE(GetPrefix("/test.Echo/Say", "", /*device=*/true).ok());
+  token_.Lose("");
+  const auto prefix = GetPrefix("/test.Echo/Say", "", /*device=*/true);
+  EXPECT_TRUE(prefix.ok()) << prefix.status();
+  EXPECT_EQ(token_.loads, loads + 1);  // of the older key, which was tried in its place
 }
 
 TEST_F(AgentKeyPasswordTest, ANewOneIsNotWipedForAnOldOnesFault) {

@@ -17,6 +17,7 @@ class FakeDeviceKey : public DeviceKey {
   std::string Describe() const override { return "fake"; }
   absl::StatusOr<DeviceSignature> Sign(absl::string_view statement,
                                        const SignOptions& options) override {
+    token_->NoteSigner(this);
     return token_->Sign(*key_, password_.view(), statement, options);
   }
 
@@ -120,6 +121,16 @@ void FakeToken::AwaitSigners(int count) {
   absl::MutexLock lock(&mutex_);
   auto there = [&] { return waiting_ >= count; };
   mutex_.Await(absl::Condition(&there));
+}
+
+void FakeToken::NoteSigner(const DeviceKey* key) {
+  absl::MutexLock lock(&mutex_);
+  signers_.insert(key);
+}
+
+size_t FakeToken::ForgetSigners() {
+  absl::MutexLock lock(&mutex_);
+  return std::exchange(signers_, {}).size();
 }
 
 std::string FakeToken::NextReference() {

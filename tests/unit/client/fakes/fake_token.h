@@ -61,6 +61,9 @@ class FakeToken {
   // That key's token is not there from now on.
   void Lose(const std::string& reference);
   void AwaitSigners(int count);  // until so many wait
+  // Loaded keys that were asked to sign.
+  void NoteSigner(const DeviceKey* key);
+  size_t ForgetSigners();  // how many these were
   // What Load() and List() wait for.
   Latch loading, listing;
   std::atomic<int> devices{1};           // how many List() shows
@@ -88,6 +91,7 @@ class FakeToken {
   bool held_ = false;
   std::string held_reference_;
   std::string lost_reference_;
+  std::set<const DeviceKey*> signers_;
   std::set<std::string> deleted_;
   int waiting_ = 0;
 };
