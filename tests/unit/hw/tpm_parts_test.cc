@@ -134,7 +134,7 @@ TEST(TemplatesTest, EkPolicyAIsPolicySecretOfTheEndorsementHierarchy) {
 }
 
 TEST(TemplatesTest, KeysCantLeaveTheTpmAndGuessingPasswordsIsSlowedDown) {
-  EXPECT_EQ(AttestationKeyTemplate().publicArea.objectAttributes, 0x00050472u);
+  EXPECT_EQ(AttestationKeyTemplate("any").publicArea.objectAttributes, 0x00050472u);
   EXPECT_EQ(DeviceKeyTemplate(false).publicArea.objectAttributes, 0x00040472u);
   EXPECT_EQ(DeviceKeyTemplate(true).publicArea.objectAttributes, 0x00040072u);
 }
