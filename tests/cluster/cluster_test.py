@@ -160,6 +160,19 @@ class Failover(ClusterTest):
                 self.assertNotEqual(call["code"], 0, f"{text}, after the revocation was acknowledged")
         self.end_load()
 
+    def test_moves_on_from_a_primary_that_lives_takes_connections_and_can_not_commit(self):
+        self.primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        self.primary.sql("SELECT pg_reload_conf()")
+        await_for(lambda: self.primary.sql("SHOW synchronous_standby_names") == "nobody", "a primary that waits for nobody")
+        self.standby.promote()
+        promoted = time.monotonic()
+        self.await_renewals(self.standby)
+        print(f"leases are renewed {time.monotonic() - promoted:.1f} s after the promotion; the lease is {LEASE} s", flush=True)
+        self.await_answers()
+        said = self.cluster.admin(self.cluster.replicas[0], "revoke", self.cluster.users["bob"]["credential"], "--note", "lost")
+        self.assertEqual(len(set(said["spread"]["confirmed"])), 3)
+        self.assertEqual(self.primary.sql("SELECT count(*) FROM forekey.credentials WHERE revoked_at IS NOT NULL"), "0")
+
     def test_of_a_database_that_only_stops_for_a_while_is_seen_by_nobody_within_the_lease(self):
         self.primary.stop(signal.SIGINT)
         self.primary.start()
