@@ -666,8 +666,9 @@ TEST_P(FrontSharesTest, WhoComesUnnamedTakesNoPlaceOfTheNamed) {
     refused += ToldOf(proof, "", FrontJudge::kMostLaterByOneCredential);
   }
   EXPECT_EQ(refused, FrontJudge::kMostLaterByStrangers) << "all together fill no more than theirs";
-  for (const char* peer : {"192.0.2.1", "198.51.100.1"}) {
-    EXPECT_EQ(ToldOf(stranger, peer, FrontJudge::kMostLaterOfOneAddress), 0u);
+  static_assert(FrontJudge::kMostLater == 4 * FrontJudge::kMostLaterOfOneAddress);
+  for (const char* peer : {"192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1"}) {
+    EXPECT_EQ(ToldOf(stranger, peer, FrontJudge::kMostLaterOfOneAddress), 0u) << peer;
   }
   door_.Open();
   judge_->Stop();

@@ -101,7 +101,9 @@ struct FrontJudge::Asked {
 FrontJudge::FrontJudge(GateCore* core, CallerTokens* tokens)
     : core_(*core), tokens_(*tokens), registry_may_wait_(core->RegistryMayWait()) {
   absl::MutexLock lock(&mutex_);
-  if (registry_may_wait_) later_ = std::make_unique<Worker>(kMostLater, kJudgingThreads);
+  if (!registry_may_wait_) return;
+  later_ = std::make_unique<Worker>(kMostLater, kJudgingThreads);
+  later_unnamed_ = std::make_unique<Worker>(kMostLaterUnnamed, kJudgingThreads);
 }
 
 absl::StatusOr<std::unique_ptr<FrontJudge>> FrontJudge::New(GateCore* core, CallerTokens* tokens) {
@@ -198,7 +200,8 @@ bool FrontJudge::JudgeLater(const std::shared_ptr<Asked>& asked, const Told& tol
   if (asked->place == nullptr) return false;
   asked->came = core_.clock().BootNow();
   absl::MutexLock lock(&mutex_);
-  const bool taken = later_ != nullptr && later_->Submit([this, asked, told] {
+  Worker* const queue = asked->peer == kUnnamedPeer ? later_unnamed_.get() : later_.get();
+  const bool taken = queue != nullptr && queue->Submit([this, asked, told] {
     FrontAnswer answer = JudgeInTime(*asked);
     asked->place.reset();  // before it is told, since who is told may come again at once
     if (answer.status.ok() && !asked->credential.empty()) admitted_.Add(asked->credential);
@@ -243,13 +246,12 @@ FrontAnswer FrontJudge::Judge(const Asked& asked) {
 }
 
 void FrontJudge::Stop() {
-  std::unique_ptr<Worker> last;
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-    last = std::move(later_);
-  }
-  last.reset();  // runs what is queued, which refuses
+  std::unique_ptr<Worker> last, last_unnamed;
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
+  last = std::move(later_);
+  last_unnamed = std::move(later_unnamed_);
+  // They run what is queued, which refuses, after the lock is gone.
 }
 
 }  // namespace forekey

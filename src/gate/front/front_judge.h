@@ -105,7 +105,10 @@ class FrontJudge {
   const bool registry_may_wait_;
   mutable absl::Mutex mutex_;
   Secret secret_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<Worker> later_ ABSL_GUARDED_BY(mutex_);  // null where no question can wait
+  // Null where no question can wait. Who comes unnamed waits in a queue of its own: strangers stand
+  // in front of nobody whom a front names.
+  std::unique_ptr<Worker> later_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<Worker> later_unnamed_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   HostPlaces places_{kMostLater, kMostLaterOfOneAddress};
   // Where the front names no address: all together, and its parts.
