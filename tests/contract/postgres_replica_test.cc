@@ -834,6 +834,20 @@ TEST_F(PostgresReplicaTest, OneThatIsStoppedForLongerThanItsLeaseAdmitsNothingOl
   }
 }
 
+// It was stopped while the identity was rotated, and its maintenance wakes before its replica does.
+TEST_F(PostgresReplicaTest, WhoseIdentityWasRotatedChangesNoKeysOfTickets) {
+  auto registry = PostgresRegistry::Open(server().Url());
+  ASSERT_THAT(registry, IsOk());
+  ASSERT_THAT((*registry)->Claim({"gate.test", Bytes32("one")}), IsOk());
+  EXPECT_EQ((*registry)->SwapTicketState(0, "keys of one").value(), true);
+  server().Sql("UPDATE forekey.gate SET identity = sha256(identity)");
+  EXPECT_THAT((*registry)->SwapTicketState(1, "keys of one, anew"),
+              RefusedWith(Reason::kStoreUnavailable));
+  const auto state = (*registry)->FindTicketState();
+  ASSERT_THAT(state, IsOk());
+  EXPECT_EQ(state->sealed, "keys of one");
+}
+
 // The identity was rotated while it was cut off, and its row was taken away.
 TEST_F(PostgresReplicaTest, OneThatComesBackAfterTheIdentityWasRotatedGivesUpForGood) {
   absl::Mutex mutex;

@@ -111,7 +111,9 @@ class PostgresRegistry final : public Registry {
   };
   // Nothing where no gate has claimed it yet.
   absl::StatusOr<std::optional<Owner>> FindOwner();
-  // Claims it, or finds it claimed by the same. FailedPrecondition for another gate's.
+  // Claims it, or finds it claimed by the same. FailedPrecondition for another gate's. Keys of
+  // tickets are then changed only while it is that gate's: a replica that was stopped while the
+  // identity was rotated could void the others' otherwise, before it notices.
   absl::Status Claim(const Owner& owner);
   // What a replica asks each time that it joins. FailedPrecondition where the registry is not
   // `mine` any more: that is so for good, and nothing is read or written by this object from then
@@ -187,6 +189,8 @@ class PostgresRegistry final : public Registry {
   absl::Status CheckKnown(PostgresSession& session) const;
   static absl::Status CheckHas(PostgresSession& session, const Position& change);
   static absl::Status DistrustServer(PostgresSession& session);
+  // OK where nothing was claimed. kStoreUnavailable where it is another gate's by now.
+  absl::Status CheckClaim(PostgresSession& session) const;
   // As the pool does it, at a server that has what is known.
   absl::Status Look(PostgresPool::Body body);
   absl::Status Transact(PostgresLock lock, PostgresPool::Body body);
@@ -209,6 +213,8 @@ class PostgresRegistry final : public Registry {
   absl::flat_hash_set<Position> mine_ ABSL_GUARDED_BY(mine_mutex_);
   mutable absl::Mutex known_mutex_;
   Position known_ ABSL_GUARDED_BY(known_mutex_);
+  mutable absl::Mutex claimed_mutex_;
+  std::optional<Owner> claimed_ ABSL_GUARDED_BY(claimed_mutex_);
 };
 
 }  // namespace forekey

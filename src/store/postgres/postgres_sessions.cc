@@ -130,6 +130,7 @@ absl::StatusOr<bool> PostgresRegistry::SwapTicketState(uint64_t expected,
                                                        absl::string_view sealed) {
   bool swapped = false;
   FOREKEY_RETURN_IF_ERROR(Change([&](PostgresSession& session, Tell&) -> absl::Status {
+    FOREKEY_RETURN_IF_ERROR(CheckClaim(session));
     FOREKEY_ASSIGN_OR_RETURN(
         const PostgresRows rows,
         session.Query(expected == 0 ? "INSERT INTO ticket_state (only_one, version, sealed) VALUES "

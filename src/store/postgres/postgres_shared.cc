@@ -69,14 +69,33 @@ absl::StatusOr<std::optional<PostgresRegistry::Owner>> PostgresRegistry::FindOwn
 }
 
 absl::Status PostgresRegistry::Claim(const Owner& owner) {
-  return Change([&](PostgresSession& session, Tell&) -> absl::Status {
+  FOREKEY_RETURN_IF_ERROR(Change([&](PostgresSession& session, Tell&) -> absl::Status {
     FOREKEY_ASSIGN_OR_RETURN(const std::optional<Owner> there, OwnerOf(session));
     if (!there) {
       return session.Run("INSERT INTO gate (audience, identity) VALUES ($1, $2)",
                          PostgresValues().Text(owner.audience).Bytes(owner.identity));
     }
     return CheckOwner(there, owner);
-  });
+  }));
+  absl::MutexLock lock(&claimed_mutex_);
+  claimed_ = owner;
+  return absl::OkStatus();
+}
+
+absl::Status PostgresRegistry::CheckClaim(PostgresSession& session) const {
+  std::optional<Owner> mine;
+  {
+    absl::MutexLock lock(&claimed_mutex_);
+    mine = claimed_;
+  }
+  if (!mine) return absl::OkStatus();
+  // FOR SHARE: whoever changes the identity just now is waited for.
+  FOREKEY_ASSIGN_OR_RETURN(
+      const PostgresRows same,
+      session.Query("SELECT FROM gate WHERE audience = $1 AND identity = $2 FOR SHARE",
+                    PostgresValues().Text(mine->audience).Bytes(mine->identity)));
+  if (!same.empty()) return absl::OkStatus();
+  return Refuse(Reason::kStoreUnavailable, "the registry is of another identity by now");
 }
 
 absl::Status PostgresRegistry::CheckStillOwnedBy(const Owner& mine, PostgresSession& session) {
