@@ -104,63 +104,6 @@ void GateAccount::SetKeyPassword(Secret password, const Candidates& credentials)
   if (key_password_for_.empty()) key_password_ = Secret();
 }
 
-GateAccount::Parent GateAccount::EndAll(const absl::Status& why) {
-  Parent ended;
-  {
-    absl::MutexLock lock(&mutex_);
-    ++logouts_;
-    for (const auto& opening : waiting_) opening->password = Secret();
-    waiting_.clear();
-    ended = std::exchange(parent_, Parent());
-    if (ended.session == nullptr) ended = resumable_;
-    resumable_ = Parent();
-    prefix_children_.clear();
-    children_until_ = BootTime();
-    SetKeyPassword(Secret(), {});
-    with_.clear();
-  }
-  flights_.AbandonAll(why);
-  return ended;
-}
-
-absl::Status GateAccount::EndAtGate(Parent parent) {
-  absl::Status ended = TryToEndAtGate(parent);
-  if (ended.ok()) return ended;
-  absl::MutexLock lock(&mutex_);
-  unended_.push_back(std::move(parent));
-  return ended;
-}
-
-absl::Status GateAccount::EndEverything(const absl::Status& why) {
-  Parent parent = EndAll(why);
-  absl::MutexLock one_at_a_time(&ending_);
-  std::vector<Parent> ending;
-  {
-    absl::MutexLock lock(&mutex_);
-    ending = std::exchange(unended_, {});
-  }
-  ending.push_back(std::move(parent));
-  absl::Status first_error;
-  for (Parent& one : ending) first_error.Update(EndAtGate(std::move(one)));
-  return first_error;
-}
-
-absl::Status GateAccount::TryToEndAtGate(Parent& parent) {
-  if (!Usable(parent.session)) return absl::OkStatus();
-  absl::Status ended = connection()->EndSession(*parent.session);
-  if (!SessionRejected(ended)) return ended;
-  if (parent.session->ticket().bytes.empty()) return absl::OkStatus();  // it had ended by itself
-  // Else whoever has its key could still go on with it.
-  auto resumed = connection()->ResumeSession(*parent.session, parent.gate_identity);
-  if (resumed.ok()) parent.session = *std::move(resumed);
-  ended = resumed.ok() ? connection()->EndSession(*parent.session) : resumed.status();
-  return SessionRejected(ended) ? absl::OkStatus() : ended;
-}
-
-absl::Status GateAccount::Logout() {
-  return EndEverything(absl::CancelledError("logged out in the meantime"));
-}
-
 void GateAccount::Stop() {
   const absl::Status why = absl::CancelledError("the agent ends");
   {
@@ -210,7 +153,7 @@ BootTime GateAccount::KeepAlive() {
   absl::Status alive = connection()->WhoAmI(*session).status();
   if (SessionRejected(alive)) {
     absl::MutexLock lock(&mutex_);
-    if (parent_.session == session) DropParent();
+    if (parent_.session == session) DropParent(RefusedByGate(alive));
     return kNever;
   }
   return session->last_used() + interval;

@@ -177,6 +177,7 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
     Secret password;
     std::string instead_of;  // id of a session that is not taken
     bool refused = false;    // ... because the gate no longer takes it
+    bool over = false;       // ... as it said itself: a program may be wrong, or no call was sent
     bool anew = false;       // a person wants the token to sign: no session is resumed
     std::string program;     // that asked first, for people
     PromptPlace place;       // ... and where its person sits
@@ -187,6 +188,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
     ClientSessionPtr session;
     std::string gate_identity;       // that it was opened with
     std::vector<std::string> notes;  // for people: see WithFallback()
+    // Where the gate could not be told that it ends: when it is over there without that.
+    BootTime over_at = BootTime::InfiniteFuture();
   };
   using ParentDone = Done<Parent>;
   using Flights = SingleFlight<absl::StatusOr<Parent>>;
@@ -196,6 +199,10 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   void Board(const AgentCallPtr& call, std::shared_ptr<Opening> wanted, bool alone,
              ParentDone done);
   std::string KeyOf(const Opening& opening) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether `opened`, which `flight` brought, is the session now. Gives `ending` what has to be
+  // ended at the gate in its place.
+  bool Land(const Flights::FlightPtr& flight, const Parent& opened, uint64_t logouts,
+            std::vector<Parent>* ending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Flights::Ticket TakeSeat(const Opening& wanted, bool alone, const std::string& key,
                            const Flights::Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Openings under way for which the session that is there will do: they are no longer under way.
@@ -203,8 +210,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // Whether the session that is there is what was wished for.
   bool Covered(const Opening& opening) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Opening>& wanted);
-  // Ends what is under way, and takes the session. `why`: what those who wait are told.
-  Parent EndAll(const absl::Status& why);
+  // Ends what is under way, and has the session ended later. `why`: what those who wait are told.
+  void EndAll(const absl::Status& why);
   // Replaces the key password (by none where it is empty), and forgets the keys that had the old
   // one.
   void SetKeyPassword(Secret password, const Candidates& credentials)
@@ -214,13 +221,19 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   absl::Status EndAtGate(Parent parent);
   // `parent` has the session then that it was resumed as.
   absl::Status TryToEndAtGate(Parent& parent);
+  // The next Logout() ends it at the gate: programs may go on with its children until then.
+  void EndLater(Parent parent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Of those that are to be ended later: what is too much, the oldest first.
+  std::vector<Parent> TakeTooMany() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // EndAll(), at the gate, too; with what could not be ended before.
   absl::Status EndEverything(const absl::Status& why);
   // A session of which the gate says what can't be: it is ended, and the next call opens another.
   void EndDoubtful(const Parent& parent, const absl::Status& why);
-  // The gate no longer takes the session: the next opening resumes it, where it has a ticket.
-  void DropParent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The session is no longer used: the next opening resumes it, where it has a ticket. `over`: the
+  // gate itself said that it doesn't take it any more.
+  void DropParent(bool over) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The session that was dropped, gone on with; nullopt where there is none, or the gate refuses.
+  // Until that is known it is there for a Logout(), which ends it.
   std::optional<absl::StatusOr<Parent>> ResumeParent();
 
   // The tokens that prove these words' factors; those in use where the words name none.
@@ -246,8 +259,9 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   bool LearnTlsAnchors(const ClientSession& session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Save() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  // `rejected`: a session that is not taken, and that was found `over`.
   void OpenChildOf(const AgentCallPtr& call, std::string channel_binding, std::string rejected,
-                   int attempts, Done<ClientSessionPtr> done);
+                   bool over, int attempts, Done<ClientSessionPtr> done);
   void GiveChildPrefix(const AgentCallPtr& call, const std::string& method,
                        const std::string& binding, const std::string& rejected, Done<Prefix> done);
   // What the gate wanted for a method, and how it was met: with a session of these words, or signed
@@ -323,7 +337,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   absl::Status ended_ ABSL_GUARDED_BY(mutex_);  // see ended()
   Parent parent_ ABSL_GUARDED_BY(mutex_);
   Parent resumable_ ABSL_GUARDED_BY(mutex_);  // see DropParent(); none while there is a parent_
-  // What is over here, and may not be at the gate: it did not answer, or could not write it down.
+  // What is over here, and may not be at the gate: it was replaced by another (a step-up, a fresh
+  // login); or the gate did not answer, or could not write it down. The oldest first.
   std::vector<Parent> unended_ ABSL_GUARDED_BY(mutex_);
   uint64_t logouts_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t own_openings_ ABSL_GUARDED_BY(mutex_) = 0;  // that nobody else may join

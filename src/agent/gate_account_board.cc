@@ -82,7 +82,7 @@ void GateAccount::Board(const AgentCallPtr& call, std::shared_ptr<Opening> wante
     absl::MutexLock lock(&mutex_);
     if (wanted->refused && parent_.session != nullptr &&
         parent_.session->id() == wanted->instead_of) {
-      DropParent();
+      DropParent(wanted->over);
     }
     if (!ended_.ok()) {
       known = ended_;
@@ -125,6 +125,21 @@ void GateAccount::Board(const AgentCallPtr& call, std::shared_ptr<Opening> wante
   });
 }
 
+bool GateAccount::Land(const Flights::FlightPtr& flight, const Parent& opened, uint64_t logouts,
+                       std::vector<Parent>* ending) {
+  const bool wanted_still = under_way_.erase(flight) > 0;
+  if (!wanted_still || logouts != logouts_ || !ended_.ok()) {
+    ending->push_back(opened);
+    return false;
+  }
+  EndLater(std::exchange(parent_, opened));
+  // That which was resumed as `opened` is gone already.
+  EndLater(std::exchange(resumable_, Parent()));
+  *ending = TakeTooMany();
+  prefix_children_.clear();
+  return true;
+}
+
 void GateAccount::Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Opening>& wanted) {
   absl::StatusOr<Parent> opened = CallerGone();
   Opening opening;
@@ -149,27 +164,22 @@ void GateAccount::Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Op
     if (opening.plain() && !opening.anew) resumed = ResumeParent();
     opened = resumed.has_value() ? *std::move(resumed) : OpenParent(control, std::move(opening));
   }
-  Parent stale;
+  std::vector<Parent> ending;
   std::vector<Flights::FlightPtr> served;
   {
     absl::MutexLock lock(&mutex_);
-    const bool wanted_still = under_way_.erase(flight) > 0;
     if (!open || !opened.ok()) {
-      // Nothing new.
-    } else if (wanted_still && logouts == logouts_ && ended_.ok()) {
-      parent_ = *opened;
-      resumable_ = Parent();
-      prefix_children_.clear();
+      under_way_.erase(flight);  // nothing new
+    } else if (Land(flight, *opened, logouts, &ending)) {
       if (!with.empty()) with_ = with;
       served = TakeServed();
     } else {
-      stale = *opened;
       opened = absl::CancelledError("logged out, or opened with more, in the meantime");
     }
   }
   flights_.Finish(flight, opened);
   for (const auto& other : served) flights_.FinishEarly(other, opened);
-  if (stale.session != nullptr) (void)EndAtGate(stale);
+  for (Parent& one : ending) (void)EndAtGate(std::move(one));
 }
 
 }  // namespace forekey

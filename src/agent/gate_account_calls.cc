@@ -48,46 +48,36 @@ void GateAccount::Outlast(const AgentCallPtr& call, BootTime ended_at,
 
 void GateAccount::OpenChild(const AgentCallPtr& call, std::string channel_binding,
                             Done<ClientSessionPtr> done) {
-  OpenChildOf(call, std::move(channel_binding), "", kOpenAttempts, std::move(done));
+  OpenChildOf(call, std::move(channel_binding), "", /*over=*/false, kOpenAttempts, std::move(done));
 }
 
 void GateAccount::OpenChildOf(const AgentCallPtr& call, std::string channel_binding,
-                              std::string rejected, int attempts, Done<ClientSessionPtr> done) {
+                              std::string rejected, bool over, int attempts,
+                              Done<ClientSessionPtr> done) {
   Opening opening;
   opening.refused = !rejected.empty();
+  opening.over = over;
   opening.instead_of = std::move(rejected);
-  EnsureParent(
-      call, std::move(opening),
-      [self = shared_from_this(), call, binding = std::move(channel_binding), attempts,
-       done](absl::StatusOr<Parent> parent) {
-        if (!parent.ok()) return done(parent.status());
-        GateConnection::ChildOptions options;
-        options.gate_identity = parent->gate_identity;
-        options.channel_binding = binding.empty() ? parent->session->channel_binding() : binding;
-        auto child = self->connection()->OpenChildSession(*parent->session, options);
-        if (child.ok()) {
-          absl::MutexLock lock(&self->mutex_);
-          self->children_until_ = std::max(self->children_until_, (*child)->expires_at());
-        } else if (attempts > 1 && SessionRejected(child.status())) {
-          return self->OpenChildOf(call, binding, parent->session->id(), attempts - 1, done);
-        } else if (ReasonOf(child.status()) == Reason::kSubjectMismatch) {
-          self->EndDoubtful(*parent, child.status());
-        }
-        done(std::move(child));
-      });
-}
-
-void GateAccount::EndDoubtful(const Parent& parent, const absl::Status& why) {
-  spdlog::warn("gate {}: its session is ended: {}", audience_, std::string(why.message()));
-  {
-    absl::MutexLock lock(&mutex_);
-    if (parent_.session != nullptr && parent_.session->id() == parent.session->id()) {
-      parent_ = Parent();
-      prefix_children_.clear();
-      children_until_ = BootTime();
-    }
-  }
-  (void)EndAtGate(parent);
+  EnsureParent(call, std::move(opening),
+               [self = shared_from_this(), call, binding = std::move(channel_binding), attempts,
+                done](absl::StatusOr<Parent> parent) {
+                 if (!parent.ok()) return done(parent.status());
+                 GateConnection::ChildOptions options;
+                 options.gate_identity = parent->gate_identity;
+                 options.channel_binding =
+                     binding.empty() ? parent->session->channel_binding() : binding;
+                 auto child = self->connection()->OpenChildSession(*parent->session, options);
+                 if (child.ok()) {
+                   absl::MutexLock lock(&self->mutex_);
+                   self->children_until_ = std::max(self->children_until_, (*child)->expires_at());
+                 } else if (attempts > 1 && SessionRejected(child.status())) {
+                   return self->OpenChildOf(call, binding, parent->session->id(),
+                                            RefusedByGate(child.status()), attempts - 1, done);
+                 } else if (ReasonOf(child.status()) == Reason::kSubjectMismatch) {
+                   self->EndDoubtful(*parent, child.status());
+                 }
+                 done(std::move(child));
+               });
 }
 
 void GateAccount::LearnIdentity(const AgentCallPtr& call, Done<ClientSessionPtr> done) {

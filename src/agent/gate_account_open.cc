@@ -12,12 +12,6 @@
 namespace forekey {
 namespace {
 
-// The gate refused the proof itself, or the factors.
-bool RefusedByGate(const absl::Status& status) {
-  return absl::IsUnauthenticated(status) && !DeviceErrorOf(status).has_value() &&
-         !ReasonOf(status).has_value();
-}
-
 // It opened no session for another reason, which is none of the token's either.
 bool GateFailed(const absl::Status& status) {
   return !status.ok() && !DeviceErrorOf(status).has_value() && !RefusedByGate(status);

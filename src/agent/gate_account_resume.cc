@@ -8,37 +8,50 @@
 
 namespace forekey {
 
-void GateAccount::DropParent() {
-  const Parent dropped = std::exchange(parent_, Parent());
-  if (Usable(dropped.session) && !dropped.session->ticket().bytes.empty()) resumable_ = dropped;
+void GateAccount::DropParent(bool over) {
+  Parent dropped = std::exchange(parent_, Parent());
+  if (!Usable(dropped.session)) return;
+  if (!dropped.session->ticket().bytes.empty()) {
+    resumable_ = std::move(dropped);
+  } else if (!over) {
+    EndLater(std::move(dropped));
+  }
 }
 
 std::optional<absl::StatusOr<GateAccount::Parent>> GateAccount::ResumeParent() {
   Parent old;
   {
     absl::MutexLock lock(&mutex_);
-    old = std::exchange(resumable_, Parent());
+    old = resumable_;
   }
   if (!Usable(old.session)) return std::nullopt;
   absl::StatusOr<ClientSessionPtr> resumed =
       connection()->ResumeSession(*old.session, old.gate_identity);
-  if (resumed.ok()) {
-    Parent parent = old;
-    parent.session = *std::move(resumed);
-    parent.notes.clear();
-    Remember(parent, {});
-    spdlog::info("gate {}: the session was resumed, no token signed", audience_);
-    return parent;
+  // The gate's certificate was replaced in the middle of it: once more, on the new connection.
+  if (absl::IsAborted(resumed.status())) {
+    resumed = connection()->ResumeSession(*old.session, old.gate_identity);
   }
   // The gate can't be reached, or has to wait for its registry: no reason to ask for a token.
   if (absl::IsUnavailable(resumed.status()) || absl::IsDeadlineExceeded(resumed.status())) {
-    absl::MutexLock lock(&mutex_);
-    if (ended_.ok() && parent_.session == nullptr) resumable_ = old;
     return resumed.status();
   }
-  spdlog::info("gate {}: the session could not be resumed: {}", audience_,
-               std::string(resumed.status().message()));
-  return std::nullopt;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (resumable_.session == old.session) resumable_ = Parent();
+    // Nothing was sent: the gate may still go on with it.
+    if (absl::IsAborted(resumed.status())) EndLater(old);
+  }
+  if (!resumed.ok()) {
+    spdlog::info("gate {}: the session could not be resumed: {}", audience_,
+                 std::string(resumed.status().message()));
+    return std::nullopt;
+  }
+  Parent parent = old;
+  parent.session = *std::move(resumed);
+  parent.notes.clear();
+  Remember(parent, {});
+  spdlog::info("gate {}: the session was resumed, no token signed", audience_);
+  return parent;
 }
 
 }  // namespace forekey

@@ -191,6 +191,7 @@ void GateAccount::AskWhatIsLacking(const std::shared_ptr<Meeting>& meeting, cons
     if (!SessionRejected(meeting->last)) return meeting->done(meeting->last);
     meeting->next.instead_of = meeting->lacking;
     meeting->next.refused = true;
+    meeting->next.over = RefusedByGate(meeting->last);
     return GoOnMeeting(meeting);
   }
   if (text->empty()) {

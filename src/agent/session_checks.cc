@@ -80,8 +80,12 @@ bool Usable(const ClientSessionPtr& session) {
 }
 
 bool SessionRejected(const absl::Status& status) {
-  if (ReasonOf(status).has_value()) return false;
-  return absl::IsUnauthenticated(status) || absl::IsAborted(status);
+  return RefusedByGate(status) || (absl::IsAborted(status) && !ReasonOf(status).has_value());
+}
+
+bool RefusedByGate(const absl::Status& status) {
+  return absl::IsUnauthenticated(status) && !DeviceErrorOf(status).has_value() &&
+         !ReasonOf(status).has_value();
 }
 
 absl::StatusOr<HeldCredential> FindCredential(const GateRecord& record, const std::string& name) {

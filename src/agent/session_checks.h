@@ -25,6 +25,8 @@ bool Usable(const ClientSessionPtr& session);
 // The gate no longer takes the session (or the connection got another certificate, which comes to
 // the same). A refusal with a Reason was made here, by a check of the gate's answer: never retried.
 bool SessionRejected(const absl::Status& status);
+// ... and that is the gate's own answer: it got the proof, and the session is over there.
+bool RefusedByGate(const absl::Status& status);
 
 // Who may sign in one place of a proof, the first choice first.
 using Candidates = std::vector<HeldCredential>;

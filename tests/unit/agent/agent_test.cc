@@ -279,6 +279,53 @@ TEST_F(AgentTest, LogoutEndsTheSessionAtTheGate) {
   EXPECT_FALSE(agent().GetStatus().gates(0).session_open());
 }
 
+// Children of the first may be in use until then.
+TEST_F(AgentTest, LogoutEndsWhatAFreshLoginReplacedToo) {
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  EXPECT_EQ(gate_.counts().ended, 0);
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().ended, 2);
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().ended, 2) << "once";
+}
+
+TEST_F(AgentTest, WhatReplacedSessionsAreTooManyEndAtOnce) {
+  StartEnrolled();
+  for (int logins = 0; logins < 70; ++logins) ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().ended, 70);
+}
+
+// A proof leaves only for the certificate that it was made for (LAW 2), and the gate takes the old
+// one for a day.
+TEST_F(AgentTest, LogoutSaysWhereTheGateCouldNotBeToldForItsNewCertificate) {
+  gate_.PrepareLeaf();
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  gate_.ReplaceLeaf();
+  for (int logouts = 0; logouts < 2; ++logouts) {
+    const absl::Status out = agent().Logout(v1::LogoutRequest());
+    EXPECT_TRUE(absl::IsUnavailable(out)) << out;
+    EXPECT_THAT(std::string(out.message()), HasSubstr("TLS certificate"));
+    clock_.Advance(absl::Seconds(300));  // of 600 s of idle time
+  }
+  const absl::Status over = agent().Logout(v1::LogoutRequest());
+  EXPECT_TRUE(over.ok()) << over << ": it ended by itself";
+}
+
+TEST_F(AgentTest, ASessionThatANewCertificateReplacedIsStillToBeEnded) {
+  gate_.PrepareLeaf();
+  StartEnrolled();
+  ASSERT_TRUE(OpenSession().ok());
+  gate_.ReplaceLeaf();
+  ASSERT_TRUE(OpenSession().ok());
+  EXPECT_EQ(gate_.counts().sessions, 2);
+  EXPECT_TRUE(absl::IsUnavailable(agent().Logout(v1::LogoutRequest())));
+  EXPECT_EQ(gate_.counts().ended, 1);
+}
+
 TEST_F(AgentTest, FreshLoginAsksTheTokenAgain) {
   StartEnrolled();
   ASSERT_TRUE(Login().ok());

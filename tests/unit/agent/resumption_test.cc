@@ -2,6 +2,7 @@
 // Sessions that a restarted gate forgot are resumed: no token signs, nobody is asked.
 #include "src/agent/session_checks.h"
 #include "tests/unit/agent/agent_fixture.h"
+#include "tests/unit/agent/pending.h"
 
 namespace forekey::testing {
 namespace {
@@ -21,6 +22,26 @@ class ResumptionTest : public AgentFixture {
     faults.tickets = true;
     faults.refuse_tickets = true;
     gate_.Misbehave(faults);
+  }
+  // A program's call resumes the session of before a restart, and `logout` comes in the middle.
+  absl::Status LogOutDuringAResumption(const grpc::Status& answer) {
+    StartEnrolled();
+    EXPECT_TRUE(Login().ok());
+    gate_.DropSessions();
+    FakeGate::Faults faults;
+    faults.tickets = true;
+    faults.resume_status = answer;
+    gate_.Misbehave(faults);
+    gate_.resuming.HoldFirst();
+    PendingSession resuming;
+    agent().OpenSession(resuming.call, v1::OpenLocalSessionRequest(), resuming.Done());
+    gate_.resuming.AwaitWaiters(1);
+    const absl::Status logged_out = agent().Logout(v1::LogoutRequest());
+    gate_.resuming.Release();
+    EXPECT_TRUE(absl::IsCancelled(resuming.Wait())) << resuming.Wait();
+    faults.resume_status = grpc::Status::OK;
+    gate_.Misbehave(faults);
+    return logged_out;
   }
 };
 
@@ -81,6 +102,36 @@ TEST_F(ResumptionTest, ALogoutAfterARestartEndsWhatCouldBeResumed) {
   EXPECT_EQ(gate_.counts().ended, 1);
   ASSERT_TRUE(OpenSession().ok());
   EXPECT_EQ(token_.signatures, 2) << "nothing is resumed after a logout";
+}
+
+TEST_F(ResumptionTest, ALogoutIsNotUndoneByAResumptionThatFailsMeanwhile) {
+  const absl::Status logged_out =
+      LogOutDuringAResumption(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the registry is away"));
+  EXPECT_TRUE(absl::IsUnavailable(logged_out)) << logged_out << ": the gate was not told";
+  ASSERT_TRUE(OpenSession().ok());
+  EXPECT_EQ(token_.signatures, 2) << "nothing is resumed after a logout";
+  EXPECT_EQ(gate_.counts().resumed, 0);
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().ended, 2) << "that of before, too";
+}
+
+TEST_F(ResumptionTest, WhatIsResumedDuringALogoutIsEnded) {
+  EXPECT_TRUE(LogOutDuringAResumption(grpc::Status::OK).ok());
+  ASSERT_TRUE(OpenSession().ok());
+  EXPECT_EQ(token_.signatures, 2);
+  EXPECT_EQ(gate_.counts().resumed, 1);
+  EXPECT_EQ(gate_.counts().ended, 1);
+}
+
+// Whoever has its key could go on with it.
+TEST_F(ResumptionTest, ALogoutEndsWhatAFreshLoginReplacedAfterARestart) {
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  gate_.DropSessions();
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().resumed, 1);
+  EXPECT_EQ(gate_.counts().ended, 2);
 }
 
 // As at a gate whose registry did not answer: whoever has the ticket's key could go on elsewhere.

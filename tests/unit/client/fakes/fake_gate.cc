@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
@@ -253,7 +254,9 @@ struct FakeGate::Service : v1::Gate::Service {
     std::string prefix = PrefixOf(*context);
     auto parsed = Prefix::Parse(prefix);
     const ResumptionProofView& proof = *parsed->resumption();
+    const absl::Cleanup held = [this] { gate->resuming.Pass(); };
     absl::MutexLock lock(&gate->mutex_);
+    if (!gate->faults_.resume_status.ok()) return gate->faults_.resume_status;
     ++gate->counts_.resumed;
     const std::string ticket(proof.ticket);
     const std::string subject = gate->tickets_.at(ticket).subject;
@@ -474,15 +477,31 @@ FakeGate::FakeGate(std::string audience, TlsIdentity tls)
       identity_(X25519PrivateKey::Generate()),
       service_(std::make_unique<Service>(this)),
       echo_(std::make_unique<Echo>(this)) {
+  Serve();
+}
+
+void FakeGate::Serve() {
   grpc::SslServerCredentialsOptions options;
   options.pem_key_cert_pairs.push_back({tls_.key_pem, tls_.certificate_pem});
   auto credentials = grpc::SslServerCredentials(options);
   credentials->SetAuthMetadataProcessor(std::make_shared<Processor>(this));
   grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", credentials, &port_);
+  builder.AddListeningPort(absl::StrCat("127.0.0.1:", port_), credentials, &port_);
   builder.RegisterService(service_.get());
   builder.RegisterCallbackGenericService(echo_.get());
   server_ = builder.BuildAndStart();
+}
+
+void FakeGate::ReplaceLeaf() {
+  server_->Shutdown(std::chrono::system_clock::now());
+  server_.reset();
+  service_ = std::make_unique<Service>(this);  // each is good for one server
+  echo_ = std::make_unique<Echo>(this);
+  {
+    absl::MutexLock lock(&mutex_);
+    tls_ = next_tls_;
+  }
+  Serve();
 }
 
 FakeGate::~FakeGate() { server_->Shutdown(std::chrono::system_clock::now()); }
@@ -491,7 +510,7 @@ GateTarget FakeGate::target() const {
   GateTarget target;
   target.audience = audience_;
   target.address = absl::StrCat("127.0.0.1:", port_);
-  target.ca_pem = tls_.certificate_pem;
+  target.ca_pem = tls_.certificate_pem + next_tls_.certificate_pem;
   return target;
 }
 
@@ -507,7 +526,9 @@ Invite FakeGate::MakeInvite(const std::string& subject) {
   invite.audience = audience_;
   invite.address = target().address;
   invite.seed = Secret(RandomBytes(kInviteSeedSize));
-  invite.ca_certificates.push_back(tls_.certificate_der);
+  for (const TlsIdentity& tls : {tls_, next_tls_}) {
+    if (!tls.certificate_der.empty()) invite.ca_certificates.push_back(tls.certificate_der);
+  }
   absl::MutexLock lock(&mutex_);
   invite.identity_fingerprint = Sha256(identity_.public_key());
   invites_[RawPublic(*invite.SigningKey())] = subject;

@@ -19,6 +19,7 @@
 #include "src/crypto/public_key.h"
 #include "src/crypto/random.h"
 #include "src/wire/invite.h"
+#include "tests/unit/client/fakes/latch.h"
 #include "tests/unit/client/fakes/tls.h"
 
 namespace forekey::testing {
@@ -55,7 +56,8 @@ class FakeGate {
     bool refuse_factors = false;           // openings with a password are refused
     bool tickets = false;                  // sessions have tickets, and are resumed
     bool refuse_tickets = false;
-    bool lose_ends = false;  // a session is ended here, and UNAVAILABLE: not durably
+    grpc::Status resume_status;  // instead of resuming, by a good ticket that stays good
+    bool lose_ends = false;      // a session is ended here, and UNAVAILABLE: not durably
     uint32_t idle_s = 600;
     uint32_t absolute_s = 3600;
   };
@@ -78,6 +80,12 @@ class FakeGate {
   void Misbehave(const Faults& faults);
   // As a restart does: no session is known any more.
   void DropSessions();
+  // Clients trust another leaf, besides; call it before they get to know the gate.
+  void PrepareLeaf() { next_tls_ = MakeTlsIdentity(); }
+  // New connections get that leaf, and those with the old one end. Sessions live on.
+  void ReplaceLeaf();
+  // What ResumeSession waits for before its answer leaves.
+  Latch resuming;
   // A balancer has so many challenges from now on come from another process of the gate, and what
   // is proved over them come here.
   void IssueElsewhere(int challenges);
@@ -114,8 +122,11 @@ class FakeGate {
                     const std::string& subject, const std::string& binding,
                     forekey::v1::OpenSessionResponse* response);
 
+  void Serve();
+
   const std::string audience_;
-  const TlsIdentity tls_;
+  TlsIdentity tls_;
+  TlsIdentity next_tls_;
   absl::Mutex mutex_;
   X25519PrivateKey identity_;
   Faults faults_;

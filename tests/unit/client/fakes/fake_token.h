@@ -15,36 +15,9 @@
 #include "absl/synchronization/mutex.h"
 #include "hw/device_key.h"
 #include "src/crypto/public_key.h"
+#include "tests/unit/client/fakes/latch.h"
 
 namespace forekey::testing {
-
-// Holds up whoever passes it, from Hold() to Release().
-class Latch {
- public:
-  void Hold() { Set(true); }
-  void Release() { Set(false); }
-  void AwaitWaiters(int count) {  // until so many wait
-    absl::MutexLock lock(&mutex_);
-    const auto there = [&] { return waiting_ >= count; };
-    mutex_.Await(absl::Condition(&there));
-  }
-  void Pass() {
-    absl::MutexLock lock(&mutex_);
-    ++waiting_;
-    const auto released = [this] { return !held_; };
-    mutex_.Await(absl::Condition(&released));
-    --waiting_;
-  }
-
- private:
-  void Set(bool held) {
-    absl::MutexLock lock(&mutex_);
-    held_ = held;
-  }
-  absl::Mutex mutex_;
-  bool held_ = false;
-  int waiting_ = 0;
-};
 
 class FakeToken {
  public:
