@@ -43,6 +43,8 @@ class GateAnswersTest : public ::testing::Test {
   }
   // A credential of the subject, as an enrolment leaves it; its id in hex.
   std::string Enrol(const std::string& subject, char byte, const std::string& role = "reader") {
+    // A gate opens its log before its registry.
+    Must(OpenAuditFile(Must(GateConfig::Load(config_), "config").AuditPath()), "log");
     auto registry =
         Must(SqliteRegistry::Open(Must(GateConfig::Load(config_), "config").state.RegistryPath()),
              "open");
@@ -223,6 +225,130 @@ TEST_F(GateAnswersTest, ARestoreWantsEveryLineOfTheLog) {
   EXPECT_THAT(refused.err, HasSubstr("are in no file that can be read"));
   std::filesystem::rename(directory_.path() + "/end", log);
   EXPECT_TRUE(revokes_again({}));
+}
+
+// A machine that is new, or a log of another name: what it says has no gap, and lacks what counts.
+TEST_F(GateAnswersTest, ARestoreWantsALogThatIsAsOldAsTheBackup) {
+  const std::string lost = Enrol("bob", 'b');
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  ASSERT_EQ(Run({"revoke", lost}).exit_status, 0);
+  const GateConfig config = Must(GateConfig::Load(config_), "config");
+  const std::string log = config.AuditPath(), archived = directory_.path() + "/archived";
+  std::filesystem::rename(log, archived);
+  std::filesystem::remove(log + ".head");
+  std::filesystem::remove(config.state.RegistryPath());
+  CommandResult refused = Run({"restore", "--from", backup});
+  EXPECT_EQ(refused.exit_status, 1) << "there is no log at all";
+  Must(WriteFileAtomically(log, "", 0600), "write");
+  refused = Run({"restore", "--from", backup});
+  EXPECT_EQ(refused.exit_status, 1) << refused.out;
+  EXPECT_THAT(refused.err, HasSubstr("has no line"));
+  ASSERT_EQ(Run({"rotate-identity"}).exit_status, 0);
+  refused = Run({"restore", "--from", backup});
+  EXPECT_EQ(refused.exit_status, 1) << refused.out;
+  EXPECT_THAT(refused.err, AllOf(HasSubstr("begins on "), HasSubstr("--without-audit-log"),
+                                 HasSubstr("--audit-log")));
+  const CommandResult by_archive =
+      Run({"restore", "--from", backup, "--json", "--audit-log", archived});
+  ASSERT_EQ(by_archive.exit_status, 0) << by_archive.err;
+  EXPECT_THAT(by_archive.out, HasSubstr("revoked again: " + lost));
+  EXPECT_EQ(Run({"restore", "--from", backup, "--without-audit-log"}).exit_status, 0);
+}
+
+// What takes away is done also where the log can't be written.
+TEST_F(GateAnswersTest, ARestoreTakesAwayAgainWhatOnlyTheOldRegistryKnows) {
+  const std::string lost = Enrol("bob", 'b');
+  Enrol("eve", 'e');
+  Enrol("mia", 'm');
+  for (const char* subject : {"ada", "mia"}) {
+    ASSERT_EQ(Run({"invite", "--subject", subject, "--address", "a.test:1"}).exit_status, 0);
+  }
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  ASSERT_EQ(Run({"subject", "set", "eve", "--enable"}).exit_status, 0);  // the log's last word
+  std::string cancelled;
+  {
+    auto registry =
+        Must(SqliteRegistry::Open(Must(GateConfig::Load(config_), "config").state.RegistryPath()),
+             "open");
+    Must(registry->RevokeCredential(absl::HexStringToBytes(lost), "stolen", absl::Now()).status(),
+         "revoke");
+    Must(registry->SetDisabled("eve", true), "disable");
+    for (const InviteRecord& invite : Must(registry->ListInvites(), "invites")) {
+      if (invite.subject != "ada") continue;
+      cancelled = absl::BytesToHexString(invite.id);
+      Must(registry->CancelInvite(invite.id), "cancel");
+    }
+  }
+  const CommandResult restored = Run({"restore", "--from", backup, "--json"});
+  ASSERT_EQ(restored.exit_status, 0) << restored.err;
+  EXPECT_EQ(restored.json()["reapplied"].size(), 3u) << restored.out;
+  EXPECT_THAT(restored.out,
+              AllOf(HasSubstr("revoked again: " + lost), HasSubstr("disabled again: eve"),
+                    HasSubstr("cancelled: invite " + cancelled + " of ada")));
+  EXPECT_EQ(restored.json()["came_back"].size(), 0u) << restored.out;
+}
+
+// What is newer than the backup, by a clock that was ahead, says nothing of when it was made.
+TEST_F(GateAnswersTest, ARecordOfAWrongClockDoesNotMakeABackupNewer) {
+  const std::string log = Must(GateConfig::Load(config_), "config").AuditPath();
+  const std::string lost = Enrol("bob", 'b');
+  std::filesystem::rename(log, log + ".1");
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  {
+    auto registry =
+        Must(SqliteRegistry::Open(Must(GateConfig::Load(config_), "config").state.RegistryPath()),
+             "open");
+    InviteRecord ahead;
+    ahead.public_key = std::string(32, 'z');
+    ahead.id = Sha256(ahead.public_key);
+    ahead.subject = "zoe";
+    ahead.created_at = absl::Now() + absl::Hours(24 * 365);
+    ahead.expires_at = ahead.created_at + absl::Hours(1);
+    Must(registry->AddInvite(ahead), "invite");
+  }
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  ASSERT_EQ(Run({"revoke", lost}).exit_status, 0);
+  std::filesystem::rename(log, log + ".2");
+  ASSERT_EQ(Run({"rotate-identity"}).exit_status, 0);
+  std::filesystem::remove(log + ".2");
+  const CommandResult refused = Run({"restore", "--from", backup});
+  EXPECT_EQ(refused.exit_status, 1) << refused.out;
+  EXPECT_THAT(refused.err, HasSubstr("are in no file that can be read"));
+}
+
+// In a registry that was put back the same key may be enrolled once more.
+TEST_F(GateAnswersTest, ARestoreRevokesNothingThatWasEnrolledAfterwards) {
+  const GateConfig config = Must(GateConfig::Load(config_), "config");
+  const std::string bob = absl::HexStringToBytes(Enrol("bob", 'b'));
+  const auto write = [&](AuditEvent event, absl::Duration ago) {
+    Decision line;
+    line.event = event;
+    line.time = absl::Now() - ago;
+    line.admitted = true;
+    if (event == AuditEvent::kEnrollment) {
+      line.invite = Sha256(std::string(32, 'b'));
+      line.credential_ids = {bob};
+      line.detail = "enrolled: {}";
+    } else {
+      line.method = "RevokeCredential";
+      line.detail = absl::StrCat(absl::BytesToHexString(bob), ", note: lost");
+    }
+    Must(Must(OpenAuditFile(config.AuditPath()), "log")->Write(line), "write");
+  };
+  write(AuditEvent::kAdmin, absl::Hours(1));
+  write(AuditEvent::kEnrollment, absl::ZeroDuration());
+  const std::string backup = directory_.path() + "/backup.sqlite";
+  ASSERT_EQ(Run({"backup", "--to", backup}).exit_status, 0);
+  CommandResult restored = Run({"restore", "--from", backup, "--json"});
+  ASSERT_EQ(restored.exit_status, 0) << restored.err;
+  EXPECT_EQ(restored.json()["reapplied"].size(), 0u) << restored.out;
+  // Enrolled by a clock that was ahead of the one that it was revoked by.
+  write(AuditEvent::kAdmin, absl::Hours(1));
+  restored = Run({"restore", "--from", backup, "--json"});
+  ASSERT_EQ(restored.exit_status, 0) << restored.err;
+  EXPECT_EQ(restored.json()["reapplied"].size(), 1u) << restored.out;
 }
 
 // Years of it need not be there: only what is newer than the backup.

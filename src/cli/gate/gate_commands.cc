@@ -151,7 +151,7 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
   command->add_option("--from", args->restore.backup, "What `forekey-gate backup` made")
       ->required();
   command->add_flag("--without-audit-log", args->restore.without_log,
-                    "Restore also where the audit log can't be read: what was revoked, "
+                    "Restore also where the audit log can't be read or is lost: what was revoked, "
                     "cancelled or disabled since the backup is live again");
   command->add_option("--audit-log", args->restore.older_logs,
                       "A file of the audit log that was archived elsewhere, unpacked; may be "
@@ -185,8 +185,8 @@ void AddRestore(CLI::App& app, const GateTerminal& terminal) {
     for (const std::string& line : restored->reapplied) terminal.out << line << "\n";
     for (const std::string& line : restored->came_back) terminal.err << "warning: " << line << "\n";
     terminal.out << restored->reapplied.size()
-                 << " taken away again by the audit log; signature counters since the backup are "
-                    "not in it\n";
+                 << " taken away again by the audit log and the old registry; signature counters "
+                    "are the backup's\n";
   });
 }
 

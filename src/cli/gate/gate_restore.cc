@@ -60,6 +60,10 @@ absl::Status RevokeAgain(const LoggedRevocations& logged, Administration& admin,
   for (const LoggedRevocations::Credential& one : logged.credentials) {
     const auto found = live.find(one.id);
     if (found == live.end()) continue;
+    // By the log's order and by the time: a clock that was ahead makes no enrolment a later one.
+    if (one.enrolled_since && absl::FromUnixSeconds(found->second->enrolled_unix_s()) > one.at) {
+      continue;
+    }
     v1::RevokeCredentialRequest request;
     request.set_credential_id(one.id);
     request.set_note(
@@ -136,20 +140,76 @@ absl::Status TellWhatCameBack(const LoggedRevocations& logged, absl::Time known,
   return absl::OkStatus();
 }
 
-// A time by which the registry was as it is, or a little later.
-absl::StatusOr<absl::Time> NewestIn(Registry& registry) {
+// When the file was written, or later: a copy of it may be newer. Some file systems and archives
+// keep whole seconds, or every second one.
+absl::StatusOr<absl::Time> WrittenBy(const std::string& path) {
+  struct stat info = {};
+  if (stat(path.c_str(), &info) != 0) return absl::ErrnoToStatus(errno, path);
+  return std::min(absl::Now(), absl::TimeFromTimespec(info.st_mtim) + absl::Seconds(2));
+}
+
+// A time by which the registry was as it is, or a little later; InfinitePast where nothing is in
+// it. What says that it is later than `written` is by a clock that was ahead, and proves nothing.
+absl::StatusOr<absl::Time> NewestIn(Registry& registry, absl::Time written) {
   absl::Time newest = absl::InfinitePast();
+  const auto add = [&](absl::Time time) {
+    newest = std::max(newest, time > written ? absl::UnixEpoch() : time);
+  };
   FOREKEY_ASSIGN_OR_RETURN(const auto subjects, registry.ListSubjects());
-  for (const SubjectRecord& subject : subjects) newest = std::max(newest, subject.created_at);
+  for (const SubjectRecord& subject : subjects) add(subject.created_at);
   FOREKEY_ASSIGN_OR_RETURN(const auto credentials, registry.ListCredentials(""));
   for (const CredentialRecord& credential : credentials) {
-    newest = std::max({newest, credential.enrolled_at, credential.revoked_at.value_or(newest)});
+    add(credential.enrolled_at);
+    if (credential.revoked_at) add(*credential.revoked_at);
   }
   FOREKEY_ASSIGN_OR_RETURN(const auto invites, registry.ListInvites());
   for (const InviteRecord& invite : invites) {
-    newest = std::max({newest, invite.created_at, invite.used_at.value_or(newest)});
+    add(invite.created_at);
+    if (invite.used_at) add(*invite.used_at);
   }
   return newest;
+}
+
+// What the registry in force knows to be taken away: the log may lack a line of it, as what takes
+// away is done whether or not the log can be written.
+absl::Status AddWhatIsGone(Registry& in_force, Registry& backup, LoggedRevocations& gone) {
+  std::set<std::string> known;
+  FOREKEY_ASSIGN_OR_RETURN(const auto credentials, in_force.ListCredentials(""));
+  for (const CredentialRecord& credential : credentials) {
+    known.insert(credential.id);
+    if (!credential.revoked_at) continue;
+    gone.credentials.push_back({credential.id, credential.revocation_note, *credential.revoked_at});
+  }
+  FOREKEY_ASSIGN_OR_RETURN(const auto subjects, in_force.ListSubjects());
+  for (const SubjectRecord& subject : subjects) {
+    if (subject.disabled) gone.subjects[subject.name] = true;
+  }
+  std::map<std::string, bool> invites;  // and whether it was used
+  FOREKEY_ASSIGN_OR_RETURN(const auto there, in_force.ListInvites());
+  for (const InviteRecord& invite : there) invites[invite.id] = invite.used_at.has_value();
+  // No credential is ever forgotten: a registry without one of the backup's is no later one.
+  FOREKEY_ASSIGN_OR_RETURN(const auto older, backup.ListCredentials(""));
+  const bool later = std::all_of(older.begin(), older.end(),
+                                 [&](const auto& one) { return known.contains(one.id); });
+  FOREKEY_ASSIGN_OR_RETURN(const auto backups, backup.ListInvites());
+  for (const InviteRecord& invite : backups) {
+    const auto found = invites.find(invite.id);
+    if (found == invites.end() ? !later : !found->second) continue;
+    gone.invites.try_emplace(invite.id, found == invites.end() ? "cancelled" : "used");
+  }
+  return absl::OkStatus();
+}
+
+// One that is damaged is replaced all the same: by the log alone, and that is told.
+void AskTheOneInForce(const std::string& path, Registry& backup, LoggedRevocations& gone,
+                      Restored& restored) {
+  const auto in_force = SqliteRegistry::Open(path, {.exclusive = false});
+  const absl::Status asked =
+      in_force.ok() ? AddWhatIsGone(**in_force, backup, gone) : in_force.status();
+  if (asked.ok()) return;
+  restored.came_back.push_back(absl::StrCat(
+      "the registry that was there can't be read (", asked.message(),
+      "): what was taken away, and is not in the audit log, is live again if the backup has it"));
 }
 
 // In the registry at `path`, which nobody else knows yet.
@@ -203,14 +263,15 @@ absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const Restore
   FOREKEY_ASSIGN_OR_RETURN(std::unique_ptr<SqliteRegistry> from,
                            SqliteRegistry::Open(options.backup, {.exclusive = false}));
   FOREKEY_RETURN_IF_ERROR(from->Count().status());
-  FOREKEY_ASSIGN_OR_RETURN(const absl::Time known, NewestIn(*from));
+  FOREKEY_ASSIGN_OR_RETURN(const absl::Time written, WrittenBy(options.backup));
+  FOREKEY_ASSIGN_OR_RETURN(const absl::Time known, NewestIn(*from, written));
   FOREKEY_RETURN_IF_ERROR(EnsurePrivateDirectory(config.state.directory));
   const bool had_one = access(path.c_str(), F_OK) == 0;
   if (had_one) FOREKEY_RETURN_IF_ERROR(SqliteRegistry::Open(path).status());  // see CheckFolded()
   FOREKEY_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Acquire(path + ".lock"));
 
   Restored restored;
-  const absl::StatusOr<LoggedRevocations> logged = RevocationsOf(config, options, known);
+  absl::StatusOr<LoggedRevocations> logged = RevocationsOf(config, options, known);
   restored.log = logged.status();
   if (!logged.ok() && !options.without_log) {
     return absl::Status(
@@ -224,6 +285,7 @@ absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const Restore
   if (had_one) {
     FOREKEY_RETURN_IF_ERROR(CheckFolded(path));
     FOREKEY_ASSIGN_OR_RETURN(restored.kept, Keep(path));
+    if (logged.ok()) AskTheOneInForce(path, *from, *logged, restored);
   }
   unlink(fresh.c_str());
   RemoveBeside(fresh);

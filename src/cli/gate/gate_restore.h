@@ -23,7 +23,7 @@ struct RestoreOptions {
 struct Restored {
   std::string kept;                    // the old registry's file; empty where there was none
   std::vector<std::string> reapplied;  // what was taken away again, a line each, for people
-  std::vector<std::string> came_back;  // what the log does not say enough of to do it again
+  std::vector<std::string> came_back;  // what is not known well enough to do it again
   absl::Status log;                    // why the log could not be read, with `without_log`
 };
 
@@ -34,9 +34,10 @@ struct Restored {
 // before anything is changed, and what it says was taken away (credentials revoked, invites
 // cancelled or used, subjects disabled) is taken away from the copy, each with a line of the audit
 // log, before the copy gets the registry's name: whatever ends this early leaves the old registry
-// in force. Roles, passwords and identities are the backup's; changes of them are told.
-// FailedPrecondition where the log is not a file of this gate's, or lines that may be newer than
-// the backup are missing, unless `without_log`.
+// in force. So is what the old registry knows beyond that: a line may have failed. Roles, passwords
+// and identities are the backup's; changes of them are told. FailedPrecondition where the log is
+// not a file of this gate's, begins after the newest entry of the backup, or lacks lines that may
+// be newer than that, unless `without_log`: then nothing is taken away again.
 absl::StatusOr<Restored> RestoreRegistry(const GateConfig& config, const RestoreOptions& options);
 
 }  // namespace forekey

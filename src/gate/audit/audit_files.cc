@@ -60,6 +60,25 @@ absl::StatusOr<AuditHead> KnownEnd(const std::string& path) {
   return heads->empty() ? AuditHead() : heads->back();
 }
 
+// A log that begins anew has no gap, however much an older one said: what was done between `since`
+// and its first line is in neither. `pieces` are sorted.
+absl::Status CheckBegin(const std::string& path, const std::vector<Piece>& pieces,
+                        absl::Time since) {
+  if (since == absl::InfinitePast()) return absl::OkStatus();
+  absl::Time begins = absl::InfiniteFuture();
+  for (const Piece& piece : pieces) {
+    if (piece.first == pieces.front().first) begins = std::min(begins, piece.begins);
+  }
+  if (begins <= since) return absl::OkStatus();
+  const auto text = [](absl::Time time) {
+    return absl::FormatTime(absl::RFC3339_sec, time, absl::UTCTimeZone());
+  };
+  return absl::FailedPreconditionError(absl::StrCat(
+      path, pieces.empty() ? " has no line" : absl::StrCat(" begins on ", text(begins)),
+      ", and the backup's newest entry is of ", text(since),
+      ": what was done in between is in no file of the log"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> WholeAuditLog(const std::string& path,
@@ -90,6 +109,7 @@ absl::StatusOr<std::vector<std::string>> WholeAuditLog(const std::string& path,
     covered = std::max(covered, piece.last);
   }
   if (end.seq > covered) return Missing(path, covered + 1, end.seq, unread);
+  FOREKEY_RETURN_IF_ERROR(CheckBegin(path, pieces, since));
   // Nothing says where the log ends: it may be in one of these.
   if (end.seq == 0 && !unread.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(

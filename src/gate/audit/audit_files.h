@@ -15,8 +15,9 @@ namespace forekey {
 // The log at `path`, what was rotated away beside it (AuditFilesOf()) and `others`, which lie
 // elsewhere: oldest first, and together every line from the first, or from one before `since`, to
 // the last that <path>.head knows. FailedPrecondition that says which lines are missing, and which
-// files could not be read (compressed ones are not). Only the files' first and last lines are
-// looked at: what is within them is for VerifyAudit().
+// files could not be read (compressed ones are not), or that the log begins after `since`: it is
+// another one than what was written then. InfinitePast: nothing was. Only the files' first and last
+// lines are looked at: what is within them is for VerifyAudit().
 absl::StatusOr<std::vector<std::string>> WholeAuditLog(const std::string& path,
                                                        const std::vector<std::string>& others,
                                                        absl::Time since);

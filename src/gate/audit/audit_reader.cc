@@ -129,6 +129,22 @@ bool IsId(absl::string_view hex) {
                                          [](unsigned char c) { return absl::ascii_isxdigit(c); });
 }
 
+// In a registry that was put back a key that was revoked may be new again.
+void NoteEnrolledAgain(const Json& line, LoggedRevocations& found) {
+  const auto ids = line.find("credentials");
+  if (StringIn(line, "event") != "enrollment" || !line.contains("admitted") ||
+      line["admitted"] != true || ids == line.end() || !ids->is_array()) {
+    return;
+  }
+  for (const Json& id : *ids) {
+    if (!id.is_string() || !IsId(id.get<std::string>())) continue;
+    const std::string raw = absl::HexStringToBytes(id.get<std::string>());
+    for (LoggedRevocations::Credential& one : found.credentials) {
+      if (one.id == raw) one.enrolled_since = true;
+    }
+  }
+}
+
 void AddInvite(const Json& line, LoggedRevocations& found) {
   std::string id, how = "cancelled";
   if (StringIn(line, "event") == "admin" && StringIn(line, "method") == "CancelInvite") {
@@ -244,6 +260,7 @@ void AddRevocations(absl::string_view content, LoggedRevocations& found) {
     const absl::Time at = AuditTimeOf(text).value_or(absl::UnixEpoch());
     AddSubject(line, at, found);
     AddInvite(line, found);
+    NoteEnrolledAgain(line, found);
     const std::string id = RevokedIn(line);
     if (!IsId(id)) return;
     found.credentials.push_back({absl::HexStringToBytes(id), StringIn(line, "detail"), at});

@@ -59,6 +59,7 @@ struct LoggedRevocations {
     std::string id;  // raw
     std::string why;
     absl::Time at;
+    bool enrolled_since = false;  // a later line says that it was enrolled again
   };
   std::vector<Credential> credentials;   // in the order of their revocations
   std::map<std::string, bool> subjects;  // disabled, as it was said last
