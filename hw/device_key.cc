@@ -59,6 +59,10 @@ std::optional<DeviceError> DeviceErrorOf(const absl::Status& status) {
   return static_cast<DeviceError>(value);
 }
 
+absl::Status KeyEnroller::BeginAnew() {
+  return absl::UnimplementedError("an enrolment of this kind does not begin anew");
+}
+
 absl::StatusOr<std::optional<FoundKey>> Driver::KeyAt(const std::string&) { return std::nullopt; }
 
 }  // namespace forekey

@@ -127,6 +127,10 @@ class KeyEnroller {
   // Fills possession and token of the proof.
   virtual absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) = 0;
   virtual absl::StatusOr<std::string> KeyReference() = 0;
+  // After KeyReference(), of a key that no gate enrolled: the steps can be taken once more, from
+  // Opening(). A key that stays on the token is enrolled by them (PIV) or deleted, where the token
+  // lets it be. Unimplemented where the kind can't.
+  virtual absl::Status BeginAnew();
   // Once opened, for people: why a gate may refuse the token, and what its administrator can do.
   // Empty where nothing is to be said.
   virtual std::string Note() const { return ""; }

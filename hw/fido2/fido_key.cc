@@ -49,8 +49,11 @@ absl::StatusOr<DeviceSignature> FidoKey::Sign(absl::string_view statement,
 }
 
 FidoEnroller::~FidoEnroller() {
-  const bool dropped = step_ == Step::kCreated || step_ == Step::kProved;
-  if (!dropped || !discoverable_ || verification_.pin.empty()) return;
+  if (step_ == Step::kCreated || step_ == Step::kProved) DeleteFromToken();
+}
+
+void FidoEnroller::DeleteFromToken() const {
+  if (!discoverable_ || verification_.pin.empty()) return;
   FidoWait wait;
   wait.deadline = Deadline::In(absl::Seconds(5));
   auto token = HoldToken(*context_, chosen_, wait);
@@ -86,8 +89,10 @@ absl::StatusOr<std::string> FidoEnroller::CreateKey(const forekey::v1::Enrollmen
   const FidoWait wait = Wait();
   FOREKEY_ASSIGN_OR_RETURN(HeldFidoTokenPtr token, HoldToken(*context_, chosen_, wait));
   const bool required = demand.fido2().user_verification() || options_.sign.user_verification;
-  FOREKEY_ASSIGN_OR_RETURN(verification_,
-                           ChooseVerification(**token, required, options_.key_password, wait));
+  // The person is not asked again by an enrolment that began anew.
+  const Secret given =
+      (verification_.pin.empty() ? options_.key_password : verification_.pin).Clone();
+  FOREKEY_ASSIGN_OR_RETURN(verification_, ChooseVerification(**token, required, given, wait));
   FOREKEY_ASSIGN_OR_RETURN(made_, MakeFidoCredential(**token, demand, unkeyed_statement,
                                                      discoverable_, verification_, wait));
   origin_ = demand.fido2().origin();
@@ -114,8 +119,14 @@ absl::Status FidoEnroller::Prove(absl::string_view statement, forekey::v1::Enrol
 absl::StatusOr<std::string> FidoEnroller::KeyReference() {
   if (step_ != Step::kProved) return NotInOrder();
   step_ = Step::kKept;
-  verification_ = FidoVerification();
   return SerializeFidoKeyFile(made_.key);
+}
+
+absl::Status FidoEnroller::BeginAnew() {
+  if (step_ != Step::kKept) return NotInOrder();
+  DeleteFromToken();
+  step_ = Step::kNew;
+  return absl::OkStatus();
 }
 
 }  // namespace forekey

@@ -36,7 +36,8 @@ class FidoKey : public DeviceKey {
 };
 
 // A credential that is not discoverable leaves nothing in the key. A discoverable one that was
-// dropped before KeyReference() is deleted where the key lets it be (that takes its PIN).
+// dropped before KeyReference(), or was made for nothing as the enrolment begins anew, is deleted
+// where the key lets it be (that takes its PIN).
 class FidoEnroller : public KeyEnroller {
  public:
   // `discoverable`: the token itself keeps the credential.
@@ -52,9 +53,11 @@ class FidoEnroller : public KeyEnroller {
                                         absl::string_view unkeyed_statement) override;
   absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) override;
   absl::StatusOr<std::string> KeyReference() override;
+  absl::Status BeginAnew() override;
 
  private:
   enum class Step { kNew, kOpened, kCreated, kProved, kKept };
+  void DeleteFromToken() const;
   FidoWait Wait() const { return FidoWait::Of(options_.sign, description_); }
 
   const std::shared_ptr<FidoContext> context_;

@@ -71,7 +71,7 @@ absl::StatusOr<std::unique_ptr<KeyEnroller>> PivEnroller::New(std::shared_ptr<Pi
 }
 
 PivEnroller::~PivEnroller() {
-  if (step_ == Step::kDone || options_.existing_key) return;
+  if (step_ == Step::kKept || step_ == Step::kDone || options_.existing_key) return;
   if (step_ == Step::kCreated || step_ == Step::kProved || generating_)
     DeleteNewKey().IgnoreError();
 }
@@ -167,6 +167,7 @@ absl::StatusOr<PivSlot> PivEnroller::ChooseExistingKey(PivCard& card) {
 absl::StatusOr<forekey::v1::EnrollmentOpening> PivEnroller::Opening() {
   if (step_ != Step::kNew) return StepOutOfOrder();
   FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) -> absl::Status {
+    if (HasMadeKey()) return absl::OkStatus();
     if (options_.existing_key) {
       FOREKEY_ASSIGN_OR_RETURN(slot_, ChooseExistingKey(card));
       return absl::OkStatus();
@@ -203,6 +204,10 @@ absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::Enrollment
       FOREKEY_ASSIGN_OR_RETURN(public_key_, slot.Key());
       return AlgorithmOf(*public_key_).status();
     }));
+  } else if (HasMadeKey()) {
+    if (!IsAccepted(slot_)) {
+      return SlotProblem(absl::StrCat("the gate does not take keys in slot ", SlotName(slot_)));
+    }
   } else {
     FOREKEY_RETURN_IF_ERROR(AskForStoredKeysPin());
     FOREKEY_RETURN_IF_ERROR(Run([this](PivCard& card) { return Generate(card); }));
@@ -308,9 +313,17 @@ absl::Status PivEnroller::Prove(absl::string_view statement, forekey::v1::Enroll
 
 absl::StatusOr<std::string> PivEnroller::KeyReference() {
   if (step_ != Step::kProved) return StepOutOfOrder();
-  step_ = Step::kDone;
+  step_ = Step::kKept;
   generating_ = false;
   return SerializeKeyReference(*reference_);
+}
+
+absl::Status PivEnroller::BeginAnew() {
+  if (step_ != Step::kKept) return StepOutOfOrder();
+  step_ = Step::kNew;
+  accepted_.clear();
+  generating_ = !options_.existing_key;  // dropped from now on, it takes its key along
+  return absl::OkStatus();
 }
 
 }  // namespace forekey

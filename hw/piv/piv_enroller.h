@@ -23,7 +23,8 @@ namespace forekey {
 // overwritten. It is deleted again when the enrolment is dropped, where the card can delete keys
 // (firmware 5.7 or later); where it can't, the error of the step that failed says which slot holds
 // it now. A certificate that was written for it goes with it. What a slot held before is destroyed
-// by `overwrite` alone. Not thread-safe.
+// by `overwrite` alone. An enrolment that begins anew goes on with the key that it made. Not
+// thread-safe.
 class PivEnroller : public KeyEnroller {
  public:
   // InvalidArgument for options that make no sense together.
@@ -37,10 +38,11 @@ class PivEnroller : public KeyEnroller {
                                         absl::string_view unkeyed_statement) override;
   absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) override;
   absl::StatusOr<std::string> KeyReference() override;
+  absl::Status BeginAnew() override;
   std::string Note() const override { return note_; }
 
  private:
-  enum class Step { kNew, kOpened, kCreated, kProved, kDone };
+  enum class Step { kNew, kOpened, kCreated, kProved, kKept, kDone };
   PivEnroller(std::shared_ptr<PivDevice> device, PivEnrollOptions options)
       : device_(std::move(device)), options_(std::move(options)) {}
 
@@ -51,6 +53,7 @@ class PivEnroller : public KeyEnroller {
   absl::StatusOr<PivSlot> ChooseFreeSlot(PivCard& card);
   absl::StatusOr<PivSlot> ChooseExistingKey(PivCard& card);
   bool IsAccepted(PivSlot slot) const;
+  bool HasMadeKey() const { return generating_ && public_key_.has_value(); }
   absl::Status AuthorizeGeneration(PivCard& card);
   absl::Status Generate(PivCard& card);
   absl::Status WriteCertificate(PivCard& card);

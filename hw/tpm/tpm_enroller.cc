@@ -159,7 +159,14 @@ absl::StatusOr<std::string> TpmEnroller::KeyReference() {
   file.has_password = !options_.key_password.empty();
   FOREKEY_ASSIGN_OR_RETURN(file.public_area, Marshal(key_.public_area));
   FOREKEY_ASSIGN_OR_RETURN(file.private_area, Marshal(key_.private_area));
+  step_ = Step::kKept;
   return SerializeKeyFile(file);
+}
+
+absl::Status TpmEnroller::BeginAnew() {
+  if (step_ != Step::kKept) return OutOfOrder();
+  step_ = Step::kNew;  // the TPM holds nothing of the key
+  return absl::OkStatus();
 }
 
 }  // namespace forekey

@@ -30,10 +30,11 @@ class TpmEnroller : public KeyEnroller {
                                         absl::string_view unkeyed_statement) override;
   absl::Status Prove(absl::string_view statement, forekey::v1::EnrollmentProof* proof) override;
   absl::StatusOr<std::string> KeyReference() override;
+  absl::Status BeginAnew() override;
   std::string Note() const override { return ek_.note; }
 
  private:
-  enum class Step { kNew, kOpened, kCreated, kProved };
+  enum class Step { kNew, kOpened, kCreated, kProved, kKept };
   absl::Status Run(absl::FunctionRef<absl::Status(Esys&)> operation);
   absl::StatusOr<EsysHandle> LoadAk(Esys& esys);
   absl::Status Activate(Esys& esys, const TPM2B_ID_OBJECT& blob,

@@ -111,7 +111,7 @@ class Agent {
   absl::Status TakeTurn(Turns* turns, const CallControl& control);
   void EndTurn(Turns* turns);
   bool Stopping();
-  // `account`: null where the gate is new.
+  // `account`: null where the gate is new. Begins anew at most once.
   absl::StatusOr<forekey::v1::EnrollResponse> EnrollWith(const Invite& invite,
                                                          const forekey::v1::EnrollRequest& request,
                                                          const AccountPtr& account,
@@ -122,11 +122,20 @@ class Agent {
   bool IsHeld(absl::string_view spki);
   EnrollOptions MakeEnrollOptions(const forekey::v1::EnrollRequest& request,
                                   const CallControl& control, Prompt* prompt) const;
-  // Puts the credential on the disk, asks the gate, and makes the disk say how it ended.
   struct Enrolling;
-  absl::Status Commit(const Enrolling& enrolling);
-  absl::Status Settle(const Enrolling& enrolling, const AccountPtr& account,
-                      const absl::Status& finished);
+  struct EnrollAttempt;
+  absl::Status PrepareToEnroll(Enrolling& enrolling);
+  // Whether what failed can be tried once more: nobody has given it up, and the token is ready.
+  bool BeginAnew(const Enrolling& enrolling);
+  absl::StatusOr<forekey::v1::EnrollResponse> TryToEnroll(Enrolling& enrolling,
+                                                          EnrollAttempt& attempt);
+  absl::Status BeginAttempt(Enrolling& enrolling, EnrollAttempt& attempt);
+  absl::Status MakeKey(const Enrolling& enrolling, EnrollAttempt& attempt);
+  // Puts the credential on the disk, asks the gate, and makes the disk say how it ended.
+  absl::Status Commit(const Enrolling& enrolling, EnrollAttempt& attempt);
+  absl::StatusOr<AccountPtr> KeepPending(const Enrolling& enrolling, const EnrollAttempt& attempt);
+  absl::Status Settle(const Enrolling& enrolling, const EnrollAttempt& attempt,
+                      const AccountPtr& account, const absl::Status& finished);
   absl::StatusOr<AccountPtr> MakeAccount(GateRecord record);
   void RemoveAccount(const AccountPtr& account);
   // Counts the call among those of its gate until it was answered.

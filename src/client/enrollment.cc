@@ -25,6 +25,7 @@ namespace {
 constexpr uint8_t kBeginStep = 1;
 constexpr uint8_t kFinishStep = 2;
 constexpr size_t kMaxShownRpId = 128;
+constexpr auto kPurpose = forekey::v1::GetChallengeRequest::PURPOSE_ENROLL;
 
 absl::StatusOr<std::string> RawPublicKey(const SoftwareKey& key) {
   std::string raw(kX25519Size, '\0');  // Ed25519 keys have the same size
@@ -33,6 +34,11 @@ absl::StatusOr<std::string> RawPublicKey(const SoftwareKey& key) {
     return OpenSslError("EVP_PKEY_get_raw_public_key");
   }
   return raw;
+}
+
+// Without a Reason it is the gate's own word.
+bool IsGatesRefusal(const absl::Status& status) {
+  return absl::IsUnauthenticated(status) && !ReasonOf(status);
 }
 
 absl::Status NotTheInvitesGate(absl::string_view detail) {
@@ -72,7 +78,6 @@ absl::StatusOr<std::unique_ptr<Enrollment>> Enrollment::Begin(
   FOREKEY_ASSIGN_OR_RETURN(SoftwareKey invite_key, invite.SigningKey());
   FOREKEY_ASSIGN_OR_RETURN(std::string invite_public, RawPublicKey(invite_key));
   std::unique_ptr<Enrollment> enrollment(new Enrollment(gate, std::move(invite_key)));
-  constexpr auto kPurpose = forekey::v1::GetChallengeRequest::PURPOSE_ENROLL;
   FOREKEY_ASSIGN_OR_RETURN(enrollment->challenge_, gate->GetChallenge(kPurpose));
   X25519PrivateKey ephemeral = X25519PrivateKey::Generate();
   enrollment->kind_ = opening.kind();
@@ -89,7 +94,7 @@ absl::StatusOr<std::unique_ptr<Enrollment>> Enrollment::Begin(
     return gate->BeginEnrollment(request, enrollment->challenge_.channel_binding);
   };
   absl::StatusOr<forekey::v1::BeginEnrollmentResponse> begun = begin();
-  if (absl::IsUnauthenticated(begun.status()) && !ReasonOf(begun.status())) {
+  if (IsGatesRefusal(begun.status())) {
     // Behind a balancer another process may have been asked than the one that issued the challenge.
     const auto next = gate->GetChallenge(kPurpose);
     if (next.ok() && !next->OfSameProcessAs(enrollment->challenge_)) {
@@ -193,6 +198,12 @@ absl::Status Enrollment::Finish(absl::string_view spki, absl::string_view label,
                   "the gate enrolled another credential than the one that was proved");
   }
   return absl::OkStatus();
+}
+
+bool Enrollment::CameToAnotherProcess(const absl::Status& finished) const {
+  if (!IsGatesRefusal(finished)) return false;
+  const auto next = gate_->GetChallenge(kPurpose);
+  return next.ok() && !next->OfSameProcessAs(challenge_);
 }
 
 }  // namespace forekey

@@ -53,6 +53,9 @@ class Enrollment {
   // have been lost.
   absl::Status Finish(absl::string_view spki, absl::string_view label,
                       forekey::v1::EnrollmentProof proof);
+  // Whether Finish(), which ended so, was refused by another process of the gate than Begin() met:
+  // one that knows nothing of this enrolment, and enrolled nothing. Asks the gate for a challenge.
+  bool CameToAnotherProcess(const absl::Status& finished) const;
 
  private:
   Enrollment(GateConnection* gate, SoftwareKey invite_key)

@@ -185,6 +185,45 @@ TEST_P(DeviceContractTest, AnEnrolmentDroppedAfterAnyStepLeavesNothing) {
   }
 }
 
+// The gate's two steps came to two processes of it.
+TEST_P(DeviceContractTest, AnEnrolmentThatBeginsAnewEndsWithAKeyThatSigns) {
+  for (const bool dropped : {true, false}) {
+    EnrollOptions options;
+    options.sign = token_->Sign();
+    auto enroller = token_->driver().Enroll(token_->uri(), std::move(options));
+    ASSERT_TRUE(enroller.ok()) << enroller.status();
+    EXPECT_EQ((*enroller)->BeginAnew().code(), absl::StatusCode::kFailedPrecondition);
+    for (const std::string statement : {"first", "second"}) {
+      auto opening = (*enroller)->Opening();
+      ASSERT_TRUE(opening.ok()) << opening.status();
+      auto demand = token_->Demand(*opening);
+      ASSERT_TRUE(demand.ok()) << demand.status();
+      auto spki = (*enroller)->CreateKey(*demand, kUnkeyedStatement);
+      ASSERT_TRUE(spki.ok()) << spki.status();
+      spki_ = *spki;
+      forekey::v1::EnrollmentProof proof;
+      ASSERT_TRUE((*enroller)->Prove(statement, &proof).ok());
+      if (statement == "second") {
+        if (dropped) break;
+        const absl::Status evidence = token_->CheckEvidence(spki_, statement, proof);
+        EXPECT_TRUE(evidence.ok()) << evidence;
+      }
+      auto reference = (*enroller)->KeyReference();
+      ASSERT_TRUE(reference.ok()) << reference.status();
+      reference_ = *reference;
+      if (statement == "first") {
+        ASSERT_TRUE((*enroller)->BeginAnew().ok());
+      }
+    }
+    enroller->reset();
+    EXPECT_EQ(token_->Leftovers(), before_) << dropped;
+  }
+  auto key = token_->driver().Load(reference_, Secret());
+  ASSERT_TRUE(key.ok()) << key.status();
+  const absl::Status signed_well = SignAndCheck(**key);
+  EXPECT_TRUE(signed_well.ok()) << signed_well;
+}
+
 TEST_P(DeviceContractTest, SaysThatTheTokenIsGone) {
   auto key = EnrolledKey();
   ASSERT_NE(key, nullptr);

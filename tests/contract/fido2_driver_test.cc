@@ -431,6 +431,36 @@ TEST_F(Fido2PinTest, EnrolsDiscoverableCredentialsAndWithBothPinProtocols) {
   }
 }
 
+// The gate gives each enrolment another user handle, so that the second takes nothing's place.
+TEST_F(Fido2PinTest, AnEnrolmentThatBeginsAnewLeavesOneDiscoverableCredentialAndAsksForOnePin) {
+  ScriptedPrompt prompt("1234");
+  EnrollOptions options;
+  options.named.SetFlag("discoverable", true);
+  options.sign.prompt = &prompt;
+  auto enroller = driver_.Enroll(simulator_->uri(), std::move(options));
+  ASSERT_TRUE(enroller.ok()) << enroller.status();
+  std::vector<std::string> made;
+  for (const char* handle : {"one enrolment", "another one"}) {
+    forekey::v1::EnrollmentDemand demand = DemandForGate();
+    demand.mutable_fido2()->set_user_handle(handle);
+    ASSERT_TRUE((*enroller)->Opening().ok());
+    auto spki = (*enroller)->CreateKey(demand, "unkeyed");
+    ASSERT_TRUE(spki.ok()) << spki.status();
+    made.push_back(*spki);
+    forekey::v1::EnrollmentProof proof;
+    ASSERT_TRUE((*enroller)->Prove("keyed", &proof).ok());
+    ASSERT_TRUE((*enroller)->KeyReference().ok());
+    if (made.size() == 1) {
+      ASSERT_TRUE((*enroller)->BeginAnew().ok());
+    }
+  }
+  EXPECT_NE(made[0], made[1]);
+  EXPECT_EQ(prompt.asked, 1);
+  simulator_->WithAuthenticator([](fido2sim::Authenticator& authenticator) {
+    EXPECT_EQ(authenticator.state().credentials.size(), 1u);
+  });
+}
+
 TEST(Fido2BuiltInVerificationTest, IsUsedAndItsBlockIsTold) {
   auto simulator = NewKey([](SimulatorOptions& o) { o.config.built_in_uv = true; });
   Fido2Driver driver({simulator->uri()});

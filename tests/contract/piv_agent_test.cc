@@ -22,12 +22,15 @@ namespace v1 = forekey::v1;
 class PivAgentTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    ASSERT_NE(mkdtemp(root_.data()), nullptr);
+    Start({5, 7, 4});
+  }
+  void Start(const piv::Firmware& firmware) {
     piv::PivSimulatorConfig config;
-    config.card.firmware = {5, 7, 4};
+    config.card.firmware = firmware;
     auto token = PivToken::New(config);
     ASSERT_TRUE(token.ok()) << token.status();
     token_ = *std::move(token);
-    ASSERT_NE(mkdtemp(root_.data()), nullptr);
     StartAgent();
   }
   void TearDown() override {
@@ -79,6 +82,32 @@ TEST_F(PivAgentTest, EnrolsOpensSessionsAndSignsCalls) {
   StartAgent();
   EXPECT_TRUE(Login("123456").ok());
   EXPECT_EQ(gate_.counts().sessions, 2);
+}
+
+// Between the steps of an enrolment a balancer goes over to another process of the gate: the one
+// key is enrolled, also where the card can't delete keys, and where its slot was named.
+TEST_F(PivAgentTest, AnEnrolmentThatBeginsAnewMakesNoSecondKey) {
+  for (const piv::Firmware& firmware : {piv::Firmware{5, 4, 3}, piv::Firmware{5, 7, 4}}) {
+    agent_.reset();
+    token_.reset();
+    ASSERT_NO_FATAL_FAILURE(Start(firmware));
+    v1::EnrollRequest request = Request();
+    for (const char* overwrite : {"", "true"}) {
+      request.set_invite(gate_.MakeInvite("alice").Serialize());
+      (*request.mutable_options())["slot"] = "82";
+      (*request.mutable_options())["overwrite"] = overwrite;
+      gate_.MoveEnrollments(1);
+      const auto enrolled = agent_->Enroll(request, CallControl());
+      ASSERT_TRUE(enrolled.ok()) << enrolled.status();
+      EXPECT_EQ(enrolled->notes_size(), 0);
+    }
+    token_->simulator().card().WithApplet([](piv::PivApplet& applet) {
+      EXPECT_EQ(applet.state().keys.count(0x82), 1u);
+      EXPECT_EQ(applet.state().keys.count(0x83), 0u);
+    });
+    EXPECT_TRUE(Login("123456").ok());
+  }
+  EXPECT_EQ(gate_.counts().moved_enrollments, 4);
 }
 
 TEST_F(PivAgentTest, SlotPolicyAndOverwriteReachTheCard) {

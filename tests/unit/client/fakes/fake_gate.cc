@@ -388,6 +388,14 @@ struct FakeGate::Service : v1::Gate::Service {
                                 v1::FinishEnrollmentResponse* response) override {
     absl::MutexLock lock(&gate->mutex_);
     if (!gate->faults_.finish_status.ok()) return gate->faults_.finish_status;
+    if (gate->moved_enrollments_ > 0) {
+      --gate->moved_enrollments_;
+      ++gate->counts_.moved_enrollments;
+      gate->pending_.clear();
+      gate->challenges_.clear();
+      Flip(&gate->instance_);
+      return grpc::Status(gate->moved_answer_, "refused (reference 0abc)");
+    }
     v1::EnrollmentProof proof;
     v1::EnrollmentOpening opening;
     if (!proof.ParseFromString(request->payload()) || gate->pending_.count(proof.ticket()) == 0) {
@@ -550,6 +558,12 @@ void FakeGate::DropSessions() {
 void FakeGate::IssueElsewhere(int challenges) {
   absl::MutexLock lock(&mutex_);
   issued_elsewhere_ = challenges;
+}
+
+void FakeGate::MoveEnrollments(int enrollments, grpc::StatusCode answer) {
+  absl::MutexLock lock(&mutex_);
+  moved_answer_ = answer;
+  moved_enrollments_ = enrollments;
 }
 
 void FakeGate::RefuseSessions(bool refuse) {

@@ -64,6 +64,7 @@ class FakeGate {
   struct Counts {
     int challenges = 0, sessions = 0, children = 0, ended = 0, who_am_i = 0, echo = 0, enrolled = 0;
     int refused = 0, requirements = 0, resumed = 0;
+    int moved_enrollments = 0;
     int with_factors = 0;  // openings that came with sealed factors, refused ones among them
   };
 
@@ -89,6 +90,10 @@ class FakeGate {
   // A balancer has so many challenges from now on come from another process of the gate, and what
   // is proved over them come here.
   void IssueElsewhere(int challenges);
+  // A balancer moves so many enrolments to another process of the gate between their two steps, and
+  // all that comes later with them. `answer`: what becomes of the second step.
+  void MoveEnrollments(int enrollments,
+                       grpc::StatusCode answer = grpc::StatusCode::UNAUTHENTICATED);
   void RefuseSessions(bool refuse);             // whatever they prove
   std::string authorization();                  // that the last call of Echo carried besides
   void SetIdentity(X25519PrivateKey identity);  // the one before is not accepted any more
@@ -141,6 +146,8 @@ class FakeGate {
   std::map<std::string, Credential> credentials_;
   std::string instance_ = RandomBytes(2);  // of this process, in its challenges
   int issued_elsewhere_ = 0;
+  int moved_enrollments_ = 0;
+  grpc::StatusCode moved_answer_ = grpc::StatusCode::UNAUTHENTICATED;
   std::set<std::string> challenges_;
   std::map<std::string, std::string> invites_;  // public key -> subject
   struct Pending {

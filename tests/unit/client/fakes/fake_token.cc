@@ -39,6 +39,7 @@ class FakeEnroller : public KeyEnroller {
   }
   absl::StatusOr<std::string> CreateKey(const forekey::v1::EnrollmentDemand&,
                                         absl::string_view) override {
+    if (token_->keeps_keys && key_ != nullptr) return key_->key.public_key().spki();
     if (token_->keeps_keys) {
       absl::Status noted = options_.before_key(token_->NextReference());
       if (!noted.ok()) return noted;
@@ -54,6 +55,9 @@ class FakeEnroller : public KeyEnroller {
     return absl::OkStatus();
   }
   absl::StatusOr<std::string> KeyReference() override { return reference_; }
+  absl::Status BeginAnew() override {
+    return token_->begins_anew ? absl::OkStatus() : KeyEnroller::BeginAnew();
+  }
   std::string Note() const override { return "a fake shows no certificate"; }
 
  private:

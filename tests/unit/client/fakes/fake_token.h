@@ -44,6 +44,7 @@ class FakeToken {
   std::atomic<bool> denies{false};       // says that its person said no
   // Keys stay on the token, at a place with the name of their reference.
   std::atomic<bool> keeps_keys{false};
+  std::atomic<bool> begins_anew{true};  // its enrolments do, where they have to
   std::string NextReference();
   void Delete(const std::string& place);
   std::optional<FoundKey> KeyAt(const std::string& place);
