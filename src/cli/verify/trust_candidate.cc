@@ -72,7 +72,12 @@ constexpr absl::string_view kTpmWords[] = {"tpm",
                                            "on die"};
 constexpr absl::string_view kPivWords[] = {"piv"};
 constexpr absl::string_view kFidoWords[] = {"u2f", "fido", "webauthn", "ctap"};
-constexpr absl::string_view kOtherWords[] = {"opgp", "openpgp"};
+// Of Yubico's CAs: SD is the security domain, whose keys a management system's channel is for.
+constexpr absl::string_view kOtherWords[] = {"opgp", "openpgp", " sd attestation", "yubihsm"};
+// Yubico's CAs that vouch for keys of all kinds. As an anchor of FIDO2 one would let a PIV key
+// attest a security key in software: there the CAs below have to do, whose own names tell.
+constexpr absl::string_view kYubicoCommonWords[] = {"yubico attestation root",
+                                                    "yubico attestation intermediate"};
 
 std::string Names(const Certificate& certificate) {
   return absl::AsciiStrToLower(
@@ -144,10 +149,14 @@ std::optional<TrustKind> TrustKindFromName(absl::string_view name) {
 
 std::optional<TrustKind> GuessTrustKind(const Certificate& certificate, absl::string_view file) {
   if (certificate.HasExtendedKeyUsage(kEndorsementPurpose).value_or(false)) return TrustKind::kTpm;
+  if (IsForOtherUse(certificate)) return std::nullopt;
   const std::string names = Names(certificate);
   if (HasOne(names, kPivWords)) return TrustKind::kPiv;
   if (HasOne(names, kFidoWords)) return TrustKind::kFido2;
   if (HasOne(names, kTpmWords)) return TrustKind::kTpm;
+  if (HasOne(absl::AsciiStrToLower(certificate.SubjectText()), kYubicoCommonWords)) {
+    return TrustKind::kPiv;
+  }
   // Microsoft's cabinet has VENDOR/RootCA/FILE and VENDOR/IntermediateCA/FILE, all of them TPMs'.
   const std::string place = absl::AsciiStrToLower(file);
   if (absl::StrContains(place, "/rootca/") || absl::StrContains(place, "/intermediateca/") ||

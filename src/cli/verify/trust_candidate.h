@@ -24,7 +24,8 @@ std::optional<TrustKind> TrustKindFromName(absl::string_view name);
 // put into, never whether it is trusted: that is the person's decision, who is shown it.
 std::optional<TrustKind> GuessTrustKind(const Certificate& certificate, absl::string_view file);
 
-// Of a vendor who makes keys of all kinds: it is for OpenPGP ones, which gates do not take.
+// Of a vendor who makes keys of all kinds: it is for those that no gate takes (of OpenPGP, of a
+// YubiKey's security domain, of a YubiHSM).
 bool IsForOtherUse(const Certificate& certificate);
 
 // "infineon", "stmicroelectronics", ...; "other" where it is none of the known ones. For file

@@ -13,6 +13,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "src/base/file.h"
 #include "src/base/printable.h"
@@ -35,39 +36,48 @@ constexpr size_t kMaxDownload = 64 << 20;
 constexpr int kRedirects = 5;
 constexpr absl::Duration kTimeout = absl::Minutes(2);
 
-// The one table of addresses; --url takes the place of one.
+// The one table of addresses, whose files are one list together; --url takes the place of all of
+// a source.
 constexpr struct {
   const char* name;
-  const char* url;
   const char* what;
-  std::optional<TrustKind> kind;       // of all of it
-  std::optional<TrustKind> otherwise;  // of what does not tell
+  std::optional<TrustKind> kind;  // of all of it
+  const char* urls[2];            // null: there is no second
 } kSources[] = {
     {"microsoft-tpm",
-     "https://go.microsoft.com/fwlink/?linkid=2097925",
      "TPM vendors' CAs, as Microsoft collects them (TrustedTpm.cab)",
      TrustKind::kTpm,
-     {}},
-    // Its newest root vouches for keys of all kinds. As an anchor of FIDO2 it would let a PIV key
-    // attest one in software: there the CAs below it have to do, whose names tell.
+     {"https://go.microsoft.com/fwlink/?linkid=2097925", nullptr}},
+    // The roots, and the CAs below the newest, which no YubiKey holds: from firmware 5.7.4 on one
+    // shows its own certificate alone.
     {"yubico",
-     "https://developers.yubico.com/PKI/yubico-ca-certs.txt",
      "Yubico's CAs of PIV and FIDO attestations",
      {},
-     TrustKind::kPiv},
+     {"https://developers.yubico.com/PKI/yubico-ca-certs.txt",
+      "https://developers.yubico.com/PKI/yubico-intermediate.pem"}},
 };
 
 struct FetchArgs {
-  std::string source, into, url, ca, accept, at;
+  std::string source, into, ca, accept, at;
+  std::vector<std::string> urls;
   bool json = false, prune = false, allow_expired = false, again = false;
 };
 
 std::string SourceList() {
   std::string list;
   for (const auto& source : kSources) {
-    absl::StrAppend(&list, "  ", source.name, "   ", source.what, "\n      ", source.url, "\n");
+    absl::StrAppend(&list, "  ", source.name, "   ", source.what, "\n");
+    for (const char* url : source.urls) {
+      if (url != nullptr) absl::StrAppend(&list, "      ", url, "\n");
+    }
   }
   return list;
+}
+
+// What a person accepts: of one file its SHA-256, of several that of theirs, in hex, a line each.
+std::string HashOf(const std::vector<std::string>& hashes) {
+  if (hashes.size() == 1) return hashes.front();
+  return absl::BytesToHexString(Sha256(absl::StrCat(absl::StrJoin(hashes, "\n"), "\n")));
 }
 
 // {source: {"sha256", "url", "accepted"}}
@@ -85,24 +95,24 @@ absl::StatusOr<nlohmann::json> ReadAccepted(const std::string& directory) {
   return absl::DataLossError(absl::StrCat(path, " is damaged: remove it, and accept anew"));
 }
 
-absl::StatusOr<std::vector<SourceFile>> FilesOf(const std::string& name, std::string body) {
-  std::vector<SourceFile> files;
+absl::Status AddFilesOf(const std::string& name, std::string body, std::vector<SourceFile>& files) {
   if (!IsCabinet(body)) {
     files.push_back({name, std::move(body)});
-    return files;
+    return absl::OkStatus();
   }
   FOREKEY_ASSIGN_OR_RETURN(std::vector<CabinetFile> cabinet, ReadCabinet(body));
   for (CabinetFile& file : cabinet) {
     files.push_back({std::move(file.name), std::move(file.content)});
   }
-  return files;
+  return absl::OkStatus();
 }
 
 // What came, and what the folder of trust makes of it.
 struct Fetched {
   TrustImport import;
   std::vector<SourceFile> files;
-  std::string url, hash;
+  std::vector<std::string> urls;
+  std::string hash;
   absl::Time now;
 
   std::vector<TrustChange> changes;
@@ -127,7 +137,7 @@ struct Fetched {
 std::string AcceptCommand(const FetchArgs& args, const std::string& hash) {
   std::string command =
       absl::StrCat("forekey trust fetch ", args.source, " --into ", ShellWord(args.into));
-  if (!args.url.empty()) absl::StrAppend(&command, " --url ", ShellWord(args.url));
+  for (const std::string& url : args.urls) absl::StrAppend(&command, " --url ", ShellWord(url));
   if (!args.ca.empty()) absl::StrAppend(&command, " --ca ", ShellWord(args.ca));
   if (args.prune) absl::StrAppend(&command, " --prune");
   if (args.allow_expired) absl::StrAppend(&command, " --allow-expired");
@@ -135,34 +145,47 @@ std::string AcceptCommand(const FetchArgs& args, const std::string& hash) {
   return absl::StrCat(command, " --accept ", hash);
 }
 
-absl::StatusOr<Fetched> Ask(const FetchArgs& args, const TrustTerminal& terminal) {
-  Fetched fetched;
+// Each of them has to answer: half of a list is none.
+absl::Status AskEach(const FetchArgs& args, const TrustTerminal& terminal, Fetched& fetched) {
   HttpsGetOptions get;
-  for (const auto& source : kSources) {
-    if (args.source != source.name) continue;
-    get.url = source.url;
-    fetched.import.kind = source.kind;
-    fetched.import.otherwise = source.otherwise;
-  }
-  if (!args.url.empty()) get.url = args.url;
-  fetched.url = get.url;
-  fetched.import.origin = args.source;
-  fetched.import.prune = args.prune;
-  fetched.import.allow_expired = args.allow_expired;
-  fetched.import.again = args.again;
   get.ca_file = args.ca;
   get.timeout = kTimeout;
   get.max_size = kMaxDownload;
   get.redirects = kRedirects;
+  const std::atomic<bool> stop{false};
+  std::vector<std::string> hashes;
+  for (const std::string& url : fetched.urls) {
+    if (!args.json) terminal.err << "asking " << Shown(url) << std::endl;
+    get.url = url;
+    FOREKEY_ASSIGN_OR_RETURN(HttpsAnswer answer, HttpsGet(get, stop));
+    hashes.push_back(absl::BytesToHexString(Sha256(answer.body)));
+    if (!args.json) terminal.err << "  its SHA-256 is " << hashes.back() << std::endl;
+    FOREKEY_RETURN_IF_ERROR(AddFilesOf(args.source, std::move(answer.body), fetched.files));
+  }
+  fetched.hash = HashOf(hashes);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Fetched> Ask(const FetchArgs& args, const TrustTerminal& terminal) {
+  Fetched fetched;
+  fetched.urls = args.urls;
+  for (const auto& source : kSources) {
+    if (args.source != source.name) continue;
+    fetched.import.kind = source.kind;
+    if (!args.urls.empty()) continue;
+    for (const char* url : source.urls) {
+      if (url != nullptr) fetched.urls.emplace_back(url);
+    }
+  }
+  fetched.import.origin = args.source;
+  fetched.import.prune = args.prune;
+  fetched.import.allow_expired = args.allow_expired;
+  fetched.import.again = args.again;
   FOREKEY_ASSIGN_OR_RETURN(fetched.now, ParseAt(args.at));
   // What is damaged is told before anybody is asked.
   FOREKEY_RETURN_IF_ERROR(TrustStore::Open(args.into).status());
   FOREKEY_RETURN_IF_ERROR(ReadAccepted(args.into).status());
-  if (!args.json) terminal.err << "asking " << Shown(get.url) << std::endl;
-  const std::atomic<bool> stop{false};
-  FOREKEY_ASSIGN_OR_RETURN(HttpsAnswer answer, HttpsGet(get, stop));
-  fetched.hash = absl::BytesToHexString(Sha256(answer.body));
-  FOREKEY_ASSIGN_OR_RETURN(fetched.files, FilesOf(args.source, std::move(answer.body)));
+  FOREKEY_RETURN_IF_ERROR(AskEach(args, terminal, fetched));
   return fetched;
 }
 
@@ -175,7 +198,7 @@ absl::Status TakeOver(const FetchArgs& args, const TrustTerminal& terminal, Fetc
                            store.Apply(fetched.changes, fetched.import, fetched.now));
   fetched.known[args.source] = {
       {"sha256", fetched.hash},
-      {"url", fetched.url},
+      {"url", absl::StrJoin(fetched.urls, " ")},
       {"accepted", absl::FormatTime(absl::RFC3339_sec, fetched.now, absl::UTCTimeZone())}};
   FOREKEY_RETURN_IF_ERROR(store.Write(
       kAccepted,
@@ -230,7 +253,12 @@ void AddTrustFetch(CLI::App& trust, const TrustTerminal& terminal) {
       ->type_name("DIR")
       ->required();
   command->add_option("--accept", args->accept, "The SHA-256 of what you have looked at (hex)");
-  command->add_option("--url", args->url, "Another address of the same list (https://...)");
+  command
+      ->add_option(
+          "--url", args->urls,
+          "Another address of the same list (https://...), in the place of all of its own; "
+          "once for each of its files")
+      ->allow_extra_args(false);
   command->add_option("--ca", args->ca, "PEM of who vouches for that server; default: the system's")
       ->type_name("FILE");
   command->add_flag("--prune", args->prune,

@@ -27,7 +27,8 @@ constexpr char kTrustImportHelp[] =
     "Microsoft's TrustedTpm.cab. Whether these are what they say you have to know: look at\n"
     "--dry-run, and get them from where their vendor publishes them.\n\n"
     "  forekey trust import TrustedTpm.cab --into /etc/forekey/trust --dry-run\n"
-    "  forekey trust import yubico-ca-certs.txt --kind piv --into /etc/forekey/trust\n";
+    "  forekey trust import yubico-ca-certs.txt yubico-intermediate.pem --origin yubico \\\n"
+    "      --into /etc/forekey/trust\n";
 
 struct ImportArgs {
   std::vector<std::string> sources;

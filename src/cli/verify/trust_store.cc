@@ -231,9 +231,8 @@ std::vector<TrustChange> TrustStore::Plan(const std::vector<SourceFile>& files,
         changes.push_back(std::move(change));
         continue;
       }
-      auto kind = import.kind ? import.kind : GuessTrustKind(*certificate, file.name);
+      const auto kind = import.kind ? import.kind : GuessTrustKind(*certificate, file.name);
       const bool elsewhere = !kind && IsForOtherUse(*certificate);
-      if (!kind && !elsewhere) kind = import.otherwise;
       TrustChange change = Describe(*certificate, file.name, kind);
       const std::string key =
           elsewhere ? absl::StrCat("other/", change.fingerprint) : KeyOf(change);
@@ -242,7 +241,7 @@ std::vector<TrustChange> TrustStore::Plan(const std::vector<SourceFile>& files,
       if (!good.ok()) {
         change.why = std::string(good.message());
       } else if (elsewhere) {
-        change.why = "it is for OpenPGP keys";
+        change.why = "it is for keys that no gate takes (OpenPGP, security domain, HSM)";
       } else if (!kind) {
         change.why = "nothing says whether it is for TPMs, FIDO2 or PIV: give --kind";
       } else {

@@ -40,8 +40,7 @@ struct TrustChange {
 
 struct TrustImport {
   std::string origin;  // what is remembered of each certificate; also what `prune` goes by
-  std::optional<TrustKind> kind;       // of all, where nothing has to be guessed
-  std::optional<TrustKind> otherwise;  // where nothing tells
+  std::optional<TrustKind> kind;  // of all, where nothing has to be guessed
   bool allow_expired = false;
   bool again = false;  // also what a person took out
   // What came from `origin` alone before, and is not in the source any more, is removed.
