@@ -368,6 +368,74 @@ TEST_F(PostgresReplicaTest, AServerThatCanNotCommitIsLeftForTheOtherOne) {
   EXPECT_EQ(promoted.Sql("SELECT count(*) FROM forekey.replicas"), "0");
 }
 
+// One that starts has no last good host: the URL's first one is asked first.
+TEST_F(PostgresReplicaTest, WhoStartsComesUpByTheOtherHostWhateverIsWrongWithTheFirst) {
+  SilentHost silent;
+  const std::string refusing = absl::StrCat(SilentHost().port());  // nobody's any more
+  PostgresServer standby;
+  standby.Stop(SIGINT);
+  standby.StartAsStandby();
+  const std::string good = server().folder();
+  for (const auto& [hosts, ports] : std::vector<std::pair<std::string, std::string>>{
+           {absl::StrCat("127.0.0.1,", good), absl::StrCat(refusing, ",5432")},
+           {absl::StrCat("127.0.0.1,", good), absl::StrCat(silent.port(), ",5432")},
+           {absl::StrCat(standby.folder(), ",", good), "5432"}}) {
+    const std::string url =
+        absl::StrCat("postgresql:///postgres?user=forekey&host=", hosts, "&port=", ports);
+    const BootTime began = Clock::System().BootNow();
+    auto a = Join("a", absl::Seconds(3), Clock::System(), url);
+    EXPECT_TRUE(a->Holds()) << url;
+    EXPECT_LT(Clock::System().BootNow() - began, absl::Seconds(5)) << url;
+  }
+  const std::string none = absl::StrCat("postgresql:///postgres?user=forekey&host=127.0.0.1,",
+                                        standby.folder(), "&port=", refusing, ",5432");
+  const std::string told = PostgresRegistry::Open(none).status().ToString();
+  EXPECT_THAT(told, HasSubstr("127.0.0.1: "));
+  EXPECT_THAT(told, HasSubstr("refused"));
+  EXPECT_THAT(told, HasSubstr(absl::StrCat(standby.folder(), ": ")));
+  EXPECT_THAT(told, HasSubstr("session is read-only"));
+}
+
+TEST_F(PostgresReplicaTest, WhoStartsLeavesAServerThatCanNotCommit) {
+  PostgresServer old, promoted;
+  for (PostgresServer* one : {&old, &promoted}) {
+    ASSERT_THAT(PostgresRegistry::Open(one->Url()), IsOk());
+  }
+  const auto stop_committing = [](PostgresServer& one) {
+    one.Sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    one.Sql("SELECT pg_reload_conf()");
+    Until([&one] { return one.Sql("SHOW synchronous_standby_names") == "nobody"; });
+  };
+  stop_committing(old);
+  const std::string url = absl::StrCat("postgresql:///postgres?user=forekey&host=", old.folder(),
+                                       ",", promoted.folder());
+  auto registry = PostgresRegistry::Open(url);
+  ASSERT_THAT(registry, IsOk());
+  std::shared_ptr<PostgresRegistry> shared = *std::move(registry);
+  LiveCredentials credentials(shared);
+  AdmissionLease lease;
+  std::vector<std::string> told;
+  const auto join = [&] {
+    PostgresReplicaOptions options;
+    options.lease = absl::Seconds(2);
+    options.trouble = [&told](const std::string& error) { told.push_back(error); };
+    return PostgresReplica::Join(std::move(options), *shared, credentials, lease, Clock::System());
+  };
+  {
+    const auto joined = join();
+    ASSERT_THAT(joined, IsOk());
+    EXPECT_EQ(promoted.Sql("SELECT count(*) FROM forekey.replicas WHERE seen >= 0"), "1");
+  }
+  ASSERT_THAT(told, SizeIs(2));
+  EXPECT_THAT(told[0], HasSubstr(absl::StrCat("so the server ", old.folder(), ":5432")));
+  EXPECT_EQ(told[1], "");
+  stop_committing(promoted);
+  const absl::Status refused = join().status();
+  EXPECT_THAT(refused, RefusedWith(Reason::kStoreUnavailable));
+  EXPECT_THAT(refused.ToString(), HasSubstr(old.folder()));
+  EXPECT_THAT(refused.ToString(), HasSubstr(promoted.folder()));
+}
+
 TEST_F(PostgresReplicaTest, NumbersOfAnotherHistoryAreNotTakenForItsOwnChanges) {
   auto registry = PostgresRegistry::Open(server().Url());
   ASSERT_THAT(registry, IsOk());

@@ -76,6 +76,11 @@ class PostgresServer {
     pid_ = -1;
     log_reader_.join();
   }
+  // After it was stopped: follows nobody, and takes no writes from now on.
+  void StartAsStandby() {
+    if (FILE* signal = fopen((Data() + "/standby.signal").c_str(), "w")) fclose(signal);
+    Start();
+  }
   void Freeze() { SignalAll(SIGSTOP); }
   void Continue() { SignalAll(SIGCONT); }
 
@@ -150,7 +155,7 @@ class PostgresServer {
     }
     log_reader_ = std::thread([this, fd = pipes[0]] { ReadLog(fd); });
     mutex_.LockWhen(absl::Condition(this, &PostgresServer::ReadyOrEnded));
-    const bool ready = log_.find(kReady) != std::string::npos;
+    const bool ready = IsReady();
     mutex_.Unlock();
     if (ready) return true;
     waitpid(pid_, nullptr, 0);
@@ -158,8 +163,11 @@ class PostgresServer {
     log_reader_.join();
     return false;
   }
+  bool IsReady() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return log_.find(kReady) != std::string::npos || log_.find(kReadyStandby) != std::string::npos;
+  }
   bool ReadyOrEnded() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return log_ended_ || log_.find(kReady) != std::string::npos;
+    return log_ended_ || IsReady();
   }
   void ReadLog(int fd) {
     char bytes[4096];
@@ -184,6 +192,8 @@ class PostgresServer {
   }
 
   static constexpr const char* kReady = "database system is ready to accept connections";
+  static constexpr const char* kReadyStandby =
+      "database system is ready to accept read-only connections";
   std::string folder_;
   uid_t user_ = 0;
   gid_t group_ = 0;

@@ -249,6 +249,12 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::OpenBegu
   return opened;
 }
 
+std::string PostgresConnection::Server() const {
+  const char* const host = PQhost(connection_);
+  const char* const port = PQport(connection_);
+  return absl::StrCat(host == nullptr ? "" : host, ":", port == nullptr ? "" : port);
+}
+
 PostgresConnection::~PostgresConnection() { PQfinish(connection_); }
 
 absl::Status PostgresConnection::Connect(const Deadline& deadline) {

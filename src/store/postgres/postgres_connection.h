@@ -119,6 +119,7 @@ class PostgresConnection {
   };
   Failure failure() const { return failure_; }
   bool broken() const { return broken_; }
+  std::string Server() const;  // "db1:5432": whom of several hosts it is to
   // Makes it of no more use, and says why.
   absl::Status Distrust(absl::string_view why) { return Break(why); }
   // The server warned since this was last asked. A COMMIT that warns is not acknowledged: a

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "src/base/bytes.h"
 #include "src/base/reason.h"
 #include "src/base/status.h"
+#include "src/base/status_note.h"
 #include "src/crypto/random.h"
 
 namespace forekey {
@@ -64,7 +66,7 @@ absl::StatusOr<std::unique_ptr<PostgresReplica>> PostgresReplica::Join(
       new PostgresReplica(std::move(options), registry, credentials, lease, clock));
   replica->stop_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (replica->stop_ < 0) return absl::ErrnoToStatus(errno, "eventfd");
-  FOREKEY_RETURN_IF_ERROR(replica->Renew());
+  FOREKEY_RETURN_IF_ERROR(replica->Begin());
   replica->thread_ = std::thread([raw = replica.get()] { raw->Run(); });
   return replica;
 }
@@ -97,6 +99,27 @@ void PostgresReplica::Run() {
     in_trouble_ = !renewed.ok();
     if (options_.trouble) options_.trouble(std::string(renewed.message()));
     if (gave_up_) return;
+  }
+}
+
+absl::Status PostgresReplica::Begin() {
+  std::vector<std::string> tried;
+  for (absl::Status failed;;) {
+    if (absl::Status connected = Connect(); !connected.ok()) {
+      return failed.ok() ? connected : WithNote(failed, connected.message());
+    }
+    std::string server = connection_->Server();
+    if (std::find(tried.begin(), tried.end(), server) != tried.end()) return failed;
+    const absl::Status renewed = Renew();
+    if (renewed.ok() && !failed.ok() && options_.trouble) {
+      options_.trouble(std::string(failed.message()));
+      options_.trouble("");
+    }
+    if (renewed.ok() || gave_up_) return renewed;
+    const absl::Status here = WithNote(renewed, absl::StrCat("so the server ", server));
+    failed = failed.ok() ? here : WithNote(failed, here.message());
+    tried.push_back(std::move(server));
+    GiveConnectionUp();
   }
 }
 

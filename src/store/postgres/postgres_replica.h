@@ -83,6 +83,8 @@ class PostgresReplica {
   // One renewal, and whatever it takes: a connection, joining, following. OK: the lease was
   // extended.
   absl::Status Renew();
+  // The first one: at each of the URL's hosts, until one of them commits it.
+  absl::Status Begin();
   absl::Status Connect();
   void GiveConnectionUp();
   absl::Status Enter();
