@@ -15,11 +15,9 @@ TEST(PrintableTest, TakesLettersOfAnyLanguage) {
 }
 
 TEST(PrintableTest, RefusesWhatIsNotShown) {
-  for (const char* bad : {"\x1b[2J", "a\nb", "a\x7f",
-                          "\xc2\x9b"
-                          "2J",
-                          "\xc2\x85", "\xc2\xad", "\xd8\x9c", "\xe2\x80\x8b", "\xe2\x80\xa8",
-                          "\xe2\x80\xae", "\xe2\x81\xa6", "\xef\xbb\xbf", "\xf3\xa0\x80\xa0"}) {
+  for (const char* bad : {"\x1b[2J", "a\nb", "a\x7f", "\xc2\x9b\x32J", "\xc2\x85", "\xc2\xad",
+                          "\xd8\x9c", "\xe2\x80\x8b", "\xe2\x80\xa8", "\xe2\x80\xae",
+                          "\xe2\x81\xa6", "\xef\xbb\xbf", "\xf3\xa0\x80\xa0"}) {
     EXPECT_FALSE(IsPrintable(bad)) << Printable(bad, 20);
   }
   EXPECT_FALSE(IsPrintable(absl::string_view("a\0b", 3)));

@@ -227,8 +227,8 @@ TEST_P(EveryAlgorithmTest, GoesRoundAndSurvivesRefusals) {
 TEST_P(EveryAlgorithmTest, LeavesNoErrorBehind) {
   const SoftwareKey key = SoftwareKey::Generate(GetParam());
   const std::string signature = key.Sign("message");
-  for (std::string wrong : {std::string(), std::string("garbage"), signature + '\0',
-                            signature.substr(1), std::string(signature.size(), '\xff')}) {
+  for (const std::string& wrong : {std::string(), std::string("garbage"), signature + '\0',
+                                   signature.substr(1), std::string(signature.size(), '\xff')}) {
     EXPECT_THAT(key.public_key().Verify("message", wrong), RefusedWith(Reason::kSignatureInvalid));
     EXPECT_EQ(ERR_peek_error(), 0u);
   }

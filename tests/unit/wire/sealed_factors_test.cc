@@ -106,8 +106,8 @@ TEST_F(SealedFactorsTest, RefusesOtherFactorsThatAreNone) {
   const auto why_not = [&](std::vector<std::pair<std::string, std::string>> entries) {
     std::string plain = blinder + std::string(4, '\0');
     for (const auto& [name, evidence] : entries) {
-      plain += static_cast<char>(name.size()) + name + std::string(1, '\0') +
-               static_cast<char>(evidence.size()) + evidence;
+      plain.append(1, static_cast<char>(name.size())).append(name).append(1, '\0');
+      plain.append(1, static_cast<char>(evidence.size())).append(evidence);
     }
     plain.resize((plain.size() + 255) / 256 * 256);
     return ReasonOf(ParseFactors(plain).status());
