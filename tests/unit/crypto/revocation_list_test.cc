@@ -330,7 +330,8 @@ TEST_F(RevocationTest, AListOfARenewedKeyDoesNotBlockWhatHangsUnderTheOldOne) {
 
 TEST_F(RevocationTest, AListIsVerifiedOnceForEachKey) {
   const RevocationList list = List({ca_, {41}});
-  const RevocationList copy = list;  // NOLINT(performance-unnecessary-copy-initialization): tried
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): a copy is what is tried
+  const RevocationList copy = list;
   for (int i = 0; i < 3; ++i) {
     EXPECT_TRUE(list.Check(leaf_, issuer_, kWithin).ok());
     EXPECT_TRUE(copy.Check(leaf_, Ca(""), kWithin).ok()) << "another certificate of the key";
