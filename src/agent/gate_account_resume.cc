@@ -38,8 +38,8 @@ std::optional<absl::StatusOr<GateAccount::Parent>> GateAccount::ResumeParent() {
   {
     absl::MutexLock lock(&mutex_);
     if (resumable_.session == old.session) resumable_ = Parent();
-    // Nothing was sent: the gate may still go on with it.
-    if (absl::IsAborted(resumed.status())) EndLater(old);
+    // Nothing was sent, or it is not known there how old it is: the gate may still go on with it.
+    if (!resumed.ok() && !RefusedByGate(resumed.status())) EndLater(old);
   }
   if (!resumed.ok()) {
     spdlog::info("gate {}: the session could not be resumed: {}", audience_,

@@ -157,6 +157,25 @@ TEST_F(ResumptionTest, ALogoutThatTheGateCouldNotWriteDownIsMadeGoodByTheNext) {
   EXPECT_EQ(gate_.counts().ended, ended) << "once";
 }
 
+// As at a replica whose clock is wrong (ticket-clock): the session lives at another one.
+TEST_F(ResumptionTest, ALogoutAtAProcessThatCannotJudgeTheTicketIsMadeGoodByTheNext) {
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  gate_.DropSessions();
+  FakeGate::Faults faults;
+  faults.tickets = true;
+  faults.resume_status = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "refused");
+  gate_.Misbehave(faults);
+  ASSERT_TRUE(OpenSession().ok());
+  EXPECT_EQ(token_.signatures, 2) << "the token is asked meanwhile";
+  EXPECT_FALSE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().ended, 1);
+  faults.resume_status = grpc::Status::OK;
+  gate_.Misbehave(faults);
+  EXPECT_TRUE(agent().Logout(v1::LogoutRequest()).ok());
+  EXPECT_EQ(gate_.counts().ended, 2);
+}
+
 TEST_F(ResumptionTest, AnIdleSessionIsNotEvenTried) {
   StartEnrolled();
   ASSERT_TRUE(OpenSession().ok());
