@@ -59,8 +59,8 @@ class BareSignature {
     spki_ = issuer.Spki();
     if (!Verify()) abort();
   }
-  // Where `fresh`, by a key that is made anew, as each card's own is: what OpenSSL computes once for
-  // an RSA key is computed again.
+  // Where `fresh`, by a key that is made anew, as each card's own is: what OpenSSL computes once
+  // for an RSA key is computed again.
   bool Verify(bool fresh = false) const {
     const EvpPkeyPtr anew = fresh ? KeyOfSpki(spki_) : nullptr;
     EVP_PKEY* const key = fresh ? anew.get() : key_.get();
