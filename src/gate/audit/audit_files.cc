@@ -94,8 +94,9 @@ absl::StatusOr<std::vector<std::string>> WholeAuditLog(const std::string& path,
   for (const std::string& file : *files) {
     FOREKEY_ASSIGN_OR_RETURN(const auto reader, AuditReader::Open(file));
     std::optional<Piece> piece = PieceOf(reader->content(), file);
-    if (piece) pieces.push_back(*std::move(piece));
-    if (!piece && !reader->content().empty()) {
+    if (piece) {
+      pieces.push_back(*std::move(piece));
+    } else if (!reader->content().empty()) {
       unread.push_back(absl::StrCat(file, ": holds no line of an audit log"));
     }
   }

@@ -330,7 +330,6 @@ TEST_F(RevocationTest, AListOfARenewedKeyDoesNotBlockWhatHangsUnderTheOldOne) {
 
 TEST_F(RevocationTest, AListIsVerifiedOnceForEachKey) {
   const RevocationList list = List({ca_, {41}});
-  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): a copy is what is tried
   const RevocationList copy = list;
   for (int i = 0; i < 3; ++i) {
     EXPECT_TRUE(list.Check(leaf_, issuer_, kWithin).ok());

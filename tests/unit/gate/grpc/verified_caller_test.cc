@@ -79,7 +79,6 @@ TEST_F(VerifiedCallerTest, HasTheRolesOfNowAndStaysGoodWhenSessionAndGateAreGone
   EXPECT_THAT(before.roles, ElementsAre("buyer")) << "a value does not change";
 
   Revoke(ada_);
-  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): a copy is what is tried
   const VerifiedCaller copy = caller;
   gate_.reset();
   const CallerInfo after = copy;
