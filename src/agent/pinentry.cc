@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -19,6 +18,7 @@
 #include "hw/device_key.h"
 #include "openssl/crypto.h"
 #include "src/agent/assuan.h"
+#include "src/agent/child_program.h"
 #include "src/agent/prompt_place.h"
 #include "src/base/deadline.h"
 #include "src/base/status.h"
@@ -44,32 +44,12 @@ constexpr absl::string_view kBeginningOfCurses = ".curses_init ";
 
 absl::StatusOr<pid_t> Spawn(const std::string& program, std::vector<std::string> environment,
                             int its_end) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, its_end, STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, its_end, STDOUT_FILENO);
-  // Libraries open devices without O_CLOEXEC.
-  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-  // The agent blocks and ignores signals that a pinentry must have: it is ended by one.
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, defaults;
-  sigemptyset(&none);
-  sigemptyset(&defaults);
-  sigaddset(&defaults, SIGPIPE);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  std::string name = program;
-  char* argv[] = {name.data(), nullptr};
-  std::vector<char*> variables;
-  for (std::string& variable : environment) variables.push_back(variable.data());
-  variables.push_back(nullptr);
   pid_t pid = -1;
-  const int error =
-      posix_spawnp(&pid, program.c_str(), &actions, &attributes, argv, variables.data());
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
+  const int error = StartChild({.arguments = {program},
+                                .environment = std::move(environment),
+                                .in = its_end,
+                                .out = its_end},
+                               &pid);
   if (error == 0) return pid;
   return NoAnswer(absl::StrCat(
       "can't be started as '", program, "': ", strerror(error),

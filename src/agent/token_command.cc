@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "openssl/crypto.h"
+#include "src/agent/child_program.h"
 #include "src/agent/gate_account.h"
 #include "src/base/deadline.h"
 #include "src/base/printable.h"
@@ -114,36 +114,13 @@ absl::StatusOr<std::unique_ptr<RunningCommand>> RunningCommand::Start(
     close(out[1]);
     return Failed("can't be run: no pipe");
   }
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
-  // Libraries open devices without O_CLOEXEC, and what the command leaves behind would keep them.
-  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
-  // The agent blocks and ignores signals that a command expects to have.
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t none, defaults;
-  sigemptyset(&none);
-  sigemptyset(&defaults);
-  sigaddset(&defaults, SIGPIPE);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &defaults);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  std::vector<std::string> words = argv;
-  std::vector<char*> arguments, variables;
-  for (std::string& word : words) arguments.push_back(word.data());
-  for (std::string& variable : environment) variables.push_back(variable.data());
-  arguments.push_back(nullptr);
-  variables.push_back(nullptr);
   pid_t pid = -1;
-  const int error = posix_spawnp(&pid, argv[0].c_str(), &actions, &attributes, arguments.data(),
-                                 variables.data());
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
+  const int error = StartChild({.arguments = argv,
+                                .environment = std::move(environment),
+                                .out = out[1],
+                                .err = err[1],
+                                .own_group = true},
+                               &pid);
   close(out[1]);
   close(err[1]);
   std::unique_ptr<RunningCommand> command(
