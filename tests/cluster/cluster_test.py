@@ -172,6 +172,17 @@ class Failover(ClusterTest):
         said = self.cluster.admin(self.cluster.replicas[0], "revoke", self.cluster.users["bob"]["credential"], "--note", "lost")
         self.assertEqual(len(set(said["spread"]["confirmed"])), 3)
         self.assertEqual(self.primary.sql("SELECT count(*) FROM forekey.credentials WHERE revoked_at IS NOT NULL"), "0")
+        # One that starts knows no host that was good: it begins with the old primary.
+        again = self.cluster.replicas[2]
+        again.end(signal.SIGTERM)
+        began = time.monotonic()
+        again.start()
+        print(f"a gate is up {time.monotonic() - began:.1f} s after its start", flush=True)
+        self.cluster.await_balancer(again)
+        self.await_renewals(self.standby)
+        left = f"so the server {self.primary.folder}:"
+        self.assertTrue(any(left in line.get("detail", "") for line in again.audit()), left)
+        self.assertTrue(self.loads[0].await_answer())
 
     def test_of_a_database_that_only_stops_for_a_while_is_seen_by_nobody_within_the_lease(self):
         self.primary.stop(signal.SIGINT)
