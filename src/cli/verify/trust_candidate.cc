@@ -10,8 +10,13 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
+#include "src/crypto/revocation_list.h"
+
 namespace forekey {
 namespace {
+
+// No certificate is shorter.
+constexpr size_t kShortest = 64;
 
 // tcg-kp-EKCertificate (TCG EK Credential Profile, section 3.2.16).
 constexpr char kEndorsementPurpose[] = "2.23.133.8.1";
@@ -188,6 +193,18 @@ bool IsRoot(const Certificate& certificate) {
   // With SHA-1 an old root's own signature is not verified here; its name and key have to do.
   const auto subject = certificate.SubjectKeyId(), authority = certificate.AuthorityKeyId();
   return !subject || !authority || *subject == *authority;
+}
+
+bool LooksLikeCertificate(absl::string_view bytes, absl::string_view file) {
+  if (absl::StrContains(bytes, "-----BEGIN CERTIFICATE-----") ||
+      absl::StrContains(bytes, "-----BEGIN X509 CERTIFICATE-----")) {
+    return true;
+  }
+  if (absl::StartsWith(bytes, "\x30")) return !RevocationList::Parse(bytes).ok();
+  const std::string name = absl::AsciiStrToLower(file);
+  const bool named = absl::EndsWith(name, ".pem") || absl::EndsWith(name, ".der") ||
+                     absl::EndsWith(name, ".cer") || absl::EndsWith(name, ".crt");
+  return named && (bytes.size() < kShortest || !absl::StrContains(bytes, "-----BEGIN "));
 }
 
 absl::Status CheckTrustCandidate(const Certificate& certificate, absl::Time now,

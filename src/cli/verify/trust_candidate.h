@@ -35,6 +35,10 @@ std::string TrustVendor(const Certificate& certificate, absl::string_view file);
 // It signed itself.
 bool IsRoot(const Certificate& certificate);
 
+// Of a file that can't be parsed: it may be a certificate that was not copied whole, or damaged, by
+// how it begins or by its name. A revocation list is none.
+bool LooksLikeCertificate(absl::string_view bytes, absl::string_view file);
+
 // Why it must not become an anchor: it is no CA, has ended or not begun, its key is weak or of no
 // kind that is known (RSA has 2048 bits at least, curves 256, Ed25519 and Ed448 are good), or, for
 // what is no root, it is signed by a hash other than SHA-256 and its greater and later kin.

@@ -222,7 +222,8 @@ absl::StatusOr<int> Fetch(FetchArgs& args, const TrustTerminal& terminal) {
     terminal.err << "forekey trust fetch: there is no CA in what came\n";
     return kExitRefused;
   }
-  if (done) return kExitOk;
+  const bool not_pruned = TellNotPruned(fetched.changes, args.prune, terminal.err);
+  if (done) return not_pruned ? kExitRefused : kExitOk;
   terminal.err << (args.accept.empty() ? "" : "what came is not what you accept: it has changed\n")
                << (fetched.before.empty() ? "nothing of this source was accepted before"
                    : fetched.same_but_more
@@ -269,7 +270,8 @@ void AddTrustFetch(CLI::App& trust, const TrustTerminal& terminal) {
   command->add_flag("--json", args->json, "Print one object: directory, dry_run, changes");
   command->footer(absl::StrCat(
       "Sources:\n", SourceList(),
-      "Exit status: 0 done, 1 it waits for --accept, or has no CA in it, 2 could not be had."));
+      "Exit status: 0 done, 1 it waits for --accept, has no CA in it, or nothing was pruned as a\n"
+      "file can't be read, 2 could not be had."));
   command->callback([args, terminal] {
     const absl::StatusOr<int> status = Fetch(*args, terminal);
     if (!status.ok()) {

@@ -28,7 +28,9 @@ constexpr char kTrustImportHelp[] =
     "--dry-run, and get them from where their vendor publishes them.\n\n"
     "  forekey trust import TrustedTpm.cab --into /etc/forekey/trust --dry-run\n"
     "  forekey trust import yubico-ca-certs.txt yubico-intermediate.pem --origin yubico \\\n"
-    "      --into /etc/forekey/trust\n";
+    "      --into /etc/forekey/trust\n"
+    "Exit status: 0 done, 1 no CA in it, or nothing was pruned as a file can't be read, 2 could\n"
+    "not be run.";
 
 struct ImportArgs {
   std::vector<std::string> sources;
@@ -80,6 +82,18 @@ void PrintTrustChanges(const std::vector<TrustChange>& changes, const TrustChang
       << " removed, " << counts.known << " there already, " << counts.refused << " left out\n";
 }
 
+bool TellNotPruned(const std::vector<TrustChange>& changes, bool prune, std::ostream& err) {
+  bool told = false;
+  for (const TrustChange& change : changes) {
+    if (!prune || !change.unread) continue;
+    err << "forekey trust: " << Shown(change.file)
+        << " looks like a certificate and can't be read: nothing is removed until it is mended, or "
+           "taken out of the source\n";
+    told = true;
+  }
+  return told;
+}
+
 namespace {
 
 absl::StatusOr<std::vector<SourceFile>> ReadAll(const std::vector<std::string>& sources) {
@@ -125,7 +139,8 @@ absl::StatusOr<int> ImportTrust(ImportArgs& args, const TrustTerminal& terminal)
   for (const std::string& kind : emptied) {
     terminal.err << Shown(EmptiedTrustWarning(args.into, kind)) << std::endl;
   }
-  return none ? kExitRefused : kExitOk;
+  const bool not_pruned = TellNotPruned(changes, args.prune, terminal.err);
+  return none || not_pruned ? kExitRefused : kExitOk;
 }
 
 }  // namespace

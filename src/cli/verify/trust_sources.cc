@@ -58,7 +58,14 @@ absl::StatusOr<std::vector<SourceFile>> ReadTrustSource(const std::string& path)
       return absl::ResourceExhaustedError(
           absl::StrCat(path, " is no folder of certificates: it has too many files, or too deep"));
     }
-    if (!entry->is_regular_file(ignored)) continue;
+    const fs::file_status found = entry->status(ignored);
+    if (fs::is_directory(found)) continue;
+    // What can't be looked at must not look like what is not there any more.
+    if (!fs::is_regular_file(found)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(entry->path().string(), " is no file that can be read",
+                       entry->is_symlink(ignored) ? ": a link to nothing?" : ""));
+    }
     FOREKEY_ASSIGN_OR_RETURN(std::string bytes, ReadFile(entry->path().string(), kMaxSourceFile));
     total += bytes.size();
     if (total > kMaxSource) {

@@ -228,6 +228,7 @@ std::vector<TrustChange> TrustStore::Plan(const std::vector<SourceFile>& files,
         TrustChange change;
         change.file = file.name;
         change.why = std::string(certificate.status().message());
+        change.unread = LooksLikeCertificate(file.bytes, file.name);
         changes.push_back(std::move(change));
         continue;
       }
@@ -250,7 +251,9 @@ std::vector<TrustChange> TrustStore::Plan(const std::vector<SourceFile>& files,
       changes.push_back(std::move(change));
     }
   }
-  if (!import.prune) return changes;
+  const bool unread = std::any_of(changes.begin(), changes.end(),
+                                  [](const TrustChange& change) { return change.unread; });
+  if (!import.prune || unread) return changes;
   for (const auto& [key, entry] : entries_.items()) {
     const Json& origins = entry["origins"];
     TrustChange change;

@@ -26,6 +26,8 @@ struct TrustChange {
   What what = What::kRefuse;
   // Of kAdd: origins.json has it already; its file is missing or damaged.
   bool again = false;
+  // Of kRefuse: it looks like a certificate and can't be read. Which one it is nobody knows.
+  bool unread = false;
   std::string kind;  // "tpm", ...; empty where it is not known
   std::string role;  // "root" or "intermediate"
   std::string vendor;
@@ -43,7 +45,8 @@ struct TrustImport {
   std::optional<TrustKind> kind;  // of all, where nothing has to be guessed
   bool allow_expired = false;
   bool again = false;  // also what a person took out
-  // What came from `origin` alone before, and is not in the source any more, is removed.
+  // What came from `origin` alone before, and is not in the source any more, is removed: unless
+  // something in the source is `unread`.
   bool prune = false;
 };
 

@@ -45,6 +45,8 @@ struct TrustChangesView {
 };
 void PrintTrustChanges(const std::vector<TrustChange>& changes, const TrustChangesView& view,
                        std::ostream& out);
+// With `prune`: true, and said, where nothing was removed because a file can't be read.
+bool TellNotPruned(const std::vector<TrustChange>& changes, bool prune, std::ostream& err);
 
 }  // namespace forekey
 

@@ -608,6 +608,39 @@ TEST_F(TrustImportTest, PruneRemovesWhatCameFromThereAlone) {
   EXPECT_EQ(Stored("tpm").size(), 2u);
 }
 
+// What is there and can't be read may be any of those that came before.
+TEST_F(TrustImportTest, APruneRemovesNothingWhileAFileCantBeRead) {
+  const std::string one = Root("TPM one"), two = Root("TPM two");
+  const auto pem = TrustPem(*Certificate::Parse(two));
+  const auto prune = [&] { return Run({Path("list"), "--prune", "--origin", "list"}); };
+  Write("list/one.der", one);
+  Write("list/two", two);
+  ASSERT_EQ(Run({Path("list")}), kExitOk);
+  fs::remove(Path("list/two"));
+  fs::create_symlink(Path("nothing"), Path("list/two"));
+  EXPECT_EQ(prune(), kExitNotRun);
+  EXPECT_THAT(err_.str(), HasSubstr("list/two is no file that can be read"));
+  EXPECT_EQ(Stored("tpm").size(), 2u);
+  fs::remove(Path("list/two"));
+  for (const std::string& half : {two.substr(0, two.size() / 2), pem.substr(0, pem.size() / 2),
+                                  two.substr(0, 100) + std::string(two.size() - 100, '\0')}) {
+    Write("list/two", half);
+    EXPECT_EQ(prune(), kExitRefused);
+    EXPECT_THAT(err_.str(), HasSubstr("two looks like a certificate and can't be read"));
+    EXPECT_EQ(Stored("tpm").size(), 2u) << half.size();
+  }
+  fs::remove(Path("list/two"));
+  for (const std::string& half : {std::string(), pem.substr(0, 20), std::string(500, '\0')}) {
+    Write("list/two.PEM", half);
+    EXPECT_EQ(prune(), kExitRefused) << half.size();
+  }
+  EXPECT_EQ(Stored("tpm").size(), 2u);
+  fs::remove(Path("list/two.PEM"));
+  Write("list/readme", "nothing here");
+  EXPECT_EQ(prune(), kExitOk) << err_.str();
+  EXPECT_EQ(Stored("tpm").size(), 1u);
+}
+
 TEST_F(TrustImportTest, ReadsACabinet) {
   Write("TrustedTpm.cab",
         MakeCabinet({{"Atmel\\RootCA\\root.cer", Root("Root of somebody")}, {"version.txt", "1"}},
