@@ -18,19 +18,8 @@ std::string Below(const std::string& directory, absl::string_view name) {
   return absl::StrCat(directory, "/", name);
 }
 
-// Whether the bundle that was applied has a list; false where none was applied.
-absl::StatusOr<bool> BundleHasList(const std::string& directory) {
-  const std::string path = Below(directory, kAppliedBundleFile);
-  const absl::StatusOr<std::string> text = ReadFile(path, kMaxAppliedBundle);
-  if (absl::IsNotFound(text.status())) return false;
-  FOREKEY_RETURN_IF_ERROR(text.status());
-  const nlohmann::json json = ParseBoundedJson(*text);
-  if (!json.is_object() || !json.contains("files") || !json["files"].is_array()) {
-    return absl::DataLossError(
-        absl::StrCat(path, " is damaged: whether its bundle has a list of firmware can't be told"));
-  }
-  const nlohmann::json& files = json["files"];
-  return std::find(files.begin(), files.end(), kFirmwareListFile) != files.end();
+bool Has(const nlohmann::json& list) {
+  return list.is_array() && std::find(list.begin(), list.end(), kFirmwareListFile) != list.end();
 }
 
 }  // namespace
@@ -46,15 +35,27 @@ absl::StatusOr<std::optional<FirmwareList>> ReadFirmwareFolder(const std::string
   absl::StatusOr<FirmwareList> list = ReadFirmwareList(Below(directory, kFirmwareListFile));
   if (list.ok()) return std::optional<FirmwareList>(*std::move(list));
   if (!absl::IsNotFound(list.status())) return list.status();
-  FOREKEY_ASSIGN_OR_RETURN(const bool due, BundleHasList(directory));
+  FOREKEY_ASSIGN_OR_RETURN(const bool due, BundleHasFirmwareList(directory));
   if (!due) return std::optional<FirmwareList>();
   return absl::FailedPreconditionError(
       absl::StrCat(Below(directory, kFirmwareListFile),
                    " is gone, and the bundle that was applied has it: apply the bundle again"));
 }
 
-bool HasAppliedBundle(const std::string& directory) {
-  return !absl::IsNotFound(ReadFile(Below(directory, kAppliedBundleFile), 1).status());
+absl::StatusOr<bool> BundleHasFirmwareList(const std::string& directory) {
+  const std::string path = Below(directory, kAppliedBundleFile);
+  const absl::StatusOr<std::string> text = ReadFile(path, kMaxAppliedBundle);
+  if (absl::IsNotFound(text.status())) return false;
+  FOREKEY_RETURN_IF_ERROR(text.status());
+  const nlohmann::json json = ParseBoundedJson(*text);
+  if (!json.is_object() || !json.contains("files") || !json["files"].is_array()) {
+    return absl::DataLossError(
+        absl::StrCat(path, " is damaged: whether its bundle has a list of firmware can't be told"));
+  }
+  for (const char* under_way : {kComingFiles, kGoingFiles}) {
+    if (json.contains(under_way) && Has(json[under_way])) return false;
+  }
+  return Has(json["files"]);
 }
 
 }  // namespace forekey

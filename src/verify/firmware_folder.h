@@ -14,16 +14,20 @@ namespace forekey {
 inline constexpr char kFirmwareListFile[] = "firmware.list";
 // Says which files the bundle that was applied last has (src/cli/verify/trust_bundle.h).
 inline constexpr char kAppliedBundleFile[] = "bundle.json";
+// Its members that say, while an apply is under way, which of these may not have come yet, and
+// which may be gone.
+inline constexpr char kComingFiles[] = "coming", kGoingFiles[] = "going";
 
 absl::StatusOr<FirmwareList> ReadFirmwareList(const std::string& path);
 
 // The list of `directory`; nullopt where there is none. FailedPrecondition where the bundle that
-// was applied there has one and it is gone: that is an accident, or an apply that did not finish.
-// DataLoss where nothing can be told of that bundle.
+// was applied there has one and it is gone: that is an accident. DataLoss where nothing can be told
+// of that bundle.
 absl::StatusOr<std::optional<FirmwareList>> ReadFirmwareFolder(const std::string& directory);
 
-// Whether a bundle was applied in `directory`, whose word it then is that there is no list.
-bool HasAppliedBundle(const std::string& directory);
+// Whether the bundle that was applied in `directory` has a list; false where none was applied, and
+// for one that an apply which did not finish was to bring or to take away.
+absl::StatusOr<bool> BundleHasFirmwareList(const std::string& directory);
 
 }  // namespace forekey
 

@@ -78,6 +78,8 @@ struct Applied {
   uint64_t number = 0;
   std::string sha256;
   std::vector<std::string> files;
+  // Of those, while an apply is under way: what may not have come yet, and what may be gone.
+  std::set<std::string> coming, going;
 };
 
 absl::StatusOr<Applied> ReadApplied(const std::string& directory) {
@@ -100,6 +102,11 @@ absl::StatusOr<Applied> ReadApplied(const std::string& directory) {
   for (const Json& file : json["files"]) {
     if (!file.is_string() || !IsBundleFile(file.get<std::string>())) return damaged;
     applied.files.push_back(file.get<std::string>());
+  }
+  if (const auto coming = json.find(kComingFiles); coming != json.end() && coming->is_array()) {
+    for (const Json& file : *coming) {
+      if (file.is_string()) applied.coming.insert(file.get<std::string>());
+    }
   }
   return applied;
 }
@@ -197,13 +204,14 @@ absl::Status CheckNumber(const VerifiedTrustBundle& verified, const Applied& bef
 }
 
 std::string AppliedText(const TrustBundle& bundle, const Applied& applied) {
-  return Json({{"number", applied.number},
+  Json json = {{"number", applied.number},
                {"name", bundle.name},
                {"made", bundle.made},
                {"sha256", applied.sha256},
-               {"files", applied.files}})
-             .dump(1, ' ', false, Json::error_handler_t::replace) +
-         "\n";
+               {"files", applied.files}};
+  if (!applied.coming.empty()) json[kComingFiles] = applied.coming;
+  if (!applied.going.empty()) json[kGoingFiles] = applied.going;
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::vector<std::string> LinesOf(const FirmwareList& list) {
@@ -287,9 +295,12 @@ absl::StatusOr<AppliedTrustBundle> ApplyTrustBundle(const VerifiedTrustBundle& v
 
   Applied both = before, now{bundle.number, verified.sha256(), {}};
   const std::set<std::string> had(before.files.begin(), before.files.end());
+  both.coming.clear();
+  both.going = std::set<std::string>(changes.removed.begin(), changes.removed.end());
   for (const auto& [name, content] : bundle.files) {
     now.files.push_back(name);
     if (had.count(name) == 0) both.files.push_back(name);
+    if (had.count(name) == 0 || before.coming.count(name) > 0) both.coming.insert(name);
   }
   FOREKEY_RETURN_IF_ERROR(folder.Write(kApplied, AppliedText(bundle, both)));
   for (const auto* names : {&changes.added, &changes.changed}) {

@@ -105,10 +105,10 @@ LockedTrustFolder::~LockedTrustFolder() {
 absl::Status LockedTrustFolder::Write(const std::string& name, absl::string_view content) {
   const std::string kind = KindFolder(name);
   if (kind.empty()) return WriteFileAtomically(absl::StrCat(directory_, "/", name), content, 0644);
-  const std::string folder = absl::StrCat(directory_, "/", kind);
-  FOREKEY_RETURN_IF_ERROR(MakePublicDirectory(folder));
-  FOREKEY_RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(directory_, "/", name), content, 0644));
-  return RemoveMark(kind);
+  FOREKEY_RETURN_IF_ERROR(Prepare(name, content));
+  const absl::Status placed = Place(name);
+  if (!placed.ok()) DropPrepared(name);
+  return placed;
 }
 
 absl::Status LockedTrustFolder::Prepare(const std::string& name, absl::string_view content) {

@@ -30,7 +30,8 @@ class LockedTrustFolder {
   LockedTrustFolder& operator=(LockedTrustFolder&& other) noexcept;
   ~LockedTrustFolder();
 
-  // `name`: "origins.json", "tpm/NAME.pem". The content is on the disk on return.
+  // `name`: "origins.json", "tpm/NAME.pem". The content is on the disk on return. What ends it
+  // early leaves a kind's folder as it was: a mark of an emptied one stays good.
   absl::Status Write(const std::string& name, absl::string_view content);
   // Write() in two steps: nobody reads the file before Place(), and the kind's folder is as it was.
   // What the first one wrote is on the disk on return, and stays there until Place(),

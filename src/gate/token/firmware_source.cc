@@ -36,14 +36,18 @@ absl::StatusOr<FirmwareList> FirmwareSource::Read() const {
     return list;
   }
   if (folder_.empty()) return FirmwareList();
+  const bool of_bundle = BundleHasFirmwareList(folder_).value_or(false);
   absl::StatusOr<std::optional<FirmwareList>> list = ReadFirmwareFolder(folder_);
-  if (!list.ok()) return StatusNaming(key_, list.status());
-  if (!list->has_value() && *had_list_ && !HasAppliedBundle(folder_)) {
+  if (!list.ok()) {
+    before_->of_bundle = before_->of_bundle || of_bundle;
+    return StatusNaming(key_, list.status());
+  }
+  if (!list->has_value() && before_->had_list && !before_->of_bundle) {
     return absl::FailedPreconditionError(
         absl::StrCat(key_, ": ", folder_, "/", kFirmwareListFile,
                      " is gone: put one there without a line where that is meant"));
   }
-  *had_list_ = list->has_value();
+  *before_ = {list->has_value(), of_bundle};
   return list->has_value() ? **std::move(list) : FirmwareList();
 }
 

@@ -24,8 +24,8 @@ class FirmwareSource {
   std::vector<std::string> paths() const;
 
   // Empty where there is none. Errors: a file that is named and is not there, one that is not
-  // understood, one that the applied bundle has and that is gone; and, where no bundle was applied,
-  // one that was there the last time: a list is not given up by accident.
+  // understood, one that the applied bundle has and that is gone; and one that was there the last
+  // time and that no bundle took away: a list is not given up by accident.
   absl::StatusOr<FirmwareList> Read() const;
 
   // For the audit log: "12 lines on firmware", or that there is no list.
@@ -34,7 +34,11 @@ class FirmwareSource {
  private:
   const std::string key_, named_;
   std::string folder_;  // where a list may lie beside the trust; empty: nowhere
-  std::shared_ptr<bool> had_list_ = std::make_shared<bool>(false);
+  struct Before {
+    bool had_list = false;
+    bool of_bundle = false;  // the applied bundle had it
+  };
+  std::shared_ptr<Before> before_ = std::make_shared<Before>();
 };
 
 }  // namespace forekey

@@ -21,6 +21,8 @@
 #include "src/cli/verify/trust_folder.h"
 #include "src/cli/verify/trust_store.h"
 #include "src/cli/verify/verify_command.h"
+#include "src/verify/emptied_trust.h"
+#include "src/verify/firmware_folder.h"
 #include "tests/support/certificate_maker.h"
 #include "tests/support/status_matchers.h"
 
@@ -165,6 +167,49 @@ TEST_F(TrustBundleTest, WhatAnApplyLeftThatDidNotFinishIsRemovedByTheNext) {
   fs::rename(Path("kept"), Path("gate/tpm/a.pem"));
   EXPECT_EQ(*Apply(Bundle(4, {{"tpm/b.pem", "B"}})), What::kApplied);
   EXPECT_FALSE(fs::exists(Path("gate/tpm/a.pem")));
+}
+
+// A list that never came is not one that is gone: gates start.
+TEST_F(TrustBundleTest, AFirstListInAnApplyThatDidNotFinishKeepsNoGateFromStarting) {
+  const std::string list = "forekey-firmware-list 1\npiv yubikey least 5.7\n";
+  EXPECT_EQ(*Apply(Bundle(1, {{"tpm/a.pem", "A"}})), What::kApplied);
+  // A link to nothing has the place of a folder: what comes before the list can't be written.
+  fs::create_symlink("nothing", Path("gate/fido2"));
+  const TrustBundle first =
+      Bundle(2, {{"tpm/a.pem", "A"}, {"fido2/f.pem", "F"}, {"firmware.list", list}});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(Apply(first).ok());
+    const auto read = ReadFirmwareFolder(Path("gate"));
+    ASSERT_THAT(read.status(), IsOk()) << i;
+    EXPECT_FALSE(read->has_value());
+  }
+  fs::remove(Path("gate/fido2"));
+  EXPECT_EQ(*Apply(first), What::kApplied);
+  EXPECT_TRUE(ReadFirmwareFolder(Path("gate"))->has_value());
+  fs::remove(Path("gate/firmware.list"));
+  EXPECT_THAT(ReadFirmwareFolder(Path("gate")).status(),
+              IsError(absl::StatusCode::kFailedPrecondition, "is gone"));
+  // The one that takes it away did not finish either.
+  EXPECT_EQ(*Apply(first), What::kRepaired);
+  fs::create_directories(Path("gate/piv/b.pem/in the way"));
+  const TrustBundle second = Bundle(3, {{"tpm/a.pem", "A"}, {"piv/b.pem", "B"}});
+  EXPECT_FALSE(Apply(second).ok());
+  EXPECT_TRUE(ReadFirmwareFolder(Path("gate"))->has_value()) << "it is there still";
+  fs::remove(Path("gate/firmware.list"));
+  EXPECT_THAT(ReadFirmwareFolder(Path("gate")).status(), IsOk());
+}
+
+// A disk that is full must not make a gate take a folder that was emptied for a mistake.
+TEST_F(TrustBundleTest, AnApplyThatFailedLeavesTheMarkOfAnEmptiedFolderGood) {
+  const std::string folder = Path("gate/piv");
+  // A folder has the place of the file: it can't be written, not even by root.
+  fs::create_directories(folder + "/b.pem/in the way");
+  std::ofstream(folder + "/.emptied") << "";
+  const auto emptied = fs::last_write_time(folder) - std::chrono::hours(1);
+  fs::last_write_time(folder + "/.emptied", emptied);
+  fs::last_write_time(folder, emptied);
+  EXPECT_FALSE(Apply(Bundle(1, {{"piv/b.pem", "B"}})).ok());
+  EXPECT_EQ(EmptiedMarkIn(folder), EmptiedMark::kGood);
 }
 
 TEST_F(TrustBundleTest, AppliedAlreadyIsWhatTheFilesSay) {
