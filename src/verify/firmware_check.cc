@@ -57,4 +57,12 @@ absl::Status CheckFirmware(const FirmwareList* list, const TokenFirmware& token)
                 absl::StrCat(version, ", and ", line, ": ", UnprovedAdvice(token.kind)));
 }
 
+absl::Status RefuseUnprovedModel(const FirmwareEntry& entry) {
+  return Refuse(
+      Reason::kFirmwareUnproved,
+      absl::StrCat("its certificate names no model, as U2F's may, and is by a root of the "
+                   "model of which the list of firmware says \"",
+                   entry.line, "\": enrol it by FIDO2, or take the line out"));
+}
+
 }  // namespace forekey

@@ -17,6 +17,10 @@ namespace forekey {
 // The detail names the version, the list's line and what to do.
 absl::Status CheckFirmware(const FirmwareList* list, const TokenFirmware& token);
 
+// kFirmwareUnproved: the token may be of the model that `entry` is about, and does not say which it
+// is.
+absl::Status RefuseUnprovedModel(const FirmwareEntry& entry);
+
 }  // namespace forekey
 
 #endif  // FOREKEY_SRC_VERIFY_FIRMWARE_CHECK_H_

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/verify/webauthn_trust.h"
 
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -132,6 +134,26 @@ TokenFirmware FirmwareOf(const RegistrationOptions& options, const Authenticator
   return firmware;
 }
 
+// A key of a listed model may answer U2F's commands as well, with a certificate that names no
+// model: that would be the way round the list. So whoever the model's roots vouch for may be one.
+absl::Status CheckUnnamedModel(const RegistrationOptions& options,
+                               const StatementResult& statement) {
+  if (options.firmware == nullptr || options.metadata == nullptr ||
+      statement.covers_authenticator_data || !CertifiedAaguid(statement.x5c.front()).empty()) {
+    return absl::OkStatus();
+  }
+  std::set<std::string> asked;
+  for (const FirmwareEntry& line : options.firmware->entries()) {
+    if (line.kind != v1::TOKEN_KIND_FIDO2 || !asked.insert(line.maker).second) continue;
+    const std::optional<std::string> aaguid = AaguidFromText(line.maker);
+    const MetadataEntry* model = aaguid ? options.metadata->FindByAaguid(*aaguid) : nullptr;
+    if (model != nullptr && FindPathTo(model->roots, options, statement).ok()) {
+      return RefuseUnprovedModel(line);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckModel(const RegistrationOptions& options, const MetadataEntry* entry,
                         const std::vector<Certificate>& path, nlohmann::json& proved) {
   const WebAuthnPolicy& policy = options.policy;
@@ -199,6 +221,7 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
       CheckModel(options, may_name ? entry : nullptr, path.certificates(), proved));
   const TokenFirmware firmware = FirmwareOf(options, data, statement, aaguid_proved);
   FOREKEY_RETURN_IF_ERROR(CheckFirmware(options.firmware, firmware));
+  FOREKEY_RETURN_IF_ERROR(CheckUnnamedModel(options, statement));
   if (firmware.version) proved["firmware"] = FirmwareText(firmware.kind, *firmware.version);
   proved["aaguid_proved"] = aaguid_proved;
   return absl::OkStatus();

@@ -82,6 +82,10 @@ std::optional<Range> WeakRangeOf(TokenKind kind, absl::string_view text) {
   if (dash == absl::string_view::npos) return RangeOf(kind, text);
   const std::optional<Range> last = RangeOf(kind, text.substr(dash + 1));
   const std::optional<Range> first = dash == 0 ? Range{0, 0} : RangeOf(kind, text.substr(0, dash));
+  // Of FIDO2, 5.0 is 0x050000 and 6 is the integer 6.
+  const bool dots[] = {absl::StrContains(text.substr(0, dash), '.'),
+                       absl::StrContains(text.substr(dash + 1), '.')};
+  if (kind == v1::TOKEN_KIND_FIDO2 && dash != 0 && dots[0] != dots[1]) return std::nullopt;
   if (!first || !last || first->from > last->to) return std::nullopt;
   return Range{first->from, last->to};
 }
@@ -159,6 +163,23 @@ absl::Status ReadLeast(const Words& words, FirmwareEntry* entry) {
   return absl::OkStatus();
 }
 
+// What Infineon prints is not what its TPMs say: "7.85.4555.0" is firmwareVersion 7.85.17.51968,
+// whose bits 23..8 of the lower half are the build, and above them there is nothing.
+absl::Status CheckInfineon(const FirmwareEntry& entry, absl::string_view versions) {
+  if (entry.kind != v1::TOKEN_KIND_TPM || entry.maker != "IFX") return absl::OkStatus();
+  for (const absl::string_view version : absl::StrSplit(versions, '-')) {
+    const std::vector<absl::string_view> parts = absl::StrSplit(version, '.');
+    uint64_t build = 0;
+    if (parts.size() < 3 || !absl::SimpleAtoi(parts[2], &build) || build <= UINT8_MAX) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        version,
+        " is as Infineon prints it, with the build in one number; write it as `forekey "
+        "devices` shows it: ",
+        parts[0], ".", parts[1], ".", build >> 8, ".", (build & 0xff) << 8));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<FirmwareEntry> ReadEntry(absl::string_view line) {
   FirmwareEntry entry;
   entry.line = std::string(line);
@@ -181,6 +202,12 @@ absl::StatusOr<FirmwareEntry> ReadEntry(absl::string_view line) {
     return absl::InvalidArgumentError("the third word is neither weak nor least");
   }
   FOREKEY_RETURN_IF_ERROR(words[2] == "weak" ? ReadWeak(words, &entry) : ReadLeast(words, &entry));
+  FOREKEY_RETURN_IF_ERROR(CheckInfineon(entry, words[3]));
+  for (const absl::string_view version : absl::StrSplit(words[3], '-')) {
+    uint64_t number = 0;
+    entry.small_integer |= entry.kind == v1::TOKEN_KIND_FIDO2 && IsNumber(version) &&
+                           absl::SimpleAtoi(version, &number) && number <= UINT8_MAX;
+  }
   return entry;
 }
 
@@ -272,6 +299,17 @@ absl::StatusOr<FirmwareList> FirmwareList::Parse(absl::string_view text) {
   }
   if (!begun) return NoList(1, absl::StrCat("it must begin with ", kFirstWord, " ", kVersion));
   return list;
+}
+
+std::vector<std::string> FirmwareList::Doubts() const {
+  std::vector<std::string> doubts;
+  for (const FirmwareEntry& entry : entries_) {
+    if (!entry.small_integer) continue;
+    doubts.push_back(absl::StrCat(
+        "\"", entry.line, "\": a FIDO2 version without a dot is the integer in the certificate, ",
+        "and that of a YubiKey 5.2 is 328192; all of version 6 is least 6.0, or weak 6.0-6.255"));
+  }
+  return doubts;
 }
 
 std::optional<FirmwareFinding> FirmwareList::Find(const TokenFirmware& token) const {

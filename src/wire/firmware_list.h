@@ -26,7 +26,8 @@ namespace forekey {
 inline constexpr size_t kMaxFirmwareList = 1 << 20;
 
 // Versions are integers that compare as the maker's numbers do:
-//   TPM    firmwareVersion of TPMS_ATTEST: four numbers of 16 bits, "7.85.17.51968"
+//   TPM    firmwareVersion of TPMS_ATTEST: four numbers of 16 bits, "7.85.17.51968" (which
+//          Infineon prints as 7.85.4555.0)
 //   FIDO2  the attestation's integer, and authenticatorVersion of the metadata; "5.7.4" is
 //          0x050704, as YubiKeys have it
 //   PIV    three numbers of 8 bits, "5.7.4"
@@ -55,8 +56,9 @@ struct FirmwareEntry {
   enum class Rule { kWeak, kLeast, kLeastOfMetadata } rule = Rule::kWeak;
   uint64_t from = 0, to = UINT64_MAX;  // kWeak: both included. kLeast: `from` is good
   TokenFirmware::Keys keys = TokenFirmware::Keys::kUnknown;  // kWeak, PIV: of these alone
-  std::string why;                                           // for people; may be empty
-  std::string line;                                          // as it stands in the list
+  bool small_integer = false;  // FIDO2: has a version that may be meant otherwise than it counts
+  std::string why;             // for people; may be empty
+  std::string line;            // as it stands in the list
 
   // Whether the entry is about such tokens, whatever their firmware.
   bool IsAbout(const TokenFirmware& token) const;
@@ -73,12 +75,15 @@ class FirmwareList {
  public:
   FirmwareList() = default;
   // InvalidArgument, with the line's number, for what is no such list: another first line, a word
-  // that is not known, a version that the kind can't have, a character that a terminal does not
-  // show; more than kMaxFirmwareList bytes or 10'000 entries.
+  // that is not known, a version that the kind can't have, or as Infineon prints it, a character
+  // that a terminal does not show; more than kMaxFirmwareList bytes or 10'000 entries.
   static absl::StatusOr<FirmwareList> Parse(absl::string_view text);
 
   const std::vector<FirmwareEntry>& entries() const { return entries_; }
   bool empty() const { return entries_.empty(); }
+
+  // For people, a text for each line that may not mean what it looks like.
+  std::vector<std::string> Doubts() const;
 
   // The worst that the list says of the token: weak before too old before unknown; nullopt for
   // nothing.

@@ -217,6 +217,7 @@ absl::Status Create(const BundleArgs& args, const TrustTerminal& terminal) {
                << bundle.files.size() << " files (" << absl::StrJoin(counts, ", ")
                << (args.mds.empty() ? "" : ", FIDO metadata") << "), " << firmware
                << "; not signed yet\n";
+  WarnOfDoubtfulFirmware(bundle, terminal.err);
   return absl::OkStatus();
 }
 
@@ -250,6 +251,7 @@ absl::Status Diff(const BundleArgs& args, const TrustTerminal& terminal) {
   FOREKEY_ASSIGN_OR_RETURN(const TrustBundleChanges changes,
                            CompareTrustBundle(verified, args.directory));
   PrintTrustBundleChanges(verified, changes, args.json, terminal.out);
+  WarnOfDoubtfulFirmware(verified.bundle(), terminal.err);
   WarnOfLostFirmwareList(changes, terminal.err);
   return absl::OkStatus();
 }

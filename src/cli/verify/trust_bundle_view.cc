@@ -82,6 +82,16 @@ void PrintFirmwareChanges(const TrustBundleChanges& changes, std::ostream& out) 
   for (const std::string& line : changes.firmware_added) out << "+ firmware: " << line << "\n";
 }
 
+void WarnOfDoubtfulFirmware(const TrustBundle& bundle, std::ostream& err) {
+  const auto text = bundle.files.find(kFirmwareListFile);
+  if (text == bundle.files.end()) return;
+  const absl::StatusOr<FirmwareList> list = FirmwareList::Parse(text->second);
+  if (!list.ok()) return;  // such a bundle is none
+  for (const std::string& doubt : list->Doubts()) {
+    err << "forekey trust bundle: warning: " << Shown(doubt) << "\n";
+  }
+}
+
 void WarnOfLostFirmwareList(const TrustBundleChanges& changes, std::ostream& err) {
   if (!changes.loses_firmware_list) return;
   err << "forekey trust bundle: warning: this bundle has no list of firmware, and the one before "

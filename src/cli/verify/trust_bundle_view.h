@@ -18,6 +18,8 @@ void PrintTrustBundleChanges(const VerifiedTrustBundle& verified, const TrustBun
 void PrintFirmwareChanges(const TrustBundleChanges& changes, std::ostream& out);
 // Nothing where the list stays, or there was none.
 void WarnOfLostFirmwareList(const TrustBundleChanges& changes, std::ostream& err);
+// Of lines on firmware that may not mean what they look like.
+void WarnOfDoubtfulFirmware(const TrustBundle& bundle, std::ostream& err);
 
 }  // namespace forekey
 

@@ -185,7 +185,7 @@ absl::StatusOr<int> LookForDevice(const ForDeviceArgs& args, const ReadHardware&
                                   std::ostream& out) {
   FOREKEY_ASSIGN_OR_RETURN(const DeviceHardware hardware, read(args.device, args.socket));
   FOREKEY_ASSIGN_OR_RETURN(const DeviceFirmware firmware,
-                           JudgeDeviceFirmware(hardware.says, args.trust));
+                           JudgeDeviceFirmware(hardware, args.trust));
   if (!args.json) PrintFirmware(hardware, firmware, out);
   if (hardware.certificates.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(

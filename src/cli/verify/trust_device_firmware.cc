@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/status.h"
+#include "src/crypto/certificate.h"
 #include "src/verify/firmware_folder.h"
+#include "src/verify/tpm_quirks.h"
 #include "src/wire/weak_firmware.h"
 
 namespace forekey {
@@ -18,6 +20,21 @@ absl::StatusOr<std::optional<FirmwareList>> ListFor(const std::string& trust) {
   const std::filesystem::path above =
       (std::filesystem::path(trust) / "x").lexically_normal().parent_path().parent_path();
   return ReadFirmwareFolder(above.empty() ? "." : above.string());
+}
+
+// Where its certificate does not tell the model, a gate takes it for any.
+TokenFirmware AsGatesKnowIt(const DeviceHardware& hardware) {
+  TokenFirmware known = hardware.says;
+  if (known.kind != v1::TOKEN_KIND_TPM) return known;
+  known.model.clear();
+  if (hardware.certificates.empty()) return known;
+  const auto certificate = Certificate::ParseDer(hardware.certificates.front());
+  if (!certificate.ok()) return known;
+  const auto attributes = ReadTpmAttributes(*certificate);
+  if (!attributes.ok()) return known;
+  known.model = attributes->model;
+  if (!attributes->manufacturer.empty()) known.maker = TpmMakerOf(attributes->manufacturer);
+  return known;
 }
 
 std::string NoteOf(const FirmwareFinding& found, TokenKind kind) {
@@ -40,8 +57,9 @@ nlohmann::json DeviceFirmware::ToJson() const {
   return {{"says", version}, {"notes", notes}, {"refused", refused}};
 }
 
-absl::StatusOr<DeviceFirmware> JudgeDeviceFirmware(const TokenFirmware& says,
+absl::StatusOr<DeviceFirmware> JudgeDeviceFirmware(const DeviceHardware& hardware,
                                                    const std::string& trust) {
+  const TokenFirmware& says = hardware.says;
   DeviceFirmware judged;
   if (says.version) judged.version = FirmwareText(says.kind, *says.version);
   for (const WeakFirmware& known : WeaknessesOf(says)) {
@@ -50,7 +68,7 @@ absl::StatusOr<DeviceFirmware> JudgeDeviceFirmware(const TokenFirmware& says,
   }
   FOREKEY_ASSIGN_OR_RETURN(const std::optional<FirmwareList> list, ListFor(trust));
   if (!list) return judged;
-  const std::optional<FirmwareFinding> found = list->Find(says);
+  const std::optional<FirmwareFinding> found = list->Find(AsGatesKnowIt(hardware));
   if (!found) return judged;
   judged.notes.push_back(NoteOf(*found, says.kind));
   // What is weak with some keys alone leaves a choice.

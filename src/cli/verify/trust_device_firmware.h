@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
-#include "src/wire/firmware_list.h"
+#include "src/cli/verify/trust_command.h"
 
 namespace forekey {
 
@@ -21,9 +21,10 @@ struct DeviceFirmware {
   nlohmann::json ToJson() const;
 };
 
-// `trust`: a folder that `forekey trust` fills, or one of its folders of a kind. Errors: a list
-// that is there and can't be read.
-absl::StatusOr<DeviceFirmware> JudgeDeviceFirmware(const TokenFirmware& says,
+// `trust`: a folder that `forekey trust` fills, or one of its folders of a kind. A TPM's model is
+// that of its EK certificate, as a gate has it: what it calls itself by TPM2_GetCapability is
+// written otherwise. Errors: a list that is there and can't be read.
+absl::StatusOr<DeviceFirmware> JudgeDeviceFirmware(const DeviceHardware& hardware,
                                                    const std::string& trust);
 
 }  // namespace forekey

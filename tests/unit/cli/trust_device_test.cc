@@ -48,6 +48,18 @@ class TrustForDeviceTest : public ::testing::Test {
     const std::string all = one + oid + name;
     return std::string("\x30") + static_cast<char>(all.size()) + all;
   }
+  // A subjectAltName with a TPM's manufacturer and model, in DER.
+  static std::string TpmNames(const std::string& maker, const std::string& model) {
+    const auto der = [](char tag, const std::string& content) {
+      return std::string({tag, static_cast<char>(content.size())}) + content;
+    };
+    std::string names;
+    for (const auto& [last, text] : {std::pair('\x01', maker), std::pair('\x02', model)}) {
+      const std::string oid = std::string("\x67\x81\x05\x02") + last;  // 2.23.133.2.
+      names += der('\x31', der('\x30', der('\x06', oid) + der('\x0c', text)));
+    }
+    return der('\x30', der('\xa4', der('\x30', names)));
+  }
   int Run(std::vector<std::string> words = {}) {
     words.insert(words.begin(), {"trust", "for-device", "--trust", folder_});
     out_.str("");
@@ -135,6 +147,28 @@ TEST_F(TrustForDeviceTest, FirmwareIsJudgedByTheTokensWordAndTheFoldersList) {
   folder_.resize(folder_.size() - 4);
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/firmware.list", "something else").ok());
   EXPECT_EQ(Run(), kExitNotRun);
+}
+
+// A gate goes by the model in the EK certificate, which is not what the TPM calls itself.
+TEST_F(TrustForDeviceTest, ATpmsModelIsThatOfItsCertificate) {
+  Trust("issuing.cer", issuing_der_);
+  hardware_.says.kind = v1::TOKEN_KIND_TPM;
+  hardware_.says.maker = "NTC";
+  hardware_.says.model = "rlsNPCT75x";
+  hardware_.says.version = FirmwareFromText(v1::TOKEN_KIND_TPM, "7.2.0.1");
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/firmware.list",
+                                  "forekey-firmware-list 1\ntpm NTC/NPCT75 least 7.2.3\n")
+                  .ok());
+  EXPECT_EQ(Run(), kExitRefused) << "no certificate says that it is another one";
+  CertificateSpec token = issuing_.Spec("token", NewEcKey());
+  const auto with_model = [&](const std::string& model) {
+    token.extensions = {{"2.5.29.17", false, TpmNames("id:4E544300", model)}};
+    hardware_.certificates = {MakeDer(token)};
+    return Run();
+  };
+  EXPECT_EQ(with_model("NPCT75x"), kExitRefused);
+  EXPECT_THAT(out_.str(), HasSubstr("too old"));
+  EXPECT_EQ(with_model("NPCT65x"), kExitOk);
 }
 
 TEST_F(TrustForDeviceTest, ATokenThatShowsNothingIsSaidToDoSo) {

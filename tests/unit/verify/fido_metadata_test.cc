@@ -493,6 +493,7 @@ class MetadataTrustTest : public FidoMetadataTest {
     options.policy = policy_;
     options.metadata = &*metadata;
     options.anchors = &anchors_;
+    options.firmware = &firmware_;
     options.time = time_;
     return VerifyRegistration(options);
   }
@@ -502,6 +503,7 @@ class MetadataTrustTest : public FidoMetadataTest {
   CertificateSpec leaf_ = testing::PackedLeafSpec(vendor_, attestation_key_);
   WebAuthnPolicy policy_;
   TrustAnchors anchors_;  // beside the metadata's
+  FirmwareList firmware_;
 };
 
 TEST_F(MetadataTrustTest, ProvesTheModel) {
@@ -570,6 +572,29 @@ TEST_F(MetadataTrustTest, U2fModelsAreFoundByTheirAttestationKeyNeverByAaguid) {
   ASSERT_THAT(verified, IsOk());
   EXPECT_EQ(verified->proved()["model"], "Token One");
   EXPECT_THAT(Register("packed"), RefusedWith(Reason::kCertificateUntrusted));
+}
+
+// A key of a model that the list names may answer U2F's commands, whose certificate need not name
+// it.
+TEST_F(MetadataTrustTest, U2fIsNoWayRoundTheListOfFirmware) {
+  const auto list = [this](absl::string_view aaguid, absl::string_view rule) {
+    firmware_ = *FirmwareList::Parse(
+        absl::StrCat("forekey-firmware-list 1\nfido2 ", aaguid, " ", rule, "\n"));
+  };
+  const TestCa other = TestCa::New("Other Vendor");
+  anchors_.Add(testing::Make(vendor_.CaSpec(vendor_)));
+  anchors_.Add(testing::Make(other.CaSpec(other)));
+  ASSERT_THAT(Register("fido-u2f"), IsOk());
+  // Never as weak: a recheck would revoke keys of other models by that root.
+  for (const char* rule : {"least 5.7", "weak 5.0-5.6", "weak all", "least metadata"}) {
+    list(kAaguid, rule);
+    EXPECT_THAT(Register("fido-u2f"), RefusedWith(Reason::kFirmwareUnproved)) << rule;
+  }
+  leaf_ = testing::PackedLeafSpec(other, attestation_key_);
+  EXPECT_THAT(Register("fido-u2f"), IsOk()) << "by no root of that model";
+  leaf_ = testing::PackedLeafSpec(vendor_, attestation_key_);
+  list("7a7a7a7a-7a7a-7a7a-7a7a-7a7a7a7a7a7a", "least 5.7");
+  EXPECT_THAT(Register("fido-u2f"), IsOk()) << "the metadata knows no such model";
 }
 
 TEST_F(MetadataTrustTest, SelfAttestationProvesNoModelWhateverTheMetadataSays) {

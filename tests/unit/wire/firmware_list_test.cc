@@ -71,8 +71,8 @@ TEST(FirmwareListTest, AWeakRangeHasBothItsEndsAndAllThatBeginsLikeThem) {
   EXPECT_EQ(Said("tpm IFX weak -5.61", Tpm("1.2.0.0")), Problem::kWeak);
   EXPECT_EQ(Said("tpm IFX weak 7.85.17", Tpm("7.85.17.51968")), Problem::kWeak);
   EXPECT_EQ(Said("tpm IFX weak 7.85.17.1", Tpm("7.85.17.51968")), std::nullopt);
-  EXPECT_EQ(Said("tpm IFX weak 65535.65535.65535.65535-65535.65535.65535.65535",
-                 Tpm("65535.65535.65535.65535")),
+  EXPECT_EQ(Said("tpm STM weak 65535.65535.65535.65535-65535.65535.65535.65535",
+                 Tpm("65535.65535.65535.65535", "STM")),
             Problem::kWeak);
 }
 
@@ -138,6 +138,32 @@ TEST(FirmwareListTest, AFido2VersionIsAnIntegerOrThreeBytes) {
   EXPECT_EQ(FirmwareText(v1::TOKEN_KIND_FIDO2, 3), "3");
   EXPECT_EQ(FirmwareText(v1::TOKEN_KIND_TPM, 0x000700550011cb00), "7.85.17.51968");
   EXPECT_EQ(FirmwareText(v1::TOKEN_KIND_PIV, 0x050704), "5.7.4");
+}
+
+TEST(FirmwareListTest, AVersionAsInfineonPrintsItIsSaidToBeOne) {
+  for (const char* line : {"tpm IFX least 7.85.4555", "tpm ifx/SLB9670 least 7.85.4555.0",
+                           "tpm IFX weak 7.0-7.85.4555", "tpm id:49465800 weak 7.85.4555-7.86"}) {
+    EXPECT_THAT(Parse(line), IsError(absl::StatusCode::kInvalidArgument, "7.85.17.51968")) << line;
+  }
+  EXPECT_EQ(Said("tpm IFX least 7.85.17.51968", Tpm("7.85.17.51968")), std::nullopt);
+  EXPECT_THAT(Parse("tpm STM least 1.2.4555"), IsOk());
+}
+
+TEST(FirmwareListTest, AnIntegerOfFido2IsNoBeginningOfAVersion) {
+  const auto fido2 = [](absl::string_view rule) {
+    return Parse(absl::StrCat("fido2 ", kAaguid, " ", rule));
+  };
+  for (const char* rule : {"weak 5.0-6", "weak 5-5.4.3"}) {
+    EXPECT_THAT(fido2(rule), IsError(absl::StatusCode::kInvalidArgument, "no range")) << rule;
+  }
+  for (const char* rule : {"least 6", "weak 2-4", "weak -5", "weak 5"}) {
+    EXPECT_EQ(fido2(rule)->Doubts().size(), 1u) << rule;
+  }
+  for (const char* rule :
+       {"least 6.0", "least 329476", "weak -5.4.3", "weak all", "least metadata"}) {
+    EXPECT_EQ(fido2(rule)->Doubts().size(), 0u) << rule;
+  }
+  EXPECT_EQ(Parse("tpm IFX least 7")->Doubts().size(), 0u);
 }
 
 TEST(FirmwareListTest, CommentsSpacesAndEndsOfLinesDoNotMatter) {

@@ -212,7 +212,7 @@ class TpmFirmwareTest : public EnrollmentTest {
     config.tokens.Get<TpmConfig>().trust = roots_;
     return config;
   }
-  // subjectAltName, a directoryName with tcg-at-tpmManufacturer (2.23.133.2.1) "id:49465800": IFX.
+  // subjectAltName, a directoryName with tcg-at-tpmManufacturer (2.23.133.2.1) "id:4E544300": NTC.
   std::string EkCertificate(const SoftTpm& tpm) const {
     CertificateSpec spec = vendor_.Spec("", tpm.ek());
     spec.key_usage = "critical,keyEncipherment";
@@ -220,7 +220,7 @@ class TpmFirmwareTest : public EnrollmentTest {
     spec.extensions = {{"2.5.29.17", true,
                         absl::StrCat("\x30\x1c\xa4\x1a\x30\x18\x31\x16\x30\x14\x06\x05\x67\x81"
                                      "\x05\x02\x01\x0c\x0b",
-                                     "id:49465800")}};
+                                     "id:4E544300")}};
     return MakeDer(spec);
   }
   std::optional<Reason> Enrolled(SoftTpm& tpm, uint32_t ak_hierarchy) {
@@ -250,14 +250,14 @@ class TpmFirmwareTest : public EnrollmentTest {
 };
 
 TEST_F(TpmFirmwareTest, TheListIsAskedAtEnrolments) {
-  List("tpm IFX least 0.0.8215.1562");
+  List("tpm NTC least 0.0.8215.1562");
   EXPECT_EQ(Enrolled(tpm_, kEndorsement), Reason::kFirmwareTooOld);
   EXPECT_THAT(audit_->decisions().back().detail,
               ::testing::AllOf(::testing::HasSubstr("it is 0.0.8215.1561"),
                                ::testing::HasSubstr("update the TPM's firmware")));
-  List("tpm IFX weak 0.0.8215");
+  List("tpm NTC weak 0.0.8215");
   EXPECT_EQ(Enrolled(tpm_, kEndorsement), Reason::kFirmwareWeak);
-  List("tpm IFX least 0.0.8215.1561");
+  List("tpm NTC least 0.0.8215.1561");
   EXPECT_EQ(Enrolled(tpm_, kOwner), Reason::kFirmwareUnproved);
   EXPECT_EQ(Enrolled(tpm_, 0), Reason::kFirmwareUnproved);
   EXPECT_EQ(Enrolled(tpm_, kEndorsement), std::nullopt);
@@ -269,13 +269,13 @@ TEST_F(TpmFirmwareTest, WhatWasKeptOfAnEnrolmentTellsTheVersionOrThatNothingDoes
   ASSERT_EQ(Enrolled(tpm_, kEndorsement), std::nullopt);
   ASSERT_EQ(Enrolled(second_tpm_, kOwner), std::nullopt);
   EXPECT_EQ(Rechecked(), (std::map<std::string, bool>{}));
-  List("tpm IFX weak 0.0.8215 : ours");
+  List("tpm NTC weak 0.0.8215 : ours");
   EXPECT_EQ(Rechecked(),
             (std::map<std::string, bool>{{"firmware-weak", true}, {"firmware-unproved", false}}));
-  List("tpm IFX least 0.0.9000");
+  List("tpm NTC least 0.0.9000");
   EXPECT_EQ(Rechecked(), (std::map<std::string, bool>{{"firmware-too-old", false},
                                                       {"firmware-unproved", false}}));
-  List("tpm IFX least 0.0.8000");
+  List("tpm NTC least 0.0.8000");
   EXPECT_EQ(Rechecked(), (std::map<std::string, bool>{{"firmware-unproved", false}}));
 }
 
