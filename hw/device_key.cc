@@ -63,6 +63,12 @@ absl::Status KeyEnroller::BeginAnew() {
   return absl::UnimplementedError("an enrolment of this kind does not begin anew");
 }
 
+bool PinIsNoGood(const absl::Status& status) {
+  const std::optional<DeviceError> error = DeviceErrorOf(status);
+  return error == DeviceError::kWrongPin || error == DeviceError::kPinAuthBlocked ||
+         error == DeviceError::kPinBlocked;
+}
+
 absl::StatusOr<std::optional<FoundKey>> Driver::KeyAt(const std::string&) { return std::nullopt; }
 
 }  // namespace forekey

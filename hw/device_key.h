@@ -53,6 +53,9 @@ enum class DeviceError {
 // A status with the code that the table above gives for `error`.
 absl::Status DeviceFailure(DeviceError error, absl::string_view message);
 std::optional<DeviceError> DeviceErrorOf(const absl::Status& status);
+// The PIN or password that went to the token is not to be sent again: it was wrong, and so it was
+// where it used up the last try, or the last in a row. (There a right one may have been refused.)
+bool PinIsNoGood(const absl::Status& status);
 
 // Asks the person, or shows. Called from the thread that called the driver; may block. Never asked
 // twice for one operation after a wrong PIN: the driver returns kWrongPin instead.

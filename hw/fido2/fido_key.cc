@@ -41,7 +41,7 @@ absl::StatusOr<DeviceSignature> FidoKey::Sign(absl::string_view statement,
   FOREKEY_ASSIGN_OR_RETURN(const FidoVerification verification,
                            ChooseVerification(**token, options.user_verification, given, wait));
   auto signature = GetFidoAssertion(**token, file_, statement, options.origin, verification, wait);
-  if (DeviceErrorOf(signature.status()) == DeviceError::kWrongPin) {
+  if (PinIsNoGood(signature.status())) {
     absl::MutexLock lock(&mutex_);
     pin_ = Secret();
   }

@@ -21,14 +21,33 @@ absl::Status NoKey(absl::string_view uri) {
                        absl::StrCat("no security key is plugged in (looked for ", uri, ")"));
 }
 
-// Opens what can be opened. An error only where nothing could.
+// The slot is the caller's, or the token's from now on.
+absl::StatusOr<HeldFidoTokenPtr> OpenInSlot(FidoContext& context, const FidoAddress& address,
+                                            const FidoWait& wait) {
+  absl::StatusOr<std::unique_ptr<FidoToken>> token = FidoToken::Open(address, wait);
+  if (!token.ok()) {
+    context.slots.Give(address.path);
+    return token.status();
+  }
+  return std::make_unique<HeldFidoToken>(&context.slots, *std::move(token));
+}
+
+// Opens what can be opened. An error only where nothing could. `in_use`: where not null, tokens
+// that another call uses are not waited for; it is set where there are any, and then none is an
+// error.
 absl::StatusOr<std::vector<HeldFidoTokenPtr>> HoldAll(FidoContext& context,
                                                       const std::vector<FidoAddress>& addresses,
-                                                      const FidoWait& wait) {
+                                                      const FidoWait& wait,
+                                                      bool* in_use = nullptr) {
   std::vector<HeldFidoTokenPtr> held;
   absl::Status refused;
   for (const FidoAddress& address : addresses) {
-    absl::StatusOr<HeldFidoTokenPtr> token = HoldToken(context, address, wait);
+    if (in_use != nullptr && !context.slots.TryTake(address.path)) {
+      *in_use = true;
+      continue;
+    }
+    absl::StatusOr<HeldFidoTokenPtr> token =
+        in_use == nullptr ? HoldToken(context, address, wait) : OpenInSlot(context, address, wait);
     if (token.ok()) {
       held.push_back(*std::move(token));
     } else if (DeviceErrorOf(token.status()) == DeviceError::kCancelled) {
@@ -37,8 +56,8 @@ absl::StatusOr<std::vector<HeldFidoTokenPtr>> HoldAll(FidoContext& context,
       refused = token.status();
     }
   }
-  if (held.empty()) return refused.ok() ? NoKey("any") : refused;
-  return held;
+  if (!held.empty() || (in_use != nullptr && *in_use)) return held;
+  return refused.ok() ? NoKey("any") : refused;
 }
 
 absl::StatusOr<HeldFidoTokenPtr> AwaitTouch(std::vector<HeldFidoTokenPtr> tokens,
@@ -99,17 +118,40 @@ absl::Status ProbeCredential(FidoToken& token, const FidoKeyFile& key, const Fid
   return status;
 }
 
+struct Found {
+  HeldFidoTokenPtr shows;               // says that it holds the credential
+  std::vector<HeldFidoTokenPtr> maybe;  // of its model, and don't say that they don't
+  absl::Status refused = FromFido(FIDO_ERR_NO_CREDENTIALS, "fido_dev_get_assert");
+};
+
+absl::StatusOr<Found> LookFor(const FidoKeyFile& key, std::vector<HeldFidoTokenPtr> tokens,
+                              const FidoWait& wait) {
+  Found found;
+  for (HeldFidoTokenPtr& token : tokens) {
+    if ((*token)->info().aaguid != key.aaguid) continue;
+    const absl::Status probed = ProbeCredential(**token, key, wait);
+    if (probed.ok()) {
+      found.shows = std::move(token);
+      return found;
+    }
+    const std::optional<DeviceError> error = DeviceErrorOf(probed);
+    if (error == DeviceError::kCancelled) return probed;
+    if (error == DeviceError::kNoCredentials && !key.hidden) continue;
+    if (error == DeviceError::kGone || error == DeviceError::kBusy) {
+      found.refused = probed;
+      continue;
+    }
+    found.maybe.push_back(std::move(token));
+  }
+  return found;  // others may want the rest
+}
+
 }  // namespace
 
 absl::StatusOr<HeldFidoTokenPtr> HoldToken(FidoContext& context, const FidoAddress& address,
                                            const FidoWait& wait) {
   FOREKEY_RETURN_IF_ERROR(context.slots.Take(address.path, wait));
-  absl::StatusOr<std::unique_ptr<FidoToken>> token = FidoToken::Open(address, wait);
-  if (!token.ok()) {
-    context.slots.Give(address.path);
-    return token.status();
-  }
-  return std::make_unique<HeldFidoToken>(&context.slots, *std::move(token));
+  return OpenInSlot(context, address, wait);
 }
 
 absl::StatusOr<HeldFidoTokenPtr> ChooseToken(FidoContext& context, const std::string& uri,
@@ -131,26 +173,21 @@ absl::StatusOr<FidoHolder> FindHolder(FidoContext& context, const FidoKeyFile& k
       addresses.push_back(std::move(named));
   }
   if (addresses.empty()) return NoKey(key.device_uri);
-  FOREKEY_ASSIGN_OR_RETURN(std::vector<HeldFidoTokenPtr> tokens, HoldAll(context, addresses, wait));
-  std::vector<HeldFidoTokenPtr> same_model;
-  absl::Status refused = FromFido(FIDO_ERR_NO_CREDENTIALS, "fido_dev_get_assert");
-  for (HeldFidoTokenPtr& token : tokens) {
-    if ((*token)->info().aaguid != key.aaguid) continue;
-    const absl::Status probed = ProbeCredential(**token, key, wait);
-    if (probed.ok()) return FidoHolder{std::move(token), true};
-    const std::optional<DeviceError> error = DeviceErrorOf(probed);
-    if (error == DeviceError::kCancelled) return probed;
-    if (error == DeviceError::kNoCredentials && !key.hidden) continue;
-    if (error == DeviceError::kGone || error == DeviceError::kBusy) {
-      refused = probed;
-      continue;
-    }
-    same_model.push_back(std::move(token));
+  // A key that waits for another call's touch or PIN keeps nobody from the others.
+  bool in_use = false;
+  FOREKEY_ASSIGN_OR_RETURN(std::vector<HeldFidoTokenPtr> tokens,
+                           HoldAll(context, addresses, wait, &in_use));
+  FOREKEY_ASSIGN_OR_RETURN(Found found, LookFor(key, std::move(tokens), wait));
+  if (found.shows == nullptr && in_use) {
+    // All given back: of two who each keep one, none would get the other's.
+    found = Found();
+    FOREKEY_ASSIGN_OR_RETURN(tokens, HoldAll(context, addresses, wait));
+    FOREKEY_ASSIGN_OR_RETURN(found, LookFor(key, std::move(tokens), wait));
   }
-  tokens.clear();  // others may want them
-  if (same_model.empty()) return refused;
-  if (same_model.size() == 1) return FidoHolder{std::move(same_model[0]), false};
-  FOREKEY_ASSIGN_OR_RETURN(HeldFidoTokenPtr touched, AwaitTouch(std::move(same_model), wait));
+  if (found.shows != nullptr) return FidoHolder{std::move(found.shows), true};
+  if (found.maybe.empty()) return found.refused;
+  if (found.maybe.size() == 1) return FidoHolder{std::move(found.maybe[0]), false};
+  FOREKEY_ASSIGN_OR_RETURN(HeldFidoTokenPtr touched, AwaitTouch(std::move(found.maybe), wait));
   return FidoHolder{std::move(touched), false};
 }
 

@@ -58,8 +58,9 @@ struct FidoHolder {
 
 // The one that holds the credential, wherever it is plugged in now: each is asked, without a touch
 // and without a PIN, also where there is but one. Where none says so (a credential that is hidden
-// from who has no PIN): the only one of its model, or the one that is touched. kGone where no key
-// is plugged in, kNoCredentials where it is none of those that are.
+// from who has no PIN): the only one of its model, or the one that is touched. Keys that other
+// calls use are waited for only where none of the others says so. kGone where no key is plugged in,
+// kNoCredentials where it is none of those that are.
 absl::StatusOr<FidoHolder> FindHolder(FidoContext& context, const FidoKeyFile& key,
                                       const FidoWait& wait);
 

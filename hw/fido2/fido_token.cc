@@ -74,7 +74,12 @@ absl::StatusOr<std::unique_ptr<FidoToken>> FidoToken::OpenOnce(const FidoAddress
     opening_link = nullptr;
     return code;
   }));
-  // A key that was busy when it was asked what it is looks like an old one that can't say.
+  // A key that was busy, or left alone, when it was asked what it is looks like an old one that
+  // can't say.
+  if (token->link_->cancelled())
+    return DeviceFailure(DeviceError::kCancelled, "fido_dev_open: cancelled");
+  if (token->link_->out_of_time())
+    return DeviceFailure(DeviceError::kBusy, "fido_dev_open: the key was not done in time");
   if (token->link_->busy()) return FromFido(FIDO_ERR_CHANNEL_BUSY, "fido_dev_open");
   if (token->link_->gone())
     return DeviceFailure(DeviceError::kGone, "fido_dev_open: the key is gone");
@@ -138,6 +143,8 @@ absl::Status FidoToken::Once(absl::string_view call, const FidoWait& wait,
   const int code = operation(dev);
   link_->End();
   if (code == FIDO_OK) return absl::OkStatus();
+  // A try was used up, whoever gave up meanwhile: the PIN is not to be sent again.
+  if (absl::Status judged = FromFido(code, call); PinIsNoGood(judged)) return judged;
   const std::string said = absl::StrCat(call, ": ", fido_strerr(code));
   if (link_->gone()) {
     return DeviceFailure(DeviceError::kGone, absl::StrCat(said, ": the key was pulled out"));

@@ -100,7 +100,7 @@ absl::Status PivKey::TrySign(absl::string_view statement, std::optional<PinUse>*
     }
     PinUse* pin = typed == nullptr ? nullptr : &**typed;
     auto signature = SignOnCard(card, statement, pin, options);
-    if (DeviceErrorOf(signature.status()) == DeviceError::kWrongPin) DropPin();
+    if (PinIsNoGood(signature.status())) DropPin();
     if (DeviceErrorOf(signature.status()) == DeviceError::kPinRequired && pin != nullptr &&
         !forgot_once) {
       // It took the PIN and forgot it at once: a reset that nobody announced (power, a bad

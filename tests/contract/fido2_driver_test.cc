@@ -221,6 +221,31 @@ TEST_F(Fido2DriverTest, OfSeveralKeysTheOneWithTheCredentialSigns) {
   EXPECT_EQ(ErrorOf(**key), std::nullopt) << last_;
 }
 
+TEST_F(Fido2DriverTest, AKeyThatWaitsForItsTouchKeepsNobodyFromTheOthers) {
+  auto second = NewKey();
+  Fido2Driver both({simulator_->uri(), second->uri()});
+  std::vector<std::unique_ptr<DeviceKey>> keys;
+  for (const std::string& uri : {simulator_->uri(), second->uri()}) {
+    forekey::v1::EnrollmentProof proof;
+    auto reference = EnrollFidoKey(both, uri, DemandForGate(), {}, &proof);
+    ASSERT_TRUE(reference.ok()) << reference.status();
+    keys.push_back(*both.Load(*reference, Secret()));
+  }
+  simulator_->SetAutoTouch(false);
+  std::atomic<bool> touched{false};
+  std::thread waiting([&] {
+    EXPECT_TRUE(keys[0]->Sign("x", SignForGate()).ok());
+    EXPECT_TRUE(touched);
+  });
+  ASSERT_TRUE(simulator_->WaitUntilAsked());
+  SignOptions options = SignForGate();
+  options.deadline = Deadline::In(absl::Seconds(20));
+  EXPECT_EQ(ErrorOf(*keys[1], options), std::nullopt) << last_;
+  touched = true;
+  EXPECT_TRUE(simulator_->Touch());
+  waiting.join();
+}
+
 TEST_F(Fido2DriverTest, OfSeveralKeysTheOneThatIsTouchedIsEnrolled) {
   auto second = NewKey([](SimulatorOptions& o) { o.config.auto_touch = false; });
   simulator_->SetAutoTouch(false);
@@ -294,6 +319,51 @@ TEST_F(Fido2PinTest, AWrongPinIsNeverSentTwice) {
   ScriptedPrompt right("1234");
   options.prompt = &right;
   EXPECT_EQ(ErrorOf(*key, options), std::nullopt) << last_;
+}
+
+TEST_F(Fido2PinTest, OneThatUsedUpTheLastTryInARowIsNotSentAgain) {
+  forekey::v1::EnrollmentProof proof;
+  auto reference = EnrollFidoKey(driver_, simulator_->uri(), DemandForGate(), {}, &proof);
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  auto asking = driver_.Load(*reference, Secret());
+  auto holding = driver_.Load(*reference, Secret::CopyOf("9999"));
+  ASSERT_TRUE(asking.ok() && holding.ok());
+  ScriptedPrompt prompt("9998");
+  SignOptions options = SignForGate();
+  options.prompt = &prompt;
+  for (int wrong = 0; wrong < 2; ++wrong) {
+    EXPECT_EQ(ErrorOf(**asking, options), DeviceError::kWrongPin) << last_;
+  }
+  EXPECT_EQ(ErrorOf(**holding), DeviceError::kPinAuthBlocked) << last_;
+  simulator_->Unplug();
+  ASSERT_TRUE(simulator_->Replug().ok());
+  options = SignForGate();
+  options.user_verification = true;
+  EXPECT_EQ(ErrorOf(**holding, options), DeviceError::kPinRequired) << last_;
+  int tries = -1;
+  simulator_->WithAuthenticator([&](fido2sim::Authenticator& a) { tries = a.state().pin_retries; });
+  EXPECT_EQ(tries, 5) << "of eight";
+}
+
+TEST_F(Fido2PinTest, OneThatWasWrongWhileItsCallerGaveUpIsNotSentAgain) {
+  forekey::v1::EnrollmentProof proof;
+  auto reference = EnrollFidoKey(driver_, simulator_->uri(), DemandForGate(), {}, &proof);
+  ASSERT_TRUE(reference.ok()) << reference.status();
+  auto key = driver_.Load(*reference, Secret::CopyOf("9999"));
+  ASSERT_TRUE(key.ok());
+  const auto tries = [this] {
+    int left = -1;
+    simulator_->WithAuthenticator(
+        [&](fido2sim::Authenticator& a) { left = a.state().pin_retries; });
+    return left;
+  };
+  SignOptions options = SignForGate();
+  options.cancelled = [&] { return tries() < 8; };
+  EXPECT_EQ(ErrorOf(**key, options), DeviceError::kWrongPin) << last_;
+  options = SignForGate();
+  options.user_verification = true;
+  EXPECT_EQ(ErrorOf(**key, options), DeviceError::kPinRequired) << last_;
+  EXPECT_EQ(tries(), 7);
 }
 
 // Who is asked, and by what name; nobody answers.

@@ -323,6 +323,24 @@ TEST_F(PivDriverTest, TriesAGivenPinOnceForAllCallsThatWait) {
   EXPECT_EQ(token_->tries_left(), 2);
 }
 
+TEST_F(PivDriverTest, AGivenPinThatUsedUpTheLastTryIsNotSentOnceItIsUnblocked) {
+  ASSERT_NO_FATAL_FAILURE(Start());
+  auto key = Enroll("always", "never", "654321");
+  ASSERT_NE(key, nullptr);
+  const auto leave = [this](int tries) {
+    token_->simulator().card().WithApplet(
+        [tries](piv::PivApplet& applet) { applet.state().pin_tries_left = tries; });
+  };
+  leave(1);
+  absl::Status status = key->Sign("a statement", {}).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kPinBlocked) << status;
+  EXPECT_EQ(token_->tries_left(), 0);
+  leave(3);  // by the PUK, which gave it another PIN
+  status = key->Sign("a statement", {}).status();
+  EXPECT_EQ(DeviceErrorOf(status), DeviceError::kPinRequired) << status;
+  EXPECT_EQ(token_->tries_left(), 3);
+}
+
 TEST_F(PivDriverTest, TellsABlockedPinAndABlockedPuk) {
   ASSERT_NO_FATAL_FAILURE(Start());
   auto key = Enroll("always", "never");
