@@ -195,6 +195,10 @@ absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::Enrollment
   if (!demand.has_piv())
     return absl::InvalidArgumentError("the gate demands nothing of a PIV card");
   for (uint32_t slot : demand.piv().slots()) accepted_.push_back(static_cast<PivSlot>(slot));
+  // A gate of before says neither.
+  takes_attestations_ = demand.piv().attestations() || !demand.piv().certificates();
+  takes_certificates_ = demand.piv().certificates() || !demand.piv().attestations();
+  FOREKEY_RETURN_IF_ERROR(CheckProofIsTaken());
   if (options_.existing_key) {
     if (!IsAccepted(slot_)) {
       return SlotProblem(absl::StrCat("the gate does not take keys in slot ", SlotName(slot_)));
@@ -219,14 +223,30 @@ absl::StatusOr<std::string> PivEnroller::CreateKey(const forekey::v1::Enrollment
   return public_key_->spki();
 }
 
+// Before anything is made, or anybody is asked for a PIN.
+absl::Status PivEnroller::CheckProofIsTaken() const {
+  if (!takes_attestations_ && !options_.existing_key) {
+    return SlotProblem(
+        "the gate takes keys by their issuers' certificates alone, and a new key has none: have "
+        "its "
+        "issuer certify a key, and enrol that with --existing");
+  }
+  const bool taken = options_.proof == kProofAttestation   ? takes_attestations_
+                     : options_.proof == kProofCertificate ? takes_certificates_
+                                                           : true;
+  if (taken) return absl::OkStatus();
+  return SlotProblem(absl::StrCat("the gate does not take what proof=", options_.proof,
+                                  " asks for: leave that option out"));
+}
+
 absl::Status PivEnroller::ChooseProof(PivCard& card, const PivCard::Slot& slot,
                                       std::optional<std::string> attestation,
                                       forekey::v1::PivEvidence* evidence) {
   note_.clear();
-  const bool may_attest = options_.proof != kProofCertificate;
+  const bool may_attest = takes_attestations_ && options_.proof != kProofCertificate;
   // The certificate beside a key that was made just now is no issuer's.
   const bool certified = options_.existing_key && !slot.certificate.empty();
-  const bool may_certify = certified && options_.proof != kProofAttestation;
+  const bool may_certify = takes_certificates_ && certified && options_.proof != kProofAttestation;
   if (may_attest && attestation.has_value()) {
     FOREKEY_ASSIGN_OR_RETURN(auto object, card.GetObject(kObjectAttestation));
     auto issuer = ParseCertificateObject(object.value_or(""));

@@ -59,6 +59,7 @@ class PivEnroller : public KeyEnroller {
   absl::Status WriteCertificate(PivCard& card);
   // The attestation, where the card makes one and has the certificate to it, or the slot's
   // certificate, or the one that the person wants.
+  absl::Status CheckProofIsTaken() const;
   absl::Status ChooseProof(PivCard& card, const PivCard::Slot& slot,
                            std::optional<std::string> attestation,
                            forekey::v1::PivEvidence* evidence);
@@ -76,7 +77,8 @@ class PivEnroller : public KeyEnroller {
   std::optional<PivAlgorithm> wanted_algorithm_;
   PivAlgorithm algorithm_ = PivAlgorithm::kEccP256;
   Secret management_key_;
-  std::vector<PivSlot> accepted_;  // by the gate; empty: any
+  std::vector<PivSlot> accepted_;                               // by the gate; empty: any
+  bool takes_attestations_ = true, takes_certificates_ = true;  // the gate
   PivUri uri_;
   std::string chuid_digest_;
   bool identified_ = false;

@@ -211,7 +211,8 @@ class PivCertifiedKeyTest : public PivDriverTest {
     token_->simulator().card().WithApplet([&](piv::PivApplet& applet) { change(applet.state()); });
   }
   // What proves the key that is there, with that value of the option.
-  absl::StatusOr<forekey::v1::PivEvidence> Evidence(absl::string_view proof) {
+  absl::StatusOr<forekey::v1::PivEvidence> Evidence(absl::string_view proof,
+                                                    const forekey::v1::PivDemand& asked = {}) {
     EnrollOptions options;
     options.named.SetFlag("existing", true);
     options.named.Set("slot", "9a");
@@ -221,7 +222,7 @@ class PivCertifiedKeyTest : public PivDriverTest {
                              token_->driver().Enroll(token_->uri(), std::move(options)));
     FOREKEY_RETURN_IF_ERROR(enroller->Opening().status());
     forekey::v1::EnrollmentDemand demand;
-    demand.mutable_piv();
+    *demand.mutable_piv() = asked;
     FOREKEY_RETURN_IF_ERROR(enroller->CreateKey(demand, kUnkeyedStatement).status());
     forekey::v1::EnrollmentProof made;
     FOREKEY_RETURN_IF_ERROR(enroller->Prove("a statement", &made));
@@ -246,6 +247,30 @@ TEST_F(PivCertifiedKeyTest, IsProvedByItsIssuersCertificateWhereThatIsWanted) {
   EXPECT_TRUE(absl::IsInvalidArgument(Evidence("either").status()));
   WithState([](piv::PivState& state) { state.objects.erase(piv::CertificateObjectTag(0x9a)); });
   EXPECT_EQ(DeviceErrorOf(Evidence("certificate").status()), DeviceError::kNotSetUp);
+}
+
+TEST_F(PivCertifiedKeyTest, IsProvedByWhatTheGateSaysThatItTakes) {
+  forekey::v1::PivDemand attestations, certificates, both;
+  attestations.set_attestations(true);
+  certificates.set_certificates(true);
+  both.set_attestations(true);
+  both.set_certificates(true);
+  for (const auto* asked : {&attestations, &certificates, &both}) {
+    const auto evidence = Evidence("", *asked);
+    ASSERT_TRUE(evidence.ok()) << evidence.status();
+    EXPECT_EQ(evidence->is_attestation(), asked->attestations());
+    EXPECT_EQ(note_.empty(), asked != &both) << note_;
+  }
+  const uint64_t signatures = token_->simulator().card().counts().signatures;
+  EXPECT_THAT(Evidence("attestation", certificates).status().message(), HasSubstr("leave that"));
+  EXPECT_THAT(Evidence("certificate", attestations).status().message(), HasSubstr("leave that"));
+  auto new_key = token_->driver().Enroll(token_->uri(), {});
+  ASSERT_TRUE(new_key.ok() && (*new_key)->Opening().ok());
+  forekey::v1::EnrollmentDemand demand;
+  *demand.mutable_piv() = certificates;
+  EXPECT_THAT((*new_key)->CreateKey(demand, kUnkeyedStatement).status().message(),
+              HasSubstr("--existing"));
+  EXPECT_EQ(token_->simulator().card().counts().signatures, signatures);
 }
 
 TEST_F(PivCertifiedKeyTest, IsProvedByItWhereTheCardsOwnCertificateIsGone) {

@@ -40,6 +40,8 @@ class PivVerifier final : public TokenVerifier {
         demand->mutable_piv()->add_slots(slot);
       }
     }
+    demand->mutable_piv()->set_attestations(TakesAttestations());
+    demand->mutable_piv()->set_certificates(!options_.issuers.empty());
     return Secret();
   }
 
@@ -59,6 +61,7 @@ class PivVerifier final : public TokenVerifier {
   }
 
  private:
+  bool TakesAttestations() const { return !options_.trust.empty() || !options_.simulators.empty(); }
   absl::Status CheckPivSlot(uint8_t slot) const {
     const PivPolicy& policy = options_.policy;
     if (!policy.slots.empty() && !policy.slots.contains(slot)) {
@@ -96,7 +99,7 @@ class PivVerifier final : public TokenVerifier {
       policy.trust = &options_.issuers;
       return VerifyPivCertificate(certificate, intermediates, policy);
     }
-    if (options_.trust.empty() && options_.simulators.empty() && !options_.emptied) {
+    if (!TakesAttestations() && !options_.emptied) {
       return Refuse(Reason::kAttestationFormatRefused, "no vendor's root is configured");
     }
     policy.trust = simulators ? &options_.simulators : &options_.trust;

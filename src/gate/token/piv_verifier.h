@@ -41,9 +41,9 @@ struct PivVerifierOptions {
 
 // Demand: `slot` is a hint; one that the policy would refuse is refused before anybody makes a key
 // or types a PIN (kPivSlotMismatch, kPivSharedKey), 0 says nothing. The demand lists the slots that
-// are taken. Attest: the verifiers' reasons; kAttestationFormatRefused where the configuration
-// trusts nothing for that kind of evidence. A key of a simulator's root is marked in what was
-// proved.
+// are taken, and says which kinds of evidence are. Attest: the verifiers' reasons;
+// kAttestationFormatRefused where the configuration trusts nothing for that kind of evidence. A key
+// of a simulator's root is marked in what was proved.
 std::unique_ptr<TokenVerifier> NewPivVerifier(PivVerifierOptions options);
 
 // What the configuration says, loaded; errors name the key. A revocation list that can't be read or

@@ -253,6 +253,20 @@ TEST_F(PivEnrollmentTest, RefusesEvidenceThatIsNotTheVendors) {
       Reason::kCertificateUntrusted);
 }
 
+TEST_F(PivEnrollmentTest, SaysWhichEvidenceItTakes) {
+  const std::string trust = piv_.trust, issuers = piv_.issuers;
+  for (const auto& [attestations, certificates] :
+       {std::pair{true, true}, std::pair{true, false}, std::pair{false, true}}) {
+    piv_.trust = attestations ? trust : "";
+    piv_.issuers = certificates ? issuers : "";
+    Restart();
+    auto enrolment = Start(0x9c);
+    ASSERT_EQ(Begin(*enrolment), std::nullopt);
+    EXPECT_EQ(enrolment->demand.piv().attestations(), attestations);
+    EXPECT_EQ(enrolment->demand.piv().certificates(), certificates);
+  }
+}
+
 TEST_F(PivEnrollmentTest, RefusesWhatThePolicyDoesNotTake) {
   piv_.policy.slots = {0x82};
   piv_.policy.serial_deny = {43};
