@@ -149,6 +149,7 @@ absl::StatusOr<v1::EnrollResponse> Agent::Enroll(const v1::EnrollRequest& reques
   if (!IsPrintable(request.label())) {
     return absl::InvalidArgumentError("the label has characters that are not shown");
   }
+  person_.Forget(invite.audience);  // by hand: whoever types this wants to be asked
   FOREKEY_RETURN_IF_ERROR(TakeTurn(&enrolments_, call));
   const absl::Cleanup end = [this] { EndTurn(&enrolments_); };
   CallControl waiting = call;

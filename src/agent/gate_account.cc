@@ -70,6 +70,7 @@ void GateAccount::Login(const AgentCallPtr& call, LoginWishes wishes, Done<Logge
   const auto chosen = Choose(wishes.with);
   if (!chosen.ok()) return done(chosen.status());
   refused_keys_.Forget();  // by hand: whoever types this wants to be asked
+  const bool by_hand = !wishes.key_password.empty() || wishes.fresh;
   Opening opening;
   {
     absl::MutexLock lock(&mutex_);
@@ -80,6 +81,7 @@ void GateAccount::Login(const AgentCallPtr& call, LoginWishes wishes, Done<Logge
     const bool anew = wishes.fresh || others || !wishes.password.empty();
     if (anew && parent_.session != nullptr) opening.instead_of = parent_.session->id();
     opening.anew = wishes.fresh;
+    opening.by_hand = by_hand;
   }
   opening.with = std::move(wishes.with);
   if (!wishes.password.empty()) opening.words = {std::string(kPasswordFactor)};

@@ -173,15 +173,22 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   static bool Fulfils(const Asked& opened, const Asked& wanted);
   // What one session is opened with. A waiter with wishes of its own never takes a session that was
   // opened with less.
-  struct Opening : Asked {
-    Secret password;
+  struct Wishes : Asked {
     std::string instead_of;  // id of a session that is not taken
     bool refused = false;    // ... because the gate no longer takes it
     bool over = false;       // ... as it said itself: a program may be wrong, or no call was sent
-    bool anew = false;       // a person wants the token to sign: no session is resumed
-    std::string program;     // that asked first, for people
-    PromptPlace place;       // ... and where its person sits
+    bool anew = false;       // a person wants the token to sign: no other session will do
+    bool by_hand = false;  // a person has given what it is opened with: waits for no other opening
+    std::string program;   // that asked first, for people
+    PromptPlace place;     // ... and where its person sits
+  };
+  struct Opening : Wishes {
+    Secret password;
 
+    // Nothing else will do.
+    bool own() const { return anew || !password.empty(); }
+    // Joins nobody's.
+    bool alone() const { return by_hand || own(); }
     bool plain() const { return words.empty() && with.empty() && password.empty(); }
   };
   struct Parent : Asked {
@@ -203,6 +210,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // ended at the gate in its place.
   bool Land(const Flights::FlightPtr& flight, const Parent& opened, uint64_t logouts,
             std::vector<Parent>* ending) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Openings for which `wanted` will do end what they ask: who waits for them waits for its own.
+  void TakeOver(const Opening& wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Flights::Ticket TakeSeat(const Opening& wanted, bool alone, const std::string& key,
                            const Flights::Waiter& waiter) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Openings under way for which the session that is there will do: they are no longer under way.
@@ -239,6 +248,8 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   // The tokens that prove these words' factors; those in use where the words name none.
   absl::StatusOr<std::vector<Candidates>> CredentialsFor(
       const StepUp::Words& words, const std::vector<std::string>& with) const;
+  // Whether some of the tokens do not rest, in each place.
+  absl::Status SomeMayBeAsked(const std::vector<Candidates>& places) const;
   // Asks the person for the password at the gate. An error says how else to give it.
   absl::StatusOr<Secret> AskPassword(const CallControl& control) const;
   // Whether what is opened next has to prove an ID token.
@@ -305,6 +316,9 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   void KeyFailed(const HeldCredential& credential, uint64_t generation, const absl::Status& failed);
   // Whether it is known that a person has to touch the token, or to type its PIN.
   bool NeedsPerson(const HeldCredential& credential) const;
+  // Null where the token is used without a turn. Not OK: its person is left alone for now.
+  absl::StatusOr<std::unique_ptr<KeyTurn>> TurnOf(const HeldCredential& credential,
+                                                  const CallControl& control) const;
   Signer SignerFor(const HeldCredential& credential, LoadedKey loaded, bool alone,
                    const Work* work);
   // A failure of that credential's token, with what a person has to name for it.
@@ -344,7 +358,10 @@ class GateAccount : public std::enable_shared_from_this<GateAccount> {
   uint64_t own_openings_ ABSL_GUARDED_BY(mutex_) = 0;  // that nobody else may join
   struct UnderWay {
     Asked asked;
-    bool own = false;  // with a secret of its own: nothing else will do
+    bool own = false;      // Opening::own()
+    bool by_hand = false;  // Opening::by_hand
+    // Another, by hand, will do for it, and it ends.
+    std::shared_ptr<std::atomic<bool>> taken_over = std::make_shared<std::atomic<bool>>(false);
   };
   std::map<Flights::FlightPtr, UnderWay> under_way_ ABSL_GUARDED_BY(mutex_);
   // Openings that have not begun: their secrets are wiped by Logout().

@@ -3,12 +3,24 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "src/agent/gate_account.h"
 #include "src/base/status.h"
 
 namespace forekey {
 namespace {
+
+constexpr absl::string_view kTakenOverUrl = "forekey/opening-taken-over";
+
+absl::Status TakenOver() {
+  absl::Status status = absl::CancelledError("another opening will do for this one");
+  status.SetPayload(kTakenOverUrl, absl::Cord("1"));
+  return status;
+}
+bool IsTakenOver(const absl::Status& status) {
+  return status.GetPayload(kTakenOverUrl).has_value();
+}
 
 // Of the calls at one gate, so many do something that blocks (a call to the gate) at once.
 constexpr int kCallWidth = 8;
@@ -22,7 +34,7 @@ bool GateAccount::Fulfils(const Asked& opened, const Asked& wanted) {
 }
 
 std::string GateAccount::KeyOf(const Opening& opening) {
-  if (!opening.password.empty()) return absl::StrCat("own ", ++own_openings_);
+  if (opening.alone()) return absl::StrCat("own ", ++own_openings_);
   // With their lengths: a label may have any character in it.
   std::string key;
   for (const auto* list : {&opening.words, &opening.with}) {
@@ -33,25 +45,31 @@ std::string GateAccount::KeyOf(const Opening& opening) {
 }
 
 bool GateAccount::Covered(const Opening& opening) const {
-  return Usable(parent_.session) && opening.password.empty() &&
-         parent_.session->id() != opening.instead_of && Fulfils(parent_, opening);
+  return Usable(parent_.session) && !opening.own() && parent_.session->id() != opening.instead_of &&
+         Fulfils(parent_, opening);
 }
 
 GateAccount::Flights::Ticket GateAccount::TakeSeat(const Opening& wanted, bool alone,
                                                    const std::string& key,
                                                    const Flights::Waiter& waiter) {
-  const bool own = !wanted.password.empty();
   Flights::Ticket ticket;
-  if (!own && !alone) {
+  if (!wanted.alone() && !alone) {
     for (const auto& [flight, under_way] : under_way_) {
-      if (!Fulfils(under_way.asked, wanted)) continue;
+      if (*under_way.taken_over || !Fulfils(under_way.asked, wanted)) continue;
       ticket = flights_.JoinFlight(flight, waiter);
       if (ticket.flight != nullptr) return ticket;
     }
   }
   ticket = flights_.Join(key, waiter);
-  if (ticket.started) under_way_[ticket.flight] = UnderWay{wanted, own};
+  if (ticket.started) under_way_[ticket.flight] = UnderWay{wanted, wanted.own(), wanted.by_hand};
   return ticket;
+}
+
+void GateAccount::TakeOver(const Opening& wanted) {
+  for (auto& [flight, under_way] : under_way_) {
+    const bool will_do = !under_way.own && !under_way.by_hand && Fulfils(wanted, under_way.asked);
+    if (will_do) *under_way.taken_over = true;
+  }
 }
 
 std::vector<GateAccount::Flights::FlightPtr> GateAccount::TakeServed() {
@@ -97,14 +115,16 @@ void GateAccount::Board(const AgentCallPtr& call, std::shared_ptr<Opening> wante
             const bool unfit = opened.ok()
                                    ? opened->session->id() == instead_of || !Fulfils(*opened, asked)
                                    : flight.key() != key && !flight.abandoned();
-            self->Post("calls", kCallWidth, [self, call, wanted, done, opened, unfit] {
-              if (!unfit) return done(opened);
-              self->Board(call, wanted, /*alone=*/true, done);
+            const bool taken_over = IsTakenOver(opened.status());
+            self->Post("calls", kCallWidth, [self, call, wanted, done, opened, unfit, taken_over] {
+              if (!unfit && !taken_over) return done(opened);
+              self->Board(call, wanted, /*alone=*/!taken_over, done);
             });
           };
       ticket = TakeSeat(*wanted, alone, key, waiter);
       // Who types a password does not wait behind what another is asked.
-      if (!wanted->password.empty()) lane = "login";
+      if (wanted->alone()) lane = "login";
+      if (wanted->by_hand) TakeOver(*wanted);
       if (ticket.started) waiting_.insert(wanted);
     }
   }
@@ -145,23 +165,27 @@ void GateAccount::Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Op
   Opening opening;
   bool open = false;
   uint64_t logouts = 0;
+  std::shared_ptr<std::atomic<bool>> taken_over = std::make_shared<std::atomic<bool>>(false);
   {
     absl::MutexLock lock(&mutex_);
     waiting_.erase(wanted);
     logouts = logouts_;
+    if (const auto known = under_way_.find(flight); known != under_way_.end()) {
+      taken_over = known->second.taken_over;
+    }
     if (!flight->abandoned() && Covered(*wanted)) opened = parent_;
-    open = !opened.ok() && !flight->abandoned();
-    if (open) opening = std::move(*wanted);
-    wanted->password = Secret();
+    open = !opened.ok() && !flight->abandoned() && !*taken_over;
+    static_cast<Wishes&>(opening) = *wanted;
+    opening.password = std::exchange(wanted->password, Secret());
   }
   const std::vector<std::string> with = opening.with;
   if (open) {
     CallControl control;
-    control.cancelled = [flight] { return flight->abandoned(); };
+    control.cancelled = [flight, taken_over] { return flight->abandoned() || *taken_over; };
     control.program = opening.program;
     control.place = opening.place;
     std::optional<absl::StatusOr<Parent>> resumed;
-    if (opening.plain() && !opening.anew) resumed = ResumeParent();
+    if (opening.plain() && !opening.alone()) resumed = ResumeParent();
     opened = resumed.has_value() ? *std::move(resumed) : OpenParent(control, std::move(opening));
   }
   std::vector<Parent> ending;
@@ -177,6 +201,7 @@ void GateAccount::Fly(const Flights::FlightPtr& flight, const std::shared_ptr<Op
       opened = absl::CancelledError("logged out, or opened with more, in the meantime");
     }
   }
+  if (!opened.ok() && *taken_over) opened = TakenOver();
   flights_.Finish(flight, opened);
   for (const auto& other : served) flights_.FinishEarly(other, opened);
   for (Parent& one : ending) (void)EndAtGate(std::move(one));

@@ -26,6 +26,8 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& c
   const bool typed = opening.password.empty() && HasWord(opening.words, kPasswordFactor);
   if (typed) {
     FOREKEY_RETURN_IF_ERROR(refused_keys_.MayAskPassword());
+    // Of what rests no session would be opened with it.
+    FOREKEY_RETURN_IF_ERROR(SomeMayBeAsked(candidates));
     FOREKEY_ASSIGN_OR_RETURN(opening.password, AskPassword(control));
   }
   std::vector<std::string> notes;
@@ -35,11 +37,25 @@ absl::StatusOr<GateAccount::Parent> GateAccount::OpenParent(const CallControl& c
   TellNotes(notes);
   if (parent.ok()) parent->notes = std::move(notes);
   if (typed && parent.ok()) refused_keys_.PasswordTaken();
-  // Programs try again where the gate is away for a moment: the person is not asked each time.
-  if (typed && GateFailed(parent.status()) && !control.Cancelled()) {
+  // Programs try again at once: the person is not asked each time, where the gate is away for a
+  // moment, or refuses the password, whose wrong tries it counts.
+  if (typed && !parent.ok() && !DeviceErrorOf(parent.status()).has_value() &&
+      !control.Cancelled()) {
     refused_keys_.PasswordFailed(parent.status());
   }
   return parent;
+}
+
+absl::Status GateAccount::SomeMayBeAsked(const std::vector<Candidates>& places) const {
+  std::vector<std::string> notes;
+  return WithFallback(places, &notes,
+                      [this](const Candidates& credentials) -> absl::StatusOr<bool> {
+                        for (const HeldCredential& credential : credentials) {
+                          FOREKEY_RETURN_IF_ERROR(refused_keys_.MayAsk(credential));
+                        }
+                        return true;
+                      })
+      .status();
 }
 
 void GateAccount::TellNotes(const std::vector<std::string>& notes) const {
@@ -221,7 +237,7 @@ void GateAccount::KeyFailed(const HeldCredential& credential, uint64_t generatio
   if (!HasWord(key_password_for_, credential.id)) {
     // Loaded anew next time: the token may have been pulled out and put back.
     keys_.erase(credential.id);
-  } else if (DeviceErrorOf(failed) == DeviceError::kWrongPin) {
+  } else if (PinIsNoGood(failed)) {
     // Never tried twice: each try brings the token nearer to locking itself. Until it is known to
     // be wrong its key stays, as a call beside this one may be about to find that out.
     SetKeyPassword(Secret(), {});
@@ -233,18 +249,26 @@ bool GateAccount::NeedsPerson(const HeldCredential& credential) const {
          (credential.kind == v1::TOKEN_KIND_FIDO2 || refused_keys_.ForPerson(credential));
 }
 
+// A touch is asked for by the token itself, at once: a person is left alone before that.
+absl::StatusOr<std::unique_ptr<KeyTurn>> GateAccount::TurnOf(const HeldCredential& credential,
+                                                             const CallControl& control) const {
+  if (!NeedsPerson(credential)) return nullptr;
+  if (credential.kind == v1::TOKEN_KIND_FIDO2) {
+    return prompter_->TakeTurn(audience_, credential.id,
+                               [&control] { return control.Cancelled(); });
+  }
+  FOREKEY_RETURN_IF_ERROR(prompter_->MayAsk(audience_));
+  return nullptr;
+}
+
 Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded, bool alone,
                               const Work* work) {
   Signer signer;
   signer.credential_id = credential.id;
   signer.sign = [this, loaded = std::move(loaded), credential, alone,
                  work](absl::string_view statement) -> absl::StatusOr<SignedStatement> {
-    // A touch is asked for by the token itself, at once: a person is left alone before that.
-    if (NeedsPerson(credential)) {
-      if (absl::Status asked = prompter_->MayAsk(audience_); !asked.ok()) {
-        return TokenFailure(credential, alone, std::move(asked));
-      }
-    }
+    const absl::StatusOr<std::unique_ptr<KeyTurn>> turn = TurnOf(credential, work->control);
+    if (!turn.ok()) return TokenFailure(credential, alone, turn.status());
     SignOptions options;
     options.rp_id = credential.rp_id;
     options.origin = credential.origin;
@@ -253,7 +277,9 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded
     options.cancelled = work->control.cancelled;
     NotingPrompt prompt(work->prompt.get());
     if (work->prompt != nullptr) options.prompt = &prompt;
-    if (work->prompt != nullptr) prompter_->Begins(*work->prompt, credential.id);
+    if (work->prompt != nullptr) {
+      prompter_->Begins(*work->prompt, credential.id, /*in_turn=*/*turn != nullptr);
+    }
     absl::StatusOr<DeviceSignature> signature = loaded.key->Sign(statement, options);
     // A security key wants its touch even where a program's person could not be told.
     const bool touched = prompter_ != nullptr && credential.kind == v1::TOKEN_KIND_FIDO2;
@@ -262,6 +288,7 @@ Signer GateAccount::SignerFor(const HeldCredential& credential, LoadedKey loaded
       *work->asked = true;
     }
     if (work->prompt != nullptr) prompter_->Ended(*work->prompt, signature.status());
+    if (*turn != nullptr) (*turn)->Ended(signature.status());
     if (!signature.ok()) {
       KeyFailed(credential, loaded.generation, signature.status());
       return TokenFailure(credential, alone, signature.status());

@@ -7,17 +7,21 @@
 #define FOREKEY_SRC_AGENT_PERSON_MEMORY_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "hw/device_key.h"
 #include "src/agent/desktop_notices.h"
 #include "src/agent/notice_board.h"
+#include "src/agent/prompt_turns.h"
 #include "src/agent/prompter.h"
 #include "src/base/clock.h"
 #include "src/base/secret.h"
@@ -32,14 +36,23 @@ class PersonMemory {
   explicit PersonMemory(const Clock* clock, absl::Duration keep_pins = absl::ZeroDuration())
       : clock_(clock), keep_pins_(keep_pins) {}
 
-  // A call at `gate` ended so. Remembers a wrong PIN and a denial at the token, nothing else: a
-  // token also says "cancelled" where the program went away.
-  void Ended(const std::string& gate, const absl::Status& status);
-  void Answered(const std::string& gate, DeviceError error);
+  // A call at `gate` ended so. Remembers a wrong PIN (PinIsNoGood) and a denial at the token,
+  // nothing else: a token also says "cancelled" where the program went away.
+  // `credential_id`: what was asked was for that key.
+  void Ended(const std::string& gate, const absl::Status& status,
+             const std::string& credential_id = "");
+  // `credential_id`: to the question of that key alone; empty: any.
+  void Answered(const std::string& gate, DeviceError error, const std::string& credential_id = "");
+  // A question ended so: remembers where the person gave up.
+  void Heard(const PromptContext& asked, const absl::Status& answer);
   // A person is about to answer by hand.
   void Forget(const std::string& gate);
   // OK, or what was remembered, and that it was: with the same DeviceError.
-  absl::Status MayAsk(const std::string& gate) const;
+  absl::Status MayAsk(const std::string& gate, const std::string& credential_id = "") const;
+  // Prompter::TakeTurn().
+  absl::StatusOr<std::unique_ptr<KeyTurn>> TakeTurn(const std::string& gate,
+                                                    const std::string& credential_id,
+                                                    const std::function<bool()>& cancelled);
 
   // A PIN that a person typed for the key of that credential, with which it signed: two keys of one
   // device may have two. None outlives a wrong one, whosever that was. `times`: TimesForgotten()
@@ -62,9 +75,12 @@ class PersonMemory {
     DeviceError error;
     BootTime until;
   };
+  class Turn;
   const Clock* const clock_;
+  PromptTurns turns_;  // by credential
   mutable absl::Mutex mutex_;
-  std::map<std::string, Answer> answers_ ABSL_GUARDED_BY(mutex_);
+  // By gate, and credential where it was to one key's question.
+  std::map<std::pair<std::string, std::string>, Answer> answers_ ABSL_GUARDED_BY(mutex_);
   const absl::Duration keep_pins_;
   std::map<std::string, KeptPinOf, std::less<>> pins_ ABSL_GUARDED_BY(mutex_);  // by credential
   uint64_t times_forgotten_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -103,8 +103,17 @@ class PinentryPrompt final : public Prompt {
     // It may have gone since the program came.
     const PromptPlace its_own = StillThere(context_.place);
     const PromptPlace place = its_own.empty() ? OwnPlace() : its_own;
-    FOREKEY_RETURN_IF_ERROR(turns_->Take(place, context_.cancelled));
-    const absl::Cleanup given_back = [this, &place] { turns_->Give(place); };
+    const std::vector<std::string> names = PromptTurns::NamesOf(place);
+    FOREKEY_RETURN_IF_ERROR(turns_->Take(names, context_.cancelled));
+    const absl::Cleanup given_back = [this, &names] { turns_->Give(names); };
+    if (context_.may_ask) FOREKEY_RETURN_IF_ERROR(context_.may_ask());
+    absl::StatusOr<Secret> answer = AskInTurn(its_own, place, what, prompt);
+    if (context_.answered) context_.answered(answer.status());
+    return answer;
+  }
+
+  absl::StatusOr<Secret> AskInTurn(const PromptPlace& its_own, const PromptPlace& place,
+                                   absl::string_view what, absl::string_view prompt) {
     FOREKEY_ASSIGN_OR_RETURN(
         std::unique_ptr<Pinentry> pinentry,
         Pinentry::Start({program_, EnvironmentAt(its_own), place.tty, context_.cancelled}));

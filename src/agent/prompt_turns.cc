@@ -2,7 +2,6 @@
 #include "src/agent/prompt_turns.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "hw/device_key.h"
@@ -13,8 +12,9 @@ namespace {
 
 constexpr absl::Duration kTurnPoll = absl::Milliseconds(20);
 
-// A pinentry may take any of them.
-std::vector<std::string> NamesOf(const PromptPlace& place) {
+}  // namespace
+
+std::vector<std::string> PromptTurns::NamesOf(const PromptPlace& place) {
   std::vector<std::string> names;
   if (!place.display.empty()) names.push_back(absl::StrCat("X ", place.display));
   if (!place.wayland_display.empty()) names.push_back(absl::StrCat("W ", place.wayland_display));
@@ -23,10 +23,8 @@ std::vector<std::string> NamesOf(const PromptPlace& place) {
   return names;
 }
 
-}  // namespace
-
-absl::Status PromptTurns::Take(const PromptPlace& place, const std::function<bool()>& cancelled) {
-  const std::vector<std::string> names = NamesOf(place);
+absl::Status PromptTurns::Take(const std::vector<std::string>& names,
+                               const std::function<bool()>& cancelled) {
   const auto free = [this, &names]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return std::none_of(names.begin(), names.end(),
                         [this](const std::string& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -44,9 +42,9 @@ absl::Status PromptTurns::Take(const PromptPlace& place, const std::function<boo
   }
 }
 
-void PromptTurns::Give(const PromptPlace& place) {
+void PromptTurns::Give(const std::vector<std::string>& names) {
   absl::MutexLock lock(&mutex_);
-  for (const std::string& name : NamesOf(place)) taken_.erase(name);
+  for (const std::string& name : names) taken_.erase(name);
 }
 
 }  // namespace forekey

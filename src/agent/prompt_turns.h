@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // One question at a time at each display and each terminal: of two, what is typed for one token
-// could reach the other, and cost one of its tries.
+// could reach the other, and cost one of its tries. And one use at a time of a key that asks its
+// person: who waits for it learns what the person answered to the one before.
 #ifndef FOREKEY_SRC_AGENT_PROMPT_TURNS_H_
 #define FOREKEY_SRC_AGENT_PROMPT_TURNS_H_
 
 #include <functional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -18,10 +20,12 @@ namespace forekey {
 // Safe from any thread.
 class PromptTurns {
  public:
-  // Until nobody else is asked at that display or that terminal; Give() it back afterwards.
-  // kCancelled when `cancelled` said so first.
-  absl::Status Take(const PromptPlace& place, const std::function<bool()>& cancelled);
-  void Give(const PromptPlace& place);
+  // Waits until nobody else has one of them; Give() them back afterwards. kCancelled when
+  // `cancelled` said so first.
+  absl::Status Take(const std::vector<std::string>& names, const std::function<bool()>& cancelled);
+  void Give(const std::vector<std::string>& names);
+  // A display and a terminal: a pinentry may take any of them.
+  static std::vector<std::string> NamesOf(const PromptPlace& place);
 
  private:
   absl::Mutex mutex_;

@@ -26,6 +26,27 @@ TEST_F(AgentEnrollTest, ARefusedEnrolmentLeavesNothing) {
   EXPECT_EQ(agent().GetStatus().gates_size(), 0);
 }
 
+TEST_F(AgentEnrollTest, WhoClosedThePromptAndEnrolsAgainIsAsked) {
+  class Closing : public Prompt {
+   public:
+    absl::StatusOr<Secret> AskPin(absl::string_view, int) override {
+      ++asked;
+      return absl::CancelledError("closed");
+    }
+    void ShowTouch(absl::string_view) override {}
+    void HideTouch() override {}
+    int asked = 0;
+  };
+  const auto closing = std::make_shared<Closing>();
+  person_ = closing;
+  token_.asks_pin = true;
+  ASSERT_TRUE(Start().ok());
+  for (int times = 1; times <= 2; ++times) {
+    EXPECT_TRUE(absl::IsCancelled(Enroll(gate_).status()));
+    EXPECT_EQ(closing->asked, times);
+  }
+}
+
 // As a kill -9 does.
 TEST_F(AgentEnrollTest, AKeyThatAnInterruptedEnrolmentLeftIsReportedUntilItIsGone) {
   token_.keeps_keys = true;

@@ -281,6 +281,39 @@ TEST_F(AgentOpeningsTest, EightCallersMakeOnePrompt) {
   EXPECT_EQ(gate_.counts().with_factors, 1);
 }
 
+TEST_F(AgentOpeningsTest, ALoginWithAKeyPasswordWaitsForNobodysPromptAndServesWhoDoes) {
+  StartWithPerson();
+  gate_.Misbehave({});
+  ASSERT_TRUE(Enroll(gate_, "alice", "secret").ok());
+  token_.asks_pin = true;
+  PendingSession other;
+  Open(&other);
+  person_->AwaitQuestions(1);
+  PendingLogin login;
+  v1::LoginRequest request;
+  request.set_key_password("secret");
+  agent().Login(login.call, request, login.Done());
+  EXPECT_TRUE(login.Wait().ok()) << login.Wait();
+  EXPECT_TRUE(other.Wait().ok()) << other.Wait();
+  person_->AwaitNoQuestion();
+  EXPECT_EQ(person_->asked(), 1);
+  EXPECT_EQ(gate_.counts().sessions, 1);
+}
+
+TEST_F(AgentOpeningsTest, WhoWaitsLearnsThatTheKeyPasswordWasWrong) {
+  StartWithPerson();
+  gate_.Misbehave({});
+  ASSERT_TRUE(Enroll(gate_, "alice", "secret").ok());
+  token_.asks_pin = true;
+  PendingSession other;
+  Open(&other);
+  person_->AwaitQuestions(1);
+  EXPECT_EQ(DeviceErrorOf(Login(false, "wrong").status()), DeviceError::kWrongPin);
+  const absl::Status left_alone = other.Wait();
+  EXPECT_EQ(DeviceErrorOf(left_alone), DeviceError::kWrongPin) << left_alone;
+  EXPECT_EQ(person_->asked(), 1) << "not within seconds of a wrong PIN";
+}
+
 TEST_F(AgentOpeningsTest, APromptWithoutAWaiterEndsAndTheGateIsNotWedged) {
   StartWithPerson();
   PendingSession caller;

@@ -4,11 +4,14 @@
 
 #include <atomic>
 #include <memory>
+#include <thread>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/person.h"
+#include "tests/unit/client/fakes/latch.h"
 
 namespace forekey {
 namespace {
@@ -19,13 +22,15 @@ class CountingPrompt : public Prompt {
  public:
   absl::StatusOr<Secret> AskPin(absl::string_view, int) override {
     ++asked;
+    asking.Pass();
     if (answer.ok()) return Secret::CopyOf("1234");
     return answer;
   }
   void ShowTouch(absl::string_view) override {}
   void HideTouch() override {}
-  int asked = 0;
+  std::atomic<int> asked{0};
   absl::Status answer;
+  testing::Latch asking;
 };
 
 class PersonMemoryTest : public ::testing::Test {
@@ -56,6 +61,15 @@ TEST_F(PersonMemoryTest, AfterAWrongPinNobodyIsAskedForAMoment) {
   EXPECT_TRUE(Ask("b.test")->AskPin("key", 7).ok());
   clock_.Advance(PersonMemory::kRemembered / 2);
   EXPECT_TRUE(Ask("a.test")->AskPin("key", 7).ok());
+}
+
+TEST_F(PersonMemoryTest, APinThatUsedUpTheLastTryInARowIsAWrongOne) {
+  for (const DeviceError error : {DeviceError::kPinAuthBlocked, DeviceError::kPinBlocked}) {
+    memory_.Ended("a.test", DeviceFailure(error, "blocked"));
+    EXPECT_EQ(DeviceErrorOf(Ask("a.test")->AskPin("key", 8).status()), error);
+    memory_.Forget("a.test");
+  }
+  EXPECT_EQ(prompt_->asked, 0);
 }
 
 TEST_F(PersonMemoryTest, WhoSaidNoIsLeftAloneAndWhoActsByHandIsAsked) {
@@ -100,7 +114,7 @@ class KeptPinTest : public PersonMemoryTest {
   absl::StatusOr<std::string> Work(const absl::Status& end, int tries_left = 8,
                                    const std::string& credential_id = "key") {
     auto prompt = keeping_->For({"a.test", "to open a session", "", nullptr});
-    keeping_->Begins(*prompt, credential_id);
+    keeping_->Begins(*prompt, credential_id, /*in_turn=*/false);
     // All keys of one TPM are described alike.
     absl::StatusOr<Secret> pin = prompt->AskPin("TPM key (tpm:)", tries_left);
     keeping_->Ended(*prompt, end);
@@ -124,6 +138,55 @@ TEST_F(KeptPinTest, OneThatWasGoodIsNotAskedForAgainUntilItsTimeIsOver) {
   EXPECT_EQ(prompt_->asked, 3);
 }
 
+// One program asks, and others that want the same wait.
+class WaitingForTheSameTest : public KeptPinTest {
+ protected:
+  // The first one's work ends so, of three that began beside each other.
+  void AllAtOnce(const absl::Status& end) {
+    prompt_->asking.HoldFirst();
+    std::thread first([&] { (void)Work(end); });
+    prompt_->asking.AwaitWaiters(1);
+    std::vector<std::thread> others;
+    for (int i = 0; i < 2; ++i) {
+      others.emplace_back([&] { answers_.Add(Work(absl::OkStatus())); });
+    }
+    prompt_->asking.Release();
+    first.join();
+    for (std::thread& other : others) other.join();
+  }
+  struct Answers {
+    absl::Mutex mutex;
+    std::vector<absl::StatusOr<std::string>> all;
+    void Add(absl::StatusOr<std::string> answer) {
+      absl::MutexLock lock(&mutex);
+      all.push_back(std::move(answer));
+    }
+  } answers_;
+};
+
+TEST_F(WaitingForTheSameTest, IsOverOnceThePersonSaidNo) {
+  prompt_->answer = absl::CancelledError("no");
+  AllAtOnce(absl::CancelledError("no"));
+  for (const auto& answer : answers_.all) {
+    EXPECT_EQ(DeviceErrorOf(answer.status()), DeviceError::kCancelled) << answer.status();
+  }
+  EXPECT_EQ(prompt_->asked, 1);
+}
+
+TEST_F(WaitingForTheSameTest, IsOverOnceThePinWasWrong) {
+  AllAtOnce(DeviceFailure(DeviceError::kWrongPin, "wrong"));
+  for (const auto& answer : answers_.all) {
+    EXPECT_EQ(DeviceErrorOf(answer.status()), DeviceError::kWrongPin) << answer.status();
+  }
+  EXPECT_EQ(prompt_->asked, 1);
+}
+
+TEST_F(WaitingForTheSameTest, GetsThePinThatWasGood) {
+  AllAtOnce(absl::OkStatus());
+  for (const auto& answer : answers_.all) EXPECT_EQ(answer.value_or(""), "1234");
+  EXPECT_EQ(prompt_->asked, 1);
+}
+
 TEST_F(KeptPinTest, OneThatIsNotKnownToBeGoodIsNotKept) {
   EXPECT_TRUE(Work(absl::UnavailableError("the gate is away")).ok());
   EXPECT_TRUE(Work(absl::OkStatus()).ok());
@@ -136,6 +199,7 @@ TEST_F(KeptPinTest, AWrongOneForgetsAllAndFewTriesAreAPersonsToUse) {
   EXPECT_EQ(prompt_->asked, 2) << "with two tries left the person is asked";
   EXPECT_TRUE(Work(DeviceFailure(DeviceError::kWrongPin, "wrong")).ok());
   EXPECT_EQ(prompt_->asked, 2);
+  clock_.Advance(PersonMemory::kRemembered);
   EXPECT_TRUE(Work(absl::OkStatus()).ok());
   EXPECT_EQ(prompt_->asked, 3) << "the one that was kept did not work";
 }
@@ -158,7 +222,7 @@ TEST_F(KeptPinTest, ALogoutForgetsThem) {
 
 TEST_F(KeptPinTest, ALogoutForgetsWhatAKeySignsWithJustNow) {
   auto prompt = keeping_->For({"a.test", "to open a session", "", nullptr});
-  keeping_->Begins(*prompt, "key");
+  keeping_->Begins(*prompt, "key", /*in_turn=*/false);
   EXPECT_TRUE(prompt->AskPin("TPM key (tpm:)", 8).ok());
   keeper_.ForgetPins();
   keeping_->Ended(*prompt, absl::OkStatus());
@@ -180,7 +244,7 @@ TEST_F(KeptPinTest, OneIsNotForAKeyThatMayBeAnother) {
   EXPECT_TRUE(Work(absl::OkStatus()).ok());
   for (int times = 2; times <= 3; ++times) {
     auto prompt = keeping_->For({"a.test", "to open a session", "", nullptr});
-    keeping_->Begins(*prompt, "key");
+    keeping_->Begins(*prompt, "key", /*in_turn=*/false);
     EXPECT_TRUE(prompt->AskPinAnew("a key of that model", 8).ok());
     keeping_->Ended(*prompt, absl::OkStatus());
     EXPECT_EQ(prompt_->asked, times);

@@ -18,7 +18,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "src/agent/assuan.h"
+#include "src/agent/person_memory.h"
 #include "src/base/file.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/status_matchers.h"
 
 namespace forekey {
@@ -200,6 +202,28 @@ TEST_F(PinentryPromptTest, OnePersonIsAskedOneThingAtATime) {
     });
   }
   for (std::thread& caller : callers) caller.join();
+}
+
+TEST_F(PinentryPromptTest, WhoWaitedForTheirTurnAsksWhetherTheyStillMay) {
+  Terminal terminal;
+  context_.place = {.tty = terminal.name(), .term = "xterm"};
+  (void)Answering(absl::StrCat("while [ ! -e ", folder_, "/go ]; do sleep 0.02; done; ",
+                               "echo 'ERR 83886179 Operation cancelled'"));
+  FakeClock clock;
+  PersonMemory memory(&clock);
+  NoticeBoard board;
+  const auto prompter = ConsideratePrompter(std::move(prompters_.back()), &memory, &board);
+  std::thread first([&] { EXPECT_FALSE(prompter->For(context_)->AskPin("a card", -1).ok()); });
+  while (Heard().find("GETPIN") == std::string::npos) std::this_thread::yield();
+  PromptContext waiting = context_;
+  waiting.cancelled = [this] {
+    std::ofstream(folder_ + "/go") << "it waits for its turn";
+    return false;
+  };
+  const absl::Status second = prompter->For(waiting)->AskPin("another card", -1).status();
+  first.join();
+  EXPECT_THAT(std::string(second.message()), HasSubstr("a moment ago"));
+  EXPECT_EQ(Heard().find("GETPIN"), Heard().rfind("GETPIN")) << "one question";
 }
 
 TEST_F(PinentryPromptTest, AtAnotherPlaceNobodyWaits) {

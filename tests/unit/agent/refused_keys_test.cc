@@ -180,6 +180,31 @@ TEST_F(RefusedKeysAgentTest, AskForOnePasswordWhereTheGateIsAwayForAMoment) {
   EXPECT_EQ(toucher_->passwords, 3);
 }
 
+// The gate counts the wrong ones, to its lock.
+TEST_F(RefusedKeysAgentTest, AskForOnePasswordWhereTheGateRefusesIt) {
+  person_ = toucher_;
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  FakeGate::Faults faults;
+  faults.step_up = "password";
+  faults.factors_meet_step_up = faults.refuse_factors = true;
+  gate_.Misbehave(faults);
+  v1::OpenLocalSessionRequest request;
+  request.set_method("/test.Echo/Say");
+  const auto open = [&] { return agent().OpenSession(request, CallControl()).status(); };
+  EXPECT_THAT(std::string(open().message()), HasSubstr("the password may be wrong"));
+  for (int tries = 0; tries < 3; ++tries) {
+    const absl::Status resting = open();
+    EXPECT_TRUE(absl::IsFailedPrecondition(resting)) << resting;
+    EXPECT_THAT(std::string(resting.message()), HasSubstr("gate.test --password"));
+  }
+  EXPECT_EQ(toucher_->passwords, 1);
+  EXPECT_EQ(gate_.counts().with_factors, 1);
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_FALSE(open().ok());
+  EXPECT_EQ(toucher_->passwords, 2);
+}
+
 TEST_F(RefusedKeysAgentTest, AreNotLitUpForAPersonWhoJustSaidNo) {
   StartTouched();
   token_.denies = true;

@@ -93,6 +93,20 @@ TEST_F(ResumptionTest, AFreshLoginHasTheTokenSign) {
   EXPECT_EQ(gate_.counts().resumed, 0);
 }
 
+TEST_F(ResumptionTest, AFreshLoginTakesNoSessionThatIsBeingResumed) {
+  StartEnrolled();
+  ASSERT_TRUE(Login().ok());
+  gate_.DropSessions();
+  gate_.resuming.HoldFirst();
+  PendingSession resuming;
+  agent().OpenSession(resuming.call, v1::OpenLocalSessionRequest(), resuming.Done());
+  gate_.resuming.AwaitWaiters(1);
+  ASSERT_TRUE(Login(/*fresh=*/true).ok());
+  EXPECT_EQ(token_.signatures, 2);
+  EXPECT_TRUE(resuming.Wait().ok()) << resuming.Wait() << ": the new session serves it";
+  gate_.resuming.Release();
+}
+
 TEST_F(ResumptionTest, ALogoutAfterARestartEndsWhatCouldBeResumed) {
   StartEnrolled();
   ASSERT_TRUE(Login().ok());

@@ -170,12 +170,18 @@ std::shared_ptr<FakeToken::Key> FakeToken::Find(const std::string& reference) {
   return found == keys_.end() ? nullptr : found->second;
 }
 
-absl::StatusOr<DeviceSignature> FakeToken::Sign(const Key& key, absl::string_view password,
+absl::StatusOr<DeviceSignature> FakeToken::Sign(const Key& key, absl::string_view given,
                                                 absl::string_view statement,
                                                 const SignOptions& options) {
+  std::string password(given);
   if (wants_touch && options.prompt != nullptr) {
     options.prompt->ShowTouch("the token");
     options.prompt->HideTouch();
+  }
+  if (asks_pin && password.empty() && options.prompt != nullptr) {
+    const absl::StatusOr<Secret> pin = options.prompt->AskPin("the token", 3);
+    if (!pin.ok()) return pin.status();
+    password = std::string(pin->view());
   }
   if (denies) return DeviceFailure(DeviceError::kDenied, "no");
   {

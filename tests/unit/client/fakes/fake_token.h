@@ -41,6 +41,7 @@ class FakeToken {
   Latch loading, listing;
   std::atomic<int> devices{1};           // how many List() shows
   std::atomic<bool> wants_touch{false};  // for each signature, where somebody can be told
+  std::atomic<bool> asks_pin{false};     // who has given none, where somebody can be asked
   std::atomic<bool> denies{false};       // says that its person said no
   // Keys stay on the token, at a place with the name of their reference.
   std::atomic<bool> keeps_keys{false};
