@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hw/tpm/certificate_bytes.h"
 
+#include <algorithm>
+
 #include "src/base/bytes.h"
 
 namespace forekey {
@@ -37,8 +39,10 @@ std::string FirstCertificate(absl::string_view nv) {
 }
 
 std::vector<std::string> SplitCertificates(absl::string_view nv, size_t max) {
+  constexpr absl::string_view kFiller("\x00\xff\x11", 3);
   std::vector<std::string> certificates;
   while (certificates.size() < max) {
+    nv.remove_prefix(std::min(nv.find_first_not_of(kFiller), nv.size()));
     const size_t size = SequenceSize(nv);
     if (size == 0) break;
     certificates.emplace_back(nv.substr(0, size));

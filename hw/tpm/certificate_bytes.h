@@ -15,8 +15,9 @@ namespace forekey {
 // tag (10 01 00 len len 10 02) that some firmware leaves before it. Empty where there is none.
 std::string FirstCertificate(absl::string_view nv);
 
-// Consecutive DER SEQUENCEs (EK certificate chain indices, EK Credential Profile 2.2.1.5.2), at
-// most `max`; ends at the first byte that begins none.
+// Consecutive DER SEQUENCEs (EK certificate chain indices, EK Credential Profile 2.2.1.5.2, one
+// after the other), at most `max`. Filler between them (0x00, 0xff, 0x11: an index is as long as
+// its maker said) is passed over; it ends at the first other byte that begins none.
 std::vector<std::string> SplitCertificates(absl::string_view nv, size_t max);
 
 }  // namespace forekey

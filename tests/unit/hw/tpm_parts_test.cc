@@ -213,6 +213,13 @@ TEST(CertificateBytesTest, SplitsAChainUpToABound) {
         3);
   EXPECT_THAT(SplitCertificates(a + b + std::string(9, '\0'), 8), ElementsAre(a, b));
   EXPECT_THAT(SplitCertificates(a + b, 1), ElementsAre(a));
+  for (const char filler : {'\xff', '\x11', '\0'}) {
+    const std::string pad(300, filler);
+    EXPECT_THAT(SplitCertificates(a + pad + b + pad, 8), ElementsAre(a, b)) << "one index, another";
+    EXPECT_THAT(SplitCertificates(pad + a, 8), ElementsAre(a));
+    EXPECT_THAT(SplitCertificates(pad, 8), ElementsAre());
+  }
+  EXPECT_THAT(SplitCertificates(a + "\x12" + b, 8), ElementsAre(a));
   EXPECT_THAT(SplitCertificates("", 8), ElementsAre());
 }
 
