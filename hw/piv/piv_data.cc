@@ -253,9 +253,11 @@ absl::StatusOr<std::string> ParseCertificateObject(absl::string_view content) {
   if (certificate.empty()) return absl::NotFoundError("the object holds no certificate");
   if (certificate.size() > kMaxCertificate) return BadPivData("a certificate that is too large");
   FOREKEY_ASSIGN_OR_RETURN(auto info, FindOptional(elements, 0x71));
-  if (!info.has_value() || *info == absl::string_view("\0", 1)) return std::string(certificate);
-  if (*info != "\x01") return BadPivData("a certificate in an unknown form");
-  return Inflate(certificate);
+  if (!info.has_value() || info->empty() || *info == absl::string_view("\0", 1)) {
+    return std::string(certificate);
+  }
+  if (*info == "\x01" || *info == "\x80") return Inflate(certificate);
+  return BadPivData("a certificate in an unknown form");
 }
 
 std::string EncodeCertificateObject(absl::string_view certificate) {

@@ -96,7 +96,8 @@ absl::StatusOr<PublicKey> ParsePivPublicKey(absl::string_view bytes, uint8_t alg
 absl::StatusOr<uint8_t> ParsePinReference(absl::string_view object);
 
 // The content (of 53) of a certificate object (part 1, appendix A): DER, inflated where CertInfo
-// says that it is compressed. At most 16 KiB. NotFound for an object without certificate.
+// says that it is compressed: by 01, or by 80, as cards have it from before SP 800-73-3; an empty
+// CertInfo says nothing. At most 16 KiB. NotFound for an object without certificate.
 absl::StatusOr<std::string> ParseCertificateObject(absl::string_view content);
 std::string EncodeCertificateObject(absl::string_view certificate);
 

@@ -298,7 +298,9 @@ TEST(PivDataTest, ReadsCertificateObjects) {
   EXPECT_THAT(ParseCertificateObject(""), HasCode(absl::StatusCode::kNotFound));
   EXPECT_THAT(ParseCertificateObject(Bytes("7000710100FE00")),
               HasCode(absl::StatusCode::kNotFound));
+  EXPECT_EQ(*ParseCertificateObject(Bytes("7001AA7100FE00")), "\xAA") << "an empty CertInfo";
   EXPECT_THAT(ParseCertificateObject(Bytes("7001AA710107FE00")), HasCode(kInvalid));
+  EXPECT_THAT(ParseCertificateObject(Bytes("7001AA71020000FE00")), HasCode(kInvalid));
   EXPECT_THAT(ParseCertificateObject(Bytes("7001AA7001BB")), HasCode(kInvalid));
 }
 
@@ -322,6 +324,8 @@ TEST(PivDataTest, UncompressesCertificatesWithinBounds) {
   };
   const std::string text(5000, 'c');
   EXPECT_EQ(*ParseCertificateObject(object(Gzip(text))), text);
+  const std::string old = EncodeTlvs({{0x70, Gzip(text)}, {0x71, "\x80"}, {0xFE, ""}});
+  EXPECT_EQ(*ParseCertificateObject(old), text) << "as cards said it before SP 800-73-3";
   EXPECT_THAT(ParseCertificateObject(object(Gzip(std::string(1 << 20, 'b')))), HasCode(kInvalid));
   EXPECT_THAT(ParseCertificateObject(object(Gzip(text) + "x")), HasCode(kInvalid));
   EXPECT_THAT(ParseCertificateObject(object(Gzip(text).substr(0, 20))), HasCode(kInvalid));
