@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
 #include <algorithm>
 #include <array>
@@ -24,6 +25,7 @@ namespace {
 
 using CrlPtr = std::unique_ptr<X509_CRL, OpenSslFree<X509_CRL_free>>;
 using AuthorityKeyIdPtr = std::unique_ptr<AUTHORITY_KEYID, OpenSslFree<AUTHORITY_KEYID_free>>;
+using RsaPssParamsPtr = std::unique_ptr<RSA_PSS_PARAMS, OpenSslFree<RSA_PSS_PARAMS_free>>;
 using IssuingDistPointPtr =
     std::unique_ptr<ISSUING_DIST_POINT, OpenSslFree<ISSUING_DIST_POINT_free>>;
 
@@ -44,11 +46,30 @@ std::optional<absl::Time> CrlTime(const ASN1_TIME* asn1) {
   return absl::FromTimeT(timegm(&tm));
 }
 
+// RSASSA-PSS-params (RFC 4055 §3.1): NID_undef where they do not parse, and where they name no
+// hash, which means SHA-1.
+int PssHash(const X509_CRL* crl) {
+  const X509_ALGOR* algorithm = nullptr;
+  X509_CRL_get0_signature(crl, nullptr, &algorithm);
+  const RsaPssParamsPtr parameters(static_cast<RSA_PSS_PARAMS*>(
+      ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(RSA_PSS_PARAMS), algorithm->parameter)));
+  ERR_clear_error();
+  if (parameters == nullptr || parameters->hashAlgorithm == nullptr) return NID_undef;
+  return OBJ_obj2nid(parameters->hashAlgorithm->algorithm);
+}
+
+// As certificates' (CheckSignatureAlgorithm in certificate_path.cc).
 bool HasStrongHash(const X509_CRL* crl) {
   int md_nid = NID_undef;
   int key_nid = NID_undef;
-  if (OBJ_find_sigid_algs(X509_CRL_get_signature_nid(crl), &md_nid, &key_nid) != 1) return false;
-  static constexpr std::array<int, 3> kHashes = {NID_sha256, NID_sha384, NID_sha512};
+  const int nid = X509_CRL_get_signature_nid(crl);
+  if (nid == NID_rsassaPss) {
+    md_nid = PssHash(crl);
+  } else if (OBJ_find_sigid_algs(nid, &md_nid, &key_nid) != 1) {
+    return false;
+  }
+  static constexpr std::array<int, 6> kHashes = {NID_sha256,   NID_sha384,   NID_sha512,
+                                                 NID_sha3_256, NID_sha3_384, NID_sha3_512};
   return key_nid == NID_ED25519 || key_nid == NID_ED448 ||
          std::find(kHashes.begin(), kHashes.end(), md_nid) != kHashes.end();
 }

@@ -4,6 +4,7 @@
 #define FOREKEY_TESTS_SUPPORT_CRL_MAKER_H_
 
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509.h>
 
 #include <cstdlib>
@@ -23,6 +24,7 @@ struct CrlSpec {
   time_t from = 1'700'000'000;
   time_t to = 1'900'000'000;  // 0: no nextUpdate
   const EVP_MD* md = EVP_sha256();
+  bool pss = false;  // RSASSA-PSS, as AD CS has it with AlternateSignatureAlgorithm
   std::vector<ExtensionSpec> extensions;        // of the list
   std::vector<ExtensionSpec> entry_extensions;  // of each entry
   bool numbered = false;                        // cRLNumber, as every CA writes it: not critical
@@ -65,7 +67,16 @@ inline std::shared_ptr<X509_CRL> MakeCrl(const CrlSpec& spec) {
   X509_CRL_sort(crl.get());
   const EVP_MD* md =
       EVP_PKEY_get_base_id(spec.ca.key.get()) == EVP_PKEY_ED25519 ? nullptr : spec.md;
-  if (X509_CRL_sign(crl.get(), spec.ca.key.get(), md) <= 0) std::abort();
+  if (spec.pss) {
+    const EvpMdCtxPtr context(EVP_MD_CTX_new());
+    EVP_PKEY_CTX* settings = nullptr;
+    EVP_DigestSignInit(context.get(), &settings, md, nullptr, spec.ca.key.get());
+    EVP_PKEY_CTX_set_rsa_padding(settings, RSA_PKCS1_PSS_PADDING);
+    EVP_PKEY_CTX_set_rsa_pss_saltlen(settings, RSA_PSS_SALTLEN_DIGEST);
+    if (X509_CRL_sign_ctx(crl.get(), context.get()) <= 0) std::abort();
+  } else if (X509_CRL_sign(crl.get(), spec.ca.key.get(), md) <= 0) {
+    std::abort();
+  }
   return crl;
 }
 

@@ -230,6 +230,37 @@ TEST_F(RevocationTest, WeakAndUnknownHashesAreNotTaken) {
   ExpectRefused(list->Check(leaf_, issuer_, kWithin), Reason::kCrlInvalid, "weak hash");
 }
 
+// What a CA may sign certificates with it may sign its lists with.
+TEST_F(RevocationTest, PssAndSha3AreTakenAsInCertificates) {
+  const TestCa rsa{"RSA CA", NewRsaKey()};
+  const Certificate issuer = Parsed(rsa.CaSpec(root_));
+  CrlSpec spec{rsa, {}};
+  const auto check = [&](const EVP_MD* md, bool pss) {
+    spec.md = md;
+    spec.pss = pss;
+    return List(spec).Check(leaf_, issuer, kWithin);
+  };
+  for (const EVP_MD* md : {EVP_sha256(), EVP_sha384(), EVP_sha512()}) {
+    EXPECT_THAT(check(md, /*pss=*/true), IsOk()) << EVP_MD_get0_name(md);
+  }
+  for (const EVP_MD* md : {EVP_sha3_256(), EVP_sha3_384(), EVP_sha3_512()}) {
+    EXPECT_THAT(check(md, /*pss=*/false), IsOk()) << EVP_MD_get0_name(md);
+  }
+  // PSS names no hash where it is SHA-1.
+  ExpectRefused(check(EVP_sha1(), /*pss=*/true), Reason::kCrlInvalid, "weak hash");
+  ExpectRefused(check(EVP_sha224(), /*pss=*/true), Reason::kCrlInvalid, "weak hash");
+  ExpectRefused(check(EVP_sha3_224(), /*pss=*/false), Reason::kCrlInvalid, "weak hash");
+  // Its parameters made something else: hashAlgorithm is an OCTET STRING.
+  spec.md = EVP_sha256();
+  spec.pss = true;
+  const std::string odd = absl::StrReplaceAll(
+      MakeCrlDer(spec), {{"\x30\x34\xa0\x0f\x30\x0d", "\x30\x34\xa0\x0f\x04\x0d"}});
+  ASSERT_NE(odd, MakeCrlDer(spec));
+  const auto list = RevocationList::Parse(odd);
+  ASSERT_TRUE(list.ok()) << list.status();
+  ExpectRefused(list->Check(leaf_, issuer, kWithin), Reason::kCrlInvalid, "weak hash");
+}
+
 TEST_F(RevocationTest, EdwardsCurvesHaveTheirOwnHash) {
   for (const char* type : {"ED25519", "ED448"}) {
     const TestCa edwards{"Edwards", std::shared_ptr<EVP_PKEY>(
