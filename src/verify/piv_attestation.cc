@@ -13,7 +13,8 @@
 //                                                        shared slots are refused, or earn
 //                                                        piv-shared
 //  V6 factors beyond what is attested                    PIN and touch "always" alone
-//  V7 cards whose keys can be computed                   piv_advisories.h, the organisation's list
+//  V7 cards whose keys can be computed                   piv_advisories.h, the organisation's list;
+//                                                        no key above a slot's either
 //  V8 work: chains made to cost                          max_intermediates, VerifyPath's budget
 #include "src/verify/piv_attestation.h"
 
@@ -35,6 +36,7 @@
 #include "src/verify/piv_advisories.h"
 #include "src/verify/piv_path.h"
 #include "src/verify/piv_quirks.h"
+#include "src/verify/roca_modulus.h"
 
 namespace forekey {
 namespace {
@@ -145,6 +147,15 @@ absl::Status CheckCardPolicy(const SlotFacts& facts, const PivPolicy& policy) {
   return absl::OkStatus();
 }
 
+// V7. An organisation may have made the F9's key on the card, when its firmware made weak ones.
+absl::Status CheckIssuers(const VerifiedPath& path, const PivPolicy& policy) {
+  if (policy.weakness != PivWeakness::kReport) {
+    FOREKEY_RETURN_IF_ERROR(
+        CheckRocaModulus(path.certificates()[1].key(), Reason::kPivFirmware, "the F9 key's"));
+  }
+  return CheckRocaIssuers(path, 2);
+}
+
 nlohmann::json DescribeSlot(const SlotFacts& facts, const VerifiedPath& path) {
   const PivExtensions& has = facts.extensions;
   nlohmann::json proved = {
@@ -161,6 +172,9 @@ nlohmann::json DescribeSlot(const SlotFacts& facts, const VerifiedPath& path) {
   if (has.form_factor) proved["form_factor"] = PivFormFactorText(*has.form_factor);
   for (const PivAdvisory& advisory : facts.advisories) {
     proved["weaknesses"].push_back(absl::StrCat(advisory.id, ": ", advisory.why));
+  }
+  if (HasRocaModulus(path.certificates()[1].key())) {
+    proved["weaknesses"].push_back("YSA-2017-01: the F9's RSA key can be computed");
   }
   const absl::StatusOr<PivExtensions> f9 = PivExtensions::Parse(path.certificates()[1]);
   if (f9.ok() && f9->firmware) proved["f9_firmware"] = f9->firmware->Text();
@@ -203,6 +217,7 @@ absl::StatusOr<VerifiedAttestation> VerifyPivAttestation(
   options.excuses_path_length = IsU2fRootOverF9;
   FOREKEY_ASSIGN_OR_RETURN(VerifiedPath path,
                            FindPivPath(slot, intermediates, policy, std::move(options)));
+  FOREKEY_RETURN_IF_ERROR(CheckIssuers(path, policy));
   FOREKEY_ASSIGN_OR_RETURN(SlotFacts facts, ReadSlot(slot));
   FOREKEY_ASSIGN_OR_RETURN(
       const bool revocation_checked,

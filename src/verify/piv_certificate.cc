@@ -22,6 +22,7 @@
 #include "src/base/status.h"
 #include "src/verify/piv_attestation.h"
 #include "src/verify/piv_path.h"
+#include "src/verify/roca_modulus.h"
 
 namespace forekey {
 namespace {
@@ -93,6 +94,7 @@ absl::StatusOr<VerifiedAttestation> VerifyPivCertificate(
                                  std::string(kSubjectAltNameOid)};
   FOREKEY_ASSIGN_OR_RETURN(VerifiedPath path,
                            FindPivPath(certificate, intermediates, policy, std::move(options)));
+  FOREKEY_RETURN_IF_ERROR(CheckRocaIssuers(path));
   FOREKEY_RETURN_IF_ERROR(RefuseCa(certificate));
   FOREKEY_ASSIGN_OR_RETURN(
       const bool revocation_checked,

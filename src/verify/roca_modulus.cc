@@ -4,8 +4,10 @@
 #include <openssl/core_names.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "src/base/status.h"
 #include "src/crypto/openssl.h"
 
 namespace forekey {
@@ -42,6 +44,16 @@ absl::Status CheckRocaModulus(const EVP_PKEY* key, Reason reason, absl::string_v
                              " RSA modulus is of the kind that Infineon's library made until 2017: "
                              "the private key can be computed from it (CVE-2017-15361); take an "
                              "elliptic-curve key"));
+}
+
+absl::Status CheckRocaIssuers(const VerifiedPath& path, size_t first) {
+  const std::vector<Certificate>& certificates = path.certificates();
+  for (size_t i = first; i + 1 < certificates.size(); ++i) {
+    FOREKEY_RETURN_IF_ERROR(
+        CheckRocaModulus(certificates[i].key(), Reason::kCertificateAlgorithm,
+                         absl::StrCat("the CA's (", certificates[i].SubjectText(), ")")));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace forekey

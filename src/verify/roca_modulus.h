@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "src/base/reason.h"
+#include "src/crypto/certificate.h"
 
 namespace forekey {
 
@@ -19,6 +20,10 @@ bool HasRocaModulus(const EVP_PKEY* key);
 
 // Refuses such a key with `reason`. `whose`: "the EK's".
 absl::Status CheckRocaModulus(const EVP_PKEY* key, Reason reason, absl::string_view whose);
+
+// Refuses (kCertificateAlgorithm) a path with such a key of a CA in it: whoever computes it issues
+// what he likes. From its `first` certificate on, and below the anchor, which is trusted as it is.
+absl::Status CheckRocaIssuers(const VerifiedPath& path, size_t first = 1);
 
 }  // namespace forekey
 

@@ -137,6 +137,7 @@ absl::StatusOr<nlohmann::json> CheckCertificate(const Certificate& certificate, 
   options.purpose = std::string(kEkCertificateUsage);
   FOREKEY_ASSIGN_OR_RETURN(VerifiedPath path,
                            VerifyPath(certificate, evidence.intermediates, *policy.trust, options));
+  FOREKEY_RETURN_IF_ERROR(CheckRocaIssuers(path));
   FOREKEY_RETURN_IF_ERROR(CheckEkProfile(path, ek));
   FOREKEY_ASSIGN_OR_RETURN(TpmAttributes attributes, ReadTpmAttributes(certificate));
   nlohmann::json proved = {

@@ -12,6 +12,7 @@
 #include "src/base/reason.h"
 #include "src/base/status.h"
 #include "src/verify/firmware_check.h"
+#include "src/verify/roca_modulus.h"
 #include "src/verify/webauthn_certificate.h"
 
 namespace forekey {
@@ -54,7 +55,10 @@ absl::StatusOr<VerifiedPath> FindPathTo(const TrustAnchors& anchors,
   // FIDO metadata lists leaves as their own roots.
   path.leaf_may_be_anchor = true;
   const std::vector<Certificate> intermediates(statement.x5c.begin() + 1, statement.x5c.end());
-  return VerifyPath(statement.x5c.front(), intermediates, anchors, path);
+  FOREKEY_ASSIGN_OR_RETURN(VerifiedPath found,
+                           VerifyPath(statement.x5c.front(), intermediates, anchors, path));
+  FOREKEY_RETURN_IF_ERROR(CheckRocaIssuers(found));
+  return found;
 }
 
 absl::StatusOr<VerifiedPath> FindPath(const RegistrationOptions& options,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a slot's attestation must say, for each thing that a policy may ask; what it earns and what
 // is kept.
+#include "tests/support/roca_key.h"
 #include "tests/unit/verify/piv_fixture.h"
 
 namespace forekey::testing {
@@ -151,6 +152,38 @@ TEST_F(PivAttestationTest, WeakFirmwareIsRefusedReportedOrTolerated) {
     ASSERT_TRUE(attested.ok()) << attested.status();
     EXPECT_THAT(attested->proved()["weaknesses"].dump(), HasSubstr(c.id));
   }
+}
+
+// An organisation's own F9 key, made on a card of 4.3.0 to 4.3.4: who computes it signs
+// attestations of slots in software.
+TEST_F(PivAttestationTest, AnF9WhoseModulusCanBeFactoredVouchesForNothing) {
+  const TestCa weak{"Vendor PIV Attestation", RocaKey()};
+  CertificateSpec slot = SlotSpec();
+  slot.signer = weak.key;
+  const Certificate f9 = PivCertificate(weak.CaSpec(root_));
+  const auto attest = [&] { return VerifyPivAttestation(PivCertificate(slot), {f9}, policy_); };
+  for (const auto weakness : {PivWeakness::kRefuseRecoverable, PivWeakness::kRefuseAll}) {
+    policy_.weakness = weakness;
+    EXPECT_EQ(ReasonOf(attest().status()), Reason::kPivFirmware);
+    EXPECT_THAT(std::string(attest().status().message()), HasSubstr("the F9 key's RSA modulus"));
+  }
+  anchors_.Add(f9);
+  EXPECT_EQ(ReasonOf(attest().status()), Reason::kPivFirmware) << "also where it is the anchor";
+  policy_.weakness = PivWeakness::kReport;
+  const auto reported = attest();
+  ASSERT_TRUE(reported.ok()) << reported.status();
+  EXPECT_THAT(reported->proved()["weaknesses"].dump(), HasSubstr("YSA-2017-01"));
+}
+
+TEST_F(PivAttestationTest, ACaAboveTheF9WhoseModulusCanBeFactoredVouchesForNothing) {
+  const TestCa weak{"Vendor PIV CA", RocaKey()};
+  CertificateSpec f9 = f9_.CaSpec(weak);
+  f9.extensions = f9_marks_.Extensions();
+  EXPECT_EQ(ReasonOf(VerifyPivAttestation(PivCertificate(SlotSpec()),
+                                          {PivCertificate(f9), PivCertificate(weak.CaSpec(root_))},
+                                          policy_)
+                         .status()),
+            Reason::kCertificateAlgorithm);
 }
 
 TEST_F(PivAttestationTest, CertificationStandsInTheSlotsOrTheF9s) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the certificate of a card's key proves by the word of its issuing CA, and what it does not.
+#include "tests/support/roca_key.h"
 #include "tests/unit/verify/piv_fixture.h"
 
 namespace forekey::testing {
@@ -52,6 +53,12 @@ class PivCertificateTest : public ::testing::Test {
   TrustAnchors anchors_;
   PivPolicy policy_;
 };
+
+TEST_F(PivCertificateTest, ACaWhoseModulusCanBeFactoredVouchesForNothing) {
+  EXPECT_EQ(WhyNot(), std::nullopt);
+  ca_spec_.key = card_.signer = RocaKey();
+  EXPECT_EQ(WhyNot(), Reason::kCertificateAlgorithm);
+}
 
 TEST_F(PivCertificateTest, APolicySaysHardwareAllAlongThePathOrNotAtAll) {
   policy_.hardware_policies = {kHardware};

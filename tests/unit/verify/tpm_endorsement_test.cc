@@ -254,6 +254,20 @@ TEST_F(TpmEndorsementTest, RefusesAnEkWhoseModulusCanBeFactored) {
   EXPECT_THAT(why(Verify("", MakePublic(EkSpec(ek)))), ::testing::HasSubstr("CVE-2017-15361"));
 }
 
+// Whoever computes a CA's key issues certificates for EKs in software.
+TEST_F(TpmEndorsementTest, RefusesACaBelowTheAnchorWhoseModulusCanBeFactored) {
+  const TestCa weak{"ca", RocaKey()};
+  const Certificate certificate = Make(weak.CaSpec(root_));
+  CertificateSpec spec = Certified(ek_);
+  spec.signer = weak.key;
+  intermediates_ = {certificate};
+  const auto endorsement = Verify(MakeDer(spec), "");
+  EXPECT_THAT(endorsement, RefusedWith(Reason::kCertificateAlgorithm));
+  EXPECT_THAT(std::string(endorsement.status().message()), ::testing::HasSubstr("CVE-2017-15361"));
+  trust_.Add(certificate);
+  EXPECT_THAT(Verify(MakeDer(spec), ""), IsOk()) << "an anchor is trusted as it is";
+}
+
 TEST_F(TpmEndorsementTest, ACriticalSubjectAltNameMustBeUnderstood) {
   CertificateSpec spec = Certified(ek_);
   // dNSName "a".

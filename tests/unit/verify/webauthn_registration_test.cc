@@ -222,6 +222,18 @@ TEST_F(WebAuthnRegistrationTest, RejectsKeysWhoseModulusCanBeFactored) {
   EXPECT_THAT(std::string(refused.status().message()), ::testing::HasSubstr("CVE-2017-15361"));
 }
 
+// Whoever computes a CA's key makes attestation keys in software.
+TEST_F(WebAuthnRegistrationTest, RejectsACaWhoseModulusCanBeFactored) {
+  const TestCa weak{"Tokens CA", testing::RocaKey()};
+  leaf_ = testing::PackedLeafSpec(weak, attestation_key_);
+  CborEntries statement = Packed();
+  statement.back().second = CborArray(
+      {CborBytes(testing::MakeDer(leaf_)), CborBytes(testing::MakeDer(weak.CaSpec(ca_)))});
+  const auto refused = Verify("packed", statement);
+  EXPECT_THAT(refused, RefusedWith(Reason::kCertificateAlgorithm));
+  EXPECT_THAT(std::string(refused.status().message()), ::testing::HasSubstr("CVE-2017-15361"));
+}
+
 // ---- Whose registration, and for what ----
 
 TEST_F(WebAuthnRegistrationTest, RejectsAnotherCeremony) {
