@@ -45,6 +45,41 @@ int LevelOf(absl::string_view status) {
   return status[0] >= '1' && status[0] <= '3' ? status[0] - '0' : 0;
 }
 
+// What a report says of certification; nullopt for one that says nothing of it.
+std::optional<int> CertifiedLevelBy(absl::string_view status) {
+  if (status == "NOT_FIDO_CERTIFIED" || status == "RETIRED") return 0;
+  const int level = LevelOf(status);
+  return level == 0 ? std::nullopt : std::optional(level);
+}
+
+// Faults that an update can mend: no version of a revoked model is good, and an attestation key
+// that is out signs any version.
+bool IsOfFirmware(absl::string_view status) {
+  return status == "USER_VERIFICATION_BYPASS" || status == "USER_KEY_REMOTE_COMPROMISE" ||
+         status == "USER_KEY_PHYSICAL_COMPROMISE";
+}
+
+// Section 3.1.3: an update that is reported after a fault is meant to mend it. Without a date
+// nobody knows what came after what; of one day, what stands later does.
+bool IsMended(const std::vector<MetadataStatus>& reports, size_t bad, absl::Time time,
+              std::optional<uint64_t> proved) {
+  const MetadataStatus& fault = reports[bad];
+  if (!proved || !fault.version || *proved <= *fault.version || !IsOfFirmware(fault.status) ||
+      fault.effective == absl::InfinitePast()) {
+    return false;
+  }
+  for (size_t i = 0; i < reports.size(); ++i) {
+    const MetadataStatus& update = reports[i];
+    const bool later =
+        update.effective > fault.effective || (update.effective == fault.effective && i > bad);
+    if (update.status == "UPDATE_AVAILABLE" && update.effective <= time && later &&
+        (!update.version || *proved >= *update.version)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 absl::Status Invalid(absl::string_view why) {
   return Refuse(Reason::kMetadataInvalid, absl::StrCat("metadata BLOB: ", why));
 }
@@ -86,6 +121,10 @@ std::vector<MetadataStatus> ParseStatuses(const Json& entry) {
     if (status.status.empty()) continue;
     // A date that does not parse does not put a warning off.
     absl::ParseTime("%Y-%m-%d", TextOf(report, "effectiveDate"), &status.effective, nullptr);
+    if (const auto version = report.find("authenticatorVersion");
+        version != report.end() && version->is_number_unsigned()) {
+      status.version = version->get<uint64_t>();
+    }
     if (const std::string certificate = TextOf(report, "certificate"); !certificate.empty()) {
       // One that does not parse leaves the field empty: the report then concerns every key.
       if (auto parsed = ParseRoot(certificate); parsed.ok()) status.key = parsed->Spki();
@@ -144,16 +183,23 @@ bool KeepMember(int, Json::parse_event_t event, Json& parsed) {
 
 int MetadataEntry::CertificationLevel(absl::Time time) const {
   int level = 0;
+  absl::Time since = absl::InfinitePast();
   for (const MetadataStatus& report : statuses) {
-    if (report.effective <= time) level = std::max(level, LevelOf(report.status));
+    const std::optional<int> certified = CertifiedLevelBy(report.status);
+    if (!certified || report.effective > time || report.effective < since) continue;
+    // FIDO_CERTIFIED stands beside the level that was reached with it.
+    level = report.effective > since ? *certified : std::max(level, *certified);
+    since = report.effective;
   }
   return level;
 }
 
-absl::Status MetadataEntry::CheckStatus(const std::vector<Certificate>& path,
-                                        absl::Time time) const {
-  for (const MetadataStatus& report : statuses) {
+absl::Status MetadataEntry::CheckStatus(const std::vector<Certificate>& path, absl::Time time,
+                                        std::optional<uint64_t> proved) const {
+  for (size_t i = 0; i < statuses.size(); ++i) {
+    const MetadataStatus& report = statuses[i];
     if (!IsBadStatus(report.status) || report.effective > time) continue;
+    if (IsMended(statuses, i, time, proved)) continue;
     const bool concerns =
         report.key.empty() ||
         absl::c_any_of(path, [&report](const Certificate& c) { return c.Spki() == report.key; });

@@ -41,6 +41,7 @@ inline constexpr size_t kMaxMetadataBlobSize = 64 << 20;
 struct MetadataStatus {
   std::string status;  // "FIDO_CERTIFIED_L1", "REVOKED", ...
   absl::Time effective = absl::InfinitePast();
+  std::optional<uint64_t> version;  // authenticatorVersion: the firmware that it is about
   // SubjectPublicKeyInfo of the certificate that it names: the key was compromised, whichever
   // certificate is shown for it. Empty when the report concerns the whole model.
   std::string key;
@@ -58,12 +59,17 @@ struct MetadataEntry {
   std::vector<MetadataStatus> statuses;
   TrustAnchors roots;
 
-  // The highest FIDO certification level (1 to 3) in force at `time`; 0 for none.
+  // The FIDO certification level (1 to 3) that the last report in force at `time` gives, the
+  // highest of one day; 0 for none, and where the last one says that the model is not certified, or
+  // retired (section 3.1.3: the latest report is the current status).
   int CertificationLevel(absl::Time time) const;
   // Refuses with kAuthenticatorStatus when a report in force at `time` says that the model is
   // revoked, that its user verification can be bypassed or that keys were compromised. A report
   // that names a certificate concerns only attestations with that certificate's key in `path`.
-  absl::Status CheckStatus(const std::vector<Certificate>& path, absl::Time time) const;
+  // `proved`: the firmware that the attestation proves. One above that of a report of the
+  // firmware's own fault is not concerned, where a later report says that there is an update.
+  absl::Status CheckStatus(const std::vector<Certificate>& path, absl::Time time,
+                           std::optional<uint64_t> proved = std::nullopt) const;
 };
 
 struct MetadataOptions {

@@ -108,14 +108,15 @@ bool MayNameModel(const RegistrationOptions& options, const StatementResult& sta
 // that is unwanted is so by this way too.
 absl::Status CheckCertifiedModel(const RegistrationOptions& options,
                                  const StatementResult& statement,
-                                 const std::vector<Certificate>& path) {
+                                 const std::vector<Certificate>& path,
+                                 std::optional<uint64_t> version) {
   const std::string aaguid = CertifiedAaguid(statement.x5c.front());
   if (statement.covers_authenticator_data || aaguid.empty()) return absl::OkStatus();
   FOREKEY_RETURN_IF_ERROR(CheckDenied(options.policy, aaguid));
   const MetadataEntry* entry =
       options.metadata == nullptr ? nullptr : options.metadata->FindByAaguid(aaguid);
   if (entry == nullptr || !options.policy.refuse_bad_status) return absl::OkStatus();
-  return entry->CheckStatus(path, options.time);
+  return entry->CheckStatus(path, options.time, version);
 }
 
 // A model that the statement does not prove is taken at its word against itself: without a version.
@@ -159,7 +160,8 @@ absl::Status CheckUnnamedModel(const RegistrationOptions& options,
 }
 
 absl::Status CheckModel(const RegistrationOptions& options, const MetadataEntry* entry,
-                        const std::vector<Certificate>& path, nlohmann::json& proved) {
+                        const std::vector<Certificate>& path, std::optional<uint64_t> version,
+                        nlohmann::json& proved) {
   const WebAuthnPolicy& policy = options.policy;
   const int level = entry == nullptr ? 0 : entry->CertificationLevel(options.time);
   if (entry != nullptr) {
@@ -168,7 +170,7 @@ absl::Status CheckModel(const RegistrationOptions& options, const MetadataEntry*
     auto& statuses = proved["status"] = nlohmann::json::array();
     for (const MetadataStatus& report : entry->statuses) statuses.push_back(report.status);
     if (policy.refuse_bad_status) {
-      FOREKEY_RETURN_IF_ERROR(entry->CheckStatus(path, options.time));
+      FOREKEY_RETURN_IF_ERROR(entry->CheckStatus(path, options.time, version));
     }
   }
   if (level < policy.min_certification_level) {
@@ -199,7 +201,7 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
     if (claimed != nullptr && policy.refuse_bad_status) {
       FOREKEY_RETURN_IF_ERROR(claimed->CheckStatus({}, options.time));
     }
-    FOREKEY_RETURN_IF_ERROR(CheckModel(options, nullptr, {}, proved));
+    FOREKEY_RETURN_IF_ERROR(CheckModel(options, nullptr, {}, std::nullopt, proved));
     FOREKEY_RETURN_IF_ERROR(CheckFirmware(
         options.firmware, FirmwareOf(options, data, statement, /*model_proved=*/false)));
     proved["aaguid_proved"] = false;
@@ -217,13 +219,14 @@ absl::Status CheckTrust(const RegistrationOptions& options, const AuthenticatorD
   const bool may_name = MayNameModel(options, statement, entry);
   const bool aaguid_proved = statement.covers_authenticator_data && may_name;
   FOREKEY_RETURN_IF_ERROR(CheckAaguidLists(policy, aaguid, aaguid_proved));
-  FOREKEY_RETURN_IF_ERROR(CheckCertifiedModel(options, statement, path.certificates()));
+  const TokenFirmware firmware = FirmwareOf(options, data, statement, aaguid_proved);
+  FOREKEY_RETURN_IF_ERROR(
+      CheckCertifiedModel(options, statement, path.certificates(), firmware.version));
   if (entry != nullptr && !may_name && policy.refuse_bad_status) {
     FOREKEY_RETURN_IF_ERROR(entry->CheckStatus(path.certificates(), options.time));
   }
-  FOREKEY_RETURN_IF_ERROR(
-      CheckModel(options, may_name ? entry : nullptr, path.certificates(), proved));
-  const TokenFirmware firmware = FirmwareOf(options, data, statement, aaguid_proved);
+  FOREKEY_RETURN_IF_ERROR(CheckModel(options, may_name ? entry : nullptr, path.certificates(),
+                                     firmware.version, proved));
   FOREKEY_RETURN_IF_ERROR(CheckFirmware(options.firmware, firmware));
   FOREKEY_RETURN_IF_ERROR(CheckUnnamedModel(options, statement));
   if (firmware.version) proved["firmware"] = FirmwareText(firmware.kind, *firmware.version);

@@ -442,15 +442,77 @@ TEST_F(FidoMetadataTest, StatusReportsInForceDecide) {
   EXPECT_THAT(check(report, {}), bad);
 }
 
-TEST_F(FidoMetadataTest, TheHighestLevelInForceCounts) {
-  model_["statusReports"] = {{{"status", "FIDO_CERTIFIED"}, {"effectiveDate", "2019-01-01"}},
-                             {{"status", "FIDO_CERTIFIED_L2plus"}, {"effectiveDate", "2020-01-01"}},
-                             {{"status", "FIDO_CERTIFIED_L3"}, {"effectiveDate", "2029-01-01"}},
-                             {{"status", "FIDO_CERTIFIED_L9"}}};
-  SetEntry(model_);
-  const auto metadata = Parse();
-  ASSERT_THAT(metadata, IsOk());
-  EXPECT_EQ(metadata->entries().front().CertificationLevel(time_), 2);
+// The latest report is the current status: a model that lost a level has it no more.
+TEST_F(FidoMetadataTest, TheLastLevelInForceCounts) {
+  const auto level = [&](const json& reports) {
+    model_["statusReports"] = reports;
+    SetEntry(model_);
+    const auto metadata = Parse();
+    EXPECT_THAT(metadata, IsOk());
+    return metadata->entries().front().CertificationLevel(time_);
+  };
+  const auto report = [](const char* status, const char* date) {
+    return json{{"status", status}, {"effectiveDate", date}};
+  };
+  const json one = report("FIDO_CERTIFIED", "2019-01-01");
+  const json two = report("FIDO_CERTIFIED_L2plus", "2020-01-01");
+  const json unknown = {{"status", "FIDO_CERTIFIED_L9"}};
+  EXPECT_EQ(level({one, two, report("FIDO_CERTIFIED_L3", "2029-01-01"), unknown}), 2);
+  EXPECT_EQ(level({two, one}), 2) << "in whatever order they stand";
+  EXPECT_EQ(level({one, two, report("FIDO_CERTIFIED_L1", "2021-01-01")}), 1);
+  EXPECT_EQ(level({report("FIDO_CERTIFIED_L1", "2021-01-01"), two}), 1);
+  EXPECT_EQ(level({two, report("FIDO_CERTIFIED", "2020-01-01")}), 2) << "the highest of one day";
+  for (const char* status : {"NOT_FIDO_CERTIFIED", "RETIRED"}) {
+    EXPECT_EQ(level({two, report(status, "2021-01-01")}), 0) << status;
+    EXPECT_EQ(level({report(status, "2019-01-01"), two}), 2) << status;
+    EXPECT_EQ(level({two, report(status, "2029-01-01")}), 2) << status;
+  }
+  for (const char* status : {"UPDATE_AVAILABLE", "SELF_ASSERTION_SUBMITTED", "REVOKED"}) {
+    EXPECT_EQ(level({two, report(status, "2021-01-01")}), 2) << status << " says nothing of it";
+  }
+}
+
+// A fault of firmware below the one that is proved, and an update reported after it.
+TEST_F(FidoMetadataTest, AnUpdateMendsAFaultOfOlderFirmwareAlone) {
+  const auto concerned = [&](const json& fault, const json& update,
+                             std::optional<uint64_t> proved) {
+    model_["statusReports"] = json::array({fault, update});
+    SetEntry(model_);
+    const auto metadata = Parse();
+    EXPECT_THAT(metadata, IsOk());
+    return !metadata->entries().front().CheckStatus({}, time_, proved).ok();
+  };
+  const json fault = {{"status", "USER_VERIFICATION_BYPASS"},
+                      {"effectiveDate", "2024-05-01"},
+                      {"authenticatorVersion", 5}};
+  const json update = {
+      {"status", "UPDATE_AVAILABLE"}, {"effectiveDate", "2024-06-01"}, {"authenticatorVersion", 7}};
+  const auto with = [](json report, const char* name, const json& value) {
+    report[name] = value;
+    return report;
+  };
+  const auto without = [](json report, const char* name) {
+    report.erase(name);
+    return report;
+  };
+  EXPECT_FALSE(concerned(fault, update, 7));
+  EXPECT_FALSE(concerned(fault, without(update, "authenticatorVersion"), 6));
+  EXPECT_FALSE(concerned(fault, with(update, "effectiveDate", "2024-05-01"), 7));
+  EXPECT_FALSE(concerned(with(fault, "status", "USER_KEY_REMOTE_COMPROMISE"), update, 8));
+  EXPECT_TRUE(concerned(fault, update, std::nullopt)) << "nothing proves a version";
+  EXPECT_TRUE(concerned(fault, update, 6)) << "not the update";
+  EXPECT_TRUE(concerned(fault, without(update, "authenticatorVersion"), 5));
+  EXPECT_TRUE(concerned(without(fault, "authenticatorVersion"), update, 7));
+  EXPECT_TRUE(concerned(with(fault, "authenticatorVersion", "5"), update, 7));
+  EXPECT_TRUE(concerned(without(fault, "effectiveDate"), update, 7))
+      << "nobody knows which is later";
+  EXPECT_TRUE(concerned(fault, without(update, "effectiveDate"), 7));
+  EXPECT_TRUE(concerned(fault, with(update, "effectiveDate", "2024-04-01"), 7)) << "the one before";
+  EXPECT_TRUE(concerned(fault, with(update, "effectiveDate", "2029-01-01"), 7)) << "not yet";
+  EXPECT_TRUE(concerned(with(update, "effectiveDate", "2024-05-01"), fault, 7)) << "one day";
+  for (const char* status : {"REVOKED", "ATTESTATION_KEY_COMPROMISE", "SOME_FUTURE_COMPROMISE"}) {
+    EXPECT_TRUE(concerned(with(fault, "status", status), update, 7)) << status;
+  }
 }
 
 // ---- Registrations against metadata ----
@@ -536,6 +598,23 @@ TEST_F(MetadataTrustTest, RevokedModelsAreRefusedUnlessThePolicyAllows) {
   EXPECT_THAT(Register("self"), RefusedWith(Reason::kAuthenticatorStatus));
   policy_.refuse_bad_status = false;
   EXPECT_THAT(Register(), IsOk());
+}
+
+TEST_F(MetadataTrustTest, AKeyThatWasUpdatedIsTakenByWhatItsCertificateProves) {
+  model_["statusReports"].push_back({{"status", "USER_VERIFICATION_BYPASS"},
+                                     {"effectiveDate", "2024-05-01"},
+                                     {"authenticatorVersion", 0x050200}});
+  model_["statusReports"].push_back({{"status", "UPDATE_AVAILABLE"},
+                                     {"effectiveDate", "2024-06-01"},
+                                     {"authenticatorVersion", 0x050704}});
+  SetEntry(model_);
+  EXPECT_THAT(Register(), RefusedWith(Reason::kAuthenticatorStatus)) << "no version is proved";
+  leaf_.extensions = {{"1.3.6.1.4.1.41482.13.1", false, "\x04\x03\x05\x02\x03"}};
+  EXPECT_THAT(Register(), RefusedWith(Reason::kAuthenticatorStatus)) << "5.2.3";
+  leaf_.extensions = {{"1.3.6.1.4.1.41482.13.1", false, "\x04\x03\x05\x07\x04"}};
+  EXPECT_THAT(Register(), IsOk()) << "5.7.4";
+  policy_.allow_self = true;
+  EXPECT_THAT(Register("self"), RefusedWith(Reason::kAuthenticatorStatus));
 }
 
 TEST_F(MetadataTrustTest, AModelOfWhichOnlyItsRevocationIsListedIsRefused) {
