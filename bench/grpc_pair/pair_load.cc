@@ -18,13 +18,14 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
+#include <cstdint>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "bench/grpc_pair/pair_session.h"
@@ -202,13 +203,15 @@ int Run(const std::string& directory, int64_t calls, int in_flight, absl::string
 }  // namespace forekey::bench
 
 int main(int argc, char** argv) {
-  if (argc != 5 && argc != 6) {
+  int64_t calls = 0;
+  int in_flight = 0;
+  if ((argc != 5 && argc != 6) || !absl::SimpleAtoi(argv[2], &calls) ||
+      !absl::SimpleAtoi(argv[3], &in_flight)) {
     std::cerr
         << "forekey-bench-pair-load DIRECTORY CALLS IN_FLIGHT KIND [HOST]; KIND: gated, "
            "plain, worded, "
            "refused, forged, flood-refused, flood-forged, streams-gated, streams-plain, visits\n";
     return 2;
   }
-  return forekey::bench::Run(argv[1], std::atoll(argv[2]), std::atoi(argv[3]), argv[4],
-                             argc == 6 ? argv[5] : "127.0.0.1");
+  return forekey::bench::Run(argv[1], calls, in_flight, argv[4], argc == 6 ? argv[5] : "127.0.0.1");
 }
