@@ -79,6 +79,8 @@ class GateAtRestTest : public ::testing::TestWithParam<Breakage> {
                                         "--listen", "127.0.0.1:0", "--advertise", "rest.test:1"});
     EXPECT_EQ(made.exit_status, 0) << made.err;
     std::filesystem::create_directory(folder_ + "/trust");
+    // A log begins before anything is in the registry.
+    EXPECT_EQ(RunWith({"subjects"}).exit_status, 0);
     Enroll();
     Break(GetParam());
   }
